@@ -1,0 +1,6 @@
+"""speechmill: mills hours of audiobooks and podcasts into a speech corpus for text-to-speech models.
+
+This package imports nothing, so that `speechmill --help` answers at once.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,362 @@
+"""The commands: parse, call, print, exit code. No logic."""
+
+import dataclasses
+import json
+import logging
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline import __version__
+
+if TYPE_CHECKING:
+    from pipeline.config import RunConfig
+    from pipeline.run import Summary
+
+EXAMPLES = """
+\b
+Examples:
+  speechmill demo --output demo-corpus
+  speechmill run --input recordings/ --output corpus
+  speechmill run --input https://example.org/feed.xml --output corpus --set transcribe.model=small
+  speechmill run podcast.yaml -- --direct_running_mode=multi_processing --direct_num_workers=4
+  speechmill select corpus --set thresholds.snr_db=20
+"""
+PLAIN_WIDTH = 120  # of the end table where there is no terminal
+
+config_argument = click.argument("config_file", metavar="[CONFIG.yaml]", required=False)
+input_option = click.option(
+    "--input", "inputs", multiple=True, metavar="X", help="File, folder, JSONL manifest or feed URL. May be repeated."
+)
+output_option = click.option("--output", metavar="DIR", help="Folder of the corpus.  [default: corpus]")
+set_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a config key, e.g. thresholds.snr_db=20."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+quiet_option = click.option("--quiet", is_flag=True, help="No progress lines.")
+corpus_argument = click.argument("corpus", metavar="DIR")
+beam_argument = click.argument("beam_options", nargs=-1, metavar="[-- BEAM OPTIONS]", type=click.UNPROCESSED)
+RUN_EXAMPLES = """
+\b
+Examples:
+  speechmill run --input recordings/ --output corpus
+  speechmill run --input episode-1.mp3 --input episode-2.mp3 --set segment.profile=recover
+  speechmill run --input https://example.org/feed.xml --set transcribe.model=small --set transcribe.language=en
+  speechmill run --output corpus        (goes on with the config that the corpus was made with)
+  speechmill run podcast.yaml -- --direct_running_mode=multi_processing --direct_num_workers=4
+
+\b
+Every config key and its default: schemas/config.schema.json.
+Exit codes: 0 done, 1 failed, 2 bad config, 3 more recordings failed than max_failed_ratio, 130 interrupted.
+"""
+
+
+@click.group(epilog=EXAMPLES, context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="speechmill")
+def cli() -> None:
+    """Mills hours of audiobooks and podcasts into a speech corpus for text-to-speech models."""
+
+
+def _config(
+    config_file: str | None, inputs: tuple[str, ...], output: str | None, settings: tuple[str, ...]
+) -> "RunConfig":
+    from pipeline import config
+
+    base = None
+    if output and not config_file and not inputs:
+        from pipeline import inspect
+
+        base = inspect.stored_config(output)
+    return config.load(config_file, settings, base, inputs=inputs, output=output)
+
+
+@cli.command(epilog=RUN_EXAMPLES)
+@config_argument
+@beam_argument
+@input_option
+@output_option
+@set_option
+@json_option
+@quiet_option
+def run(
+    config_file: str | None,
+    beam_options: tuple[str, ...],
+    inputs: tuple[str, ...],
+    output: str | None,
+    settings: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Make a corpus, or complete one: what is there is not done again.
+
+    With --output alone, a run goes on with the config that the corpus was made with.
+    """
+    if config_file and config_file.startswith("--"):
+        beam_options, config_file = (config_file, *beam_options), None
+    chosen = _config(config_file, inputs, output, settings)
+
+    from pipeline.run import run as run_build
+
+    summary = run_build(chosen, beam_options, quiet=quiet)
+    _print_summary(summary, as_json=as_json)
+    return summary.exit_code
+
+
+@cli.command()
+@config_argument
+@input_option
+@output_option
+@set_option
+@json_option
+def plan(
+    config_file: str | None, inputs: tuple[str, ...], output: str | None, settings: tuple[str, ...], as_json: bool
+) -> int:
+    """What a run would fetch: recordings, hours, licences and the time it may take. Fetches no media."""
+    from pipeline import forecast
+
+    _print(forecast.plan(_config(config_file, inputs, output, settings)), as_json=as_json)
+    return 0
+
+
+@cli.command()
+@click.option("--output", metavar="DIR", default="demo-corpus", show_default=True, help="Folder of the corpus.")
+@set_option
+@json_option
+@quiet_option
+def demo(output: str, settings: tuple[str, ...], as_json: bool, quiet: bool) -> int:
+    """Make a small podcast on this machine, serve it, and run the whole pipeline on it."""
+    from pathlib import Path
+
+    from pipeline import config
+    from pipeline import demo as podcast
+    from pipeline.run import run as run_build
+
+    folder = Path(output) / "podcast"
+    podcast.make_podcast(folder)
+    with podcast.serve(folder) as url:
+        chosen = config.load(None, settings, podcast.CONFIG, inputs=(f"{url}/feed.xml",), output=output)
+        summary = run_build(chosen, quiet=quiet)
+    _print_summary(summary, as_json=as_json)
+    return summary.exit_code
+
+
+@cli.command()
+@corpus_argument
+@set_option
+@json_option
+@quiet_option
+def select(corpus: str, settings: tuple[str, ...], as_json: bool, quiet: bool) -> int:
+    """Decide again from stored scores with other thresholds, and republish. Runs no model."""
+    from pipeline import config, inspect
+
+    chosen = config.load(None, settings, inspect.stored_config(corpus, required=True), output=corpus)
+
+    from pipeline.run import run as run_build
+
+    summary = run_build(chosen, only_publish=True, quiet=quiet)
+    _print_summary(summary, as_json=as_json)
+    return summary.exit_code
+
+
+@cli.command()
+@corpus_argument
+@json_option
+def status(corpus: str, as_json: bool) -> int:
+    """What is in a corpus and what is still to be done."""
+    from pipeline import inspect
+
+    _print(inspect.status(corpus), as_json=as_json)
+    return 0
+
+
+@cli.command()
+@corpus_argument
+@click.option("--rows", default=200, show_default=True, help="Clips to recompute from their own audio.")
+@json_option
+def verify(corpus: str, rows: int, as_json: bool) -> int:
+    """Prove that a corpus is whole: files, ledger to the sample, and clips recomputed from their audio."""
+    from pipeline import verify as proof
+
+    found = proof.verify(corpus, rows=rows)
+    _print(found, as_json=as_json)
+    return 0 if found["ok"] else 1
+
+
+@cli.command()
+@corpus_argument
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@json_option
+def prune(corpus: str, dry_run: bool, as_json: bool) -> int:
+    """Remove what a finished corpus does not need: media that were decoded, artifacts of other settings."""
+    from pipeline import prune as pruning
+
+    _print(pruning.prune(corpus, dry_run=dry_run), as_json=as_json)
+    return 0
+
+
+TRAIN_EXAMPLES = """
+\b
+Examples:
+  speechmill train defects recipe.yaml --output my-models
+  speechmill train defects recipe.yaml --output my-models --set hours=100 --set epochs=20
+  speechmill run --input recordings/ --set defects.weights=my-models/defects.safetensors
+"""
+EVALUATE_EXAMPLES = """
+\b
+Examples:
+  speechmill degrade recordings.jsonl --output clips --clips 1000
+  speechmill evaluate defects clips/manifest.jsonl --output evaluation
+  speechmill evaluate defects clips/manifest.jsonl --output evaluation --baseline dnsmos --baseline wada
+"""
+device_option = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where models run."
+)
+new_folder_option = click.option("--output", metavar="DIR", required=True, help="Folder to write.")
+
+
+@cli.group()
+def train() -> None:
+    """Train the models that a run uses."""
+
+
+@train.command("defects", epilog=TRAIN_EXAMPLES)
+@click.argument("recipe", metavar="RECIPE.yaml", required=False)
+@new_folder_option
+@set_option
+@device_option
+@quiet_option
+@json_option
+def train_defects(
+    recipe: str | None, output: str, settings: tuple[str, ...], device: str, quiet: bool, as_json: bool
+) -> int:
+    """Train the defect classifiers from manifests of speech, noise, music and rooms; goes on where it was stopped."""
+    from pipeline import defects
+
+    _print(defects.train(recipe, settings, output, device=device, quiet=quiet), as_json=as_json)
+    return 0
+
+
+@cli.group()
+def evaluate() -> None:
+    """Measure models on labelled data."""
+
+
+@evaluate.command("defects", epilog=EVALUATE_EXAMPLES)
+@click.argument("manifest", metavar="MANIFEST.jsonl")
+@new_folder_option
+@click.option(
+    "--baseline", "baselines", multiple=True, metavar="NAME", help="Measure this too, or `all`. May be repeated."
+)
+@click.option("--limit", type=click.IntRange(1), help="Take so many clips, from all over the manifest.")
+@set_option
+@device_option
+@quiet_option
+@json_option
+def evaluate_defects(
+    manifest: str, output: str, baselines: tuple[str, ...], limit: int | None, settings: tuple[str, ...], device: str,
+    quiet: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Measure the defect classifiers, and others beside them: figures as JSON, plots in one HTML page."""
+    from pipeline import defects
+
+    chosen = defects.Evaluation(manifest=manifest, output=output, baselines=baselines, limit=limit, device=device)
+    _print(defects.evaluate(chosen, settings, quiet=quiet), as_json=as_json)
+    return 0
+
+
+@cli.command(epilog=EVALUATE_EXAMPLES)
+@click.argument("manifests", metavar="MANIFEST.jsonl...", nargs=-1, required=True)
+@new_folder_option
+@click.option("--clips", default=1000, show_default=True, type=click.IntRange(0), help="How many to make.")
+@click.option("--seconds", default=(4.0, 15.0), show_default=True, type=(float, float), help="Shortest and longest.")
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0))
+@quiet_option
+@json_option
+def degrade(
+    manifests: tuple[str, ...],
+    output: str,
+    clips: int,
+    seconds: tuple[float, float],
+    seed: int,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Make labelled clips: speech with known noise, music, other voices, rooms and telephones."""
+    from pipeline import defects
+
+    _print(defects.degrade(manifests, output, clips=clips, seconds=seconds, seed=seed, quiet=quiet), as_json=as_json)
+    return 0
+
+
+@cli.command()
+@click.option("--check", is_flag=True, help="Fail if the files differ from what the code says.")
+@click.option("--folder", default="schemas", show_default=True, help="Where the schema files are.")
+def schema(check: bool, folder: str) -> int:
+    """Write the JSON Schema of the config and the Arrow schemas of the corpus."""
+    from pipeline import schema as schemas
+
+    changed = schemas.write_schemas(folder, check=check)
+    click.echo("\n".join(changed) or f"{folder}/ is up to date")
+    return 1 if check and changed else 0
+
+
+@cli.command()
+@json_option
+def doctor(as_json: bool) -> int:
+    """Check this installation: packages, decoders, models, device, memory, disk."""
+    from pipeline import doctor as examination
+
+    found = examination.examine()
+    _print(found, as_json=as_json)
+    return 0 if found["ok"] else 1
+
+
+def _print(value: dict[str, Any], *, as_json: bool) -> None:
+    from pipeline import wording
+
+    click.echo(json.dumps(value, indent=2, default=str) if as_json else wording.in_words(value))
+
+
+def _print_summary(summary: "Summary", *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(summary), indent=2, default=str))
+        return
+    from rich.console import Console
+
+    from pipeline.summary import render
+
+    width = None if sys.stdout.isatty() else PLAIN_WIDTH
+    Console(highlight=False, width=width).print(render(summary))
+
+
+def _exit_codes() -> dict[type[Exception], int]:
+    """Errors that are told in one line, with their exit codes."""
+    from pipeline.config import ConfigError
+    from pipeline.store import Busy, OutOfSpace
+
+    return {ConfigError: 2, Busy: 1, OutOfSpace: 1}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit with its code."""
+    logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")  # libraries speak up for errors only
+    command: Callable[..., Any] = cli.main
+    try:
+        code = command(args=arguments, prog_name="speechmill", standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        code = leave.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    except tuple(_exit_codes()) as error:  # looked up only once something was raised
+        code = _exit_codes()[type(error)]
+        click.echo(f"speechmill: {error}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""What a run works with: its config, its store, and the names of the artifacts that each stage makes.
+
+A profile is a short hash of all that a stage's result depends on besides the recording itself. It is part
+of the artifact's name: change a setting and the old result is not used, change it back and it is there.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import classifiers
+from pipeline.config import ConfigError, Defects, RunConfig, profile_of
+from pipeline.store import Store
+
+FETCHED = "v1"
+# Raise one when the same input and settings give another result of that stage.
+SEGMENT_VERSION = 1  # audio.py, vad.py, segment.py
+SCORE_VERSION = 1  # measure.py; classifiers have a profile of their own
+TRANSCRIBE_VERSION = 1  # transcribe/
+STOP_FILE = "work/stop"
+LOG_FILE = "work/log.jsonl"
+CONFIG_FILE = "work/config.json"  # of the run that is, or was last, at work
+MODELS_FILE = "work/models.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """One corpus being made. Small and picklable: it travels to every worker."""
+
+    config: RunConfig
+    store: Store
+    segment_profile: str
+    score_profile: str
+    transcribe_profile: str | None  # None: no transcripts are made
+    model: str | None  # folder of the transcription model
+    compute_type: str  # arithmetic of that model
+    device: str  # cpu or cuda
+    has_defects: bool  # whether defect models are there
+
+    def fetched(self, recording_id: str) -> str:
+        """Name of the artifact with one recording's metadata and what was fetched."""
+        return self.store.artifact("fetch", FETCHED, recording_id)
+
+    def segments(self, content_id: str) -> str:
+        """Name of the artifact with spans and clips."""
+        return self.store.artifact("segment", self.segment_profile, content_id)
+
+    def scores(self, content_id: str) -> str:
+        """Name of the artifact with measures and defect scores."""
+        return self.store.artifact("score", f"{self.segment_profile}-{self.score_profile}", content_id)
+
+    def transcripts(self, content_id: str) -> str:
+        """Folder of the artifacts with transcripts: one for each set of clips that was selected."""
+        return f"work/transcribe/{self.segment_profile}-{self.transcribe_profile}/{content_id}"
+
+    def is_stopping(self) -> bool:
+        """Whether the run was asked to end: finish what is in hand and begin nothing new."""
+        return self.store.exists(STOP_FILE)
+
+    def known_recordings(self) -> list[str]:
+        """Ids of all recordings that this corpus ever saw, sorted."""
+        return [name.removesuffix(".parquet") for name in self.store.names(f"work/fetch/{FETCHED}")]
+
+
+def plan_build(config: RunConfig, store: Store, *, find_model: Callable[[str], Path]) -> Build:
+    """Fix the profiles of a run. `find_model` turns transcribe.model into a folder."""
+    device = find_device(config.device)
+    compute_type = config.transcribe.compute_type
+    if compute_type == "auto":
+        compute_type = "float16" if device == "cuda" else "int8"
+    scorer_profile = profile_of_scorer(config.defects)
+    model = None if config.transcribe.model is None else find_model(config.transcribe.model)
+    decoded_by = config.audio.model_dump(exclude={"stall_timeout"}, mode="json")
+    return Build(
+        config=config,
+        store=store,
+        segment_profile=profile_of(SEGMENT_VERSION, json.dumps(decoded_by, sort_keys=True), config.segment),
+        score_profile=profile_of(SCORE_VERSION, scorer_profile),
+        transcribe_profile=None
+        if model is None
+        else profile_of(
+            TRANSCRIBE_VERSION,
+            hash_model(model, store),
+            config.transcribe.language,
+            config.transcribe.beam_size,
+            compute_type,
+        ),
+        model=None if model is None else str(model),
+        compute_type=compute_type,
+        device=device,
+        has_defects=scorer_profile is not None,
+    )
+
+
+def profile_of_scorer(defects: Defects) -> str | None:
+    """Profile of the defect models that a config names; None where it names none. Raises ConfigError."""
+    if defects.weights is None:
+        if defects.overlap:
+            raise ConfigError("defects.overlap: needs defects.weights, since it takes the place of one of its scores")
+        return None
+    try:
+        weights, overlap = defect_files(defects)
+        return classifiers.profile(weights=weights, overlap=overlap)
+    except classifiers.NoWeights as error:
+        fix = "give a file made by `speechmill train defects`, or null for no models"
+        raise ConfigError(f"defects: {error}; {fix}") from None
+
+
+def defect_files(defects: Defects) -> tuple[Path, Path | None]:
+    """The files of the defect models: weights, and what judges overlap in their place."""
+    shipped = defects.weights == "shipped"
+    weights = classifiers.WEIGHTS if shipped else Path(defects.weights or "").expanduser()
+    return weights, Path(defects.overlap).expanduser() if defects.overlap else None
+
+
+def find_device(wanted: str) -> str:
+    """Resolve `auto` to cuda where there is a GPU, else cpu."""
+    if wanted == "auto":
+        import ctranslate2
+
+        return "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+    return wanted
+
+
+def hash_model(folder: Path, store: Store) -> str:
+    """SHA-256 over a model's files, remembered by path, size and time, since large ones take seconds."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in {".bin", ".json", ".txt"})
+    key = json.dumps([[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files])
+    known = store.read_json(MODELS_FILE) or {}
+    name = f"{os.path.realpath(folder)} {key}"
+    if name not in known:
+        digests = [[path.name, _sha256(path)] for path in files]
+        known[name] = hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+        store.write_json(MODELS_FILE, known)
+    return str(known[name])
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,303 @@
+"""The configuration of a run: every key, its default and its limits, and nowhere else.
+
+A config comes from a YAML file, from `--set key=value` and from flags, in that order. Whatever is wrong
+with it is told in one line that names the key and the fix, before anything is downloaded.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline import __version__
+
+PROFILE_HEX_DIGITS = 12
+USER_AGENT = f"speechmill/{__version__} (+https://github.com/speechmill/speechmill)"
+
+
+class ConfigError(Exception):
+    """The config or the command line is wrong. The message names the key and the fix; exit code 2."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def _as_input(value: Any) -> Any:
+    return {"address": value} if isinstance(value, str) else value
+
+
+class Input(_Section):
+    """One source of recordings. A bare string in the config is its address."""
+
+    address: str = Field(min_length=1)
+    """File, folder, JSONL manifest or feed URL."""
+    kind: str | None = None
+    """Kind of source: the name of a file in pipeline/sources. Found from the address when absent."""
+    licence: str | None = None
+    """SPDX id for its recordings, where the source itself states none."""
+
+
+class Audio(_Section):
+    """How recordings are decoded and stored."""
+
+    sample_rate: int = Field(24_000, ge=8_000, le=48_000)
+    """Corpus rate in Hz."""
+    max_duration: float = Field(24 * 3600.0, gt=0)
+    """Longest recording in seconds; more is rejected as too_long while it streams."""
+    max_bad_packets: float = Field(0.05, ge=0, le=1)
+    """Share of packets that may fail to decode before a recording is rejected as corrupt."""
+    stall_timeout: float = Field(120.0, gt=0)
+    """Seconds without a decoded block after which a decoder counts as hung."""
+
+
+class Fetch(_Section):
+    """How media are downloaded."""
+
+    user_agent: str = Field(USER_AGENT, min_length=1)
+    """Sent with every request. Put an address in it where you can be reached."""
+    allow_hosts: tuple[str, ...] = ()
+    """Hosts that may be contacted although their address is private or loopback."""
+    max_bytes: int = Field(4 * 2**30, gt=0)
+    """Largest media file in bytes."""
+    max_seconds: float = Field(3600.0, gt=0)
+    """Longest time for one file."""
+    timeout: float = Field(30.0, gt=0)
+    """Seconds to wait for a connection or for the next bytes."""
+    retries: int = Field(4, ge=0, le=20)
+    """How often a failed request is repeated."""
+    backoff: float = Field(1.0, ge=0)
+    """Seconds before the first repetition; doubled, with jitter, for each further one."""
+
+
+class Segment(_Section):
+    """How recordings are cut into clips."""
+
+    profile: Literal["tortoise", "recover"] = "tortoise"
+    """tortoise: an utterance is a clip or it is not; recover: long ones are cut, short ones joined."""
+    vad: Literal["webrtc", "silero"] = "webrtc"
+    """What tells speech from silence."""
+    min_silence: float = Field(0.5, gt=0, le=10)
+    """Shortest silence in seconds that separates utterances."""
+    min_length: float = Field(5.0, gt=0)
+    """Shortest clip in seconds."""
+    max_length: float = Field(20.0, gt=0, le=29.0)
+    """Longest clip in seconds; under 30, the window of Whisper."""
+    edge: float = Field(0.1, ge=0, le=1)
+    """Most silence in seconds that a clip keeps at either end."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Segment":
+        if self.min_length > self.max_length:
+            raise ValueError("min_length is over max_length; lower it or raise max_length")
+        return self
+
+
+class Thresholds(_Section):
+    """What a clip must satisfy to be kept. null switches a test off. Changing them runs no model."""
+
+    noise: float | None = Field(0.95, ge=0, le=1)
+    """Highest probability of background noise."""
+    music: float | None = Field(0.6, ge=0, le=1)
+    """Highest probability of music."""
+    phone: float | None = Field(0.8, ge=0, le=1)
+    """Highest probability of band-limited or coded speech."""
+    overlap: float | None = Field(0.9, ge=0, le=1)
+    """Highest probability of several voices at once."""
+    reverb: float | None = Field(0.5, ge=0, le=1)
+    """Highest probability of reverberation."""
+    snr_db: float | None = 15.0
+    """Lowest speech level over background, dB."""
+    c50_db: float | None = None
+    """Lowest clarity, dB."""
+    bandwidth_hz: float | None = Field(5_000.0, ge=0)
+    """Lowest bandwidth, Hz."""
+    loudness_lufs: float | None = -45.0
+    """Lowest loudness, LUFS."""
+    clipped_ratio: float | None = Field(0.005, ge=0, le=1)
+    """Highest share of clipped samples."""
+    no_speech: float | None = Field(0.8, ge=0, le=1)
+    """Highest probability, by the recogniser, that there is no speech under the text."""
+    asr_confidence: float | None = Field(None, ge=0, le=1)
+    """Lowest mean word probability."""
+
+
+class Defects(_Section):
+    """What finds defects in clips."""
+
+    weights: str | None = "shipped"
+    """shipped: the models that come with speechmill; or a file made by `speechmill train defects`. null: none."""
+    overlap: str | None = None
+    """A pyannote segmentation checkpoint that judges overlap in place of the models above."""
+
+
+class Transcribe(_Section):
+    """How kept clips are transcribed."""
+
+    model: str | None = "base"
+    """Whisper model: a name on the hub, or a folder in CTranslate2 format. null: no transcripts."""
+    language: str | None = None
+    """Language of all speech (ISO 639-1); null: detected for each clip."""
+    languages: tuple[str, ...] = ()
+    """Languages to keep; empty: all."""
+    beam_size: int = Field(5, ge=1, le=20)
+    """Width of the beam search."""
+    batch_size: int = Field(8, ge=1, le=256)
+    """Clips in a batch."""
+    compute_type: str = "auto"
+    """CTranslate2 arithmetic; auto: int8 on a CPU, float16 on a GPU."""
+
+
+def _spdx_list(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+class Licences(_Section):
+    """What may be published."""
+
+    allow: Annotated[tuple[str, ...], BeforeValidator(_spdx_list)] | None = None
+    """SPDX ids to publish; null: all but `unknown` and those that forbid derivatives."""
+    local: str = "LicenseRef-local"
+    """Licence of local files that state none: by default, the user's own to use."""
+
+
+class Publish(_Section):
+    """How the finished corpus is laid out."""
+
+    validation_share: float = Field(0.05, ge=0, lt=1)
+    """Share of recordings that go to the validation split, chosen by their hash."""
+    shard_bytes: int = Field(500_000_000, ge=1_000_000)
+    """Most bytes of audio in a shard."""
+
+
+class RunConfig(_Section):
+    """All that decides what a run makes."""
+
+    inputs: tuple[Annotated[Input, BeforeValidator(_as_input)], ...] = ()
+    """Files, folders, manifests and feeds."""
+    output: str = "corpus"
+    """Folder of the finished corpus."""
+    audio: Audio = Audio()
+    fetch: Fetch = Fetch()
+    segment: Segment = Segment()
+    defects: Defects = Defects()
+    thresholds: Thresholds = Thresholds()
+    transcribe: Transcribe = Transcribe()
+    licences: Licences = Licences()
+    publish: Publish = Publish()
+    max_failed_ratio: float = Field(0.2, ge=0, le=1)
+    """Share of recordings that may fail before a run ends with exit code 3."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where models run."""
+    workers: int | None = Field(None, ge=1)
+    """Decoding processes; null: one a core. The result does not depend on it."""
+
+    def decisive(self) -> dict[str, Any]:
+        """The part that decides what the stages make, and so names their artifacts: see build.plan_build."""
+        dump = self.model_dump(include={"audio", "segment", "defects", "transcribe"})
+        for section, key in (("audio", "stall_timeout"), ("transcribe", "batch_size"), ("transcribe", "languages")):
+            del dump[section][key]
+        return dump
+
+
+Kind = TypeVar("Kind", bound=BaseModel)
+
+
+def profile_of(*parts: BaseModel | str | int | float | None) -> str:
+    """Hash what a stage's result depends on: its config, its code version, its weights."""
+    plain = [p.model_dump(mode="json") if isinstance(p, BaseModel) else p for p in parts]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:PROFILE_HEX_DIGITS]
+
+
+def load(
+    path: str | None = None, settings: Iterable[str] = (), base: Mapping[str, Any] | None = None, **flags: Any
+) -> RunConfig:
+    """Read the config of a run, see `read`."""
+    return read(RunConfig, path, settings, base, **flags)
+
+
+def read(
+    kind: type[Kind], path: str | None = None, settings: Iterable[str] = (), base: Mapping[str, Any] | None = None,
+    **flags: Any,
+) -> Kind:  # fmt: skip
+    """Read a config: `base`, then the YAML file, then `key.sub=value` settings, then flags that are not None.
+
+    Raises ConfigError with one line for the first thing that is wrong.
+    """
+    values: dict[str, Any] = json.loads(json.dumps(base or {}))
+    if path is not None:
+        _merge(values, _read_yaml(Path(path)))
+    for setting in settings:
+        _apply(values, setting)
+    values |= {key: value for key, value in flags.items() if value not in (None, ())}
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, kind)) from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; give the path of a YAML config") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: must hold keys and values, such as 'inputs: [podcast.xml]'")
+    return values
+
+
+def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
+    for key, value in new.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _apply(values: dict[str, Any], setting: str) -> None:
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {setting}: write it as key=value, such as thresholds.snr_db=20")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {setting}: the value is not YAML; quote it") from None
+    *sections, last = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {setting}: {section} is a value, not a section")
+    values[last] = value
+
+
+def _explain(error: ValidationError, kind: type[BaseModel]) -> str:
+    first = min(
+        error.errors(), key=lambda one: one["type"] != "extra_forbidden"
+    )  # a misspelt key explains a missing one
+    where = ".".join(str(part) for part in first["loc"]) or "config"
+    if first["type"] == "extra_forbidden":
+        known = _keys_beside(kind, first["loc"])
+        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        fix = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
+        return f"{where}: unknown key; {fix}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message[0].lower()}{message[1:]} (got {first['input']!r})"
+
+
+def _keys_beside(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
+    for part in location[:-1]:
+        field = model.model_fields.get(str(part))
+        if part == "inputs":
+            model = Input
+        elif field is not None and isinstance(field.annotation, type):
+            model = field.annotation
+    return sorted(model.model_fields)

@@ -1,0 +1,105 @@
+"""Trains and measures the defect classifiers, from the command line's words to `classifiers` and back."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import config
+from pipeline.build import defect_files, find_device, profile_of_scorer
+from pipeline.config import ConfigError, RunConfig
+from pipeline.isolate import usable_cores
+from pipeline.progress import Line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What to measure."""
+
+    manifest: str
+    output: str
+    baselines: Sequence[str] = ()  # names, or "all"
+    limit: int | None = None
+    device: str = "auto"
+
+
+def train(recipe: str | None, settings: Sequence[str], output: str, *, device: str, quiet: bool) -> dict[str, Any]:
+    """Train by a recipe (`classifiers.train.Recipe`, YAML); returns where the weights are and how they do."""
+    with _told():
+        from classifiers import train as training
+
+        chosen = config.read(training.Recipe, recipe, settings)
+        with Line(quiet=quiet) as line:
+            report = training.train(
+                chosen, Path(output), device=find_device(device), workers=usable_cores(), progress=line
+            )
+    aucs = {name: round(found["auc_against_clean"], 4) for name, found in report["calibration"].items()}
+    thresholds = {name: found["threshold"] for name, found in report["calibration"].items()}
+    return {"weights": f"{output}/{training.WEIGHTS_FILE}", "auc_held_out": aucs, "thresholds": thresholds}
+
+
+def evaluate(chosen: Evaluation, settings: Sequence[str], *, quiet: bool) -> dict[str, Any]:
+    """Measure the classifiers that a config names, at its thresholds; returns the figures that sum it up."""
+    run = config.load(None, settings)
+    if profile_of_scorer(run.defects) is None:
+        raise ConfigError("defects.weights: null means no models, so there is nothing to measure")
+    with _told():
+        import classifiers
+        from classifiers.evaluate import evaluate
+        from classifiers.evaluate.baselines import BASELINES
+
+        weights, overlap = defect_files(run.defects)
+        scorer = classifiers.load(device=find_device(chosen.device), weights=weights, overlap=overlap)
+        names = list(BASELINES) if "all" in chosen.baselines else chosen.baselines
+        with Line(quiet=quiet) as line:
+            found = evaluate(
+                Path(chosen.manifest), Path(chosen.output), scorer=scorer, thresholds=_thresholds(run),
+                baselines=names, limit=chosen.limit, progress=lambda done, total: line(f"{done} of {total} clips"),
+            )  # fmt: skip
+    defects = {
+        name: {key: one["against_clean"][key] for key in ("auc", "eer")} | {"clean_lost": one["clean_lost"]}
+        for name, one in found["defects"].items()
+    }
+    return {
+        "clips": found["clips"], "left_out": len(found["left_out"]), "missing_baselines": found["missing"],
+        "defects": defects, "page": f"{chosen.output}/defects.html", "figures": f"{chosen.output}/defects.json",
+    }  # fmt: skip
+
+
+def degrade(
+    manifests: Sequence[str], output: str, *, clips: int, seconds: tuple[float, float], seed: int, quiet: bool
+) -> dict[str, Any]:
+    """Write labelled clips with a manifest; returns where."""
+    if not 0.5 <= seconds[0] <= seconds[1] <= 60:
+        raise ConfigError(f"--seconds {seconds[0]} {seconds[1]}: give the shortest, then the longest, within 0.5 to 60")
+    with _told():
+        from classifiers.degrade import labelled, read_manifests
+
+        sources = read_manifests([Path(manifest) for manifest in manifests])
+        with Line(quiet=quiet) as line:
+            manifest = labelled.write(
+                sources, Path(output), count=clips, seconds=seconds, seed=seed, workers=usable_cores(),
+                progress=lambda done, total: line(f"{done} of {total} clips made"),
+            )  # fmt: skip
+    return {"clips": len(manifest.read_text(encoding="utf-8").splitlines()), "manifest": str(manifest)}
+
+
+def _thresholds(run: RunConfig) -> dict[str, float]:
+    import classifiers
+
+    limits = {defect.value: getattr(run.thresholds, defect.value) for defect in classifiers.Defect}
+    return {defect: 1.0 if limit is None else limit for defect, limit in limits.items()}
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn what a user can mend into one line."""
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigError(f"{error}; pip install 'speechmill[train]'") from None
+    except OSError as error:
+        raise ConfigError(f"{error.filename or error}: {error.strerror or 'cannot be read'}") from None
+    except ValueError as error:
+        raise ConfigError(str(error)) from None

@@ -1,0 +1,196 @@
+"""What a run would do: recordings, hours, licences, and the time that it may take.
+
+It reads feeds and the heads of local files, fetches no media, and writes nothing, so that it can be asked
+before there is anything.
+"""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pipeline import select, sources
+from pipeline.build import Build
+from pipeline.config import RunConfig
+from pipeline.inspect import read_run, without_transcription
+from pipeline.records import Rejected, Status
+from pipeline.sources import Listed
+from pipeline.store import Store
+
+# × real time of one process. Segment, score and Whisper tiny were measured on two cores of a shared server (2026),
+# with webrtc and int8; 500 x is 8 MB/s of podcasts at 128 kbit/s.
+DEFAULT_SPEEDS = {"fetch": 500.0, "segment": 100.0, "score": 100.0, "transcribe": 5.0}
+# How much slower than tiny, by the table of relative speeds in OpenAI's README of Whisper.
+WHISPER_COST = {"tiny": 1.0, "base": 10 / 7, "small": 10 / 4, "medium": 10 / 2, "large": 10.0, "turbo": 10 / 8}
+# Shares of the decoded hours that become clips and that are kept: those of the demo podcast.
+DEFAULT_SHARES = {"fetch": 1.0, "segment": 1.0, "score": 0.8, "transcribe": 0.5}
+
+
+@dataclass(slots=True)
+class _Count:
+    """A number of recordings and their length."""
+
+    recordings: int = 0
+    seconds: float = 0.0
+    undeclared: int = 0
+
+    def add(self, seconds: float | None) -> None:
+        self.recordings += 1
+        self.seconds += seconds or 0.0
+        self.undeclared += seconds is None
+
+    @property
+    def likely_seconds(self) -> float:
+        """Length, if those that declare none are as long as the others on average."""
+        declaring = self.recordings - self.undeclared
+        return self.seconds * self.recordings / declaring if declaring else 0.0
+
+    def in_words(self) -> dict[str, Any]:
+        return {"recordings": self.recordings, "hours": self.seconds / 3600, "without a length": self.undeclared}
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What the inputs hold: counters only, and the identities that were seen."""
+
+    all: _Count = field(default_factory=_Count)
+    to_fetch: _Count = field(default_factory=_Count)
+    to_decode: _Count = field(default_factory=_Count)
+    fetched: int = 0
+    decoded: int = 0
+    listed_twice: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    licences: defaultdict[str, _Count] = field(default_factory=lambda: defaultdict(_Count))
+    inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seen: set[int] = field(default_factory=set)
+
+
+def plan(config: RunConfig) -> dict[str, Any]:
+    """Count what a run would fetch. Hours are declared ones, of feeds and of the heads of local files.
+
+    Raises ConfigError for an input that does not exist; one that cannot be read is an entry of `inputs`.
+    """
+    store = Store(config.output)
+    build = without_transcription(config, store)
+    found = _Plan()
+    for source in config.inputs:
+        of_input = _Count()
+        note = {}
+        try:
+            for listed in _listed(source, config):
+                _add(listed, found, of_input, build)
+        except Rejected as error:
+            note = {"error": str(error)}
+        found.inputs[source.address] = of_input.in_words() | note
+    return _in_words(found, config, store)
+
+
+def _listed(source: Any, config: RunConfig) -> Iterator[Listed]:
+    # A source caches its feeds in the store that it is given: this one is gone when the plan is made.
+    with TemporaryDirectory() as folder:
+        yield from sources.list_recordings(source, config, Store(folder))
+
+
+def _add(listed: Listed, found: _Plan, of_input: _Count, build: Build) -> None:
+    recording, identity = listed.recording, hash((listed.recording.recording_id, listed.media_path))
+    if identity in found.seen:
+        found.listed_twice += 1
+        return
+    found.seen.add(identity)
+    if recording.status is not Status.OK:
+        found.refused[recording.reason or recording.status] += 1
+        return
+    seconds = recording.declared_duration_s or _head_duration_s(listed, build.config)
+    content_id = _content_id(recording.recording_id, build)
+    is_decoded = content_id is not None and build.store.is_done(build.segments(content_id))
+    found.fetched += content_id is not None
+    found.decoded += is_decoded
+    counts = [found.all, of_input, found.licences[recording.licence]]
+    counts += [found.to_decode] if not is_decoded else []
+    counts += [found.to_fetch] if content_id is None and listed.media_path is None else []
+    for count in counts:
+        count.add(seconds)
+
+
+def _content_id(recording_id: str, build: Build) -> str | None:
+    """What an earlier run fetched for a recording, if it did."""
+    name = build.fetched(recording_id)
+    if not build.store.exists(name):
+        return None
+    content_id: str | None = build.store.read(name, ["content_id"])["content_id"][0].as_py()
+    return content_id
+
+
+def _head_duration_s(listed: Listed, config: RunConfig) -> float | None:
+    """Duration that a local file declares."""
+    if listed.media_path is None or not os.path.isfile(listed.media_path):
+        return None
+    from pipeline.audio import Decoding
+
+    try:
+        with open(listed.media_path, "rb") as file:
+            decoding = Decoding(file, config.audio.sample_rate, config.audio)
+            next(iter(decoding), None)  # the first second, which is as little as there is
+            return decoding.declared_duration_s
+    except (Rejected, OSError):
+        return None
+
+
+def _in_words(found: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
+    return {
+        "output": store.root,
+        **found.all.in_words(),
+        "already fetched": found.fetched,
+        "already decoded": found.decoded,
+        "listed twice": found.listed_twice,
+        "refused": dict(found.refused),
+        "licences": {
+            licence: count.in_words() | {"published": select.licence_allowed(licence, config.licences)}
+            for licence, count in sorted(found.licences.items())
+        },
+        "inputs": found.inputs,
+        "forecast": _forecast(found, config, store),
+    }
+
+
+def _forecast(found: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
+    """Seconds of each stage. Recordings that declare no length are taken to be as long as the others."""
+    run = read_run(store)
+    speeds, measured = _speeds(config, run)
+    shares = DEFAULT_SHARES | _shares(store)
+    cores = config.workers or os.cpu_count() or 1
+    processes = {"segment": cores, "score": cores if run is None or not run["defect_models"] else 1}
+    left = dict.fromkeys(speeds, found.to_decode.likely_seconds) | {"fetch": found.to_fetch.likely_seconds}
+    seconds = {stage: left[stage] * shares[stage] / speeds[stage] / processes.get(stage, 1) for stage in speeds}
+    return {
+        "seconds": {**seconds, "total": sum(seconds.values())},
+        "speeds": f"as the last run for {', '.join(measured)}" if measured else "typical of a CPU; a GPU is faster",
+    }
+
+
+def _speeds(config: RunConfig, run: dict[str, Any] | None) -> tuple[dict[str, float], list[str]]:
+    """× real time of each stage, and the stages for which the last run of this corpus told it."""
+    speeds = dict(DEFAULT_SPEEDS)
+    model = config.transcribe.model
+    if model is None:
+        del speeds["transcribe"]
+    else:
+        cost = next((cost for name, cost in WHISPER_COST.items() if name in model), WHISPER_COST["base"])
+        speeds["transcribe"] /= cost
+    stages = run["stages"] if run else {}
+    done = {stage: stages.get(stage, {}) for stage in speeds if stages.get(stage, {}).get("audio_done_ms")}
+    told = {stage: counts["audio_done_ms"] / max(counts["wall_ms"], 1) for stage, counts in done.items()}
+    if run and run["config"]["transcribe"]["model"] != model:
+        told.pop("transcribe", None)
+    return speeds | told, list(told)
+
+
+def _shares(store: Store) -> dict[str, float]:
+    stats = store.read_json("stats.json")
+    if not stats or not stats["samples"]["in"]:
+        return {}
+    samples = stats["samples"]
+    kept = samples.get("kept", 0)
+    return {"score": (kept + samples.get("rejected", 0)) / samples["in"], "transcribe": kept / samples["in"]}

@@ -1,0 +1,211 @@
+"""The Beam graph: the only file that knows Apache Beam.
+
+Elements are small (ids, paths, counts); audio is read from and written to the store inside a stage. What a
+stage computes is a plain function in `stages`; here it gets its counters, its log line and its failures.
+"""
+
+import logging
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics, MetricsFilter
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+
+from pipeline import isolate, publish, stages
+from pipeline.build import Build
+from pipeline.config import ConfigError
+from pipeline.fetch import Stopped
+from pipeline.runlog import open_log
+from pipeline.sources import Listed
+from pipeline.stages import Outcome, Work
+from pipeline.store import OutOfSpace, raise_if_out_of_space
+
+NAMESPACE = "speechmill"
+DEFAULT_RUNNER = "--runner=FnApiRunner"  # in process; the name DirectRunner would try to download another first
+STOP_CHECK_S = 0.5  # how soon a run that waits for its workers sees that it is to stop
+FATAL = (MemoryError, OutOfSpace, ConfigError)
+log = logging.getLogger("speechmill")
+
+StageFunction = Callable[[Any, Build], Outcome]
+
+
+class Stage(beam.DoFn):  # type: ignore[misc]
+    """Runs one stage function on each element: counts, logs, turns errors into rows."""
+
+    def __init__(self, name: str, function: StageFunction, build: Build) -> None:
+        self._name, self._function, self._build = name, function, build
+
+    def setup(self) -> None:
+        """Called once a worker."""
+        open_log(self._build.store)
+
+    def process(self, element: Any) -> Iterator[Any]:
+        """Run the stage, unless the run is to stop."""
+        if not self._build.is_stopping():
+            yield from self._finish(element, lambda: isolate.timed(self._function, element, self._build))
+
+    def _finish(self, element: Any, result: Callable[[], tuple[Outcome, float]]) -> Iterator[Any]:
+        """Account for one element, whatever happened to it. The one broad except of the project."""
+        seconds = 0.0
+        try:
+            outcome, seconds = result()
+        except Stopped:
+            return
+        except FATAL:
+            raise
+        except Exception as error:
+            raise_if_out_of_space(error, self._build.store.root)
+            if not isinstance(error, isolate.Died):
+                log.error("%s: %s", self._name, "".join(traceback.format_exception(error)))
+            outcome = stages.note_error(self._name, element, self._build, error)
+        self._count(element, outcome, seconds)
+        if outcome.state != "failed":
+            yield outcome.work or element
+
+    def _count(self, element: Any, outcome: Outcome, seconds: float) -> None:
+        counts = {
+            "in": 1,
+            outcome.state: 1,
+            "wall_ms": round(1000 * seconds),
+            "audio_in_ms": round(1000 * outcome.seconds_in),
+            "audio_kept_ms": round(1000 * outcome.seconds_kept),
+            "audio_done_ms": round(1000 * outcome.seconds_in) if outcome.state == "done" else 0,
+        } | ({f"reason.{outcome.reason}": 1} if outcome.reason else {})
+        for key, value in counts.items():
+            Metrics.counter(NAMESPACE, f"{self._name}/{key}").inc(value)
+        fields = {"stage": self._name, "state": outcome.state, "seconds": round(seconds, 3)}
+        fields |= {"audio_in_s": round(outcome.seconds_in, 3), "audio_kept_s": round(outcome.seconds_kept, 3)}
+        fields |= stages.identify(element) | ({"reason": outcome.reason} if outcome.reason else {})
+        log.info("%s %s", self._name, outcome.detail or outcome.state, extra={"fields": fields})
+
+
+class IsolatedStage(Stage):
+    """A stage in processes of its own: a decoder that crashes or hangs costs one recording, and all cores work."""
+
+    def __init__(self, name: str, function: StageFunction, build: Build, is_done: Callable[[Any, Build], bool]) -> None:
+        super().__init__(name, function, build)
+        self._is_done = is_done
+
+    def start_bundle(self) -> None:
+        """Begin with nothing in flight."""
+        self._pending: deque[tuple[Any, Future[tuple[Outcome, float]]]] = deque()
+
+    def process(self, element: Any) -> Iterator[Any]:
+        """Hand the element to a process; yield earlier ones that are ready."""
+        if self._build.is_stopping():
+            return
+        if self._is_done(element, self._build):
+            yield from super().process(element)
+            return
+        workers = isolate.pool(self._build.config.workers)
+        self._pending.append((element, workers.submit(self._function, element, self._build)))
+        while len(self._pending) > workers.backlog:
+            yield from self._collect()
+
+    def _collect(self) -> Iterator[Any]:
+        while self._pending and not wait([self._pending[0][1]], STOP_CHECK_S).done:
+            if self._build.is_stopping():  # what still waits for a worker is dropped
+                self._pending = deque(pair for pair in self._pending if pair[1].running() or not pair[1].cancel())
+        if not self._pending:
+            return
+        element, future = self._pending.popleft()
+        yield from self._finish(element, lambda: isolate.result(future))
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Wait for what is in flight."""
+        while self._pending:
+            for element in self._collect():
+                yield WindowedValue(element, GlobalWindow().max_timestamp(), [GlobalWindow()])
+
+
+class Mill(beam.PTransform):  # type: ignore[misc]
+    """Listed recordings in; works whose clips are scored and, where selected, transcribed out."""
+
+    def __init__(self, build: Build) -> None:
+        super().__init__()
+        self.build = build
+
+    def expand(self, listed: beam.PCollection[Listed]) -> beam.PCollection[Work]:
+        """Wire the stages of a recording."""
+        build = self.build
+        works = (
+            listed
+            | "fetch" >> beam.ParDo(Stage("fetch", stages.fetch_recording, build))
+            | "by content" >> beam.Map(lambda work: (work.content_id, work)).with_output_types(tuple[str, Work])
+            | "same content" >> beam.GroupByKey()
+            | "primary" >> beam.MapTuple(lambda _, works: min(works, key=lambda work: work.order))
+            | "segment" >> beam.ParDo(IsolatedStage("segment", stages.segment_media, build, stages.is_segmented))
+            | "score" >> beam.ParDo(self._score_stage())
+        )
+        if build.transcribe_profile is None:
+            return works
+        return (
+            works
+            | "spread contents" >> beam.Reshuffle()
+            | "transcribe" >> beam.ParDo(Stage("transcribe", stages.transcribe_clips, build))
+        )
+
+    def _score_stage(self) -> Stage:
+        if self.build.has_defects:  # models are loaded once, here, not in every process
+            return Stage("score", stages.score_clips, self.build)
+        return IsolatedStage("score", stages.score_clips, self.build, stages.is_scored)
+
+
+def _as_raised(error: BaseException) -> BaseException:
+    """A fatal error as a stage raised it: runners wrap it, or add to its message where it happened."""
+    for kind in FATAL:
+        name = f"{kind.__name__}: "
+        if isinstance(error, kind) or name in str(error):
+            message = str(error).rpartition(name)[2].partition(" [while running")[0].strip()
+            return kind(message)
+    return error
+
+
+def _options(given: tuple[str, ...]) -> PipelineOptions:
+    named = any(option.startswith("--runner") for option in given)
+    return PipelineOptions([*given] if named else [DEFAULT_RUNNER, *given])
+
+
+def run(build: Build, beam_options: tuple[str, ...] = (), *, only_publish: bool = False) -> dict[str, int]:
+    """Run the whole graph; returns the counters, `stage/key` to value.
+
+    Counters count attempts: a runner that repeats an element counts it twice, the artifacts are the same.
+    """
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # its errors are raised, and told in our words
+    pipeline = beam.Pipeline(options=_options(beam_options))
+    inputs = () if only_publish else build.config.inputs
+    listed = pipeline | "inputs" >> beam.Create(list(inputs)) | "list" >> beam.FlatMap(stages.list_input, build)
+    known = (
+        pipeline
+        | "corpus" >> beam.Create([] if only_publish else [None])
+        | "list known" >> beam.FlatMap(lambda _, build: stages.list_known(build), build)
+    )
+    milled = (
+        (listed, known)
+        | "recordings" >> beam.Flatten()
+        | "by id"
+        >> beam.Map(lambda listed: (listed.recording.recording_id, listed)).with_output_types(tuple[str, Listed])
+        | "same recording" >> beam.GroupByKey()
+        | "distinct" >> beam.FlatMapTuple(lambda _, same: stages.distinct(same))
+        | "mill" >> Mill(build)
+    )
+    (
+        milled
+        | "all milled" >> beam.combiners.Count.Globally()
+        | "plan" >> beam.FlatMap(lambda _, build: [] if build.is_stopping() else publish.plan(build), build)
+        | "spread files" >> beam.Reshuffle()
+        | "publish" >> beam.ParDo(Stage("publish", stages.publish_file, build))
+    )
+    try:
+        result = pipeline.run()
+        result.wait_until_finish()
+    except (RuntimeError, *FATAL) as error:
+        raise _as_raised(error) from None
+    found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
+    return {counter.key.metric.name: counter.committed for counter in found}

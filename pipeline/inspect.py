@@ -1,0 +1,210 @@
+"""Reads a corpus without touching it: the config it was made with, and what is there so far.
+
+Everything here also works on a corpus that is being made or was interrupted, because it opens finished files
+only and takes part in nothing: it creates no folder, no lock and no cache.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from pipeline import select
+from pipeline.build import CONFIG_FILE, LOG_FILE, Build, plan_build
+from pipeline.config import ConfigError, RunConfig, Transcribe, load
+from pipeline.publish import RUN_FILE
+from pipeline.publish.ledger import read_transcripts
+from pipeline.records import Recording, Status, recording_from
+from pipeline.store import LOCK_FILE, Store
+
+WAITING = "waiting"  # fetched, not decoded yet
+LOG_EVENTS = 5
+LOG_TAIL_BYTES = 16_384
+
+
+def stored_config(corpus: str | None, *, required: bool = False) -> dict[str, Any] | None:
+    """Config that a corpus was last finished with; while it never was, that of the run which began it.
+
+    None where there is neither. Raises ConfigError instead if the config is `required`.
+    """
+    store = Store(corpus) if corpus else None
+    run = read_run(store) if store else None
+    found = run["config"] if run else store.read_json(CONFIG_FILE) if store else None
+    if found is None and required:
+        fix = f"make one with: speechmill run --input X --output {corpus}"
+        raise ConfigError(f"{corpus}: no corpus here (neither {RUN_FILE} nor {CONFIG_FILE}); {fix}")
+    return found
+
+
+def read_run(store: Store) -> dict[str, Any] | None:
+    """`run.json` of a corpus; None if it was never finished. Raises ConfigError if the file is damaged."""
+    try:
+        run = store.read_json(RUN_FILE)
+        if run is not None and not {"config", "profiles", "files", "fingerprint"} <= run.keys():
+            raise ValueError("keys are missing")
+    except (ValueError, AttributeError) as error:
+        raise ConfigError(f"{store.root}/{RUN_FILE}: damaged ({error}); delete it and run again") from None
+    return run
+
+
+def stored_build(corpus: str) -> Build:
+    """The build that a corpus was last finished with; while it never was, the one that its config means.
+
+    Its names of artifacts hold, but it has no transcription model. Raises ConfigError if there is no corpus.
+    """
+    store = Store(corpus)
+    config = load(base=stored_config(corpus, required=True))
+    run = read_run(store)
+    if run is None:
+        return _begun_build(config, store)
+    profiles = {f"{stage}_profile": profile for stage, profile in run["profiles"].items()}
+    found = {"has_defects": run["defect_models"], "device": run["device"], "compute_type": run["compute_type"]}
+    return replace(without_transcription(config, store), config=config, **found, **profiles)
+
+
+def _begun_build(config: RunConfig, store: Store) -> Build:
+    """The transcription profile depends on the model's bytes, which may not be here: the newest folder tells it."""
+    build = without_transcription(config, store)
+    prefix = f"{build.segment_profile}-"
+    folders = [leaf for leaf in store.names("work/transcribe") if leaf.startswith(prefix)]
+    newest = max(
+        folders, key=lambda leaf: store.fs.info(store.path(f"work/transcribe/{leaf}")).get("mtime", 0), default=""
+    )
+    profile = None if config.transcribe.model is None else newest.removeprefix(prefix)
+    return replace(build, config=config, transcribe_profile=profile)
+
+
+def without_transcription(config: RunConfig, store: Store) -> Build:
+    """Plan a build up to the scores, which needs no transcription model and writes nothing."""
+    silent = config.model_copy(update={"transcribe": Transcribe(model=None)})
+    return plan_build(silent, store, find_model=_no_model)
+
+
+def _no_model(name: str) -> Any:
+    raise AssertionError(f"no model was to be looked for, not even {name}")
+
+
+def status(corpus: str) -> dict[str, Any]:
+    """What is in a corpus, what is to be done, and whether a run is active. Raises ConfigError if none is there."""
+    build = stored_build(corpus)
+    recordings, contents = _progress(build)
+    return {
+        "corpus": build.store.root,
+        "run active": is_active(build.store),
+        "published": _published(build.store),
+        "recordings": recordings,
+        "contents": contents,
+        "bytes": sizes(build.store),
+        "log": _last_events(build.store),
+    }
+
+
+def _published(store: Store) -> dict[str, Any] | None:
+    run, stats = read_run(store), store.read_json("stats.json")
+    if run is None or stats is None:
+        return None
+    in_hour = 3600 * stats["sampling_rate"]
+    return {
+        "finished": run["finished"],
+        "speechmill": run["speechmill"],
+        "fingerprint": run["fingerprint"],
+        "clips kept": stats["clips"].get("kept", 0),
+        "hours kept": stats["samples"].get("kept", 0) / in_hour,
+        "hours in": stats["samples"]["in"] / in_hour,
+    }
+
+
+def _progress(build: Build) -> tuple[dict[str, Any], dict[str, int]]:
+    """Recordings by what became of them, and contents by how far they came, under the profiles of the build."""
+    fates: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+    contents: Counter[str] = Counter(fetched=0, decoded=0, scored=0, transcribed=0)
+    counted: set[str] = set()
+    for recording in _known(build):
+        fate, reason = (
+            Status.DUPLICATE if recording.content_id in counted else _fate(recording, build),
+            recording.reason,
+        )
+        if recording.content_id is not None and fate is not Status.DUPLICATE:
+            counted.add(recording.content_id)
+            reason = (
+                None if fate != Status.FAILED else build.store.footer(build.segments(recording.content_id))["reason"]
+            )
+            contents.update(["fetched"] + ([] if fate == WAITING else ["decoded", *_done(recording, build)]))
+        fates[fate] += 1
+        if fate in (Status.FAILED, Status.OPTED_OUT):
+            failed[reason or "unknown"] += 1
+    stats = build.store.read_json("stats.json")
+    if not fates and stats:  # work/ is gone: what was published stays true
+        fates, failed = Counter(stats["recordings"]), Counter(stats["failed_by_reason"])
+    return {"seen": fates.total(), **fates, "failed by reason": dict(failed)}, dict(contents)
+
+
+def _known(build: Build) -> Iterator[Recording]:
+    for recording_id in build.known_recordings():
+        yield recording_from(build.store.read(build.fetched(recording_id)).to_pylist()[0])
+
+
+def _fate(recording: Recording, build: Build) -> str:
+    if recording.content_id is None:
+        return recording.status
+    name = build.segments(recording.content_id)
+    return str(build.store.footer(name)["status"]) if build.store.exists(name) else WAITING
+
+
+def _done(recording: Recording, build: Build) -> Iterator[str]:
+    """Names of what was done after decoding one content."""
+    content_id, store = recording.content_id or "", build.store
+    if not store.exists(build.scores(content_id)):
+        return
+    yield "scored"
+    scores = store.read(build.scores(content_id))
+    reasons = select.reasons_by_score(scores, build.config.thresholds)
+    wanted = {clip_id for clip_id, why in zip(scores["clip_id"].to_pylist(), reasons, strict=True) if not why}
+    allowed = select.licence_allowed(recording.licence, build.config.licences)
+    heard = set(read_transcripts(content_id, build)["clip_id"].to_pylist())
+    if build.transcribe_profile is not None and (not allowed or wanted <= heard):
+        yield "transcribed"
+
+
+def is_active(store: Store) -> bool:
+    """Whether a run holds the output. Looks at the lock without creating it."""
+    if not store.is_local or not store.exists(LOCK_FILE):
+        return False
+    with open(store.path(LOCK_FILE), "rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def sizes(store: Store) -> dict[str, int]:
+    """Bytes by area: a folder, or one below `work/`; `tables and pages` are the files at the top."""
+    root = store.path("").rstrip("/")
+    found: Counter[str] = Counter()
+    for folder, _, files in store.fs.walk(root, detail=True):
+        first, *rest = os.path.relpath(folder, root).split("/")
+        area = "/".join([first, *rest[: first == "work"]]) if first != "." else "tables and pages"
+        found[area] += sum(facts["size"] for facts in files.values())
+    return {area: count for area, count in sorted(found.items()) if count}
+
+
+def _last_events(store: Store) -> list[str]:
+    """The last lines of the log, for people."""
+    if not store.exists(LOG_FILE):
+        return []
+    with store.open(LOG_FILE) as file:
+        file.seek(max(store.size(LOG_FILE) - LOG_TAIL_BYTES, 0))
+        lines = file.read().decode(errors="replace").splitlines()
+    return [_event(json.loads(line)) for line in lines[-LOG_EVENTS:] if line.startswith("{") and line.endswith("}")]
+
+
+def _event(event: dict[str, Any]) -> str:
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(event["time"]))
+    what = event.get("content_id", event.get("recording_id", event.get("file", "")))
+    return f"{moment} UTC  {event['level']}  {event['message']}  {what[:40]}".rstrip()

@@ -1,0 +1,97 @@
+"""Removes from a finished corpus what no later command needs.
+
+What stays is enough for a second run to do nothing and for `select` to decide again: what is known of each
+recording, and the artifacts of the settings that the corpus was finished with.
+"""
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.build import CONFIG_FILE, Build
+from pipeline.config import ConfigError, load
+from pipeline.inspect import read_run, stored_build
+from pipeline.store import Store
+
+CONTENT = re.compile("[0-9a-f]{64}")
+OLD_PART_S = 24 * 3600.0  # a younger part of a download may still be completed
+SCRATCH = ("work/tmp", "work/publish")
+NEVER_FINISHED = re.compile(r"\..*\.tmp")  # Store.create's temporary names
+
+
+def prune(corpus: str, *, dry_run: bool) -> dict[str, Any]:
+    """Remove decoded media, artifacts of other settings and remains of interrupted runs; or only count them.
+
+    Returns the bytes of each area. Local originals lie outside the corpus and are never touched.
+    Raises Busy while a run is active, ConfigError where the corpus is not finished.
+    """
+    build = stored_build(corpus)
+    with build.store.locked():
+        _require_finished(build)
+        found: Counter[str] = Counter()
+        for area, name, size in _needless(build):
+            found[area] += size
+            if not dry_run:
+                build.store.remove(name)
+    return {"dry run": dry_run, "bytes": dict(found), "total bytes": found.total()}
+
+
+def _require_finished(build: Build) -> None:
+    """Refuse where artifacts of a run that was interrupted would look like those of other settings."""
+    store = build.store
+    fix = f"finish it with: speechmill run --output {store.root}"
+    if read_run(store) is None:
+        raise ConfigError(f"{store.root}: not finished yet; {fix}")
+    begun = store.read_json(CONFIG_FILE)
+    if begun is not None and load(base=begun).decisive() != build.config.decisive():
+        raise ConfigError(
+            f"{store.root}: a run with other settings is not finished; {fix}, with or without its settings"
+        )
+
+
+def _needless(build: Build) -> Iterator[tuple[str, str, int]]:
+    """Area, name and bytes of each file or folder that can go."""
+    yield from _decoded_media(build)
+    yield from _other_artifacts(build)
+    for name in SCRATCH:
+        if size := _size(build.store, name):
+            yield name, name, size
+    yield from _remains(build.store)
+
+
+def _decoded_media(build: Build) -> Iterator[tuple[str, str, int]]:
+    store = build.store
+    for leaf in store.names("work/media"):
+        if CONTENT.fullmatch(leaf) and store.is_done(build.segments(leaf)):
+            yield "work/media", f"work/media/{leaf}", store.size(f"work/media/{leaf}")
+
+
+def _other_artifacts(build: Build) -> Iterator[tuple[str, str, int]]:
+    current = {
+        "segment": build.segment_profile,
+        "score": f"{build.segment_profile}-{build.score_profile}",
+        "transcribe": f"{build.segment_profile}-{build.transcribe_profile}",
+    }
+    for stage, profile in current.items():
+        for leaf in build.store.names(f"work/{stage}"):
+            if leaf != profile:
+                name = f"work/{stage}/{leaf}"
+                yield f"work/{stage}", name, _size(build.store, name)
+
+
+def _remains(store: Store) -> Iterator[tuple[str, str, int]]:
+    """Files that a killed process was writing, and parts of downloads that nobody came back for."""
+    if not store.is_local:  # there a file appears when it is closed
+        return
+    root = store.path("")
+    for folder, _, files in store.fs.walk(store.path("work"), detail=True):
+        for leaf, facts in files.items():
+            old_part = folder.endswith("/work/media/.parts") and time.time() - facts["mtime"] > OLD_PART_S
+            if old_part or NEVER_FINISHED.fullmatch(leaf):
+                yield "unfinished files", f"{folder}/{leaf}".removeprefix(root), facts["size"]
+
+
+def _size(store: Store, name: str) -> int:
+    return int(store.fs.du(store.path(name))) if store.exists(name) else 0

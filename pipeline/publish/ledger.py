@@ -1,0 +1,202 @@
+"""What became of each recording and each of its clips: the judgement that all published files agree on.
+
+A judgement is computed from artifacts, one recording at a time, wherever it is needed, so that shards, pool
+and ledger cannot disagree and nothing has to hold the corpus in memory.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline import select
+from pipeline.build import Build
+from pipeline.records import (
+    LEDGER,
+    RECORDINGS,
+    TRANSCRIPT_ARTIFACT,
+    Reason,
+    Recording,
+    SpanKind,
+    Status,
+    pool_schema,
+    recording_from,
+)
+
+KEPT, REJECTED = "kept", "rejected"
+GROUP_ROWS = 10_000  # rows of pool, ledger and recordings in a row group
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One recording's row, its clips' rows in order of position (pool and text columns), its ledger rows."""
+
+    recording: Recording
+    clips: list[Row]
+    ledger: list[Row]
+
+    @property
+    def kept(self) -> list[Row]:
+        """Rows of the clips that are published."""
+        return [clip for clip in self.clips if clip["decision"] == KEPT]
+
+
+def primary_order(recording: Recording) -> tuple[str, str, str]:
+    """Sort key: of recordings with the same content, the first published is the one that counts."""
+    return (recording.published or "9999", recording.media_url, recording.recording_id)
+
+
+def judge_all(build: Build) -> Iterator[Judgement]:
+    """Judge every recording this corpus knows, in order of recording_id."""
+    primaries: dict[str, tuple[str, str, str]] = {}
+    for recording in _recordings(build):
+        if recording.content_id:
+            order = primary_order(recording)
+            primaries[recording.content_id] = min(order, primaries.get(recording.content_id, order))
+    for recording in _recordings(build):
+        primary = primaries.get(recording.content_id or "")
+        is_primary = primary is None or primary == primary_order(recording)
+        yield judge(recording, build, duplicate_of=None if is_primary else primary)
+
+
+def _recordings(build: Build) -> Iterator[Recording]:
+    for recording_id in build.known_recordings():
+        yield recording_from(build.store.read(build.fetched(recording_id)).to_pylist()[0])
+
+
+def judge(recording: Recording, build: Build, *, duplicate_of: tuple[str, str, str] | None = None) -> Judgement:
+    """Join what the stages stored about one recording and decide about its clips."""
+    content_id = recording.content_id
+    if content_id is None:
+        return Judgement(recording, [], [_ledger_row(recording, 0, 0)])
+    if duplicate_of is not None:
+        detail = f"the same bytes as {duplicate_of[1]} ({duplicate_of[2]})"
+        recording = replace(recording, status=Status.DUPLICATE, reason=Reason.DUPLICATE, reason_detail=detail)
+        return Judgement(recording, [], [_ledger_row(recording, 0, 0)])
+    if not build.store.exists(build.segments(content_id)):
+        return Judgement(_unfinished(recording), [], [_ledger_row(recording, 0, 0)])
+    recording = _with_facts(recording, build.store.footer(build.segments(content_id)))
+    if recording.status is not Status.OK:
+        return Judgement(recording, [], [_ledger_row(recording, 0, 0)])
+    clips = _clips(recording, build)
+    return Judgement(recording, clips, list(_ledger(recording, clips, build)))
+
+
+def _unfinished(recording: Recording) -> Recording:
+    return replace(recording, reason_detail="not decoded yet: run again")
+
+
+def _with_facts(recording: Recording, facts: Row) -> Recording:
+    """Add what decoding found out; a feed's own duration stands where the container declares none."""
+    names = ("container", "codec", "source_sample_rate", "source_channels", "decoded_samples", "bad_packets")
+    found: dict[str, Any] = {name: facts.get(name) for name in names}
+    return replace(
+        recording,
+        status=Status(facts["status"]),
+        reason=Reason(facts["reason"]) if facts.get("reason") else None,
+        reason_detail=facts.get("detail"),
+        declared_duration_s=facts.get("declared_duration_s") or recording.declared_duration_s,
+        **found,
+    )
+
+
+def _clips(recording: Recording, build: Build) -> list[Row]:
+    assert recording.content_id is not None
+    store, rate = build.store, build.config.audio.sample_rate
+    spans = store.read(build.segments(recording.content_id), ["start", "end", "kind", "clip_id", "flac_bytes"])
+    rows = [row for row in spans.to_pylist() if row["kind"] == SpanKind.CLIP]
+    scores = _scores(recording.content_id, build)
+    durations = {row["clip_id"]: (row["end"] - row["start"]) / rate for row in rows}
+    texts = _transcripts(recording.content_id, durations, build)
+    allowed = select.licence_allowed(recording.licence, build.config.licences)
+    shared = _provenance(recording) | {"sampling_rate": rate}
+    for row in rows:
+        clip_id = row["clip_id"]
+        row |= shared | {"duration_s": durations[clip_id]} | scores.get(clip_id, {"by_score": (Reason.INTERNAL_ERROR,)})
+        reasons = list(row.pop("by_score")) + ([] if allowed else [Reason.LICENCE])
+        row |= texts.get(clip_id, {})
+        by_text = list(row.pop("by_text", [] if build.transcribe_profile is None else [Reason.NOT_TRANSCRIBED]))
+        row["reasons"] = reasons or by_text
+        row["decision"] = REJECTED if row["reasons"] else KEPT
+    return rows
+
+
+def _scores(content_id: str, build: Build) -> dict[str, Row]:
+    if not build.store.exists(build.scores(content_id)):
+        return {}
+    table = build.store.read(build.scores(content_id))
+    reasons = select.reasons_by_score(table, build.config.thresholds)
+    return {row["clip_id"]: row | {"by_score": why} for row, why in zip(table.to_pylist(), reasons, strict=True)}
+
+
+def _transcripts(content_id: str, durations: dict[str, float], build: Build) -> dict[str, Row]:
+    table = read_transcripts(content_id, build)
+    lengths = [durations[clip_id] for clip_id in table["clip_id"].to_pylist()]
+    languages = build.config.transcribe.languages
+    reasons = select.reasons_by_transcript(table, lengths, build.config.thresholds, languages)
+    return {row["clip_id"]: row | {"by_text": why} for row, why in zip(table.to_pylist(), reasons, strict=True)}
+
+
+def read_transcripts(content_id: str, build: Build) -> pa.Table:
+    """All transcripts of a content so far, a row a clip."""
+    if build.transcribe_profile is None:
+        return TRANSCRIPT_ARTIFACT.empty_table()
+    folder = build.transcripts(content_id)
+    parts = [build.store.read(f"{folder}/{name}") for name in build.store.names(folder)]
+    return pa.concat_tables(parts) if parts else TRANSCRIPT_ARTIFACT.empty_table()
+
+
+def _provenance(recording: Recording) -> Row:
+    return {
+        "recording_id": recording.recording_id,
+        "title": recording.title,
+        "author": recording.author,
+        "source_url": recording.media_url,
+        "licence": recording.licence,
+        "licence_url": recording.licence_url,
+        "published": recording.published,
+    }
+
+
+def _ledger_row(recording: Recording, start: int, end: int, **values: Any) -> Row:
+    reasons = [recording.reason] if recording.reason else []
+    empty: Row = {"kind": None, "clip_id": None, "decision": REJECTED, "reasons": reasons}
+    return {"recording_id": recording.recording_id, "start": start, "end": end} | empty | values
+
+
+def _ledger(recording: Recording, clips: list[Row], build: Build) -> Iterator[Row]:
+    assert recording.content_id is not None
+    by_id = {clip["clip_id"]: clip for clip in clips}
+    for span in build.store.read(build.segments(recording.content_id), ["start", "end", "kind", "clip_id"]).to_pylist():
+        clip = by_id.get(span["clip_id"])
+        fate = (clip["decision"], clip["reasons"]) if clip else (REJECTED, [])
+        yield _ledger_row(recording, **span, decision=fate[0], reasons=fate[1])
+
+
+def write_ledger(name: str, build: Build) -> None:
+    """Write `ledger.parquet`: every span of every recording."""
+    rows = (row for judgement in judge_all(build) for row in judgement.ledger)
+    _write(name, rows, LEDGER, build)
+
+
+def write_pool(name: str, build: Build) -> None:
+    """Write the one part of `pool.parquet/`: every candidate clip, without audio."""
+    schema = pool_schema(defects=build.has_defects, transcript=build.transcribe_profile is not None)
+    rows = (row for judgement in judge_all(build) for row in judgement.clips)
+    _write(name, rows, schema, build)
+
+
+def write_recordings(name: str, build: Build) -> None:
+    """Write `recordings.parquet`: every recording seen, fetched or not, and why."""
+    rows = (asdict(judgement.recording) for judgement in judge_all(build))
+    _write(name, rows, RECORDINGS, build)
+
+
+def _write(name: str, rows: Iterator[Row], schema: pa.Schema, build: Build) -> None:
+    with build.store.parquet(name, schema) as writer:
+        while group := list(itertools.islice(rows, GROUP_ROWS)):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))

@@ -1,0 +1,97 @@
+"""The numbers behind the card, the report and the end table: counted once, while planning a publication."""
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from pipeline.publish.ledger import KEPT, Judgement
+from pipeline.publish.shards import split_of
+from pipeline.records import MEASURES, SCORES, SpanKind, Status
+
+# Bin edges of the histograms, by column: fixed, so that two corpora can be compared.
+EDGES: dict[str, list[float]] = {
+    "duration_s": list(range(31)),
+    "snr_db": list(range(0, 81, 2)),
+    "bandwidth_hz": list(range(0, 24_001, 500)),
+    "loudness_lufs": list(range(-70, 1, 2)),
+    "peak_dbfs": list(range(-60, 1, 2)),
+    "clipped_ratio": [round(0.001 * i, 3) for i in range(21)],
+    "asr_confidence": [round(0.05 * i, 2) for i in range(21)],
+    **{field.name: [round(0.05 * i, 2) for i in range(21)] for field in SCORES},
+}
+assert {field.name for field in MEASURES} <= set(EDGES)
+
+
+class Tally:
+    """Counts judgements one by one; memory does not grow with their number."""
+
+    def __init__(self, rate: int, validation_share: float) -> None:
+        self._rate, self._share = rate, validation_share
+        self._recordings: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()
+        self._samples: Counter[str] = Counter()
+        self._clips: Counter[str] = Counter()
+        self._reasons: dict[str, Counter[str]] = defaultdict(Counter)
+        self._kept_by: dict[str, Counter[str]] = defaultdict(Counter)
+        self._splits: dict[str, Counter[str]] = defaultdict(Counter)
+        self._histograms: dict[str, dict[str, Counter[int]]] = defaultdict(lambda: defaultdict(Counter))
+        self._digest = hashlib.sha256()
+
+    def add(self, judgement: Judgement) -> None:
+        """Count one recording and all of its clips."""
+        recording = judgement.recording
+        self._recordings[recording.status] += 1
+        if recording.status is not Status.OK and recording.reason:
+            self._failed[recording.reason] += 1
+        for row in judgement.ledger:
+            if row["kind"]:
+                fate = row["decision"] if row["kind"] == SpanKind.CLIP else row["kind"]
+                self._samples[fate] += row["end"] - row["start"]
+        for clip in judgement.clips:
+            self._add_clip(clip)
+        parts = [asdict(recording), judgement.clips, judgement.ledger]
+        self._digest.update(json.dumps(parts, sort_keys=True, default=str).encode())
+
+    def _add_clip(self, clip: dict[str, Any]) -> None:
+        self._clips[clip["decision"]] += 1
+        samples = clip["end"] - clip["start"]
+        for reason in clip["reasons"]:
+            self._reasons[reason] += Counter(clips=1, samples=samples)
+        for column, edges in EDGES.items():
+            if clip.get(column) is not None:
+                at = int(np.clip(np.searchsorted(edges, clip[column], side="right") - 1, 0, len(edges) - 2))
+                self._histograms[column][clip["decision"]][at] += 1
+        if clip["decision"] == KEPT:
+            split = split_of(clip["recording_id"], self._share)
+            self._splits[split] += Counter(clips=1, samples=samples, bytes=clip["flac_bytes"])
+            for what in ("licence", "language"):
+                self._kept_by[what][clip.get(what) or "unknown"] += samples
+
+    @property
+    def digest(self) -> str:
+        """Hash of everything that was counted: equal for equal corpora."""
+        return self._digest.hexdigest()
+
+    def stats(self) -> dict[str, Any]:
+        """All counts as plain JSON. Lengths are in samples at `sampling_rate`, so that they add up exactly."""
+        return {
+            "sampling_rate": self._rate,
+            "recordings": dict(self._recordings),
+            "failed_by_reason": dict(self._failed),
+            "samples": {"in": self._samples.total(), **self._samples},
+            "clips": dict(self._clips),
+            "rejected_by_reason": {reason: dict(counts) for reason, counts in self._reasons.items()},
+            "splits": {split: dict(counts) for split, counts in self._splits.items()},
+            "kept_samples_by": {what: dict(counts) for what, counts in self._kept_by.items()},
+            "histograms": {
+                column: {
+                    "edges": EDGES[column],
+                    **{fate: [counts[i] for i in range(len(EDGES[column]) - 1)] for fate, counts in by.items()},
+                }
+                for column, by in self._histograms.items()
+            },
+        }

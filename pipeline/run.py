@@ -1,0 +1,186 @@
+"""One run from start to end: lock, signals, graph, commit, summary.
+
+A run is a build: what is there is used, what is missing is made. The first SIGINT or SIGTERM lets the work in
+hand finish, the second ends the run at once; either way the next run goes on from there.
+"""
+
+import json
+import logging
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import metadata
+from typing import Any
+
+from pipeline import __version__, graph, inspect, publish, sources
+from pipeline.build import CONFIG_FILE, FETCHED, LOG_FILE, STOP_FILE, Build, plan_build
+from pipeline.config import ConfigError, RunConfig
+from pipeline.fetch import model_folder
+from pipeline.progress import STAGES, Progress
+from pipeline.publish import card, report
+from pipeline.runlog import close_log, open_log
+from pipeline.store import Store
+
+EXIT_DONE, EXIT_FAILED, EXIT_CONFIG, EXIT_TOO_MANY_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+PACKAGES = ("apache-beam", "av", "soxr", "soundfile", "webrtcvad-wheels", "faster-whisper", "ctranslate2", "pyarrow")
+
+log = logging.getLogger("speechmill")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """How a run ended. `stages` holds the counters; `stats` those of the corpus, None if none was published."""
+
+    exit_code: int
+    changed: bool
+    output: str
+    stages: dict[str, dict[str, int]]
+    stats: dict[str, Any] | None
+    files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def run(
+    config: RunConfig, beam_options: tuple[str, ...] = (), *, only_publish: bool = False, quiet: bool = False
+) -> Summary:
+    """Make or complete the corpus that a config describes.
+
+    Raises ConfigError (before anything is downloaded), Busy, or OutOfSpace.
+    """
+    store = Store(config.output)
+    check_inputs(config, store, only_publish=only_publish)
+    again = _decided_again(config) if only_publish else None
+    check_output(store)
+    with store.locked(), _stoppable(store) as interrupted:
+        build = again or plan_build(config, store, find_model=model_folder)
+        store.write_json(CONFIG_FILE, json.loads(config.model_dump_json()))
+        open_log(store, console=not quiet)
+        try:
+            with Progress(store.path(LOG_FILE) if store.is_local else None, quiet=quiet):
+                counters = graph.run(build, beam_options, only_publish=only_publish)
+        except RuntimeError:
+            if not interrupted.is_set():  # a terminal's Ctrl-C reaches Beam's own worker processes too, and ends them
+                raise
+            counters = {}
+        finally:
+            close_log()
+        stages = by_stage(counters)
+        if interrupted.is_set():
+            return Summary(exit_code=EXIT_INTERRUPTED, changed=False, output=config.output, stages=stages, stats=None)
+        return _finish(build, stages)
+
+
+def check_inputs(config: RunConfig, store: Store, *, only_publish: bool) -> None:
+    """Raise ConfigError if there are no inputs, or one is no known kind of source, or a local one is not there."""
+    if not config.inputs and not store.names(f"work/fetch/{FETCHED}"):
+        raise ConfigError("inputs: there are none; name a file, folder, manifest or feed with --input or in the config")
+    for source in () if only_publish else config.inputs:
+        sources.check(source)
+
+
+def _decided_again(config: RunConfig) -> Build:
+    """The finished build with other thresholds. Raises ConfigError for settings that need a stage to run."""
+    stored = inspect.stored_build(config.output)
+    if config.decisive() != stored.config.decisive():
+        fix = f"make what it needs with: speechmill run --output {config.output} --set ..."
+        raise ConfigError(f"select: only thresholds, licences and languages can change without running a stage; {fix}")
+    return replace(stored, config=config)
+
+
+def check_output(store: Store) -> None:
+    """Raise ConfigError if nothing can be written to the output."""
+    try:
+        store.write_text("work/.writable", "")
+        store.remove("work/.writable")
+    except OSError as error:
+        fix = "choose another with --output or make it writable"
+        raise ConfigError(f"output: cannot write to {store.root} ({error.strerror or error}); {fix}") from None
+
+
+@contextmanager
+def _stoppable(store: Store) -> Iterator[threading.Event]:
+    """Turn the first SIGINT or SIGTERM into a file that every process of the run looks for; end at the second."""
+    store.remove(STOP_FILE)
+    interrupted = threading.Event()
+
+    def stop(*_: Any) -> None:
+        if interrupted.is_set():
+            os._exit(EXIT_INTERRUPTED)
+        interrupted.set()
+        store.write_text(STOP_FILE, "")
+        log.warning("interrupted: finishing what is in hand; interrupt again to stop at once")
+
+    is_main = threading.current_thread() is threading.main_thread()  # only there may handlers be set
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)} if is_main else {}
+    try:
+        yield interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        store.remove(STOP_FILE)
+
+
+def _finish(build: Build, stages: dict[str, dict[str, int]]) -> Summary:
+    store, config = build.store, build.config
+    plan = store.read_json(publish.PLAN_FILE)
+    assert plan is not None
+    changed = not publish.is_published(build, plan["fingerprint"])
+    if changed:
+        card.write(build, plan["stats"])
+        report.write(build, plan["stats"])
+        publish.commit(build, plan, run_record(build, stages))  # last: run.json says that all the rest is there
+    return Summary(
+        exit_code=EXIT_TOO_MANY_FAILED if failed_ratio(plan["stats"]) > config.max_failed_ratio else EXIT_DONE,
+        changed=changed,
+        output=config.output,
+        stages=stages,
+        stats=plan["stats"],
+        files=tuple(plan["files"]),
+        notes=() if build.has_defects else ("defects.weights is null: columns score_* and c50_db are left out",),
+    )
+
+
+def failed_ratio(stats: dict[str, Any]) -> float:
+    """Share of the recordings seen that failed."""
+    recordings = stats["recordings"]
+    return float(recordings.get("failed", 0) / max(sum(recordings.values()), 1))
+
+
+def by_stage(counters: dict[str, int]) -> dict[str, dict[str, int]]:
+    """Counters by stage, in the order of the flow."""
+    found: dict[str, dict[str, int]] = {stage: {} for stage in STAGES}
+    for name, value in counters.items():
+        stage, _, key = name.partition("/")
+        found.setdefault(stage, {})[key] = value
+    return found
+
+
+def run_record(build: Build, stages: dict[str, dict[str, int]]) -> dict[str, Any]:
+    """What `run.json` says about how a corpus was made."""
+    versions = {name: _version(name) for name in PACKAGES}
+    return {
+        "speechmill": __version__,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "python": platform.python_version(),
+        "packages": versions,
+        "config": json.loads(build.config.model_dump_json()),
+        "profiles": {
+            "segment": build.segment_profile, "score": build.score_profile, "transcribe": build.transcribe_profile
+        },
+        "stages": stages,
+        "defect_models": build.has_defects,
+        "device": build.device,
+        "compute_type": build.compute_type,
+    }  # fmt: skip
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

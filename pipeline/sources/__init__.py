@@ -1,0 +1,103 @@
+"""Sources of recordings, one module a kind: dropping a file into this folder adds a kind.
+
+A module `sources/NAME.py` has a function `list_recordings(source, config, store)` that yields `Listed`, and may have
+`check(source)`, which raises ConfigError before a run begins.
+Only the module that an input needs is imported, so that an odd dependency of one burdens no other.
+"""
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+
+from pipeline.config import ConfigError, Input, RunConfig
+from pipeline.records import Reason, Recording, Status, stable_id
+from pipeline.store import Store
+
+MAX_TEXT_CHARACTERS = 10_000
+# C0 and C1 without white space; marks that turn the direction of writing; halves of surrogate pairs; non-characters.
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A recording that a source has, and for a local one the path to open."""
+
+    recording: Recording
+    media_path: str | None = None
+    known: bool = False  # listed by the corpus itself, from an earlier run
+
+
+def kinds() -> tuple[str, ...]:
+    """Names of all kinds of source, sorted. Imports none of them."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+
+
+def kind_of(address: str) -> str:
+    """Kind of source that an address means: `kind:rest`; a URL or an XML file is a feed; anything else is local."""
+    prefix = address.partition(":")[0]
+    if prefix in kinds():
+        return prefix
+    return "rss" if re.match(r"https?://|.*\.(xml|rss|atom)$", address, re.IGNORECASE | re.DOTALL) else "local"
+
+
+def check(source: Input) -> None:
+    """Raise ConfigError for an unknown kind, and for what its module finds missing without looking at the network."""
+    module = _module(source)
+    if hasattr(module, "check"):
+        module.check(source)
+
+
+def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[Listed]:
+    """List what an input has, in a fixed order.
+
+    Raises ConfigError for an unknown kind or a missing file; Rejected where the whole source cannot be read.
+    """
+    listing: Iterator[Listed] = _module(source).list_recordings(source, config, store)
+    return listing
+
+
+def _module(source: Input) -> ModuleType:
+    kind = source.kind or kind_of(source.address)
+    if kind not in kinds():
+        raise ConfigError(f"inputs: no such kind of source: {kind}; known: {', '.join(kinds())}")
+    return importlib.import_module(f"{__name__}.{kind}")
+
+
+def rest_of(address: str, kind: str) -> str:
+    """Drop the `kind:` that an address may start with."""
+    return address.removeprefix(f"{kind}:")
+
+
+def failed(kind: str, place: str, *, reason: Reason, detail: str) -> Listed:
+    """Make the row of something that a source lists but that cannot be read."""
+    return Listed(
+        recording=Recording(
+            recording_id=stable_id(kind, "failed", place),
+            source=kind,
+            media_url=plain_text(place) or "",
+            status=Status.FAILED,
+            reason=reason,
+            reason_detail=plain_text(detail),
+        )
+    )
+
+
+def plain_text(value: object) -> str | None:
+    """Make foreign text harmless for terminals, files and Arrow: one line, no control characters, of bounded length.
+
+    None for what is no string or has nothing in it. Markup stays as it is: escaping is for who shows it.
+    """
+    if not isinstance(value, str):
+        return None
+    words = _CONTROL.sub("", value[: 10 * MAX_TEXT_CHARACTERS]).split()
+    return " ".join(words)[:MAX_TEXT_CHARACTERS].rstrip() or None
+
+
+def language_tag(value: object) -> str | None:
+    """A language tag in the form of BCP 47, or None for anything else."""
+    text = plain_text(value)
+    return text if text and _LANGUAGE.fullmatch(text) else None

@@ -1,0 +1,60 @@
+"""The stages of a build: each turns one content's artifacts into the next, once.
+
+A stage whose artifact is there does nothing. What cannot be used becomes an artifact too, with the reason
+in its footer, so that it is neither lost nor tried again without cause.
+"""
+
+from typing import Any
+
+from pipeline import publish
+from pipeline.build import Build
+from pipeline.isolate import Died
+from pipeline.records import Reason, Rejected, to_table
+from pipeline.stages.fetch import distinct, failed, fetch_recording, list_input, list_known
+from pipeline.stages.score import is_scored, score_clips, scores_of
+from pipeline.stages.segment import is_segmented, note_failure, segment_media
+from pipeline.stages.transcribe import transcribe_clips
+from pipeline.stages.work import Outcome, Work, identify
+
+__all__ = [
+    "Outcome",
+    "Work",
+    "distinct",
+    "fetch_recording",
+    "identify",
+    "is_scored",
+    "is_segmented",
+    "list_input",
+    "list_known",
+    "note_error",
+    "publish_file",
+    "score_clips",
+    "scores_of",
+    "segment_media",
+    "transcribe_clips",
+]
+
+
+def publish_file(task: publish.Task, build: Build) -> Outcome:
+    """Write one file of the finished corpus aside."""
+    publish.write(task, build)
+    return Outcome(state="done")
+
+
+def note_error(stage: str, element: Any, build: Build, error: Exception) -> Outcome:
+    """Keep a row for an input that brought its decoder down, or met a bug of ours: that is tried again next time."""
+    verdict = _verdict(stage, error)
+    if stage == "fetch":
+        recording = failed(element.recording, verdict)
+        build.store.write_table(build.fetched(recording.recording_id), to_table([recording]), {"retry": True})
+    if stage == "segment":
+        note_failure(element, build, verdict)
+    if stage == "publish":
+        raise error  # a corpus with a file missing is no corpus
+    return Outcome(state="failed", reason=verdict.reason, detail=verdict.detail)
+
+
+def _verdict(stage: str, error: Exception) -> Rejected:
+    if stage == "segment" and isinstance(error, Died) and not error.was_killed:
+        return Rejected(Reason.DECODER_HUNG if error.hung else Reason.DECODER_CRASHED, str(error))
+    return Rejected(Reason.INTERNAL_ERROR, f"{stage}: {type(error).__name__}: {error}", retry=True)

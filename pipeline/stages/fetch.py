@@ -1,0 +1,130 @@
+"""List and fetch: from what the inputs name to media whose identity is known."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from pipeline import fetch, select, sources
+from pipeline.build import Build
+from pipeline.config import Input
+from pipeline.publish.ledger import primary_order
+from pipeline.records import Reason, Recording, Rejected, Status, recording_from, stable_id, to_table
+from pipeline.sources import Listed
+from pipeline.stages.work import Outcome, Work
+
+
+def list_input(source: Input, build: Build) -> Iterator[Listed]:
+    """List what an input has; an input that cannot be read gets a row of its own."""
+    try:
+        yield from sources.list_recordings(source, build.config, build.store)
+    except Rejected as error:
+        kind = source.kind or sources.kind_of(source.address)
+        yield sources.failed(kind, source.address, reason=error.reason, detail=error.detail)
+
+
+def list_known(build: Build) -> Iterator[Listed]:
+    """List what earlier runs fetched, so that a corpus keeps what its sources no longer show.
+
+    What a source itself could not read is forgotten: if it still cannot, the source lists it again.
+    """
+    for recording_id in build.known_recordings():
+        name = build.fetched(recording_id)
+        footer = build.store.footer(name)
+        if footer.get("unlisted"):
+            build.store.remove(name)
+        elif not footer["retry"]:
+            recording = recording_from(build.store.read(name).to_pylist()[0])
+            path = footer["media"] if footer.get("is_local") else None
+            yield Listed(recording=recording, media_path=path, known=True)
+
+
+def distinct(same: Iterable[Listed]) -> list[Listed]:
+    """Of listings with one recording_id, keep one; but files of the same name below two inputs are two recordings."""
+    listed = sorted(same, key=lambda one: (one.known, one.media_path or ""))
+    listed = [one for one in listed if not one.known] or listed[:1]
+    by_path = {one.media_path: one for one in reversed(listed)}
+    first, *others = sorted(by_path.values(), key=lambda one: one.media_path or "")
+    return [first, *(_renamed(one) for one in others)]
+
+
+def _renamed(listed: Listed) -> Listed:
+    recording_id = stable_id(listed.recording.recording_id, listed.media_path or "")
+    return replace(listed, recording=replace(listed.recording, recording_id=recording_id))
+
+
+def fetch_recording(listed: Listed, build: Build) -> Outcome:
+    """Bring the media of a recording here, or find that they are; store what is known of it."""
+    name, store = build.fetched(listed.recording.recording_id), build.store
+    if store.exists(name):
+        known, footer = recording_from(store.read(name).to_pylist()[0]), store.footer(name)
+        if not footer["retry"] and _is_unchanged(listed, known, footer, build):
+            _refresh(listed.recording, known, footer, build)
+            return _fetch_outcome("reused", known, _work(known, footer, build))
+    try:
+        recording, footer = _fetch(listed, build)
+    except Rejected as error:
+        recording, footer = failed(listed.recording, error), {"retry": error.retry, **_stamp(listed)}
+    store.write_table(name, to_table([recording]), footer)
+    return _fetch_outcome("done", recording, _work(recording, footer, build))
+
+
+def _fetch(listed: Listed, build: Build) -> tuple[Recording, dict[str, Any]]:
+    if listed.recording.status is not Status.OK:
+        return listed.recording, {"retry": True, "unlisted": True}
+    got = fetch.fetch_media(
+        listed.recording, build.store, build.config.fetch, media_path=listed.media_path, stopping=build.is_stopping
+    )
+    recording = replace(listed.recording, content_id=got.content_id, sha256=got.sha256, bytes=got.bytes)
+    return recording, {"retry": False, "media": got.path, "is_local": listed.media_path is not None, **_stamp(listed)}
+
+
+def _stamp(listed: Listed) -> dict[str, Any]:
+    """What tells that a local file is still the same."""
+    try:
+        status = os.stat(listed.media_path or "")
+    except OSError:
+        return {}
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def _is_unchanged(listed: Listed, known: Recording, footer: dict[str, Any], build: Build) -> bool:
+    if listed.media_path is not None:  # a file that failed is tried again once it is another file
+        return _stamp(listed).items() <= footer.items()
+    if known.content_id is None:
+        return True  # a lasting failure
+    return build.store.exists(build.segments(known.content_id)) or build.store.exists(f"work/media/{known.content_id}")
+
+
+def _refresh(listed: Recording, known: Recording, footer: dict[str, Any], build: Build) -> None:
+    """Take over what the source now says of a recording whose media are here."""
+    kept = {key: getattr(known, key) for key in ("content_id", "sha256", "bytes", "status", "reason", "reason_detail")}
+    fresh = replace(listed, **kept)
+    if fresh != known and listed.status is Status.OK:
+        build.store.write_table(build.fetched(known.recording_id), to_table([fresh]), footer)
+
+
+def failed(recording: Recording, error: Rejected) -> Recording:
+    """Say on a recording why it failed."""
+    status = Status.OPTED_OUT if error.reason is Reason.OPTED_OUT else Status.FAILED
+    return replace(recording, status=status, reason=error.reason, reason_detail=error.detail)
+
+
+def _work(recording: Recording, footer: dict[str, Any], build: Build) -> Work | None:
+    if recording.content_id is None:
+        return None
+    return Work(
+        recording_id=recording.recording_id,
+        content_id=recording.content_id,
+        media=footer["media"],
+        is_local=footer["is_local"],
+        allowed=select.licence_allowed(recording.licence, build.config.licences),
+        order=primary_order(recording),
+    )
+
+
+def _fetch_outcome(state: str, recording: Recording, work: Work | None) -> Outcome:
+    if recording.status is not Status.OK:
+        return Outcome(state="failed", reason=recording.reason, detail=recording.reason_detail or "")
+    seconds = recording.declared_duration_s or 0.0
+    return Outcome(state=state, seconds_in=seconds, seconds_kept=seconds, work=work)

@@ -1,0 +1,155 @@
+"""Segment: from media to spans and clips, in one pass over the audio."""
+
+import faulthandler
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.audio import Decoding, encode_flac, to_int16
+from pipeline.build import Build
+from pipeline.records import SEGMENT_ARTIFACT, Reason, Rejected, Span, SpanKind, Status, stable_id
+from pipeline.segment import gate, spans
+from pipeline.stages.work import Outcome, Work
+from pipeline.store import Store, add_footer
+from pipeline.vad import Listener
+
+GROUP_SPANS = 32  # spans in a row group of the artifact: at most 20 MB of audio are in memory
+SHORT_RATIO = 0.98  # decoded over declared duration; encoders and containers disagree about less than that
+
+
+def segment_media(work: Work, build: Build) -> Outcome:
+    """Decode a recording once, cut it, and store its spans with the clips as FLAC."""
+    name, store = build.segments(work.content_id), build.store
+    if not store.is_done(name):
+        try:
+            with _open_media(work, store) as media:
+                return _segment(media, work.content_id, build)
+        except Rejected as error:
+            return note_failure(work, build, error)
+        except FileNotFoundError:
+            gone = Rejected(Reason.NOT_FOUND, "the media are gone since they were fetched", retry=True)
+            return note_failure(work, build, gone)
+    state = "reused" if store.footer(name)["status"] == Status.OK else "failed"
+    return _segment_outcome(state, store.footer(name))
+
+
+def is_segmented(work: Work, build: Build) -> bool:
+    """Whether decoding this content would do nothing."""
+    return build.store.is_done(build.segments(work.content_id))
+
+
+def note_failure(work: Work, build: Build, error: Rejected) -> Outcome:
+    """Store that a recording could not be decoded, and why."""
+    facts = {"status": Status.FAILED, "reason": error.reason, "detail": error.detail, "retry": error.retry}
+    build.store.write_failure(build.segments(work.content_id), SEGMENT_ARTIFACT, facts)
+    return _segment_outcome("failed", facts)
+
+
+def _segment_outcome(state: str, facts: dict[str, Any]) -> Outcome:
+    reason = Reason(facts["reason"]) if facts.get("reason") else None
+    seconds, kept = facts.get("seconds", 0.0), facts.get("clip_seconds", 0.0)
+    return Outcome(
+        state="failed" if reason else state, seconds_in=seconds, seconds_kept=kept, reason=reason,
+        detail=facts.get("detail") or "",
+    )  # fmt: skip
+
+
+@contextmanager
+def _open_media(work: Work, store: Store) -> Iterator[IO[bytes]]:
+    opened = open(work.media, "rb") if work.is_local else store.open(f"work/media/{work.content_id}")  # noqa: SIM115
+    with opened as file:
+        yield file
+
+
+def _segment(media: IO[bytes], content_id: str, build: Build) -> Outcome:
+    config, rate = build.config, build.config.audio.sample_rate
+    decoding = Decoding(media, rate, config.audio)
+    # The decoded audio waits on disk, not in memory, for the cuts: the background level that they depend on
+    # is known only at the end, and an utterance may be as long as the recording.
+    with tempfile.TemporaryFile(dir=build.store.scratch()) as pcm:
+        marks, levels = _listen(decoding, pcm, build)
+        breaks = [*decoding.breaks, *_broken_end(decoding)]
+        found = spans(marks, levels, samples=decoding.samples, rate=rate, rules=config.segment, breaks=breaks)
+        facts = _facts(decoding, found)
+        _write_segments(pcm, found, facts, content_id=content_id, build=build)
+    return _segment_outcome("done", facts)
+
+
+def _listen(decoding: Decoding, pcm: IO[bytes], build: Build) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+    listener = Listener(build.config.segment.vad, decoding.rate)
+    with _watchdog(build.config.audio.stall_timeout) as alive:
+        for block in decoding:
+            listener.hear(block)
+            pcm.write(to_int16(block).tobytes())
+            alive()
+    marks, levels = listener.finish()
+    return (gate(marks, levels) if listener.detector.gated else marks), levels
+
+
+@contextmanager
+def _watchdog(seconds: float) -> Iterator[Any]:
+    """End this process if `alive` is not called for so long: a decoder that hangs in C obeys nothing else.
+
+    Arming starts a thread, so it is done ten times in `seconds`, not for every block; so much later it fires.
+    """
+    due = 0.0
+
+    def alive() -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + seconds / 10
+            faulthandler.dump_traceback_later(1.1 * seconds, exit=True, file=2)
+
+    alive()
+    try:
+        yield alive
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _broken_end(decoding: Decoding) -> list[int]:
+    """The end of a recording that stops before its declared duration cuts whatever is spoken there."""
+    is_short = decoding.decoded_ratio is not None and decoding.decoded_ratio < SHORT_RATIO
+    return [decoding.samples] if is_short else []
+
+
+def _facts(decoding: Decoding, found: Sequence[Span]) -> dict[str, Any]:
+    return {
+        "status": Status.OK,
+        "retry": False,
+        "container": decoding.container,
+        "codec": decoding.codec,
+        "source_sample_rate": decoding.source_rate,
+        "source_channels": decoding.channels,
+        "declared_duration_s": decoding.declared_duration_s,
+        "decoded_samples": decoding.samples,
+        "bad_packets": decoding.bad_packets,
+        "detail": decoding.shortfall if _broken_end(decoding) else None,
+        "seconds": decoding.samples / decoding.rate,
+        "clip_seconds": sum(s.samples for s in found if s.kind is SpanKind.CLIP) / decoding.rate,
+    }
+
+
+def _write_segments(
+    pcm: IO[bytes], found: Sequence[Span], facts: dict[str, Any], *, content_id: str, build: Build
+) -> None:
+    rate = build.config.audio.sample_rate
+    with build.store.parquet(build.segments(content_id), SEGMENT_ARTIFACT, compression={"flac": "none"}) as writer:
+        for at in range(0, len(found), GROUP_SPANS):
+            rows = []
+            for span in found[at : at + GROUP_SPANS]:
+                row: dict[str, Any] = {"start": span.start, "end": span.end, "kind": span.kind}
+                if span.kind is SpanKind.CLIP:
+                    pcm.seek(2 * span.start)
+                    flac = encode_flac(np.frombuffer(pcm.read(2 * span.samples), np.int16), rate)
+                    identity = stable_id(content_id, str(span.start), str(span.end), build.segment_profile)
+                    row |= {"clip_id": identity, "flac_bytes": len(flac), "flac": flac}
+                rows.append(row)
+            writer.write_table(pa.Table.from_pylist(rows, schema=SEGMENT_ARTIFACT))
+        add_footer(writer, facts)

@@ -1,0 +1,38 @@
+"""What travels between the stages, and what a stage reports of its work."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.records import Reason
+from pipeline.sources import Listed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One content on its way through the stages. Small: audio never travels."""
+
+    recording_id: str
+    content_id: str
+    media: str  # path or URL that the filesystem of the store, or the local one, can open
+    is_local: bool
+    allowed: bool  # whether its licence lets it be published
+    order: tuple[str, str, str]  # of recordings with the same content the first in this order is the primary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a stage did with one input: for the counters, the progress line and the log."""
+
+    state: str  # done, reused or failed
+    seconds_in: float = 0.0
+    seconds_kept: float = 0.0
+    reason: Reason | None = None
+    detail: str = ""
+    work: Work | None = None  # what fetching found; the later stages pass on what they were given
+
+
+def identify(element: Any) -> dict[str, str]:
+    """What names an element in the log."""
+    if isinstance(element, Work):
+        return {"recording_id": element.recording_id, "content_id": element.content_id}
+    return {"recording_id": element.recording.recording_id} if isinstance(element, Listed) else {"file": element.name}

@@ -1,0 +1,89 @@
+"""The end of a run in words: the table of stages, where the hours went, and where to look."""
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.publish import LEDGER_FILE
+from pipeline.records import Reason
+from pipeline.run import EXIT_INTERRUPTED, Summary
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+BY_TEXT = (  # reasons that judge a transcript
+    *(Reason.NOT_TRANSCRIBED, Reason.ASR_FAILED, Reason.LOW_CONFIDENCE, Reason.EMPTY_TEXT, Reason.NO_SPEECH),
+    *(Reason.REPETITION, Reason.SPEECH_RATE, Reason.LANGUAGE),
+)
+FATES = ("kept", "rejected", "too_short", "too_long", "silence", "corrupt")
+
+
+def render(summary: Summary) -> "RenderableType":
+    """The summary for a terminal."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = [_stages(summary)]
+    if summary.stats is not None:
+        parts.append(Text(_hours(summary.stats)))
+    parts += [Text(line) for line in (*summary.notes, *_closing(summary))]
+    return Group(*parts)
+
+
+def _stages(summary: Summary) -> "RenderableType":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("stage", no_wrap=True)
+    for name in ("in", "kept", "hours in", "hours kept", "seconds", "× real time"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("rejected", overflow="fold")
+    for stage, counts in summary.stages.items():
+        if counts:
+            table.add_row(stage, *_row(stage, counts, summary.stats))
+    return table
+
+
+def _row(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) -> list[str]:
+    """One line: recordings (files for publish), hours, seconds of work, and how fast new audio went through."""
+    seconds, done = counts.get("wall_ms", 0) / 1000, counts.get("audio_done_ms", 0) / 1000
+    hours = [f"{counts.get(key, 0) / 3_600_000:.3f}" for key in ("audio_in_ms", "audio_kept_ms")]
+    is_reused = counts.get("reused", 0) == counts["in"]
+    return [
+        str(counts["in"]),
+        str(counts["in"] - counts.get("failed", 0)),
+        *(hours if stage != "publish" else ("", "")),
+        "as before" if is_reused else f"{seconds:.1f}",
+        f"{done / seconds:.0f}" if done and seconds and stage != "fetch" else "",
+        _rejected(stage, counts, stats),
+    ]
+
+
+def _rejected(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) -> str:
+    """Reasons with their numbers: recordings for the first stages, clips for scores and transcripts."""
+    reasons = {key.removeprefix("reason."): n for key, n in counts.items() if key.startswith("reason.")}
+    if stats is not None and stage in ("score", "transcribe"):
+        by_text = {reason.value for reason in BY_TEXT}
+        clips = {reason: found["clips"] for reason, found in stats["rejected_by_reason"].items()}
+        reasons |= {reason: n for reason, n in clips.items() if (reason in by_text) == (stage == "transcribe")}
+    return ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _hours(stats: dict[str, Any]) -> str:
+    rate, samples = stats["sampling_rate"], stats["samples"]
+    minutes = {fate: samples.get(fate, 0) / rate / 60 for fate in FATES}
+    parts = [f"{fate.replace('_', ' ')} {value:.1f}" for fate, value in minutes.items() if value]
+    clips = stats["clips"].get("kept", 0)
+    return f"{samples['in'] / rate / 60:.1f} minutes in = {' + '.join(parts)};  {clips} clips kept"
+
+
+def _closing(summary: Summary) -> list[str]:
+    output = summary.output.rstrip("/")
+    if summary.exit_code == EXIT_INTERRUPTED:
+        return ["interrupted: run the same command again to go on from here"]
+    lines = [] if summary.changed else ["nothing to do: the corpus is complete and up to date"]
+    if summary.stats and summary.stats["rejected_by_reason"].get("not_transcribed"):
+        lines.append(f"some selected clips have no transcript yet: speechmill run --output {output}")
+    shards = [name for name in summary.files if name.startswith("data/")]
+    lines.append(f"report  {output}/report.html")
+    lines.append(f"clips   {output}/{shards[0]}" if shards else f"no clips were kept; {output}/{LEDGER_FILE} says why")
+    return lines

@@ -1,0 +1,244 @@
+"""Proves that a finished corpus is whole, from its published files alone.
+
+The ledger must balance to the sample, the tables must agree with each other row by row, and what is said of
+a clip must be what its own audio gives again. Tables are read side by side in their common order, so that
+memory does not grow with the corpus.
+"""
+
+import hashlib
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from heapq import merge
+from operator import itemgetter
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import __version__, recompute, select
+from pipeline.config import ConfigError, load
+from pipeline.inspect import read_run
+from pipeline.publish import LEDGER_FILE, POOL_FILE, PUBLISHED_FOLDERS, RECORDINGS_FILE, RUN_FILE
+from pipeline.publish.ledger import KEPT, REJECTED
+from pipeline.publish.shards import TRAIN, VALIDATION, split_of
+from pipeline.published import Check, Corpus, Row
+from pipeline.records import LEDGER, RECORDINGS, SpanKind, Status, data_schema, pool_schema, stable_id
+from pipeline.store import Store
+
+RECORDING, ROW = 0, 1  # a recording comes before its rows
+
+
+def verify(corpus: str, *, rows: int = 200) -> dict[str, Any]:
+    """Check a corpus; `rows` clips are recomputed from their audio.
+
+    Returns {"ok": bool, "checks": {name: {"ok", "checked", "failed", "problems": the first few}}}.
+    """
+    store = Store(corpus)
+    try:
+        run = read_run(store)
+        config = load(base=run["config"]) if run else None
+    except ConfigError as error:
+        return _unpublished(str(error))
+    if run is None or config is None:
+        return _unpublished(f"not published: no {RUN_FILE}; finish it with: speechmill run --output {corpus}")
+    subject = Corpus(store, run, config)
+    checks: dict[str, Callable[[Corpus, Check], None]] = {
+        "files": _files,
+        "schema": _schema,
+        "ledger": _ledger,
+        "clips": _clips,
+        "audio": lambda corpus, check: recompute.audio(corpus, check, rows),
+        "transcripts": lambda corpus, check: recompute.transcripts(corpus, check, rows),
+    }
+    results = {name: _run(function, subject) for name, function in checks.items()}
+    return {"ok": all(result["ok"] for result in results.values()), "checks": results}
+
+
+def _unpublished(problem: str) -> dict[str, Any]:
+    return {"ok": False, "checks": {"published": Check(1, 1, [problem]).result()}}
+
+
+def _run(function: Callable[[Corpus, Check], None], corpus: Corpus) -> dict[str, Any]:
+    """Run a check; a file that is missing or cannot be parsed is a finding."""
+    check = Check()
+    try:
+        function(corpus, check)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        check.fail(f"cannot be read: {type(error).__name__}: {error}")
+    return check.result()
+
+
+def _files(corpus: Corpus, check: Check) -> None:
+    """The files of run.json are there, byte for byte, and no others beside them."""
+    listed = corpus.run["files"]
+    for name, facts in listed.items():
+        check.checked += 1
+        if not corpus.store.exists(name):
+            check.fail(f"{name}: missing")
+        elif corpus.store.size(name) != facts["bytes"]:
+            check.fail(f"{name}: {corpus.store.size(name)} bytes, not {facts['bytes']}")
+        else:
+            with corpus.store.open(name) as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+            check.expect(that=digest == facts["sha256"], problem=f"{name}: not the bytes that were published")
+    for folder in PUBLISHED_FOLDERS:
+        for leaf in corpus.store.names(folder):
+            check.expect(that=f"{folder}/{leaf}" in listed, problem=f"{folder}/{leaf}: not part of the corpus")
+
+
+def _schema(corpus: Corpus, check: Check) -> None:
+    """Columns and types are those of records.py."""
+    has = {"defects": corpus.run["defect_models"], "transcript": corpus.run["profiles"]["transcribe"] is not None}
+    schemas = {POOL_FILE: pool_schema(**has), LEDGER_FILE: LEDGER, RECORDINGS_FILE: RECORDINGS}
+    schemas |= {name: data_schema(**has) for split in (TRAIN, VALIDATION) for name in corpus.shards(split)}
+    versions = f"written by speechmill {corpus.run['speechmill']}, this is {__version__}"
+    for name, expected in schemas.items():
+        check.checked += 1
+        with corpus.store.open(name) as file:
+            found = pq.read_schema(file)
+        ours, theirs = ({column.name: column.type for column in schema} for schema in (expected, found))
+        odd = sorted(column for column in ours.keys() | theirs.keys() if ours.get(column) != theirs.get(column))
+        if odd or found.names != expected.names:
+            check.fail(f"{name}: {', '.join(odd) or 'order of columns'} ({versions})")
+
+
+def _ledger(corpus: Corpus, check: Check) -> None:
+    """Spans cover each decoded recording without gap or overlap, and their sum is what stats.json says."""
+    samples: Counter[str] = Counter()
+    statuses: Counter[str] = Counter()
+    for recording_id, recording, spans in _by_recording(corpus, LEDGER_FILE, check):
+        check.checked += 1
+        if recording is None:
+            check.fail(f"{recording_id}: in the ledger, not in {RECORDINGS_FILE}")
+            continue
+        statuses[recording["status"]] += 1
+        if recording["status"] == Status.OK and recording["decoded_samples"] is not None:
+            samples += _balance(recording, spans, check)
+        else:
+            _failed_row(recording, list(spans), check)
+    stats = corpus.store.read_json("stats.json") or {}
+    balance = {"in": samples.total(), **samples}
+    check.expect(
+        that=stats.get("samples") == balance, problem=f"stats.json: samples {stats.get('samples')}, not {balance}"
+    )
+    counted = stats.get("recordings")
+    check.expect(that=counted == statuses, problem=f"stats.json: recordings {counted}, not {dict(statuses)}")
+
+
+def _balance(recording: Row, spans: Iterable[Row], check: Check) -> Counter[str]:
+    """Samples by fate of one recording, whose spans must follow each other from 0 to its end."""
+    place, samples = 0, Counter[str]()
+    name = recording["recording_id"]
+    for span in spans:
+        start, end, kind = span["start"], span["end"], span["kind"]
+        check.expect(that=start == place, problem=f"{name}: a span ends at {place}, the next starts at {start}")
+        check.expect(that=end > start, problem=f"{name}: the span at {start} is empty")
+        is_clip = kind == SpanKind.CLIP
+        fate = (span["decision"] == KEPT, bool(span["reasons"]))
+        known = fate in ((True, False), (False, True)) if is_clip else kind in set(SpanKind) and fate == (False, False)
+        check.expect(
+            that=known and is_clip == bool(span["clip_id"]), problem=f"{name}: the span at {start} has no clear fate"
+        )
+        samples[span["decision"] if is_clip else str(kind)] += end - start
+        place = end
+    length = recording["decoded_samples"]
+    check.expect(that=place == length, problem=f"{name}: spans end at {place}, the recording at {length}")
+    return samples
+
+
+def _failed_row(recording: Row, spans: list[Row], check: Check) -> None:
+    """A recording that was not decoded has one row, which says why."""
+    why = [recording["reason"]] if recording["reason"] else []
+    told = [(row["start"], row["end"], row["kind"], row["decision"], row["reasons"]) for row in spans]
+    name = recording["recording_id"]
+    check.expect(that=told == [(0, 0, None, REJECTED, why)], problem=f"{name}: not one row saying why it has no audio")
+    is_explained = recording["status"] == Status.OK or bool(why)
+    check.expect(that=is_explained, problem=f"{name}: {recording['status']} without a reason")
+
+
+def _by_recording(corpus: Corpus, table: str, check: Check) -> Iterator[tuple[str, Row | None, Iterable[Row]]]:
+    """Each recording_id of recordings.parquet or a table, its recording if there is one, and its rows of the table."""
+    recordings = corpus.rows([RECORDINGS_FILE], ["recording_id", "content_id", "status", "reason", "decoded_samples"])
+    tagged = merge(
+        ((row["recording_id"], RECORDING, row) for row in recordings),
+        ((row["recording_id"], ROW, row) for row in corpus.rows([table])),
+        key=itemgetter(0, 1),
+    )
+    last = ""
+    for recording_id, group in itertools.groupby(tagged, itemgetter(0)):
+        check.expect(that=recording_id > last, problem=f"{table} or {RECORDINGS_FILE}: {recording_id} is out of order")
+        last = recording_id
+        first = next(group)
+        is_known = first[1] == RECORDING
+        rows = itertools.chain([first][is_known:], group)  # noqa: B031 - the rest of it, for the first time
+        yield recording_id, first[2] if is_known else None, map(itemgetter(2), rows)
+
+
+def _clips(corpus: Corpus, check: Check) -> None:
+    """Ledger, pool and data tell of the same clips: each once, in order, in its split, and allowed."""
+    _same(_pool(corpus, check), _ledger_clips(corpus), f"{LEDGER_FILE} and pool.parquet", check)
+    kept = (row for row in corpus.rows([POOL_FILE]) if row["decision"] == KEPT)
+    columns = [name for name in _columns(corpus) if name not in ("audio", "text", "words")]
+    pool = ((_position(row), json.dumps([row[name] for name in columns])) for row in kept)
+    shards = [_shard_rows(corpus, split, columns, check) for split in (TRAIN, VALIDATION)]
+    data = ((_position(row), json.dumps([row[name] for name in columns])) for row in merge(*shards, key=_position))
+    _same(pool, data, "the kept clips of pool.parquet and data/", check)
+
+
+def _columns(corpus: Corpus) -> list[str]:
+    transcript = corpus.run["profiles"]["transcribe"] is not None
+    return list(data_schema(defects=corpus.run["defect_models"], transcript=transcript).names)
+
+
+def _position(row: Row) -> tuple[str, int]:
+    return row["recording_id"], row["start"]
+
+
+def _pool(corpus: Corpus, check: Check) -> Iterator[tuple[tuple[str, int], str]]:
+    """Clips of the pool; each must have the identity that its content and place give."""
+    profile = corpus.run["profiles"]["segment"]
+    for recording_id, recording, rows in _by_recording(corpus, POOL_FILE, check):
+        content_id = (recording or {}).get("content_id") or ""
+        for row in rows:
+            check.checked += 1
+            identity = stable_id(content_id, str(row["start"]), str(row["end"]), profile)
+            told = f"pool.parquet: {row['clip_id']} is not the id of its place in {recording_id}"
+            check.expect(that=identity == row["clip_id"], problem=told)
+            yield _position(row), _judgement(row)
+
+
+def _ledger_clips(corpus: Corpus) -> Iterator[tuple[tuple[str, int], str]]:
+    return ((_position(row), _judgement(row)) for row in corpus.rows([LEDGER_FILE]) if row["clip_id"])
+
+
+def _judgement(row: Row) -> str:
+    return json.dumps([row["clip_id"], row["end"], row["decision"], row["reasons"]])
+
+
+def _shard_rows(corpus: Corpus, split: str, columns: list[str], check: Check) -> Iterator[Row]:
+    last = ("", -1)
+    for row in corpus.rows(corpus.shards(split), columns):
+        name = row["clip_id"]
+        check.expect(that=_position(row) > last, problem=f"data/{split}: {name} is out of order or there twice")
+        due = split_of(row["recording_id"], corpus.config.publish.validation_share)
+        check.expect(that=due == split, problem=f"data/{split}: {name} belongs to {due}")
+        allowed = select.licence_allowed(row["licence"], corpus.config.licences)
+        check.expect(
+            that=allowed, problem=f"data/{split}: {name} has the licence {row['licence']}, which is not allowed"
+        )
+        last = _position(row)
+        yield row
+
+
+def _same(
+    left: Iterable[tuple[tuple[str, int], str]], right: Iterable[tuple[tuple[str, int], str]], what: str, check: Check
+) -> None:
+    """Two streams in one order must hold the same positions, once each, and say the same there."""
+    tagged = merge(((*item, 0) for item in left), ((*item, 1) for item in right), key=itemgetter(0))
+    for (recording_id, start), group in itertools.groupby(tagged, itemgetter(0)):
+        said = [(side, value) for _, value, side in group]
+        sides = [side for side, _ in said]
+        problem = f"{what} differ about the clip at {start} of {recording_id}"
+        check.expect(that=sorted(sides) == [0, 1] and said[0][1] == said[1][1], problem=problem)
