@@ -1,0 +1,62 @@
+"""What several kinds of tests share."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: threads that wait for each other are slow
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from classifiers.packages import drop_lazy_modules
+from pipeline.demo import make_podcast
+from tests.commandline import corpus, folder, speechmill
+
+__all__ = ["corpus", "folder", "speechmill"]  # fixtures for every test
+
+SAID = (  # without a pause of half a second
+    (
+        "The old lighthouse keeper climbed the narrow stairs every evening to light the lamp "
+        "before the ships came near the rocks."
+    ),
+    "She sells sea shells by the sea shore and they say that she is rather rich because six of us wished to see it.",
+)
+
+
+@pytest.fixture(autouse=True)
+def only_modules_that_can_be_looked_at() -> Iterator[None]:
+    """Hypothesis walks sys.modules, also while tests run, and tests may import SpeechBrain."""
+    drop_lazy_modules()
+    yield
+    drop_lazy_modules()
+
+
+@pytest.fixture(scope="session")
+def podcast(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the demo podcast, made once: feed.xml, three episodes, truth.json."""
+    folder = tmp_path_factory.mktemp("podcast")
+    make_podcast(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def speech() -> npt.NDArray[np.float32]:
+    """About a minute of a synthetic voice, float32[n] at 24 kHz with a peak of 0.5: eight passages, 0.8 s apart."""
+    from hibari import Hibari
+
+    voice = Hibari()
+    said = [np.asarray(voice(text, seed=0), np.float32) for text in SAID] * 4
+    pause = np.zeros(round(0.8 * 24_000), np.float32)
+    whole = np.concatenate([pause, *(part for one in said for part in (one / np.abs(one).max() / 2, pause))])
+    return whole.astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of recordings that are not part of this repository; tests that want it are skipped where it is absent."""
+    folder = Path(os.environ.get("SPEECHMILL_SHARED_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not (folder / "manifest.jsonl").is_file():
+        pytest.skip("no shared data: set SPEECHMILL_SHARED_DATA to its folder")
+    return folder

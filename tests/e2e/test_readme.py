@@ -1,0 +1,92 @@
+"""The README's commands and snippets run as they stand."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import config
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def block(marker: str) -> str:
+    found = re.search(rf"<!-- {marker} -->\n```\w+\n(.*?)```", README, re.DOTALL)
+    assert found, marker
+    return found[1]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Folder in which the README's demo command was run, and what it printed."""
+    place = tmp_path_factory.mktemp("demo")
+    command = block("demo").partition("&&")[2].strip()
+    assert command.startswith("speechmill ")
+    arguments = [sys.executable, "-m", "pipeline", *command.split()[1:]]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(arguments, cwd=place, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return place, done.stdout
+
+
+def test_the_demo_makes_a_corpus_and_says_where(demo: tuple[Path, str]) -> None:
+    place, printed = demo
+    for name in ("demo-corpus/report.html", "demo-corpus/data/train-00000-of-00001.parquet"):
+        assert name in printed
+        assert (place / name).exists()
+    assert "defects.weights is null" not in printed
+    assert "segment" in printed
+
+
+def test_the_demo_loses_all_planted_defects_and_nothing_else(demo: tuple[Path, str]) -> None:
+    """Each by its own classifier: a reason of another kind alone would be a right verdict for a wrong cause."""
+    import json
+
+    import pyarrow.parquet as pq
+
+    corpus = demo[0] / "demo-corpus"
+    truth = json.loads((corpus / "podcast/truth.json").read_text())
+    pool = pq.read_table(corpus / "pool.parquet").to_pylist()
+    fates: dict[str | None, list[tuple[str, bool]]] = {}
+    for row in pool:
+        middle = (row["start"] + row["end"]) / 2 / row["sampling_rate"]
+        passages = truth[row["source_url"].rpartition("/")[2]]
+        (passage,) = [p for p in passages if p["start_s"] <= middle <= p["end_s"]]
+        fates.setdefault(passage["defect"], []).append((row["decision"], passage["defect"] in row["reasons"]))
+    assert set(fates.pop(None)) == {("kept", False)}
+    assert fates.keys() == {"noise", "music", "phone", "overlap", "reverb"}
+    for defect, found in fates.items():
+        assert set(found) == {("rejected", True)}, defect
+
+
+@pytest.mark.parametrize("snippet", ["duckdb", "datasets"])
+def test_snippets_run(demo: tuple[Path, str], snippet: str) -> None:
+    environment = os.environ | {"HF_HOME": str(demo[0] / "hf")}
+    done = subprocess.run(
+        [sys.executable, "-c", block(f"python: {snippet}")],
+        cwd=demo[0],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_the_config_is_one() -> None:
+    chosen = config.load(base=yaml.safe_load(block("config")))
+    assert chosen.segment.profile == "recover"
+    assert chosen.inputs[0].licence == "CC-PDDC"
+
+
+def test_ci_runs_the_test_command() -> None:
+    """What .ci/run reads out of the README is its test command, letter by letter."""
+    (reading,) = [line for line in (ROOT / ".ci/run").read_text().splitlines() if line.startswith("command=")]
+    shell = ["bash", "-c", f'{reading}; printf %s "$command"']
+    assert subprocess.run(shell, cwd=ROOT, capture_output=True, text=True).stdout == block("test").strip()
+    assert "pytest" in block("test")

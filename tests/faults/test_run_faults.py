@@ -1,0 +1,124 @@
+"""Faults 02, 04 to 10 of a whole run, each made for real; 01 is in e2e/test_kill.py."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import config, publish
+from pipeline.build import plan_build
+from pipeline.fetch import model_folder
+from pipeline.store import Store
+from tests.commandline import fingerprint, flags, start
+
+
+def build_of(corpus: Path):
+    chosen = config.load(base=json.loads((corpus / "run.json").read_text())["config"], output=str(corpus))
+    return plan_build(chosen, Store(str(corpus)), find_model=model_folder)
+
+
+def test_fault_02_killed_between_shards_and_commit(corpus: Path, folder: Path, speechmill, tmp_path: Path) -> None:
+    """As after a kill half-way through the renames: run.json gone, one file of an older publication in place."""
+    copy = tmp_path / "corpus"
+    shutil.copytree(corpus, copy)
+    (copy / "run.json").unlink()
+    orphan = copy / "data/train-00007-of-00009.parquet"
+    shutil.copy(next((copy / "data").iterdir()), orphan)
+    (copy / "ledger.parquet").unlink()
+    assert speechmill("verify", copy, code=1)
+    speechmill("run", *flags(folder, copy))
+    assert not orphan.exists()
+    assert fingerprint(copy) == fingerprint(corpus)
+    speechmill("verify", copy)
+
+
+def test_fault_04_second_signal_ends_at_once(folder: Path, speechmill, tmp_path: Path) -> None:
+    process = start("run", *flags(folder, tmp_path / "c"))
+    log = tmp_path / "c/work/log.jsonl"
+    while not log.exists() or "segment" not in log.read_text():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 130
+
+
+def test_fault_05_disk_full_is_one_line_and_resumable(corpus: Path, folder: Path, speechmill, tmp_path: Path) -> None:
+    output = tmp_path / "corpus"
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000));"
+        "from pipeline.__main__ import main; main(sys.argv[1:])"
+    )
+    code = f"if __name__ == '__main__':\n    {script}"
+    entry = tmp_path / "limited.py"
+    entry.write_text(code)
+    done = subprocess.run(
+        [sys.executable, str(entry), "run", *flags(folder, output)],
+        capture_output=True, text=True, timeout=200, env=os.environ | {"PYTHONPATH": os.getcwd()},
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "no space left" in line]
+    assert str(output) in line
+    assert "Traceback" not in done.stderr
+    assert not (output / "run.json").exists()
+    speechmill("run", *flags(folder, output))
+    assert fingerprint(output) == fingerprint(corpus)
+
+
+def test_fault_06_output_that_cannot_be_written(folder: Path, speechmill, tmp_path: Path) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("not a folder")
+    done = speechmill("run", *flags(folder, in_the_way / "corpus"), code=2)
+    assert "output: cannot write" in done.stderr
+    assert "--output" in done.stderr
+    speechmill("run", *flags(folder, tmp_path / "missing/parents/corpus", "transcribe.model=null"))
+
+
+def test_fault_08_an_element_processed_twice(corpus: Path, tmp_path: Path) -> None:
+    """A retried bundle runs stages again on what they already made: same artifacts, nothing written twice."""
+    from pipeline import stages
+    from pipeline.publish.ledger import judge_all
+
+    copy = tmp_path / "corpus"
+    shutil.copytree(corpus, copy)
+    build = build_of(copy)
+    listed = list(stages.list_known(build))
+    before = {path: path.stat().st_mtime_ns for path in (copy / "work").rglob("*.parquet")}
+    for one in [*listed, *listed]:
+        work = stages.fetch_recording(one, build).work
+        assert work is not None
+        outcomes = [stages.segment_media(work, build), stages.score_clips(work, build)]
+        outcomes.append(stages.transcribe_clips(work, build))
+        assert {outcome.state for outcome in outcomes} == {"reused"}
+    assert {path: path.stat().st_mtime_ns for path in (copy / "work").rglob("*.parquet")} == before
+    assert len(list(judge_all(build))) == len(listed)
+
+
+def test_fault_09_changed_settings_never_mix(corpus: Path, folder: Path, speechmill, tmp_path: Path) -> None:
+    copy = tmp_path / "corpus"
+    shutil.copytree(corpus, copy)
+    speechmill("run", *flags(folder, copy, "segment.edge=0.05"))
+    speechmill("verify", copy)
+    old, new = pq.read_table(corpus / "data"), pq.read_table(copy / "data")
+    assert not set(old["clip_id"].to_pylist()) & set(new["clip_id"].to_pylist())
+    speechmill("run", *flags(folder, copy))  # and back: all is still there
+    assert fingerprint(copy) == fingerprint(corpus)
+
+
+def test_fault_10_rows_of_another_version(corpus: Path, tmp_path: Path) -> None:
+    """A recordings artifact with a column more, as a later version would write it, still loads."""
+    copy = tmp_path / "corpus"
+    shutil.copytree(corpus, copy)
+    build = build_of(copy)
+    name = build.fetched(build.known_recordings()[0])
+    table, footer = build.store.read(name), build.store.footer(name)
+    build.store.write_table(name, table.append_column("mood", pa.array(["calm"])), footer)
+    assert publish.plan(build) == []  # the same judgement, so nothing to write

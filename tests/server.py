@@ -1,0 +1,240 @@
+"""A real HTTP server on this machine that answers each request by a script.
+
+Faults are made, not imitated: the client under test meets real sockets that stall, lie and break.
+"""
+
+import email.utils
+import itertools
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+LAST_MODIFIED = email.utils.formatdate(1_767_225_600, usegmt=True)  # 2026-01-01
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asked; header names are in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+
+
+Behaviour = Callable[["Handler"], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Passes each request to the next behaviour of its path."""
+
+    protocol_version = "HTTP/1.1"
+    server: "_Server"
+
+    def do_GET(self) -> None:
+        scripted = self.server.scripted
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        scripted.requests.append(Request(self.command, self.path, headers))
+        self.close_connection = True
+        try:
+            scripted.next_behaviour(self.path)(self)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the client had enough
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: requests are kept in `ScriptedServer.requests`."""
+
+    def start(self, status: int, headers: dict[str, str | int | None]) -> None:
+        """Send status line and headers; a header that is None is left out."""
+        self.send_response(status)
+        for name, value in {"Connection": "close", **headers}.items():
+            if value is not None:
+                self.send_header(name, str(value))
+        self.end_headers()
+
+    def write(self, data: bytes) -> None:
+        self.wfile.write(data)
+        self.wfile.flush()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, scripted: "ScriptedServer") -> None:
+        self.scripted = scripted
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
+class ScriptedServer:
+    """`script(path, first, second, …)`: the behaviours answer one request each, the last one all further ones."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.closing = threading.Event()
+        self._scripts: dict[str, Iterator[Behaviour]] = {}
+        self._lock = threading.Lock()
+        self._server = _Server(self)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    @property
+    def host(self) -> str:
+        """host:port."""
+        return f"127.0.0.1:{self._server.server_port}"
+
+    def url(self, path: str) -> str:
+        return f"http://{self.host}{path}"
+
+    def script(self, path: str, *behaviours: Behaviour) -> str:
+        """Set what a path does; returns its URL."""
+        self._scripts[path] = itertools.chain(behaviours, itertools.repeat(behaviours[-1]))
+        return self.url(path)
+
+    def asked(self, path: str) -> list[Request]:
+        """Requests for one path, in order."""
+        return [request for request in self.requests if request.path == path]
+
+    def next_behaviour(self, path: str) -> Behaviour:
+        with self._lock:
+            script = self._scripts.get(path)
+            return next(script) if script else status(404)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    """A fresh scripted server."""
+    with ScriptedServer() as running:
+        yield running
+
+
+def ok(body: bytes, *, etag: str | None = '"v1"', modified: str | None = LAST_MODIFIED, **headers: str) -> Behaviour:
+    """Serve a body as a good server does: ranges, If-Range, If-None-Match."""
+    told = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def answer(handler: Handler) -> None:
+        common = {"ETag": etag, "Last-Modified": modified, **told}
+        if etag and handler.headers.get("If-None-Match") == etag:
+            handler.start(304, common)
+            return
+        wanted = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
+        if not wanted or handler.headers.get("If-Range", etag) not in (etag, modified):
+            handler.start(200, {**common, "Content-Length": len(body)})
+            handler.write(body)
+            return
+        first = int(wanted[1])
+        if first >= len(body):
+            handler.start(416, {**common, "Content-Range": f"bytes */{len(body)}", "Content-Length": 0})
+            return
+        span = f"bytes {first}-{len(body) - 1}/{len(body)}"
+        handler.start(206, {**common, "Content-Range": span, "Content-Length": len(body) - first})
+        handler.write(body[first:])
+
+    return answer
+
+
+def cut(body: bytes, after: int, *, etag: str | None = '"v1"', reset: bool = False) -> Behaviour:
+    """Announce the body (or the rest that is asked for), send `after` bytes of it and break the connection."""
+
+    def answer(handler: Handler) -> None:
+        wanted = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
+        first = int(wanted[1]) if wanted else 0
+        span = f"bytes {first}-{len(body) - 1}/{len(body)}" if wanted else None
+        length = len(body) - first
+        handler.start(206 if wanted else 200, {"ETag": etag, "Content-Length": length, "Content-Range": span})
+        handler.write(body[first : first + after])
+        if reset:
+            handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    return answer
+
+
+def stall(body: bytes, after: int, *, etag: str | None = '"v1"') -> Behaviour:
+    """Announce the body, send `after` bytes of it, and then nothing until the server closes."""
+
+    def answer(handler: Handler) -> None:
+        handler.start(200, {"ETag": etag, "Content-Length": len(body)})
+        handler.write(body[:after])
+        handler.server.scripted.closing.wait(60)
+
+    return answer
+
+
+def slow(body: bytes, *, pause_s: float, step: int = 1) -> Behaviour:
+    """Send `step` bytes, pause, and so on."""
+
+    def answer(handler: Handler) -> None:
+        handler.start(200, {"Content-Length": len(body)})
+        for first in range(0, len(body), step):
+            handler.write(body[first : first + step])
+            if handler.server.scripted.closing.wait(pause_s):
+                return
+
+    return answer
+
+
+def respond(code: int, headers: dict[str, str | int | None], body: bytes = b"") -> Behaviour:
+    """Send exactly this: no Content-Length unless given, so that the body ends with the connection."""
+
+    def answer(handler: Handler) -> None:
+        handler.start(code, headers)
+        handler.write(body)
+
+    return answer
+
+
+def status(code: int, **headers: str) -> Behaviour:
+    """Send a status without a body."""
+    told: dict[str, str | int | None] = {name.replace("_", "-"): value for name, value in headers.items()}
+    return respond(code, {**told, "Content-Length": 0})
+
+
+def redirect(to: str, code: int = 302) -> Behaviour:
+    """Send the client elsewhere."""
+    return status(code, Location=to)
+
+
+def endless(chunk: bytes, **headers: str) -> Behaviour:
+    """Send a chunk again and again, without a Content-Length, until the client leaves."""
+    told: dict[str, str | int | None] = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def answer(handler: Handler) -> None:
+        handler.start(200, told)
+        while not handler.server.scripted.closing.is_set():
+            handler.write(chunk)
+
+    return answer
+
+
+def chunked(body: bytes, *, finish: bool = True) -> Behaviour:
+    """Send the body in HTTP chunks; without `finish` break off before the last one."""
+
+    def answer(handler: Handler) -> None:
+        handler.start(200, {"Transfer-Encoding": "chunked"})
+        for first in range(0, len(body), 1000):
+            piece = body[first : first + 1000]
+            handler.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        if finish:
+            handler.write(b"0\r\n\r\n")
+
+    return answer
+
+
+def disconnect(handler: Handler) -> None:
+    """Close the connection without a word."""

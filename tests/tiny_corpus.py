@@ -1,0 +1,113 @@
+"""A corpus of eight seconds, published from real artifacts in no time: what card and report are tested on.
+
+It holds what a foreign feed may say: markup in titles, addresses that would run, licences that are none.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline import publish
+from pipeline.audio import encode_flac
+from pipeline.build import Build, plan_build
+from pipeline.config import RunConfig
+from pipeline.records import (
+    SEGMENT_ARTIFACT,
+    TRANSCRIPT_ARTIFACT,
+    Reason,
+    Recording,
+    SpanKind,
+    Status,
+    score_artifact,
+    stable_id,
+    to_table,
+)
+from pipeline.store import Store
+
+RATE = 24_000
+EVIL_TITLE = "</script><script>alert(1)</script>"
+EVIL_TEXT = "<q onclick=x>"  # short, as the clips are
+MEASURES = {"snr_db": 30.0, "bandwidth_hz": 11_000.0, "loudness_lufs": -23.0, "peak_dbfs": -6.0, "clipped_ratio": 0.0}
+
+RECORDINGS = (
+    Recording(recording_id="r1", source="rss", media_url="javascript:alert(3)", title=EVIL_TITLE,
+              author="A <b>bold</b> author", licence="CC0-1.0", content_id="c1", published="2024-01-01T00:00:00Z"),
+    Recording(recording_id="r2", source="rss", media_url="https://example.org/2.mp3?a=1&b=2", title="Plain",
+              licence="CC-BY-4.0", content_id="c2"),
+    Recording(recording_id="r3", source="rss", media_url="https://example.org/3.mp3", title="<i>Broken</i>",
+              status=Status.FAILED, reason=Reason.NOT_AUDIO, reason_detail="begins with <!doctype html>"),
+    Recording(recording_id="r4", source="rss", media_url="https://example.org/4.mp3", licence="unknown",
+              content_id="c4"),
+)  # fmt: skip
+# Measures of each clip of a content that are not as in MEASURES; a clip is followed by a silence.
+CLIPS: dict[str, list[dict[str, float]]] = {
+    "c1": [{}, {}, {"snr_db": 14.5}, {"snr_db": 3.0, "bandwidth_hz": 3_000.0}, {"snr_db": 9.0}],
+    "c2": [{}, {"clipped_ratio": 0.02}],
+    "c4": [{}],
+}
+
+
+def publish_tiny(
+    root: Path,
+    *,
+    recordings: tuple[Recording, ...] = RECORDINGS,
+    transcribed: bool = True,
+    defects: bool = False,
+    **settings: Any,
+) -> tuple[Build, dict[str, Any]]:
+    """Store artifacts for `recordings`, publish them, and return the build and its counts."""
+    model = root / "model"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text("{}")
+    config = RunConfig.model_validate(settings | {"transcribe": {"model": "tiny.en" if transcribed else None}})
+    profiles = {"segment_profile": "5e9", "score_profile": "5c0", "transcribe_profile": "7e8" if transcribed else None}
+    planned = plan_build(config, Store(str(root / "tiny")), find_model=lambda _: model)
+    build = replace(planned, has_defects=defects, **profiles)
+    for recording in recordings:
+        build.store.write_table(build.fetched(recording.recording_id), to_table([recording]), {"retry": False})
+        if recording.content_id and not build.store.exists(build.segments(recording.content_id)):
+            _store_artifacts(recording.content_id, build)
+    for task in publish.plan(build):
+        publish.write(task, build)
+    plan = build.store.read_json(publish.PLAN_FILE)
+    assert plan is not None
+    publish.commit(build, plan, {})
+    return build, plan["stats"]
+
+
+def _store_artifacts(content_id: str, build: Build) -> None:
+    clips, spans = CLIPS[content_id], []
+    for at in range(len(clips)):
+        start = at * RATE
+        middle = start + RATE * 3 // 4
+        flac = encode_flac(_tone(100 * (at + 2), middle - start), RATE)
+        clip_id = stable_id(content_id, str(at))
+        spans += [
+            {"start": start, "end": middle, "kind": SpanKind.CLIP, "clip_id": clip_id, "flac": flac,
+             "flac_bytes": len(flac)},
+            {"start": middle, "end": start + RATE, "kind": SpanKind.SILENCE},
+        ]  # fmt: skip
+    ids = [span["clip_id"] for span in spans if span["kind"] is SpanKind.CLIP]
+    facts = {"status": Status.OK, "decoded_samples": spans[-1]["end"], "retry": False}
+    build.store.write_table(build.segments(content_id), pa.Table.from_pylist(spans, schema=SEGMENT_ARTIFACT), facts)
+    scores = [MEASURES | odd | {"clip_id": clip_id} for clip_id, odd in zip(ids, clips, strict=True)]
+    schema = score_artifact(defects=build.has_defects)
+    build.store.write_table(build.scores(content_id), pa.Table.from_pylist(scores, schema=schema), {})
+    if build.transcribe_profile:
+        texts = [_transcript(clip_id) for clip_id, odd in zip(ids, clips, strict=True) if not odd]
+        table = pa.Table.from_pylist(texts, schema=TRANSCRIPT_ARTIFACT)
+        build.store.write_table(f"{build.transcripts(content_id)}/part.parquet", table, {})
+
+
+def _tone(frequency_hz: float, samples: int) -> np.ndarray[Any, np.dtype[np.int16]]:
+    return (8_000 * np.sin(2 * np.pi * frequency_hz * np.arange(samples) / RATE)).astype(np.int16)
+
+
+def _transcript(clip_id: str) -> dict[str, Any]:
+    return {
+        "clip_id": clip_id, "text": EVIL_TEXT, "words": [], "language": "en", "language_probability": 0.99,
+        "asr_confidence": 0.9, "no_speech_probability": 0.01,
+    }  # fmt: skip

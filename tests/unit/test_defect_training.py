@@ -1,0 +1,184 @@
+"""Training: small, but the real thing from recordings to weights; what is stopped goes on."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import classifiers
+from classifiers import Defect, train
+from classifiers.calibrate import CLEAN_LOSS, calibrate, fit
+from classifiers.degrade import Sources, read_manifests
+from classifiers.model import Network
+from pipeline import defects
+from pipeline.config import ConfigError
+from tests.recordings import make_manifest
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = ("hours=0.12", "clip_seconds=3", "calibration_clips=100", "epochs=2", "batch_size=32", "held_out=0.2")
+
+
+@pytest.fixture(scope="module")
+def manifest(speech, tmp_path_factory) -> Path:
+    return make_manifest(tmp_path_factory.mktemp("sources"), speech)
+
+
+def command(manifest: Path, output: Path, *more: str) -> list[str]:
+    settings = [part for setting in (*SETTINGS, f"manifests=[{manifest}]", *more) for part in ("--set", setting)]
+    return [sys.executable, "-m", "pipeline", "train", "defects", "--output", str(output), "--device", "cpu", *settings]
+
+
+@pytest.fixture(scope="module")
+def trained(manifest, tmp_path_factory) -> Path:
+    """Folder that one undisturbed training wrote."""
+    output = tmp_path_factory.mktemp("trained")
+    done = subprocess.run(command(manifest, output), cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    assert "defects.safetensors" in done.stdout
+    return output
+
+
+def test_training_makes_weights_that_score(trained, speech):
+    scorer = classifiers.load(device="cpu", weights=trained / "defects.safetensors")
+    found = scorer.score([speech[: 5 * 24_000]], 24_000)
+    assert all(np.isfinite(column).all() for column in found.values())
+    assert not np.allclose(
+        found["noise"], classifiers.load(device="cpu").score([speech[: 5 * 24_000]], 24_000)["noise"]
+    )
+
+
+def test_training_learns(trained):
+    """Two epochs of a handful of clips are no classifier, yet more than chance."""
+    report = json.loads((trained / "training.json").read_text())
+    aucs = [report["calibration"][defect]["auc_against_clean"] for defect in Defect]
+    assert np.mean(aucs) > 0.6
+    assert {(line["kind"], line["licence"]) for line in report["recordings"]} >= {
+        ("speech", "CC0-1.0"),
+        ("room", "CC0-1.0"),
+    }
+
+
+def test_a_killed_training_goes_on_and_ends_the_same(manifest, trained, tmp_path):
+    log = tmp_path / "log"
+    with log.open("w") as stream:
+        running = subprocess.Popen(command(manifest, tmp_path / "out"), cwd=ROOT, stdout=stream, stderr=stream)
+    checkpoints = tmp_path / "out" / "checkpoints"
+    deadline = time.monotonic() + 200
+    while not any(checkpoints.glob("CKPT*")):  # the end of the first epoch
+        assert running.poll() is None, log.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    assert not (tmp_path / "out" / "defects.safetensors").exists()
+    shards = {file: file.stat().st_mtime_ns for file in (tmp_path / "out" / "clips").iterdir()}
+    done = subprocess.run(command(manifest, tmp_path / "out"), cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "out" / "clips").iterdir()} == shards
+    ours, other = (load_file(folder / "defects.safetensors") for folder in (trained, tmp_path / "out"))
+    assert all(torch.equal(ours[name], other[name]) for name in ours)
+
+
+def test_a_shard_is_a_function_of_its_number(manifest, tmp_path):
+    for place in ("one", "other"):
+        (tmp_path / place).mkdir()
+        train._degrader.cache_clear()
+        train._write_shard(read_manifests([manifest]), (1, 0), 0.5, tmp_path / place, 3)
+    one, other = (np.load(tmp_path / place / "00003.npy") for place in ("one", "other"))
+    assert one.dtype == np.int16
+    assert np.array_equal(one, other)
+
+
+def test_nothing_held_out_is_learnt_from(manifest):
+    learn, hold = train.split(read_manifests([manifest]), 0.3, 1)
+    assert {take.speaker for take in learn.speech}.isdisjoint(take.speaker for take in hold.speech)
+    assert len(learn.speech) + len(hold.speech) == 6
+    assert learn.noise == hold.noise  # there is but one: it serves both, and the model card says so
+    assert train.split(read_manifests([manifest]), 0.3, 1) == (learn, hold)
+    assert isinstance(learn, Sources)
+
+
+def test_a_crop_is_judged_by_what_is_left_of_a_defect():
+    labels = np.array([[1, 0, 1, 1, np.nan], [1, 1, 0, 1, 0]], np.float32)
+    frames = np.zeros((2, 3, 100), np.uint8)
+    frames[0, 0, :30] = 1  # noise: 1.2 s are enough
+    frames[0, 2, :5] = 1  # overlap: 0.2 s are too little to judge
+    frames[1, 1, :] = 255  # music at a level between
+    found, everywhere = train.cropped(labels, frames)
+    assert np.array_equal(found[0], [1, 0, 1, np.nan, np.nan], equal_nan=True)
+    assert np.array_equal(found[1], [0, np.nan, 0, 0, 0], equal_nan=True)
+    assert (everywhere[0, 0] == frames[0, 0]).all()
+    assert (everywhere[0, 2] == 1).all()
+    assert (everywhere[0, 4] == train.UNKNOWN).all()
+
+
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ("hours=-1", "hours: "),
+        ("hour=3", "did you mean 'hours'?"),
+        ("manifests=[nowhere.jsonl]", "nowhere.jsonl: No such"),
+    ],
+)
+def test_a_recipe_that_is_wrong_is_told_before_anything_is_made(manifest, tmp_path, setting, why):
+    settings = [*SETTINGS, f"manifests=[{manifest}]", setting]
+    with pytest.raises(ConfigError, match=re.escape(why)):
+        defects.train(None, settings, str(tmp_path / "out"), device="cpu", quiet=True)
+    assert not (tmp_path / "out").exists()
+
+
+# --- calibration ---
+
+
+def test_platt_finds_the_slope_and_offset_that_made_the_labels():
+    rng = np.random.default_rng(2)
+    logits = rng.normal(0, 3, 40_000).astype(np.float32)
+    labels = (rng.random(40_000) < 1 / (1 + np.exp(-(0.7 * logits + 0.4)))).astype(np.float32)
+    slope, offset = fit(logits, labels)
+    assert slope == pytest.approx(0.7, abs=0.05)
+    base_rate = np.log(labels.mean() / (1 - labels.mean()))  # both classes weigh the same: the prior is taken out
+    assert offset == pytest.approx(0.4 - base_rate, abs=0.08)
+
+
+def test_thresholds_lose_no_more_clean_clips_than_allowed():
+    rng = np.random.default_rng(3)
+    clean = rng.normal(-3, 2, (4_000, 5)).astype(np.float32)
+    logits = np.concatenate([clean, rng.normal(3, 2, (4_000, 5)).astype(np.float32)])
+    labels = np.repeat([[0.0] * 5, [1.0] * 5], 4_000, axis=0).astype(np.float32)
+    labels[::7, 2] = np.nan
+    for column, (defect, found) in enumerate(calibrate(logits, labels, clean).items()):
+        lost = (1 / (1 + np.exp(-(found.slope * clean[:, column] + found.offset))) > found.threshold).mean()
+        assert defect is list(Defect)[column]
+        assert lost <= CLEAN_LOSS or found.threshold == 0.99
+
+
+def test_a_calibrated_network_says_what_the_calibration_says():
+    network = Network()
+    network.calibration.copy_(torch.tensor([[2.0, -1.0]] * 5))
+    assert network.calibrated(torch.full((1, 5), 0.5)).allclose(torch.full((1, 5), 0.5))
+
+
+def test_a_stopped_training_says_so(manifest, tmp_path):
+    running = subprocess.Popen(
+        command(manifest, tmp_path / "out"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 100
+    while not (tmp_path / "out" / "clips").exists():
+        assert running.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGINT)
+    assert running.wait(timeout=60) == 130

@@ -1,0 +1,53 @@
+"""The doctor finds this installation fit, and a broken one unfit, with a fix."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline import doctor
+
+
+def test_this_installation_is_fit() -> None:
+    found = doctor.examine()
+    assert found["ok"], found
+    assert {"python", "pyarrow", "decoders", "Silero detector", "device", "disk"} <= found["checks"].keys()
+    assert all(check["found"] for check in found["checks"].values())
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("", "No package metadata"),
+        ("raise OSError('libodd.so.1: cannot open')", "libodd.so.1"),
+        ("import nothere", "nothere"),
+    ],
+)
+def test_a_broken_package_is_a_finding_with_a_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, told: str
+) -> None:
+    module = f"odd_{abs(hash(code))}"
+    (tmp_path / f"{module}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(doctor, "NEEDED", {"odd-package": module})
+    found = doctor.examine()
+    assert not found["ok"]
+    check = found["checks"]["odd-package"]
+    assert (check["ok"], check["fix"]) == (False, "pip install odd-package")
+    assert told in check["found"]
+
+
+def test_a_missing_decoder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "DECODERS", ("mp3", "no_such_codec"))
+    check = doctor.examine()["checks"]["decoders"]
+    assert not check["ok"]
+    assert check["found"] == "no decoder for no_such_codec"
+    assert check["fix"]
+
+
+def test_what_is_short_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "LEAST_DISK_BYTES", 2**60)
+    monkeypatch.setattr(doctor, "LEAST_MEMORY_BYTES", 2**60)
+    checks = doctor.examine()["checks"]
+    assert not checks["disk"]["ok"]
+    assert "--output" in checks["disk"]["fix"]
+    assert not checks["memory"]["ok"]

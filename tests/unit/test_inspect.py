@@ -1,0 +1,198 @@
+"""The reading commands tell what is there and leave it alone; prune takes only what nobody needs."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline import config, forecast, inspect
+from pipeline.config import ConfigError
+from pipeline.prune import prune
+from pipeline.run import Summary, run
+from pipeline.store import Busy, Store
+from pipeline.verify import verify
+from pipeline.wording import in_words
+
+
+def tree(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))}
+
+
+def again(corpus: Path, *settings: str, only_publish: bool = False) -> Summary:
+    stored = inspect.stored_config(str(corpus), required=True)
+    return run(config.load(None, settings, stored, output=str(corpus)), only_publish=only_publish, quiet=True)
+
+
+def interrupt(corpus: Path) -> None:
+    """Leave what an interrupted first run leaves: one content decoded, nothing published."""
+    run_json = json.loads((corpus / "run.json").read_text())
+    (corpus / "work" / "config.json").write_text(json.dumps(run_json["config"]))
+    for name in ("run.json", "stats.json", "ledger.parquet", "recordings.parquet"):
+        (corpus / name).unlink()
+    first = sorted(path.stem for path in (corpus / "work" / "segment").rglob("*.parquet"))[0]
+    for stage in ("score", "transcribe", "segment"):
+        for path in list((corpus / "work" / stage).rglob(f"{first}*")):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def test_the_stored_config_is_that_of_the_last_finish(corpus: Path) -> None:
+    assert inspect.stored_config(str(corpus))["transcribe"]["model"] == "tiny.en"
+    interrupt(corpus)
+    assert inspect.stored_config(str(corpus), required=True)["transcribe"]["model"] == "tiny.en"
+
+
+def test_no_corpus_no_config(tmp_path: Path) -> None:
+    assert inspect.stored_config(None) is None
+    assert inspect.stored_config(str(tmp_path / "none")) is None
+    with pytest.raises(ConfigError, match="speechmill run --input"):
+        inspect.stored_config(str(tmp_path / "none"), required=True)
+    with pytest.raises(ConfigError, match="no corpus here"):
+        inspect.status(str(tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
+
+
+def test_status_of_a_finished_corpus(corpus: Path) -> None:
+    before = tree(corpus)
+    found = inspect.status(str(corpus))
+    assert tree(corpus) == before
+    assert found["recordings"] == {"seen": 3, "ok": 2, "failed": 1, "failed by reason": {"not_audio": 1}}
+    assert found["contents"] == {"fetched": 3, "decoded": 3, "scored": 2, "transcribed": 2}
+    stats = json.loads((corpus / "stats.json").read_text())
+    assert found["published"]["clips kept"] == stats["clips"]["kept"] > 0
+    assert found["bytes"]["work/media"] == sum(
+        path.stat().st_size for path in (corpus / "work/media").iterdir() if path.is_file()
+    )
+    assert sum(found["bytes"].values()) == sum(path.stat().st_size for path in corpus.rglob("*") if path.is_file())
+    assert "publish done" in found["log"][-1]
+    assert not found["run active"]
+
+
+def test_status_of_an_interrupted_corpus(corpus: Path) -> None:
+    interrupt(corpus)
+    before = tree(corpus)
+    found = inspect.status(str(corpus))
+    assert tree(corpus) == before
+    assert found["published"] is None
+    assert found["recordings"]["waiting"] == 1
+    assert found["contents"]["fetched"] == 3
+    assert found["contents"]["decoded"] == 2
+    assert 0 < found["contents"]["transcribed"] == found["contents"]["scored"] < 3
+
+
+def test_status_without_work_tells_what_was_published(corpus: Path) -> None:
+    shutil.rmtree(corpus / "work")
+    found = inspect.status(str(corpus))
+    assert found["recordings"] == {"seen": 3, "ok": 2, "failed": 1, "failed by reason": {"not_audio": 1}}
+    assert not (corpus / "work").exists()
+
+
+def test_a_run_that_holds_the_output_is_seen(corpus: Path) -> None:
+    with Store(str(corpus)).locked():
+        assert inspect.status(str(corpus))["run active"]
+        with pytest.raises(Busy):
+            prune(str(corpus), dry_run=True)
+    assert not inspect.is_active(Store(str(corpus)))
+
+
+def test_a_plan_counts_hours_and_licences_and_creates_nothing(podcast: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    shutil.copy(podcast / "episode-1.mp3", tmp_path / "in")
+    (tmp_path / "in" / "broken.mp3").write_text("no audio")
+    (tmp_path / "bad.xml").write_text("<html>no feed</html>")
+    inputs = (str(tmp_path / "in"), str(tmp_path / "in" / "episode-1.mp3"), str(tmp_path / "bad.xml"))
+    chosen = config.load(None, ("workers=1", "transcribe.model=null"), inputs=inputs, output=str(tmp_path / "new"))
+    before = tree(tmp_path)
+    found = forecast.plan(chosen)
+    assert tree(tmp_path) == before
+    assert (found["recordings"], found["without a length"], found["listed twice"]) == (2, 1, 1)
+    assert found["hours"] == pytest.approx(88 / 3600, rel=0.05)
+    assert found["licences"]["LicenseRef-local"]["published"]
+    assert "bad_feed" in found["inputs"][inputs[2]]["error"]
+    seconds = found["forecast"]["seconds"]
+    assert seconds.keys() == {"fetch", "segment", "score", "total"}  # no model, no transcripts
+    assert seconds["fetch"] == 0  # local files are read in place
+    assert seconds["segment"] == pytest.approx(2 * 3600 * found["hours"] / forecast.DEFAULT_SPEEDS["segment"])
+
+
+def test_a_licence_that_is_not_allowed_is_told_in_the_plan(podcast: Path, tmp_path: Path) -> None:
+    settings = ("licences.allow=[CC0-1.0]",)
+    chosen = config.load(None, settings, inputs=(str(podcast / "episode-1.mp3"),), output=str(tmp_path / "new"))
+    assert not forecast.plan(chosen)["licences"]["LicenseRef-local"]["published"]
+
+
+def test_a_plan_for_a_finished_corpus_has_nothing_to_do(corpus: Path) -> None:
+    before = tree(corpus)
+    found = forecast.plan(config.load(None, (), inspect.stored_config(str(corpus)), output=str(corpus)))
+    assert tree(corpus) == before
+    assert (found["recordings"], found["already fetched"], found["already decoded"]) == (3, 3, 3)
+    assert found["forecast"]["seconds"]["total"] == 0
+    assert found["forecast"]["speeds"].startswith("as the last run")
+
+
+def test_after_pruning_a_run_does_nothing_and_select_still_works(corpus: Path) -> None:
+    for name in (
+        "work/segment/old/a.parquet",
+        "work/transcribe/old/x/a.parquet",
+        "work/tmp/b",
+        "work/fetch/v1/.c.1-2-3.tmp",
+    ):
+        (corpus / name).parent.mkdir(parents=True, exist_ok=True)
+        (corpus / name).write_bytes(b"1234")
+    young, old = corpus / "work/media/.parts/young.part", corpus / "work/media/.parts/old.part"
+    for part in (young, old):
+        part.write_bytes(b"12345")
+    os.utime(old, (0, 0))
+    before = tree(corpus)
+    told = prune(str(corpus), dry_run=True)
+    assert tree(corpus).keys() == before.keys()
+    done = prune(str(corpus), dry_run=False)
+    assert done["bytes"] == told["bytes"]
+    assert (done["bytes"]["work/segment"], done["bytes"]["work/transcribe"], done["bytes"]["unfinished files"]) == (
+        4,
+        4,
+        9,
+    )
+    assert done["bytes"]["work/media"] > 1_000_000
+    assert (young.exists(), old.exists()) == (True, False)
+    assert prune(str(corpus), dry_run=False)["total bytes"] == 0
+
+    second = again(corpus)
+    assert not second.changed
+    counted = {stage: counts.get("done", 0) for stage, counts in second.stages.items()}
+    assert set(counted.values()) == {0}, second.stages
+    kept = second.stats["clips"]["kept"]
+    stricter = again(corpus, "thresholds.snr_db=1000", only_publish=True)
+    assert stricter.stats["clips"].get("kept", 0) == 0
+    assert again(corpus, "thresholds.snr_db=15", only_publish=True).stats["clips"]["kept"] == kept
+    assert verify(str(corpus), rows=0)["ok"]
+
+
+def test_pruning_refuses_what_is_not_finished(corpus: Path) -> None:
+    run_json = json.loads((corpus / "run.json").read_text())
+    run_json["config"]["segment"]["min_silence"] = 0.4
+    (corpus / "work" / "config.json").write_text(json.dumps(run_json["config"]))
+    with pytest.raises(ConfigError, match="a run with other settings is not finished"):
+        prune(str(corpus), dry_run=False)
+    interrupt(corpus)
+    with pytest.raises(ConfigError, match="not finished yet"):
+        prune(str(corpus), dry_run=False)
+
+
+def test_words_have_units_marks_and_no_control_characters() -> None:
+    value = {
+        "output": "a\x1b[31mb",
+        "hours": 1.5,
+        "bytes": {"data": 3_400_000, "work": 12},
+        "seconds": {"total": 3700.0, "all": 200_000.0},
+        "nothing": {},
+        "checks": {"files": {"ok": True, "checked": 4, "failed": 0}, "a": {"ok": False, "problems": ["x"], "fix": "y"}},
+        "licences": {"CC0-1.0": {"recordings": 1200, "hours": 0.25, "published": True}},
+    }
+    assert in_words(value) == (
+        "output    a[31mb\nhours     1.50 h\n\nbytes\n  data  3.4 MB\n  work  12 B\n\nseconds\n  total  1 h 02 min\n"
+        "  all    2 d 8 h\n\nnothing   none\n\nchecks\n  files  ok      checked 4\n"
+        "  a      FAILED\n    - x\n    - fix: y\n\n"
+        "licences\n  CC0-1.0  recordings 1,200, hours 0.25 h, published yes"
+    )

@@ -1,0 +1,149 @@
+"""Cutting: the rules of the design on recordings drawn as seconds of speech and silence."""
+
+import numpy as np
+import pytest
+
+from pipeline.config import Segment
+from pipeline.records import Span, SpanKind
+from pipeline.segment import gate, spans
+
+RATE = 24_000
+FRAME = RATE // 100
+LOUD_DB, QUIET_DB = -20.0, -60.0
+
+
+def draw(*seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    """Marks and levels of silence, speech, silence … of so many seconds each."""
+    frames = [round(100 * s) for s in seconds]
+    marks = np.concatenate([np.full(n, i % 2 == 1) for i, n in enumerate(frames)])
+    return marks, np.where(marks, LOUD_DB, QUIET_DB).astype(np.float32)
+
+
+def cut(*seconds: float, breaks: tuple[int, ...] = (), samples: int | None = None, **rules: object) -> list[Span]:
+    marks, levels = draw(*seconds)
+    length = marks.size * FRAME if samples is None else samples
+    return spans(marks, levels, samples=length, rate=RATE, rules=Segment.model_validate(rules), breaks=breaks)
+
+
+def outline(found: list[Span]) -> list[tuple[SpanKind, float]]:
+    return [(span.kind, span.samples / RATE) for span in found]
+
+
+def of_kind(found: list[Span], kind: SpanKind) -> list[tuple[float, float]]:
+    return [(span.start / RATE, span.end / RATE) for span in found if span.kind is kind]
+
+
+def test_an_utterance_between_two_silences_becomes_a_clip_with_its_edges() -> None:
+    assert of_kind(cut(1, 6, 1), SpanKind.CLIP) == [(0.9, 7.1)]
+
+
+def test_a_pause_under_half_a_second_does_not_part_utterances() -> None:
+    assert of_kind(cut(1, 4, 0.49, 4, 1), SpanKind.CLIP) == [(0.9, 9.59)]
+    assert of_kind(cut(1, 6, 0.5, 6, 1), SpanKind.CLIP) == [(0.9, 7.1), (7.4, 13.6)]
+
+
+@pytest.mark.parametrize("profile", ["tortoise", "recover"])
+@pytest.mark.parametrize(
+    ("seconds", "edge", "kind"),
+    [
+        (4.99, 0, SpanKind.TOO_SHORT),
+        (5.0, 0, SpanKind.CLIP),
+        (20.0, 0, SpanKind.CLIP),
+        (20.01, 0, SpanKind.TOO_LONG),
+        (4.8, 0.1, SpanKind.CLIP),
+        (4.79, 0.1, SpanKind.TOO_SHORT),
+        (20.0, 0.1, SpanKind.CLIP),
+    ],
+)
+def test_the_limits_themselves_are_clips(profile: str, seconds: float, edge: float, kind: SpanKind) -> None:
+    found = cut(2, seconds, 2, edge=edge, profile=profile)
+    assert [span.kind for span in found] == [SpanKind.SILENCE, kind, SpanKind.SILENCE]
+
+
+def test_edges_shrink_where_they_would_make_a_clip_too_long() -> None:
+    ((start, end),) = of_kind(cut(2, 19.9, 2), SpanKind.CLIP)
+    assert (start, end) == (1.95, 21.95)
+
+
+def test_what_is_no_clip_has_no_edges() -> None:
+    assert outline(cut(1, 3, 1)) == [(SpanKind.SILENCE, 1), (SpanKind.TOO_SHORT, 3), (SpanKind.SILENCE, 1)]
+    assert outline(cut(1, 25, 1)) == [(SpanKind.SILENCE, 1), (SpanKind.TOO_LONG, 25), (SpanKind.SILENCE, 1)]
+
+
+def test_the_last_frame_counts_with_the_samples_it_has() -> None:
+    short = 5 * RATE - 100  # 500 frames, the last of them not whole
+    assert [span.kind for span in cut(0, 5, samples=short)] == [SpanKind.TOO_SHORT]
+
+
+def test_an_edge_is_cut_at_the_quietest_point() -> None:
+    marks, levels = draw(1, 6, 1)
+    levels[94:96] = -80  # around 0.95 s
+    levels[707] = -80
+    found = spans(marks, levels, samples=marks.size * FRAME, rate=RATE, rules=Segment())
+    (clip,) = (span for span in found if span.kind is SpanKind.CLIP)
+    assert clip.start == 95 * FRAME
+    assert clip.end in (707 * FRAME, 708 * FRAME)
+
+
+def test_two_clips_meet_at_most_in_the_middle_of_a_gap() -> None:
+    found = cut(0, 6, 0.5, 6, 0, edge=1)
+    assert outline(found) == [(SpanKind.CLIP, 6.25), (SpanKind.CLIP, 6.25)]
+
+
+def test_a_click_is_no_utterance() -> None:
+    assert outline(cut(1, 0.04, 1)) == [(SpanKind.SILENCE, 2.04)]
+    assert of_kind(cut(1, 6, 1, 0.04, 1), SpanKind.CLIP) == [(0.9, 7.1)]
+
+
+@pytest.mark.parametrize("profile", ["tortoise", "recover"])
+def test_a_recording_of_pauses_is_one_silence(profile: str) -> None:
+    assert outline(cut(60, profile=profile)) == [(SpanKind.SILENCE, 60)]
+    assert cut(0, profile=profile) == []
+
+
+@pytest.mark.parametrize("profile", ["tortoise", "recover"])
+def test_a_minute_without_a_pause_is_too_long(profile: str) -> None:
+    assert outline(cut(0, 60, profile=profile)) == [(SpanKind.TOO_LONG, 60)]
+
+
+def test_recover_cuts_at_the_longest_inner_pause_until_it_fits() -> None:
+    found = cut(1, 8, 0.25, 10, 0.4, 9, 0.3, 10, 1, profile="recover")
+    assert of_kind(found, SpanKind.CLIP) == [(0.9, 19.35), (19.55, 39.05)]
+
+
+def test_recover_does_not_cut_at_pauses_under_a_fifth_of_a_second() -> None:
+    assert of_kind(cut(1, 15, 0.19, 15, 1, profile="recover"), SpanKind.TOO_LONG) == [(1, 31.19)]
+    assert len(of_kind(cut(1, 15, 0.2, 15, 1, profile="recover"), SpanKind.CLIP)) == 2
+
+
+def test_recover_joins_short_neighbours_over_short_gaps() -> None:
+    assert of_kind(cut(1, 3, 1.49, 3, 1, profile="recover"), SpanKind.CLIP) == [(0.9, 8.59)]
+    assert of_kind(cut(1, 3, 1.5, 3, 1, profile="recover"), SpanKind.CLIP) == []
+    assert len(of_kind(cut(1, 17.5, 1, 3, 1, profile="recover"), SpanKind.CLIP)) == 1  # both would be over 20 s
+
+
+def test_lost_packets_spoil_the_utterance_they_are_in_and_no_other() -> None:
+    found = cut(1, 6, 1, 6, 1, 6, 1, breaks=(11 * RATE,))
+    assert [span.kind for span in found if span.kind is not SpanKind.SILENCE] == ["clip", "corrupt", "clip"]
+    assert all(span.kind is not SpanKind.CORRUPT for span in cut(1, 6, 1, 6, 1, breaks=(round(7.5 * RATE),)))
+
+
+def test_the_gate_follows_the_background_of_the_recording() -> None:
+    for offset_db in (0.0, -30.0, 20.0):
+        marks, levels = draw(2, 8, 2, 8, 2)
+        gated = gate(np.ones_like(marks), levels + offset_db)
+        assert np.array_equal(gated, marks)
+
+
+def test_the_gate_follows_a_background_that_changes() -> None:
+    marks, levels = draw(*([1.0, 6.0] * 20), 1.0)
+    rising = levels + np.repeat([0, 30], [levels.size // 2, levels.size - levels.size // 2])
+    gated = gate(np.ones_like(marks), rising.astype(np.float32))
+    far = np.r_[: levels.size // 2 - 3_000, levels.size // 2 + 3_100 : levels.size]  # 30 s from the change
+    assert np.array_equal(gated[far], marks[far])
+
+
+def test_the_gate_never_adds_speech() -> None:
+    marks, levels = draw(2, 8, 2)
+    assert not gate(np.zeros_like(marks), levels).any()
+    assert gate(marks[:0], levels[:0]).size == 0

@@ -1,0 +1,205 @@
+"""verify finds each kind of damage, names it, and finds nothing else."""
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+
+from pipeline.verify import verify
+
+
+def failing(corpus: Path, rows: int = 0) -> dict[str, list[str]]:
+    found = verify(str(corpus), rows=rows)
+    assert found["ok"] == all(check["ok"] for check in found["checks"].values())
+    return {name: check["problems"] for name, check in found["checks"].items() if not check["ok"]}
+
+
+def shard(corpus: Path) -> Path:
+    return next((corpus / "data").glob("train-*.parquet"))
+
+
+def rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    pq.write_table(change(pq.read_table(path)), path)
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], None], at: int = 0) -> None:
+    """Change one row of a Parquet file."""
+
+    def changed(table: pa.Table) -> pa.Table:
+        rows = table.to_pylist()
+        change(rows[at])
+        return pa.Table.from_pylist(rows, schema=table.schema)
+
+    rewrite(path, changed)
+
+
+def test_a_whole_corpus_is_whole_without_its_work(corpus: Path) -> None:
+    shutil.rmtree(corpus / "work")
+    found = verify(str(corpus), rows=2)
+    assert found["ok"], found
+    assert all(check["checked"] for check in found["checks"].values())
+    assert found["checks"]["transcripts"]["checked"] == found["checks"]["audio"]["checked"] == 2
+    assert not (corpus / "work").exists()
+
+
+def test_every_clip_gives_its_numbers_again(corpus: Path) -> None:
+    json_run = json.loads((corpus / "run.json").read_text())
+    json_run["profiles"]["transcribe"] = "another"  # spares the transcripts, which the other test looks at
+    (corpus / "run.json").write_text(json.dumps(json_run))
+    checks = verify(str(corpus), rows=10_000)["checks"]
+    assert checks["audio"]["ok"]
+    assert checks["audio"]["checked"] == sum(pq.read_metadata(path).num_rows for path in (corpus / "data").iterdir())
+    assert "another" in checks["transcripts"]["note"]
+
+
+def test_without_run_json_it_is_not_published(corpus: Path) -> None:
+    (corpus / "run.json").unlink()
+    assert "not published" in failing(corpus)["published"][0]
+    (corpus / "run.json").write_text("{")
+    assert "damaged" in failing(corpus)["published"][0]
+
+
+def test_a_flipped_byte(corpus: Path) -> None:
+    data = bytearray(shard(corpus).read_bytes())
+    data[len(data) // 3] ^= 1
+    shard(corpus).write_bytes(data)
+    assert failing(corpus) == {"files": [f"data/{shard(corpus).name}: not the bytes that were published"]}
+
+
+def test_a_cut_file_is_a_finding_not_a_crash(corpus: Path) -> None:
+    shard(corpus).write_bytes(shard(corpus).read_bytes()[:-100])
+    found = failing(corpus, rows=1)
+    assert {"files", "schema", "clips", "audio"} <= found.keys()
+    assert "ledger" not in found
+
+
+def test_a_file_too_many(corpus: Path) -> None:
+    shutil.copy(shard(corpus), corpus / "pool.parquet" / "part-00001.parquet")
+    assert failing(corpus) == {"files": ["pool.parquet/part-00001.parquet: not part of the corpus"]}
+
+
+@pytest.mark.parametrize(("kind", "found"), [("silence", {"files", "ledger"}), ("clip", {"files", "ledger", "clips"})])
+def test_a_lost_ledger_row(corpus: Path, kind: str, found: set[str]) -> None:
+    ledger = pq.read_table(corpus / "ledger.parquet")
+    at = ledger["kind"].to_pylist().index(kind)
+    rewrite(corpus / "ledger.parquet", lambda table: pa.concat_tables([table[:at], table[at + 1 :]]))
+    problems = failing(corpus)
+    assert problems.keys() == found
+    recording_id, start = ledger["recording_id"][at].as_py(), ledger["start"][at].as_py()
+    assert problems["ledger"][0].startswith(f"{recording_id}: a span ends at {start}, the next starts at ")
+
+
+def test_a_failed_recording_without_its_row(corpus: Path) -> None:
+    rewrite(corpus / "ledger.parquet", lambda table: table.filter(pc.is_valid(table["kind"])))
+    assert "not one row" in failing(corpus)["ledger"][0]
+
+
+def test_other_totals_than_the_ledger(corpus: Path) -> None:
+    stats = json.loads((corpus / "stats.json").read_text())
+    stats["samples"]["silence"] += 1
+    (corpus / "stats.json").write_text(json.dumps(stats))
+    assert failing(corpus).keys() == {"ledger"}
+
+
+def test_a_lost_clip(corpus: Path) -> None:
+    rewrite(shard(corpus), lambda table: table[1:])
+    problems = failing(corpus)
+    assert problems.keys() == {"files", "clips"}
+    assert len(problems["clips"]) == 1
+
+
+def test_a_clip_twice(corpus: Path) -> None:
+    rewrite(shard(corpus), lambda table: pa.concat_tables([table[:1], table]))
+    problems = failing(corpus)
+    assert problems.keys() == {"files", "clips"}
+    assert "there twice" in " ".join(problems["clips"])
+
+
+def test_clips_in_the_wrong_split(corpus: Path) -> None:
+    shard(corpus).rename(corpus / "data" / "validation-00000-of-00001.parquet")
+    problems = failing(corpus)
+    assert problems.keys() == {"files", "clips"}
+    assert "belongs to train" in problems["clips"][0]
+
+
+def test_a_licence_that_is_not_allowed(corpus: Path) -> None:
+    run = json.loads((corpus / "run.json").read_text())
+    run["config"]["licences"]["allow"] = ["CC0-1.0"]
+    (corpus / "run.json").write_text(json.dumps(run))
+    problems = failing(corpus)
+    assert problems.keys() == {"clips"}
+    assert "CC-BY-4.0, which is not allowed" in problems["clips"][0]
+
+
+def test_an_identity_that_does_not_follow_from_the_place(corpus: Path) -> None:
+    for path in (corpus / "pool.parquet" / "part-00000.parquet", corpus / "ledger.parquet"):
+        rows = pq.read_table(path).to_pylist()
+        at = next(i for i, row in enumerate(rows) if row["clip_id"] and row["decision"] == "rejected")
+        edit(path, lambda row: row.update(clip_id="0" * 32), at)
+    problems = failing(corpus)
+    assert problems.keys() == {"files", "clips"}
+    assert "is not the id of its place" in problems["clips"][0]
+
+
+def test_a_column_of_another_type(corpus: Path) -> None:
+    rewrite(shard(corpus), lambda t: t.set_column(t.column_names.index("start"), "start", t["start"].cast(pa.int32())))
+    problems = failing(corpus)
+    assert problems.keys() == {"files", "schema"}
+    assert "start (written by speechmill" in problems["schema"][0]
+
+
+def test_numbers_that_the_audio_does_not_give(corpus: Path) -> None:
+    edit(shard(corpus), lambda row: row.update(loudness_lufs=row["loudness_lufs"] + 0.001))
+    problems = failing(corpus, rows=1)
+    assert problems.keys() == {"files", "clips", "audio"}
+    assert len(problems["audio"]) == 1
+    assert "loudness_lufs" in problems["audio"][0]
+
+
+def test_words_that_the_audio_does_not_give(corpus: Path) -> None:
+    edit(shard(corpus), lambda row: row.update(text="Nobody said this."))
+    problems = failing(corpus, rows=1)
+    assert problems.keys() == {"files", "transcripts"}
+    assert "Nobody said this." in problems["transcripts"][0]
+
+
+def test_words_outside_the_clip_and_text_that_is_not_clean(corpus: Path) -> None:
+    edit(shard(corpus), lambda row: row["words"][-1].update(end_s=row["duration_s"] + 1, word="e\u0301\x07"))
+    problems = failing(corpus, rows=1)
+    assert problems.keys() == {"files", "audio", "transcripts"}
+    assert any("is not within the clip" in problem for problem in problems["audio"])
+    assert any("not clean" in problem for problem in problems["audio"])
+
+
+@pytest.mark.parametrize(("rate", "channels", "cut"), [(24_000, 1, 1), (16_000, 1, 0), (24_000, 2, 0)])
+def test_audio_that_is_not_what_its_row_says(corpus: Path, rate: int, channels: int, cut: int) -> None:
+    def change(row: dict[str, Any]) -> None:
+        wave = np.zeros((row["end"] - row["start"] - cut, channels), np.int16)
+        buffer = io.BytesIO()
+        soundfile.write(buffer, wave, rate, format="FLAC", subtype="PCM_16")
+        row["audio"]["bytes"] = buffer.getvalue()
+
+    run = json.loads((corpus / "run.json").read_text())
+    run["profiles"]["transcribe"] = "another"
+    (corpus / "run.json").write_text(json.dumps(run))
+    edit(shard(corpus), change)
+    assert failing(corpus, rows=1).keys() == {"files", "audio"}
+
+
+def test_audio_that_does_not_decode(corpus: Path) -> None:
+    run = json.loads((corpus / "run.json").read_text())
+    run["profiles"]["transcribe"] = "another"
+    (corpus / "run.json").write_text(json.dumps(run))
+    edit(shard(corpus), lambda row: row["audio"].update(bytes=b"rubbish"))
+    problems = failing(corpus, rows=1)
+    assert problems.keys() == {"files", "audio"}
+    assert "does not decode" in problems["audio"][0]

@@ -1,0 +1,66 @@
+"""A clip's transcript does not depend on its batch; a clip that fails harms no neighbour."""
+
+import random
+
+import numpy as np
+import pytest
+import soxr
+
+from pipeline.config import Transcribe
+from pipeline.fetch import model_folder
+from pipeline.transcribe.whisper import Whisper
+
+TEXTS = (
+    "The miller carried a heavy sack of barley up the narrow stairs.",
+    "Nobody had repaired the little bridge since the flood of last year.",
+    "A letter came on Monday, but it was addressed to somebody else.",
+    "Rain fell on the roof all night, and in the morning the river was high.",
+    "Seven geese walked along the road as if it belonged to them.",
+)
+
+
+@pytest.fixture(scope="module")
+def waves() -> list[np.ndarray]:
+    from hibari import Hibari
+
+    voice = Hibari()
+    return [soxr.resample(voice(text, seed=0), 24_000, 16_000).astype(np.float32) for text in TEXTS]
+
+
+def whisper(batch_size: int) -> Whisper:
+    return Whisper(str(model_folder("tiny.en")), Transcribe(batch_size=batch_size), "cpu", "int8")
+
+
+def test_text_words_and_probabilities_are_the_same_in_any_batch(waves: list[np.ndarray]) -> None:
+    alone = whisper(1).transcribe(waves)
+    for size, seed in ((2, 1), (3, 2), (5, 3)):
+        order = random.Random(seed).sample(range(len(waves)), len(waves))
+        together = whisper(size).transcribe([waves[i] for i in order])
+        assert together == [alone[i] for i in order]
+
+
+def test_what_was_said_is_heard_cased_punctuated_and_timed(waves: list[np.ndarray]) -> None:
+    (heard,) = whisper(1).transcribe([waves[2]])
+    assert heard.text.startswith("A letter came on Monday")
+    assert heard.text.endswith(".")
+    assert heard.language == "en"
+    assert heard.asr_confidence is not None
+    assert heard.asr_confidence > 0.7
+    times = [(word.start_s, word.end_s) for word in heard.words]
+    assert times == sorted(times)
+    assert 0 <= times[0][0] < times[-1][1] <= len(waves[2]) / 16_000 + 0.1
+    assert " ".join(word.word for word in heard.words) == heard.text
+
+
+def test_a_clip_that_fails_alone_is_an_error_row_of_its_own(waves: list[np.ndarray]) -> None:
+    recogniser = whisper(4)
+    empty = np.zeros(0, np.float32)
+    heard = recogniser.transcribe([waves[0], empty, waves[1]])
+    assert [bool(one.text) for one in heard] == [True, False, True]
+    assert heard[0] == whisper(1).transcribe([waves[0]])[0]
+
+
+def test_silence_gives_no_confident_text() -> None:
+    (heard,) = whisper(1).transcribe([np.zeros(16_000 * 6, np.float32)])
+    assert heard.no_speech_probability is not None
+    assert not heard.text or heard.no_speech_probability > 0.5
