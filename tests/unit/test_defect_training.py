@@ -174,6 +174,7 @@ def test_a_stopped_training_says_so(manifest, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     deadline = time.monotonic() + 100
     while not (tmp_path / "out" / "clips").exists():
