@@ -21,7 +21,8 @@ NOT_JUDGED = 255  # in frames; NaN in labels
 
 # The first of a pair is the last level that is a defect, the second the first that is none. What is between is heard
 # by some and not by others, so nothing learns from it or is judged by it.
-NOISE_SNR_DB = (20.0, 27.0)  # 20 dB is heard in every pause; over 27 the floors of good recordings begin
+NOISE_SNR_DB = (18.0, 27.0)  # 18 dB is heard in every pause; over 27 the floors of good recordings begin
+OWN_SNR_DB = 10.0  # a steady floor that a corpus's recording came with is no noise, unless it is over this
 MUSIC_SNR_DB = (25.0, 35.0)  # a tune is followed further down than noise is
 OVERLAP_DB = (-15.0, -25.0)  # of a second voice against the first: under -25 it is drowned
 C50_DB = (14.0, 20.0)  # a living room at arm's length; over 20 it sounds dry
@@ -33,7 +34,7 @@ BEST_SNR_DB = 45.0  # over it no recording tells
 SHARE_CLEAN, SHARE_ONE = 0.30, 0.45
 DRAWN_AS_OFTEN = {defect: 2.0 if defect is Defect.OVERLAP else 1.0 for defect in Defect}  # the hardest to learn
 SHARE_MEETINGS, SHARE_CALLS = 0.04, 0.03  # where there are any: people who really interrupt each other, or telephone
-SNR_RANGE_DB = (-5.0, 45.0)
+SNR_RANGE_DB = (0.0, 45.0)
 DRAWN_OVERLAP_DB = (-25.0, 3.0)
 BABBLE_VOICES = (4, 10)
 GAIN_DBFS = (-45.0, -15.0)
@@ -388,7 +389,7 @@ def _finished(scene: _Scene, negative: str) -> Labelled:
     mix = mix * _gain(level - levels.level_db(mix, levels.activity(mix)))
     mix = mix / max(1.0, float(np.abs(mix).max()) / 0.99)
     wave = _rounded(mix)
-    if scene.labels[Defect.NOISE] == 0 and scene.voice.own_snr_db < NOISE_SNR_DB[0]:
+    if scene.labels[Defect.NOISE] == 0 and scene.voice.own_snr_db < OWN_SNR_DB:
         scene.labels[Defect.NOISE] = nan  # nothing was added, but the recording itself is not clean
         scene.mark(Defect.NOISE, np.ones_like(scene.active), nan)
     total = sum(10 ** (-one / 10) for one in (*scene.under_db, scene.voice.own_snr_db))

@@ -1,4 +1,4 @@
-"""Composes pieces of music and plays them with a soundfont, so that music to learn from is free and comes in many styles.
+"""Composes pieces of music and plays them with a soundfont: music to learn from that is free and comes in many styles.
 
 A piece is a function of its style and number alone: a key, a tempo, a metre, a chord progression and a band are drawn,
 parts are written for the band, and fluidsynth plays them.
@@ -14,8 +14,10 @@ from mido import Message, MetaMessage, MidiFile, MidiTrack, bpm2tempo
 SECONDS = 30
 TICKS = 480  # of a beat
 DRUMS = 9  # the channel that General MIDI keeps for them
-MAJOR, MINOR, DORIAN, PENTATONIC = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 3, 5, 7, 9, 10), (0, 2, 4, 7, 9)
-PROGRESSIONS = ((0, 4, 5, 3), (0, 5, 3, 4), (5, 3, 0, 4), (0, 3, 4, 3), (1, 4, 0, 0), (0, 2, 3, 4), (0, 6, 3, 0), (0, 0, 3, 4))
+MAJOR, MINOR, DORIAN = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 3, 5, 7, 9, 10)
+PROGRESSIONS = (
+    (0, 4, 5, 3), (0, 5, 3, 4), (5, 3, 0, 4), (0, 3, 4, 3), (1, 4, 0, 0), (0, 2, 3, 4), (0, 6, 3, 0), (0, 0, 3, 4),
+)  # fmt: skip
 
 Note = tuple[float, float, int, int]  # beat, beats, key, velocity
 Part = tuple[int, list[Note]]  # General MIDI program, or -1 for drums, and its notes
@@ -35,14 +37,17 @@ class Piece:
         self.swing = rng.uniform(0, 0.16) if rng.random() < 0.3 else 0.0
 
     def degree(self, step: int) -> int:
+        """Key of a step of the scale, 0 being the root."""
         octave, at = divmod(step, len(self.scale))
         return self.root + 12 * octave + self.scale[at]
 
     def chord(self, bar: int, notes: int = 3) -> list[int]:
+        """Keys of a bar's chord, in thirds."""
         first = self.chords[bar % len(self.chords)]
         return [self.degree(first + 2 * at) for at in range(notes)]
 
     def loud(self, mean: float = 80, spread: float = 10) -> int:
+        """Draw how hard a note is struck, 20 to 127."""
         return int(np.clip(self.rng.normal(mean, spread), 20, 127))
 
     def late(self, at: float) -> float:
@@ -108,11 +113,13 @@ def melody(piece: Piece, octave: int = 2, busy: float = 0.7) -> list[Note]:
 def bass(piece: Piece) -> list[Note]:
     """Roots and fifths."""
     hits = [0.0, *(np.flatnonzero(piece.rng.random(piece.metre * 2) < 0.35) / 2)]
-    return [
-        (piece.late(bar * piece.metre + at), 0.7, piece.chord(bar)[int(piece.rng.choice([0, 0, 0, 2]))] - 12, piece.loud(85))
-        for bar in range(piece.bars)
-        for at in hits
-    ]
+    found = []
+    for bar in range(piece.bars):
+        for at in hits:
+            start = piece.late(bar * piece.metre + at)
+            key = piece.chord(bar)[int(piece.rng.choice([0, 0, 0, 2]))] - 12
+            found.append((start, 0.7, key, piece.loud(85)))
+    return found
 
 
 def drums(piece: Piece) -> list[Note]:
@@ -141,8 +148,8 @@ def drone(piece: Piece) -> list[Note]:
     found, at = [], 0.0
     while at < piece.bars * piece.metre:
         length = piece.rng.uniform(3, 14)
-        for step in piece.rng.choice([0, 2, 4, 7, 9], int(piece.rng.integers(1, 4)), replace=False):
-            found.append((at, length * 1.2, piece.degree(int(step)) + 12, piece.loud(60, 12)))
+        steps = piece.rng.choice([0, 2, 4, 7, 9], int(piece.rng.integers(1, 4)), replace=False)
+        found += [(at, length * 1.2, piece.degree(int(step)) + 12, piece.loud(60, 12)) for step in steps]
         at += length
     return found
 
@@ -151,11 +158,12 @@ def _any(*programs: int) -> Callable[[Piece], int]:
     return lambda piece: int(piece.rng.choice(programs))
 
 
-KEYS, GUITARS, STRINGS = _any(0, 1, 2, 4, 5, 6, 7, 11), _any(24, 25, 26, 27, 28, 29, 30), _any(48, 49, 50, 51, 44, 45)
-BASSES, BRASS, WINDS = _any(32, 33, 34, 35, 36, 38, 39), _any(56, 57, 58, 60, 61, 62), _any(64, 65, 68, 70, 71, 73, 74, 75)
+KEYS, GUITARS = _any(0, 1, 2, 4, 5, 6, 7, 11), _any(24, 25, 26, 27, 28, 29, 30)
+STRINGS, BASSES = _any(48, 49, 50, 51, 44, 45), _any(32, 33, 34, 35, 36, 38, 39)
+BRASS, WINDS = _any(56, 57, 58, 60, 61, 62), _any(64, 65, 68, 70, 71, 73, 74, 75)
 SYNTHS, PADS, VOICES = _any(80, 81, 82, 84, 87, 90), _any(*range(88, 104)), _any(52, 53, 54, 91)
-WORLD, MALLETS, ORGANS = _any(104, 105, 106, 107, 108, 110, 114), _any(8, 9, 10, 11, 12, 13, 14, 46), _any(16, 17, 18, 19, 20, 21)
-SOLO = _any(40, 41, 42, 43, 56, 65, 66, 68, 71, 73, 74, 24, 22, 46, 109)
+WORLD, MALLETS = _any(104, 105, 106, 107, 108, 110, 114), _any(8, 9, 10, 11, 12, 13, 14, 46)
+ORGANS, SOLO = _any(*range(16, 22)), _any(40, 41, 42, 43, 56, 65, 66, 68, 71, 73, 74, 24, 22, 46, 109)
 
 Player = tuple[Callable[[Piece], int] | None, Callable[[Piece], list[Note]]]
 STYLES: dict[str, tuple[tuple[float, float], tuple[Player, ...]]] = {
@@ -211,5 +219,6 @@ def play(style: str, number: int, font: Path, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     score = target.with_suffix(".mid")
     compose(style, number).save(score)
-    subprocess.run(["fluidsynth", "-q", "-ni", "-g", "0.5", "-r", "44100", "-F", target, font, score], check=True)
+    quiet = ["-q", "-ni", "-g", "0.5", "-r", "44100", "-o", "synth.dynamic-sample-loading=1"]  # loads what is played
+    subprocess.run(["fluidsynth", *quiet, "-F", target, font, score], check=True)
     return target

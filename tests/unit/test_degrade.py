@@ -1,10 +1,12 @@
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from math import isnan
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import soxr
 
 from classifiers import Defect
@@ -326,3 +328,21 @@ def test_clips_of_conversations_and_calls_claim_no_more_than_is_known(degrader):
             both = float((clip.frames[FRAME_ROWS.index(Defect.OVERLAP)] == 1).sum() / 25)
             assert same(overlap, 1.0 if both >= 0.5 else 0.0 if both < 0.2 else float("nan"))
     assert {("call", 0.0), ("conversation", 1.0), ("conversation", 0.0)} <= found.keys()
+
+
+@pytest.mark.parametrize(("under_db", "label"), [(20, 0.0), (4, float("nan"))])
+def test_the_floor_that_a_recording_came_with_is_no_noise_unless_it_is_loud(manifest, under_db, label):
+    """Corpora call recordings clean that hiss 20 dB under the voice; a network that calls them noisy loses them all."""
+    sources, rng = read_manifest(manifest), np.random.default_rng(4)
+    voices = []
+    for at, take in enumerate(sources.speech):
+        wave, rate = soundfile.read(take.path, dtype="float32")
+        level = levels.level_db(wave, levels.activity(wave))
+        hiss = rng.standard_normal(len(wave)).astype(np.float32) * 10 ** ((level - under_db) / 20)
+        soundfile.write(manifest.parent / f"hiss{at}_{under_db}.flac", 0.2 * (wave + hiss), rate)
+        voices.append(replace(take, path=manifest.parent / f"hiss{at}_{under_db}.flac"))
+    degrader = Degrader(replace(sources, speech=tuple(voices)), 7)
+    made = [clip for clip in (degrader.clip(index, 4.0) for index in range(60)) if "noise_snr_db" not in clip.facts]
+    found = [judged(clip, Defect.NOISE) for clip in made if "found" not in clip.facts]
+    assert len(found) > 10
+    assert all(same(one, label) for one in found)
