@@ -203,6 +203,12 @@ Examples:
   speechmill train defects recipe.yaml --output my-models --set hours=100 --set epochs=20
   speechmill run --input recordings/ --set defects.weights=my-models/defects.safetensors
 """
+TRAIN_TOKENS_EXAMPLES = """
+\b
+Examples:
+  speechmill train mel-tokens --set inputs='[corpus, recordings]' --output my-tokens
+  speechmill train mel-tokens recipe.yaml --output my-tokens --set steps=50000 --set codes=1024
+"""
 EVALUATE_EXAMPLES = """
 \b
 Examples:
@@ -232,9 +238,26 @@ def train_defects(
     recipe: str | None, output: str, settings: tuple[str, ...], device: str, quiet: bool, as_json: bool
 ) -> int:
     """Train the defect classifiers from manifests of speech, noise, music and rooms; goes on where it was stopped."""
-    from pipeline import defects
+    from pipeline import models
 
-    _print(defects.train(recipe, settings, output, device=device, quiet=quiet), as_json=as_json)
+    _print(models.train_defects(recipe, settings, output, device=device, quiet=quiet), as_json=as_json)
+    return 0
+
+
+@train.command("mel-tokens", epilog=TRAIN_TOKENS_EXAMPLES)
+@click.argument("recipe", metavar="RECIPE.yaml", required=False)
+@new_folder_option
+@set_option
+@device_option
+@quiet_option
+@json_option
+def train_mel_tokens(
+    recipe: str | None, output: str, settings: tuple[str, ...], device: str, quiet: bool, as_json: bool
+) -> int:
+    """Train a dVAE that turns speech into mel tokens, on corpora or folders; goes on where it was stopped."""
+    from pipeline import models
+
+    _print(models.train_mel_tokens(recipe, settings, output, device=device, quiet=quiet), as_json=as_json)
     return 0
 
 
@@ -259,10 +282,10 @@ def evaluate_defects(
     quiet: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Measure the defect classifiers, and others beside them: figures as JSON, plots in one HTML page."""
-    from pipeline import defects
+    from pipeline import models
 
-    chosen = defects.Evaluation(manifest=manifest, output=output, baselines=baselines, limit=limit, device=device)
-    _print(defects.evaluate(chosen, settings, quiet=quiet), as_json=as_json)
+    chosen = models.Evaluation(manifest=manifest, output=output, baselines=baselines, limit=limit, device=device)
+    _print(models.evaluate_defects(chosen, settings, quiet=quiet), as_json=as_json)
     return 0
 
 
@@ -284,9 +307,9 @@ def degrade(
     as_json: bool,
 ) -> int:
     """Make labelled clips: speech with known noise, music, other voices, rooms and telephones."""
-    from pipeline import defects
+    from pipeline import models
 
-    _print(defects.degrade(manifests, output, clips=clips, seconds=seconds, seed=seed, quiet=quiet), as_json=as_json)
+    _print(models.degrade(manifests, output, clips=clips, seconds=seconds, seed=seed, quiet=quiet), as_json=as_json)
     return 0
 
 

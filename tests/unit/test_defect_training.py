@@ -19,7 +19,7 @@ from classifiers import Defect, train
 from classifiers.calibrate import CLEAN_LOSS, calibrate, fit
 from classifiers.degrade import Sources, read_manifests
 from classifiers.model import Network
-from pipeline import defects
+from pipeline import models
 from pipeline.config import ConfigError
 from tests.recordings import make_manifest
 
@@ -132,7 +132,7 @@ def test_a_crop_is_judged_by_what_is_left_of_a_defect():
 def test_a_recipe_that_is_wrong_is_told_before_anything_is_made(manifest, tmp_path, setting, why):
     settings = [*SETTINGS, f"manifests=[{manifest}]", setting]
     with pytest.raises(ConfigError, match=re.escape(why)):
-        defects.train(None, settings, str(tmp_path / "out"), device="cpu", quiet=True)
+        models.train_defects(None, settings, str(tmp_path / "out"), device="cpu", quiet=True)
     assert not (tmp_path / "out").exists()
 
 

@@ -1,4 +1,4 @@
-"""Trains and measures the defect classifiers, from the command line's words to `classifiers` and back."""
+"""Trains and measures the models of a run: from the command line's words to the code that does it, and back."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +24,9 @@ class Evaluation:
     device: str = "auto"
 
 
-def train(recipe: str | None, settings: Sequence[str], output: str, *, device: str, quiet: bool) -> dict[str, Any]:
+def train_defects(
+    recipe: str | None, settings: Sequence[str], output: str, *, device: str, quiet: bool
+) -> dict[str, Any]:
     """Train by a recipe (`classifiers.train.Recipe`, YAML); returns where the weights are and how they do."""
     with _told():
         from classifiers import train as training
@@ -39,7 +41,20 @@ def train(recipe: str | None, settings: Sequence[str], output: str, *, device: s
     return {"weights": f"{output}/{training.WEIGHTS_FILE}", "auc_held_out": aucs, "thresholds": thresholds}
 
 
-def evaluate(chosen: Evaluation, settings: Sequence[str], *, quiet: bool) -> dict[str, Any]:
+def train_mel_tokens(
+    recipe: str | None, settings: Sequence[str], output: str, *, device: str, quiet: bool
+) -> dict[str, Any]:
+    """Train by a recipe (`pipeline.tokenise.train.Recipe`, YAML); returns where the weights are and how they do."""
+    with _told():
+        from pipeline.tokenise import train as training
+
+        chosen = config.read(training.Recipe, recipe, settings)
+        with Line(quiet=quiet) as line:
+            report = training.train(chosen, Path(output), device=find_device(device), progress=line)
+    return {"weights": f"{output}/{training.WEIGHTS_FILE}", "held_out": report.get("held_out")}
+
+
+def evaluate_defects(chosen: Evaluation, settings: Sequence[str], *, quiet: bool) -> dict[str, Any]:
     """Measure the classifiers that a config names, at its thresholds; returns the figures that sum it up."""
     run = config.load(None, settings)
     if profile_of_scorer(run.defects) is None:

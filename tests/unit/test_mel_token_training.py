@@ -1,0 +1,147 @@
+"""Training of mel tokens: it learns, uses its codes, and goes on after a kill as if nothing had been."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+import torch
+from safetensors.torch import load_file
+
+from pipeline import models
+from pipeline.config import ConfigError
+from pipeline.tokenise import mel, train
+from pipeline.tokenise.dvae import load
+from pipeline.tokenise.encode import MelTokenizer
+from pipeline.tokenise.sound import collect
+from pipeline.tokenise.train import Recipe
+
+ROOT = Path(__file__).parents[2]
+TINY = {"hidden": 32, "code_dim": 16, "codes": 64, "blocks": 1, "batch_size": 8, "crop_tokens": 16, "steps": 200}
+TINY |= {"learning_rate": 2e-3}
+
+
+@pytest.fixture(scope="module")
+def voices(speech, tmp_path_factory) -> Path:
+    """A folder with a folder for each of twelve voices: one voice at twelve sizes of mouth."""
+    folder = tmp_path_factory.mktemp("voices")
+    for at in range(12):
+        (folder / f"voice{at}").mkdir()
+        wave = soxr.resample(speech[at * 90_000 :][: 6 * 24_000], 24_000, 16_000 * (0.85 + 0.03 * at))
+        soundfile.write(folder / f"voice{at}" / "a.flac", wave, 16_000)
+    return folder
+
+
+def recipe(voices: Path, **more) -> Recipe:
+    return Recipe(inputs=(voices,), **(TINY | {"held_out": 0.2} | more))
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def trained(voices, tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("trained")
+    train.train(recipe(voices), output, device="cpu", progress=quiet)
+    return output
+
+
+def test_it_learns_speech_and_spreads_over_its_codes(trained):
+    report = json.loads((trained / train.REPORT_FILE).read_text())
+    first, last = report["curve"][0], report["held_out"]
+    assert last["l1_nats"] < 0.7 * 2.7  # what the mean of all frames gives
+    assert last["l1_nats"] < 0.8 * first["l1_nats"]
+    assert last["perplexity"] > 6  # of one voice, 136 tokens; a codebook that collapsed has 1
+    assert last["bits_a_second"] == pytest.approx(np.log2(last["perplexity"]) * mel.RATE / 1_024)
+
+
+def test_what_it_writes_is_a_tokenizer(trained, voices):
+    tokenizer = MelTokenizer(load(trained / train.WEIGHTS_FILE))
+    sound = collect([voices], trained / "sound", quiet)
+    (codes,) = tokenizer.encode([sound.wave(sound.spans[0])])
+    assert len(codes) == (sound.spans[0].last - sound.spans[0].first) // 1_024 + 1
+    assert len(set(codes.tolist())) > 10
+
+
+def test_no_speaker_is_on_both_sides(voices, tmp_path):
+    learnt, held_out = collect([voices], tmp_path, quiet).split(0.3, 1)
+    ours, theirs = ({span.speaker for span in part.spans} for part in (learnt, held_out))
+    assert not ours & theirs
+    assert ours | theirs == {f"voice{at}" for at in range(12)}
+
+
+def test_the_same_command_gives_the_same_weights_even_when_it_was_killed(voices, trained, tmp_path):
+    settings = [f"inputs=[{voices}]", "held_out=0.2", *(f"{key}={value}" for key, value in TINY.items())]
+    words = [word for setting in settings for word in ("--set", setting)]
+    command = [sys.executable, "-m", "pipeline", "train", "mel-tokens", *words, "--output", tmp_path, "--device", "cpu"]
+    code = (
+        "import sys; from pipeline.tokenise import train; train.SAVE_S = 0; from pipeline.__main__ import main; main()"
+    )
+    command[1:3] = ["-c", code]
+    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 100
+    while not (tmp_path / train.STATE_FILE).exists():
+        assert running.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    assert not (tmp_path / train.WEIGHTS_FILE).exists()
+    kept = torch.load(tmp_path / train.STATE_FILE, weights_only=True)["trainer"]["step"]
+    assert 0 < kept < TINY["steps"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    one, other = (load_file(folder / train.WEIGHTS_FILE) for folder in (trained, tmp_path))
+    assert one.keys() == other.keys()
+    for key, tensor in one.items():
+        torch.testing.assert_close(tensor, other[key], rtol=0, atol=1e-4, msg=key)
+
+
+@pytest.mark.parametrize("kind", ["rotation", "simvq", "fsq", "none"])
+def test_other_quantisers_learn_too(voices, tmp_path, kind):
+    codes = 256 if kind == "fsq" else 64
+    report = train.train(recipe(voices, quantiser=kind, codes=codes), tmp_path, device="cpu", progress=quiet)
+    assert report["held_out"]["l1_nats"] < 0.8 * 2.7
+    assert (tmp_path / train.WEIGHTS_FILE).exists() == (kind in ("rotation", "simvq"))
+
+
+def test_what_simvq_writes_are_the_codes_it_learnt_with(voices, tmp_path):
+    trainer = train.Trainer(recipe(voices, quantiser="simvq"), collect([voices], tmp_path, quiet), "cpu")
+    trainer.begin()
+    for _ in range(3):
+        trainer.learn()
+    trainer.quantiser.eval()
+    z = torch.randn(1, 50, TINY["code_dim"])
+    codes = trainer.quantiser(z)[1][0]
+    assert trainer.finished().codebook.distances(z[0]).argmin(1).equal(codes)
+
+
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ("inputs=[nowhere]", "nowhere is neither a folder, nor a corpus"),
+        ("stepss=3", "did you mean 'steps'"),
+        ("codes=1", "codes: "),
+        ("held_out=0.49", None),
+    ],
+)
+def test_a_recipe_that_is_wrong_is_told(voices, tmp_path, setting, why):
+    settings = [f"inputs=[{voices}]", *(f"{key}={value}" for key, value in (TINY | {"steps": 1}).items()), setting]
+    if why is None:
+        assert models.train_mel_tokens(None, settings, str(tmp_path), device="cpu", quiet=True)["held_out"]
+        return
+    with pytest.raises(ConfigError, match=why):
+        models.train_mel_tokens(None, settings, str(tmp_path), device="cpu", quiet=True)
+
+
+def test_a_broken_recording_is_named(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "broken.flac").write_bytes(b"no sound")
+    with pytest.raises(ValueError, match=r"broken\.flac: "):
+        collect([tmp_path], tmp_path / "sound", quiet)
