@@ -65,7 +65,7 @@ class Recipe(BaseModel):
 
     manifests: tuple[Path, ...] = Field(min_length=1)
     """JSONL lists of speech, noise, music and room responses; of conversations and telephone calls where there are."""
-    hours: float = Field(28.0, gt=0)
+    hours: float = Field(32.0, gt=0)
     """Labelled clips to make."""
     clip_seconds: float = Field(8.0, ge=3, le=20)
     """Length of a training clip."""
@@ -73,7 +73,7 @@ class Recipe(BaseModel):
     """Clips of held-out recordings that calibrate the scores."""
     held_out: float = Field(0.12, gt=0, lt=0.5)
     """Share of speakers, and of recordings of other kinds, kept from training."""
-    epochs: int = Field(4, ge=1)
+    epochs: int = Field(5, ge=1)
     """Times that all clips are learnt from."""
     batch_size: int = Field(16, ge=1)
     """Clips in a step."""

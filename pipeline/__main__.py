@@ -254,7 +254,7 @@ def train_defects(
 def train_mel_tokens(
     recipe: str | None, output: str, settings: tuple[str, ...], device: str, quiet: bool, as_json: bool
 ) -> int:
-    """Train a dVAE that turns speech into mel tokens, on corpora or folders; goes on where it was stopped."""
+    """Train what turns speech into mel tokens; goes on where it was stopped."""
     from pipeline import models
 
     _print(models.train_mel_tokens(recipe, settings, output, device=device, quiet=quiet), as_json=as_json)

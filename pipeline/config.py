@@ -101,11 +101,11 @@ class Segment(_Section):
 class Thresholds(_Section):
     """What a clip must satisfy to be kept. null switches a test off. Changing them runs no model."""
 
-    noise: float | None = Field(0.95, ge=0, le=1)
+    noise: float | None = Field(0.99, ge=0, le=1)
     """Highest probability of background noise."""
-    music: float | None = Field(0.6, ge=0, le=1)
+    music: float | None = Field(0.7, ge=0, le=1)
     """Highest probability of music."""
-    phone: float | None = Field(0.8, ge=0, le=1)
+    phone: float | None = Field(0.85, ge=0, le=1)
     """Highest probability of band-limited or coded speech."""
     overlap: float | None = Field(0.9, ge=0, le=1)
     """Highest probability of several voices at once."""

@@ -45,7 +45,7 @@ def test_the_limit_itself_passes_and_what_is_beyond_does_not(test: Any) -> None:
 
 
 def test_all_reasons_are_given_once_each_in_the_order_of_the_table() -> None:
-    bad = {"score_noise": 0.99, "score_reverb": 0.99, "c50_db": 1.0, "snr_db": 2.0, "clipped_ratio": 0.5}
+    bad = {"score_noise": 1.0, "score_reverb": 1.0, "c50_db": 1.0, "snr_db": 2.0, "clipped_ratio": 0.5}
     found = reasons_by_score(scored(bad), Thresholds(c50_db=10.0))
     assert found == [(Reason.NOISE, Reason.REVERB, Reason.LOW_SNR, Reason.CLIPPED)]
 
