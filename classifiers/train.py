@@ -4,7 +4,6 @@ Everything follows from a recipe and its seed. A run that stops goes on where it
 and the trainer (SpeechBrain's Brain) checkpoints in the midst of an epoch.
 """
 
-import hashlib
 import json
 import logging
 import multiprocessing
@@ -31,7 +30,7 @@ from torch.utils.data import Dataset
 from classifiers import FRAME, RATE, Defect
 from classifiers.calibrate import calibrate
 from classifiers.degrade import Degrader, Sources
-from classifiers.degrade.takes import read_manifests
+from classifiers.degrade.takes import read_manifests, share
 from classifiers.evaluate.metrics import roc_auc
 from classifiers.model import Network, Verdict, levelled
 from classifiers.packages import drop_lazy_modules, ensure_torchaudio
@@ -112,15 +111,10 @@ def split(sources: Sources, held_out: float, seed: int) -> tuple[Sources, Source
     learn, hold = {}, {}
     for kind in KINDS:
         takes = getattr(sources, kind)
-        kept = [take for take in takes if _share(seed, take.speaker or take.path.name) < held_out]
+        kept = [take for take in takes if share(seed, take.speaker or take.path.name) < held_out]
         learn[kind] = tuple(take for take in takes if take not in kept) or takes
         hold[kind] = tuple(kept) or takes
     return Sources(**learn), Sources(**hold)
-
-
-def _share(seed: int, name: str) -> float:
-    """A number in [0, 1) that a name always draws."""
-    return int(hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()[:8], 16) / 2**32
 
 
 def make_clips(

@@ -3,6 +3,7 @@
 Each is decoded once and kept as 16-bit integers, since tens of hours are drawn from under three.
 """
 
+import hashlib
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields
@@ -97,6 +98,11 @@ def _take(entry: dict[str, Any], folder: Path) -> Take:
     rttm = folder / entry["rttm"] if entry["kind"] == "overlap" else None
     licence = str(entry.get("licence") or "unknown")
     return Take(file, str(entry.get("speaker") or ""), str(entry["source"]), licence, rttm)
+
+
+def share(seed: int, name: str) -> float:
+    """A number in [0, 1) that a name always draws: what parts speakers into those learnt from and those held out."""
+    return int(hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()[:8], 16) / 2**32
 
 
 def voices_at(rttm: Path, frames: int) -> npt.NDArray[np.int64]:

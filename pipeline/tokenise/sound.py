@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import soundfile
 import soxr
 
-from classifiers.degrade.takes import read_manifest
+from classifiers.degrade.takes import read_manifest, share
 from pipeline.tokenise import mel
 
 SUFFIXES = {".flac", ".mp3", ".ogg", ".opus", ".wav"}
@@ -50,8 +50,8 @@ class Sound:
 
     def split(self, held_out: float, seed: int) -> tuple["Sound", "Sound"]:
         """Part by speaker: what is learnt from, and about a share `held_out` of the speakers that is not."""
-        kept = [span for span in self.spans if _share(seed, span.speaker) < held_out]
-        learnt = [span for span in self.spans if _share(seed, span.speaker) >= held_out]
+        kept = [span for span in self.spans if share(seed, span.speaker) < held_out]
+        learnt = [span for span in self.spans if share(seed, span.speaker) >= held_out]
         return Sound(self.samples, tuple(learnt)), Sound(self.samples, tuple(kept))
 
 
@@ -118,8 +118,3 @@ def _read(file: Path | io.BytesIO) -> Float32:
     """Decode the first channel: float32[n] at 22,050 Hz."""
     wave, rate = soundfile.read(file, dtype="float32", always_2d=True)
     return np.asarray(soxr.resample(np.ascontiguousarray(wave[:, 0]), rate, mel.RATE), np.float32)
-
-
-def _share(seed: int, name: str) -> float:
-    """A number in [0, 1) that a name always draws."""
-    return int(hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()[:8], 16) / 2**32

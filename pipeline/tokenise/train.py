@@ -175,6 +175,8 @@ class Trainer:
             errors.append(((made - mels) * self.norms[:, None]).abs().mean().repeat(frames))
             codes.append(found.flatten())
             seconds += frames * mel.HOP / mel.RATE
+        if not codes:  # all are shorter than a few tokens
+            return {}
         counts = torch.bincount(torch.cat(codes).cpu(), minlength=self.recipe.codes).double()
         shares = counts[counts > 0] / counts.sum()
         entropy = float(-(shares * shares.log2()).sum())
@@ -238,9 +240,13 @@ def train(recipe: Recipe, output: Path, *, device: str, progress: Progress = pri
     if not learnt.spans:
         raise ValueError("no speaker is left to learn from; give more speakers, or set held_out=0")
     trainer = Trainer(recipe, learnt, device)
+    told = json.loads(recipe.model_dump_json()) | {"inputs": [path.name for path in recipe.inputs]}
     state, curve = output / STATE_FILE, []
     if state.exists():
         kept = torch.load(state, map_location=device, weights_only=True)
+        other = [key for key, value in told.items() if kept["recipe"].get(key) != value]
+        if other:
+            raise ValueError(f"{output} holds a run with another {', '.join(other)}; give another --output")
         trainer.restore(kept["trainer"])
         curve = kept["curve"]
     else:
@@ -254,10 +260,9 @@ def train(recipe: Recipe, output: Path, *, device: str, progress: Progress = pri
             said = time.monotonic()
             progress(f"train: step {trainer.step} of {recipe.steps}, error {losses['error']:.4f}")
         if time.monotonic() - saved > SAVE_S:
-            _keep(state, {"trainer": trainer.state(), "curve": curve})
+            _keep(state, {"recipe": told, "trainer": trainer.state(), "curve": curve})
             saved = time.monotonic()
-    _keep(state, {"trainer": trainer.state(), "curve": curve})
-    told = json.loads(recipe.model_dump_json()) | {"inputs": [path.name for path in recipe.inputs]}
+    _keep(state, {"recipe": told, "trainer": trainer.state(), "curve": curve})
     report: dict[str, Any] = {"recipe": told, "hours": learnt.hours, "curve": curve, "torch": torch.__version__}
     if held_out.spans:
         report["held_out"] = trainer.judge(held_out)

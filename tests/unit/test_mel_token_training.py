@@ -103,6 +103,11 @@ def test_the_same_command_gives_the_same_weights_even_when_it_was_killed(voices,
         torch.testing.assert_close(tensor, other[key], rtol=0, atol=1e-4, msg=key)
 
 
+def test_a_run_is_not_continued_with_another_recipe(voices, trained):
+    with pytest.raises(ValueError, match="a run with another hidden, seed; give another --output"):
+        train.train(recipe(voices, hidden=16, seed=2), trained, device="cpu", progress=quiet)
+
+
 @pytest.mark.parametrize("kind", ["rotation", "simvq", "fsq", "none"])
 def test_other_quantisers_learn_too(voices, tmp_path, kind):
     codes = 256 if kind == "fsq" else 64
