@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import classifiers
-from pipeline.config import ConfigError, Defects, RunConfig, profile_of
+from pipeline.config import ConfigError, Defects, RunConfig, Tokenise, profile_of
+from pipeline.records import Made
 from pipeline.store import Store
 
 FETCHED = "v1"
@@ -20,6 +21,10 @@ FETCHED = "v1"
 SEGMENT_VERSION = 1  # audio.py, vad.py, segment.py
 SCORE_VERSION = 1  # measure.py; classifiers have a profile of their own
 TRANSCRIBE_VERSION = 1  # transcribe/
+TOKENISE_VERSION = 1  # tokenise/
+TEXT_VERSION = 1  # transcribe/text.py, tokenise/text.py
+MEL_TOKENS = Path(__file__).parent / "tokenise" / "weights" / "mel-tokens.safetensors"
+TEXT_TOKENS = MEL_TOKENS.with_name("text-tokens.json")
 STOP_FILE = "work/stop"
 LOG_FILE = "work/log.jsonl"
 CONFIG_FILE = "work/config.json"  # of the run that is, or was last, at work
@@ -35,10 +40,21 @@ class Build:
     segment_profile: str
     score_profile: str
     transcribe_profile: str | None  # None: no transcripts are made
+    tokenise_profile: str | None  # None: no mel tokens are made
+    text_profile: str | None  # None: no transcripts, and so no text tokens
     model: str | None  # folder of the transcription model
     compute_type: str  # arithmetic of that model
     device: str  # cpu or cuda
     has_defects: bool  # whether defect models are there
+
+    @property
+    def made(self) -> Made:
+        """Which columns the corpus has."""
+        return Made(
+            defects=self.has_defects,
+            transcript=self.transcribe_profile is not None,
+            tokens=self.tokenise_profile is not None,
+        )
 
     def fetched(self, recording_id: str) -> str:
         """Name of the artifact with one recording's metadata and what was fetched."""
@@ -55,6 +71,10 @@ class Build:
     def transcripts(self, content_id: str) -> str:
         """Folder of the artifacts with transcripts: one for each set of clips that was selected."""
         return f"work/transcribe/{self.segment_profile}-{self.transcribe_profile}/{content_id}"
+
+    def tokens(self, content_id: str) -> str:
+        """Folder of the artifacts with mel tokens: one for each set of clips that was selected."""
+        return f"work/tokenise/{self.segment_profile}-{self.tokenise_profile}/{content_id}"
 
     def is_stopping(self) -> bool:
         """Whether the run was asked to end: finish what is in hand and begin nothing new."""
@@ -88,6 +108,8 @@ def plan_build(config: RunConfig, store: Store, *, find_model: Callable[[str], P
             config.transcribe.beam_size,
             compute_type,
         ),
+        tokenise_profile=profile_of_tokens(config.tokenise),
+        text_profile=None if model is None else profile_of_text(config.tokenise),
         model=None if model is None else str(model),
         compute_type=compute_type,
         device=device,
@@ -114,6 +136,40 @@ def defect_files(defects: Defects) -> tuple[Path, Path | None]:
     shipped = defects.weights == "shipped"
     weights = classifiers.WEIGHTS if shipped else Path(defects.weights or "").expanduser()
     return weights, Path(defects.overlap).expanduser() if defects.overlap else None
+
+
+def profile_of_tokens(chosen: Tokenise) -> str | None:
+    """Profile of the mel tokens that a config names; None where it names none. Raises ConfigError."""
+    if chosen.checkpoint is None:
+        return None
+    checkpoint, norms = token_files(chosen)
+    of_norms = None if norms is None else _hash_given("norms", norms)
+    return profile_of(TOKENISE_VERSION, _hash_given("checkpoint", checkpoint), of_norms)
+
+
+def token_files(chosen: Tokenise) -> tuple[Path, Path | None]:
+    """The dVAE of mel tokens, and its norms where it has its own."""
+    shipped = chosen.checkpoint == "shipped"
+    checkpoint = MEL_TOKENS if shipped else Path(chosen.checkpoint or "").expanduser()
+    return checkpoint, Path(chosen.norms).expanduser() if chosen.norms else None
+
+
+def profile_of_text(chosen: Tokenise) -> str:
+    """Profile of normal form and text tokens, which are made when a corpus is published. Raises ConfigError."""
+    return profile_of(TEXT_VERSION, _hash_given("text_tokenizer", text_tokenizer_file(chosen)))
+
+
+def _hash_given(key: str, path: Path) -> str:
+    try:
+        return _sha256(path)
+    except OSError as error:
+        fix = "give a file that can be read, or leave the key out"
+        raise ConfigError(f"tokenise.{key}: {path}: {error.strerror}; {fix}") from None
+
+
+def text_tokenizer_file(chosen: Tokenise) -> Path:
+    """The text tokenizer."""
+    return TEXT_TOKENS if chosen.text_tokenizer == "shipped" else Path(chosen.text_tokenizer).expanduser()
 
 
 def find_device(wanted: str) -> str:

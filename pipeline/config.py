@@ -153,6 +153,17 @@ class Transcribe(_Section):
     """CTranslate2 arithmetic; auto: int8 on a CPU, float16 on a GPU."""
 
 
+class Tokenise(_Section):
+    """How kept clips become tokens."""
+
+    checkpoint: str | None = "shipped"
+    """shipped: the dVAE that comes with speechmill; or one of your own, such as TorToiSe's dvae.pth. null: none."""
+    norms: str | None = None
+    """The 80 numbers that the spectrogram of that dVAE is divided by, such as mel_norms.pth; null: TorToiSe's."""
+    text_tokenizer: str = "shipped"
+    """shipped: the text tokenizer that comes with speechmill; or one of your own, such as TorToiSe's tokenizer.json."""
+
+
 def _spdx_list(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
@@ -188,6 +199,7 @@ class RunConfig(_Section):
     defects: Defects = Defects()
     thresholds: Thresholds = Thresholds()
     transcribe: Transcribe = Transcribe()
+    tokenise: Tokenise = Tokenise()
     licences: Licences = Licences()
     publish: Publish = Publish()
     max_failed_ratio: float = Field(0.2, ge=0, le=1)
@@ -199,7 +211,7 @@ class RunConfig(_Section):
 
     def decisive(self) -> dict[str, Any]:
         """The part that decides what the stages make, and so names their artifacts: see build.plan_build."""
-        dump = self.model_dump(include={"audio", "segment", "defects", "transcribe"})
+        dump = self.model_dump(include={"audio", "segment", "defects", "transcribe", "tokenise"})
         for section, key in (("audio", "stall_timeout"), ("transcribe", "batch_size"), ("transcribe", "languages")):
             del dump[section][key]
         return dump

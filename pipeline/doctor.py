@@ -136,6 +136,22 @@ def _defects() -> str:
     return f"profile {scorer.profile}"
 
 
+def _mel_tokens() -> str:
+    import numpy as np
+
+    from pipeline import tokenise
+    from pipeline.build import MEL_TOKENS, TEXT_TOKENS
+    from pipeline.tokenise import text
+
+    if not MEL_TOKENS.is_file():
+        raise Unfit("the weights are not there", REINSTALL)
+    tokenizer = tokenise.load(MEL_TOKENS, None, "cpu")
+    codes = tokenizer.encode([np.zeros(22_050, np.float32)])[0]
+    if len(codes) != 22 or len(text.load(TEXT_TOKENS).encode("hello")) == 0:
+        raise Unfit(f"a second of silence has {len(codes)} tokens, not 22", REINSTALL)
+    return f"{tokenizer.codes:,} codes, profile {tokenizer.profile}"
+
+
 def _device() -> str:
     import ctranslate2
 
@@ -173,6 +189,7 @@ _EXAMINATIONS: dict[str, Callable[[], str]] = {
     "Silero detector": lambda: _vad("silero"),
     "packaged Whisper": _packaged_whisper,
     "defect models": _defects,
+    "mel tokens": _mel_tokens,
     "device": _device,
     "cores": _cores,
     "memory": _memory,

@@ -21,11 +21,11 @@ from pipeline.store import Store
 
 # × real time of one process. Segment, score and Whisper tiny were measured on two cores of a shared server (2026),
 # with webrtc and int8; 500 x is 8 MB/s of podcasts at 128 kbit/s.
-DEFAULT_SPEEDS = {"fetch": 500.0, "segment": 100.0, "score": 100.0, "transcribe": 5.0}
+DEFAULT_SPEEDS = {"fetch": 500.0, "segment": 100.0, "score": 100.0, "transcribe": 5.0, "tokenise": 150.0}
 # How much slower than tiny, by the table of relative speeds in OpenAI's README of Whisper.
 WHISPER_COST = {"tiny": 1.0, "base": 10 / 7, "small": 10 / 4, "medium": 10 / 2, "large": 10.0, "turbo": 10 / 8}
 # Shares of the decoded hours that become clips and that are kept: those of the demo podcast.
-DEFAULT_SHARES = {"fetch": 1.0, "segment": 1.0, "score": 0.8, "transcribe": 0.5}
+DEFAULT_SHARES = {"fetch": 1.0, "segment": 1.0, "score": 0.8, "transcribe": 0.5, "tokenise": 0.5}
 
 
 @dataclass(slots=True)
@@ -179,11 +179,15 @@ def _speeds(config: RunConfig, run: dict[str, Any] | None) -> tuple[dict[str, fl
     else:
         cost = next((cost for name, cost in WHISPER_COST.items() if name in model), WHISPER_COST["base"])
         speeds["transcribe"] /= cost
+    if config.tokenise.checkpoint is None:
+        del speeds["tokenise"]
     stages = run["stages"] if run else {}
     done = {stage: stages.get(stage, {}) for stage in speeds if stages.get(stage, {}).get("audio_done_ms")}
     told = {stage: counts["audio_done_ms"] / max(counts["wall_ms"], 1) for stage, counts in done.items()}
     if run and run["config"]["transcribe"]["model"] != model:
         told.pop("transcribe", None)
+    if run and run["config"].get("tokenise") != config.tokenise.model_dump(mode="json"):
+        told.pop("tokenise", None)
     return speeds | told, list(told)
 
 
@@ -193,4 +197,5 @@ def _shares(store: Store) -> dict[str, float]:
         return {}
     samples = stats["samples"]
     kept = samples.get("kept", 0)
-    return {"score": (kept + samples.get("rejected", 0)) / samples["in"], "transcribe": kept / samples["in"]}
+    clips = kept + samples.get("rejected", 0)
+    return {"score": clips / samples["in"], "transcribe": kept / samples["in"], "tokenise": kept / samples["in"]}

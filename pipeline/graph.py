@@ -125,7 +125,7 @@ class IsolatedStage(Stage):
 
 
 class Mill(beam.PTransform):  # type: ignore[misc]
-    """Listed recordings in; works whose clips are scored and, where selected, transcribed out."""
+    """Listed recordings in; works whose clips are scored and, where selected, transcribed and tokenised out."""
 
     def __init__(self, build: Build) -> None:
         super().__init__()
@@ -143,13 +143,13 @@ class Mill(beam.PTransform):  # type: ignore[misc]
             | "segment" >> beam.ParDo(IsolatedStage("segment", stages.segment_media, build, stages.is_segmented))
             | "score" >> beam.ParDo(self._score_stage())
         )
-        if build.transcribe_profile is None:
-            return works
-        return (
-            works
-            | "spread contents" >> beam.Reshuffle()
-            | "transcribe" >> beam.ParDo(Stage("transcribe", stages.transcribe_clips, build))
-        )
+        if build.made.transcript or build.made.tokens:
+            works |= "spread contents" >> beam.Reshuffle()
+        if build.made.transcript:
+            works |= "transcribe" >> beam.ParDo(Stage("transcribe", stages.transcribe_clips, build))
+        if build.made.tokens:
+            works |= "tokenise" >> beam.ParDo(Stage("tokenise", stages.tokenise_clips, build))
+        return works
 
     def _score_stage(self) -> Stage:
         if self.build.has_defects:  # models are loaded once, here, not in every process

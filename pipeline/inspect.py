@@ -17,7 +17,7 @@ from pipeline import select
 from pipeline.build import CONFIG_FILE, LOG_FILE, Build, plan_build
 from pipeline.config import ConfigError, RunConfig, Transcribe, load
 from pipeline.publish import RUN_FILE
-from pipeline.publish.ledger import read_transcripts
+from pipeline.publish.ledger import read_tokens, read_transcripts
 from pipeline.records import Recording, Status, recording_from
 from pipeline.store import LOCK_FILE, Store
 
@@ -61,7 +61,8 @@ def stored_build(corpus: str) -> Build:
     run = read_run(store)
     if run is None:
         return _begun_build(config, store)
-    profiles = {f"{stage}_profile": profile for stage, profile in run["profiles"].items()}
+    made = {"tokenise": None, "text": None} | run["profiles"]  # which corpora of version 0.1 do not name
+    profiles = {f"{stage}_profile": profile for stage, profile in made.items()}
     found = {"has_defects": run["defect_models"], "device": run["device"], "compute_type": run["compute_type"]}
     return replace(without_transcription(config, store), config=config, **found, **profiles)
 
@@ -122,7 +123,7 @@ def _progress(build: Build) -> tuple[dict[str, Any], dict[str, int]]:
     """Recordings by what became of them, and contents by how far they came, under the profiles of the build."""
     fates: Counter[str] = Counter()
     failed: Counter[str] = Counter()
-    contents: Counter[str] = Counter(fetched=0, decoded=0, scored=0, transcribed=0)
+    contents: Counter[str] = Counter(fetched=0, decoded=0, scored=0, transcribed=0, tokenised=0)
     counted: set[str] = set()
     for recording in _known(build):
         fate, reason = (
@@ -169,6 +170,9 @@ def _done(recording: Recording, build: Build) -> Iterator[str]:
     heard = set(read_transcripts(content_id, build)["clip_id"].to_pylist())
     if build.transcribe_profile is not None and (not allowed or wanted <= heard):
         yield "transcribed"
+    encoded = set(read_tokens(content_id, build, ["clip_id"])["clip_id"].to_pylist())
+    if build.tokenise_profile is not None and (not allowed or wanted <= encoded):
+        yield "tokenised"
 
 
 def is_active(store: Store) -> bool:

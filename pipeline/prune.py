@@ -73,6 +73,7 @@ def _other_artifacts(build: Build) -> Iterator[tuple[str, str, int]]:
         "segment": build.segment_profile,
         "score": f"{build.segment_profile}-{build.score_profile}",
         "transcribe": f"{build.segment_profile}-{build.transcribe_profile}",
+        "tokenise": f"{build.segment_profile}-{build.tokenise_profile}",
     }
     for stage, profile in current.items():
         for leaf in build.store.names(f"work/{stage}"):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.config import RunConfig
+from pipeline.records import Made
 from pipeline.store import Store
 
 PROBLEMS_TOLD = 5
@@ -46,6 +47,16 @@ class Corpus:
     store: Store
     run: dict[str, Any]
     config: RunConfig
+
+    @property
+    def made(self) -> Made:
+        """Which columns it has."""
+        profiles = self.run["profiles"]
+        return Made(
+            defects=self.run["defect_models"],
+            transcript=profiles["transcribe"] is not None,
+            tokens=profiles.get("tokenise") is not None,
+        )
 
     def shards(self, split: str) -> list[str]:
         """Names of the files of a split, in order."""

@@ -17,13 +17,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 
-from pipeline import transcribe
+from pipeline import tokenise, transcribe
 from pipeline.audio import decode_flac, resample
-from pipeline.build import Build, plan_build
-from pipeline.config import RunConfig
+from pipeline.build import Build, plan_build, profile_of_text, token_files
+from pipeline.config import ConfigError, RunConfig
 from pipeline.fetch import PACKAGED_MODEL, model_folder
 from pipeline.inspect import without_transcription
-from pipeline.publish.shards import TRAIN, VALIDATION
+from pipeline.publish.shards import TRAIN, VALIDATION, text_columns
 from pipeline.published import Check, Corpus, Row
 from pipeline.stages import scores_of
 from pipeline.store import Store
@@ -120,6 +120,35 @@ def _measured(row: Row, found: dict[str, Any], check: Check) -> None:
         stored, value = row[column], values[0].as_py()
         same = stored == value or (None not in (stored, value) and abs(stored - value) <= ROUNDING)
         check.expect(that=same, problem=f"{row['clip_id']}: {column} is {stored}, its audio gives {value}")
+
+
+def tokens(corpus: Corpus, check: Check, rows: int) -> None:
+    """Clips give the same mel tokens again, and their texts the same text tokens: not one may differ."""
+    if not corpus.made.tokens:
+        check.note = "no mel tokens"
+        return
+    try:
+        build = without_transcription(corpus.config, corpus.store)
+        tokenizer = tokenise.load(*token_files(corpus.config.tokenise), build.device)
+    except ConfigError as error:
+        check.note = f"the dVAE is not on this machine; no clip was encoded again ({error})"
+        return
+    comparable = build.tokenise_profile == corpus.run["profiles"]["tokenise"]
+    if not comparable:
+        check.note = "mel tokens come from another version or another dVAE; no clip was encoded again"
+    for row in sample(corpus, rows):
+        check.checked += 1
+        told = row["mel_profile"] == tokenizer.profile
+        check.expect(that=told or not comparable, problem=f"{row['clip_id']}: its mel_profile is {row['mel_profile']}")
+        if comparable and told:
+            again, _ = tokenizer.encode_clips([decode_flac(row["audio"]["bytes"])], row["sampling_rate"])[0]
+            differing = len(set(enumerate(again.tolist())) ^ set(enumerate(row["mel_tokens"])))
+            problem = f"{row['clip_id']}: mel_tokens differ in {differing} places from those of its audio"
+            check.expect(that=not differing, problem=problem)
+        if corpus.run["profiles"]["text"] == profile_of_text(corpus.config.tokenise):
+            due = text_columns(row, corpus.made, corpus.config)
+            odd = [column for column, value in due.items() if column in row and row[column] != value]
+            check.expect(that=not odd, problem=f"{row['clip_id']}: {', '.join(odd)} do not follow from its text")
 
 
 def transcripts(corpus: Corpus, check: Check, rows: int) -> None:

@@ -59,6 +59,7 @@ class Reason(StrEnum):
     REPETITION = "repetition"  # the same words over and over
     SPEECH_RATE = "speech_rate"  # faster or slower than anybody speaks
     LANGUAGE = "language"  # not in transcribe.languages
+    NOT_TOKENISED = "not_tokenised"  # selected since, but no mel tokens were made yet
     INTERNAL_ERROR = "internal_error"  # a bug: please report it
 
 
@@ -226,7 +227,17 @@ TRANSCRIPT = (
 )
 _TEXT = (
     _field("text", pa.string(), "as spoken, cased and punctuated"),
+    _field("text_normalized", pa.string(), "lower case, numbers as words, only characters that TorToiSe's text has"),
+    _field("text_tokens", pa.list_(pa.int16()), "BPE ids of text_normalized, see run.json for the tokenizer"),
     _field("words", pa.list_(WORD), "times within the clip and probability of each word", "s"),
+)
+_TOKENS = (
+    _field("mel_tokens", pa.list_(pa.uint16()), "dVAE codes, one for each 1,024 samples at 22,050 Hz begun, and one"),
+    _field("mel_profile", pa.string(), "hash of resampler, front end and weights that made mel_tokens"),
+)
+_FITS = _field("fits_11s6", pa.bool_(), "at most 255,995 samples at 22,050 Hz, as trainers of TorToiSe and XTTS ask")
+_TORTOISE = _field(
+    "tortoise_ok", pa.bool_(), "TorToiSe's GPT takes it: at most 402 text tokens, all known, and 604 mel tokens"
 )
 _PROVENANCE = (
     _field("title", pa.string(), "title of the recording"),
@@ -279,6 +290,15 @@ TRANSCRIPT_ARTIFACT = pa.schema(
     ]
 )
 
+TOKEN_ARTIFACT = pa.schema(
+    [
+        ("clip_id", pa.string()),
+        ("mel_tokens", pa.list_(pa.uint16())),
+        ("mel_profile", pa.string()),
+        ("error_nats", pa.float32()),  # of the spectrogram decoded from them, on average
+    ]
+)
+
 
 def score_artifact(*, defects: bool) -> pa.Schema:
     """What the score stage stores: a row a clip; the defect columns only where models are there."""
@@ -286,18 +306,30 @@ def score_artifact(*, defects: bool) -> pa.Schema:
     return pa.schema([pa.field("clip_id", pa.string()), *columns])
 
 
-def data_schema(*, defects: bool, transcript: bool) -> pa.Schema:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """Which models a corpus was made with, and so which columns it has."""
+
+    defects: bool
+    transcript: bool
+    tokens: bool
+
+
+EVERYTHING = Made(defects=True, transcript=True, tokens=True)
+
+
+def data_schema(made: Made) -> pa.Schema:
     """Columns of `data/`, without those of stages that did not run."""
-    text = (*_TEXT, *TRANSCRIPT) if transcript else ()
-    scores = (*SCORES, *MEASURES[:1], C50, *MEASURES[1:]) if defects else MEASURES
-    return pa.schema([*_IDENTITY, _AUDIO, *_POSITION, *text, *scores, *_PROVENANCE])
+    text = (*_TEXT, *TRANSCRIPT) if made.transcript else ()
+    tokens = (*_TOKENS, _FITS, *((_TORTOISE,) if made.transcript else ())) if made.tokens else ()
+    scores = (*SCORES, *MEASURES[:1], C50, *MEASURES[1:]) if made.defects else MEASURES
+    return pa.schema([*_IDENTITY, _AUDIO, *_POSITION, *text, *tokens, *scores, *_PROVENANCE])
 
 
-def pool_schema(*, defects: bool, transcript: bool) -> pa.Schema:
-    """Columns of `pool.parquet`: as `data/`, without audio and text, with the decision."""
-    without = {"audio", "text", "words"}
-    columns = [c for c in data_schema(defects=defects, transcript=transcript) if c.name not in without]
-    return pa.schema([*columns, *_DECISION])
+def pool_schema(made: Made) -> pa.Schema:
+    """Columns of `pool.parquet`: as `data/`, without audio, text and tokens, with the decision."""
+    without = {field.name for field in (_AUDIO, *_TEXT, *_TOKENS, _FITS, _TORTOISE)}
+    return pa.schema([*(column for column in data_schema(made) if column.name not in without), *_DECISION])
 
 
 def to_table(rows: Iterable[Recording], schema: pa.Schema = RECORDINGS) -> pa.Table:

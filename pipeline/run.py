@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
 
-from pipeline import __version__, graph, inspect, publish, sources
-from pipeline.build import CONFIG_FILE, FETCHED, LOG_FILE, STOP_FILE, Build, plan_build
+from pipeline import __version__, graph, inspect, publish, sources, tokenise
+from pipeline.build import CONFIG_FILE, FETCHED, LOG_FILE, STOP_FILE, Build, plan_build, token_files
 from pipeline.config import ConfigError, RunConfig
 from pipeline.fetch import model_folder
 from pipeline.progress import STAGES, Progress
@@ -58,6 +58,7 @@ def run(
     check_output(store)
     with store.locked(), _stoppable(store) as interrupted:
         build = again or plan_build(config, store, find_model=model_folder)
+        notes = _notes(build)
         store.write_json(CONFIG_FILE, json.loads(config.model_dump_json()))
         open_log(store, console=not quiet)
         try:
@@ -72,7 +73,7 @@ def run(
         stages = by_stage(counters)
         if interrupted.is_set():
             return Summary(exit_code=EXIT_INTERRUPTED, changed=False, output=config.output, stages=stages, stats=None)
-        return _finish(build, stages)
+        return _finish(build, stages, notes)
 
 
 def check_inputs(config: RunConfig, store: Store, *, only_publish: bool) -> None:
@@ -125,7 +126,16 @@ def _stoppable(store: Store) -> Iterator[threading.Event]:
         store.remove(STOP_FILE)
 
 
-def _finish(build: Build, stages: dict[str, dict[str, int]]) -> Summary:
+def _notes(build: Build) -> tuple[str, ...]:
+    """What to tell of the models of a build. Raises ConfigError for a dVAE that cannot be used."""
+    notes = () if build.has_defects else ("defects.weights is null: columns score_* and c50_db are left out",)
+    chosen = build.config.tokenise
+    if not build.made.tokens or chosen.checkpoint == "shipped":
+        return notes
+    return (*notes, f"mel tokens: {tokenise.describe(*token_files(chosen))}")
+
+
+def _finish(build: Build, stages: dict[str, dict[str, int]], notes: tuple[str, ...]) -> Summary:
     store, config = build.store, build.config
     plan = store.read_json(publish.PLAN_FILE)
     assert plan is not None
@@ -141,7 +151,7 @@ def _finish(build: Build, stages: dict[str, dict[str, int]]) -> Summary:
         stages=stages,
         stats=plan["stats"],
         files=tuple(plan["files"]),
-        notes=() if build.has_defects else ("defects.weights is null: columns score_* and c50_db are left out",),
+        notes=notes,
     )
 
 
@@ -170,7 +180,8 @@ def run_record(build: Build, stages: dict[str, dict[str, int]]) -> dict[str, Any
         "packages": versions,
         "config": json.loads(build.config.model_dump_json()),
         "profiles": {
-            "segment": build.segment_profile, "score": build.score_profile, "transcribe": build.transcribe_profile
+            "segment": build.segment_profile, "score": build.score_profile, "transcribe": build.transcribe_profile,
+            "tokenise": build.tokenise_profile, "text": build.text_profile,
         },
         "stages": stages,
         "defect_models": build.has_defects,

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.config import RunConfig
-from pipeline.records import LEDGER, RECORDINGS, data_schema, pool_schema
+from pipeline.records import EVERYTHING, LEDGER, RECORDINGS, data_schema, pool_schema
 
 
 def write_schemas(folder: str, *, check: bool) -> list[str]:
@@ -31,8 +31,8 @@ def _schemas() -> dict[str, Any]:
     """Contents by file name; of `data` and `pool` all columns that any run writes."""
     return {
         "config.schema.json": RunConfig.model_json_schema(),
-        "data.json": _columns(data_schema(defects=True, transcript=True)),
-        "pool.json": _columns(pool_schema(defects=True, transcript=True)),
+        "data.json": _columns(data_schema(EVERYTHING)),
+        "pool.json": _columns(pool_schema(EVERYTHING)),
         "ledger.json": _columns(LEDGER),
         "recordings.json": _columns(RECORDINGS),
     }

@@ -13,6 +13,7 @@ BY_TEXT = (  # reasons that judge a transcript
     *(Reason.NOT_TRANSCRIBED, Reason.ASR_FAILED, Reason.LOW_CONFIDENCE, Reason.EMPTY_TEXT, Reason.NO_SPEECH),
     *(Reason.REPETITION, Reason.SPEECH_RATE, Reason.LANGUAGE),
 )
+NOT_YET = {"not_transcribed": "transcript", "not_tokenised": "mel tokens"}
 FATES = ("kept", "rejected", "too_short", "too_long", "silence", "corrupt")
 
 
@@ -61,11 +62,15 @@ def _row(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) -> li
 def _rejected(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) -> str:
     """Reasons with their numbers: recordings for the first stages, clips for scores and transcripts."""
     reasons = {key.removeprefix("reason."): n for key, n in counts.items() if key.startswith("reason.")}
-    if stats is not None and stage in ("score", "transcribe"):
-        by_text = {reason.value for reason in BY_TEXT}
+    if stats is not None and stage in ("score", "transcribe", "tokenise"):
         clips = {reason: found["clips"] for reason, found in stats["rejected_by_reason"].items()}
-        reasons |= {reason: n for reason, n in clips.items() if (reason in by_text) == (stage == "transcribe")}
+        reasons |= {reason: n for reason, n in clips.items() if _judged_by(reason) == stage}
     return ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _judged_by(reason: str) -> str:
+    """Stage whose result a clip was rejected for."""
+    return "tokenise" if reason == Reason.NOT_TOKENISED else "transcribe" if reason in set(BY_TEXT) else "score"
 
 
 def _hours(stats: dict[str, Any]) -> str:
@@ -81,8 +86,9 @@ def _closing(summary: Summary) -> list[str]:
     if summary.exit_code == EXIT_INTERRUPTED:
         return ["interrupted: run the same command again to go on from here"]
     lines = [] if summary.changed else ["nothing to do: the corpus is complete and up to date"]
-    if summary.stats and summary.stats["rejected_by_reason"].get("not_transcribed"):
-        lines.append(f"some selected clips have no transcript yet: speechmill run --output {output}")
+    rejected = summary.stats["rejected_by_reason"] if summary.stats else {}
+    if missing := [what for reason, what in NOT_YET.items() if rejected.get(reason)]:
+        lines.append(f"some selected clips have no {' or '.join(missing)} yet: speechmill run --output {output}")
     shards = [name for name in summary.files if name.startswith("data/")]
     lines.append(f"report  {output}/report.html")
     lines.append(f"clips   {output}/{shards[0]}" if shards else f"no clips were kept; {output}/{LEDGER_FILE} says why")

@@ -50,6 +50,7 @@ def verify(corpus: str, *, rows: int = 200) -> dict[str, Any]:
         "ledger": _ledger,
         "clips": _clips,
         "audio": lambda corpus, check: recompute.audio(corpus, check, rows),
+        "mel tokens": lambda corpus, check: recompute.tokens(corpus, check, rows),
         "transcripts": lambda corpus, check: recompute.transcripts(corpus, check, rows),
     }
     results = {name: _run(function, subject) for name, function in checks.items()}
@@ -90,9 +91,8 @@ def _files(corpus: Corpus, check: Check) -> None:
 
 def _schema(corpus: Corpus, check: Check) -> None:
     """Columns and types are those of records.py."""
-    has = {"defects": corpus.run["defect_models"], "transcript": corpus.run["profiles"]["transcribe"] is not None}
-    schemas = {POOL_FILE: pool_schema(**has), LEDGER_FILE: LEDGER, RECORDINGS_FILE: RECORDINGS}
-    schemas |= {name: data_schema(**has) for split in (TRAIN, VALIDATION) for name in corpus.shards(split)}
+    schemas = {POOL_FILE: pool_schema(corpus.made), LEDGER_FILE: LEDGER, RECORDINGS_FILE: RECORDINGS}
+    schemas |= {name: data_schema(corpus.made) for split in (TRAIN, VALIDATION) for name in corpus.shards(split)}
     versions = f"written by speechmill {corpus.run['speechmill']}, this is {__version__}"
     for name, expected in schemas.items():
         check.checked += 1
@@ -180,16 +180,11 @@ def _clips(corpus: Corpus, check: Check) -> None:
     """Ledger, pool and data tell of the same clips: each once, in order, in its split, and allowed."""
     _same(_pool(corpus, check), _ledger_clips(corpus), f"{LEDGER_FILE} and pool.parquet", check)
     kept = (row for row in corpus.rows([POOL_FILE]) if row["decision"] == KEPT)
-    columns = [name for name in _columns(corpus) if name not in ("audio", "text", "words")]
+    columns = [name for name in pool_schema(corpus.made).names if name in data_schema(corpus.made).names]
     pool = ((_position(row), json.dumps([row[name] for name in columns])) for row in kept)
     shards = [_shard_rows(corpus, split, columns, check) for split in (TRAIN, VALIDATION)]
     data = ((_position(row), json.dumps([row[name] for name in columns])) for row in merge(*shards, key=_position))
     _same(pool, data, "the kept clips of pool.parquet and data/", check)
-
-
-def _columns(corpus: Corpus) -> list[str]:
-    transcript = corpus.run["profiles"]["transcribe"] is not None
-    return list(data_schema(defects=corpus.run["defect_models"], transcript=transcript).names)
 
 
 def _position(row: Row) -> tuple[str, int]:

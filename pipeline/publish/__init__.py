@@ -38,8 +38,7 @@ class Task:
 def plan(build: Build) -> list[Task]:
     """Judge everything, store the plan, and say what must be written: nothing if it is all there."""
     tally = Tally(build.config.audio.sample_rate, build.config.publish.validation_share)
-    judgements = ledger.judge_all(build)
-    planned = shards.plan(_counted(judgements, tally), build)
+    planned = shards.plan(_counted(ledger.judge_all(build), tally, build), build)
     fingerprint = _fingerprint(build, tally)
     names = [*planned, POOL_FILE, LEDGER_FILE, RECORDINGS_FILE]
     build.store.write_json(PLAN_FILE, {"fingerprint": fingerprint, "files": names, "stats": tally.stats()})
@@ -49,18 +48,23 @@ def plan(build: Build) -> list[Task]:
     return [Task(name=name, staged=f"{folder}/{name}", shard=planned.get(name)) for name in names]
 
 
-def _counted(judgements: Iterator[ledger.Judgement], tally: Tally) -> Iterator[ledger.Judgement]:
+def _counted(judgements: Iterator[ledger.Judgement], tally: Tally, build: Build) -> Iterator[ledger.Judgement]:
     for judgement in judgements:
         tally.add(judgement)
+        if judgement.kept and build.tokenise_profile is not None:
+            kept = {row["clip_id"] for row in judgement.kept}
+            table = ledger.read_tokens(judgement.recording.content_id or "", build)
+            tally.add_tokens(table.filter([clip_id in kept for clip_id in table["clip_id"].to_pylist()]))
         yield judgement
 
 
 def _fingerprint(build: Build, tally: Tally) -> str:
     # The settings belong to it even where they change no row: run.json, card and report tell them.
     settings = build.config.model_dump(
-        mode="json", include={"thresholds", "licences", "publish", "transcribe", "defects"}
+        mode="json", include={"thresholds", "licences", "publish", "transcribe", "defects", "tokenise"}
     )
-    layout = [VERSION, settings, build.has_defects, build.transcribe_profile]
+    profiles = [build.transcribe_profile, build.tokenise_profile, build.text_profile]
+    layout = [VERSION, settings, build.has_defects, *profiles]
     return hashlib.sha256(json.dumps([layout, tally.digest]).encode()).hexdigest()[:32]
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import __version__
-from pipeline.build import Build, hash_model
+from pipeline.build import Build, hash_model, token_files
 from pipeline.publish import figures
 from pipeline.records import SCORES, data_schema
+from pipeline.tokenise import describe
 
 CARD_FILE = "README.md"
 UNNAMED_LICENCE = "not an SPDX id"
@@ -179,7 +180,7 @@ def _columns(build: Build) -> str:
 
 
 def _schema(build: Build) -> pa.Schema:
-    return data_schema(defects=build.has_defects, transcript=build.transcribe_profile is not None)
+    return data_schema(build.made)
 
 
 def _type(kind: pa.DataType) -> str:
@@ -222,6 +223,7 @@ def _settings(build: Build) -> str:
         ("lengths", f"{cut.min_length:g} s to {cut.max_length:g} s, cut at silences of {cut.min_silence:g} s or more"),
         ("scores", f"{'measures and defect models' if build.has_defects else 'measures'}, `{build.score_profile}`"),
         ("transcripts", _transcriber(build)),
+        ("mel tokens", _tokens(build)),
     ]
     rows += [
         (f"`{t.column}`", f"at {'most' if t.at_most else 'least'} {limit:g}") for t, limit in figures.limits(build)
@@ -237,6 +239,16 @@ def _transcriber(build: Build) -> str:
     return f"Whisper {shown}, SHA-256 `{hash_model(Path(build.model), build.store)}`, `{build.transcribe_profile}`"
 
 
+def _tokens(build: Build) -> str:
+    if build.tokenise_profile is None:
+        return "none"
+    if build.config.tokenise.checkpoint == "shipped":
+        whose = "speechmill's own dVAE, whose codes are not TorToiSe's"
+    else:
+        whose = f"a dVAE of the maker's own: {describe(*token_files(build.config.tokenise))}"
+    return f"{whose}; `{build.tokenise_profile}`, text tokens `{build.text_profile}`"
+
+
 def _limits(build: Build) -> str:
     notes = ["Measures and scores are estimates, made from each clip alone. A measure is null where it is undefined."]
     if build.transcribe_profile is None:
@@ -245,6 +257,11 @@ def _limits(build: Build) -> str:
         notes.append(
             "Text, word times and language come from a speech recogniser. Nobody has checked them: expect wrong "
             "names, wrong numbers and now and then a word that nobody said."
+        )
+    if build.made.tokens:
+        notes.append(
+            "Mel tokens mean something only to models that were trained on tokens of the same `mel_profile`. They "
+            "belong to the stored samples: a louder or a shifted copy has others."
         )
     if not build.has_defects:
         absent = ", ".join(f"`{column.name}`" for column in SCORES)

@@ -16,6 +16,7 @@ from pipeline.build import Build
 from pipeline.records import (
     LEDGER,
     RECORDINGS,
+    TOKEN_ARTIFACT,
     TRANSCRIPT_ARTIFACT,
     Reason,
     Recording,
@@ -112,6 +113,7 @@ def _clips(recording: Recording, build: Build) -> list[Row]:
     scores = _scores(recording.content_id, build)
     durations = {row["clip_id"]: (row["end"] - row["start"]) / rate for row in rows}
     texts = _transcripts(recording.content_id, durations, build)
+    tokenised = set(read_tokens(recording.content_id, build, ["clip_id"])["clip_id"].to_pylist())
     allowed = select.licence_allowed(recording.licence, build.config.licences)
     shared = _provenance(recording) | {"sampling_rate": rate}
     for row in rows:
@@ -120,7 +122,8 @@ def _clips(recording: Recording, build: Build) -> list[Row]:
         reasons = list(row.pop("by_score")) + ([] if allowed else [Reason.LICENCE])
         row |= texts.get(clip_id, {})
         by_text = list(row.pop("by_text", [] if build.transcribe_profile is None else [Reason.NOT_TRANSCRIBED]))
-        row["reasons"] = reasons or by_text
+        missing = build.tokenise_profile is not None and clip_id not in tokenised
+        row["reasons"] = reasons or by_text or ([Reason.NOT_TOKENISED] if missing else [])
         row["decision"] = REJECTED if row["reasons"] else KEPT
     return rows
 
@@ -145,9 +148,20 @@ def read_transcripts(content_id: str, build: Build) -> pa.Table:
     """All transcripts of a content so far, a row a clip."""
     if build.transcribe_profile is None:
         return TRANSCRIPT_ARTIFACT.empty_table()
-    folder = build.transcripts(content_id)
-    parts = [build.store.read(f"{folder}/{name}") for name in build.store.names(folder)]
-    return pa.concat_tables(parts) if parts else TRANSCRIPT_ARTIFACT.empty_table()
+    return _parts(build.transcripts(content_id), TRANSCRIPT_ARTIFACT, build)
+
+
+def read_tokens(content_id: str, build: Build, columns: list[str] | None = None) -> pa.Table:
+    """All mel tokens of a content so far, a row a clip."""
+    schema = TOKEN_ARTIFACT if columns is None else pa.schema([TOKEN_ARTIFACT.field(name) for name in columns])
+    if build.tokenise_profile is None:
+        return schema.empty_table()
+    return _parts(build.tokens(content_id), schema, build)
+
+
+def _parts(folder: str, schema: pa.Schema, build: Build) -> pa.Table:
+    parts = [build.store.read(f"{folder}/{name}", schema.names) for name in build.store.names(folder)]
+    return pa.concat_tables(parts) if parts else schema.empty_table()
 
 
 def _provenance(recording: Recording) -> Row:
@@ -185,7 +199,7 @@ def write_ledger(name: str, build: Build) -> None:
 
 def write_pool(name: str, build: Build) -> None:
     """Write the one part of `pool.parquet/`: every candidate clip, without audio."""
-    schema = pool_schema(defects=build.has_defects, transcript=build.transcribe_profile is not None)
+    schema = pool_schema(build.made)
     rows = (row for judgement in judge_all(build) for row in judgement.clips)
     _write(name, rows, schema, build)
 

@@ -7,20 +7,26 @@ the same shards on every runner and at any worker count.
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.build import Build
-from pipeline.publish.ledger import Judgement, Row, judge
-from pipeline.records import data_schema, recording_from
+from pipeline.build import Build, text_tokenizer_file
+from pipeline.config import RunConfig
+from pipeline.publish.ledger import Judgement, Row, judge, read_tokens
+from pipeline.records import Made, data_schema, recording_from
 from pipeline.store import ROW_GROUP_BYTES, ROW_GROUP_ROWS
+from pipeline.tokenise.text import limits, load
+from pipeline.transcribe.text import normalise
 
 TRAIN, VALIDATION = "train", "validation"
-_FEATURE_OF_TYPE = {pa.string(): "string", pa.int32(): "int32", pa.int64(): "int64", pa.float32(): "float32"}
+_FEATURE_OF_TYPE = {
+    pa.string(): "string", pa.bool_(): "bool", pa.uint16(): "uint16", pa.int16(): "int16", pa.int32(): "int32",
+    pa.int64(): "int64", pa.float32(): "float32",
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -65,7 +71,7 @@ def _fill(shards: list[Shard], recording_id: str, sizes: list[int], limit: int) 
 
 def write_shard(name: str, shard: Shard, build: Build) -> None:
     """Write one shard under `name`."""
-    columns = data_schema(defects=build.has_defects, transcript=build.transcribe_profile is not None)
+    columns = data_schema(build.made)
     schema = _with_features(columns, build.config.audio.sample_rate)
     sorting = pq.SortingColumn.from_ordering(schema, [("recording_id", "ascending"), ("start", "ascending")])
     plain = [column for column in schema.names if column != "audio"]
@@ -81,11 +87,31 @@ def _rows(shard: Shard, build: Build) -> Iterator[Row]:
         judgement = judge(recording, build)
         wanted = {row["clip_id"]: row for row in judgement.kept[first:last]}
         assert recording.content_id is not None
+        tokens = _tokens(recording.content_id, wanted.keys(), build)
         for batch in build.store.batches(build.segments(recording.content_id), ["clip_id", "flac"]):
             for found in batch.to_pylist():
                 row = wanted.get(found["clip_id"])
                 if row is not None:
-                    yield row | {"audio": {"bytes": found["flac"], "path": f"{row['clip_id']}.flac"}}
+                    audio = {"bytes": found["flac"], "path": f"{row['clip_id']}.flac"}
+                    derived = tokens.get(row["clip_id"], {}) | text_columns(row, build.made, build.config)
+                    yield row | {"audio": audio} | derived
+
+
+def _tokens(content_id: str, clip_ids: Collection[str], build: Build) -> dict[str, Row]:
+    """Mel tokens of some clips of a content, and whether the clips fit."""
+    table = read_tokens(content_id, build, ["clip_id", "mel_tokens", "mel_profile"])
+    found = table.filter(pa.array([clip_id in clip_ids for clip_id in table["clip_id"].to_pylist()], pa.bool_()))
+    return {row["clip_id"]: row for row in found.to_pylist()}
+
+
+def text_columns(row: Row, made: Made, config: RunConfig) -> Row:
+    """What follows from a clip's text and length: normal form, text tokens, whether TorToiSe's consumers take it."""
+    ids = plain = None
+    if made.transcript:
+        plain = normalise(row["text"], row["language"])
+        ids = None if plain is None else load(text_tokenizer_file(config.tokenise)).encode(plain)
+    found = limits(row["end"] - row["start"], row["sampling_rate"], ids)
+    return {"text_normalized": plain, "text_tokens": ids, **found}
 
 
 def _row_groups(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from pipeline.publish.ledger import KEPT, Judgement
 from pipeline.publish.shards import split_of
@@ -39,6 +40,8 @@ class Tally:
         self._kept_by: dict[str, Counter[str]] = defaultdict(Counter)
         self._splits: dict[str, Counter[str]] = defaultdict(Counter)
         self._histograms: dict[str, dict[str, Counter[int]]] = defaultdict(lambda: defaultdict(Counter))
+        self._codes = np.zeros(2**16, np.int64)
+        self._tokenised, self._error = 0, 0.0
         self._digest = hashlib.sha256()
 
     def add(self, judgement: Judgement) -> None:
@@ -55,6 +58,12 @@ class Tally:
             self._add_clip(clip)
         parts = [asdict(recording), judgement.clips, judgement.ledger]
         self._digest.update(json.dumps(parts, sort_keys=True, default=str).encode())
+
+    def add_tokens(self, tokens: pa.Table) -> None:
+        """Count the mel tokens of kept clips, rows of a token artifact."""
+        self._codes += np.bincount(tokens["mel_tokens"].combine_chunks().flatten().to_numpy(), minlength=2**16)
+        self._tokenised += tokens.num_rows
+        self._error += sum(tokens["error_nats"].to_pylist())
 
     def _add_clip(self, clip: dict[str, Any]) -> None:
         self._clips[clip["decision"]] += 1
@@ -94,4 +103,21 @@ class Tally:
                 }
                 for column, by in self._histograms.items()
             },
+            "mel_tokens": self._mel_tokens(),
+        }
+
+    def _mel_tokens(self) -> dict[str, Any] | None:
+        """How the codes are used, and the mean error of a clip, in nats, when they are decoded; None without any."""
+        if not self._tokenised:
+            return None
+        counts = np.trim_zeros(self._codes, "b")
+        shares = counts[counts > 0] / counts.sum()
+        bits = float(-(shares * np.log2(shares)).sum())
+        return {
+            "tokens": int(counts.sum()),
+            "codes_used": int((counts > 0).sum()),
+            "perplexity": round(2**bits, 1),
+            "bits": round(bits, 4),
+            "error_nats": round(self._error / self._tokenised, 3),
+            "histogram": counts.tolist(),
         }

@@ -13,6 +13,7 @@ from pipeline.records import Reason, Rejected, to_table
 from pipeline.stages.fetch import distinct, failed, fetch_recording, list_input, list_known
 from pipeline.stages.score import is_scored, score_clips, scores_of
 from pipeline.stages.segment import is_segmented, note_failure, segment_media
+from pipeline.stages.tokenise import tokenise_clips
 from pipeline.stages.transcribe import transcribe_clips
 from pipeline.stages.work import Outcome, Work, identify
 
@@ -31,6 +32,7 @@ __all__ = [
     "score_clips",
     "scores_of",
     "segment_media",
+    "tokenise_clips",
     "transcribe_clips",
 ]
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pipeline.audio import Int16, resample
 from pipeline.tokenise import mel
 from pipeline.tokenise.dvae import DVAE, STRIDE, WrongCheckpoint
 
@@ -53,6 +54,20 @@ class MelTokenizer:
                 found[row] = codes
         return found
 
+    def encode_clips(self, clips: Sequence[Int16], rate: int) -> list[tuple[Uint16, float]]:
+        """Encode int16[n] clips at `rate` Hz, as they are stored: codes as `encode`, and their `error`."""
+        waves = [resample(clip, rate, mel.RATE) for clip in clips]
+        return [(codes, self.error(wave, codes)) for wave, codes in zip(waves, self.encode(waves), strict=True)]
+
+    @torch.inference_mode()
+    def error(self, wave: Float32, codes: Uint16) -> float:
+        """Mean absolute difference, in nats, of a wave's spectrogram and the one decoded from its codes."""
+        frames = len(wave) // mel.HOP + 1
+        padded = torch.from_numpy(np.pad(wave.clip(-1, 1), (0, TAIL)))[None].to(self._device)
+        found = mel.log_mel(mel.mirrored(padded), self._norms)[:, :, :frames]
+        made = self._model.decode(torch.from_numpy(codes.astype(np.int64))[None].to(self._device))[:, :, :frames]
+        return round(float(((made - found) * self._norms.to(found)[:, None]).abs().mean()), 3)
+
     def _encode(self, waves: Sequence[Float32]) -> list[Uint16]:
         counts = [len(wave) // SAMPLES + 1 for wave in waves]
         padded = np.zeros((len(waves), max(map(len, waves)) + TAIL), np.float32)
@@ -90,8 +105,8 @@ class MelTokenizer:
 
 
 def profile(model: DVAE, norms: Sequence[float]) -> str:
-    """Hash of all that a token depends on but the wave: front end, norms, encoder, codebook, and this code."""
-    digest = hashlib.sha256(f"{ENCODE_VERSION}:{mel.N_FFT}:{mel.HOP}:{mel.FLOOR}".encode())
+    """Hash of all that a token depends on but the wave: resampler, front end, norms, encoder, codebook, this code."""
+    digest = hashlib.sha256(f"{ENCODE_VERSION}:soxr HQ:{mel.N_FFT}:{mel.HOP}:{mel.FLOOR}".encode())
     digest.update(np.asarray(norms, "<f8").tobytes())
     state = model.state_dict()
     for key in sorted(key for key in state if key.startswith("encoder.") or key == "codebook.embed"):

@@ -6,6 +6,7 @@ neonbjb/tortoise-tts (torchaudio's MelSpectrogram with its defaults); no torchau
 """
 
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,22 @@ NORMS = (
     -7.899416, -8.060431, -8.218083, -8.399795, -8.555578, -8.716107, -8.848075, -8.958160, -9.037121, -9.086742,
     -9.154593, -9.203839, -9.233387, -9.229236, -9.230441, -9.267980, -9.315551, -9.371553, -9.416545, -9.482238,
 )  # fmt: skip
+
+
+def load_norms(path: Path) -> tuple[float, ...]:
+    """Read norms as TorToiSe (`mel_norms.pth`) and XTTS (`mel_stats.pth`) keep them: one tensor, float[80].
+
+    Nothing in the file is run. Raises OSError, or ValueError where it holds something else.
+    """
+    import pickle
+
+    try:
+        norms = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError):
+        raise ValueError(f"{path.name} is no file of norms") from None
+    if not isinstance(norms, Tensor) or norms.numel() != BINS or not (norms.isfinite().all() and norms.abs().min() > 0):
+        raise ValueError(f"{path.name} does not hold {BINS} numbers to divide by")
+    return tuple(norms.flatten().tolist())
 
 
 def mirrored(waves: Tensor) -> Tensor:

@@ -1,38 +1,48 @@
 """Trains the dVAE of mel tokens on speech: what `speechmill train mel-tokens` does.
 
-Small ones collapse onto a few codes when trained as TorToiSe's was, so here the encoder's output begins with zero mean
-and unit variance, the codebook with k-means, and codes that nobody uses begin anew; the loss weighs all bands alike.
+Small ones collapse onto a few codes when trained as TorToiSe's was. So here the net learns without codes first; then
+its output is given zero mean and unit variance, the codes begin with k-means, and those that nobody uses begin anew.
+The loss weighs all bands alike: its square at first, which learns faster, then its size, which is what is reported.
 """
 
 import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
+import soxr
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from pipeline.audio import INT16_STEPS
 from pipeline.tokenise import mel
 from pipeline.tokenise.dvae import DVAE, STRIDE, Sizes, save
-from pipeline.tokenise.sound import Sound, collect
+from pipeline.tokenise.sound import Float32, Sound, Span, collect
 
 WEIGHTS_FILE, REPORT_FILE, STATE_FILE = "mel-tokens.safetensors", "training.json", "training.pt"
 FSQ_LEVELS = {8_192: [8, 8, 8, 4, 4], 4_096: [8, 8, 8, 8], 1_024: [8, 8, 4, 4], 256: [8, 8, 4]}
 FIRST_BATCHES = 32  # that set the scale of the encoder and the first codes
-REVIVE = 0.05  # of a code's even share of the tokens: one used less begins anew
-SETTLE = 0.1  # last share of the steps, in which none does
+REVIVE = 0.1  # of a code's even share of the tokens: one used less begins anew
+QUANTISE, ABSOLUTE, SETTLE = 0.15, 0.6, 0.9  # shares of the steps after which: codes, absolute error, none anew
+# What a crop is drawn with, so that few hours sound like many: none of it is speech of other words.
+SPEED = (0.85, 1.18)  # and pitch; also fills the top of the band that recordings at 16 kHz leave empty
 GAIN_DB = (-12.0, 3.0)  # corpora are not all as loud
+HISS_DB = (-85.0, -55.0)  # white noise under half of the crops
+TILT = 1.0  # nats: spread of a smooth curve over the bands, as of another microphone
+TILTS = 4  # cosines that it is made of
 WARM_UP = 100
 PROGRESS_S, SAVE_S = 5.0, 120.0
-TEST_SECONDS = 15 * 60  # of held-out speech at most
+CURVE_SECONDS = 5 * 60  # of held-out speech, for the curve
 
 Quantiser = Literal["vq", "rotation", "simvq", "fsq", "none"]
 Progress = Callable[[str], None]
+Float64 = npt.NDArray[np.float64]
 
 
 class Recipe(BaseModel):
@@ -42,6 +52,8 @@ class Recipe(BaseModel):
 
     inputs: tuple[Path, ...] = Field(min_length=1)
     """Corpora, JSONL manifests or folders of audio."""
+    test: tuple[Path, ...] = ()
+    """More of them, that the finished dVAE is judged on."""
     steps: int = Field(12_000, ge=1)
     """Batches learnt from."""
     batch_size: int = Field(32, ge=1)
@@ -84,6 +96,10 @@ class Trainer:
         self.quantiser: Any = quantiser(recipe).to(self.device)
         learnt = [*self.model.parameters(), *self.quantiser.parameters()]
         self.optimizer = torch.optim.AdamW(learnt, recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
+        self._first_quantised = int(QUANTISE * recipe.steps)
+        self._chances = chances(sound.spans)
+        waves = torch.arange(1, TILTS + 1)[:, None]
+        self._cosines = torch.cos(math.pi * waves * (torch.arange(mel.BINS) + 0.5) / mel.BINS) / waves
         self.step = 0
         self.weights = torch.ones(mel.BINS, 1, device=self.device)  # of the error in each band
 
@@ -101,21 +117,36 @@ class Trainer:
 
     @torch.no_grad()
     def begin(self) -> None:
-        """Set what follows from the data: weights and means of the bands, scale of the encoder's output, codes."""
+        """Set what follows from the data: weights and means of the bands."""
         mels = torch.cat([self._mels(-1 - at) for at in range(FIRST_BATCHES)])
         self.weights = (1 / mels.std((0, 2)))[:, None]
-        z = torch.cat([self.model.encoder(part) for part in torch.split(mels, 64)]).transpose(1, 2).flatten(0, 1)
-        last = self.model.encoder[-1]
-        assert isinstance(last, nn.Conv1d)
-        assert last.bias is not None
-        mean, spread = z.mean(0), z.std(0).clamp(min=1e-4)
-        last.weight /= spread[:, None, None]
-        last.bias.copy_((last.bias - mean) / spread)
-        self.quantiser.train()(((z - mean) / spread)[None])
         made = self.model.decoder[-1]
         assert isinstance(made, nn.Conv1d)
         assert made.bias is not None
         made.bias.copy_(mels.mean((0, 2)))
+
+    @torch.no_grad()
+    def quantise(self) -> None:
+        """Begin to quantise: zero mean and unit variance for the encoder's output, k-means for the codes."""
+        mels = torch.cat([self._mels(-1 - at) for at in range(FIRST_BATCHES)])
+        z = torch.cat([self.model.encoder(part) for part in torch.split(mels, 64)]).transpose(1, 2).flatten(0, 1)
+        mean, spread = z.mean(0), z.std(0).clamp(min=1e-4)
+        last, first = self.model.encoder[-1], self.model.decoder[0]
+        assert isinstance(last, nn.Conv1d)
+        assert isinstance(first, nn.Conv1d)
+        assert last.bias is not None
+        assert first.bias is not None
+        first.bias += first.weight[:, :, 0] @ mean
+        first.weight *= spread[:, None]
+        last.weight /= spread[:, None, None]
+        last.bias.copy_((last.bias - mean) / spread)
+        self.quantiser(((z - mean) / spread)[None])
+        book = getattr(self.quantiser, "_codebook", None)
+        if book is not None:  # whose averages are of a step's tokens from now on
+            share = self.recipe.batch_size * self.recipe.crop_tokens / self.recipe.codes
+            scale = share / book.cluster_size.mean()
+            book.cluster_size *= scale
+            book.embed_avg *= scale
 
     def learn(self) -> dict[str, float]:
         """Take one step; returns its losses."""
@@ -123,13 +154,16 @@ class Trainer:
         rate = self.recipe.learning_rate * min(1.0, (self.step + 1) / min(WARM_UP, self.recipe.steps / 10))
         for group in self.optimizer.param_groups:
             group["lr"] = rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
-        if done >= 1 - SETTLE and hasattr(self.quantiser, "_codebook"):
+        if done >= SETTLE and hasattr(self.quantiser, "_codebook"):
             self.quantiser._codebook.threshold_ema_dead_code = 0
         torch.manual_seed(self.recipe.seed + self.step)  # the draws of a step do not depend on when it is taken
         self.quantiser.train()
+        if self.step == self._first_quantised:
+            self.quantise()
         mels = self._mels(self.step)
         made, _, commitment = self._through(mels)
-        error = ((made - mels) * self.weights).square().mean()
+        error = (made - mels) * self.weights
+        error = error.abs().mean() if done >= ABSOLUTE else error.square().mean()
         self.optimizer.zero_grad()
         (error + commitment).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_([*self.model.parameters(), *self.quantiser.parameters()], 1.0)
@@ -139,7 +173,7 @@ class Trainer:
 
     def _through(self, mels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         z = self.model.encoder(mels).transpose(1, 2)
-        found = self.quantiser(z)
+        found = (self.quantiser if self.step >= self._first_quantised else Unquantised())(z)
         quantised, codes = found[0], found[1]
         commitment = found[2].sum() if len(found) > 2 else torch.zeros((), device=z.device)
         return self.model.decoder(quantised.transpose(1, 2)), codes, commitment
@@ -148,23 +182,33 @@ class Trainer:
         """Normalised spectrograms float32[B, 80, 4 crop_tokens] of crops that seed and batch draw."""
         rng = np.random.default_rng([self.recipe.seed, batch + FIRST_BATCHES])
         length = (STRIDE * self.recipe.crop_tokens - 1) * mel.HOP + mel.N_FFT
-        lengths = np.array([span.last - span.first for span in self.sound.spans])
-        rows = rng.choice(len(lengths), self.recipe.batch_size, p=lengths / lengths.sum())
-        waves = np.zeros((len(rows), length), np.float32)
-        for wave, row in zip(waves, rows, strict=True):
-            span = self.sound.spans[row]
-            first = span.first + int(rng.integers(max(1, lengths[row] - length)))
-            cut = self.sound.samples[first : min(first + length, span.last)]
-            wave[: len(cut)] = cut * np.float32(10 ** (rng.uniform(*GAIN_DB) / 20) / 32_768)
-        return mel.log_mel(torch.from_numpy(waves.clip(-1, 1)).to(self.device), self.norms)
+        rows = rng.choice(len(self.sound.spans), self.recipe.batch_size, p=self._chances)
+        waves = torch.from_numpy(np.stack([self._crop(self.sound.spans[row], length, rng) for row in rows]))
+        tilts = torch.from_numpy(rng.normal(0, TILT, (len(rows), TILTS)).astype(np.float32)) @ self._cosines
+        norms = self.norms[:, None]
+        logs = mel.log_mel(waves.to(self.device), self.norms) * norms + tilts[:, :, None].to(self.device)
+        return logs.clamp(min=math.log(mel.FLOOR)) / norms
+
+    def _crop(self, span: Span, length: int, rng: np.random.Generator) -> Float32:
+        """Part of a recording, float32[length], with a speed, loudness and noise of its own."""
+        speed = rng.uniform(*SPEED)
+        wanted = math.ceil(length * speed) + 1
+        first = span.first + int(rng.integers(max(1, span.last - span.first - wanted)))
+        cut = self.sound.samples[first : min(first + wanted, span.last)].astype(np.float32) / np.float32(INT16_STEPS)
+        heard = soxr.resample(cut, speed, 1.0, "MQ")[:length]
+        wave = np.zeros(length, np.float32)
+        wave[: len(heard)] = heard * np.float32(10 ** (rng.uniform(*GAIN_DB) / 20))
+        if rng.random() < 0.5:
+            wave += rng.standard_normal(length, np.float32) * np.float32(10 ** (rng.uniform(*HISS_DB) / 20))
+        return wave.clip(-1, 1)
 
     @torch.no_grad()
-    def judge(self, sound: Sound) -> dict[str, float]:
-        """Error in nats and use of the codes on recordings, whole ones, at most TEST_SECONDS of them."""
+    def judge(self, sound: Sound, most_s: float = math.inf) -> dict[str, float]:
+        """Error in nats and use of the codes on recordings, 20 s of each, `most_s` in all."""
         self.quantiser.eval()
         errors, codes, seconds = [], [], 0.0
         for span in sorted(sound.spans, key=lambda span: (span.first * 7_919) % 104_729):  # of all speakers
-            if seconds > TEST_SECONDS:
+            if seconds > most_s:
                 break
             wave = sound.wave(span)[: 20 * mel.RATE]
             frames = len(wave) // (mel.HOP * STRIDE) * STRIDE
@@ -198,6 +242,14 @@ class Trainer:
         made.codebook.cluster_size.copy_(counts.cpu())
         made.codebook.embed_avg.copy_((embed.cpu() * counts.cpu()[:, None]).T)
         return made
+
+
+def chances(spans: Sequence[Span]) -> Float64:
+    """Chance of each recording to be drawn from: who speaks four times as long is heard twice as often."""
+    lengths = np.array([span.last - span.first for span in spans], np.float64)
+    speakers = np.unique([span.speaker for span in spans], return_inverse=True)[1]
+    weights = lengths / np.sqrt(np.bincount(speakers, lengths)[speakers])
+    return np.asarray(weights / weights.sum())
 
 
 def quantiser(recipe: Recipe) -> nn.Module:
@@ -240,7 +292,9 @@ def train(recipe: Recipe, output: Path, *, device: str, progress: Progress = pri
     if not learnt.spans:
         raise ValueError("no speaker is left to learn from; give more speakers, or set held_out=0")
     trainer = Trainer(recipe, learnt, device)
-    told = json.loads(recipe.model_dump_json()) | {"inputs": [path.name for path in recipe.inputs]}
+    told = json.loads(recipe.model_dump_json()) | {
+        key: ["/".join(path.parts[-2:]) for path in getattr(recipe, key)] for key in ("inputs", "test")
+    }
     state, curve = output / STATE_FILE, []
     if state.exists():
         kept = torch.load(state, map_location=device, weights_only=True)
@@ -255,7 +309,7 @@ def train(recipe: Recipe, output: Path, *, device: str, progress: Progress = pri
     while trainer.step < recipe.steps:
         losses = trainer.learn()
         if trainer.step % max(1, recipe.steps // 50) == 0:
-            curve.append({"step": trainer.step, **losses} | (trainer.judge(held_out) if held_out.spans else {}))
+            curve.append({"step": trainer.step, **losses} | trainer.judge(held_out, CURVE_SECONDS))
         if time.monotonic() - said > PROGRESS_S:
             said = time.monotonic()
             progress(f"train: step {trainer.step} of {recipe.steps}, error {losses['error']:.4f}")
@@ -264,8 +318,9 @@ def train(recipe: Recipe, output: Path, *, device: str, progress: Progress = pri
             saved = time.monotonic()
     _keep(state, {"recipe": told, "trainer": trainer.state(), "curve": curve})
     report: dict[str, Any] = {"recipe": told, "hours": learnt.hours, "curve": curve, "torch": torch.__version__}
-    if held_out.spans:
-        report["held_out"] = trainer.judge(held_out)
+    report["held_out"] = trainer.judge(held_out)
+    if recipe.test:
+        report["test"] = trainer.judge(collect(recipe.test, output / "test", progress))
     if recipe.quantiser not in ("fsq", "none"):  # which have no codebook that the layout could hold
         save(trainer.finished(), output / WEIGHTS_FILE)
     (output / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -28,7 +28,7 @@ def check_sound(audio: dict, row: dict) -> None:
 
 
 def test_pyarrow(corpus: Path, rows: list[dict]) -> None:
-    schema = records.data_schema(defects=True, transcript=True)
+    schema = records.data_schema(records.EVERYTHING)
     assert pyarrow.dataset.dataset(corpus / "data").schema.equals(schema)
     assert len(rows) > 3
     for row in rows:

@@ -6,6 +6,7 @@ policy lets nothing run but the one script it carries.
 
 import base64
 import hashlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,7 @@ def _numbers(build: Build, stats: dict[str, Any]) -> dict[str, Any]:
         "licences": figures.kept_by(stats, "licence"),
         "languages": figures.kept_by(stats, "language"),
         "histograms": _histograms(build, stats["histograms"], limits),
+        "codes": _codes(stats.get("mel_tokens")),
         "has_text": build.transcribe_profile is not None,
         "has_defects": build.has_defects,
         "limits": [(test, _limit(test, limit)) for test, limit in limits],
@@ -125,7 +127,7 @@ def _noted(judgements: Iterator[Judgement], failures: list[Recording]) -> Iterat
 
 
 def _histograms(build: Build, histograms: dict[str, Any], limits: Limits) -> list[dict[str, Any]]:
-    schema = data_schema(defects=build.has_defects, transcript=build.transcribe_profile is not None)
+    schema = data_schema(build.made)
     cut = build.config.segment
     lines = {test.column: [(_limit(test, limit), limit)] for test, limit in limits}
     lines["duration_s"] = [(f"≥ {cut.min_length:g}", cut.min_length), (f"≤ {cut.max_length:g}", cut.max_length)]
@@ -165,6 +167,21 @@ def _bars(histogram: dict[str, Any]) -> list[dict[str, Any]]:
     return bars
 
 
+def _codes(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Mel tokens in words, and a curve: codes by rank against how often they occur, both on logarithmic axes."""
+    if found is None:
+        return None
+    counts = sorted((count for count in found["histogram"] if count), reverse=True)
+    across, up = math.log(max(len(counts), 2)), math.log(max(counts[0], 2))
+    ranks = sorted({round(math.exp(across * at / PLOT_WIDTH)) for at in range(int(PLOT_WIDTH) + 1)})
+    points = [
+        (PLOT_WIDTH * math.log(rank) / across, PLOT_HEIGHT * (1 - math.log(counts[rank - 1]) / up))
+        for rank in ranks
+        if rank <= len(counts)
+    ]
+    return found | {"line": " ".join(f"{x:.1f},{y:.1f}" for x, y in points), "ranks": len(counts), "most": counts[0]}
+
+
 # --- clips to hear ---
 
 
@@ -199,7 +216,7 @@ def _clip(sample: Sample, flac: bytes | None, limits: Limits, build: Build) -> R
 def _scores(row: Row, limits: Limits, build: Build) -> list[dict[str, Any]]:
     """The columns that have a histogram or a limit, as shown beside a clip; null ones are left out."""
     by_column = {test.column: (test, limit) for test, limit in limits}
-    schema = data_schema(defects=build.has_defects, transcript=build.transcribe_profile is not None)
+    schema = data_schema(build.made)
     names = [c.name for c in schema if c.name.startswith("score_") or c.name in NUMBERS]
     return [
         {
