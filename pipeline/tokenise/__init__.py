@@ -1,6 +1,7 @@
 """Mel tokens: a clip's spectrogram as integers that a TTS model of TorToiSe's kind learns to predict."""
 
 import hashlib
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,17 @@ if TYPE_CHECKING:
 # TorToiSe's own dvae.pth, which its author published by accident and withdrew; and its codes for silence, which
 # TorToiSe's api.py has as constants: the one within it, and the last three.
 TORTOISE_SHA256 = "a990825371506c16bcf0e8167bf24ccf82f65bb6a1dbcbfcf058d76f9b197e35"
-SILENCE, LAST_OF_SILENCE = 83, (45, 45, 248)
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A dVAE's codes of digital silence: the one within it, and the last three."""
+
+    within: int
+    last: tuple[int, ...]
+
+
+TORTOISE_SILENCE = Silence(83, (45, 45, 248))
 
 
 @lru_cache(maxsize=1)  # loaded once a process and shared by its threads
@@ -33,16 +44,14 @@ def describe(checkpoint: Path, norms: Path | None) -> str:
 
     Raises ConfigError for a file that holds none, or that is TorToiSe's and does not give TorToiSe's codes.
     """
-    import numpy as np
-
     tokenizer = load(checkpoint, norms, "cpu")
-    codes = tokenizer.encode([np.zeros(3 * 22_050, np.float32)])[0].tolist()
-    middle, last = codes[len(codes) // 2], tuple(codes[-3:])
+    silence = tokenizer.silence()
     with checkpoint.open("rb") as file:
         is_tortoise = hashlib.file_digest(file, "sha256").hexdigest() == TORTOISE_SHA256
-    if is_tortoise and middle != SILENCE:
+    if is_tortoise and silence.within != TORTOISE_SILENCE.within:
         fix = "its norms are others than TorToiSe's" if norms else "please report it"
-        raise ConfigError(f"tokenise.checkpoint: TorToiSe's dVAE gives {middle} for silence, not {SILENCE}; {fix}")
+        raise ConfigError(f"tokenise.checkpoint: TorToiSe's dVAE gives {silence.within} for silence, not 83; {fix}")
     kind = "TorToiSe's dVAE by its SHA-256" if is_tortoise else "not TorToiSe's dVAE by its SHA-256"
-    ends = "as TorToiSe's" if (middle, last) == (SILENCE, LAST_OF_SILENCE) else "where TorToiSe's has 83, 45 45 248"
-    return f"{kind}; {tokenizer.codes:,} codes, silence is {middle}, its end {' '.join(map(str, last))}, {ends}"
+    ends = "as TorToiSe's" if silence == TORTOISE_SILENCE else "where TorToiSe's has 83, 45 45 248"
+    last = " ".join(map(str, silence.last))
+    return f"{kind}; {tokenizer.codes:,} codes, silence is {silence.within}, its end {last}, {ends}"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pipeline.audio import Int16, resample
-from pipeline.tokenise import mel
+from pipeline.tokenise import Silence, mel
 from pipeline.tokenise.dvae import DVAE, STRIDE, WrongCheckpoint
 
 SAMPLES = mel.HOP * STRIDE  # a token
@@ -58,6 +58,11 @@ class MelTokenizer:
         """Encode int16[n] clips at `rate` Hz, as they are stored: codes as `encode`, and their `error`."""
         waves = [resample(clip, rate, mel.RATE) for clip in clips]
         return [(codes, self.error(wave, codes)) for wave, codes in zip(waves, self.encode(waves), strict=True)]
+
+    def silence(self) -> Silence:
+        """What it makes of three seconds of zeros."""
+        codes = self.encode([np.zeros(3 * mel.RATE, np.float32)])[0].tolist()
+        return Silence(codes[len(codes) // 2], tuple(codes[-3:]))
 
     @torch.inference_mode()
     def error(self, wave: Float32, codes: Uint16) -> float:
