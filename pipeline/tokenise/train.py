@@ -5,6 +5,7 @@ its output is given zero mean and unit variance, the codes begin with k-means, a
 The loss weighs all bands alike: its square at first, which learns faster, then its size, which is what is reported.
 """
 
+import copy
 import json
 import math
 import os
@@ -23,6 +24,8 @@ from torch import Tensor, nn
 from pipeline.audio import INT16_STEPS
 from pipeline.tokenise import mel
 from pipeline.tokenise.dvae import DVAE, STRIDE, Sizes, save
+from pipeline.tokenise.encode import MelTokenizer
+from pipeline.tokenise.evaluate import evaluate
 from pipeline.tokenise.sound import Float32, Sound, Span, collect
 
 WEIGHTS_FILE, REPORT_FILE, STATE_FILE = "mel-tokens.safetensors", "training.json", "training.pt"
@@ -237,11 +240,11 @@ class Trainer:
             embed, counts = self.quantiser.codebook.detach(), torch.ones(codes)
         else:
             embed, counts = self.quantiser._codebook.embed[0], self.quantiser._codebook.cluster_size.reshape(-1)
-        made = self.model.cpu().eval()
+        made = copy.deepcopy(self.model).cpu().eval()
         made.codebook.embed.copy_(embed.T.cpu())
         made.codebook.cluster_size.copy_(counts.cpu())
         made.codebook.embed_avg.copy_((embed.cpu() * counts.cpu()[:, None]).T)
-        return made
+        return made.half().float()  # as it is saved
 
 
 def chances(spans: Sequence[Span]) -> Float64:
@@ -322,7 +325,10 @@ def train(recipe: Recipe, output: Path, *, device: str, progress: Progress = pri
     if recipe.test:
         report["test"] = trainer.judge(collect(recipe.test, output / "test", progress))
     if recipe.quantiser not in ("fsq", "none"):  # which have no codebook that the layout could hold
-        save(trainer.finished(), output / WEIGHTS_FILE)
+        finished = trainer.finished()
+        save(finished, output / WEIGHTS_FILE)
+        if report["held_out"]:
+            evaluate(held_out, MelTokenizer(finished), output, hear=None, curve=curve, progress=progress)
     (output / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return report
 

@@ -18,9 +18,9 @@ from pipeline.build import Build
 from pipeline.publish import figures
 from pipeline.publish.ledger import KEPT, REJECTED, Judgement, Row, judge_all
 from pipeline.publish.report.samples import Sample, choose, is_beyond, read_sounds
-from pipeline.publish.report.spectrogram import draw
 from pipeline.records import Recording, Status, data_schema
 from pipeline.select import Test
+from pipeline.spectrogram import draw
 
 REPORT_FILE = "report.html"
 HERE = Path(__file__).parent

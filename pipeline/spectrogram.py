@@ -1,6 +1,6 @@
-"""Draws the spectrogram of a clip as a small PNG, so that a defect is seen before it is heard.
+"""Draws spectrograms as small PNGs, so that a defect is seen before it is heard.
 
-Linear in frequency up to half the corpus rate: that is where band limits, hum and coding show.
+Those of clips are linear in frequency up to half the corpus rate: that is where band limits, hum and coding show.
 """
 
 import math
@@ -32,8 +32,12 @@ def draw(samples: npt.NDArray[np.int16]) -> bytes:
     power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW).astype(np.float32)))[:, 1:] ** 2
     pooled = power.reshape(len(frames), ROWS, BINS_A_ROW).mean(axis=2).T[::-1]
     decibels = 10 * np.log10(pooled + 1.0)  # 1.0: far below one step of 16 bits, so silence is finite
-    level = np.clip((decibels - decibels.max()) / RANGE_DB + 1, 0, 1)
-    return _png(np.round(level * (LEVELS - 1)).astype(np.uint8))
+    return paint((decibels - decibels.max()) / RANGE_DB + 1)
+
+
+def paint(levels: npt.NDArray[np.float32]) -> bytes:
+    """PNG, a pixel a value, of float32[rows, columns]: dark at 0 and below, light at 1 and above."""
+    return _png(np.round(np.clip(levels, 0, 1) * (LEVELS - 1)).astype(np.uint8))
 
 
 def _png(image: npt.NDArray[np.uint8]) -> bytes:
