@@ -208,6 +208,8 @@ TRAIN_TOKENS_EXAMPLES = """
 Examples:
   speechmill train mel-tokens --set inputs='[corpus, recordings]' --output my-tokens
   speechmill train mel-tokens recipe.yaml --output my-tokens --set steps=50000 --set codes=1024
+  speechmill train mel-tokens --from-pairs pairs.jsonl --set codebook=dvae.pth --output recovered
+  speechmill train mel-tokens --from-pairs pairs.jsonl --set embedding=autoregressive.pth --output recovered
 """
 EVALUATE_EXAMPLES = """
 \b
@@ -253,16 +255,28 @@ def train_defects(
 @train.command("mel-tokens", epilog=TRAIN_TOKENS_EXAMPLES)
 @click.argument("recipe", metavar="RECIPE.yaml", required=False)
 @new_folder_option
+@click.option(
+    "--from-pairs",
+    "pairs",
+    multiple=True,
+    metavar="CORPUS|PAIRS.jsonl",
+    help="Recover a lost encoder from sound with its tokens. May be repeated.",
+)
 @set_option
 @device_option
 @quiet_option
 @json_option
 def train_mel_tokens(
-    recipe: str | None, output: str, settings: tuple[str, ...], device: str, quiet: bool, as_json: bool
-) -> int:
+    recipe: str | None, output: str, pairs: tuple[str, ...], settings: tuple[str, ...], device: str, quiet: bool,
+    as_json: bool,
+) -> int:  # fmt: skip
     """Train what turns speech into mel tokens; goes on where it was stopped."""
     from pipeline import models
 
+    if pairs:
+        found = models.recover_mel_tokens(recipe, pairs, settings, output, device=device, quiet=quiet)
+        _print(found, as_json=as_json)
+        return 0
     _print(models.train_mel_tokens(recipe, settings, output, device=device, quiet=quiet), as_json=as_json)
     return 0
 

@@ -55,6 +55,19 @@ def train_mel_tokens(
     return {"weights": f"{output}/{training.WEIGHTS_FILE}", "held_out": report.get("held_out")}
 
 
+def recover_mel_tokens(
+    recipe: str | None, pairs: Sequence[str], settings: Sequence[str], output: str, *, device: str, quiet: bool
+) -> dict[str, Any]:
+    """Recover an encoder by a recipe (`pipeline.tokenise.distil.Recipe`, YAML); returns where it is and how it does."""
+    with _told():
+        from pipeline.tokenise import distil
+
+        chosen = config.read(distil.Recipe, recipe, settings, pairs=tuple(pairs))
+        with Line(quiet=quiet) as line:
+            report = distil.distil(chosen, Path(output), device=find_device(device), progress=line)
+    return {"weights": f"{output}/{distil.WEIGHTS_FILE}", "hours": report["hours"], "test": report["test"]}
+
+
 def evaluate_mel_tokens(chosen: Evaluation, settings: Sequence[str], *, quiet: bool) -> dict[str, Any]:
     """Measure the dVAE that a config names; returns the figures that sum it up."""
     run = config.load(None, settings)

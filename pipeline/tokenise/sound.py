@@ -112,14 +112,14 @@ def _decode(files: Sequence[tuple[Path, str]], folder: Path, listed: str, progre
 def _waves(path: Path, speaker: str) -> Iterator[tuple[str, Float32]]:
     """Decode a file, or all clips of a shard, in which the recording stands for a speaker whom nobody named."""
     if path.suffix != ".parquet":
-        yield speaker, _read(path)
+        yield speaker, read(path)
         return
     for batch in pq.ParquetFile(path).iter_batches(64, columns=["recording_id", "audio"]):
         for row in batch.to_pylist():
-            yield row["recording_id"], _read(io.BytesIO(row["audio"]["bytes"]))
+            yield row["recording_id"], read(io.BytesIO(row["audio"]["bytes"]))
 
 
-def _read(file: Path | io.BytesIO) -> Float32:
+def read(file: Path | io.BytesIO) -> Float32:
     """Decode the first channel: float32[n] at 22,050 Hz."""
     wave, rate = soundfile.read(file, dtype="float32", always_2d=True)
     return np.asarray(soxr.resample(np.ascontiguousarray(wave[:, 0]), rate, mel.RATE), np.float32)

@@ -1,0 +1,199 @@
+"""How far the tokens of one encoder are those of another: six measures, on speech that neither learnt from.
+
+Agreement alone misleads: neighbouring codes sound alike, and no encoder agrees with itself when the sound is touched.
+So beside it stand distances in the codebook, the sound that is decoded, whole sequences, histograms, and what a model
+that knows the true tokens thinks of the others.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+NEAREST = (5, 10)  # codes that count as neighbours
+EDGE = 7  # tokens at the end of a clip that hear what follows it
+GPT_WIDTH, GPT_STEPS, GPT_BATCH, GPT_TOKENS = 128, 300, 16, 128
+
+Codes = npt.NDArray[np.int64]
+Plain = dict[str, Any]
+
+
+def agreement(
+    true: Sequence[Codes], ranked: Sequence[Codes], embed: Tensor, decode: Callable[[Codes], Tensor] | None,
+    mels: Sequence[Tensor], learnt: Sequence[Codes], again: Sequence[Codes] | None = None,
+) -> Plain:  # fmt: skip
+    """Compare clips' tokens int64[T] with those of another encoder, int64[T, ≥ 5] by rank, the nearest first.
+
+    `embed` is the codebook, float32[codes, dim]; `decode` makes a spectrogram of tokens, float32[80, 4 T] in nats, to
+    compare with `mels`; a small GPT is trained on `learnt`; `again` are the true encoder's tokens of the same clips
+    resampled and rounded: no other can be expected to agree better than that.
+    """
+    first = [ranks[:, 0] for ranks in ranked]
+    told = _top(true, ranked) | _near(true, first, embed) | _sequences(true, first) | _histograms(true, first, embed)
+    told |= _parts(true, first, mels)
+    if again is not None:
+        told |= {f"floor_{key}": value for key, value in (_top(true, [c[:, None] for c in again])).items()}
+        told["floor_distance"] = _distance(np.concatenate(true), np.concatenate(again), embed)
+    if decode is not None:
+        told |= _decoded(true, first, mels, decode)
+    if sum(map(len, learnt)) > GPT_TOKENS:
+        told |= _consumer(true, first, learnt, len(embed))
+    return told
+
+
+def _top(true: Sequence[Codes], ranked: Sequence[Codes]) -> Plain:
+    """Share of tokens that are the true one, and whose true one is among the first five; with 95 % intervals."""
+    hits = [(ranks == codes[:, None])[:, :5] for codes, ranks in zip(true, ranked, strict=True)]
+    found: Plain = {}
+    for name, share in (("top1", [h[:, 0] for h in hits]), ("top5", [h.any(1) for h in hits])):
+        sums, sizes = np.array([h.sum() for h in share]), np.array([len(h) for h in share])
+        draws = np.random.default_rng(1).integers(len(share), size=(1_000, len(share)))
+        spread = np.quantile(sums[draws].sum(1) / sizes[draws].sum(1), [0.025, 0.975])
+        found |= {name: float(sums.sum() / sizes.sum()), f"{name}_interval": spread.tolist()}
+    return found
+
+
+def _near(true: Sequence[Codes], found: Sequence[Codes], embed: Tensor) -> Plain:
+    old, new = np.concatenate(true), np.concatenate(found)
+    kinds, places = np.unique(old, return_inverse=True)
+    neighbours = torch.cdist(embed[kinds], embed).topk(max(NEAREST) + 1, largest=False).indices.numpy()[places]
+    shares = {f"within_{k}_nearest": float((neighbours[:, : k + 1] == new[:, None]).any(1).mean()) for k in NEAREST}
+    shuffled = np.random.default_rng(1).permutation(old)
+    return shares | {"distance": _distance(old, new, embed), "distance_at_random": _distance(old, shuffled, embed)}
+
+
+def _distance(old: Codes, new: Codes, embed: Tensor) -> float:
+    return float((embed[old] - embed[new]).norm(dim=1).mean())
+
+
+def _sequences(true: Sequence[Codes], found: Sequence[Codes]) -> Plain:
+    """Edits that turn one clip's tokens into the other's, as a share of their number; also with runs as one token."""
+    from rapidfuzz.distance import Levenshtein
+
+    def edits(one: Sequence[Codes], other: Sequence[Codes]) -> float:
+        total = sum(Levenshtein.distance(a.tolist(), b.tolist()) for a, b in zip(one, other, strict=True))
+        return total / sum(map(len, one))
+
+    beside = [_one_aside(a, b) for a, b in zip(true, found, strict=True)]
+    return {
+        "edits": edits(true, found),
+        "edits_of_runs": edits(list(map(_runs, true)), list(map(_runs, found))),
+        "top1_one_aside": float(np.concatenate(beside).mean()),
+    }
+
+
+def _runs(codes: Codes) -> Codes:
+    begun = np.concatenate([[True], codes[1:] != codes[:-1]])
+    return np.asarray(codes[begun])
+
+
+def _one_aside(true: Codes, found: Codes) -> npt.NDArray[np.bool_]:
+    """Where the true token is that of the same place or of one beside it."""
+    padded = np.pad(found, 1, constant_values=-1)
+    return np.asarray((padded[:-2] == true) | (found == true) | (padded[2:] == true))
+
+
+def _histograms(true: Sequence[Codes], found: Sequence[Codes], embed: Tensor) -> Plain:
+    old, new = (np.bincount(np.concatenate(codes), minlength=len(embed)) for codes in (true, found))
+    p, q = old / old.sum(), new / new.sum()
+    middle = (p + q) / 2
+    return {
+        "jensen_shannon_bits": (_bits(p, middle) + _bits(q, middle)) / 2,
+        "kullback_leibler_bits": _bits(p, (new + 0.5) / (new + 0.5).sum()),
+        "perplexity_true": 2 ** -_bits(p, np.ones_like(p)), "perplexity": 2 ** -_bits(q, np.ones_like(q)),
+    }  # fmt: skip
+
+
+def _bits(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> float:
+    some = p > 0
+    return float((p[some] * np.log2(p[some] / q[some])).sum())
+
+
+def _parts(true: Sequence[Codes], found: Sequence[Codes], mels: Sequence[Tensor]) -> Plain:
+    """Agreement by how common the true code is, in silence and speech, and at the ends of clips."""
+    old, same = np.concatenate(true), np.concatenate([a == b for a, b in zip(true, found, strict=True)])
+    counts = np.bincount(old)[old]
+    quarters = np.quantile(counts, [0.25, 0.5, 0.75])
+    loud = np.concatenate(
+        [m[:, : 4 * len(t)].mean(0).reshape(-1, 4).mean(1).numpy() for t, m in zip(true, mels, strict=True)]
+    )
+    speech = loud > (np.quantile(loud, 0.05) + np.quantile(loud, 0.95)) / 2
+    ends = np.concatenate([np.arange(len(codes)) >= len(codes) - EDGE for codes in true])
+    groups = {
+        "top1_rare": counts <= quarters[0], "top1_common": counts >= quarters[2], "top1_silence": ~speech,
+        "top1_speech": speech, "top1_ends": ends, "top1_within": ~ends,
+    }  # fmt: skip
+    return {name: float(same[where].mean()) for name, where in groups.items() if where.any()}
+
+
+def _decoded(
+    true: Sequence[Codes], found: Sequence[Codes], mels: Sequence[Tensor], decode: Callable[[Codes], Tensor]
+) -> Plain:
+    """Error in nats of the spectrograms that one decoder makes of both."""
+    totals, frames = np.zeros(2), 0
+    for old, new, logs in zip(true, found, mels, strict=True):
+        due = logs[:, : 4 * len(old)]
+        totals += [float((decode(codes)[:, : due.shape[1]] - due).abs().mean()) * due.shape[1] for codes in (old, new)]
+        frames += due.shape[1]
+    ours = totals / frames
+    return {"l1_true_tokens": float(ours[0]), "l1_tokens": float(ours[1]), "l1_gap": float(ours[1] / ours[0] - 1)}
+
+
+# --- what a consumer thinks ---
+
+
+class Gpt(nn.Module):
+    """A small causal transformer over tokens, with as many positions as it is trained on."""
+
+    def __init__(self, codes: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(codes + 1, GPT_WIDTH)  # the last is where a clip begins
+        self.place = nn.Embedding(GPT_TOKENS, GPT_WIDTH)
+        layer = nn.TransformerEncoderLayer(GPT_WIDTH, 4, 4 * GPT_WIDTH, 0.1, batch_first=True, norm_first=True)
+        self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.out = nn.Linear(GPT_WIDTH, codes)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Logits float32[B, T, codes] of the tokens int64[B, T ≤ GPT_TOKENS], each from those before it."""
+        begun = functional.pad(codes[:, :-1], (1, 0), value=self.embed.num_embeddings - 1)
+        x = self.embed(begun) + self.place.weight[: codes.shape[1]]
+        mask = nn.Transformer.generate_square_subsequent_mask(codes.shape[1])
+        return self.out(self.layers(x, mask=mask, is_causal=True))  # type: ignore[no-any-return]
+
+
+def _consumer(true: Sequence[Codes], found: Sequence[Codes], learnt: Sequence[Codes], codes: int) -> Plain:
+    """Cross-entropy, bits a token, of a GPT that was trained on true tokens only, on true tokens and on the others."""
+    torch.manual_seed(1)
+    gpt = Gpt(codes)
+    optimizer = torch.optim.AdamW(gpt.parameters(), 2e-3)
+    joined, rng = np.concatenate(learnt), np.random.default_rng(1)
+    gpt.train()
+    for _ in range(GPT_STEPS):
+        starts = rng.integers(max(1, len(joined) - GPT_TOKENS), size=GPT_BATCH)
+        batch = torch.from_numpy(np.stack([joined[at : at + GPT_TOKENS] for at in starts]))
+        loss = functional.cross_entropy(gpt(batch).flatten(0, 1), batch.flatten())
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    gpt.eval()
+    return {"consumer_bits_true": _surprise(gpt, true), "consumer_bits": _surprise(gpt, found)}
+
+
+@torch.inference_mode()
+def _surprise(gpt: Gpt, clips: Sequence[Codes]) -> float:
+    total, count = 0.0, 0
+    for piece in _pieces(clips):
+        tokens = torch.from_numpy(piece)[None]
+        total += float(functional.cross_entropy(gpt(tokens)[0], tokens[0], reduction="sum"))
+        count += len(piece)
+    return total / count / float(np.log(2))
+
+
+def _pieces(clips: Sequence[Codes]) -> Iterator[Codes]:
+    for codes in clips:
+        for at in range(0, len(codes), GPT_TOKENS):
+            yield codes[at : at + GPT_TOKENS]

@@ -1,0 +1,173 @@
+"""How well a lost encoder is recovered, against hours of pairs: figures and a plot.
+
+    python -m tests.benchmarks.recovery --recordings recordings/manifest.jsonl --held-out held-out/manifest.jsonl \\
+        --teacher teacher.safetensors --output recovery
+
+The teacher is a dVAE of the user's (`speechmill train mel-tokens`, another seed and other sizes than the shipped one).
+Its tokens of the recordings are the pairs; its encoder is used for nothing else. Noisy pairs are the same tokens beside
+the sound that its decoder and Griffin and Lim's method make of them.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+
+from pipeline.tokenise import distil, mel
+from pipeline.tokenise.dvae import load
+from pipeline.tokenise.encode import MelTokenizer
+from pipeline.tokenise.evaluate import vocode
+from pipeline.tokenise.sound import collect
+
+LONGEST = 15 * mel.RATE
+NOISY_HOURS = 0.75
+COLOURS = ("#a02d6b", "#2f6fb0", "#3d8f5f", "#d08020", "#777777")
+
+Case = tuple[str, float, dict[str, Any]]  # curve, hours, recipe
+
+
+def cases(folder: Path, teacher: Path, steps: int) -> list[Case]:
+    """What is recovered from what."""
+    clean, noisy = {"pairs": (folder / "clean.jsonl",)}, {"pairs": (folder / "noisy.jsonl",)}
+    shared: dict[str, Any] = {"test_pairs": (folder / "test.jsonl",), "steps": steps}
+    known, table = {"codebook": teacher}, {"embedding": folder / "consumer.pth"}
+    found: list[Case] = []
+    for hours in (0.1, 0.3, 1.0, 3.4):
+        found.append(("codebook known", hours, shared | clean | known))
+        found.append(("codebook unknown", hours, shared | clean))
+    found += [("unknown, from a consumer's embeddings", hours, shared | clean | table) for hours in (1.0, 3.4)]
+    found += [("known, noisy pairs", hours, shared | noisy | known) for hours in (0.3, NOISY_HOURS)]
+    staged = {"good_pairs": (folder / "good.jsonl",), "good_steps": steps // 2}
+    found.append(("known, noisy pairs, then 0.1 h of good ones", NOISY_HOURS, shared | noisy | known | staged))
+    return found
+
+
+def make_pairs(recordings: Path, held_out: Path, teacher: Path, folder: Path) -> None:
+    """Write the pairs as manifests, with their spectrograms beside them."""
+    tokenizer = MelTokenizer(load(teacher))
+    rng = np.random.default_rng(1)
+    for name, manifest in (("test", held_out), ("clean", recordings)):
+        sound = collect([manifest], folder / f"{name}-sound", lambda _: None)
+        lines, noisy, seconds = [], [], 0.0
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number, at in enumerate(rng.permutation(len(sound.spans))):
+            span = sound.spans[at]
+            wave = sound.wave(span)
+            for part, begin in enumerate(range(0, max(1, len(wave) - mel.RATE), LONGEST)):
+                cut = wave[begin : begin + LONGEST]
+                codes = tokenizer.encode([cut])[0]
+                stem = f"{name}/{number}-{part}"
+                soundfile.write(folder / f"{stem}.flac", cut, mel.RATE, subtype="PCM_16")
+                cut = soundfile.read(folder / f"{stem}.flac", dtype="float32")[0]
+                codes = tokenizer.encode([cut])[0]
+                pair = {"file": f"{stem}.flac", "speaker": span.speaker, "mel_tokens": codes.tolist()}
+                lines.append(json.dumps(pair))
+                if name == "clean" and seconds < NOISY_HOURS * 3_600:
+                    soundfile.write(
+                        folder / f"{stem}-noisy.flac", vocode(tokenizer.decode(codes)).clip(-1, 1), mel.RATE
+                    )
+                    noisy.append(json.dumps(pair | {"file": f"{stem}-noisy.flac"}))
+                seconds += len(cut) / mel.RATE
+        (folder / f"{name}.jsonl").write_text("\n".join(lines))
+        if noisy:
+            (folder / "noisy.jsonl").write_text("\n".join(noisy))
+            good, hours = [], 0.0
+            for line in reversed(lines):
+                good.append(line)
+                hours += len(json.loads(line)["mel_tokens"]) * 1_024 / mel.RATE / 3_600
+                if hours > 0.1:
+                    break
+            (folder / "good.jsonl").write_text("\n".join(good))
+
+
+def make_consumer(folder: Path) -> None:
+    """Train a stand-in for TorToiSe's diffusion decoder on the pairs: its table of token embeddings is what counts."""
+    pairs = distil.collect((folder / "clean.jsonl",), folder / "consumer-pairs", lambda _: None)
+    torch.manual_seed(3)
+    embed = torch.nn.Embedding(8_193, 256)
+    wide = [torch.nn.Conv1d(256, 256, 5, padding=2), torch.nn.GELU(), torch.nn.Conv1d(256, 256, 5, padding=2)]
+    net = torch.nn.Sequential(*wide, torch.nn.GELU(), torch.nn.Conv1d(256, 4 * mel.BINS, 1))
+    optimizer, rng = torch.optim.AdamW([*embed.parameters(), *net.parameters()], 1e-3), np.random.default_rng(3)
+    clips = [clip for clip in pairs.clips if clip.tokens >= 40]
+    for _ in range(4_000):
+        chosen = [clips[at] for at in rng.integers(len(clips), size=16)]
+        firsts = [int(rng.integers(clip.tokens - 39)) for clip in chosen]
+        tokens = np.stack([pairs.of(c)[1][f : f + 40] for c, f in zip(chosen, firsts, strict=True)]).astype(np.int64)
+        mels = np.stack([pairs.of(c)[0][4 * f : 4 * f + 160] for c, f in zip(chosen, firsts, strict=True)])
+        made = net(embed(torch.from_numpy(tokens)).transpose(1, 2)).transpose(1, 2).reshape(16, 160, mel.BINS)
+        loss = (made - torch.from_numpy(mels)).abs().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    torch.save({"mel_embedding.weight": embed.weight.detach()}, folder / "consumer.pth")
+
+
+def plot(found: list[dict[str, Any]], path: Path) -> None:
+    """Top-1 agreement against hours of pairs, a line a kind."""
+    kinds = list(dict.fromkeys(one["kind"] for one in found))
+
+    def place(hours: float, share: float) -> str:
+        return f"{60 + 360 * (np.log10(hours) + 1.1) / 1.75:.1f},{20 + 240 * (1 - share):.1f}"
+
+    lines = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 740 310" font-family="sans-serif" font-size="12">']
+    lines.append('<rect width="740" height="310" fill="white"/><path d="M60 20V260H420" stroke="#999" fill="none"/>')
+    for share in (0, 0.2, 0.4, 0.6, 0.8, 1):
+        y = 20 + 240 * (1 - share)
+        lines.append(f'<text x="52" y="{y + 4}" text-anchor="end">{100 * share:.0f} %</text>')
+        lines.append(f'<path d="M60 {y}H420" stroke="#eee"/>')
+    for hours in (0.1, 0.3, 1, 3):
+        lines.append(f'<text x="{place(hours, 0).split(",")[0]}" y="277" text-anchor="middle">{hours} h</text>')
+    lines.append('<text x="240" y="300" text-anchor="middle">hours of pairs</text>')
+    lines.append('<text x="60" y="12">true tokens of unseen speakers; dashed: among the first five</text>')
+    for number, kind in enumerate(kinds):
+        colour = COLOURS[number % len(COLOURS)]
+        mine = sorted((one["hours"], one["test"]["top1"], one["test"]["top5"]) for one in found if one["kind"] == kind)
+        for at, dash in ((1, ""), (2, ' stroke-dasharray="4 3"')):
+            points = " ".join(place(one[0], one[at]) for one in mine)
+            lines.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>')
+            lines += [
+                f'<circle cx="{p.split(",")[0]}" cy="{p.split(",")[1]}" r="3" fill="{colour}"/>' for p in points.split()
+            ]
+        y = 40 + 22 * number
+        lines.append(f'<rect x="436" y="{y - 9}" width="14" height="4" fill="{colour}"/>')
+        lines.append(f'<text x="456" y="{y - 3}">{kind}</text>')
+    path.write_text("\n".join([*lines, "</svg>"]) + "\n")
+
+
+def main() -> None:
+    """Make the pairs, recover from each, write recovery.json and recovery.svg."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("recordings", "held-out", "teacher", "output"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=4_000)
+    parser.add_argument("--part", default="0/1", help="run every Nth case only, from I on: I/N")
+    options = parser.parse_args()
+    folder, teacher = options.output.resolve(), options.teacher.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "good.jsonl").exists():
+        make_pairs(options.recordings, options.held_out, teacher, folder)
+    if not (folder / "consumer.pth").exists():
+        make_consumer(folder)
+    first, every = map(int, options.part.split("/"))
+    for number, (kind, hours, recipe) in list(enumerate(cases(folder, teacher, options.steps)))[first::every]:
+        output = folder / f"case-{number}"
+        if not (output / distil.REPORT_FILE).exists():
+            chosen = distil.Recipe(**recipe, hours=hours)
+            report = distil.distil(chosen, output, device="cpu", progress=lambda _: None)
+            print(f"{kind}, {hours} h: {json.dumps(report['test'])}", flush=True)
+    found = []
+    for number, (kind, hours, _) in enumerate(cases(folder, teacher, options.steps)):
+        report = folder / f"case-{number}" / distil.REPORT_FILE
+        if report.exists():
+            told = json.loads(report.read_text())
+            found.append({"kind": kind, "hours": hours, "codes_told": told["codes_told"], "test": told["test"]})
+    (folder / "recovery.json").write_text(json.dumps(found, indent=1) + "\n")
+    plot(found, folder / "recovery.svg")
+
+
+if __name__ == "__main__":
+    main()
