@@ -171,8 +171,8 @@ class Distiller:
         fitted = torch.linalg.solve(ones.T @ ones + ridge, ones.T @ target.double()).float()
         last.weight.copy_(fitted[:-1].T[:, :, None])
         last.bias.copy_(fitted[-1])
-        left = (x @ fitted[:-1] + fitted[-1] - target).square().sum(1).mean()
-        self.student.sharpness.fill_(math.log(1 / max(float(left) * 2 / target.shape[1], 1e-6) / target.shape[1]))
+        left = (x @ fitted[:-1] + fitted[-1] - target).square().mean()  # the variance of what the fit leaves
+        self.student.sharpness.fill_(-math.log(2 * max(float(left), 1e-6)))
 
     @torch.no_grad()
     def _means(self, pairs: Pairs) -> Tensor:
@@ -241,11 +241,11 @@ class Distiller:
             mels[row, : len(heard)] = heard
             told = tokens[first : first + width]
             codes[row, : len(told)] = told
-            is_end = first + width * 1 >= clip.tokens + TAIL_FRAMES // STRIDE
+            is_end = first + width >= clip.tokens + TAIL_FRAMES // STRIDE
             last = len(told) if is_end else min(len(told), width - CONTEXT)
             wanted[row, CONTEXT if first else 0 : last] = 1
-        heard, told, used = (torch.from_numpy(part).to(self.device) for part in (mels, codes, wanted.astype(bool)))
-        return heard.transpose(1, 2) / self.norms, told, used
+        inputs, labels, used = (torch.from_numpy(part).to(self.device) for part in (mels, codes, wanted.astype(bool)))
+        return inputs.transpose(1, 2) / self.norms, labels, used
 
     def _normalised(self, logs: np.ndarray[Any, Any]) -> Tensor:
         return torch.from_numpy(np.array(logs)).to(self.device).T[None] / self.norms
@@ -316,11 +316,10 @@ def distil(recipe: Recipe, output: Path, *, device: str, progress: Progress = pr
     if not pairs.clips or not test.clips:
         raise ValueError("pairs of one speaker only: give test_pairs, or pairs of more speakers")
     distiller = Distiller(recipe, device)
-    most = int(max(int(part.tokens.max()) for part in (pairs, test, good) if part is not None))
+    most = max(int(part.tokens.max()) for part in (pairs, test, good) if part is not None)
     if most >= len(distiller.student.embed):
-        raise ValueError(
-            f"a token is {most}, and there are {len(distiller.student.embed)} codes; set codes or codebook"
-        )
+        fix = "set codes, or give the codebook that they are of"
+        raise ValueError(f"a token is {most}, and there are {len(distiller.student.embed)} codes; {fix}")
     curve = _run(distiller, pairs, good, test, output / STATE_FILE, progress)
     report = {
         "recipe": json.loads(recipe.model_dump_json()) | dict.fromkeys(("pairs", "good_pairs", "test_pairs")),

@@ -51,17 +51,19 @@ def evaluate(
         raise ValueError("no recording is long enough to be judged on; give some of a second or more")
     few = [waves[at * len(waves) // min(VOCODED, len(waves))] for at in range(min(VOCODED, len(waves)))]
     few = [wave[: CUT_S * mel.RATE] for wave in few]
+    sounds = _sounds(few, tokenizer, progress)
     found = {
         "profile": tokenizer.profile,
         "recordings": len(waves),
         "speakers": len({span.speaker for span in sound.spans}),
         **_errors(waves, tokenizer, progress),
         "stability": _stability(few[:EDITED], tokenizer, progress),
-        "heard": _heard(few, tokenizer, hear, progress),
+        "heard": _heard(few, sounds, hear),
     }
     output.mkdir(parents=True, exist_ok=True)
     (output / FIGURES_FILE).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    (output / PAGE_FILE).write_text(page(found, few[:SHOWN], tokenizer, curve), encoding="utf-8")
+    examples = list(zip(few, sounds["tokens"], strict=True))[:SHOWN]
+    (output / PAGE_FILE).write_text(page(found, examples, tokenizer, curve), encoding="utf-8")
     return found
 
 
@@ -162,14 +164,19 @@ def vocode(logs: Tensor) -> Float32:
     return np.asarray(torch.istft(spectrum, **framing).numpy(), np.float32)
 
 
-def _heard(waves: Sequence[Float32], tokenizer: MelTokenizer, hear: Hear | None, progress: Progress) -> Plain:
-    """How near the sound that is made again comes to the original: means over the recordings."""
+def _sounds(waves: Sequence[Float32], tokenizer: MelTokenizer, progress: Progress) -> dict[str, list[Float32]]:
+    """Sound that is made again of recordings, by what it is made of."""
     sounds: dict[str, list[Float32]] = {"true spectrogram": [], "tokens": []}
     for number, wave in enumerate(waves, start=1):
         progress(f"sound: {number} of {len(waves)} recordings")
         true = tokenizer.spectrogram(wave)
         sounds["true spectrogram"].append(vocode(true))
         sounds["tokens"].append(vocode(tokenizer.decode(tokenizer.encode([wave])[0])[:, : true.shape[1]]))
+    return sounds
+
+
+def _heard(waves: Sequence[Float32], sounds: dict[str, list[Float32]], hear: Hear | None) -> Plain:
+    """How near the sound that is made again comes to the original: means over the recordings."""
     originals = [_at_16k(wave) for wave in waves]
     said = hear(originals) if hear else None
     return {name: dict(_likeness(originals, list(map(_at_16k, made)), said, hear)) for name, made in sounds.items()}
@@ -213,7 +220,9 @@ def _at_16k(wave: Float32) -> Float32:
 # --- the page ---
 
 
-def page(found: Plain, waves: Sequence[Float32], tokenizer: MelTokenizer, curve: Sequence[Plain]) -> str:
+def page(
+    found: Plain, examples: Sequence[tuple[Float32, Float32]], tokenizer: MelTokenizer, curve: Sequence[Plain]
+) -> str:
     """The figures as one page, with spectrograms and sound of some recordings before and after."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -221,17 +230,17 @@ def page(found: Plain, waves: Sequence[Float32], tokenizer: MelTokenizer, curve:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return pages.get_template("page.html").render(
-        found=found, examples=[_example(wave, tokenizer) for wave in waves], curve=_curve(curve)
+        found=found, examples=[_example(*pair, tokenizer) for pair in examples], curve=_curve(curve)
     )
 
 
-def _example(wave: Float32, tokenizer: MelTokenizer) -> Plain:
+def _example(wave: Float32, again: Float32, tokenizer: MelTokenizer) -> Plain:
     true = tokenizer.spectrogram(wave)
     codes = tokenizer.encode([wave])[0]
     made = tokenizer.decode(codes)[:, : true.shape[1]]
     return {
         "codes": codes.tolist(), "error": float((made - true).abs().mean()),
-        "before": _picture(true), "after": _picture(made), "sound": _flac(wave), "again": _flac(vocode(made)),
+        "before": _picture(true), "after": _picture(made), "sound": _flac(wave), "again": _flac(again),
     }  # fmt: skip
 
 

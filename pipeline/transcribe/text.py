@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
+MOST_DIGITS = 12  # of a number that is read as one
 SPACES = re.compile(r"\s+")
 ALPHABET = frozenset("abcdefghijklmnopqrstuvwxyz !'(),-./:;?")  # all that TorToiSe's text tokenizer knows
 # What DL-Art-School's and TorToiSe's cleaners write for what they do not know.
@@ -62,7 +63,7 @@ def _expanded(text: str, language: str) -> str | None:
         return text
     try:
         return _DIGITS.sub(lambda found: _words(found[0], language=language), text)
-    except (NotImplementedError, OverflowError):
+    except Exception:  # num2words knows some languages not at all and some in part, and raises what comes along
         return None
 
 
@@ -71,6 +72,8 @@ def _words(number: str, *, to: str = "cardinal", language: str = "en") -> str:
     from num2words import num2words
 
     read: Callable[..., str] = num2words
+    if len(number) > MOST_DIGITS:  # a code or a serial number; some languages would never end
+        return " ".join(read(int(digit), lang=language) for digit in number)
     found = read(int(number), lang=language, to=to)
     return found.replace(" and ", " ").replace(",", "") if language == "en" else found
 

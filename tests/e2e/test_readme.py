@@ -64,7 +64,7 @@ def test_the_demo_loses_all_planted_defects_and_nothing_else(demo: tuple[Path, s
         assert set(found) == {("rejected", True)}, defect
 
 
-@pytest.mark.parametrize("snippet", ["duckdb", "datasets"])
+@pytest.mark.parametrize("snippet", ["duckdb", "datasets", "tokens"])
 def test_snippets_run(demo: tuple[Path, str], snippet: str) -> None:
     environment = os.environ | {"HF_HOME": str(demo[0] / "hf")}
     done = subprocess.run(

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from pipeline import models
 from pipeline.config import ConfigError
-from pipeline.tokenise import mel, train
+from pipeline.tokenise import evaluate, mel, train
 from pipeline.tokenise.dvae import load
 from pipeline.tokenise.encode import MelTokenizer
 from pipeline.tokenise.sound import collect
@@ -150,3 +150,58 @@ def test_a_broken_recording_is_named(tmp_path):
     (tmp_path / "one" / "broken.flac").write_bytes(b"no sound")
     with pytest.raises(ValueError, match=r"broken\.flac: "):
         collect([tmp_path], tmp_path / "sound", quiet)
+
+
+# --- measuring ---
+
+
+def test_training_leaves_a_page_with_the_curve_and_what_became_of_held_out_speech(trained):
+    page = (trained / "mel-tokens.html").read_text()
+    figures = json.loads((trained / "mel-tokens.json").read_text())
+    assert "<polyline" in page
+    assert page.count("data:image/png;base64,") == 2 * page.count('class="pair"') > 0
+    assert 0 < figures["codes_used"] <= 1
+    assert figures["l1_not_quantised"] < figures["l1_nats"]
+
+
+def test_evaluation_measures_error_codes_stability_and_sound(trained, voices, tmp_path):
+    found = models.evaluate_mel_tokens(
+        models.Evaluation(manifest=str(voices), output=str(tmp_path), limit=4, device="cpu"),
+        [f"tokenise.checkpoint={trained / train.WEIGHTS_FILE}"],
+        quiet=True,
+    )
+    figures = json.loads((tmp_path / "mel-tokens.json").read_text())
+    assert found["recordings"] == figures["recordings"] == 4
+    assert figures["tokens"] > 100
+    assert figures["perplexity"] <= 64
+    stable = figures["stability"]
+    assert stable["16-bit rounding"] > 0.95 > stable["6 dB quieter"]
+    heard = figures["heard"]
+    assert heard["true spectrogram"].keys() == heard["tokens"].keys()
+    assert "not TorToiSe's dVAE by its SHA-256" in found["what"]
+
+
+def test_sound_is_made_of_a_spectrogram(voices):
+    """What is heard again has the spectrogram that it was made of."""
+    wave = soxr.resample(soundfile.read(voices / "voice3" / "a.flac", dtype="float32")[0], 16_000, mel.RATE)
+    logs = mel.log_mel(mel.mirrored(torch.from_numpy(wave[None])), torch.ones(80))[0]
+    again = evaluate.vocode(logs)
+    logs_again = mel.log_mel(mel.mirrored(torch.from_numpy(again[None])), torch.ones(80))[0]
+    frames = min(logs.shape[1], logs_again.shape[1])
+    loud = logs[:, :frames] > -6
+    assert float((logs[:, :frames] - logs_again[:, :frames]).abs()[loud].mean()) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "where", "told_of"),
+    [
+        (["tokenise.checkpoint=null"], "voices", "null means no mel tokens"),
+        (["tokenise.checkpoint=missing.pth"], "voices", "missing.pth"),
+        ([], "nowhere", "nowhere"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_in_one_line(voices, tmp_path, settings, where, told_of):
+    folder = voices if where == "voices" else tmp_path / "nowhere"
+    chosen = models.Evaluation(manifest=str(folder), output=str(tmp_path / "out"), device="cpu")
+    with pytest.raises(ConfigError, match=told_of):
+        models.evaluate_mel_tokens(chosen, settings, quiet=True)

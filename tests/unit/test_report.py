@@ -20,7 +20,7 @@ from pipeline.build import Build
 from pipeline.publish import report
 from pipeline.publish.ledger import judge_all
 from pipeline.publish.report import samples
-from pipeline.publish.report.spectrogram import COLUMNS, ROWS, draw
+from pipeline.spectrogram import COLUMNS, ROWS, draw
 from tests.tiny_corpus import EVIL_TEXT, EVIL_TITLE, RATE, publish_tiny
 
 Corpus = tuple[Build, dict[str, Any], str]
