@@ -14,7 +14,7 @@ from typing import Any
 from pipeline import select, sources
 from pipeline.build import Build
 from pipeline.config import RunConfig
-from pipeline.inspect import read_run, without_transcription
+from pipeline.inspect import read_run, up_to_scores
 from pipeline.records import Rejected, Status
 from pipeline.sources import Listed
 from pipeline.store import Store
@@ -73,7 +73,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     Raises ConfigError for an input that does not exist; one that cannot be read is an entry of `inputs`.
     """
     store = Store(config.output)
-    build = without_transcription(config, store)
+    build = up_to_scores(config, store)
     found = _Plan()
     for source in config.inputs:
         of_input = _Count()

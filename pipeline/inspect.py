@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline import select
-from pipeline.build import CONFIG_FILE, LOG_FILE, Build, plan_build
-from pipeline.config import ConfigError, RunConfig, Transcribe, load
+from pipeline.build import CONFIG_FILE, LOG_FILE, Build, plan_build, profile_of_tokens
+from pipeline.config import ConfigError, RunConfig, Tokenise, Transcribe, load
 from pipeline.publish import RUN_FILE
 from pipeline.publish.ledger import read_tokens, read_transcripts
 from pipeline.records import Recording, Status, recording_from
@@ -54,7 +54,7 @@ def read_run(store: Store) -> dict[str, Any] | None:
 def stored_build(corpus: str) -> Build:
     """The build that a corpus was last finished with; while it never was, the one that its config means.
 
-    Its names of artifacts hold, but it has no transcription model. Raises ConfigError if there is no corpus.
+    Its names of artifacts hold, but it has no models for text and tokens. Raises ConfigError if there is no corpus.
     """
     store = Store(corpus)
     config = load(base=stored_config(corpus, required=True))
@@ -64,25 +64,33 @@ def stored_build(corpus: str) -> Build:
     made = {"tokenise": None, "text": None} | run["profiles"]  # which corpora of version 0.1 do not name
     profiles = {f"{stage}_profile": profile for stage, profile in made.items()}
     found = {"has_defects": run["defect_models"], "device": run["device"], "compute_type": run["compute_type"]}
-    return replace(without_transcription(config, store), config=config, **found, **profiles)
+    return replace(up_to_scores(config, store), config=config, **found, **profiles)
 
 
 def _begun_build(config: RunConfig, store: Store) -> Build:
     """The transcription profile depends on the model's bytes, which may not be here: the newest folder tells it."""
-    build = without_transcription(config, store)
+    build = up_to_scores(config, store)
     prefix = f"{build.segment_profile}-"
     folders = [leaf for leaf in store.names("work/transcribe") if leaf.startswith(prefix)]
     newest = max(
         folders, key=lambda leaf: store.fs.info(store.path(f"work/transcribe/{leaf}")).get("mtime", 0), default=""
     )
     profile = None if config.transcribe.model is None else newest.removeprefix(prefix)
-    return replace(build, config=config, transcribe_profile=profile)
+    return replace(build, config=config, transcribe_profile=profile, tokenise_profile=_tokens_of(config))
 
 
-def without_transcription(config: RunConfig, store: Store) -> Build:
-    """Plan a build up to the scores, which needs no transcription model and writes nothing."""
-    silent = config.model_copy(update={"transcribe": Transcribe(model=None)})
-    return plan_build(silent, store, find_model=_no_model)
+def _tokens_of(config: RunConfig) -> str | None:
+    """Profile of the mel tokens that a config names, None if its dVAE is not here."""
+    try:
+        return profile_of_tokens(config.tokenise)
+    except ConfigError:
+        return None
+
+
+def up_to_scores(config: RunConfig, store: Store) -> Build:
+    """Plan a build up to the scores, which needs no transcription model and no dVAE, and writes nothing."""
+    later = {"transcribe": Transcribe(model=None), "tokenise": Tokenise(checkpoint=None)}
+    return plan_build(config.model_copy(update=later), store, find_model=_no_model)
 
 
 def _no_model(name: str) -> Any:

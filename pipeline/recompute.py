@@ -19,10 +19,10 @@ import soundfile
 
 from pipeline import tokenise, transcribe
 from pipeline.audio import decode_flac, resample
-from pipeline.build import Build, plan_build, profile_of_text, token_files
-from pipeline.config import ConfigError, RunConfig
+from pipeline.build import Build, find_device, plan_build, profile_of_text, profile_of_tokens, token_files
+from pipeline.config import ConfigError, RunConfig, Tokenise
 from pipeline.fetch import PACKAGED_MODEL, model_folder
-from pipeline.inspect import without_transcription
+from pipeline.inspect import up_to_scores
 from pipeline.publish.shards import TRAIN, VALIDATION, text_columns
 from pipeline.published import Check, Corpus, Row
 from pipeline.stages import scores_of
@@ -70,7 +70,7 @@ def _rows_of(corpus: Corpus, name: str, wanted: set[int]) -> Iterator[Row]:
 
 def audio(corpus: Corpus, check: Check, rows: int) -> None:
     """Clips decode to what their row says, and give the same measures again."""
-    build = without_transcription(corpus.config, corpus.store)
+    build = up_to_scores(corpus.config, corpus.store)
     comparable = build.score_profile == corpus.run["profiles"]["score"]
     if not comparable:
         check.note = "measures and scores come from another version or other models; they were not computed again"
@@ -128,12 +128,12 @@ def tokens(corpus: Corpus, check: Check, rows: int) -> None:
         check.note = "no mel tokens"
         return
     try:
-        build = without_transcription(corpus.config, corpus.store)
-        tokenizer = tokenise.load(*token_files(corpus.config.tokenise), build.device)
+        profile = profile_of_tokens(corpus.config.tokenise)
+        tokenizer = tokenise.load(*token_files(corpus.config.tokenise), find_device(corpus.config.device))
     except ConfigError as error:
         check.note = f"the dVAE is not on this machine; no clip was encoded again ({error})"
         return
-    comparable = build.tokenise_profile == corpus.run["profiles"]["tokenise"]
+    comparable = profile == corpus.run["profiles"]["tokenise"]
     if not comparable:
         check.note = "mel tokens come from another version or another dVAE; no clip was encoded again"
     for row in sample(corpus, rows):
@@ -163,7 +163,8 @@ def transcripts(corpus: Corpus, check: Check, rows: int) -> None:
             else "the model is not on this machine; nothing was transcribed again"
         )
         return
-    build = plan_build(corpus.config, _ReadOnly(corpus.store.root), find_model=lambda _: model)
+    config = corpus.config.model_copy(update={"tokenise": Tokenise(checkpoint=None)})
+    build = plan_build(config, _ReadOnly(corpus.store.root), find_model=lambda _: model)
     if build.transcribe_profile != profile:
         check.note = "transcripts come from another version or another model; nothing was transcribed again"
         return

@@ -58,7 +58,7 @@ def run(
     check_output(store)
     with store.locked(), _stoppable(store) as interrupted:
         build = again or plan_build(config, store, find_model=model_folder)
-        notes = _notes(build)
+        tokens = _about_tokens(build, again=only_publish)
         store.write_json(CONFIG_FILE, json.loads(config.model_dump_json()))
         open_log(store, console=not quiet)
         try:
@@ -73,7 +73,7 @@ def run(
         stages = by_stage(counters)
         if interrupted.is_set():
             return Summary(exit_code=EXIT_INTERRUPTED, changed=False, output=config.output, stages=stages, stats=None)
-        return _finish(build, stages, notes)
+        return _finish(build, stages, tokens)
 
 
 def check_inputs(config: RunConfig, store: Store, *, only_publish: bool) -> None:
@@ -126,16 +126,22 @@ def _stoppable(store: Store) -> Iterator[threading.Event]:
         store.remove(STOP_FILE)
 
 
-def _notes(build: Build) -> tuple[str, ...]:
-    """What to tell of the models of a build. Raises ConfigError for a dVAE that cannot be used."""
-    notes = () if build.has_defects else ("defects.weights is null: columns score_* and c50_db are left out",)
+def _about_tokens(build: Build, *, again: bool) -> str | None:
+    """What the dVAE of mel tokens is; None without one. Raises ConfigError for one that cannot be used.
+
+    Deciding again loads no model: what the run before found stands.
+    """
     chosen = build.config.tokenise
-    if not build.made.tokens or chosen.checkpoint == "shipped":
-        return notes
-    return (*notes, f"mel tokens: {tokenise.describe(*token_files(chosen))}")
+    if not build.made.tokens:
+        return None
+    if chosen.checkpoint == "shipped":
+        return "speechmill's own dVAE, whose codes are not TorToiSe's"
+    if again:
+        return str((inspect.read_run(build.store) or {}).get("mel_tokens"))
+    return f"a dVAE of the maker's own: {tokenise.describe(*token_files(chosen))}"
 
 
-def _finish(build: Build, stages: dict[str, dict[str, int]], notes: tuple[str, ...]) -> Summary:
+def _finish(build: Build, stages: dict[str, dict[str, int]], tokens: str | None) -> Summary:
     store, config = build.store, build.config
     plan = store.read_json(publish.PLAN_FILE)
     assert plan is not None
@@ -143,7 +149,11 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], notes: tuple[str, .
     if changed:
         card.write(build, plan["stats"])
         report.write(build, plan["stats"])
-        publish.commit(build, plan, run_record(build, stages))  # last: run.json says that all the rest is there
+        publish.commit(
+            build, plan, run_record(build, stages) | {"mel_tokens": tokens}
+        )  # last: run.json says that all the rest is there
+    notes = [] if build.has_defects else ["defects.weights is null: columns score_* and c50_db are left out"]
+    notes += [f"mel tokens: {tokens}"] if tokens and config.tokenise.checkpoint != "shipped" else []
     return Summary(
         exit_code=EXIT_TOO_MANY_FAILED if failed_ratio(plan["stats"]) > config.max_failed_ratio else EXIT_DONE,
         changed=changed,
@@ -151,7 +161,7 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], notes: tuple[str, .
         stages=stages,
         stats=plan["stats"],
         files=tuple(plan["files"]),
-        notes=notes,
+        notes=tuple(notes),
     )
 
 

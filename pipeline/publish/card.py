@@ -12,10 +12,9 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import __version__
-from pipeline.build import Build, hash_model, token_files
+from pipeline.build import Build, hash_model
 from pipeline.publish import figures
 from pipeline.records import SCORES, data_schema
-from pipeline.tokenise import describe
 
 CARD_FILE = "README.md"
 UNNAMED_LICENCE = "not an SPDX id"
@@ -242,10 +241,8 @@ def _transcriber(build: Build) -> str:
 def _tokens(build: Build) -> str:
     if build.tokenise_profile is None:
         return "none"
-    if build.config.tokenise.checkpoint == "shipped":
-        whose = "speechmill's own dVAE, whose codes are not TorToiSe's"
-    else:
-        whose = f"a dVAE of the maker's own: {describe(*token_files(build.config.tokenise))}"
+    is_ours = build.config.tokenise.checkpoint == "shipped"
+    whose = "speechmill's own dVAE, whose codes are not TorToiSe's" if is_ours else "a dVAE of the maker's own"
     return f"{whose}; `{build.tokenise_profile}`, text tokens `{build.text_profile}`"
 
 

@@ -31,7 +31,7 @@ from pipeline.tokenise.sound import Float32, Sound, Span, collect
 WEIGHTS_FILE, REPORT_FILE, STATE_FILE = "mel-tokens.safetensors", "training.json", "training.pt"
 FSQ_LEVELS = {8_192: [8, 8, 8, 4, 4], 4_096: [8, 8, 8, 8], 1_024: [8, 8, 4, 4], 256: [8, 8, 4]}
 FIRST_BATCHES = 32  # that set the scale of the encoder and the first codes
-REVIVE = 0.1  # of a code's even share of the tokens: one used less begins anew
+REVIVE = 0.3  # of a code's even share of the tokens: one used less begins anew
 QUANTISE, ABSOLUTE, SETTLE = 0.15, 0.6, 0.9  # shares of the steps after which: codes, absolute error, none anew
 # What a crop is drawn with, so that few hours sound like many: none of it is speech of other words.
 SPEED = (0.85, 1.18)  # and pitch; also fills the top of the band that recordings at 16 kHz leave empty
