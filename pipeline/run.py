@@ -149,9 +149,8 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], tokens: str | None)
     if changed:
         card.write(build, plan["stats"])
         report.write(build, plan["stats"])
-        publish.commit(
-            build, plan, run_record(build, stages) | {"mel_tokens": tokens}
-        )  # last: run.json says that all the rest is there
+        record = run_record(build, stages) | {"mel_tokens": tokens}
+        publish.commit(build, plan, record)  # last: run.json says that all the rest is there
     notes = [] if build.has_defects else ["defects.weights is null: columns score_* and c50_db are left out"]
     notes += [f"mel tokens: {tokens}"] if tokens and config.tokenise.checkpoint != "shipped" else []
     return Summary(

@@ -269,7 +269,7 @@ class Distiller:
             teacher, norms = self.teacher, self.norms.cpu()
 
             def decode(codes: np.ndarray[Any, Any]) -> Tensor:
-                return teacher.decode(torch.from_numpy(codes)[None])[0] * norms
+                return teacher.decode(torch.from_numpy(codes)[None])[0].detach() * norms
 
         told = [learnt.of(clip)[1].astype(np.int64) for clip in learnt.clips] if learnt else []
         with torch.inference_mode(mode=False):
