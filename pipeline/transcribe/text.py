@@ -4,7 +4,6 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-MOST_DIGITS = 12  # of a number that is read as one
 SPACES = re.compile(r"\s+")
 ALPHABET = frozenset("abcdefghijklmnopqrstuvwxyz !'(),-./:;?")  # all that TorToiSe's text tokenizer knows
 # What DL-Art-School's and TorToiSe's cleaners write for what they do not know.
@@ -15,13 +14,28 @@ ABBREVIATIONS = {
     "gen": "general", "drs": "doctors", "rev": "reverend", "lt": "lieutenant", "hon": "honorable", "sgt": "sergeant",
     "capt": "captain", "esq": "esquire", "ltd": "limited", "col": "colonel", "ft": "fort",
 }  # fmt: skip
-CURRENCIES = {"$": ("dollar", "cent"), "£": ("pound", "penny"), "€": ("euro", "cent")}
+# One, several, a hundredth, several of those; and for yen there are none.
+CURRENCIES = {
+    "$": ("dollar", "dollars", "cent", "cents"), "£": ("pound", "pounds", "penny", "pence"),
+    "€": ("euro", "euros", "cent", "cents"), "¥": ("yen", "yen", "sen", "sen"),
+}  # fmt: skip
+UNREADABLE = {"am"}  # num2words never ends on some of its numbers
+MOST_DIGITS = 12  # of a number that is read as one
+_SIGN, _NUMBER = "[$£€¥]", r"\d+(?:\.\d+)?"
 _ABBREVIATION = re.compile(rf"\b({'|'.join(ABBREVIATIONS)})\.", re.IGNORECASE)
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
-_MONEY = re.compile(r"([$£€])\s?(\d+)(?:\.(\d\d))?(?!\.?\d)")
-_CLOCK = re.compile(r"\b(\d{1,2}):([0-5]\d)\b")
+_SIGN_LAST = re.compile(rf"(?<![\d.])({_NUMBER})\s?({_SIGN})(?!\d)")
+_MANY = re.compile(rf"({_SIGN})\s?({_NUMBER})\s(hundred|thousand|million|billion|trillion)\b", re.IGNORECASE)
+_MONEY = re.compile(rf"({_SIGN})\s?(\d*)(?:\.(\d+))?(?=\D|$)")
+_CLOCK = re.compile(r"\b(\d{1,2}):([0-5]\d)(?![\d:])")
 _ORDINAL = re.compile(r"\b(\d+)(?:st|nd|rd|th)\b", re.IGNORECASE)
-_DECIMAL = re.compile(r"\b(\d+)\.(\d+)\b")
+_DECADE = re.compile(r"\b(\d{2,4})'?s\b")
+_FRACTION = re.compile(r"(?<![\d/⁄])(\d)[/⁄]([2-9]|10)(?![\d/⁄])")
+_MIXED = re.compile(r"(?<=\d)\s?(?=[¼-¾⅐-⅞])")  # three and a half, in one word
+_DECIMAL = re.compile(r"(?<!\d)(\d*)\.(\d+)")
+_MINUS = re.compile(r"(?<![\w-])[-−](?=\d)")
+_LOOSE = re.compile(r" +([,.;:?!)])")
+_SEAM = re.compile(r"(?<=\d)(?=[^\W\d_])|(?<=[^\W\d_])(?=\d)")  # between a digit and a letter
 _DIGITS = re.compile(r"\d+")
 
 
@@ -45,26 +59,50 @@ def normalise(text: str, language: str | None = "en") -> str | None:
     if found is None:
         return None
     plain = anyascii(found.translate(STAND_INS)).translate(STAND_INS).lower()
-    return SPACES.sub(" ", "".join(c for c in plain if c in ALPHABET)).strip()
+    return _LOOSE.sub(r"\1", SPACES.sub(" ", "".join(c for c in plain if c in ALPHABET))).strip()
 
 
 def _expanded(text: str, language: str) -> str | None:
     """Numbers and signs in words."""
+    text = unicodedata.normalize(
+        "NFKC", _MIXED.sub(" and ", text)
+    )  # full-width, raised and encircled digits, fractions, ligatures
     if language == "en":
-        text = _ABBREVIATION.sub(lambda found: ABBREVIATIONS[found[1].lower()], text)
-        text = _THOUSANDS.sub("", text)
-        text = _MONEY.sub(lambda found: _money(found[1], found[2], found[3]), text)
-        text = _CLOCK.sub(lambda found: _clock(found[1], found[2]), text)
-        text = _ORDINAL.sub(lambda found: _words(found[1], to="ordinal"), text)
-        text = _DECIMAL.sub(lambda found: f"{_words(found[1])} point {' '.join(map(_words, found[2]))}", text)
-        text = _DIGITS.sub(lambda found: _year(found[0]) if 1000 < int(found[0]) < 3000 else _words(found[0]), text)
-        for symbol, word in SYMBOLS.items():
-            text = text.replace(symbol, word)
-        return text
+        return _in_english(text)
+    if language in UNREADABLE and _DIGITS.search(text):
+        return None
     try:
         return _DIGITS.sub(lambda found: _words(found[0], language=language), text)
     except Exception:  # num2words knows some languages not at all and some in part, and raises what comes along
         return None
+
+
+def _in_english(text: str) -> str:
+    text = _THOUSANDS.sub("", _ABBREVIATION.sub(lambda found: ABBREVIATIONS[found[1].lower()], text))
+    text = _SIGN_LAST.sub(r"\2\1", text)
+    text = _MANY.sub(lambda found: f"{found[2]} {found[3]} {CURRENCIES[found[1]][1]}", text)
+    text = _MONEY.sub(lambda found: _money(found[1], found[2], found[3] or ""), text)
+    text = _CLOCK.sub(lambda found: f"{_clock(found[1], found[2])} ", text)
+    text = _ORDINAL.sub(lambda found: _words(found[1], to="ordinal"), text)
+    text = _DECADE.sub(lambda found: re.sub("ys$", "ies", f"{_number(found[1])}s"), text)
+    text = _FRACTION.sub(lambda found: f" {_fraction(int(found[1]), int(found[2]))} ", text)
+    text = _MINUS.sub("minus ", _SEAM.sub(" ", text))
+    text = _DECIMAL.sub(lambda found: f"{_words(found[1] or '0')} point {' '.join(map(_words, found[2]))}", text)
+    text = _DIGITS.sub(lambda found: _number(found[0]), text)
+    for symbol, word in SYMBOLS.items():
+        text = text.replace(symbol, word)
+    return text
+
+
+def _number(digits: str) -> str:
+    return _year(digits) if 1000 < int(digits) < 3000 else _words(digits)
+
+
+def _fraction(part: int, whole: int) -> str:
+    name = {2: "half", 4: "quarter"}.get(whole) or _words(str(whole), to="ordinal")
+    if part == 1:
+        return f"one {name}"
+    return f"{_words(str(part))} {'halves' if whole == 2 else f'{name}s'}"
 
 
 def _words(number: str, *, to: str = "cardinal", language: str = "en") -> str:
@@ -89,15 +127,17 @@ def _year(number: str) -> str:
     return f"{_words(str(first))} {'oh ' if second < 10 else ''}{_words(str(second))}"
 
 
-def _money(sign: str, whole: str, cents: str | None) -> str:
-    unit, part = CURRENCIES[sign]
-    parts = [f"{_words(whole)} {_plural(unit, int(whole))}"] if int(whole) or not cents else []
-    parts += [f"{_words(cents)} {_plural(part, int(cents))}"] if cents and int(cents) else []
-    return ", ".join(parts) or f"zero {_plural(unit, 0)}"
-
-
-def _plural(word: str, count: int) -> str:
-    return word if count == 1 else "pence" if word == "penny" else f"{word}s"
+def _money(sign: str, whole: str, part: str) -> str:
+    """Of digits before and after the point; two after it are hundredths."""
+    one, several, hundredth, hundredths = CURRENCIES[sign]
+    if not whole and not part:
+        return sign
+    if part and len(part) != 2:
+        return f"{whole or '0'}.{part} {several}"
+    parts = [f"{_words(whole)} {one if int(whole) == 1 else several}"] if whole and (int(whole) or not part) else []
+    if part and (int(part) or not parts):
+        parts.append(f"{_words(part)} {hundredth if int(part) == 1 else hundredths}")
+    return ", ".join(parts)
 
 
 def _clock(hour: str, minute: str) -> str:

@@ -27,7 +27,7 @@ KEEP_ALL = tuple(
     f"thresholds.{name}=null"
     for name in ("noise", "music", "phone", "overlap", "reverb", "snr_db", "bandwidth_hz", "loudness_lufs",
                  "clipped_ratio", "no_speech")
-)  # fmt: skip
+) + ("defects.weights=null", "tokenise.checkpoint=null")  # fmt: skip  # which the bare script does not have either
 NO_TEXT = "transcribe.model=null"
 Clips = dict[Path, list[tuple[int, int]]]  # samples [start, end) of each recording's clips, at the corpus rate
 
