@@ -16,6 +16,7 @@ from pipeline.build import Build, plan_build
 from pipeline.config import RunConfig
 from pipeline.records import (
     SEGMENT_ARTIFACT,
+    TOKEN_ARTIFACT,
     TRANSCRIPT_ARTIFACT,
     Reason,
     Recording,
@@ -64,6 +65,7 @@ def publish_tiny(
     (model / "config.json").write_text("{}")
     config = RunConfig.model_validate(settings | {"transcribe": {"model": "tiny.en" if transcribed else None}})
     profiles = {"segment_profile": "5e9", "score_profile": "5c0", "transcribe_profile": "7e8" if transcribed else None}
+    profiles |= {"tokenise_profile": "70c", "text_profile": "7e7" if transcribed else None}
     planned = plan_build(config, Store(str(root / "tiny")), find_model=lambda _: model)
     build = replace(planned, has_defects=defects, **profiles)
     for recording in recordings:
@@ -96,6 +98,10 @@ def _store_artifacts(content_id: str, build: Build) -> None:
     scores = [MEASURES | odd | {"clip_id": clip_id} for clip_id, odd in zip(ids, clips, strict=True)]
     schema = score_artifact(defects=build.has_defects)
     build.store.write_table(build.scores(content_id), pa.Table.from_pylist(scores, schema=schema), {})
+    if build.tokenise_profile:
+        tokens = [_tokens(clip_id) for clip_id, odd in zip(ids, clips, strict=True) if not odd]
+        table = pa.Table.from_pylist(tokens, schema=TOKEN_ARTIFACT)
+        build.store.write_table(f"{build.tokens(content_id)}/part.parquet", table, {})
     if build.transcribe_profile:
         texts = [_transcript(clip_id) for clip_id, odd in zip(ids, clips, strict=True) if not odd]
         table = pa.Table.from_pylist(texts, schema=TRANSCRIPT_ARTIFACT)
@@ -104,6 +110,11 @@ def _store_artifacts(content_id: str, build: Build) -> None:
 
 def _tone(frequency_hz: float, samples: int) -> np.ndarray[Any, np.dtype[np.int16]]:
     return (8_000 * np.sin(2 * np.pi * frequency_hz * np.arange(samples) / RATE)).astype(np.int16)
+
+
+def _tokens(clip_id: str) -> dict[str, Any]:
+    codes = [at % 7 for at in range(RATE * 3 // 4 * 22_050 // RATE // 1_024 + 1)]
+    return {"clip_id": clip_id, "mel_tokens": codes, "mel_profile": "3e1", "error_nats": 0.75}
 
 
 def _transcript(clip_id: str) -> dict[str, Any]:

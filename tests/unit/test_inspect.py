@@ -58,7 +58,7 @@ def test_status_of_a_finished_corpus(corpus: Path) -> None:
     found = inspect.status(str(corpus))
     assert tree(corpus) == before
     assert found["recordings"] == {"seen": 3, "ok": 2, "failed": 1, "failed by reason": {"not_audio": 1}}
-    assert found["contents"] == {"fetched": 3, "decoded": 3, "scored": 2, "transcribed": 2}
+    assert found["contents"] == {"fetched": 3, "decoded": 3, "scored": 2, "transcribed": 2, "tokenised": 2}
     stats = json.loads((corpus / "stats.json").read_text())
     assert found["published"]["clips kept"] == stats["clips"]["kept"] > 0
     assert found["bytes"]["work/media"] == sum(
@@ -102,7 +102,12 @@ def test_a_plan_counts_hours_and_licences_and_creates_nothing(podcast: Path, tmp
     (tmp_path / "in" / "broken.mp3").write_text("no audio")
     (tmp_path / "bad.xml").write_text("<html>no feed</html>")
     inputs = (str(tmp_path / "in"), str(tmp_path / "in" / "episode-1.mp3"), str(tmp_path / "bad.xml"))
-    chosen = config.load(None, ("workers=1", "transcribe.model=null"), inputs=inputs, output=str(tmp_path / "new"))
+    chosen = config.load(
+        None,
+        ("workers=1", "transcribe.model=null", "tokenise.checkpoint=null"),
+        inputs=inputs,
+        output=str(tmp_path / "new"),
+    )
     before = tree(tmp_path)
     found = forecast.plan(chosen)
     assert tree(tmp_path) == before
@@ -111,7 +116,7 @@ def test_a_plan_counts_hours_and_licences_and_creates_nothing(podcast: Path, tmp
     assert found["licences"]["LicenseRef-local"]["published"]
     assert "bad_feed" in found["inputs"][inputs[2]]["error"]
     seconds = found["forecast"]["seconds"]
-    assert seconds.keys() == {"fetch", "segment", "score", "total"}  # no model, no transcripts
+    assert seconds.keys() == {"fetch", "segment", "score", "total"}  # no models, no transcripts and no tokens
     assert seconds["fetch"] == 0  # local files are read in place
     assert seconds["segment"] == pytest.approx(2 * 3600 * found["hours"] / forecast.DEFAULT_SPEEDS["segment"])
 

@@ -168,7 +168,8 @@ def test_numbers_that_the_audio_does_not_give(corpus: Path) -> None:
 def test_words_that_the_audio_does_not_give(corpus: Path) -> None:
     edit(shard(corpus), lambda row: row.update(text="Nobody said this."))
     problems = failing(corpus, rows=1)
-    assert problems.keys() == {"files", "transcripts"}
+    assert problems.keys() == {"files", "mel tokens", "transcripts"}
+    assert "text_normalized, text_tokens do not follow from its text" in problems["mel tokens"][0]
     assert "Nobody said this." in problems["transcripts"][0]
 
 
@@ -192,7 +193,7 @@ def test_audio_that_is_not_what_its_row_says(corpus: Path, rate: int, channels: 
     run["profiles"]["transcribe"] = "another"
     (corpus / "run.json").write_text(json.dumps(run))
     edit(shard(corpus), change)
-    assert failing(corpus, rows=1).keys() == {"files", "audio"}
+    assert failing(corpus, rows=1).keys() == {"files", "audio", "mel tokens"}
 
 
 def test_audio_that_does_not_decode(corpus: Path) -> None:
