@@ -18,13 +18,23 @@ from importlib import metadata
 from typing import Any
 
 from pipeline import __version__, graph, inspect, publish, sources, tokenise
-from pipeline.build import CONFIG_FILE, FETCHED, LOG_FILE, STOP_FILE, Build, plan_build, token_files
+from pipeline.build import (
+    CONFIG_FILE,
+    FETCHED,
+    LOG_FILE,
+    STOP_FILE,
+    Build,
+    plan_build,
+    text_tokenizer_file,
+    token_files,
+)
 from pipeline.config import ConfigError, RunConfig
 from pipeline.fetch import model_folder
 from pipeline.progress import STAGES, Progress
 from pipeline.publish import card, report
 from pipeline.runlog import close_log, open_log
 from pipeline.store import Store
+from pipeline.tokenise import text
 
 EXIT_DONE, EXIT_FAILED, EXIT_CONFIG, EXIT_TOO_MANY_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 PACKAGES = ("apache-beam", "av", "soxr", "soundfile", "webrtcvad-wheels", "faster-whisper", "ctranslate2", "pyarrow")
@@ -127,18 +137,20 @@ def _stoppable(store: Store) -> Iterator[threading.Event]:
 
 
 def _about_tokens(build: Build, *, again: bool) -> str | None:
-    """What the dVAE of mel tokens is; None without one. Raises ConfigError for one that cannot be used.
+    """What the dVAE of mel tokens is; None without one. Raises ConfigError for files that cannot be used.
 
     Deciding again loads no model: what the run before found stands.
     """
     chosen = build.config.tokenise
+    if build.made.transcript:
+        text.load(text_tokenizer_file(chosen))
     if not build.made.tokens:
         return None
-    if chosen.checkpoint == "shipped":
+    if chosen.checkpoint == "shipped" and not chosen.norms:
         return "speechmill's own dVAE, whose codes are not TorToiSe's"
     if again:
         return str((inspect.read_run(build.store) or {}).get("mel_tokens"))
-    return f"a dVAE of the maker's own: {tokenise.describe(*token_files(chosen))}"
+    return f"files of the maker's own: {tokenise.describe(*token_files(chosen))}"
 
 
 def _finish(build: Build, stages: dict[str, dict[str, int]], tokens: str | None) -> Summary:

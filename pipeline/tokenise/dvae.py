@@ -143,7 +143,8 @@ def load(path: Path) -> DVAE:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise WrongCheckpoint(f"{path.name} holds more than weights, or none: {str(error).splitlines()[0]}") from None
+        told = next(iter(str(error).splitlines()), "it is empty")
+        raise WrongCheckpoint(f"{path.name} holds more than weights, or none: {told}") from None
     if not isinstance(state, Mapping):
         raise WrongCheckpoint(f"{path.name} holds a {type(state).__name__}, not a state dict")
     return from_state(state)
