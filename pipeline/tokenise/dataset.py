@@ -83,8 +83,9 @@ class Clips(IterableDataset[Row]):
         """Samples of this worker's share of the epoch."""
         worker = get_worker_info()
         at, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        given = (self._batches + workers - 1 - at) // workers  # batches come from workers in turn
-        share, shares = self._rank * workers + at, self._ranks * workers
+        turn = (at + self._batches) % workers  # batches come from workers in turn, and the first begins again
+        given = (self._batches + workers - 1 - turn) // workers
+        share, shares = self._rank * workers + turn, self._ranks * workers
         yield from self._share(self._epoch, share, shares, given * self._batch_size)
 
     def _share(self, epoch: int, share: int, shares: int, skipped: int) -> Iterator[Row]:
