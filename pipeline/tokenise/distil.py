@@ -33,7 +33,7 @@ CONTEXT = 7  # tokens that a token hears on either side
 FIT_BATCHES = 60  # that the last layer and the first codes are fitted to
 SHRINK = 1.0  # pairs that a code's mean weighs against the mean of all
 RANKED = 10
-TEST_CLIPS = 400
+CURVE_CLIPS = 40  # of the test, for the curve
 PROGRESS_S, SAVE_S = 5.0, 120.0
 
 Progress = Callable[[str], None]
@@ -255,9 +255,8 @@ class Distiller:
     @torch.inference_mode()
     def judge(self, test: Pairs, learnt: Pairs | None = None) -> dict[str, Any]:
         """All measures on clips; without `learnt` only those that take no training."""
-        step = max(1, len(test.clips) // TEST_CLIPS)
         true, ranked, mels = [], [], []
-        for clip in test.clips[::step]:
+        for clip in test.clips:
             logs, tokens = test.of(clip)
             z = self.student(self._normalised(logs))[0, : clip.tokens]
             ranked.append(self.student.logits(z).topk(RANKED).indices.cpu().numpy())
@@ -335,10 +334,11 @@ def _run(
     distiller: Distiller, pairs: Pairs, good: Pairs | None, test: Pairs, state: Path, progress: Progress
 ) -> list[dict[str, Any]]:
     curve: list[dict[str, Any]] = []
+    few = Pairs(test.mels, test.tokens, test.clips[:: max(1, len(test.clips) // CURVE_CLIPS)])
     kept = torch.load(state, weights_only=True) if state.exists() else None
     if kept is None:
         distiller.begin(pairs)
-        curve.append({"step": 0, "top1": distiller.judge(test)["top1"]})
+        curve.append({"step": 0, **_brief(distiller.judge(few))})
     else:
         distiller.student.load_state_dict(kept["student"])
         distiller.step, curve = kept["step"], kept["curve"]
@@ -355,7 +355,7 @@ def _run(
                 group["lr"] = rate
             loss = distiller.learn(stage, source, optimizer)
             if distiller.step % max(1, steps // 10) == 0:
-                curve.append({"step": distiller.step, "stage": stage, "loss": loss, **_brief(distiller.judge(test))})
+                curve.append({"step": distiller.step, "stage": stage, "loss": loss, **_brief(distiller.judge(few))})
             if time.monotonic() - said > PROGRESS_S:
                 said = time.monotonic()
                 progress(f"{stage}: step {distiller.step} of {before + steps}, loss {loss:.3f}")
