@@ -16,7 +16,8 @@ from torch.nn import functional
 
 NEAREST = (5, 10)  # codes that count as neighbours
 EDGE = 7  # tokens at the end of a clip that hear what follows it
-GPT_WIDTH, GPT_STEPS, GPT_BATCH, GPT_TOKENS = 128, 300, 16, 128
+GPT_WIDTH, GPT_BATCH, GPT_TOKENS = 128, 16, 128
+GPT_STEPS, GPT_EPOCHS = 300, 4  # at most
 
 Codes = npt.NDArray[np.int64]
 Plain = dict[str, Any]
@@ -60,7 +61,7 @@ def _top(true: Sequence[Codes], ranked: Sequence[Codes]) -> Plain:
 def _near(true: Sequence[Codes], found: Sequence[Codes], embed: Tensor) -> Plain:
     old, new = np.concatenate(true), np.concatenate(found)
     kinds, places = np.unique(old, return_inverse=True)
-    neighbours = torch.cdist(embed[kinds], embed).topk(max(NEAREST) + 1, largest=False).indices.numpy()[places]
+    neighbours = torch.cdist(embed[kinds], embed).topk(min(max(NEAREST) + 1, len(embed)), largest=False).indices.numpy()[places]
     shares = {f"within_{k}_nearest": float((neighbours[:, : k + 1] == new[:, None]).any(1).mean()) for k in NEAREST}
     shuffled = np.random.default_rng(1).permutation(old)
     return shares | {"distance": _distance(old, new, embed), "distance_at_random": _distance(old, shuffled, embed)}
@@ -172,7 +173,7 @@ def _consumer(true: Sequence[Codes], found: Sequence[Codes], learnt: Sequence[Co
     optimizer = torch.optim.AdamW(gpt.parameters(), 2e-3)
     joined, rng = np.concatenate(learnt), np.random.default_rng(1)
     gpt.train()
-    for _ in range(GPT_STEPS):
+    for _ in range(min(GPT_STEPS, GPT_EPOCHS * len(joined) // (GPT_BATCH * GPT_TOKENS) + 1)):
         starts = rng.integers(max(1, len(joined) - GPT_TOKENS), size=GPT_BATCH)
         batch = torch.from_numpy(np.stack([joined[at : at + GPT_TOKENS] for at in starts]))
         loss = functional.cross_entropy(gpt(batch).flatten(0, 1), batch.flatten())

@@ -140,8 +140,8 @@ def test_a_bad_pair_is_named_with_its_line(told, line, told_of):
 
 def test_with_the_codebook_known_the_tokens_of_unseen_voices_are_found(known):
     found = known[1]["test"]
-    assert found["top1"] > 0.4 > 10 / CODES
-    assert found["top5"] > 0.8
+    assert found["top1"] > 0.3 > 10 / CODES
+    assert found["top5"] > 0.6 > 20 / CODES
     assert found["distance"] < 0.5 * found["distance_at_random"]
     assert found["l1_true_tokens"] <= found["l1_tokens"]
 
@@ -193,11 +193,11 @@ def test_the_same_recipe_gives_the_same_encoder(told, teacher, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "told_of"),
     [
-        (["codes=8"], "set codes"),
+        (["codes=8", "held_out=0.25"], "set codes"),
         (["codebook=a.pth", "embedding=b.pth"], "needs no embedding"),
         (["decoder_steps=10"], "needs codebook"),
-        (["embedding=EMPTY"], "embedding_key may be one of"),
-        (["codebook=missing.pth"], "missing.pth"),
+        (["embedding=EMPTY", "held_out=0.25"], "embedding_key may be one of"),
+        (["codebook=missing.pth", "held_out=0.25"], "missing.pth"),
         (["held_out=0"], "pairs of one speaker only"),
     ],
 )
