@@ -30,8 +30,8 @@ def agreement(
     """Compare clips' tokens int64[T] with those of another encoder, int64[T, ≥ 5] by rank, the nearest first.
 
     `embed` is the codebook, float32[codes, dim]; `decode` makes a spectrogram of tokens, float32[80, 4 T] in nats, to
-    compare with `mels`; a small GPT is trained on `learnt`. No encoder can be expected to agree better than the true one
-    does with itself on sound that was resampled: that is `floor` of tests/benchmarks/recovery.py.
+    compare with `mels`; a small GPT is trained on `learnt`. No encoder can be expected to agree better than the true
+    one does with itself on sound that was resampled: that is `floor` of tests/benchmarks/recovery.py.
     """
     first = [ranks[:, 0] for ranks in ranked]
     told = _top(true, ranked) | _near(true, first, embed) | _sequences(true, first) | _histograms(true, first, embed)
