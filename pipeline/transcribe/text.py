@@ -64,9 +64,7 @@ def normalise(text: str, language: str | None = "en") -> str | None:
 
 def _expanded(text: str, language: str) -> str | None:
     """Numbers and signs in words."""
-    text = unicodedata.normalize(
-        "NFKC", _MIXED.sub(" and ", text)
-    )  # full-width, raised and encircled digits, fractions, ligatures
+    text = unicodedata.normalize("NFKC", _MIXED.sub(" and ", text))  # full-width digits, fractions, ligatures
     if language == "en":
         return _in_english(text)
     if language in UNREADABLE and _DIGITS.search(text):
