@@ -20,7 +20,7 @@ FETCHED = "v1"
 # Raise one when the same input and settings give another result of that stage.
 SEGMENT_VERSION = 1  # audio.py, vad.py, segment.py
 SCORE_VERSION = 1  # measure.py; classifiers have a profile of their own
-TRANSCRIBE_VERSION = 1  # transcribe/
+TRANSCRIBE_VERSION = 2  # transcribe/
 TOKENISE_VERSION = 1  # tokenise/
 TEXT_VERSION = 1  # transcribe/text.py, tokenise/text.py
 MEL_TOKENS = Path(__file__).parent / "tokenise" / "weights" / "mel-tokens.safetensors"

@@ -73,6 +73,10 @@ class Fetch(_Section):
     """How often a failed request is repeated."""
     backoff: float = Field(1.0, ge=0)
     """Seconds before the first repetition; doubled, with jitter, for each further one."""
+    per_host: int = Field(2, ge=1, le=64)
+    """Requests under way to one host at a time."""
+    delay: float = Field(0.0, ge=0)
+    """Seconds from one request to a host to the next; longer where its robots.txt asks for it."""
 
 
 class Segment(_Section):

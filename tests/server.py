@@ -40,10 +40,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         scripted = self.server.scripted
         headers = {name.lower(): value for name, value in self.headers.items()}
-        scripted.requests.append(Request(self.command, self.path, headers))
+        behaviour = scripted.next_behaviour(self.command, self.path)
+        told = scripted.questions if behaviour is None else scripted.requests
+        told.append(Request(self.command, self.path, headers))
         self.close_connection = True
         try:
-            scripted.next_behaviour(self.path)(self)
+            (behaviour or status(404))(self)
         except (BrokenPipeError, ConnectionResetError):
             pass  # the client had enough
 
@@ -75,10 +77,14 @@ class _Server(ThreadingHTTPServer):
 
 
 class ScriptedServer:
-    """`script(path, first, second, …)`: the behaviours answer one request each, the last one all further ones."""
+    """`script(path, first, second, …)`: the behaviours answer one request each, the last one all further ones.
+
+    HEAD has a script of its own, by `HEAD path`. What no script is about is answered by 404, and kept in `questions`.
+    """
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
+        self.questions: list[Request] = []
         self.closing = threading.Event()
         self._scripts: dict[str, Iterator[Behaviour]] = {}
         self._lock = threading.Lock()
@@ -99,13 +105,13 @@ class ScriptedServer:
         return self.url(path)
 
     def asked(self, path: str) -> list[Request]:
-        """Requests for one path, in order."""
-        return [request for request in self.requests if request.path == path]
+        """GETs of one path, in order."""
+        return [request for request in self.requests if request.path == path and request.method == "GET"]
 
-    def next_behaviour(self, path: str) -> Behaviour:
+    def next_behaviour(self, method: str, path: str) -> Behaviour | None:
         with self._lock:
-            script = self._scripts.get(path)
-            return next(script) if script else status(404)
+            script = self._scripts.get(path if method == "GET" else f"{method} {path}")
+            return next(script) if script else None
 
     def __enter__(self) -> Self:
         self._thread.start()

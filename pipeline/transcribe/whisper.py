@@ -15,6 +15,7 @@ import numpy.typing as npt
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import merge_punctuations
+from scipy.sparse import csr_array
 
 from pipeline.config import Transcribe
 from pipeline.transcribe import SAMPLE_RATE_HZ, Transcript, Word
@@ -33,6 +34,10 @@ class Whisper:
     def __init__(self, folder: str, config: Transcribe, device: str = "cpu", compute_type: str = "int8") -> None:
         self._config = config
         self._whisper = WhisperModel(folder, device=device, compute_type=compute_type)
+        # A product of BLAS adds in an order that depends on its threads, and int8 makes much of the last bit; this one
+        # adds what is not zero, from first to last.
+        extractor = self._whisper.feature_extractor
+        extractor.mel_filters = csr_array(extractor.mel_filters)
         self._heard = _Remembering(self._whisper.model)
         self._whisper.model = self._heard
         self._pipeline = _Independent(self._whisper)

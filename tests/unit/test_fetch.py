@@ -5,13 +5,15 @@ import os
 import pickle
 import shutil
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
-from pipeline import fetch
 from pipeline.config import ConfigError, Fetch
-from pipeline.fetch import Stopped, check_address, fetch_media, get_document, model_folder
+from pipeline.fetch import Stopped, fetch_media, get_document, model_folder
+from pipeline.fetch.addresses import addresses_of, host_of
+from pipeline.fetch.models import PACKAGED_MODEL_SHA256
 from pipeline.records import Reason, Recording, Rejected
 from pipeline.store import Store
 from tests.server import ScriptedServer, chunked, cut, disconnect, ok, redirect, respond, server, status  # noqa: F401
@@ -102,9 +104,9 @@ def test_local_media_that_cannot_be_read(tmp_path: Path, store: Store, name: str
 
 def test_stopping_leaves_the_part_and_the_next_run_goes_on(server: ScriptedServer, store: Store) -> None:  # noqa: F811
     url = server.script("/a.mp3", ok(BODY))
-    answers = iter([False, False, False, True])
+    part = Path(store.path("work/media/.parts/0123abc.part"))
     with pytest.raises(Stopped):
-        fetch_media(episode(url), store, settings(server), stopping=lambda: next(answers))
+        fetch_media(episode(url), store, settings(server), stopping=lambda: part.exists() and part.stat().st_size > 0)
     assert parts(store) == ["0123abc.part", "0123abc.part.json"]
     held = os.path.getsize(store.path("work/media/.parts/0123abc.part"))
     assert 0 < held < len(BODY)
@@ -169,6 +171,10 @@ REFUSED = [
         f"http://{'a' * 70}/",
     ),
 ]
+
+
+def check_address(url: str, allow_hosts: Collection[str]) -> None:
+    addresses_of(*host_of(url), allow_hosts)
 
 
 @pytest.mark.parametrize("url", PUBLIC)
@@ -267,7 +273,7 @@ def test_the_packaged_model_is_checked(tmp_path: Path, monkeypatch: pytest.Monke
     assert (folder / "model.bin").is_file()
     changed = tmp_path / "model"
     changed.mkdir()
-    for name in fetch.PACKAGED_MODEL_SHA256:
+    for name in PACKAGED_MODEL_SHA256:
         if name == "model.bin":
             (changed / name).symlink_to(folder / name)
         else:

@@ -1,6 +1,10 @@
 """A clip's transcript does not depend on its batch; a clip that fails harms no neighbour."""
 
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,6 +41,29 @@ def test_text_words_and_probabilities_are_the_same_in_any_batch(waves: list[np.n
         order = random.Random(seed).sample(range(len(waves)), len(waves))
         together = whisper(size).transcribe([waves[i] for i in order])
         assert together == [alone[i] for i in order]
+
+
+HEAR = """
+import sys
+import numpy as np
+from pipeline.config import Transcribe
+from pipeline.fetch import model_folder
+from pipeline.transcribe.whisper import Whisper
+print(Whisper(str(model_folder("tiny.en")), Transcribe(), "cpu", "int8").transcribe([np.load(sys.argv[1])]))
+"""
+
+
+def test_text_words_and_probabilities_are_the_same_with_any_number_of_threads(
+    waves: list[np.ndarray], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "wave.npy", np.concatenate(waves[:3]))
+    command = [sys.executable, "-c", HEAR, str(tmp_path / "wave.npy")]
+    heard = {
+        subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": threads}, check=True, capture_output=True).stdout
+        for threads in ("1", "2", "5")
+    }
+    assert len(heard) == 1
+    assert b"barley" in heard.pop()
 
 
 def test_what_was_said_is_heard_cased_punctuated_and_timed(waves: list[np.ndarray]) -> None:

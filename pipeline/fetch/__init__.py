@@ -1,0 +1,175 @@
+"""Downloads media, feeds and models: the only package that opens a network connection.
+
+`addresses` says where a connection may go, `consent` what a host lets us take, `client` makes requests within their
+limits, and `download` gets a whole file; `parts` is what is there of it so far.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pipeline.config import Fetch
+from pipeline.fetch.client import CHUNK_BYTES, Client, Limits, Stopped, never
+from pipeline.fetch.download import complete
+from pipeline.fetch.models import PACKAGED_MODEL, model_folder
+from pipeline.fetch.parts import Part
+from pipeline.records import Reason, Recording, Rejected, stable_id
+from pipeline.store import Store
+
+__all__ = ["MAX_FEED_BYTES", "PACKAGED_MODEL", "Fetched", "Stopped", "fetch_media", "get_document", "model_folder"]
+
+MAX_FEED_BYTES = 50_000_000
+_log = logging.getLogger("speechmill")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """Media bytes on disk: `content_id` is their SHA-256, `path` is where the store's filesystem has them."""
+
+    content_id: str
+    sha256: str
+    bytes: int
+    path: str
+
+
+def fetch_media(
+    recording: Recording,
+    store: Store,
+    config: Fetch,
+    *,
+    media_path: str | None = None,
+    stopping: Callable[[], bool] = never,
+) -> Fetched:
+    """Get the media of a recording: by download to `work/media/<sha256>`, or in place where `media_path` is given.
+
+    What a publisher says against it is heard before any byte of the media is asked for. Raises Rejected, with `retry`
+    where the cause may pass, and Stopped as soon as `stopping()` is true.
+    """
+    if media_path is not None:
+        return _read_in_place(media_path, stopping)
+    client = Client(store, Limits.of(config, config.max_bytes, stopping))
+    with _parts_folder(store) as folder:
+        part = Part.open(Path(folder) / f"{recording.recording_id}.part", recording.media_url)
+        try:
+            if not part.size:
+                _look(client, recording.media_url)
+            complete(part, client)
+        except Rejected as fault:
+            if not fault.retry:
+                part.clear()
+            raise
+        return _keep(part, store, stopping)
+
+
+def _look(client: Client, url: str) -> None:
+    """Ask for the headers alone, in which a publisher may reserve the file. Other faults are the download's to tell."""
+    import urllib3
+
+    try:
+        with client.opened("HEAD", url):
+            pass
+    except urllib3.exceptions.HTTPError:
+        pass
+    except Rejected as fault:
+        if not fault.retry:
+            raise
+
+
+def get_document(url: str, store: Store, config: Fetch, *, max_bytes: int = MAX_FEED_BYTES) -> bytes:
+    """Get a feed, at most `max_bytes` long, anew only if it changed since it was cached in `work/feeds/`.
+
+    The cached copy also serves while the server has a passing fault. Raises Rejected.
+    """
+    name = f"work/feeds/{stable_id('document', url)}"
+    cached, conditions = _cached(store, name)
+    with TemporaryDirectory() as folder:
+        part = Part.open(Path(folder) / "document", url)
+        try:
+            if not complete(part, Client(store, Limits.of(config, max_bytes)), conditions):
+                return cached
+        except Rejected as fault:
+            if not (fault.retry and cached):
+                raise
+            _log.warning("%s: %s; using the copy of the last run", url, fault)
+            return cached
+        body = part.path.read_bytes()
+    with store.create(name) as file:
+        file.write(body)
+    digest = hashlib.sha256(body).hexdigest()
+    facts = {"url": url, "etag": part.etag, "last_modified": part.last_modified, "sha256": digest}
+    store.write_json(f"{name}.json", facts)
+    return body
+
+
+@contextlib.contextmanager
+def _parts_folder(store: Store) -> Iterator[str]:
+    """Where parts are kept: beside the media, to survive a crash; an object store cannot append, so not there."""
+    if not store.is_local:
+        with TemporaryDirectory() as folder:
+            yield folder
+        return
+    folder = store.path("work/media/.parts")
+    os.makedirs(folder, exist_ok=True)
+    yield folder
+
+
+def _keep(part: Part, store: Store, stopping: Callable[[], bool]) -> Fetched:
+    """Move a whole part to the name of its content."""
+    digest, size = _sha256(part.path, stopping), part.size
+    name = f"work/media/{digest}"
+    if not store.exists(name):
+        if store.is_local:
+            with open(part.path, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(part.path, store.path(name))
+        else:
+            with open(part.path, "rb") as file, store.create(name) as target:
+                while chunk := file.read(CHUNK_BYTES):
+                    target.write(chunk)
+    part.clear()
+    return Fetched(content_id=digest, sha256=digest, bytes=size, path=store.path(name))
+
+
+def _read_in_place(media_path: str, stopping: Callable[[], bool]) -> Fetched:
+    path = Path(os.path.abspath(media_path))
+    try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):  # reading a pipe or a device may never end
+            raise Rejected(Reason.NOT_AUDIO, "not a file")
+        if facts.st_size == 0:
+            raise Rejected(Reason.EMPTY, "no bytes")
+        digest = _sha256(path, stopping)
+    except PermissionError:
+        raise Rejected(Reason.FORBIDDEN, "no permission to read the file") from None
+    except (OSError, ValueError) as error:
+        raise Rejected(Reason.NOT_FOUND, getattr(error, "strerror", None) or str(error)) from None
+    return Fetched(content_id=digest, sha256=digest, bytes=facts.st_size, path=str(path))
+
+
+def _sha256(path: Path, stopping: Callable[[], bool]) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(16 * CHUNK_BYTES):
+            if stopping():
+                raise Stopped
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _cached(store: Store, name: str) -> tuple[bytes, dict[str, str]]:
+    """The document of an earlier run and the headers that ask whether it changed; both empty if there is none."""
+    facts = store.read_json(f"{name}.json")
+    if not facts or not store.exists(name):
+        return b"", {}
+    with store.open(name) as file:
+        body = file.read()
+    if hashlib.sha256(body).hexdigest() != facts["sha256"]:
+        return b"", {}
+    asked = {"If-None-Match": facts["etag"], "If-Modified-Since": facts["last_modified"]}
+    return body, {header: value for header, value in asked.items() if value}

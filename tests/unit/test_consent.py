@@ -1,0 +1,238 @@
+"""consent: any one signal against it is found, and then no byte of the media is asked for (fault 33)."""
+
+import json
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from urllib3 import HTTPHeaderDict
+
+from pipeline.config import Fetch
+from pipeline.fetch import Fetched, consent, fetch_media, get_document
+from pipeline.records import Reason, Recording, Rejected
+from pipeline.store import Store
+from tests.server import ScriptedServer, ok, redirect, respond, server, status  # noqa: F401
+
+BODY = b"ID3" + bytes(5000)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "corpus"))
+
+
+def settings(server: ScriptedServer, **values: object) -> Fetch:  # noqa: F811
+    return Fetch.model_validate({"allow_hosts": (server.host,), "backoff": 0.01, "retries": 1, "timeout": 5, **values})
+
+
+def take(server: ScriptedServer, store: Store, path: str = "/pod/a.mp3", **values: object) -> Fetched:  # noqa: F811
+    episode = Recording(recording_id="id", source="rss", media_url=server.url(path))
+    return fetch_media(episode, store, settings(server, **values))
+
+
+def refusal(server: ScriptedServer, store: Store, path: str = "/pod/a.mp3") -> Rejected:  # noqa: F811
+    with pytest.raises(Rejected) as caught:
+        take(server, store, path)
+    assert server.asked(path) == []
+    return caught.value
+
+
+def host(files: dict[str, bytes], server: ScriptedServer) -> None:  # noqa: F811
+    server.script("/pod/a.mp3", ok(BODY))
+    for path, body in files.items():
+        server.script(path, ok(body))
+
+
+TDMREP = [{"location": "/open/*", "tdm-reservation": 0}, {"location": "/", "tdm-reservation": 1}]
+RESERVED = {
+    "robots.txt disallows /pod/a.mp3": {"/robots.txt": b"User-agent: *\nDisallow: /pod/"},
+    "robots.txt disallows": {"/robots.txt": b"User-agent: *\nAllow: /\nDisallow: /*.mp3$\n"},
+    "robots.txt disallows /": {"/robots.txt": b"User-agent: SpeechMill\nDisallow: /\n\nUser-agent: *\nAllow: /"},
+    "robots.txt says Content-Usage: train-ai=n": {
+        "/robots.txt": b"User-agent: *\nAllow: /\nContent-Usage: /a train-ai=y\nContent-Usage: /pod/ train-ai=n, x=1"
+    },
+    "Content-Usage": {"/robots.txt": b"User-agent: other\nUser-agent: *\n# all\nContent-Usage: train-ai=n\n"},
+    "ai.txt disallows /pod/a.mp3": {"/ai.txt": b"User-Agent: *\nDisallow: *.mp3\nAllow: *.txt\n"},
+    "tdmrep.json reserves /pod/a.mp3": {"/.well-known/tdmrep.json": json.dumps(TDMREP).encode()},
+}
+FREE = [
+    {"/robots.txt": b"User-agent: *\nDisallow: /private\nAllow: /"},
+    {"/robots.txt": b"User-agent: GPTBot\nDisallow: /\nContent-Usage: train-ai=n"},
+    {"/robots.txt": b"User-agent: *\nContent-Usage: train-ai=n\nContent-Usage: /pod train-ai=y"},
+    {"/robots.txt": b"User-agent: *\nContent-Usage: search=n"},
+    {"/robots.txt": b"<!doctype html><title>404</title>", "/ai.txt": b"\xff\xfe\0", "/.well-known/tdmrep.json": b"<p>"},
+    {"/.well-known/tdmrep.json": b'[{"location": "/pod/a", "tdm-reservation": 0}, {"location": "/"}]'},
+    {"/.well-known/tdmrep.json": b'{"location": "/x$", "tdm-reservation": 1}'},
+    {"/.well-known/tdmrep.json": b"[[1], null, 5]"},
+]
+
+
+@pytest.mark.parametrize("signal", RESERVED)
+def test_33_a_host_that_reserves_its_files_is_not_asked_for_them(server: ScriptedServer, store: Store, signal) -> None:  # noqa: F811
+    host(RESERVED[signal], server)
+    refused = refusal(server, store)
+    assert (refused.reason, refused.retry) == (Reason.OPTED_OUT, False)
+    assert signal in refused.detail
+    assert refused.detail.endswith(f"of {server.host}, seen {time.strftime('%Y-%m-%d', time.gmtime())}")
+    assert all(request.method == "GET" for request in server.questions)  # not even for its headers
+
+
+@pytest.mark.parametrize("files", FREE)
+def test_33_what_is_reserved_from_others_or_elsewhere_is_free(server: ScriptedServer, store: Store, files) -> None:  # noqa: F811
+    host(files, server)
+    assert take(server, store).bytes == len(BODY)
+
+
+HEADERS = [
+    {"X-Robots-Tag": "noindex, noai"},
+    {"X-Robots-Tag": "NoImageAI"},
+    {"X-Robots-Tag": "unavailable_after: 25 Jun 2030 15:00:00 PST, noai"},
+    {"X-Robots-Tag": "googlebot: noindex, speechmill: noai"},
+    {"TDM-Reservation": "1"},
+    {"Content-Usage": "train-ai=n"},
+    {"Content-Usage": 'search=y, bots="n"'},
+]
+
+
+@pytest.mark.parametrize("headers", HEADERS, ids=lambda headers: " ".join(headers.values()))
+def test_33_headers_are_seen_before_a_file_is_sent(server: ScriptedServer, store: Store, headers) -> None:  # noqa: F811
+    server.script("/pod/a.mp3", ok(BODY))
+    server.script("HEAD /pod/a.mp3", respond(200, headers))
+    refused = refusal(server, store)
+    assert (refused.reason, refused.retry) == (Reason.OPTED_OUT, False)
+    assert next(iter(headers)) in refused.detail
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Robots-Tag": "noindex, nofollow"},
+        {"X-Robots-Tag": "otherbot: noai, noimageai"},
+        {"TDM-Reservation": "0", "Content-Usage": "train-ai=y, bots=n"},
+    ],
+)
+def test_33_other_headers_reserve_nothing(headers: dict[str, str]) -> None:
+    consent.read_headers(HTTPHeaderDict(headers))
+
+
+def test_33_headers_repeat() -> None:
+    headers = HTTPHeaderDict()
+    headers.add("X-Robots-Tag", "noindex")
+    headers.add("X-Robots-Tag", "noai")
+    with pytest.raises(Rejected, match="noai"):
+        consent.read_headers(headers)
+
+
+def test_33_headers_of_the_answer_itself_count_where_head_is_not_answered(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+    server.script("HEAD /pod/a.mp3", status(405))
+    server.script("/pod/a.mp3", ok(BODY, X_Robots_Tag="noai"))
+    with pytest.raises(Rejected) as caught:
+        take(server, store)
+    assert caught.value.reason == Reason.OPTED_OUT
+    assert store.names("work/media") == []
+
+
+def test_33_a_reserved_feed_is_not_read(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+    url = server.script("/feed", ok(b"<rss/>", TDM_Reservation="1"))
+    with pytest.raises(Rejected) as caught:
+        get_document(url, store, settings(server))
+    assert caught.value.reason == Reason.OPTED_OUT
+
+
+def test_33_the_host_behind_a_redirect_is_asked_too(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+    with ScriptedServer() as behind:
+        behind.script("/robots.txt", ok(b"User-agent: *\nDisallow: /"))
+        target = behind.script("/a.mp3", ok(BODY))
+        server.script("/pod/a.mp3", redirect(target))
+        with pytest.raises(Rejected) as caught:
+            take(server, store, allow_hosts=(server.host, behind.host))
+        assert caught.value.reason == Reason.OPTED_OUT
+        assert behind.asked("/a.mp3") == []
+
+
+@pytest.mark.parametrize("code", [401, 403, 404, 410])
+def test_33_a_host_without_robots_txt_is_free(server: ScriptedServer, store: Store, code: int) -> None:  # noqa: F811
+    host({}, server)
+    server.script("/robots.txt", status(code))
+    assert take(server, store).bytes == len(BODY)
+
+
+def test_33_a_host_whose_robots_txt_cannot_be_had_is_left_alone_for_now(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+    host({}, server)
+    server.script("/robots.txt", status(500))
+    refused = refusal(server, store)
+    assert (refused.reason, refused.retry) == (Reason.UNREACHABLE, True)
+
+
+def test_33_a_host_is_asked_once_a_day(server: ScriptedServer, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    host({"/robots.txt": b"User-agent: *\nAllow: /"}, server)
+    server.script("/pod/b.mp3", ok(BODY + b"b"))
+    take(server, store)
+    take(server, store, "/pod/b.mp3")
+    monkeypatch.setattr(consent, "_rules", {})  # as another process has it
+    take(server, store)
+    assert len(server.asked("/robots.txt")) == 1
+    monkeypatch.setattr(consent, "MAX_AGE_S", 0.0)
+    take(server, store)
+    assert len(server.asked("/robots.txt")) > 1
+
+
+def test_33_a_crawl_delay_is_kept(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+    host({"/robots.txt": b"User-agent: *\nCrawl-delay: 0.5"}, server)
+    begin = time.monotonic()
+    take(server, store, max_seconds=0.9)  # waiting for a turn costs none of it
+    take(server, store)
+    assert time.monotonic() - begin > 1.4  # HEAD, GET, HEAD, GET
+
+
+def resolver(answers: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let names resolve to one address after the other, as a hostile name server does."""
+    real = socket.getaddrinfo
+
+    def resolve(name: str, port: int, *args: object, **kwargs: object) -> list[object]:
+        if name in answers:
+            name = answers[name].pop(0) if len(answers[name]) > 1 else answers[name][0]
+        return real(name, port, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+
+def test_29_a_name_that_rebinds_reaches_no_private_address(
+    server: ScriptedServer,  # noqa: F811
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name, port = "rebind.example", server.host.partition(":")[2]
+    resolver({name: ["192.0.2.1", "203.0.113.7", "127.0.0.1"]}, monkeypatch)
+    server.script("/pod/a.mp3", ok(BODY))
+    episode = Recording(recording_id="id", source="rss", media_url=f"http://{name}:{port}/pod/a.mp3")
+    with pytest.raises(Rejected) as caught:
+        fetch_media(episode, store, settings(server, timeout=0.2, retries=3, backoff=0))
+    assert caught.value.reason == Reason.FORBIDDEN_ADDRESS
+    assert not server.requests
+    assert not server.questions
+
+
+def test_29_the_connection_goes_to_the_address_that_was_checked(
+    server: ScriptedServer,  # noqa: F811
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first answer is the checked one; a second look, which would find nothing, is not taken."""
+    name, port = "podcasts.example", server.host.partition(":")[2]
+    server.script("/pod/a.mp3", ok(BODY))
+    episode = Recording(recording_id="id", source="rss", media_url=f"http://{name}:{port}/pod/a.mp3")
+    looked_up = []
+    real = socket.getaddrinfo
+
+    def resolve(asked: str, *args: object, **kwargs: object) -> list[object]:
+        looked_up.append(asked)
+        return real("127.0.0.1" if asked == name else asked, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    fetched = fetch_media(episode, store, settings(server, allow_hosts=(f"{name}:{port}",)))
+    assert fetched.bytes == len(BODY)
+    connections = len(server.requests) + len(server.questions)  # the server closes each
+    assert looked_up.count(name) == connections
+    assert all(asked in (name, "127.0.0.1") for asked in looked_up)
