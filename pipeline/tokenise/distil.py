@@ -5,8 +5,9 @@ any number of (sound, tokens) pairs; 152334H proposed in 2023 ("Why can't TorToi
 them. Here in three stages: many pairs of whatever quality, then fewer good ones, then speech without tokens through the
 frozen decoder, where there is one. What is learnt is always the token: the nearest code must be the one that was told.
 
-The codebook may be known; or unknown, but a consumer's table of token embeddings tells which codes are alike; or wholly
-unknown, and then each code begins where its spectrograms are, seen through the encoder that training begins with.
+The codebook may be known. If not, each code begins where its spectrograms are, seen through the encoder that training
+begins with; and a consumer's table of token embeddings, in which codes are alike that sound alike, tells where those
+are that few pairs have.
 """
 
 import json
@@ -31,7 +32,8 @@ from pipeline.tokenise.pairs import SILENT, TAIL_FRAMES, Pairs, collect
 WEIGHTS_FILE, REPORT_FILE, STATE_FILE = "recovered.safetensors", "recovered.json", "recovered.pt"
 CONTEXT = 7  # tokens that a token hears on either side
 FIT_BATCHES = 60  # that the last layer and the first codes are fitted to
-SHRINK = 1.0  # pairs that a code's mean weighs against the mean of all
+SHRINK = 1.0  # pairs that weigh as much as what is believed of a code without any
+RIDGES = tuple(10.0**power for power in range(-5, 3))
 RANKED = 10
 CURVE_CLIPS = 40  # of the test, for the curve
 PROGRESS_S, SAVE_S = 5.0, 120.0
@@ -53,13 +55,13 @@ class Recipe(BaseModel):
     codebook: Path | None = None
     """A dVAE with the codebook of the tokens; its encoder, if it has one, is used for judging only."""
     embedding: Path | None = None
-    """State dict of a consumer, whose token embeddings stand in for an unknown codebook."""
+    """State dict of a consumer, whose token embeddings tell which codes of an unknown codebook are alike."""
     embedding_key: str = "mel_embedding.weight"
     """Which of its tensors they are: float[codes or more, width]."""
     codes: int = Field(8_192, ge=2, le=65_536)
     """Number of codes, where the codebook is unknown."""
     code_dim: int = Field(64, ge=1)
-    """Width of a code, where the codebook is unknown."""
+    """Width of a code, where the codebook is unknown and start is null."""
     start: Path | None = MEL_TOKENS
     """A dVAE whose encoder training begins with; null: a new one of hidden and blocks."""
     hidden: int = Field(128, ge=8)
@@ -122,32 +124,26 @@ class Distiller:
         self.teacher = load(recipe.codebook) if recipe.codebook else None
         start = load(recipe.start) if recipe.start else None
         own = start.sizes if start else Sizes(recipe.codes, recipe.code_dim, recipe.hidden, recipe.blocks)
-        self._own = own
-        given = self._given()
-        count, dim = given.shape if given is not None else (recipe.codes, own.code_dim)
+        self._own, self._embeddings = own, self._table()
+        known = self.teacher.codebook.embed.T.contiguous() if self.teacher is not None else None
+        count, dim = known.shape if known is not None else (recipe.codes, own.code_dim)
         model = DVAE(Sizes(count, dim, own.hidden, own.blocks))
         if start:
             model.encoder[:-1].load_state_dict(start.encoder[:-1].state_dict())
             if dim == own.code_dim:
                 model.encoder[-1].load_state_dict(start.encoder[-1].state_dict())
-        self.is_given = given is not None
-        embed = given if given is not None else torch.randn(count, dim)
-        self.student = Student(model, embed, learn_codes=self.teacher is None).to(self.device)
+        embed = known if known is not None else torch.randn(count, dim)
+        self.student = Student(model, embed, learn_codes=known is None).to(self.device)
         self.step = 0
 
-    def _given(self) -> Tensor | None:
-        """Codes to begin with, float32[codes, dim]: the known ones, or those of a consumer's embeddings."""
-        if self.teacher is not None:
-            return self.teacher.codebook.embed.T.contiguous()
+    def _table(self) -> Tensor | None:
+        """A consumer's token embeddings, float32[codes, width]."""
         if self.recipe.embedding is None:
             return None
         table = table_of(self.recipe.embedding, self.recipe.embedding_key)
         if len(table) < self.recipe.codes:
             raise ValueError(f"{self.recipe.embedding_key} has {len(table)} rows, fewer than {self.recipe.codes} codes")
-        table = table[: self.recipe.codes] - table[: self.recipe.codes].mean(0)
-        axes = torch.linalg.svd(table, full_matrices=False).Vh[: self.recipe.code_dim]
-        found: Tensor = table @ axes.T
-        return found / found.std()
+        return table[: self.recipe.codes]
 
     # --- to begin with ---
 
@@ -163,7 +159,7 @@ class Distiller:
         last = self.student.encoder[-1]
         assert isinstance(last, nn.Conv1d)
         assert last.bias is not None
-        if not self.is_given:
+        if self.teacher is None:
             self.student.embed.copy_(self._means(pairs))
         target = self.student.embed.cpu()[codes]
         ones = torch.cat([x, torch.ones(len(x), 1)], 1).double()
@@ -176,7 +172,11 @@ class Distiller:
 
     @torch.no_grad()
     def _means(self, pairs: Pairs) -> Tensor:
-        """Codes where their own spectrograms are, float32[codes, dim]; those never told are far from all."""
+        """Codes where their own spectrograms are, float32[codes, dim].
+
+        Of a code that is told seldom or never, more is believed of what a consumer's embeddings foretell; without
+        them, those never told are far from all.
+        """
         count, dim = self.student.embed.shape
         sums, counts = torch.zeros(count, dim), torch.zeros(count)
         for clip in pairs.clips:
@@ -185,9 +185,13 @@ class Distiller:
             codes = torch.from_numpy(tokens.astype(np.int64))
             sums.index_add_(0, codes, z)
             counts.index_add_(0, codes, torch.ones(len(codes)))
-        mean, spread = sums.sum(0) / counts.sum(), (sums / counts.clamp(min=1)[:, None])[counts > 0].std(0)
+        mean, means = sums.sum(0) / counts.sum(), sums / counts.clamp(min=1)[:, None]
+        if self._embeddings is not None:
+            foretold = mean + _linear(self._embeddings, means - mean, counts)
+            return (sums + SHRINK * foretold) / (counts[:, None] + SHRINK)
         found = (sums + SHRINK * mean) / (counts[:, None] + SHRINK)
-        found[counts == 0] = mean + 10 * spread * torch.randn(int((counts == 0).sum()), dim)
+        never = counts == 0
+        found[never] = mean + 10 * means[~never].std(0) * torch.randn(int(never.sum()), dim)
         return found
 
     # --- learning ---
@@ -283,6 +287,27 @@ class Distiller:
         if self.teacher is not None and self.teacher.sizes == model.sizes:
             model.decoder.load_state_dict(self.teacher.decoder.state_dict())
         return model.eval()
+
+
+def _linear(inputs: Tensor, outputs: Tensor, weights: Tensor) -> Tensor:
+    """What a ridge regression of float32[N, a] on float32[N, b], row by row of such weight, says: float32[N, b].
+
+    The penalty is chosen so that half of the rows foretell the other half best.
+    """
+    x = nn.functional.pad((inputs - inputs.mean(0)) / inputs.std(), (0, 1), value=1.0).double()
+    y, w = outputs.double(), weights.double()[:, None]
+    odd = torch.arange(len(x))[:, None] % 2
+
+    def fitted(ridge: float, w: Tensor) -> Tensor:
+        gram = x.T @ (w * x)
+        penalty = ridge * gram.diagonal().mean() * torch.eye(len(gram))
+        found: Tensor = x @ torch.linalg.solve(gram + penalty, x.T @ (w * y))
+        return found
+
+    def missed(ridge: float) -> float:
+        return float((w * odd * (fitted(ridge, w * (1 - odd)) - y).square()).sum())
+
+    return fitted(min(RIDGES, key=missed), w).float()
 
 
 def table_of(path: Path, key: str) -> Tensor:

@@ -10,11 +10,13 @@ the sound that its decoder and Griffin and Lim's method make of them.
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
+import soxr
 import torch
 
 from pipeline.tokenise import distil, mel
@@ -25,6 +27,7 @@ from pipeline.tokenise.sound import collect
 
 LONGEST = 15 * mel.RATE
 NOISY_HOURS = 0.4
+SPEEDS, GAIN_DB = (0.87, 1.13), (-8.0, 2.0)  # of the recordings heard twice more, so that there are more pairs
 COLOURS = ("#a02d6b", "#2f6fb0", "#3d8f5f", "#d08020", "#777777")
 
 Case = tuple[str, float, dict[str, Any]]  # curve, hours, recipe
@@ -37,6 +40,8 @@ def cases(folder: Path, teacher: Path, steps: int) -> list[Case]:
     known, table = {"codebook": teacher}, {"embedding": folder / "consumer.pth"}
     found: list[Case] = []
     found += [("codebook known", hours, shared | clean | known) for hours in (3.4, 1.0, 0.3)]
+    more = {"pairs": (folder / "clean.jsonl", folder / "more.jsonl"), "steps": 4 * steps}
+    found.append(("codebook known", 10.2, shared | known | more))
     found += [("unknown", hours, shared | clean) for hours in (3.4, 1.0)]
     found += [("unknown, from a consumer's embeddings", hours, shared | clean | table) for hours in (3.4, 1.0)]
     staged = {"good_pairs": (folder / "good.jsonl",), "good_steps": steps // 2, "decoder_steps": steps // 4}
@@ -46,41 +51,55 @@ def cases(folder: Path, teacher: Path, steps: int) -> list[Case]:
 
 
 def make_pairs(recordings: Path, held_out: Path, teacher: Path, folder: Path) -> None:
-    """Write the pairs as manifests, with their spectrograms beside them."""
+    """Write the pairs as manifests, with their sound beside them."""
     tokenizer = MelTokenizer(load(teacher))
     rng = np.random.default_rng(1)
-    for name, manifest in (("test", held_out), ("clean", recordings)):
+    for name, manifest, speeds in (("test", held_out, ()), ("clean", recordings, ()), ("more", recordings, SPEEDS)):
         sound = collect([manifest], folder / f"{name}-sound", lambda _: None)
-        lines, noisy, seconds = [], [], 0.0
         (folder / name).mkdir(parents=True, exist_ok=True)
+        pairs = []
         for number, at in enumerate(rng.permutation(len(sound.spans))):
             span = sound.spans[at]
-            wave = sound.wave(span)
-            for part, begin in enumerate(range(0, max(1, len(wave) - mel.RATE), LONGEST)):
-                cut = wave[begin : begin + LONGEST]
-                codes = tokenizer.encode([cut])[0]
-                stem = f"{name}/{number}-{part}"
-                soundfile.write(folder / f"{stem}.flac", cut, mel.RATE, subtype="PCM_16")
-                cut = soundfile.read(folder / f"{stem}.flac", dtype="float32")[0]
-                codes = tokenizer.encode([cut])[0]
-                pair = {"file": f"{stem}.flac", "speaker": span.speaker, "mel_tokens": codes.tolist()}
-                lines.append(json.dumps(pair))
-                if name == "clean" and seconds < NOISY_HOURS * 3_600:
-                    soundfile.write(
-                        folder / f"{stem}-noisy.flac", vocode(tokenizer.decode(codes)).clip(-1, 1), mel.RATE
+            for speed in speeds or (1.0,):
+                wave = sound.wave(span)
+                if speed != 1:
+                    gain = np.float32(10 ** (rng.uniform(*GAIN_DB) / 20))
+                    wave = (soxr.resample(wave, speed, 1.0) * gain).clip(-1, 1)
+                for part, begin in enumerate(range(0, max(1, len(wave) - mel.RATE), LONGEST)):
+                    cut, file = wave[begin : begin + LONGEST], f"{name}/{number}-{speed}-{part}.flac"
+                    pairs.append(
+                        {"file": file, "speaker": span.speaker, "mel_tokens": _stored(cut, file, folder, tokenizer)}
                     )
-                    noisy.append(json.dumps(pair | {"file": f"{stem}-noisy.flac"}))
-                seconds += len(cut) / mel.RATE
-        (folder / f"{name}.jsonl").write_text("\n".join(lines))
-        if noisy:
-            (folder / "noisy.jsonl").write_text("\n".join(noisy))
-            good, hours = [], 0.0
-            for line in reversed(lines):
-                good.append(line)
-                hours += len(json.loads(line)["mel_tokens"]) * 1_024 / mel.RATE / 3_600
-                if hours > 0.1:
-                    break
-            (folder / "good.jsonl").write_text("\n".join(good))
+        _write(folder / f"{name}.jsonl", pairs)
+        if name == "clean":
+            _write(folder / "good.jsonl", list(_up_to(0.1, pairs[::-1])))
+            _write(folder / "noisy.jsonl", [_noisy(pair, folder, tokenizer) for pair in _up_to(NOISY_HOURS, pairs)])
+
+
+def _stored(wave: Any, file: str, folder: Path, tokenizer: MelTokenizer) -> list[int]:
+    """Tokens of what is stored of a wave."""
+    soundfile.write(folder / file, wave, mel.RATE, subtype="PCM_16")
+    return tokenizer.encode([soundfile.read(folder / file, dtype="float32")[0]])[0].tolist()
+
+
+def _noisy(pair: dict[str, Any], folder: Path, tokenizer: MelTokenizer) -> dict[str, Any]:
+    """The same tokens beside the sound that decoder and vocoder make of them."""
+    file = pair["file"].replace(".flac", "-noisy.flac")
+    wave = vocode(tokenizer.decode(np.array(pair["mel_tokens"])))
+    soundfile.write(folder / file, wave.clip(-1, 1), mel.RATE)
+    return pair | {"file": file}
+
+
+def _up_to(hours: float, pairs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for pair in pairs:
+        if hours <= 0:
+            return
+        yield pair
+        hours -= len(pair["mel_tokens"]) * 1_024 / mel.RATE / 3_600
+
+
+def _write(path: Path, pairs: list[dict[str, Any]]) -> None:
+    path.write_text("\n".join(map(json.dumps, pairs)))
 
 
 def make_consumer(folder: Path) -> None:
