@@ -73,6 +73,8 @@ class Fetch(_Section):
     """How often a failed request is repeated."""
     backoff: float = Field(1.0, ge=0)
     """Seconds before the first repetition; doubled, with jitter, for each further one."""
+    concurrency: int = Field(16, ge=1, le=256)
+    """Downloads under way at a time, of all hosts together."""
     per_host: int = Field(2, ge=1, le=64)
     """Requests under way to one host at a time."""
     delay: float = Field(0.0, ge=0)

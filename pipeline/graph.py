@@ -6,9 +6,9 @@ stage computes is a plain function in `stages`; here it gets its counters, its l
 
 import logging
 import traceback
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import apache_beam as beam
@@ -85,6 +85,57 @@ class Stage(beam.DoFn):  # type: ignore[misc]
         log.info("%s %s", self._name, outcome.detail or outcome.state, extra={"fields": fields})
 
 
+class WaitingStage(Stage):
+    """A stage that waits for servers: many elements at a time, few of each host, in threads.
+
+    It takes what is grouped by host: all of one comes to one worker, so that the host's limit holds on any runner.
+    """
+
+    def start_bundle(self) -> None:
+        """Begin with nothing in flight."""
+        self._threads = ThreadPoolExecutor(self._build.config.fetch.concurrency)
+        self._waiting: dict[str, Iterator[Any]] = {}
+        self._running: dict[Future[tuple[Outcome, float]], tuple[str, Any]] = {}
+
+    def process(self, element: tuple[str, Iterable[Any]]) -> Iterator[Any]:
+        """Begin with a host; yield what is ready, until there is room for another."""
+        host, elements = element
+        self._waiting[host] = iter(elements)
+        self._begin()
+        while len(self._waiting) >= self._build.config.fetch.concurrency:
+            yield from self._collect()
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Wait for what is in flight."""
+        while self._running or self._waiting:
+            for element in self._collect():
+                yield WindowedValue(element, GlobalWindow().max_timestamp(), [GlobalWindow()])
+        self._threads.shutdown()
+
+    def _begin(self) -> None:
+        """Fill the threads, host by host."""
+        limits = self._build.config.fetch
+        busy = Counter(host for host, _ in self._running.values())
+        for host in list(self._waiting):
+            while busy[host] < limits.per_host and len(self._running) < limits.concurrency:
+                element = next(self._waiting[host], None)
+                if element is None:
+                    del self._waiting[host]
+                    break
+                future = self._threads.submit(isolate.timed, self._function, element, self._build)
+                self._running[future] = (host, element)
+                busy[host] += 1
+
+    def _collect(self) -> Iterator[Any]:
+        """Yield what has ended, after a short wait for the first, and begin with others."""
+        for future in wait(self._running, STOP_CHECK_S, FIRST_COMPLETED).done:
+            _, element = self._running.pop(future)
+            yield from self._finish(element, future.result)
+        if self._build.is_stopping():
+            self._waiting = {}
+        self._begin()
+
+
 class IsolatedStage(Stage):
     """A stage in processes of its own: a decoder that crashes or hangs costs one recording, and all cores work."""
 
@@ -136,7 +187,9 @@ class Mill(beam.PTransform):  # type: ignore[misc]
         build = self.build
         works = (
             listed
-            | "fetch" >> beam.ParDo(Stage("fetch", stages.fetch_recording, build))
+            | "by host" >> beam.Map(lambda one: (stages.host_of(one), one)).with_output_types(tuple[str, Listed])
+            | "same host" >> beam.GroupByKey()
+            | "fetch" >> beam.ParDo(WaitingStage("fetch", stages.fetch_recording, build))
             | "by content" >> beam.Map(lambda work: (work.content_id, work)).with_output_types(tuple[str, Work])
             | "same content" >> beam.GroupByKey()
             | "primary" >> beam.MapTuple(lambda _, works: min(works, key=lambda work: work.order))

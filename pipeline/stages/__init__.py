@@ -10,7 +10,7 @@ from pipeline import publish
 from pipeline.build import Build
 from pipeline.isolate import Died
 from pipeline.records import Reason, Rejected, to_table
-from pipeline.stages.fetch import distinct, failed, fetch_recording, list_input, list_known
+from pipeline.stages.fetch import distinct, failed, fetch_recording, host_of, list_input, list_known
 from pipeline.stages.score import is_scored, score_clips, scores_of
 from pipeline.stages.segment import is_segmented, note_failure, segment_media
 from pipeline.stages.tokenise import tokenise_clips
@@ -22,6 +22,7 @@ __all__ = [
     "Work",
     "distinct",
     "fetch_recording",
+    "host_of",
     "identify",
     "is_scored",
     "is_segmented",

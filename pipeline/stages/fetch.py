@@ -1,9 +1,11 @@
 """List and fetch: from what the inputs name to media whose identity is known."""
 
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from pipeline import fetch, select, sources
 from pipeline.build import Build
@@ -12,6 +14,8 @@ from pipeline.publish.ledger import primary_order
 from pipeline.records import Reason, Recording, Rejected, Status, recording_from, stable_id, to_table
 from pipeline.sources import Listed
 from pipeline.stages.work import Outcome, Work
+
+DISKS = 8  # groups that local files are read in
 
 
 def list_input(source: Input, build: Build) -> Iterator[Listed]:
@@ -51,6 +55,16 @@ def distinct(same: Iterable[Listed]) -> list[Listed]:
 def _renamed(listed: Listed) -> Listed:
     recording_id = stable_id(listed.recording.recording_id, listed.media_path or "")
     return replace(listed, recording=replace(listed.recording, recording_id=recording_id))
+
+
+def host_of(listed: Listed) -> str:
+    """What limits how many are fetched at a time: the server, or for local files one of a few heads of a disk."""
+    if listed.media_path is not None:
+        return f"disk {zlib.crc32(listed.recording.recording_id.encode()) % DISKS}"
+    try:
+        return urlsplit(listed.recording.media_url).netloc
+    except ValueError:
+        return ""
 
 
 def fetch_recording(listed: Listed, build: Build) -> Outcome:
