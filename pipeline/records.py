@@ -24,6 +24,7 @@ class Reason(StrEnum):
     FORBIDDEN = "forbidden"  # HTTP 401, 403, or no permission to read
     FORBIDDEN_ADDRESS = "forbidden_address"  # scheme or address that a run may not contact
     OPTED_OUT = "opted_out"  # the publisher reserves the work
+    CHECKSUM = "checksum"  # other bytes than the source announces
     UNREACHABLE = "unreachable"  # DNS, TCP or TLS failed, or the server answered 5xx, again and again
     TIMED_OUT = "timed_out"  # slower than fetch.max_seconds
     TOO_BIG = "too_big"  # more than fetch.max_bytes
@@ -114,12 +115,25 @@ class Doc:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A file that a source has beside a recording: a transcript of it, its chapters, or the text that is read."""
+
+    kind: str  # transcript, chapters or text
+    url: str
+    type: str | None = None  # media type, as declared
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
     """An episode, a chapter or a file: the unit of work. Also one row of `recordings.parquet`."""
 
     recording_id: Annotated[str, Doc("hash of the source's own stable identity")]
     source: Annotated[str, Doc("kind of source, e.g. local or rss")]
     media_url: Annotated[str, Doc("where the audio is; for a local file its path below the input")]
+    alternates: Annotated[tuple[str, ...], Doc("other addresses of the same audio, tried in this order")] = ()
+    checksum: Annotated[str | None, Doc("announced hash of the media, as algorithm:hexadecimal")] = None
+    attachments: Annotated[tuple[Attachment, ...], Doc("transcripts, chapters and texts beside it")] = ()
     feed_url: Annotated[str | None, Doc("address of the feed that listed it")] = None
     guid: Annotated[str | None, Doc("the feed's own identifier of the item")] = None
     page_url: Annotated[str | None, Doc("web page about the recording")] = None
@@ -171,6 +185,7 @@ _ARROW_TYPES: dict[Any, pa.DataType] = {
     int: pa.int64(),
     float: pa.float64(),
     tuple[str, ...]: pa.list_(pa.string()),
+    tuple[Attachment, ...]: pa.list_(pa.struct([(field.name, pa.string()) for field in fields(Attachment)])),
     Status: pa.string(),
     Reason: pa.string(),
 }
@@ -343,5 +358,6 @@ def recording_from(row: Mapping[str, Any]) -> Recording:
     values = {k: v for k, v in row.items() if k in names}
     values["status"] = Status(values["status"])
     values["reason"] = Reason(values["reason"]) if values.get("reason") else None
-    values["persons"] = tuple(values.get("persons") or ())
+    values |= {name: tuple(values.get(name) or ()) for name in ("persons", "alternates")}
+    values["attachments"] = tuple(Attachment(**one) for one in values.get("attachments") or ())
     return Recording(**values)

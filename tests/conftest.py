@@ -13,6 +13,7 @@ import pytest
 from classifiers.packages import drop_lazy_modules
 from pipeline.demo import make_podcast
 from tests.commandline import corpus, folder, speechmill
+from tests.server import ScriptedServer
 
 __all__ = ["corpus", "folder", "speechmill"]  # fixtures for every test
 
@@ -60,3 +61,10 @@ def shared_data() -> Path:
     if not (folder / "manifest.jsonl").is_file():
         pytest.skip("no shared data: set SPEECHMILL_SHARED_DATA to its folder")
     return folder
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    """A fresh scripted server."""
+    with ScriptedServer() as running:
+        yield running

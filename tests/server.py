@@ -14,8 +14,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-import pytest
-
 LAST_MODIFIED = email.utils.formatdate(1_767_225_600, usegmt=True)  # 2026-01-01
 
 
@@ -131,13 +129,6 @@ class ScriptedServer:
         self.closing.set()
         self._server.shutdown()
         self._server.server_close()
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    """A fresh scripted server."""
-    with ScriptedServer() as running:
-        yield running
 
 
 def ok(body: bytes, *, etag: str | None = '"v1"', modified: str | None = LAST_MODIFIED, **headers: str) -> Behaviour:

@@ -25,6 +25,13 @@ from pipeline.store import Store
 __all__ = ["MAX_FEED_BYTES", "PACKAGED_MODEL", "Fetched", "Stopped", "fetch_media", "get_document", "model_folder"]
 
 MAX_FEED_BYTES = 50_000_000
+ALGORITHMS = (
+    "md5",
+    "sha1",
+    "sha256",
+    "sha384",
+    "sha512",
+)  # of announced checksums, against damage, not against forgers
 _log = logging.getLogger("speechmill")
 
 
@@ -49,22 +56,47 @@ def fetch_media(
     """Get the media of a recording: by download to `work/media/<sha256>`, or in place where `media_path` is given.
 
     What a publisher says against it is heard before any byte of the media is asked for. Raises Rejected, with `retry`
-    where the cause may pass, and Stopped as soon as `stopping()` is true.
+    where the cause may pass, and Stopped as soon as `stopping()` is true. Another address of the same audio is tried
+    where one is of lasting no use.
     """
     if media_path is not None:
         return _read_in_place(media_path, stopping)
-    client = Client(store, Limits.of(config, config.max_bytes, stopping))
+    faults = []
+    for url in (recording.media_url, *recording.alternates):
+        client = Client(store, Limits.of(config, config.max_bytes, stopping))
+        try:
+            return _download(recording, url, client, store)
+        except Rejected as fault:
+            faults.append(fault)
+            if fault.retry or fault.reason is Reason.OPTED_OUT:
+                break
+    raise faults[0]
+
+
+def _download(recording: Recording, url: str, client: Client, store: Store) -> Fetched:
     with _parts_folder(store) as folder:
-        part = Part.open(Path(folder) / f"{recording.recording_id}.part", recording.media_url)
+        part = Part.open(Path(folder) / f"{recording.recording_id}.part", url)
         try:
             if not part.size:
-                _look(client, recording.media_url)
+                _look(client, url)
             complete(part, client)
+            _check(part, recording.checksum)
         except Rejected as fault:
             if not fault.retry:
                 part.clear()
             raise
-        return _keep(part, store, stopping)
+        return _keep(part, store, client.limits.stopping)
+
+
+def _check(part: Part, announced: str | None) -> None:
+    """Raise Rejected(CHECKSUM) for other bytes than the source announces, as `algorithm:hexadecimal`."""
+    algorithm, _, expected = (announced or "").partition(":")
+    if algorithm not in ALGORITHMS:
+        return
+    with part.path.open("rb") as file:
+        found = hashlib.file_digest(file, algorithm).hexdigest()
+    if found != expected.lower():
+        raise Rejected(Reason.CHECKSUM, f"{algorithm} {found}, announced was {expected[:128]}")
 
 
 def _look(client: Client, url: str) -> None:

@@ -1,7 +1,7 @@
 """Sources of recordings, one module a kind: dropping a file into this folder adds a kind.
 
-A module `sources/NAME.py` has a function `list_recordings(source, config, store)` that yields `Listed`, and may have
-`check(source)`, which raises ConfigError before a run begins.
+A module `sources/NAME.py`, unless its name begins with `_`, has a function `list_recordings(source, config, store)`
+that yields `Listed`, and may have `check(source)`, which raises ConfigError before a run begins.
 Only the module that an input needs is imported, so that an odd dependency of one burdens no other.
 """
 
@@ -33,7 +33,7 @@ class Listed:
 
 def kinds() -> tuple[str, ...]:
     """Names of all kinds of source, sorted. Imports none of them."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+    return tuple(sorted(name for _, name, _ in pkgutil.iter_modules(__path__) if not name.startswith("_")))
 
 
 def kind_of(address: str) -> str:
@@ -41,7 +41,7 @@ def kind_of(address: str) -> str:
     prefix = address.partition(":")[0]
     if prefix in kinds():
         return prefix
-    return "rss" if re.match(r"https?://|.*\.(xml|rss|atom)$", address, re.IGNORECASE | re.DOTALL) else "local"
+    return "rss" if re.match(r"https?://|.*\.(xml|rss|atom|opml)$", address, re.IGNORECASE | re.DOTALL) else "local"
 
 
 def check(source: Input) -> None:
@@ -79,7 +79,7 @@ def failed(kind: str, place: str, *, reason: Reason, detail: str) -> Listed:
             recording_id=stable_id(kind, "failed", place),
             source=kind,
             media_url=plain_text(place) or "",
-            status=Status.FAILED,
+            status=Status.OPTED_OUT if reason is Reason.OPTED_OUT else Status.FAILED,
             reason=reason,
             reason_detail=plain_text(detail),
         )

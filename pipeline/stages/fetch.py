@@ -70,6 +70,9 @@ def host_of(listed: Listed) -> str:
 def fetch_recording(listed: Listed, build: Build) -> Outcome:
     """Bring the media of a recording here, or find that they are; store what is known of it."""
     name, store = build.fetched(listed.recording.recording_id), build.store
+    if listed.recording.status is not Status.OK:  # as the source itself says, whatever was fetched before
+        store.write_table(name, to_table([listed.recording]), {"retry": True, "unlisted": True})
+        return _fetch_outcome("done", listed.recording, None)
     if store.exists(name):
         known, footer = recording_from(store.read(name).to_pylist()[0]), store.footer(name)
         if not footer["retry"] and _is_unchanged(listed, known, footer, build):
@@ -84,8 +87,6 @@ def fetch_recording(listed: Listed, build: Build) -> Outcome:
 
 
 def _fetch(listed: Listed, build: Build) -> tuple[Recording, dict[str, Any]]:
-    if listed.recording.status is not Status.OK:
-        return listed.recording, {"retry": True, "unlisted": True}
     got = fetch.fetch_media(
         listed.recording, build.store, build.config.fetch, media_path=listed.media_path, stopping=build.is_stopping
     )
@@ -114,7 +115,7 @@ def _refresh(listed: Recording, known: Recording, footer: dict[str, Any], build:
     """Take over what the source now says of a recording whose media are here."""
     kept = {key: getattr(known, key) for key in ("content_id", "sha256", "bytes", "status", "reason", "reason_detail")}
     fresh = replace(listed, **kept)
-    if fresh != known and listed.status is Status.OK:
+    if fresh != known:
         build.store.write_table(build.fetched(known.recording_id), to_table([fresh]), footer)
 
 

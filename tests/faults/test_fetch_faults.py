@@ -17,7 +17,7 @@ from pipeline.config import Fetch, Input, RunConfig
 from pipeline.fetch import Fetched, fetch_media, get_document
 from pipeline.records import Reason, Recording, Rejected, to_table
 from pipeline.sources import Listed, list_recordings
-from pipeline.sources.rss import read_feed
+from pipeline.sources._feed import Feed
 from pipeline.store import Store
 from tests.server import (
     Behaviour,
@@ -47,16 +47,16 @@ def store(tmp_path: Path) -> Store:
     return Store(str(tmp_path / "corpus"))
 
 
-def settings(server: ScriptedServer, **values: object) -> Fetch:  # noqa: F811
+def settings(server: ScriptedServer, **values: object) -> Fetch:
     return Fetch.model_validate({"allow_hosts": (server.host,), "backoff": 0.01, "retries": 2, "timeout": 5, **values})
 
 
-def fetch(server: ScriptedServer, store: Store, *behaviours: Behaviour, **values: object) -> Fetched:  # noqa: F811
+def fetch(server: ScriptedServer, store: Store, *behaviours: Behaviour, **values: object) -> Fetched:
     url = server.script("/a.mp3", *behaviours)
     return fetch_media(Recording(recording_id="id", source="rss", media_url=url), store, settings(server, **values))
 
 
-def fault(server: ScriptedServer, store: Store, *behaviours: Behaviour, **values: object) -> Rejected:  # noqa: F811
+def fault(server: ScriptedServer, store: Store, *behaviours: Behaviour, **values: object) -> Rejected:
     with pytest.raises(Rejected) as caught:
         fetch(server, store, *behaviours, **values)
     assert store.names("work/media") == []
@@ -74,7 +74,7 @@ fetch_media(Recording(recording_id="id", source="rss", media_url=url), Store(roo
 """
 
 
-def test_03_a_download_that_was_killed_goes_on_where_it_was(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_03_a_download_that_was_killed_goes_on_where_it_was(server: ScriptedServer, store: Store) -> None:
     url = server.script("/a.mp3", stall(BODY, HALF), ok(BODY))
     process = subprocess.Popen([sys.executable, "-c", DOWNLOAD, url, store.root, server.host])
     part = Path(store.path("work/media/.parts/id.part"))
@@ -94,30 +94,30 @@ def test_03_a_download_that_was_killed_goes_on_where_it_was(server: ScriptedServ
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
-def test_03_a_broken_connection_is_resumed(server: ScriptedServer, store: Store, reset: bool) -> None:  # noqa: F811
+def test_03_a_broken_connection_is_resumed(server: ScriptedServer, store: Store, reset: bool) -> None:
     assert fetch(server, store, cut(BODY, HALF, reset=reset), ok(BODY)).sha256 == SHA256
     if not reset:  # a reset may destroy what was under way
         assert server.requests[1].headers["range"] == f"bytes={HALF}-"
 
 
-def test_03_progress_renews_the_number_of_retries(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_03_progress_renews_the_number_of_retries(server: ScriptedServer, store: Store) -> None:
     assert fetch(server, store, *[cut(BODY, 40_000)] * 7, ok(BODY), retries=1).sha256 == SHA256
     assert len(server.requests) == 8
 
 
-def test_03_without_progress_retries_are_few_and_the_part_is_kept(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_03_without_progress_retries_are_few_and_the_part_is_kept(server: ScriptedServer, store: Store) -> None:
     refused = fault(server, store, cut(BODY, HALF), cut(BODY, 0), retries=2)
     assert (refused.reason, refused.retry) == (Reason.UNREACHABLE, True)
     assert len(server.requests) == 3
     assert os.path.getsize(store.path("work/media/.parts/id.part")) == HALF
 
 
-def test_03_without_a_validator_nothing_is_continued(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_03_without_a_validator_nothing_is_continued(server: ScriptedServer, store: Store) -> None:
     assert fetch(server, store, cut(BODY, HALF, etag=None), ok(BODY)).sha256 == SHA256
     assert "range" not in server.requests[1].headers
 
 
-def test_03_a_weak_etag_is_no_validator(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_03_a_weak_etag_is_no_validator(server: ScriptedServer, store: Store) -> None:
     assert fetch(server, store, cut(BODY, HALF, etag='W/"v1"'), ok(BODY)).sha256 == SHA256
     assert "range" not in server.requests[1].headers
 
@@ -139,33 +139,33 @@ def span(first: int, total: int | str, etag: str = '"v1"') -> Behaviour:
     ],
     ids=["200", "other_start", "other_total", "other_version", "no_range", "shrunk"],
 )
-def test_31_a_resume_that_does_not_fit_begins_anew(server: ScriptedServer, store: Store, second: Behaviour) -> None:  # noqa: F811
+def test_31_a_resume_that_does_not_fit_begins_anew(server: ScriptedServer, store: Store, second: Behaviour) -> None:
     assert fetch(server, store, cut(b"x" * len(BODY), HALF), second, ok(BODY)).sha256 == SHA256
     assert all("range" not in request.headers for request in server.requests[2:])
 
 
-def test_31_a_length_that_is_too_long_ends_with_416(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_31_a_length_that_is_too_long_ends_with_416(server: ScriptedServer, store: Store) -> None:
     lying = respond(200, {"ETag": '"v1"', "Content-Length": len(BODY) + 1000}, BODY)
     assert fetch(server, store, lying, ok(BODY)).sha256 == SHA256
 
 
-def test_31_a_length_that_is_always_too_long_is_given_up(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_31_a_length_that_is_always_too_long_is_given_up(server: ScriptedServer, store: Store) -> None:
     refused = fault(server, store, respond(200, {"Content-Length": len(BODY) + 1}, BODY), retries=1)
     assert (refused.reason, refused.retry, len(server.requests)) == (Reason.UNREACHABLE, True, 2)
 
 
-def test_31_chunks_that_break_off_are_no_whole_body(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_31_chunks_that_break_off_are_no_whole_body(server: ScriptedServer, store: Store) -> None:
     assert fetch(server, store, chunked(BODY[:HALF], finish=False), ok(BODY)).sha256 == SHA256
 
 
 @pytest.mark.parametrize("announced", [True, False])
-def test_31_more_bytes_than_allowed(server: ScriptedServer, store: Store, announced: bool) -> None:  # noqa: F811
+def test_31_more_bytes_than_allowed(server: ScriptedServer, store: Store, announced: bool) -> None:
     refused = fault(server, store, ok(BODY) if announced else endless(BODY), max_bytes=100_000)
     assert (refused.reason, refused.retry) == (Reason.TOO_BIG, False)
     assert os.listdir(store.path("work/media/.parts")) == []
 
 
-def test_31_a_compression_bomb_stops_at_the_limit(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_31_a_compression_bomb_stops_at_the_limit(server: ScriptedServer, store: Store) -> None:
     squeeze = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = b"".join([squeeze.compress(bytes(10_000_000)) for _ in range(20)]) + squeeze.flush()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -174,20 +174,20 @@ def test_31_a_compression_bomb_stops_at_the_limit(server: ScriptedServer, store:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000  # kB
 
 
-def test_31_a_dripping_server_costs_no_more_than_the_limit(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_31_a_dripping_server_costs_no_more_than_the_limit(server: ScriptedServer, store: Store) -> None:
     begin = time.monotonic()
     refused = fault(server, store, slow(BODY, pause_s=0.05), max_seconds=0.6)
     assert (refused.reason, refused.retry) == (Reason.TIMED_OUT, True)
     assert time.monotonic() - begin < 3
 
 
-def test_31_a_silent_server_costs_no_more_than_the_timeout(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_31_a_silent_server_costs_no_more_than_the_timeout(server: ScriptedServer, store: Store) -> None:
     begin = time.monotonic()
     assert fault(server, store, stall(BODY, 10), timeout=0.3, retries=1).reason == Reason.UNREACHABLE
     assert time.monotonic() - begin < 5
 
 
-def test_31_a_redirect_loop_ends(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_31_a_redirect_loop_ends(server: ScriptedServer, store: Store) -> None:
     refused = fault(server, store, redirect("/a.mp3"))
     assert (refused.reason, len(server.requests)) == (Reason.UNREACHABLE, 11)
 
@@ -196,7 +196,7 @@ def test_31_a_redirect_loop_ends(server: ScriptedServer, store: Store) -> None: 
     "to",
     ["http://169.254.169.254/x", "http://127.0.0.1:1/x", "file:///etc/passwd", "http://[::1", "//[::ffff:a00:1]/x"],
 )
-def test_29_a_redirect_to_a_private_address_is_refused(server: ScriptedServer, store: Store, to: str) -> None:  # noqa: F811
+def test_29_a_redirect_to_a_private_address_is_refused(server: ScriptedServer, store: Store, to: str) -> None:
     assert fault(server, store, redirect(to)).reason == Reason.FORBIDDEN_ADDRESS
     assert len(server.requests) == 1
 
@@ -218,7 +218,7 @@ def test_29_a_redirect_to_a_private_address_is_refused(server: ScriptedServer, s
     ],
 )
 def test_32_status_decides_whether_to_ask_again(
-    server: ScriptedServer,  # noqa: F811
+    server: ScriptedServer,
     store: Store,
     code: int,
     reason: Reason,
@@ -231,46 +231,46 @@ def test_32_status_decides_whether_to_ask_again(
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
-def test_32_retry_after_is_waited_for(server: ScriptedServer, store: Store, form: str) -> None:  # noqa: F811
+def test_32_retry_after_is_waited_for(server: ScriptedServer, store: Store, form: str) -> None:
     after = "1" if form == "seconds" else email.utils.formatdate(time.time() + 2, usegmt=True)
     begin = time.monotonic()
     assert fetch(server, store, status(429, Retry_After=after), ok(BODY)).sha256 == SHA256
     assert 0.9 < time.monotonic() - begin < 3
 
 
-def test_32_retry_after_does_not_outlast_the_limit(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_32_retry_after_does_not_outlast_the_limit(server: ScriptedServer, store: Store) -> None:
     begin = time.monotonic()
     assert fault(server, store, status(503, Retry_After="9999"), max_seconds=0.5).reason == Reason.TIMED_OUT
     assert time.monotonic() - begin < 3
 
 
 @pytest.mark.parametrize("value", ["-5", "soon", "Thu, 99 Foo 2026", "9" * 400, "Mon, 01 Jan 0001 00:00:00 GMT"])
-def test_32_a_senseless_retry_after_is_ignored(server: ScriptedServer, store: Store, value: str) -> None:  # noqa: F811
+def test_32_a_senseless_retry_after_is_ignored(server: ScriptedServer, store: Store, value: str) -> None:
     assert fetch(server, store, status(503, Retry_After=value), ok(BODY), max_seconds=5).sha256 == SHA256
 
 
 @pytest.mark.parametrize("url", ["http://speechmill.invalid/a.mp3", "https://{host}/a.mp3"], ids=["dns", "tls"])
-def test_32_names_and_certificates_that_fail(server: ScriptedServer, store: Store, url: str) -> None:  # noqa: F811
+def test_32_names_and_certificates_that_fail(server: ScriptedServer, store: Store, url: str) -> None:
     with pytest.raises(Rejected) as caught:
         recording = Recording(recording_id="id", source="rss", media_url=url.format(host=server.host))
         fetch_media(recording, store, settings(server))
     assert (caught.value.reason, caught.value.retry) == (Reason.UNREACHABLE, True)
 
 
-def test_32_a_server_that_hangs_up_is_asked_again(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_32_a_server_that_hangs_up_is_asked_again(server: ScriptedServer, store: Store) -> None:
     assert fetch(server, store, disconnect, disconnect, ok(BODY)).sha256 == SHA256
 
 
-def test_32_headers_that_cannot_be_sent_back_do_no_harm(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_32_headers_that_cannot_be_sent_back_do_no_harm(server: ScriptedServer, store: Store) -> None:
     odd = respond(200, {"ETag": '"\xe4\xf6\x7f"', "Content-Length": len(BODY)}, BODY[:HALF])
     assert fetch(server, store, odd, ok(BODY)).sha256 == SHA256
 
 
-def test_14_no_bytes_are_empty(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_14_no_bytes_are_empty(server: ScriptedServer, store: Store) -> None:
     assert fault(server, store, ok(b"")).reason == Reason.EMPTY
 
 
-def test_13_what_a_page_says_about_itself_does_not_count(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_13_what_a_page_says_about_itself_does_not_count(server: ScriptedServer, store: Store) -> None:
     page = b"<html>404</html>"  # content is judged where it is decoded; here it is only bytes
     assert fetch(server, store, ok(page, Content_Type="audio/mpeg")).sha256 == hashlib.sha256(page).hexdigest()
 
@@ -295,13 +295,13 @@ BOMBS = {
 def test_27_what_is_no_honest_feed_is_refused_soon(name: str) -> None:
     before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with pytest.raises(Rejected) as caught:
-        list(read_feed(BOMBS[name], "https://example.org/feed"))
+        list(Feed(BOMBS[name], "https://example.org/feed").recordings())
     assert caught.value.reason == Reason.BAD_FEED
     assert time.process_time() - begin < 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
 
-def test_27_a_feed_without_end_is_refused(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_27_a_feed_without_end_is_refused(server: ScriptedServer, store: Store) -> None:
     url = server.script("/feed", endless(b"<item/>" * 10_000))
     with pytest.raises(Rejected) as caught:
         get_document(url, store, settings(server))
@@ -309,7 +309,7 @@ def test_27_a_feed_without_end_is_refused(server: ScriptedServer, store: Store) 
 
 
 def read(items: bytes) -> list[Listed]:
-    return list(read_feed(FEED % items, "https://example.org/pod/feed.xml"))
+    return list(Feed(FEED % items, "https://example.org/pod/feed.xml").recordings())
 
 
 def test_28_guids_that_stand_at_several_enclosures_identify_nothing() -> None:
@@ -368,7 +368,7 @@ def test_34_odd_file_names_are_listed_and_written(tmp_path: Path) -> None:
         assert fetch_media(one.recording, store, config.fetch, media_path=one.media_path).bytes == 4
 
 
-def test_34_titles_and_guids_name_no_files(server: ScriptedServer, store: Store, tmp_path: Path) -> None:  # noqa: F811
+def test_34_titles_and_guids_name_no_files(server: ScriptedServer, store: Store, tmp_path: Path) -> None:
     url = server.script("/x", ok(BODY))
     (listed,) = read(ITEM % (b"../../../escaped", url.encode()))
     fetched = fetch_media(listed.recording, store, settings(server))

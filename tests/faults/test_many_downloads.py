@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 
 import apache_beam as beam
-import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import stages
@@ -56,12 +55,6 @@ def scripts(number: int, server: ScriptedServer) -> tuple[list[Behaviour], Reaso
         10: ([ok(b"")], Reason.EMPTY),
         11: ([redirect("http://10.0.0.1/x")], Reason.FORBIDDEN_ADDRESS),
     }.get(number % 40, ([prompt(whole)], None))
-
-
-@pytest.fixture
-def server():
-    with ScriptedServer() as running:
-        yield running
 
 
 def test_31_32_two_thousand_files_are_fetched_or_explained_and_none_twice(

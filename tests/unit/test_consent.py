@@ -12,7 +12,7 @@ from pipeline.config import Fetch
 from pipeline.fetch import Fetched, consent, fetch_media, get_document
 from pipeline.records import Reason, Recording, Rejected
 from pipeline.store import Store
-from tests.server import ScriptedServer, ok, redirect, respond, server, status  # noqa: F401
+from tests.server import ScriptedServer, ok, redirect, respond, status
 
 BODY = b"ID3" + bytes(5000)
 
@@ -22,23 +22,23 @@ def store(tmp_path: Path) -> Store:
     return Store(str(tmp_path / "corpus"))
 
 
-def settings(server: ScriptedServer, **values: object) -> Fetch:  # noqa: F811
+def settings(server: ScriptedServer, **values: object) -> Fetch:
     return Fetch.model_validate({"allow_hosts": (server.host,), "backoff": 0.01, "retries": 1, "timeout": 5, **values})
 
 
-def take(server: ScriptedServer, store: Store, path: str = "/pod/a.mp3", **values: object) -> Fetched:  # noqa: F811
+def take(server: ScriptedServer, store: Store, path: str = "/pod/a.mp3", **values: object) -> Fetched:
     episode = Recording(recording_id="id", source="rss", media_url=server.url(path))
     return fetch_media(episode, store, settings(server, **values))
 
 
-def refusal(server: ScriptedServer, store: Store, path: str = "/pod/a.mp3") -> Rejected:  # noqa: F811
+def refusal(server: ScriptedServer, store: Store, path: str = "/pod/a.mp3") -> Rejected:
     with pytest.raises(Rejected) as caught:
         take(server, store, path)
     assert server.asked(path) == []
     return caught.value
 
 
-def host(files: dict[str, bytes], server: ScriptedServer) -> None:  # noqa: F811
+def host(files: dict[str, bytes], server: ScriptedServer) -> None:
     server.script("/pod/a.mp3", ok(BODY))
     for path, body in files.items():
         server.script(path, ok(body))
@@ -69,7 +69,7 @@ FREE = [
 
 
 @pytest.mark.parametrize("signal", RESERVED)
-def test_33_a_host_that_reserves_its_files_is_not_asked_for_them(server: ScriptedServer, store: Store, signal) -> None:  # noqa: F811
+def test_33_a_host_that_reserves_its_files_is_not_asked_for_them(server: ScriptedServer, store: Store, signal) -> None:
     host(RESERVED[signal], server)
     refused = refusal(server, store)
     assert (refused.reason, refused.retry) == (Reason.OPTED_OUT, False)
@@ -79,7 +79,7 @@ def test_33_a_host_that_reserves_its_files_is_not_asked_for_them(server: Scripte
 
 
 @pytest.mark.parametrize("files", FREE)
-def test_33_what_is_reserved_from_others_or_elsewhere_is_free(server: ScriptedServer, store: Store, files) -> None:  # noqa: F811
+def test_33_what_is_reserved_from_others_or_elsewhere_is_free(server: ScriptedServer, store: Store, files) -> None:
     host(files, server)
     assert take(server, store).bytes == len(BODY)
 
@@ -96,7 +96,7 @@ HEADERS = [
 
 
 @pytest.mark.parametrize("headers", HEADERS, ids=lambda headers: " ".join(headers.values()))
-def test_33_headers_are_seen_before_a_file_is_sent(server: ScriptedServer, store: Store, headers) -> None:  # noqa: F811
+def test_33_headers_are_seen_before_a_file_is_sent(server: ScriptedServer, store: Store, headers) -> None:
     server.script("/pod/a.mp3", ok(BODY))
     server.script("HEAD /pod/a.mp3", respond(200, headers))
     refused = refusal(server, store)
@@ -124,7 +124,7 @@ def test_33_headers_repeat() -> None:
         consent.read_headers(headers)
 
 
-def test_33_headers_of_the_answer_itself_count_where_head_is_not_answered(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_33_headers_of_the_answer_itself_count_where_head_is_not_answered(server: ScriptedServer, store: Store) -> None:
     server.script("HEAD /pod/a.mp3", status(405))
     server.script("/pod/a.mp3", ok(BODY, X_Robots_Tag="noai"))
     with pytest.raises(Rejected) as caught:
@@ -133,14 +133,14 @@ def test_33_headers_of_the_answer_itself_count_where_head_is_not_answered(server
     assert store.names("work/media") == []
 
 
-def test_33_a_reserved_feed_is_not_read(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_33_a_reserved_feed_is_not_read(server: ScriptedServer, store: Store) -> None:
     url = server.script("/feed", ok(b"<rss/>", TDM_Reservation="1"))
     with pytest.raises(Rejected) as caught:
         get_document(url, store, settings(server))
     assert caught.value.reason == Reason.OPTED_OUT
 
 
-def test_33_the_host_behind_a_redirect_is_asked_too(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_33_the_host_behind_a_redirect_is_asked_too(server: ScriptedServer, store: Store) -> None:
     with ScriptedServer() as behind:
         behind.script("/robots.txt", ok(b"User-agent: *\nDisallow: /"))
         target = behind.script("/a.mp3", ok(BODY))
@@ -152,20 +152,20 @@ def test_33_the_host_behind_a_redirect_is_asked_too(server: ScriptedServer, stor
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 410])
-def test_33_a_host_without_robots_txt_is_free(server: ScriptedServer, store: Store, code: int) -> None:  # noqa: F811
+def test_33_a_host_without_robots_txt_is_free(server: ScriptedServer, store: Store, code: int) -> None:
     host({}, server)
     server.script("/robots.txt", status(code))
     assert take(server, store).bytes == len(BODY)
 
 
-def test_33_a_host_whose_robots_txt_cannot_be_had_is_left_alone_for_now(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_33_a_host_whose_robots_txt_cannot_be_had_is_left_alone_for_now(server: ScriptedServer, store: Store) -> None:
     host({}, server)
     server.script("/robots.txt", status(500))
     refused = refusal(server, store)
     assert (refused.reason, refused.retry) == (Reason.UNREACHABLE, True)
 
 
-def test_33_a_host_is_asked_once_a_day(server: ScriptedServer, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_33_a_host_is_asked_once_a_day(server: ScriptedServer, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     host({"/robots.txt": b"User-agent: *\nAllow: /"}, server)
     server.script("/pod/b.mp3", ok(BODY + b"b"))
     take(server, store)
@@ -178,7 +178,7 @@ def test_33_a_host_is_asked_once_a_day(server: ScriptedServer, store: Store, mon
     assert len(server.asked("/robots.txt")) > 1
 
 
-def test_33_a_crawl_delay_is_kept(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_33_a_crawl_delay_is_kept(server: ScriptedServer, store: Store) -> None:
     host({"/robots.txt": b"User-agent: *\nCrawl-delay: 0.5"}, server)
     begin = time.monotonic()
     take(server, store, max_seconds=0.9)  # waiting for a turn costs none of it
@@ -199,7 +199,7 @@ def resolver(answers: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_29_a_name_that_rebinds_reaches_no_private_address(
-    server: ScriptedServer,  # noqa: F811
+    server: ScriptedServer,
     store: Store,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -215,7 +215,7 @@ def test_29_a_name_that_rebinds_reaches_no_private_address(
 
 
 def test_29_the_connection_goes_to_the_address_that_was_checked(
-    server: ScriptedServer,  # noqa: F811
+    server: ScriptedServer,
     store: Store,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -16,7 +16,7 @@ from pipeline.fetch.addresses import addresses_of, host_of
 from pipeline.fetch.models import PACKAGED_MODEL_SHA256
 from pipeline.records import Reason, Recording, Rejected
 from pipeline.store import Store
-from tests.server import ScriptedServer, chunked, cut, disconnect, ok, redirect, respond, server, status  # noqa: F401
+from tests.server import ScriptedServer, chunked, cut, disconnect, ok, redirect, respond, status
 
 BODY = bytes(range(256)) * 1200  # 300 kB
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Store:
     return Store(str(tmp_path / "corpus"))
 
 
-def settings(server: ScriptedServer, **values: object) -> Fetch:  # noqa: F811
+def settings(server: ScriptedServer, **values: object) -> Fetch:
     return Fetch.model_validate({"allow_hosts": (server.host,), "backoff": 0.01, "retries": 2, "timeout": 5, **values})
 
 
@@ -39,7 +39,7 @@ def parts(store: Store) -> list[str]:
     return sorted(os.listdir(store.path("work/media/.parts")))
 
 
-def test_a_download_is_stored_once_under_its_hash(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_a_download_is_stored_once_under_its_hash(server: ScriptedServer, store: Store) -> None:
     url = server.script("/a.mp3", ok(BODY))
     first = fetch_media(episode(url), store, settings(server))
     again = fetch_media(episode(url), store, settings(server))
@@ -50,7 +50,7 @@ def test_a_download_is_stored_once_under_its_hash(server: ScriptedServer, store:
     assert parts(store) == []
 
 
-def test_requests_say_who_asks_and_want_no_compression(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_requests_say_who_asks_and_want_no_compression(server: ScriptedServer, store: Store) -> None:
     url = server.script("/a.mp3", ok(BODY))
     fetch_media(episode(url), store, settings(server, user_agent="mill/1 (+https://example.org)"))
     headers = server.requests[0].headers
@@ -58,7 +58,7 @@ def test_requests_say_who_asks_and_want_no_compression(server: ScriptedServer, s
     assert headers["accept-encoding"] == "identity"
 
 
-def test_a_store_that_is_not_local_gets_the_media_too(server: ScriptedServer) -> None:  # noqa: F811
+def test_a_store_that_is_not_local_gets_the_media_too(server: ScriptedServer) -> None:
     remote = Store("memory://fetched")
     fetched = fetch_media(episode(server.script("/a.mp3", ok(BODY))), remote, settings(server))
     with remote.open(f"work/media/{SHA256}") as file:
@@ -67,11 +67,11 @@ def test_a_store_that_is_not_local_gets_the_media_too(server: ScriptedServer) ->
 
 
 @pytest.mark.parametrize("behaviour", [chunked(BODY), respond(200, {}, BODY)], ids=["chunked", "until_close"])
-def test_a_body_without_length_is_read_to_its_end(server: ScriptedServer, store: Store, behaviour) -> None:  # noqa: F811
+def test_a_body_without_length_is_read_to_its_end(server: ScriptedServer, store: Store, behaviour) -> None:
     assert fetch_media(episode(server.script("/a", behaviour)), store, settings(server)).sha256 == SHA256
 
 
-def test_redirects_are_followed_also_relative_ones(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_redirects_are_followed_also_relative_ones(server: ScriptedServer, store: Store) -> None:
     server.script("/x/b.mp3", ok(BODY))
     url = server.script("/x/a.mp3", redirect("b.mp3", 307))
     assert fetch_media(episode(url), store, settings(server)).sha256 == SHA256
@@ -102,7 +102,7 @@ def test_local_media_that_cannot_be_read(tmp_path: Path, store: Store, name: str
     assert caught.value.reason == reason
 
 
-def test_stopping_leaves_the_part_and_the_next_run_goes_on(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_stopping_leaves_the_part_and_the_next_run_goes_on(server: ScriptedServer, store: Store) -> None:
     url = server.script("/a.mp3", ok(BODY))
     part = Path(store.path("work/media/.parts/0123abc.part"))
     with pytest.raises(Stopped):
@@ -115,7 +115,7 @@ def test_stopping_leaves_the_part_and_the_next_run_goes_on(server: ScriptedServe
     assert server.requests[-1].headers["if-range"] == '"v1"'
 
 
-def test_a_part_of_another_url_is_not_continued(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_a_part_of_another_url_is_not_continued(server: ScriptedServer, store: Store) -> None:
     config = settings(server, retries=0)
     with pytest.raises(Rejected):
         fetch_media(episode(server.script("/old", cut(b"old" * 9999, 9000))), store, config)
@@ -202,26 +202,26 @@ def test_a_port_that_was_not_allowed_is_refused() -> None:
         check_address("http://127.0.0.1:8001/", ["127.0.0.1:8000"])
 
 
-def test_a_feed_is_asked_for_again_but_sent_once(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_a_feed_is_asked_for_again_but_sent_once(server: ScriptedServer, store: Store) -> None:
     url = server.script("/feed", ok(b"<rss/>", etag='"f"'))
     assert get_document(url, store, settings(server)) == b"<rss/>"
     assert get_document(url, store, settings(server)) == b"<rss/>"
     assert [r.headers.get("if-none-match") for r in server.requests] == [None, '"f"']
 
 
-def test_a_changed_feed_replaces_the_cached_one(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_a_changed_feed_replaces_the_cached_one(server: ScriptedServer, store: Store) -> None:
     url = server.script("/feed", ok(b"old", etag='"1"'), ok(b"new", etag='"2"'), status(503))
     assert [get_document(url, store, settings(server)) for _ in range(3)] == [b"old", b"new", b"new"]
 
 
-def test_the_cached_feed_serves_while_the_server_is_down(server: ScriptedServer, store: Store, caplog) -> None:  # noqa: F811
+def test_the_cached_feed_serves_while_the_server_is_down(server: ScriptedServer, store: Store, caplog) -> None:
     url = server.script("/feed", ok(b"<rss/>"), disconnect)
     get_document(url, store, settings(server))
     assert get_document(url, store, settings(server)) == b"<rss/>"
     assert "copy of the last run" in caplog.text
 
 
-def test_a_feed_that_is_gone_is_gone_although_cached(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_a_feed_that_is_gone_is_gone_although_cached(server: ScriptedServer, store: Store) -> None:
     url = server.script("/feed", ok(b"<rss/>"), status(410))
     get_document(url, store, settings(server))
     with pytest.raises(Rejected) as caught:
@@ -229,7 +229,7 @@ def test_a_feed_that_is_gone_is_gone_although_cached(server: ScriptedServer, sto
     assert caught.value.reason == Reason.NOT_FOUND
 
 
-def test_a_damaged_cached_feed_is_fetched_anew(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_a_damaged_cached_feed_is_fetched_anew(server: ScriptedServer, store: Store) -> None:
     url = server.script("/feed", ok(b"<rss/>"))
     get_document(url, store, settings(server))
     (name,) = [n for n in store.names("work/feeds") if not n.endswith(".json")]
@@ -237,20 +237,20 @@ def test_a_damaged_cached_feed_is_fetched_anew(server: ScriptedServer, store: St
     assert get_document(url, store, settings(server)) == b"<rss/>"
 
 
-def test_a_compressed_feed_is_inflated(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_a_compressed_feed_is_inflated(server: ScriptedServer, store: Store) -> None:
     packed = zlib.compress(b"<rss/>" * 50_000, wbits=31)
     url = server.script("/feed", respond(200, {"Content-Encoding": "gzip", "Content-Length": len(packed)}, packed))
     assert get_document(url, store, settings(server)) == b"<rss/>" * 50_000
 
 
-def test_a_feed_over_the_limit_is_refused(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_a_feed_over_the_limit_is_refused(server: ScriptedServer, store: Store) -> None:
     url = server.script("/feed", ok(BODY))
     with pytest.raises(Rejected) as caught:
         get_document(url, store, settings(server), max_bytes=1000)
     assert caught.value.reason == Reason.TOO_BIG
 
 
-def test_faults_travel_between_processes(server: ScriptedServer, store: Store) -> None:  # noqa: F811
+def test_faults_travel_between_processes(server: ScriptedServer, store: Store) -> None:
     with pytest.raises(Rejected) as caught:
         fetch_media(episode(server.script("/a", status(503))), store, settings(server, retries=0))
     copy = pickle.loads(pickle.dumps(caught.value))
@@ -288,3 +288,38 @@ def test_an_unknown_model_names_key_and_fix() -> None:
     pytest.importorskip("faster_whisper")
     with pytest.raises(ConfigError, match=r"^transcribe\.model: cannot get 'no-such-size'.*give the folder"):
         model_folder("no-such-size")
+
+
+def test_another_address_of_the_same_audio_is_tried_where_one_is_of_no_use(
+    server: ScriptedServer, store: Store
+) -> None:
+    gone, other = server.script("/gone.mp3", status(404)), server.script("/other.mp3", ok(BODY))
+    listed = Recording(recording_id="id", source="rss", media_url=gone, alternates=(other,))
+    assert fetch_media(listed, store, settings(server)).sha256 == SHA256
+    nowhere = Recording(recording_id="id", source="rss", media_url=gone, alternates=(server.url("/nowhere"),))
+    with pytest.raises(Rejected) as caught:
+        fetch_media(nowhere, store, settings(server))
+    assert caught.value.reason == Reason.NOT_FOUND
+
+
+def test_no_other_address_is_tried_where_the_publisher_says_no_or_not_now(server: ScriptedServer, store: Store) -> None:
+    other = server.script("/other.mp3", ok(BODY))
+    for path, behaviour in (("/down.mp3", status(503)), ("/mine.mp3", ok(BODY, X_Robots_Tag="noai"))):
+        listed = Recording(
+            recording_id="id", source="rss", media_url=server.script(path, behaviour), alternates=(other,)
+        )
+        with pytest.raises(Rejected):
+            fetch_media(listed, store, settings(server, retries=0))
+    assert server.asked("/other.mp3") == []
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256"])
+def test_announced_checksums_are_checked(server: ScriptedServer, store: Store, algorithm: str) -> None:
+    url, digest = server.script("/a.mp3", ok(BODY)), hashlib.new(algorithm, BODY).hexdigest()
+    listed = Recording(recording_id="id", source="archive", media_url=url, checksum=f"{algorithm}:{digest.upper()}")
+    assert fetch_media(listed, store, settings(server)).sha256 == SHA256
+    wrong = Recording(recording_id="id", source="archive", media_url=url, checksum=f"{algorithm}:{digest[1:]}0")
+    with pytest.raises(Rejected) as caught:
+        fetch_media(wrong, store, settings(server))
+    assert (caught.value.reason, caught.value.retry) == (Reason.CHECKSUM, False)
+    assert parts(store) == []

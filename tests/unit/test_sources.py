@@ -13,9 +13,10 @@ import pipeline.sources
 from pipeline.config import ConfigError, Input, RunConfig
 from pipeline.records import Reason, Recording, Rejected, Status, to_table
 from pipeline.sources import Listed, kind_of, kinds, list_recordings, plain_text
-from pipeline.sources.rss import read_feed, spdx_of
+from pipeline.sources._feed import Feed
+from pipeline.sources._licences import spdx_of
 from pipeline.store import Store
-from tests.server import ScriptedServer, ok, server, status  # noqa: F401
+from tests.server import ScriptedServer, ok, status  # noqa: F401
 
 SHARED_DATA = Path(os.environ.get("SPEECHMILL_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 NAMESPACES = (
@@ -45,8 +46,12 @@ def feed(channel: str = "", item: str = "", namespace: str = NAMESPACES[0]) -> b
     </channel></rss>""".encode()
 
 
+def given(licence: str | None) -> dict[str, str]:
+    return {"licence": licence, "licence_evidence": "inputs.licence"} if licence else {}
+
+
 def only(raw: bytes, licence: str | None = None, url: str = "https://example.org/pod/feed.xml") -> Recording:
-    (one,) = read_feed(raw, url, licence)
+    (one,) = Feed(raw, url).recordings(by_feed=given(licence))
     return one.recording
 
 
@@ -263,7 +268,11 @@ def test_the_nearest_statement_of_a_licence_counts(
 
 @pytest.mark.parametrize("broken", ["<b>", "&nbsp;", "<podcast:x><item/></podcast:x>"])
 def test_where_statements_cannot_be_matched_the_licence_is_unknown(broken: str) -> None:
-    got = list(read_feed(feed(f"<podcast:license>cc-by-4.0</podcast:license>{broken}"), "https://e.org/", "CC0-1.0"))
+    got = list(
+        Feed(feed(f"<podcast:license>cc-by-4.0</podcast:license>{broken}"), "https://e.org/").recordings(
+            by_feed=given("CC0-1.0")
+        )
+    )
     assert got[-1].recording.licence in ("unknown", "CC-BY-4.0")
     assert got[-1].recording.licence != "CC0-1.0"
 
@@ -331,7 +340,7 @@ def test_a_javascript_page_is_no_page() -> None:
     assert only(feed().replace(b"https://example.org/1<", b"javascript:alert(1)<")).page_url is None
 
 
-def test_a_feed_comes_from_a_file_or_a_server(tmp_path: Path, server: ScriptedServer) -> None:  # noqa: F811
+def test_a_feed_comes_from_a_file_or_a_server(tmp_path: Path, server: ScriptedServer) -> None:
     (tmp_path / "show.txt").write_bytes(feed())
     config = RunConfig.model_validate({"fetch": {"allow_hosts": [server.host], "retries": 0}})
     store = Store(str(tmp_path / "corpus"))
@@ -343,7 +352,7 @@ def test_a_feed_comes_from_a_file_or_a_server(tmp_path: Path, server: ScriptedSe
     assert of_server.recording.feed_url == url
 
 
-def test_a_feed_that_is_not_there_is_rejected(tmp_path: Path, server: ScriptedServer) -> None:  # noqa: F811
+def test_a_feed_that_is_not_there_is_rejected(tmp_path: Path, server: ScriptedServer) -> None:
     config = RunConfig.model_validate({"fetch": {"allow_hosts": [server.host]}})
     with pytest.raises(Rejected) as caught:
         list_recordings(Input(address=server.url("/none")), config, Store(str(tmp_path)))
@@ -356,7 +365,7 @@ def test_no_feed_of_the_collection_raises_but_rejected() -> None:
     read, refused = 0, 0
     for path in sorted(path for path in (SHARED_DATA / "feeds").rglob("*") if path.is_file()):
         try:
-            to_table(one.recording for one in read_feed(path.read_bytes(), "https://example.org/feed"))
+            to_table(one.recording for one in Feed(path.read_bytes(), "https://example.org/feed").recordings())
             read += 1
         except Rejected as error:
             assert error.reason == Reason.BAD_FEED

@@ -1,0 +1,49 @@
+"""What licence a statement means: slugs, SPDX ids, Creative Commons addresses, and links of web pages."""
+
+import re
+from html.parser import HTMLParser
+
+# The ids that podcast:license uses, by their lower-case slugs.
+CC_IDS = [f"CC-BY{kind}-{version}" for kind in ("", "-SA", "-NC", "-NC-SA", "-ND", "-NC-ND") for version in
+          ("1.0", "2.0", "2.5", "3.0", "4.0")]  # fmt: skip
+OTHER_IDS = ["CC0-1.0", "CC-PDM-1.0", "CC-PDDC", "Apache-2.0", "MIT", "Unlicense", "ODC-By-1.0", "ODbL-1.0", "PDDL-1.0"]
+SPDX = {spdx.lower(): spdx for spdx in (*CC_IDS, *OTHER_IDS)}
+CC_URL = re.compile(
+    r"(?:https?:)?//(?:www\.)?creativecommons\.org/(?:"
+    r"licenses/(?P<kind>by(?:-nc|-nd|-sa)*)/(?P<version>\d\.\d)(?:/(?P<place>[a-z]{2,4})(?![\w.]))?"
+    r"|(?P<zero>publicdomain/zero/1\.0)|(?P<mark>publicdomain/mark/1\.0)|(?P<old>licenses/publicdomain))(?![\w.])",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def spdx_of(text: str | None) -> str | None:
+    """SPDX id that a slug, an id or a Creative Commons URL means; None if it is not known."""
+    if not text:
+        return None
+    if text.lower() in SPDX:
+        return SPDX[text.lower()]
+    if not (found := CC_URL.match(text)):
+        return None
+    if found["kind"]:
+        parts = set(found["kind"].lower().split("-"))
+        kind = "".join(f"-{part.upper()}" for part in ("nc", "sa", "nd") if part in parts)
+        spdx = f"CC-BY{kind}-{found['version']}"
+        # Not all of the many national versions are on the SPDX list.
+        return f"LicenseRef-{spdx}-{found['place'].upper()}" if found["place"] else spdx
+    return "CC0-1.0" if found["zero"] else "CC-PDM-1.0" if found["mark"] else "CC-PDDC"
+
+
+def of_page(page: str) -> str | None:
+    """Address of the licence that a web page links to as its own (`rel=license`); None if there is none."""
+    links = _LicenceLinks()
+    links.feed(page)
+    return links.found
+
+
+class _LicenceLinks(HTMLParser):
+    found: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        told = dict(attrs)
+        if tag in ("a", "link") and "license" in (told.get("rel") or "").lower().split():
+            self.found = self.found or told.get("href")
