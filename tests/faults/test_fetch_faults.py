@@ -29,7 +29,6 @@ from tests.server import (
     ok,
     redirect,
     respond,
-    server,  # noqa: F401
     slow,
     stall,
     status,

@@ -16,7 +16,7 @@ from pipeline.sources import Listed, kind_of, kinds, list_recordings, plain_text
 from pipeline.sources._feed import Feed
 from pipeline.sources._licences import spdx_of
 from pipeline.store import Store
-from tests.server import ScriptedServer, ok, status  # noqa: F401
+from tests.server import ScriptedServer, ok
 
 SHARED_DATA = Path(os.environ.get("SPEECHMILL_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 NAMESPACES = (
