@@ -28,7 +28,11 @@ PLAIN_WIDTH = 120  # of the end table where there is no terminal
 
 config_argument = click.argument("config_file", metavar="[CONFIG.yaml]", required=False)
 input_option = click.option(
-    "--input", "inputs", multiple=True, metavar="X", help="File, folder, JSONL manifest or feed URL. May be repeated."
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="X",
+    help="File, folder, manifest, feed, OPML, librivox: or archive: address. May be repeated.",
 )
 output_option = click.option("--output", metavar="DIR", help="Folder of the corpus.  [default: corpus]")
 set_option = click.option(

@@ -36,7 +36,7 @@ class Input(_Section):
     """One source of recordings. A bare string in the config is its address."""
 
     address: str = Field(min_length=1)
-    """File, folder, JSONL manifest or feed URL."""
+    """File, folder, glob, JSONL manifest, feed or OPML file by path or URL, or a librivox: or archive: address."""
     kind: str | None = None
     """Kind of source: the name of a file in pipeline/sources. Found from the address when absent."""
     licence: str | None = None

@@ -81,7 +81,10 @@ def test_snippets_run(demo: tuple[Path, str], snippet: str) -> None:
 def test_the_config_is_one() -> None:
     chosen = config.load(base=yaml.safe_load(block("config")))
     assert chosen.segment.profile == "recover"
-    assert chosen.inputs[0].licence == "CC-PDDC"
+    assert [(one.address[:9], one.licence) for one in chosen.inputs] == [
+        ("librivox:", None),
+        ("https://e", "CC-BY-4.0"),
+    ]
 
 
 def test_ci_runs_the_test_command() -> None:

@@ -1,0 +1,57 @@
+"""What the sources with a JSON API share."""
+
+import json
+from typing import Any
+
+from pipeline.config import Fetch, RunConfig
+from pipeline.fetch import get_document
+from pipeline.records import Reason, Rejected
+from pipeline.store import Store
+
+API_DELAY_S = 1.0  # from one request to the next: these servers are run on donations
+# Languages as LibriVox and the Internet Archive write them, in small letters, beside codes of ISO 639-1 and 639-2.
+LANGUAGES = {
+    "arabic": "ar", "ara": "ar", "bulgarian": "bg", "bul": "bg", "catalan": "ca", "cat": "ca", "chinese": "zh",
+    "chi": "zh", "zho": "zh", "czech": "cs", "cze": "cs", "ces": "cs", "danish": "da", "dan": "da", "dutch": "nl",
+    "dut": "nl", "nld": "nl", "english": "en", "eng": "en", "esperanto": "eo", "epo": "eo", "finnish": "fi",
+    "fin": "fi", "french": "fr", "fre": "fr", "fra": "fr", "german": "de", "ger": "de", "deu": "de", "greek": "el",
+    "gre": "el", "ell": "el", "ancient greek": "grc", "grc": "grc", "hebrew": "he", "heb": "he", "hungarian": "hu",
+    "hun": "hu", "indonesian": "id", "ind": "id", "irish": "ga", "gle": "ga", "italian": "it", "ita": "it",
+    "japanese": "ja", "jpn": "ja", "korean": "ko", "kor": "ko", "latin": "la", "lat": "la", "norwegian": "no",
+    "nor": "no", "polish": "pl", "pol": "pl", "portuguese": "pt", "por": "pt", "romanian": "ro", "rum": "ro",
+    "ron": "ro", "russian": "ru", "rus": "ru", "spanish": "es", "spa": "es", "swedish": "sv", "swe": "sv",
+    "tagalog": "tl", "tgl": "tl", "tamil": "ta", "tam": "ta", "turkish": "tr", "tur": "tr", "ukrainian": "uk",
+    "ukr": "uk", "urdu": "ur", "urd": "ur", "welsh": "cy", "wel": "cy", "cym": "cy", "yiddish": "yi", "yid": "yi",
+}  # fmt: skip
+
+
+class Api:
+    """Answers of an API, asked for slowly, and anew only where they changed."""
+
+    def __init__(self, config: RunConfig, store: Store) -> None:
+        slow = {"delay": max(config.fetch.delay, API_DELAY_S), "per_host": 1}
+        self._config: Fetch = config.fetch.model_copy(update=slow)
+        self._store = store
+
+    def get(self, url: str) -> Any:
+        """The JSON at a URL. Raises Rejected, with BAD_FEED for what is none."""
+        try:
+            return json.loads(get_document(url, self._store, self._config))
+        except (ValueError, RecursionError) as error:
+            raise Rejected(Reason.BAD_FEED, f"{url}: not JSON: {error}"[:300]) from None
+
+
+def language_of(name: object) -> str | None:
+    """ISO 639 code of a language's English name or code; None if it is not known."""
+    text = str(name).strip().lower()
+    return LANGUAGES.get(text, text if text in LANGUAGES.values() else None)
+
+
+def seconds(value: object) -> float | None:
+    """Seconds of a number, or of h:m:s as text; None for anything else, or zero."""
+    try:
+        parts = [float(part) for part in str(value).split(":")]
+    except ValueError:
+        return None
+    total = sum(part * 60**power for power, part in enumerate(reversed(parts)))
+    return total if len(parts) <= 3 and 0 < total < 10**7 else None
