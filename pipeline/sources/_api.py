@@ -1,11 +1,13 @@
 """What the sources with a JSON API share."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.config import Fetch, RunConfig
 from pipeline.fetch import get_document
 from pipeline.records import Reason, Rejected
+from pipeline.sources import plain_text
 from pipeline.store import Store
 
 API_DELAY_S = 1.0  # from one request to the next: these servers are run on donations
@@ -39,6 +41,19 @@ class Api:
             return json.loads(get_document(url, self._store, self._config))
         except (ValueError, RecursionError) as error:
             raise Rejected(Reason.BAD_FEED, f"{url}: not JSON: {error}"[:300]) from None
+
+
+def objects(told: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    """The objects in a list of an answer; none where it has another shape."""
+    found = told.get(key)
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def authors_of(book: Mapping[str, Any]) -> str | None:
+    """Names of the authors of a book of LibriVox, as one line."""
+    people = ((one.get("first_name"), one.get("last_name")) for one in objects(book, "authors"))
+    names = (plain_text(" ".join(str(part) for part in parts if part)) for parts in people)
+    return ", ".join(filter(None, names)) or None
 
 
 def language_of(name: object) -> str | None:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 from pipeline.config import ConfigError, Input, RunConfig
 from pipeline.records import Attachment, Reason, Recording, Rejected, stable_id
 from pipeline.sources import Listed, plain_text, rest_of
-from pipeline.sources._api import Api, language_of, seconds
+from pipeline.sources._api import Api, authors_of, language_of, objects, seconds
 from pipeline.store import Store
 
 API = "https://librivox.org/api/feed/audiobooks/"
@@ -72,18 +72,14 @@ def _books(query: Mapping[str, str], offset: int, api: Api) -> list[dict[str, An
 
 
 def _of_book(book: dict[str, Any]) -> Iterator[Listed]:
-    authors = (
-        plain_text(" ".join(filter(None, (one.get("first_name"), one.get("last_name")))))
-        for one in _list(book, "authors")
-    )
-    author = ", ".join(filter(None, authors)) or None
+    author = authors_of(book)
     title, text = plain_text(book.get("title")), plain_text(book.get("url_text_source"))
-    for section in _list(book, "sections"):
+    for section in objects(book, "sections"):
         url = plain_text(section.get("listen_url"))
         if url is None:
             continue
         number = str(section.get("id") or section.get("section_number"))
-        readers = (plain_text(one.get("display_name")) for one in _list(section, "readers"))
+        readers = (plain_text(one.get("display_name")) for one in objects(section, "readers"))
         recording = Recording(
             recording_id=stable_id("librivox", str(book.get("id")), number),
             source="librivox",
@@ -100,8 +96,3 @@ def _of_book(book: dict[str, Any]) -> Iterator[Listed]:
             declared_duration_s=seconds(section.get("playtime")),
         )
         yield Listed(recording=recording)
-
-
-def _list(told: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    found = told.get(key)
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []

@@ -1,6 +1,7 @@
 """Lists local recordings: a file, a folder, a glob, or a JSONL manifest of files and URLs.
 
-The path below the input is the identity, so that a corpus can move to another disk and still be resumed.
+The path below the input is the identity, so that a corpus can move to another disk and still be resumed. Beside
+`talk.mp3`, `talk.json` may say what a line of a manifest may, and `talk.srt`, `.vtt`, `.html` or `.txt` what is spoken.
 """
 
 import glob
@@ -8,14 +9,16 @@ import itertools
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import ConfigError, Input, RunConfig
-from pipeline.records import Reason, Recording, stable_id
+from pipeline.records import Attachment, Reason, Recording, stable_id
 from pipeline.sources import Listed, failed, language_tag, plain_text, rest_of
+from pipeline.sources._licences import spdx_of
 from pipeline.store import Store
 
 SUFFIXES = (
@@ -24,6 +27,10 @@ SUFFIXES = (
     *(".oga", ".ogg", ".ogv", ".opus", ".ra", ".snd", ".spx", ".tta", ".ts", ".voc", ".w64", ".wav", ".webm", ".wma"),
     *(".wmv", ".wv"),
 )
+# Transcripts beside a recording: suffix and media type.
+TRANSCRIPTS = {
+    ".srt": "application/x-subrip", ".vtt": "text/vtt", ".html": "text/html", ".txt": "text/plain",
+}  # fmt: skip
 MAX_LINE_BYTES = 1_000_000
 _log = logging.getLogger("speechmill")
 
@@ -83,16 +90,63 @@ def _log_unreadable(error: OSError) -> None:
 
 def _file(path: Path, below: Path, licence: tuple[str, str], told: Mapping[str, Any] | None = None) -> Listed:
     name = below.as_posix()
-    spdx, evidence = licence
+    beside = _beside(path)
+    about = _about(path.with_suffix(".json")) if path.with_suffix(".json").name in beside else {}
+    told = about | dict(told or {})
     recording = Recording(
         recording_id=stable_id("local", name),
         source="local",
         media_url=_arrow_text(name),
-        licence=spdx,
-        licence_evidence=evidence,
-        **({"title": plain_text(_arrow_text(below.stem))} | _described(told or {})),
+        attachments=tuple(_transcripts(path, beside, about)),
+        **_licence(about) or {"licence": licence[0], "licence_evidence": licence[1]},
+        **({"title": plain_text(_arrow_text(below.stem))} | _described(told)),
     )
     return Listed(recording=recording, media_path=os.path.abspath(path))
+
+
+def _beside(path: Path) -> frozenset[str]:
+    """Names of the files in the folder of a file."""
+    return _names(os.path.dirname(os.path.abspath(path)))
+
+
+@lru_cache(maxsize=8)  # a folder is listed once for all of its files
+def _names(folder: str) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))
+    except OSError:
+        return frozenset()
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """What a JSON file beside a recording says of it; nothing where it is no object, or too big to be about one."""
+    try:
+        if path.stat().st_size > MAX_LINE_BYTES:
+            return {}
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        _log.warning("%s: not JSON; it is not used", path)
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _transcripts(path: Path, beside: Collection[str], about: Mapping[str, Any]) -> Iterator[Attachment]:
+    """Transcripts that lie beside a recording under its own name, by that name."""
+    language = language_tag(about.get("language"))
+    for suffix, kind in TRANSCRIPTS.items():
+        name = path.with_suffix(suffix).name
+        if name in beside:
+            yield Attachment(kind="transcript", url=_arrow_text(name), type=kind, language=language)
+    if "segments" in about:
+        name = path.with_suffix(".json").name
+        yield Attachment(kind="transcript", url=_arrow_text(name), type="application/json", language=language)
+
+
+def _licence(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Licence fields by the JSON file beside a recording; empty where it states none."""
+    told = plain_text(about.get("licence")) or plain_text(about.get("license"))
+    if told is None:
+        return {}
+    return {"licence": spdx_of(told) or told, "licence_evidence": "JSON file beside it"}
 
 
 def _arrow_text(name: str) -> str:

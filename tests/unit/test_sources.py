@@ -372,3 +372,76 @@ def test_no_feed_of_the_collection_raises_but_rejected() -> None:
             refused += 1
     assert read > 1700
     assert refused < 60
+
+
+def test_what_lies_beside_a_file_is_about_it(tmp_path: Path) -> None:
+    for name in ("talk.mp3", "talk.srt", "talk.txt", "other.vtt", "bare.mp3", "odd.wav"):
+        (tmp_path / name).touch()
+    about = {
+        "title": "A talk",
+        "author": "Ann",
+        "language": "en",
+        "license": "https://creativecommons.org/licenses/by/4.0/",
+    }
+    (tmp_path / "talk.json").write_text(json.dumps(about))
+    (tmp_path / "odd.json").write_text("{")
+    bare, odd, talk = (one.recording for one in listing(tmp_path))
+    assert [(one.url, one.type) for one in talk.attachments] == [
+        ("talk.srt", "application/x-subrip"),
+        ("talk.txt", "text/plain"),
+    ]
+    assert {one.language for one in talk.attachments} == {"en"}
+    assert (talk.title, talk.author, talk.licence) == ("A talk", "Ann", "CC-BY-4.0")
+    assert talk.licence_evidence == "JSON file beside it"
+    assert (bare.attachments, bare.licence) == ((), "LicenseRef-local")
+    assert (odd.title, odd.attachments) == ("odd", ())
+
+
+def test_a_transcript_in_json_is_one(tmp_path: Path) -> None:
+    (tmp_path / "talk.mp3").touch()
+    (tmp_path / "talk.json").write_text(json.dumps({"language": "de", "segments": [{"start": 0, "text": "Hallo."}]}))
+    (got,) = (one.recording for one in listing(tmp_path))
+    assert [(one.url, one.type, one.language) for one in got.attachments] == [("talk.json", "application/json", "de")]
+
+
+def test_librispeech_is_its_utterances_with_speaker_and_transcript(tmp_path: Path) -> None:
+    folder = tmp_path / "LibriSpeech" / "dev-clean" / "1272" / "128104"
+    folder.mkdir(parents=True)
+    for number in (1, 0):
+        (folder / f"1272-128104-000{number}.flac").touch()
+    (folder / "1272-128104.trans.txt").write_text("1272-128104-0000 MISTER QUILTER\n1272-128104-0001 NOR IS\n")
+    first, _ = listed = listing(f"librilight:{tmp_path}")
+    assert [one.recording.title for one in listed] == ["1272-128104-0000", "1272-128104-0001"]
+    got = first.recording
+    assert (got.persons, got.licence, got.language) == (("LibriVox reader 1272",), "CC-BY-4.0", "en")
+    assert got.attachments[0].url == "1272-128104.trans.txt"
+    assert first.media_path == str(folder / "1272-128104-0000.flac")
+    of_part = listing(f"librilight:{tmp_path}/LibriSpeech/dev-clean")
+    assert [one.recording.recording_id for one in of_part] == [one.recording.recording_id for one in listed]
+
+
+@pytest.mark.parametrize("told", [None, "[]", "{", '{"book_meta": 3, "speaker": "100"}'])
+def test_librilight_is_its_recordings_whatever_is_beside_them(tmp_path: Path, told: str | None) -> None:
+    folder = tmp_path / "small" / "100" / "emma"
+    folder.mkdir(parents=True)
+    (folder / "emma_01.flac").touch()
+    if told:
+        (folder / "emma_01.json").write_text(told)
+    (got,) = (one.recording for one in listing(f"librilight:{tmp_path}"))
+    assert (got.title, got.licence) == ("emma_01", "CC-PDDC")
+    assert got.persons == (("LibriVox reader 100",) if told and "100" in told else ())
+
+
+def test_librilight_tells_of_the_book(tmp_path: Path) -> None:
+    (tmp_path / "emma_01.flac").touch()
+    book = {"title": "Emma", "authors": [{"first_name": "Jane", "last_name": "Austen"}], "language": "English"}
+    about = {"speaker": "100", "book_meta": book | {"url_text_source": "https://www.gutenberg.org/etext/158"}}
+    (tmp_path / "emma_01.json").write_text(json.dumps(about))
+    (got,) = (one.recording for one in listing(f"librilight:{tmp_path}"))
+    assert (got.title, got.author, got.language) == ("Emma – emma_01", "Jane Austen", "en")
+    assert got.attachments[0].kind == "text"
+
+
+def test_a_libri_folder_that_is_not_there_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match=r"^inputs: no such folder"):
+        listing("librilight:/nowhere")
