@@ -347,7 +347,8 @@ def distil(recipe: Recipe, output: Path, *, device: str, progress: Progress = pr
     curve = _run(distiller, pairs, good, test, output / STATE_FILE, progress)
     report = {
         "recipe": json.loads(recipe.model_dump_json()) | dict.fromkeys(("pairs", "good_pairs", "test_pairs")),
-        "hours": pairs.hours, "test_hours": test.hours, "codes_told": len(np.unique(pairs.tokens)), "curve": curve,
+        "hours": pairs.hours, "test_hours": test.hours, "curve": curve,
+        "codes_told": len(set().union(*(pairs.of(clip)[1].tolist() for clip in pairs.clips))),
         "test": distiller.judge(test, pairs),
     }  # fmt: skip
     save(distiller.finished(), output / WEIGHTS_FILE)

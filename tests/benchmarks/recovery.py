@@ -26,9 +26,9 @@ from pipeline.tokenise.evaluate import edits, vocode
 from pipeline.tokenise.sound import collect
 
 LONGEST = 15 * mel.RATE
-NOISY_HOURS = 0.4
+NOISY_HOURS, GOOD_HOURS = 0.4, 0.1
 SPEEDS, GAIN_DB = (0.87, 1.13), (-8.0, 2.0)  # of the recordings heard twice more, so that there are more pairs
-COLOURS = ("#a02d6b", "#2f6fb0", "#3d8f5f", "#d08020", "#777777")
+COLOURS = ("#a02d6b", "#2f6fb0", "#3d8f5f", "#d08020", "#777777", "#7b5cc4")
 
 Case = tuple[str, float, dict[str, Any]]  # curve, hours, recipe
 
@@ -43,10 +43,11 @@ def cases(folder: Path, teacher: Path, steps: int) -> list[Case]:
     more = {"pairs": (folder / "clean.jsonl", folder / "more.jsonl"), "steps": 4 * steps}
     found.append(("codebook known", 10.2, shared | known | more))
     found += [("unknown", hours, shared | clean) for hours in (3.4, 1.0)]
-    found += [("unknown, from a consumer's embeddings", hours, shared | clean | table) for hours in (3.4, 1.0)]
+    found += [("unknown, with a consumer's embeddings", hours, shared | clean | table) for hours in (3.4, 1.0)]
     staged = {"good_pairs": (folder / "good.jsonl",), "good_steps": steps // 2, "decoder_steps": steps // 4}
     found.append(("known, noisy pairs", NOISY_HOURS, shared | noisy | known))
     found.append(("known, noisy pairs, then 0.1 h of good ones", NOISY_HOURS, shared | noisy | known | staged))
+    found.append(("known, those good ones alone", GOOD_HOURS, shared | known | {"pairs": (folder / "good.jsonl",)}))
     return found
 
 
@@ -72,7 +73,7 @@ def make_pairs(recordings: Path, held_out: Path, teacher: Path, folder: Path) ->
                     )
         _write(folder / f"{name}.jsonl", pairs)
         if name == "clean":
-            _write(folder / "good.jsonl", list(_up_to(0.1, pairs[::-1])))
+            _write(folder / "good.jsonl", list(_up_to(GOOD_HOURS, pairs[::-1])))
             _write(folder / "noisy.jsonl", [_noisy(pair, folder, tokenizer) for pair in _up_to(NOISY_HOURS, pairs)])
 
 
@@ -144,7 +145,7 @@ def plot(found: list[dict[str, Any]], path: Path) -> None:
     kinds = list(dict.fromkeys(one["kind"] for one in found))
 
     def place(hours: float, share: float) -> str:
-        return f"{60 + 360 * (np.log10(hours) + 1.1) / 1.75:.1f},{20 + 240 * (1 - share):.1f}"
+        return f"{60 + 360 * (np.log10(hours) + 1.1) / 2.2:.1f},{20 + 240 * (1 - share):.1f}"
 
     lines = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 740 310" font-family="sans-serif" font-size="12">']
     lines.append('<rect width="740" height="310" fill="white"/><path d="M60 20V260H420" stroke="#999" fill="none"/>')
@@ -152,7 +153,7 @@ def plot(found: list[dict[str, Any]], path: Path) -> None:
         y = 20 + 240 * (1 - share)
         lines.append(f'<text x="52" y="{y + 4}" text-anchor="end">{100 * share:.0f} %</text>')
         lines.append(f'<path d="M60 {y}H420" stroke="#eee"/>')
-    for hours in (0.1, 0.3, 1, 3):
+    for hours in (0.1, 0.3, 1, 3, 10):
         lines.append(f'<text x="{place(hours, 0).split(",")[0]}" y="277" text-anchor="middle">{hours} h</text>')
     lines.append('<text x="240" y="300" text-anchor="middle">hours of pairs</text>')
     lines.append('<text x="60" y="12">true tokens of unseen speakers; dashed: among the first five</text>')
