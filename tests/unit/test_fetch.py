@@ -4,8 +4,11 @@ import hashlib
 import os
 import pickle
 import shutil
+import threading
+import time
 import zlib
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ import pytest
 from pipeline.config import ConfigError, Fetch
 from pipeline.fetch import Stopped, fetch_media, get_document, model_folder
 from pipeline.fetch.addresses import addresses_of, host_of
+from pipeline.fetch.client import Limits, _Turns
 from pipeline.fetch.models import PACKAGED_MODEL_SHA256
 from pipeline.records import Reason, Recording, Rejected
 from pipeline.store import Store
@@ -323,3 +327,22 @@ def test_announced_checksums_are_checked(server: ScriptedServer, store: Store, a
         fetch_media(wrong, store, settings(server))
     assert (caught.value.reason, caught.value.retry) == (Reason.CHECKSUM, False)
     assert parts(store) == []
+
+
+def test_a_host_has_no_more_requests_at_a_time_than_allowed() -> None:
+    turns, limits = _Turns(), Limits.of(Fetch(), 1)
+    busy, seen, lock = 0, [], threading.Lock()
+
+    def take(_: int) -> None:
+        nonlocal busy
+        with turns.taken(limits, 3, 0.0):
+            with lock:
+                busy += 1
+                seen.append(busy)
+            time.sleep(0.002)
+            with lock:
+                busy -= 1
+
+    with ThreadPoolExecutor(12) as threads:
+        list(threads.map(take, range(60)))
+    assert (max(seen), len(seen)) == (3, 60)
