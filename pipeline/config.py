@@ -36,7 +36,7 @@ class Input(_Section):
     """One source of recordings. A bare string in the config is its address."""
 
     address: str = Field(min_length=1)
-    """File, folder, glob, JSONL manifest, feed or OPML file by path or URL, or a librivox: or archive: address."""
+    """File, folder, glob, JSONL manifest, feed or OPML file by path or URL, or KIND:address; see README."""
     kind: str | None = None
     """Kind of source: the name of a file in pipeline/sources. Found from the address when absent."""
     licence: str | None = None

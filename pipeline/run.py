@@ -37,7 +37,10 @@ from pipeline.store import Store
 from pipeline.tokenise import text
 
 EXIT_DONE, EXIT_FAILED, EXIT_CONFIG, EXIT_TOO_MANY_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
-PACKAGES = ("apache-beam", "av", "soxr", "soundfile", "webrtcvad-wheels", "faster-whisper", "ctranslate2", "pyarrow")
+PACKAGES = (
+    *("apache-beam", "av", "soxr", "soundfile", "webrtcvad-wheels", "faster-whisper", "ctranslate2", "pyarrow"),
+    *("torch", "num2words", "anyascii", "tokenizers"),
+)
 
 log = logging.getLogger("speechmill")
 
@@ -149,7 +152,8 @@ def _about_tokens(build: Build, *, again: bool) -> str | None:
     if chosen.checkpoint == "shipped" and not chosen.norms:
         return "speechmill's own dVAE, whose codes are not TorToiSe's"
     if again:
-        return str((inspect.read_run(build.store) or {}).get("mel_tokens"))
+        before: str | None = (inspect.read_run(build.store) or {}).get("mel_tokens")
+        return before
     return f"files of the maker's own: {tokenise.describe(*token_files(chosen))}"
 
 

@@ -117,11 +117,11 @@ class Store:
                 os.fsync(file.fileno())
             os.replace(temporary, final)
             _sync_folder(folder)
-        except BaseException as error:
-            _unlink(temporary)
-            if isinstance(error, OSError) and error.filename is None:
-                error.filename = final
+        except OSError as error:
+            error.filename = error.filename or final
             raise
+        finally:
+            _unlink(temporary)  # which is no more where it was renamed
 
     def write_text(self, name: str, text: str) -> None:
         """Write a small text file whole."""

@@ -25,13 +25,7 @@ from pipeline.store import Store
 __all__ = ["MAX_FEED_BYTES", "PACKAGED_MODEL", "Fetched", "Stopped", "fetch_media", "get_document", "model_folder"]
 
 MAX_FEED_BYTES = 50_000_000
-ALGORITHMS = (
-    "md5",
-    "sha1",
-    "sha256",
-    "sha384",
-    "sha512",
-)  # of announced checksums, against damage, not against forgers
+ALGORITHMS = ("md5", "sha1", "sha256", "sha384", "sha512")  # of checksums: against damage, not against forgers
 _log = logging.getLogger("speechmill")
 
 
@@ -80,7 +74,8 @@ def _download(recording: Recording, url: str, client: Client, store: Store) -> F
             if not part.size:
                 _look(client, url)
             complete(part, client)
-            _check(part, recording.checksum)
+            if url == recording.media_url:
+                _check(part, recording.checksum)
         except Rejected as fault:
             if not fault.retry:
                 part.clear()
@@ -104,8 +99,8 @@ def _look(client: Client, url: str) -> None:
     import urllib3
 
     try:
-        with client.opened("HEAD", url):
-            pass
+        with client.opened("HEAD", url) as response:
+            response.drain_conn()  # nothing; but then the connection serves for the file as well
     except urllib3.exceptions.HTTPError:
         pass
     except Rejected as fault:

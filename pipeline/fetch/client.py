@@ -10,7 +10,6 @@ import re
 import threading
 import time
 import zlib
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -104,7 +103,7 @@ class Client:
         for _ in range(MAX_REDIRECTS + 1):
             host = host_of(url)
             delay = max(config.delay, consent.ask(url) if consent else 0.0)
-            with _turns[host].taken(self.limits, config.per_host, delay) as turns:
+            with _turns_of(host).taken(self.limits, config.per_host, delay) as turns:
                 response = pools(frozenset(config.allow_hosts)).urlopen(
                     method, url, headers=headers, retries=False, redirect=False, preload_content=False,
                     timeout=min(config.timeout, self.limits.check()),
@@ -136,11 +135,11 @@ class Client:
 
         try:
             with self._opened("GET", url, self._headers, None) as response:
-                if response.status == 200:
-                    return self._most_of(response)
-                if 400 <= response.status < 500 and response.status != 429:
-                    return None
-                raise verdict(response)
+                is_absent = 400 <= response.status < 500 and response.status != 429
+                if response.status != 200 and not is_absent:
+                    raise verdict(response)
+                found = self._most_of(response)  # to its end, so that the connection serves again
+                return None if is_absent else found
         except urllib3.exceptions.HTTPError as error:
             fault: Rejected = Passing(f"{url}: {type(error).__name__}: {error}"[:300])
         except Rejected as error:
@@ -193,7 +192,13 @@ class _Turns:
             self._next = max(self._next, time.monotonic() + seconds)
 
 
-_turns: dict[tuple[str, int], _Turns] = defaultdict(_Turns)  # by host and port
+_turns: dict[tuple[str, int], _Turns] = {}  # by host and port
+_turns_lock = threading.Lock()
+
+
+def _turns_of(host: tuple[str, int]) -> _Turns:
+    with _turns_lock:
+        return _turns.setdefault(host, _Turns())
 
 
 def _raise_if(limits: Limits) -> None:

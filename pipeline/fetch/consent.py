@@ -14,7 +14,6 @@ import json
 import re
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,7 +39,8 @@ _LINE = re.compile(r"\s*(user-agent|content-usage)\s*:\s*(.*?)\s*(?:#.*)?", re.I
 
 Get = Callable[[str], bytes | None]  # a small file by its URL; None where there is none
 _rules: dict[tuple[str, str], "_Rules"] = {}  # by store and origin
-_locks: dict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+_locks: dict[tuple[str, str], threading.Lock] = {}
+_locks_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,9 @@ class Consent:
 
     def _of(self, origin: str) -> "_Rules":
         key, name = (self.store.root, origin), f"work/hosts/{stable_id('host', origin)}"
-        with _locks[key]:
+        with _locks_lock:
+            lock = _locks.setdefault(key, threading.Lock())
+        with lock:
             found = _rules.get(key) or _Rules.read(self.store.read_json(name) or {})
             if not 0 <= time.time() - found.when < MAX_AGE_S:
                 files = {path: (self.get(f"{origin}{path}") or b"").decode("utf-8", "replace") for path in FILES}

@@ -9,6 +9,7 @@ import itertools
 import json
 import logging
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -31,6 +32,7 @@ SUFFIXES = (
 TRANSCRIPTS = {
     ".srt": "application/x-subrip", ".vtt": "text/vtt", ".html": "text/html", ".txt": "text/plain",
 }  # fmt: skip
+SPDX_LIKE = re.compile(r"[A-Za-z0-9.+-]{2,64}")
 MAX_LINE_BYTES = 1_000_000
 _log = logging.getLogger("speechmill")
 
@@ -92,13 +94,14 @@ def _file(path: Path, below: Path, licence: tuple[str, str], told: Mapping[str, 
     name = below.as_posix()
     beside = _beside(path)
     about = _about(path.with_suffix(".json")) if path.with_suffix(".json").name in beside else {}
+    stated = isinstance((told or {}).get("licence"), str)  # by the line of a manifest
     told = about | dict(told or {})
     recording = Recording(
         recording_id=stable_id("local", name),
         source="local",
         media_url=_arrow_text(name),
         attachments=tuple(_transcripts(path, beside, about)),
-        **_licence(about) or {"licence": licence[0], "licence_evidence": licence[1]},
+        **({} if stated else _licence(about)) or {"licence": licence[0], "licence_evidence": licence[1]},
         **({"title": plain_text(_arrow_text(below.stem))} | _described(told)),
     )
     return Listed(recording=recording, media_path=os.path.abspath(path))
@@ -146,7 +149,11 @@ def _licence(about: Mapping[str, Any]) -> dict[str, Any]:
     told = plain_text(about.get("licence")) or plain_text(about.get("license"))
     if told is None:
         return {}
-    return {"licence": spdx_of(told) or told, "licence_evidence": "JSON file beside it"}
+    known = spdx_of(told) or (told if SPDX_LIKE.fullmatch(told) else None)
+    return {
+        "licence": known or "unknown",
+        "licence_evidence": "JSON file beside it" + ("" if known else f": {told[:200]}"),
+    }
 
 
 def _arrow_text(name: str) -> str:

@@ -27,13 +27,13 @@ from pipeline.build import MEL_TOKENS
 from pipeline.tokenise import mel
 from pipeline.tokenise.agreement import agreement
 from pipeline.tokenise.dvae import DVAE, STRIDE, Sizes, load, save
+from pipeline.tokenise.embeddings import foretold_by, table_of
 from pipeline.tokenise.pairs import SILENT, TAIL_FRAMES, Pairs, collect
 
 WEIGHTS_FILE, REPORT_FILE, STATE_FILE = "recovered.safetensors", "recovered.json", "recovered.pt"
 CONTEXT = 7  # tokens that a token hears on either side
 FIT_BATCHES = 60  # that the last layer and the first codes are fitted to
 SHRINK = 1.0  # pairs that weigh as much as what is believed of a code without any
-RIDGES = tuple(10.0**power for power in range(-5, 3))
 RANKED = 10
 CURVE_CLIPS = 40  # of the test, for the curve
 PROGRESS_S, SAVE_S = 5.0, 120.0
@@ -187,7 +187,7 @@ class Distiller:
             counts.index_add_(0, codes, torch.ones(len(codes)))
         mean, means = sums.sum(0) / counts.sum(), sums / counts.clamp(min=1)[:, None]
         if self._embeddings is not None:
-            foretold = mean + _linear(self._embeddings, means - mean, counts)
+            foretold = mean + foretold_by(self._embeddings, means - mean, counts)
             return (sums + SHRINK * foretold) / (counts[:, None] + SHRINK)
         found = (sums + SHRINK * mean) / (counts[:, None] + SHRINK)
         never = counts == 0
@@ -287,42 +287,6 @@ class Distiller:
         if self.teacher is not None and self.teacher.sizes == model.sizes:
             model.decoder.load_state_dict(self.teacher.decoder.state_dict())
         return model.eval()
-
-
-def _linear(inputs: Tensor, outputs: Tensor, weights: Tensor) -> Tensor:
-    """What a ridge regression of float32[N, a] on float32[N, b], row by row of such weight, says: float32[N, b].
-
-    The penalty is chosen so that half of the rows foretell the other half best.
-    """
-    x = nn.functional.pad((inputs - inputs.mean(0)) / inputs.std(), (0, 1), value=1.0).double()
-    y, w = outputs.double(), weights.double()[:, None]
-    odd = torch.arange(len(x))[:, None] % 2
-
-    def fitted(ridge: float, w: Tensor) -> Tensor:
-        gram = x.T @ (w * x)
-        penalty = ridge * gram.diagonal().mean() * torch.eye(len(gram))
-        found: Tensor = x @ torch.linalg.solve(gram + penalty, x.T @ (w * y))
-        return found
-
-    def missed(ridge: float) -> float:
-        return float((w * odd * (fitted(ridge, w * (1 - odd)) - y).square()).sum())
-
-    return fitted(min(RIDGES, key=missed), w).float()
-
-
-def table_of(path: Path, key: str) -> Tensor:
-    """A consumer's token embeddings, float32[rows, width]; nothing in the file is run. Raises ValueError."""
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        state = load_file(path)
-    else:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    found = state.get(key)
-    if not isinstance(found, Tensor) or found.dim() != 2:
-        tables = [name for name, value in state.items() if isinstance(value, Tensor) and value.dim() == 2]
-        raise ValueError(f"{path.name} has no table {key}; embedding_key may be one of {', '.join(tables[:8])}")
-    return found.float()
 
 
 def distil(recipe: Recipe, output: Path, *, device: str, progress: Progress = print) -> dict[str, Any]:

@@ -22,8 +22,8 @@ class TextTokenizer:
         from tokenizers import Tokenizer
 
         try:
-            self._bpe = Tokenizer.from_str(path.read_text(encoding="utf-8"))
-        except Exception as error:  # the library raises nothing narrower
+            self._bpe = Tokenizer.from_buffer(path.read_bytes())
+        except (OSError, ValueError) as error:
             raise ConfigError(f"tokenise.text_tokenizer: {path} is no tokenizer.json ({error})") from None
         if [self._bpe.token_to_id(token) for token in (STOP, UNKNOWN, SPACE)] != [0, 1, 2]:
             fix = "give a tokenizer of TorToiSe's kind"

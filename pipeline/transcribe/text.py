@@ -20,6 +20,8 @@ CURRENCIES = {
     "€": ("euro", "euros", "cent", "cents"), "¥": ("yen", "yen", "sen", "sen"),
 }  # fmt: skip
 UNREADABLE = {"am"}  # num2words never ends on some of its numbers
+# What num2words raises: it knows some languages not at all and some in part.
+NUMBER_ERRORS = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 MOST_DIGITS = 12  # of a number that is read as one
 _SIGN, _NUMBER = "[$£€¥]", r"\d+(?:\.\d+)?"
 _ABBREVIATION = re.compile(rf"\b({'|'.join(ABBREVIATIONS)})\.", re.IGNORECASE)
@@ -71,7 +73,7 @@ def _expanded(text: str, language: str) -> str | None:
         return None
     try:
         return _DIGITS.sub(lambda found: _words(found[0], language=language), text)
-    except Exception:  # num2words knows some languages not at all and some in part, and raises what comes along
+    except NUMBER_ERRORS:
         return None
 
 

@@ -9,7 +9,7 @@ import pytest
 from urllib3 import HTTPHeaderDict
 
 from pipeline.config import Fetch
-from pipeline.fetch import Fetched, consent, fetch_media, get_document
+from pipeline.fetch import Fetched, addresses, consent, fetch_media, get_document
 from pipeline.records import Reason, Recording, Rejected
 from pipeline.store import Store
 from tests.server import ScriptedServer, ok, redirect, respond, status
@@ -186,29 +186,30 @@ def test_33_a_crawl_delay_is_kept(server: ScriptedServer, store: Store) -> None:
     assert time.monotonic() - begin > 1.4  # HEAD, GET, HEAD, GET
 
 
-def resolver(answers: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let names resolve to one address after the other, as a hostile name server does."""
+def test_29_a_name_that_rebinds_reaches_no_private_address(
+    server: ScriptedServer, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hostile name server answers with a public address when it is looked at, and with ours ever after."""
+    name, port = "rebind.example", int(server.host.partition(":")[2])
+    answers, reached = iter(["93.184.216.34"]), []
     real = socket.getaddrinfo
 
-    def resolve(name: str, port: int, *args: object, **kwargs: object) -> list[object]:
-        if name in answers:
-            name = answers[name].pop(0) if len(answers[name]) > 1 else answers[name][0]
-        return real(name, port, *args, **kwargs)  # type: ignore[arg-type]
+    def resolve(asked: str, *args: object, **kwargs: object) -> list[object]:
+        return real(next(answers, "127.0.0.1") if asked == name else asked, *args, **kwargs)  # type: ignore[arg-type]
+
+    def connect(address: tuple[str, int], *_: object) -> None:
+        reached.append(address)  # nothing is sent to an address that is somebody's
+        raise ConnectionRefusedError
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-
-
-def test_29_a_name_that_rebinds_reaches_no_private_address(
-    server: ScriptedServer,
-    store: Store,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    name, port = "rebind.example", server.host.partition(":")[2]
-    resolver({name: ["192.0.2.1", "203.0.113.7", "127.0.0.1"]}, monkeypatch)
+    monkeypatch.setattr("urllib3.util.connection.create_connection", connect)
+    addresses.pools.cache_clear()
     server.script("/pod/a.mp3", ok(BODY))
     episode = Recording(recording_id="id", source="rss", media_url=f"http://{name}:{port}/pod/a.mp3")
     with pytest.raises(Rejected) as caught:
-        fetch_media(episode, store, settings(server, timeout=0.2, retries=3, backoff=0))
+        fetch_media(episode, store, settings(server, retries=3, backoff=0))
+    addresses.pools.cache_clear()
+    assert reached == [("93.184.216.34", port)]  # the very address that was looked at, not the name
     assert caught.value.reason == Reason.FORBIDDEN_ADDRESS
     assert not server.requests
     assert not server.questions

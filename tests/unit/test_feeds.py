@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import stages
+from pipeline.build import plan_build
 from pipeline.config import Input, RunConfig
 from pipeline.records import Attachment, Reason, Recording, Rejected, Status, recording_from, to_table
 from pipeline.sources import Listed, list_recordings
@@ -94,6 +96,20 @@ def test_33_a_block_keeps_what_it_is_about(channel: str, inside: str, blocked: l
 def test_33_in_a_broken_feed_any_block_is_about_all() -> None:
     raw = feed(item("a"), item("b", "<itunes:block>yes</itunes:block><b>"))
     assert {one.status for one in read(raw)} == {Status.OPTED_OUT}
+
+
+def test_33_what_opts_out_after_it_was_fetched_is_no_more_of_the_corpus(server: ScriptedServer, tmp_path: Path) -> None:
+    server.script("/a.mp3", ok(b"ID3"))
+    store = Store(str(tmp_path / "corpus"))
+    chosen = {"fetch": {"allow_hosts": [server.host]}, "transcribe": {"model": None}, "output": store.root}
+    build = plan_build(RunConfig.model_validate(chosen), store, find_model=Path)
+    (free,) = Feed(feed(item("a")), server.url("/feed")).recordings()
+    assert stages.fetch_recording(free, build).work is not None
+    (blocked,) = Feed(feed(item("a", "<itunes:block>yes</itunes:block>")), server.url("/feed")).recordings()
+    outcome = stages.fetch_recording(blocked, build)
+    assert (outcome.work, outcome.reason) == (None, Reason.OPTED_OUT)
+    (row,) = store.read(build.fetched(free.recording.recording_id)).to_pylist()
+    assert (row["status"], row["content_id"]) == ("opted_out", None)
 
 
 def test_an_opml_file_lists_feeds_and_one_that_cannot_be_read_costs_a_row(

@@ -9,13 +9,14 @@ import time
 import zlib
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from pipeline.config import ConfigError, Fetch
 from pipeline.fetch import Stopped, fetch_media, get_document, model_folder
-from pipeline.fetch.addresses import addresses_of, host_of
+from pipeline.fetch.addresses import addresses_of, host_of, pools
 from pipeline.fetch.client import Limits, _Turns
 from pipeline.fetch.models import PACKAGED_MODEL_SHA256
 from pipeline.records import Reason, Recording, Rejected
@@ -346,3 +347,35 @@ def test_a_host_has_no_more_requests_at_a_time_than_allowed() -> None:
     with ThreadPoolExecutor(12) as threads:
         list(threads.map(take, range(60)))
     assert (max(seen), len(seen)) == (3, 60)
+
+
+def test_headers_and_file_come_over_one_connection(store: Store) -> None:
+    connections = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            connections.append(self.client_address)
+            super().setup()
+
+        def do_HEAD(self) -> None:
+            found = self.path == "/a.mp3"
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Length", str(len(BODY) if found else 0))
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
+            self.wfile.write(BODY if self.path == "/a.mp3" else b"")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        host = f"127.0.0.1:{server.server_port}"
+        assert fetch_media(episode(f"http://{host}/a.mp3"), store, Fetch(allow_hosts=(host,))).sha256 == SHA256
+        pools(frozenset([host])).clear()
+        server.shutdown()
+    assert len(connections) == 1  # also for the files in which the host says what may be taken

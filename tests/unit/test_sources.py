@@ -397,6 +397,20 @@ def test_what_lies_beside_a_file_is_about_it(tmp_path: Path) -> None:
     assert (odd.title, odd.attachments) == ("odd", ())
 
 
+@pytest.mark.parametrize(
+    ("told", "licence"),
+    [("CC0-1.0", "CC0-1.0"), ("LicenseRef-mine", "LicenseRef-mine"), ("all rights reserved", "unknown")],
+)
+def test_the_licence_in_a_file_beside_is_one_or_unknown(tmp_path: Path, told: str, licence: str) -> None:
+    (tmp_path / "talk.mp3").touch()
+    (tmp_path / "talk.json").write_text(json.dumps({"licence": told}))
+    (got,) = (one.recording for one in listing(tmp_path, licence="MIT"))
+    assert (got.licence, got.licence_evidence.startswith("JSON file beside it")) == (licence, True)
+    (tmp_path / "list.jsonl").write_text(json.dumps({"path": "talk.mp3", "licence": "CC-BY-4.0"}))
+    (got,) = (one.recording for one in listing(tmp_path / "list.jsonl"))
+    assert (got.licence, got.licence_evidence) == ("CC-BY-4.0", "manifest")  # the line is about this very corpus
+
+
 def test_a_transcript_in_json_is_one(tmp_path: Path) -> None:
     (tmp_path / "talk.mp3").touch()
     (tmp_path / "talk.json").write_text(json.dumps({"language": "de", "segments": [{"start": 0, "text": "Hallo."}]}))
