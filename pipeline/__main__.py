@@ -32,7 +32,7 @@ input_option = click.option(
     "inputs",
     multiple=True,
     metavar="X",
-    help="File, folder, manifest, feed, OPML, librivox: or archive: address. May be repeated.",
+    help="File, folder, manifest, feed, OPML, librivox:, archive: or ytdlp: address. May be repeated.",
 )
 output_option = click.option("--output", metavar="DIR", help="Folder of the corpus.  [default: corpus]")
 set_option = click.option(
@@ -197,6 +197,44 @@ def prune(corpus: str, dry_run: bool, as_json: bool) -> int:
     from pipeline import prune as pruning
 
     _print(pruning.prune(corpus, dry_run=dry_run), as_json=as_json)
+    return 0
+
+
+REMOVE_EXAMPLES = """
+\b
+Examples:
+  speechmill remove corpus --recording 1f0c… --reason "asked for by the speaker"
+  speechmill remove corpus --source https://example.org/feed.xml --reason "withdrawn by the publisher"
+  speechmill remove corpus --source https://example.org/        (all that is below this address)
+  speechmill remove corpus --person "Jane Doe" --reason "asked for by her" --dry-run
+
+\b
+removed.json, beside the corpus, keeps what was removed out of every later run. Local originals are not touched.
+"""
+
+
+@cli.command(epilog=REMOVE_EXAMPLES)
+@corpus_argument
+@click.option("--recording", "recordings", multiple=True, metavar="ID", help="A recording_id. May be repeated.")
+@click.option(
+    "--source", "sources", multiple=True, metavar="URL", help="A feed, page or file; with / at its end all below it."
+)
+@click.option("--person", "persons", multiple=True, metavar="NAME", help="Whoever is named as author or speaker.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; recordings.parquet repeats it.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@json_option
+def remove(
+    corpus: str, recordings: tuple[str, ...], sources: tuple[str, ...], persons: tuple[str, ...], reason: str,
+    dry_run: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Take recordings out of a corpus for good, and publish without them."""
+    from pipeline import remove as removal
+
+    kinds: tuple[tuple[Any, tuple[str, ...]], ...] = (
+        ("recording", recordings), ("source", sources), ("person", persons),
+    )  # fmt: skip
+    names = [(kind, value) for kind, values in kinds for value in values]
+    _print(removal.remove(corpus, names, reason, dry_run=dry_run), as_json=as_json)
     return 0
 
 

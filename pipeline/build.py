@@ -15,6 +15,7 @@ import classifiers
 from pipeline.config import ConfigError, Defects, RunConfig, Tokenise, profile_of
 from pipeline.records import Made
 from pipeline.store import Store
+from pipeline.tombstones import Tombstones
 
 FETCHED = "v1"
 # Raise one when the same input and settings give another result of that stage.
@@ -22,6 +23,8 @@ SEGMENT_VERSION = 1  # audio.py, vad.py, segment.py
 SCORE_VERSION = 1  # measure.py; classifiers have a profile of their own
 TRANSCRIBE_VERSION = 2  # transcribe/
 TOKENISE_VERSION = 1  # tokenise/
+ALIGN_VERSION = 1  # evidence/
+FINGERPRINT_VERSION = 1  # fingerprint.py
 TEXT_VERSION = 1  # transcribe/text.py, tokenise/text.py
 MEL_TOKENS = Path(__file__).parent / "tokenise" / "weights" / "mel-tokens.safetensors"
 TEXT_TOKENS = MEL_TOKENS.with_name("text-tokens.json")
@@ -46,6 +49,7 @@ class Build:
     compute_type: str  # arithmetic of that model
     device: str  # cpu or cuda
     has_defects: bool  # whether defect models are there
+    removed: Tombstones  # what may not come back
 
     @property
     def made(self) -> Made:
@@ -75,6 +79,18 @@ class Build:
     def tokens(self, content_id: str) -> str:
         """Folder of the artifacts with mel tokens: one for each set of clips that was selected."""
         return f"work/tokenise/{self.segment_profile}-{self.tokenise_profile}/{content_id}"
+
+    def fingerprints(self, content_id: str) -> str:
+        """Name of the artifact with the landmarks of the clips."""
+        return self.store.artifact("fingerprint", f"{self.segment_profile}-v{FINGERPRINT_VERSION}", content_id)
+
+    def repeats(self, content_id: str) -> str:
+        """Name of the artifact with the clips that sound as earlier ones of the corpus do; absent where none does."""
+        return self.store.artifact("repeats", f"{self.segment_profile}-v{FINGERPRINT_VERSION}", content_id)
+
+    def evidence(self, content_id: str) -> str:
+        """Name of the artifact with what a publisher says is spoken in the selected clips."""
+        return self.store.artifact("align", f"{self.segment_profile}-{self.transcribe_profile}", content_id)
 
     def is_stopping(self) -> bool:
         """Whether the run was asked to end: finish what is in hand and begin nothing new."""
@@ -114,6 +130,7 @@ def plan_build(config: RunConfig, store: Store, *, find_model: Callable[[str], P
         compute_type=compute_type,
         device=device,
         has_defects=scorer_profile is not None,
+        removed=Tombstones.load(store),
     )
 
 

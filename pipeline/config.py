@@ -41,6 +41,8 @@ class Input(_Section):
     """Kind of source: the name of a file in pipeline/sources. Found from the address when absent."""
     licence: str | None = None
     """SPDX id for its recordings, where the source itself states none."""
+    archive: str | None = None
+    """For ytdlp: a download archive of yt-dlp's own; what is in it is not taken."""
 
 
 class Audio(_Section):
@@ -79,6 +81,10 @@ class Fetch(_Section):
     """Requests under way to one host at a time."""
     delay: float = Field(0.0, ge=0)
     """Seconds from one request to a host to the next; longer where its robots.txt asks for it."""
+    ask_again: float = Field(7 * 24 * 3600.0, ge=0)
+    """Seconds after which a recording that was gone, forbidden or opted out is asked for again."""
+    transcripts: bool = True
+    """Also get publishers' transcripts, subtitles and the texts of books."""
 
 
 class Segment(_Section):
@@ -127,6 +133,8 @@ class Thresholds(_Section):
     """Lowest loudness, LUFS."""
     clipped_ratio: float | None = Field(0.005, ge=0, le=1)
     """Highest share of clipped samples."""
+    repeated_ratio: float | None = Field(0.3, ge=0, le=1)
+    """Highest share of a clip that repeats the sound of an earlier one: re-encoded, cut anew, or an advert."""
     no_speech: float | None = Field(0.8, ge=0, le=1)
     """Highest probability, by the recogniser, that there is no speech under the text."""
     asr_confidence: float | None = Field(None, ge=0, le=1)

@@ -29,7 +29,11 @@ PODCAST = "https://podcastindex.org/namespace/1.0"
 HOME = "https://github.com/speechmill/speechmill"
 GUID = uuid.uuid5(uuid.UUID("ead4c236-bf58-58c6-a2c6-a6b28d128cb6"), "speechmill/demo")  # namespace: podcast:guid's
 CC0_URL = "https://creativecommons.org/publicdomain/zero/1.0/"
-TYPES = {".xml": "application/rss+xml; charset=utf-8", ".mp3": "audio/mpeg", ".json": "application/json"}
+TRANSCRIPT = "episode-1.vtt"
+TYPES = {
+    ".xml": "application/rss+xml; charset=utf-8", ".mp3": "audio/mpeg", ".json": "application/json",
+    ".vtt": "text/vtt; charset=utf-8",
+}  # fmt: skip
 OTHER_TYPE = "application/octet-stream"
 RANGE = re.compile(r"bytes=(?=-?[0-9])([0-9]{0,18})-([0-9]{0,18})")
 FIRST_PUBLISHED = datetime(2024, 3, 4, 6, 0, tzinfo=UTC)
@@ -42,13 +46,14 @@ CONFIG = {
 
 
 def make_podcast(folder: Path) -> tuple[Path, ...]:
-    """Make `episode-N.mp3` (mono, 44.1 kHz), `truth.json` (what was planted where) and `feed.xml`; return their paths.
+    """Make `episode-N.mp3` (mono, 44.1 kHz), the first one's transcript, `truth.json` (what was planted where) and
+    `feed.xml`; return their paths.
 
     The same library versions give the same bytes. Nothing is done when all of it is there.
     Raises ConfigError when the package that speaks is not installed.
     """
     store = Store(str(folder))
-    names = (*(e.name for e in EPISODES), "truth.json", "feed.xml")
+    names = (*(e.name for e in EPISODES), TRANSCRIPT, "truth.json", "feed.xml")
     if not all(store.exists(name) for name in names):
         _make(store)
     return tuple(folder / name for name in names)
@@ -63,6 +68,7 @@ def _make(store: Store) -> None:
         with store.create(episode.name) as file:
             file.write(encode_mp3(sound, episode.title))
     store.write_json("truth.json", truth)
+    store.write_text(TRANSCRIPT, _web_vtt(truth[EPISODES[0].name]))
     sizes = {name: store.size(name) for name in seconds}
     with store.create("feed.xml") as file:
         file.write(_feed(sizes, seconds))
@@ -87,9 +93,21 @@ def _feed(sizes: dict[str, int], seconds: dict[str, float]) -> bytes:
         _add(item, {f"{{{ITUNES}}}duration": str(round(seconds[episode.name]))})
         media = {"url": f"{BASE}/{episode.name}", "length": str(sizes[episode.name]), "type": "audio/mpeg"}
         ElementTree.SubElement(item, "enclosure", media)
+        if episode is EPISODES[0]:
+            _add(item, {f"{{{PODCAST}}}transcript": ""}, url=f"{BASE}/{TRANSCRIPT}", type="text/vtt", language="en")
     ElementTree.indent(rss)
     document: bytes = ElementTree.tostring(rss, encoding="utf-8", xml_declaration=True)
     return document
+
+
+def _web_vtt(passages: list[dict[str, Any]]) -> str:
+    """A transcript as a publisher would have it, a cue a passage."""
+    cues = (f"{_clock(one['start_s'])} --> {_clock(one['end_s'])}\n{one['text']}\n" for one in passages)
+    return "\n".join(["WEBVTT\n", *cues])
+
+
+def _clock(seconds: float) -> str:
+    return f"{seconds // 60:02.0f}:{seconds % 60:06.3f}"
 
 
 def _add(parent: ElementTree.Element, texts: dict[str, str], **attributes: str) -> None:

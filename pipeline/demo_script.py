@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Voice = Literal["narrator", "miller", "guest"]
-Defect = Literal["noise", "music", "phone", "overlap", "reverb"]
+Defect = Literal["noise", "music", "phone", "overlap", "reverb", "duplicate"]  # duplicate: heard before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,11 @@ class Episode:
 def _said(voice: Voice, text: str, defect: Defect | None = None, over: Passage | None = None) -> Passage:
     return Passage(text=text, voice=voice, defect=defect, over=over)
 
+
+ADVERT = (
+    "These stories are brought to you by the bakery at the bridge. "
+    "Come in before eight o'clock, say that you heard it here, and the second roll is on the house."
+)
 
 THE_MILL = (
     _said(
@@ -84,6 +89,7 @@ THE_MILL = (
 )
 
 THE_MILLER = (
+    _said("narrator", ADVERT),
     _said(
         "guest",
         "I walked up to the mill on a windy afternoon to meet the man who runs it. "
@@ -147,6 +153,7 @@ THE_MILLER = (
 )
 
 THE_WEATHER = (
+    _said("narrator", ADVERT, "duplicate"),
     _said(
         "guest",
         "Every wind has its own voice, and the people here can name them in the dark. "

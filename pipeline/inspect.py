@@ -17,7 +17,7 @@ from pipeline import select
 from pipeline.build import CONFIG_FILE, LOG_FILE, Build, plan_build, profile_of_tokens
 from pipeline.config import ConfigError, RunConfig, Tokenise, Transcribe, load
 from pipeline.publish import RUN_FILE
-from pipeline.publish.ledger import read_tokens, read_transcripts
+from pipeline.publish.ledger import read_scores, read_tokens, read_transcripts
 from pipeline.records import Recording, Status, recording_from
 from pipeline.store import LOCK_FILE, Store
 
@@ -171,7 +171,7 @@ def _done(recording: Recording, build: Build) -> Iterator[str]:
     if not store.exists(build.scores(content_id)):
         return
     yield "scored"
-    scores = store.read(build.scores(content_id))
+    scores = read_scores(content_id, build)
     reasons = select.reasons_by_score(scores, build.config.thresholds)
     wanted = {clip_id for clip_id, why in zip(scores["clip_id"].to_pylist(), reasons, strict=True) if not why}
     allowed = select.licence_allowed(recording.licence, build.config.licences)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.build import CONFIG_FILE, Build
+from pipeline.build import CONFIG_FILE, FINGERPRINT_VERSION, Build
 from pipeline.config import ConfigError, load
 from pipeline.inspect import read_run, stored_build
 from pipeline.store import Store
@@ -31,7 +31,8 @@ def prune(corpus: str, *, dry_run: bool) -> dict[str, Any]:
     with build.store.locked():
         _require_finished(build)
         found: Counter[str] = Counter()
-        for area, name, size in _needless(build):
+        needless = {name: (area, size) for area, name, size in _needless(build)}
+        for name, (area, size) in needless.items():
             found[area] += size
             if not dry_run:
                 build.store.remove(name)
@@ -55,6 +56,7 @@ def _needless(build: Build) -> Iterator[tuple[str, str, int]]:
     """Area, name and bytes of each file or folder that can go."""
     yield from _decoded_media(build)
     yield from _other_artifacts(build)
+    yield from _unlisted(build)
     for name in SCRATCH:
         if size := _size(build.store, name):
             yield name, name, size
@@ -68,18 +70,39 @@ def _decoded_media(build: Build) -> Iterator[tuple[str, str, int]]:
             yield "work/media", f"work/media/{leaf}", store.size(f"work/media/{leaf}")
 
 
-def _other_artifacts(build: Build) -> Iterator[tuple[str, str, int]]:
-    current = {
+def _profiles(build: Build) -> dict[str, str]:
+    """The folder of each stage's artifacts under the settings that the corpus was finished with."""
+    return {
         "segment": build.segment_profile,
         "score": f"{build.segment_profile}-{build.score_profile}",
+        "fingerprint": f"{build.segment_profile}-v{FINGERPRINT_VERSION}",
+        "repeats": f"{build.segment_profile}-v{FINGERPRINT_VERSION}",
+        "align": f"{build.segment_profile}-{build.transcribe_profile}",
         "transcribe": f"{build.segment_profile}-{build.transcribe_profile}",
         "tokenise": f"{build.segment_profile}-{build.tokenise_profile}",
     }
-    for stage, profile in current.items():
+
+
+def _other_artifacts(build: Build) -> Iterator[tuple[str, str, int]]:
+    for stage, profile in _profiles(build).items():
         for leaf in build.store.names(f"work/{stage}"):
             if leaf != profile:
                 name = f"work/{stage}/{leaf}"
                 yield f"work/{stage}", name, _size(build.store, name)
+
+
+def _unlisted(build: Build) -> Iterator[tuple[str, str, int]]:
+    """What was made of contents that no recording has any more, since it opted out or its file changed."""
+    store, listed = build.store, set()
+    for recording_id in build.known_recordings():
+        name = build.fetched(recording_id)
+        listed.add(store.read(name, ["content_id"])["content_id"][0].as_py())
+        listed.update(leaf.rpartition("/")[2] for leaf in store.footer(name).get("documents", ()))
+    stages = [f"work/{stage}/{profile}" for stage, profile in _profiles(build).items()]
+    for folder in ("work/media", "work/documents", *stages):
+        for leaf in store.names(folder):
+            if CONTENT.match(leaf) and leaf.partition(".")[0] not in listed:
+                yield "of no recording", f"{folder}/{leaf}", _size(store, f"{folder}/{leaf}")
 
 
 def _remains(store: Store) -> Iterator[tuple[str, str, int]]:

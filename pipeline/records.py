@@ -29,6 +29,8 @@ class Reason(StrEnum):
     TIMED_OUT = "timed_out"  # slower than fetch.max_seconds
     TOO_BIG = "too_big"  # more than fetch.max_bytes
     BAD_FEED = "bad_feed"  # a feed or manifest that cannot be read
+    BAD_TRANSCRIPT = "bad_transcript"  # a publisher's transcript that cannot be read
+    NEEDS_TOOL = "needs_tool"  # a site gives it only in a form that takes a program that is not installed
     # Decoding a recording.
     EMPTY = "empty"  # no bytes, or no samples
     NOT_AUDIO = "not_audio"  # the content is something else, whatever its name says
@@ -40,7 +42,8 @@ class Reason(StrEnum):
     DECODER_CRASHED = "decoder_crashed"  # the decoder brought its process down
     DECODER_HUNG = "decoder_hung"  # the decoder made no progress
     # Deciding about a recording or a clip.
-    DUPLICATE = "duplicate"  # the same bytes as another recording
+    DUPLICATE = "duplicate"  # the same bytes as another recording, or the same sound as an earlier clip
+    REMOVED = "removed"  # on somebody's request, for good
     LICENCE = "licence"  # not in licences.allow
     NOISE = "noise"
     MUSIC = "music"
@@ -254,6 +257,15 @@ _FITS = _field("fits_11s6", pa.bool_(), "at most 255,995 samples at 22,050 Hz, a
 _TORTOISE = _field(
     "tortoise_ok", pa.bool_(), "TorToiSe's GPT takes it: at most 402 text tokens, all known, and 604 mel tokens"
 )
+_REFERENCE = (
+    _field("reference_text", pa.string(), "what the publisher's transcript, subtitles or book has here, unchecked"),
+    _field("reference_match", pa.float32(), "share of its words that were heard too; null where nothing was heard"),
+    _field("reference_url", pa.string(), "where that text is from"),
+)
+REPEATS = (
+    _field("repeated_ratio", pa.float32(), "share of the clip whose very sound an earlier clip has"),
+    _field("duplicate_of", pa.string(), "the earlier clip that has most of it; null if none"),
+)
 _PROVENANCE = (
     _field("title", pa.string(), "title of the recording"),
     _field("author", pa.string(), "author or publisher of the recording"),
@@ -305,6 +317,9 @@ TRANSCRIPT_ARTIFACT = pa.schema(
     ]
 )
 
+EVIDENCE_ARTIFACT = pa.schema([("clip_id", pa.string()), *_REFERENCE])
+FINGERPRINT_ARTIFACT = pa.schema([("hash", pa.uint64()), ("clip", pa.int32()), ("frame", pa.int32())])
+REPEATS_ARTIFACT = pa.schema([("clip_id", pa.string()), *REPEATS])
 TOKEN_ARTIFACT = pa.schema(
     [
         ("clip_id", pa.string()),
@@ -338,12 +353,12 @@ def data_schema(made: Made) -> pa.Schema:
     text = (*_TEXT, *TRANSCRIPT) if made.transcript else ()
     tokens = (*_TOKENS, _FITS, *((_TORTOISE,) if made.transcript else ())) if made.tokens else ()
     scores = (*SCORES, *MEASURES[:1], C50, *MEASURES[1:]) if made.defects else MEASURES
-    return pa.schema([*_IDENTITY, _AUDIO, *_POSITION, *text, *tokens, *scores, *_PROVENANCE])
+    return pa.schema([*_IDENTITY, _AUDIO, *_POSITION, *text, *_REFERENCE, *tokens, *scores, *REPEATS, *_PROVENANCE])
 
 
 def pool_schema(made: Made) -> pa.Schema:
     """Columns of `pool.parquet`: as `data/`, without audio, text and tokens, with the decision."""
-    without = {field.name for field in (_AUDIO, *_TEXT, *_TOKENS, _FITS, _TORTOISE)}
+    without = {field.name for field in (_AUDIO, *_TEXT, _REFERENCE[0], *_TOKENS, _FITS, _TORTOISE)}
     return pa.schema([*(column for column in data_schema(made) if column.name not in without), *_DECISION])
 
 

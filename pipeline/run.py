@@ -29,6 +29,7 @@ from pipeline.build import (
     token_files,
 )
 from pipeline.config import ConfigError, RunConfig
+from pipeline.erase import erase
 from pipeline.fetch import model_folder
 from pipeline.progress import STAGES, Progress
 from pipeline.publish import card, report
@@ -71,6 +72,7 @@ def run(
     check_output(store)
     with store.locked(), _stoppable(store) as interrupted:
         build = again or plan_build(config, store, find_model=model_folder)
+        erase(build)
         tokens = _about_tokens(build, again=only_publish)
         store.write_json(CONFIG_FILE, json.loads(config.model_dump_json()))
         open_log(store, console=not quiet)

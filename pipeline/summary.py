@@ -13,6 +13,7 @@ BY_TEXT = (  # reasons that judge a transcript
     *(Reason.NOT_TRANSCRIBED, Reason.ASR_FAILED, Reason.LOW_CONFIDENCE, Reason.EMPTY_TEXT, Reason.NO_SPEECH),
     *(Reason.REPETITION, Reason.SPEECH_RATE, Reason.LANGUAGE),
 )
+JUDGED_LATE = {Reason.DUPLICATE: "compare", Reason.NOT_TOKENISED: "tokenise"}
 NOT_YET = {"not_transcribed": "transcript", "not_tokenised": "mel tokens"}
 FATES = ("kept", "rejected", "too_short", "too_long", "silence", "corrupt")
 
@@ -62,7 +63,7 @@ def _row(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) -> li
 def _rejected(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) -> str:
     """Reasons with their numbers: recordings for the first stages, clips for scores and transcripts."""
     reasons = {key.removeprefix("reason."): n for key, n in counts.items() if key.startswith("reason.")}
-    if stats is not None and stage in ("score", "transcribe", "tokenise"):
+    if stats is not None and stage in ("score", "compare", "transcribe", "tokenise"):
         clips = {reason: found["clips"] for reason, found in stats["rejected_by_reason"].items()}
         reasons |= {reason: n for reason, n in clips.items() if _judged_by(reason) == stage}
     return ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
@@ -70,7 +71,7 @@ def _rejected(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) 
 
 def _judged_by(reason: str) -> str:
     """Stage whose result a clip was rejected for."""
-    return "tokenise" if reason == Reason.NOT_TOKENISED else "transcribe" if reason in set(BY_TEXT) else "score"
+    return JUDGED_LATE.get(reason) or ("transcribe" if reason in set(BY_TEXT) else "score")
 
 
 def _hours(stats: dict[str, Any]) -> str:

@@ -9,20 +9,24 @@ import hashlib
 import logging
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.config import Fetch
-from pipeline.fetch.client import CHUNK_BYTES, Client, Limits, Stopped, never
+from pipeline.fetch.client import CHUNK_BYTES, Answer, Client, Limits, Stopped, Visit, never
 from pipeline.fetch.download import complete
 from pipeline.fetch.models import PACKAGED_MODEL, model_folder
 from pipeline.fetch.parts import Part
 from pipeline.records import Reason, Recording, Rejected, stable_id
 from pipeline.store import Store
 
-__all__ = ["MAX_FEED_BYTES", "PACKAGED_MODEL", "Fetched", "Stopped", "fetch_media", "get_document", "model_folder"]
+__all__ = [
+    "MAX_FEED_BYTES", "PACKAGED_MODEL", "Answer", "Fetched", "Stopped", "Visit", "fetch_media", "get_document",
+    "model_folder", "never",
+]  # fmt: skip
 
 MAX_FEED_BYTES = 50_000_000
 ALGORITHMS = ("md5", "sha1", "sha256", "sha384", "sha512")  # of checksums: against damage, not against forgers
@@ -108,13 +112,18 @@ def _look(client: Client, url: str) -> None:
             raise
 
 
-def get_document(url: str, store: Store, config: Fetch, *, max_bytes: int = MAX_FEED_BYTES) -> bytes:
+def get_document(
+    url: str, store: Store, config: Fetch, *, max_bytes: int = MAX_FEED_BYTES, max_age_s: float = 0.0
+) -> bytes:
     """Get a feed, at most `max_bytes` long, anew only if it changed since it was cached in `work/feeds/`.
 
-    The cached copy also serves while the server has a passing fault. Raises Rejected.
+    The cached copy also serves while it is younger than `max_age_s`, or the server has a passing fault.
+    Raises Rejected.
     """
     name = f"work/feeds/{stable_id('document', url)}"
-    cached, conditions = _cached(store, name)
+    cached, conditions, age_s = _cached(store, name)
+    if cached and age_s < max_age_s:
+        return cached
     with TemporaryDirectory() as folder:
         part = Part.open(Path(folder) / "document", url)
         try:
@@ -129,7 +138,9 @@ def get_document(url: str, store: Store, config: Fetch, *, max_bytes: int = MAX_
     with store.create(name) as file:
         file.write(body)
     digest = hashlib.sha256(body).hexdigest()
-    facts = {"url": url, "etag": part.etag, "last_modified": part.last_modified, "sha256": digest}
+    facts = {
+        "url": url, "etag": part.etag, "last_modified": part.last_modified, "sha256": digest, "when": time.time(),
+    }  # fmt: skip
     store.write_json(f"{name}.json", facts)
     return body
 
@@ -189,14 +200,15 @@ def _sha256(path: Path, stopping: Callable[[], bool]) -> str:
     return digest.hexdigest()
 
 
-def _cached(store: Store, name: str) -> tuple[bytes, dict[str, str]]:
-    """The document of an earlier run and the headers that ask whether it changed; both empty if there is none."""
+def _cached(store: Store, name: str) -> tuple[bytes, dict[str, str], float]:
+    """The document of an earlier run, the headers that ask whether it changed, its age in s; empty if there is none."""
     facts = store.read_json(f"{name}.json")
     if not facts or not store.exists(name):
-        return b"", {}
+        return b"", {}, 0.0
     with store.open(name) as file:
         body = file.read()
     if hashlib.sha256(body).hexdigest() != facts["sha256"]:
-        return b"", {}
+        return b"", {}, 0.0
     asked = {"If-None-Match": facts["etag"], "If-Modified-Since": facts["last_modified"]}
-    return body, {header: value for header, value in asked.items() if value}
+    conditions = {header: value for header, value in asked.items() if value}
+    return body, conditions, time.time() - facts.get("when", 0.0)

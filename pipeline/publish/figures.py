@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.build import Build
-from pipeline.records import TRANSCRIPT_ARTIFACT, score_artifact
+from pipeline.records import REPEATS, TRANSCRIPT_ARTIFACT, score_artifact
 from pipeline.select import SCORE_TESTS, TRANSCRIPT_TESTS, Test
 
 FATES = {
@@ -74,7 +74,7 @@ def kept_by(stats: dict[str, Any], what: str) -> list[Amount]:
 
 def limits(build: Build) -> list[tuple[Test, float]]:
     """The threshold tests that were in force: those not switched off whose column was made."""
-    columns = set(score_artifact(defects=build.has_defects).names)
+    columns = {*score_artifact(defects=build.has_defects).names, *(field.name for field in REPEATS)}
     if build.transcribe_profile is not None:
         columns |= set(TRANSCRIPT_ARTIFACT.names)
     found = [(test, getattr(build.config.thresholds, test.key)) for test in (*SCORE_TESTS, *TRANSCRIPT_TESTS)]

@@ -14,8 +14,10 @@ import pyarrow as pa
 from pipeline import select
 from pipeline.build import Build
 from pipeline.records import (
+    EVIDENCE_ARTIFACT,
     LEDGER,
     RECORDINGS,
+    REPEATS,
     TOKEN_ARTIFACT,
     TRANSCRIPT_ARTIFACT,
     Reason,
@@ -99,7 +101,7 @@ def _with_facts(recording: Recording, facts: Row) -> Recording:
         recording,
         status=Status(facts["status"]),
         reason=Reason(facts["reason"]) if facts.get("reason") else None,
-        reason_detail=facts.get("detail"),
+        reason_detail="; ".join(filter(None, (facts.get("detail"), recording.reason_detail))) or None,
         declared_duration_s=facts.get("declared_duration_s") or recording.declared_duration_s,
         **found,
     )
@@ -113,6 +115,7 @@ def _clips(recording: Recording, build: Build) -> list[Row]:
     scores = _scores(recording.content_id, build)
     durations = {row["clip_id"]: (row["end"] - row["start"]) / rate for row in rows}
     texts = _transcripts(recording.content_id, durations, build)
+    references = _evidence(recording.content_id, build)
     tokenised = set(read_tokens(recording.content_id, build, ["clip_id"])["clip_id"].to_pylist())
     allowed = select.licence_allowed(recording.licence, build.config.licences)
     shared = _provenance(recording) | {"sampling_rate": rate}
@@ -120,7 +123,7 @@ def _clips(recording: Recording, build: Build) -> list[Row]:
         clip_id = row["clip_id"]
         row |= shared | {"duration_s": durations[clip_id]} | scores.get(clip_id, {"by_score": (Reason.INTERNAL_ERROR,)})
         reasons = list(row.pop("by_score")) + ([] if allowed else [Reason.LICENCE])
-        row |= texts.get(clip_id, {})
+        row |= texts.get(clip_id, {}) | references.get(clip_id, {})
         by_text = list(row.pop("by_text", [] if build.transcribe_profile is None else [Reason.NOT_TRANSCRIBED]))
         missing = build.tokenise_profile is not None and clip_id not in tokenised
         row["reasons"] = reasons or by_text or ([Reason.NOT_TOKENISED] if missing else [])
@@ -131,9 +134,25 @@ def _clips(recording: Recording, build: Build) -> list[Row]:
 def _scores(content_id: str, build: Build) -> dict[str, Row]:
     if not build.store.exists(build.scores(content_id)):
         return {}
-    table = build.store.read(build.scores(content_id))
+    table = read_scores(content_id, build)
     reasons = select.reasons_by_score(table, build.config.thresholds)
     return {row["clip_id"]: row | {"by_score": why} for row, why in zip(table.to_pylist(), reasons, strict=True)}
+
+
+def read_scores(content_id: str, build: Build) -> pa.Table:
+    """Measures and scores of a content, a row a clip, with how much of each repeats an earlier clip."""
+    store, table = build.store, build.store.read(build.scores(content_id))
+    repeats = store.read(build.repeats(content_id)).to_pylist() if store.exists(build.repeats(content_id)) else []
+    found, (ratio, of) = {row["clip_id"]: row for row in repeats}, REPEATS
+    clip_ids = table["clip_id"].to_pylist()
+    table = table.append_column(ratio, pa.array([found.get(c, {}).get(ratio.name, 0.0) for c in clip_ids], ratio.type))
+    return table.append_column(of, pa.array([found.get(c, {}).get(of.name) for c in clip_ids], of.type))
+
+
+def _evidence(content_id: str, build: Build) -> dict[str, Row]:
+    name = build.evidence(content_id)
+    table = build.store.read(name) if build.store.exists(name) else EVIDENCE_ARTIFACT.empty_table()
+    return {row["clip_id"]: row for row in table.to_pylist()}
 
 
 def _transcripts(content_id: str, durations: dict[str, float], build: Build) -> dict[str, Row]:

@@ -1,7 +1,8 @@
 """Sources of recordings, one module a kind: dropping a file into this folder adds a kind.
 
 A module `sources/NAME.py`, unless its name begins with `_`, has a function `list_recordings(source, config, store)`
-that yields `Listed`, and may have `check(source)`, which raises ConfigError before a run begins.
+that yields `Listed`. It may have `check(source)`, which raises ConfigError before a run begins, and
+`resolve(recording, config, store)`, which finds the address of media whose own address is known only for a while.
 Only the module that an input needs is imported, so that an odd dependency of one burdens no other.
 """
 
@@ -58,6 +59,16 @@ def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[
     """
     listing: Iterator[Listed] = _module(source).list_recordings(source, config, store)
     return listing
+
+
+def resolve(recording: Recording, config: RunConfig, store: Store) -> tuple[Recording, str]:
+    """Say where the media of a recording are now, and what only a look at that place tells of it. Raises Rejected."""
+    if recording.source in kinds():
+        module = importlib.import_module(f"{__name__}.{recording.source}")
+        if hasattr(module, "resolve"):
+            found: tuple[Recording, str] = module.resolve(recording, config, store)
+            return found
+    return recording, recording.media_url
 
 
 def _module(source: Input) -> ModuleType:

@@ -1,15 +1,18 @@
 """What the sources with a JSON API share."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from pipeline.config import Fetch, RunConfig
 from pipeline.fetch import get_document
-from pipeline.records import Reason, Rejected
+from pipeline.records import Attachment, Reason, Rejected
 from pipeline.sources import plain_text
 from pipeline.store import Store
 
+GUTENBERG = re.compile(r"https?://(?:www\.)?gutenberg\.org/(?:etext|ebooks|files)/(\d+)")
+GUTENBERG_TEXT = "https://www.gutenberg.org/cache/epub/{0}/pg{0}.txt"
 API_DELAY_S = 1.0  # from one request to the next: these servers are run on donations
 # Languages as LibriVox and the Internet Archive write them, in small letters, beside codes of ISO 639-1 and 639-2.
 LANGUAGES = {
@@ -54,6 +57,15 @@ def authors_of(book: Mapping[str, Any]) -> str | None:
     people = ((one.get("first_name"), one.get("last_name")) for one in objects(book, "authors"))
     names = (plain_text(" ".join(str(part) for part in parts if part)) for parts in people)
     return ", ".join(filter(None, names)) or None
+
+
+def book_text(book: Mapping[str, Any]) -> tuple[Attachment, ...]:
+    """The text that a book of LibriVox is read from; of Project Gutenberg's page of it, the plain text behind it."""
+    url = plain_text(book.get("url_text_source"))
+    if url is None:
+        return ()
+    found = GUTENBERG.match(url)
+    return (Attachment(kind="text", url=GUTENBERG_TEXT.format(found[1]) if found else url),)
 
 
 def language_of(name: object) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.config import ConfigError, Input, RunConfig
 from pipeline.records import Attachment, Recording, stable_id
 from pipeline.sources import Listed, plain_text, rest_of
-from pipeline.sources._api import authors_of, language_of
+from pipeline.sources._api import authors_of, book_text, language_of
 from pipeline.store import Store
 
 UTTERANCE = re.compile(r"(\d+)-(\d+)-\d+\.flac")
@@ -71,14 +71,14 @@ def _of_librilight(path: Path, names: list[str]) -> dict[str, Any]:
         told = {}
     about: dict[str, Any] = told if isinstance(told, dict) else {}
     book: dict[str, Any] = about["book_meta"] if isinstance(about.get("book_meta"), dict) else {}
-    text, reader = plain_text(book.get("url_text_source")), plain_text(str(about.get("speaker") or ""))
+    reader = plain_text(str(about.get("speaker") or ""))
     return {
         "title": " – ".join(filter(None, (plain_text(book.get("title")), plain_text(path.stem)))),
         "author": authors_of(book),
         "persons": (f"LibriVox reader {reader}",) if reader else (),
         "language": language_of(book.get("language")) or "en",
         "page_url": plain_text(book.get("url_librivox")),
-        "attachments": (Attachment(kind="text", url=text),) if text else (),
+        "attachments": book_text(book),
         "licence": "CC-PDDC",
         "licence_evidence": "LibriVox dedicates its recordings to the public domain",
     }

@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from pipeline.config import ConfigError, Input, RunConfig
-from pipeline.records import Attachment, Reason, Recording, Rejected, stable_id
+from pipeline.records import Reason, Recording, Rejected, stable_id
 from pipeline.sources import Listed, plain_text, rest_of
-from pipeline.sources._api import Api, authors_of, language_of, objects, seconds
+from pipeline.sources._api import Api, authors_of, book_text, language_of, objects, seconds
 from pipeline.store import Store
 
 API = "https://librivox.org/api/feed/audiobooks/"
@@ -73,7 +73,7 @@ def _books(query: Mapping[str, str], offset: int, api: Api) -> list[dict[str, An
 
 def _of_book(book: dict[str, Any]) -> Iterator[Listed]:
     author = authors_of(book)
-    title, text = plain_text(book.get("title")), plain_text(book.get("url_text_source"))
+    title, text = plain_text(book.get("title")), book_text(book)
     for section in objects(book, "sections"):
         url = plain_text(section.get("listen_url"))
         if url is None:
@@ -84,7 +84,7 @@ def _of_book(book: dict[str, Any]) -> Iterator[Listed]:
             recording_id=stable_id("librivox", str(book.get("id")), number),
             source="librivox",
             media_url=url,
-            attachments=(Attachment(kind="text", url=text),) if text else (),
+            attachments=text,
             page_url=plain_text(book.get("url_librivox")),
             title=" – ".join(filter(None, (title, plain_text(section.get("title"))))) or None,
             author=author,

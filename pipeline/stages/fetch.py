@@ -1,6 +1,7 @@
 """List and fetch: from what the inputs name to media whose identity is known."""
 
 import os
+import time
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -13,13 +14,17 @@ from pipeline.config import Input
 from pipeline.publish.ledger import primary_order
 from pipeline.records import Reason, Recording, Rejected, Status, recording_from, stable_id, to_table
 from pipeline.sources import Listed
+from pipeline.stages.documents import Documents, fetch_documents
 from pipeline.stages.work import Outcome, Work
+from pipeline.tombstones import Tombstone, row_of
 
 DISKS = 8  # groups that local files are read in
 
 
 def list_input(source: Input, build: Build) -> Iterator[Listed]:
-    """List what an input has; an input that cannot be read gets a row of its own."""
+    """List what an input has; an input that cannot be read gets a row of its own, one that was removed none."""
+    if build.removed.closes(source.address):
+        return
     try:
         yield from sources.list_recordings(source, build.config, build.store)
     except Rejected as error:
@@ -70,53 +75,90 @@ def host_of(listed: Listed) -> str:
 def fetch_recording(listed: Listed, build: Build) -> Outcome:
     """Bring the media of a recording here, or find that they are; store what is known of it."""
     name, store = build.fetched(listed.recording.recording_id), build.store
-    if listed.recording.status is not Status.OK:  # as the source itself says, whatever was fetched before
+    if stone := build.removed.against(listed.recording):
+        return _note_removed(listed.recording, stone, build)
+    if listed.recording.status not in (Status.OK, Status.REMOVED) and not listed.known:
+        # As the source itself says, whatever was fetched before.
         store.write_table(name, to_table([listed.recording]), {"retry": True, "unlisted": True})
         return _fetch_outcome("done", listed.recording, None)
     if store.exists(name):
         known, footer = recording_from(store.read(name).to_pylist()[0]), store.footer(name)
         if not footer["retry"] and _is_unchanged(listed, known, footer, build):
-            _refresh(listed.recording, known, footer, build)
+            known, footer = _refreshed(listed, known, footer, build)
             return _fetch_outcome("reused", known, _work(known, footer, build))
     try:
         recording, footer = _fetch(listed, build)
     except Rejected as error:
-        recording, footer = failed(listed.recording, error), {"retry": error.retry, **_stamp(listed)}
+        recording, footer = failed(listed.recording, error), _stamp(listed) | {"retry": error.retry}
+    if stone := build.removed.against(recording):  # the same bytes under another name
+        return _note_removed(recording, stone, build)
     store.write_table(name, to_table([recording]), footer)
     return _fetch_outcome("done", recording, _work(recording, footer, build))
 
 
+def _note_removed(recording: Recording, stone: Tombstone, build: Build) -> Outcome:
+    """Keep a row for what may not come back, and nothing else of it."""
+    row = row_of(recording, stone)
+    build.store.write_table(build.fetched(row.recording_id), to_table([row]), {"retry": False})
+    build.store.remove(f"work/media/{recording.content_id}")
+    return _fetch_outcome("done", row, None)
+
+
 def _fetch(listed: Listed, build: Build) -> tuple[Recording, dict[str, Any]]:
+    """Fetch media, and then what lies beside them: whoever reserves the media is not asked for the rest."""
+    recording, url = sources.resolve(listed.recording, build.config, build.store)
     got = fetch.fetch_media(
-        listed.recording, build.store, build.config.fetch, media_path=listed.media_path, stopping=build.is_stopping
-    )
-    recording = replace(listed.recording, content_id=got.content_id, sha256=got.sha256, bytes=got.bytes)
-    return recording, {"retry": False, "media": got.path, "is_local": listed.media_path is not None, **_stamp(listed)}
+        replace(recording, media_url=url), build.store, build.config.fetch,
+        media_path=listed.media_path, stopping=build.is_stopping,
+    )  # fmt: skip
+    recording = replace(recording, content_id=got.content_id, sha256=got.sha256, bytes=got.bytes)
+    footer = {"retry": False, "media": got.path, "is_local": listed.media_path is not None, **_stamp(listed)}
+    footer["resolved"] = url != recording.media_url
+    return _with_documents(recording, footer, fetch_documents(recording, listed.media_path, build))
+
+
+def _with_documents(
+    recording: Recording, footer: dict[str, Any], documents: Documents
+) -> tuple[Recording, dict[str, Any]]:
+    remarks = "; ".join(documents.remarks) or None
+    told = {"documents": documents.found, "documents_retry": documents.retry}
+    return replace(recording, reason_detail=remarks), footer | told
 
 
 def _stamp(listed: Listed) -> dict[str, Any]:
-    """What tells that a local file is still the same."""
+    """What tells that a local file is still the same, and when one from the web was asked for."""
+    if listed.media_path is None:
+        return {"asked": time.time()}
     try:
-        status = os.stat(listed.media_path or "")
+        status = os.stat(listed.media_path)
     except OSError:
         return {}
     return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
 def _is_unchanged(listed: Listed, known: Recording, footer: dict[str, Any], build: Build) -> bool:
+    """Whether what is known of a recording stands, so that its media need not be fetched."""
+    if known.status is Status.REMOVED or (listed.known and known.content_id is None):
+        return True
     if listed.media_path is not None:  # a file that failed is tried again once it is another file
         return _stamp(listed).items() <= footer.items()
-    if known.content_id is None:
-        return True  # a lasting failure
+    if known.content_id is None:  # gone, forbidden or opted out: not for ever, but not to be asked for every day
+        return bool(time.time() - footer.get("asked", 0.0) < build.config.fetch.ask_again)
     return build.store.exists(build.segments(known.content_id)) or build.store.exists(f"work/media/{known.content_id}")
 
 
-def _refresh(listed: Recording, known: Recording, footer: dict[str, Any], build: Build) -> None:
-    """Take over what the source now says of a recording whose media are here."""
+def _refreshed(
+    listed: Listed, known: Recording, footer: dict[str, Any], build: Build
+) -> tuple[Recording, dict[str, Any]]:
+    """Take over what the source now says of a recording whose media are here, and what now lies beside it."""
     kept = {key: getattr(known, key) for key in ("content_id", "sha256", "bytes", "status", "reason", "reason_detail")}
-    fresh = replace(listed, **kept)
-    if fresh != known:
-        build.store.write_table(build.fetched(known.recording_id), to_table([fresh]), footer)
+    fresh = known if footer.get("resolved") or known.status is Status.REMOVED else replace(listed.recording, **kept)
+    told = footer
+    if known.content_id and (fresh.attachments != known.attachments or footer.get("documents_retry")):
+        fresh, told = _with_documents(fresh, footer, fetch_documents(fresh, listed.media_path, build))
+    if (fresh, told) != (known, footer):
+        build.store.write_table(build.fetched(known.recording_id), to_table([fresh]), told)
+    return fresh, told
 
 
 def failed(recording: Recording, error: Rejected) -> Recording:

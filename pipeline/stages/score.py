@@ -10,6 +10,7 @@ import classifiers
 from pipeline import measure, select
 from pipeline.audio import INT16_STEPS, decode_flac
 from pipeline.build import Build, defect_files
+from pipeline.publish.ledger import read_scores
 from pipeline.records import score_artifact
 from pipeline.stages.work import Outcome, Work
 from pipeline.store import add_footer
@@ -71,6 +72,6 @@ def selected(work: Work, build: Build) -> list[str]:
     """Clips that pass the licence and the thresholds, in order of position."""
     if not work.allowed:
         return []
-    scores = build.store.read(build.scores(work.content_id))
+    scores = read_scores(work.content_id, build)
     reasons = select.reasons_by_score(scores, build.config.thresholds)
     return [clip_id for clip_id, why in zip(scores["clip_id"].to_pylist(), reasons, strict=True) if not why]

@@ -33,6 +33,7 @@ class Outcome:
 
 def identify(element: Any) -> dict[str, str]:
     """What names an element in the log."""
+    element = getattr(element, "work", element)
     if isinstance(element, Work):
         return {"recording_id": element.recording_id, "content_id": element.content_id}
     return {"recording_id": element.recording.recording_id} if isinstance(element, Listed) else {"file": element.name}

@@ -66,7 +66,7 @@ def test_a_book_is_its_sections_with_readers_author_language_and_text(api: Scrip
     assert (one.title, one.author) == ("Letters of Two Brides – Chapter 1", "Honoré de Balzac")
     assert (one.persons, one.language, one.declared_duration_s) == (("Ann Reader", "Ben"), "en", 1029.0)
     assert (two.language, two.declared_duration_s) == ("de", 10.0)
-    assert one.attachments == (Attachment(kind="text", url="http://www.gutenberg.org/etext/1941"),)
+    assert one.attachments == (Attachment(kind="text", url="https://www.gutenberg.org/cache/epub/1941/pg1941.txt"),)
     assert one.licence == "CC-PDDC"
     assert "librivox.org/pages/public-domain" in one.licence_evidence
     assert one.recording_id != two.recording_id

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.config import Licences, Thresholds
-from pipeline.records import TRANSCRIPT_ARTIFACT, Reason, score_artifact
+from pipeline.records import REPEATS, TRANSCRIPT_ARTIFACT, Reason, score_artifact
 from pipeline.select import (
     SCORE_TESTS,
     TRANSCRIPT_TESTS,
@@ -16,7 +16,7 @@ from pipeline.select import (
     repeats,
 )
 
-SCHEMA = score_artifact(defects=True)
+SCHEMA = pa.schema([*score_artifact(defects=True), *REPEATS])
 GOOD = {
     "clip_id": "a", "score_noise": 0.1, "score_music": 0.1, "score_phone": 0.1, "score_overlap": 0.1,
     "score_reverb": 0.1, "snr_db": 30.0, "c50_db": 40.0, "bandwidth_hz": 11_000.0, "loudness_lufs": -20.0,

@@ -206,6 +206,7 @@ def _clip(sample: Sample, flac: bytes | None, limits: Limits, build: Build) -> R
     return {
         "row": row,
         "text": row.get("text") if sample.may_be_heard else None,
+        "reference": row.get("reference_text") if sample.may_be_heard else None,
         "at": row["start"] / rate,
         "sound": base64.b64encode(flac).decode() if flac else None,
         "picture": base64.b64encode(picture).decode() if picture else None,

@@ -1,0 +1,61 @@
+"""Deletes all that was made of what tombstones name, so that no byte of it is left below `work/`."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from pipeline.build import LOG_FILE, Build
+from pipeline.records import Recording, Status, recording_from, to_table
+from pipeline.store import Store
+from pipeline.tombstones import Tombstones, row_of
+
+# What may name a removed recording or quote it, and is made again when it is needed.
+CACHES = ("work/feeds", "work/publish", "work/tmp")
+
+
+def present(build: Build) -> Iterator[Recording]:
+    """Recordings that the corpus knows, but for those that were removed."""
+    for recording_id in build.known_recordings():
+        recording = recording_from(build.store.read(build.fetched(recording_id)).to_pylist()[0])
+        if recording.status is not Status.REMOVED:
+            yield recording
+
+
+def erase(build: Build) -> None:
+    """Delete what is left of removed recordings, unless it is done already: a killed `remove` is finished so."""
+    store = build.store
+    if all(stone.done for stone in build.removed.all):
+        return
+    gone: set[str] = set()
+    traces: set[str] = set()
+    documents: dict[bool, set[str]] = {True: set(), False: set()}  # of removed recordings, and of others
+    for recording in present(build):
+        stone, name = build.removed.against(recording), build.fetched(recording.recording_id)
+        documents[stone is not None].update(store.footer(name).get("documents", ()))
+        if stone is not None:
+            gone |= {recording.recording_id, *filter(None, [recording.content_id])}
+            traces |= set(filter(None, (recording.title, recording.guid, recording.media_url, *recording.persons)))
+            store.write_table(name, to_table([row_of(recording, stone)]), {"retry": False})
+    gone.update(*(stone.contents for stone in build.removed.all))
+    for name in [*CACHES, *(documents[True] - documents[False]), *_files_of(gone, store)]:
+        store.remove(name)
+    _forget_in_log(gone | traces, store)
+    Tombstones(tuple(replace(stone, done=True) for stone in build.removed.all)).save(store)
+
+
+def _files_of(ids: set[str], store: Store) -> list[str]:
+    """Files and folders below `work/` that are named by one of the ids, but for the rows that say what was removed."""
+    root, found = store.path(""), set()
+    for path in store.fs.find(store.path("work")):
+        parts = path.removeprefix(root).split("/")
+        at = next((at for at, part in enumerate(parts) if part.lstrip(".").partition(".")[0] in ids), None)
+        if at is not None and (parts[1] != "fetch" or parts[-1].startswith(".")):
+            found.add("/".join(parts[: at + 1]))
+    return sorted(found)
+
+
+def _forget_in_log(words: set[str], store: Store) -> None:
+    """Drop the lines of the log with one of the words in them."""
+    if not store.exists(LOG_FILE):
+        return
+    with store.open(LOG_FILE) as old, store.create(LOG_FILE) as new:
+        new.writelines(line for line in old if not any(word in line.decode(errors="replace") for word in words))

@@ -1,0 +1,71 @@
+"""Fetch what lies beside a recording: transcripts of its publisher, and the text that is read in it.
+
+They are kept as they came, named by their bytes, so that a book's text is kept once for all of its chapters.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline import fetch
+from pipeline.build import Build
+from pipeline.records import Attachment, Reason, Recording, Rejected
+from pipeline.store import Store
+
+WANTED = ("transcript", "text")
+MAX_DOCUMENT_BYTES = 20_000_000
+MAX_AGE_S = 24 * 3600.0  # a book's text is asked for once a day, not once a chapter
+
+
+@dataclass(slots=True)
+class Documents:
+    """What was found beside a recording: by the name it is stored under, what its source says of it."""
+
+    found: dict[str, dict[str, Any]] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)  # why others are missing
+    retry: bool = False  # whether one of them may be there later
+
+
+def fetch_documents(recording: Recording, media_path: str | None, build: Build) -> Documents:
+    """Get the documents of a recording; one that cannot be had costs a remark."""
+    documents = Documents()
+    for attachment in recording.attachments if build.config.fetch.transcripts else ():
+        if attachment.kind not in WANTED:
+            continue
+        try:
+            raw = _read(attachment, media_path, build)
+        except Rejected as error:
+            documents.remarks.append(f"{attachment.kind} {attachment.url[:200]}: {error}"[:500])
+            documents.retry |= error.retry
+            continue
+        documents.found[_keep(raw, build.store)] = {
+            "kind": attachment.kind, "url": attachment.url, "type": attachment.type, "language": attachment.language,
+        }  # fmt: skip
+    return documents
+
+
+def _read(attachment: Attachment, media_path: str | None, build: Build) -> bytes:
+    if attachment.url.startswith(("http://", "https://")):
+        config = build.config.fetch
+        return fetch.get_document(
+            attachment.url, build.store, config, max_bytes=MAX_DOCUMENT_BYTES, max_age_s=MAX_AGE_S
+        )
+    if media_path is None or os.path.basename(attachment.url) != attachment.url:
+        raise Rejected(Reason.FORBIDDEN_ADDRESS, "not a web address, and no file beside the recording")
+    path = os.path.join(os.path.dirname(media_path), attachment.url)
+    try:
+        if os.path.getsize(path) > MAX_DOCUMENT_BYTES:
+            raise Rejected(Reason.TOO_BIG, f"more than {MAX_DOCUMENT_BYTES} bytes")
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise Rejected(Reason.NOT_FOUND, error.strerror or str(error)) from None
+
+
+def _keep(raw: bytes, store: Store) -> str:
+    name = f"work/documents/{hashlib.sha256(raw).hexdigest()}"
+    if not store.exists(name):
+        with store.create(name) as file:
+            file.write(raw)
+    return name

@@ -1,0 +1,88 @@
+"""What was taken out of a corpus on somebody's request, so that no later run brings it back.
+
+The list lies beside the corpus, not in `work/`, so that it outlives everything that can be made again. Of a person it
+keeps a hash of the name only: whoever asks to be forgotten should not be on a list for it.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Literal, Self
+
+from pipeline.records import Reason, Recording, Status, stable_id
+from pipeline.store import Store
+
+TOMBSTONES_FILE = "removed.json"
+_SEPARATORS = re.compile(r"[,;/&]| and ")  # between the names of several authors in one line
+
+Kind = Literal["recording", "source", "person"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tombstone:
+    """One request: what it is about, why, and the contents that were found to be it."""
+
+    kind: Kind
+    value: str  # recording_id; URL, with a slash at its end for all that is below; hash of a name
+    reason: str
+    when: str  # ISO 8601, UTC
+    contents: tuple[str, ...] = ()  # whatever name the same bytes come back under
+    done: bool = False  # whether all that was made of it is deleted
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstones:
+    """All requests of a corpus. Small and picklable: it travels to every worker."""
+
+    all: tuple[Tombstone, ...] = ()
+
+    @classmethod
+    def load(cls, store: Store) -> Self:
+        """Read those of a corpus; none where it has no list."""
+        told = (store.read_json(TOMBSTONES_FILE) or {}).get("removed", [])
+        return cls(tuple(Tombstone(**one | {"contents": tuple(one["contents"])}) for one in told))
+
+    def save(self, store: Store) -> None:
+        """Write the list whole."""
+        store.write_json(TOMBSTONES_FILE, {"removed": [asdict(one) for one in self.all]})
+
+    def against(self, recording: Recording, content_id: str | None = None) -> Tombstone | None:
+        """The first request that a recording falls under, by what is said of it or by its bytes; None if none."""
+        content_id = content_id or recording.content_id
+        names = set(_names(recording)) if self.all else set()
+        return next((one for one in self.all if content_id in one.contents or (one.kind, one.value) in names), None)
+
+    def closes(self, address: str) -> bool:
+        """Whether a whole input is removed, so that it needs no listing."""
+        return any(one.kind == "source" and one.value in _with_parents(address) for one in self.all)
+
+
+def named(kind: Kind, value: str) -> str:
+    """The value by which a tombstone knows a recording, source or person."""
+    return stable_id("person", " ".join(value.casefold().split())) if kind == "person" else value.strip()
+
+
+def row_of(recording: Recording, tombstone: Tombstone) -> Recording:
+    """What is left to be known of a removed recording: that it was there, and why it is not."""
+    empty = Recording(recording_id=recording.recording_id, source=recording.source, media_url="")
+    detail = f"{tombstone.reason}, removed {tombstone.when[:10]}"
+    return replace(empty, status=Status.REMOVED, reason=Reason.REMOVED, reason_detail=detail)
+
+
+def _names(recording: Recording) -> Iterator[tuple[Kind, str]]:
+    """All that a tombstone could know a recording by."""
+    yield "recording", recording.recording_id
+    for url in (recording.feed_url, recording.page_url, recording.media_url, *recording.alternates):
+        yield from (("source", place) for place in _with_parents(url or ""))
+    author = recording.author or ""
+    for name in (*recording.persons, author, *_SEPARATORS.split(author)):
+        yield "person", named("person", name)
+
+
+def _with_parents(url: str) -> Iterator[str]:
+    """A URL and every folder that it is below, up to its host."""
+    yield url
+    scheme, separator, rest = url.partition("://")
+    parts = rest.split("/")
+    if separator:
+        yield from (f"{scheme}://{'/'.join(parts[:count])}/" for count in range(1, len(parts)))
