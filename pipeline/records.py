@@ -30,7 +30,7 @@ class Reason(StrEnum):
     TOO_BIG = "too_big"  # more than fetch.max_bytes
     BAD_FEED = "bad_feed"  # a feed or manifest that cannot be read
     BAD_TRANSCRIPT = "bad_transcript"  # a publisher's transcript that cannot be read
-    NEEDS_TOOL = "needs_tool"  # a site gives it only in a form that takes a program that is not installed
+    NEEDS_TOOL = "needs_tool"  # a site gives it only in a form that takes more than a download
     # Decoding a recording.
     EMPTY = "empty"  # no bytes, or no samples
     NOT_AUDIO = "not_audio"  # the content is something else, whatever its name says

@@ -16,10 +16,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.config import Fetch
-from pipeline.fetch.client import CHUNK_BYTES, Answer, Client, Limits, Stopped, Visit, never
+from pipeline.fetch.client import CHUNK_BYTES, Client, Limits, Stopped, never
 from pipeline.fetch.download import complete
 from pipeline.fetch.models import PACKAGED_MODEL, model_folder
 from pipeline.fetch.parts import Part
+from pipeline.fetch.visit import Answer, Visit
 from pipeline.records import Reason, Recording, Rejected, stable_id
 from pipeline.store import Store
 

@@ -1,6 +1,5 @@
 """One file, whole: as many requests as it takes, each of them going on where the one before broke off."""
 
-import random
 import re
 from typing import TYPE_CHECKING
 
@@ -25,10 +24,7 @@ def complete(part: Part, client: Client, conditions: dict[str, str] | None = Non
         except Passing as fault:
             # Only bytes beyond the furthest yet are progress, or a server without ranges would be asked for ever.
             failures, most = (1, part.size) if part.size > most else (failures + 1, most)
-            if failures > limits.config.retries:
-                raise
-            backoff = limits.config.backoff * 2 ** (failures - 1) * random.uniform(0.5, 1.5)  # noqa: S311
-            limits.pause(max(backoff, fault.after_s))
+            limits.back_off(failures, fault)
     if part.size == 0:
         raise Rejected(Reason.EMPTY, "the server sent no bytes")
     return True

@@ -2,18 +2,19 @@
 
 A module `sources/NAME.py`, unless its name begins with `_`, has a function `list_recordings(source, config, store)`
 that yields `Listed`. It may have `check(source)`, which raises ConfigError before a run begins, and
-`resolve(recording, config, store)`, which finds the address of media whose own address is known only for a while.
+`resolve(recording, config, store, stopping=)`, which finds where media are that have no lasting address.
 Only the module that an input needs is imported, so that an odd dependency of one burdens no other.
 """
 
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 
 from pipeline.config import ConfigError, Input, RunConfig
+from pipeline.fetch import never
 from pipeline.records import Reason, Recording, Status, stable_id
 from pipeline.store import Store
 
@@ -61,12 +62,14 @@ def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[
     return listing
 
 
-def resolve(recording: Recording, config: RunConfig, store: Store) -> tuple[Recording, str]:
+def resolve(
+    recording: Recording, config: RunConfig, store: Store, *, stopping: Callable[[], bool] = never
+) -> tuple[Recording, str]:
     """Say where the media of a recording are now, and what only a look at that place tells of it. Raises Rejected."""
     if recording.source in kinds():
         module = importlib.import_module(f"{__name__}.{recording.source}")
         if hasattr(module, "resolve"):
-            found: tuple[Recording, str] = module.resolve(recording, config, store)
+            found: tuple[Recording, str] = module.resolve(recording, config, store, stopping=stopping)
             return found
     return recording, recording.media_url
 
