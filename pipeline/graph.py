@@ -195,11 +195,11 @@ class Mill(beam.PTransform):  # type: ignore[misc]
             | "primary" >> beam.MapTuple(lambda _, works: min(works, key=lambda work: work.order))
             | "segment" >> beam.ParDo(IsolatedStage("segment", stages.segment_media, build, stages.is_segmented))
             | "score" >> beam.ParDo(self._score_stage())
+            | "compare" >> Compare(build)
         )
-        if build.made.transcript or build.made.tokens:
-            works |= "spread contents" >> beam.Reshuffle()
         if build.made.transcript:
             works |= "transcribe" >> beam.ParDo(Stage("transcribe", stages.transcribe_clips, build))
+        works |= "align" >> beam.ParDo(Stage("align", stages.align_documents, build))
         if build.made.tokens:
             works |= "tokenise" >> beam.ParDo(Stage("tokenise", stages.tokenise_clips, build))
         return works
@@ -208,6 +208,37 @@ class Mill(beam.PTransform):  # type: ignore[misc]
         if self.build.has_defects:  # models are loaded once, here, not in every process
             return Stage("score", stages.score_clips, self.build)
         return IsolatedStage("score", stages.score_clips, self.build, stages.is_scored)
+
+
+class Compare(beam.PTransform):  # type: ignore[misc]
+    """Works in; the same works out, once all of them were compared with each other by their sound."""
+
+    def __init__(self, build: Build) -> None:
+        super().__init__()
+        self.build = build
+
+    def expand(self, works: beam.PCollection[Work]) -> beam.PCollection[Work]:
+        """Wire the comparison: landmarks of one hash meet in a bucket, what they say goes to the later content."""
+        build = self.build
+        works |= "fingerprint" >> beam.ParDo(
+            IsolatedStage("fingerprint", stages.fingerprint_clips, build, stages.is_fingerprinted)
+        )
+        votes = (
+            works
+            | "spread" >> beam.FlatMap(stages.spread, build).with_output_types(tuple[int, stages.Sound])
+            | "same bucket" >> beam.GroupByKey()
+            | "vote"
+            >> beam.FlatMapTuple(lambda _, sounds: stages.find_votes(sounds)).with_output_types(
+                tuple[str, stages.Votes]
+            )
+        )
+        own = works | "own" >> beam.Map(lambda work: (work.content_id, work)).with_output_types(tuple[str, Work])
+        return (
+            {"works": own, "votes": votes}
+            | "for each" >> beam.CoGroupByKey()
+            | "voted for" >> beam.FlatMapTuple(lambda _, found: stages.compared(**found))
+            | "judge" >> beam.ParDo(Stage("compare", stages.note_repeats, build))
+        )
 
 
 def _as_raised(error: BaseException) -> BaseException:

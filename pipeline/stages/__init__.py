@@ -10,6 +10,18 @@ from pipeline import publish
 from pipeline.build import Build
 from pipeline.isolate import Died
 from pipeline.records import Reason, Rejected, to_table
+from pipeline.stages.align import align_documents
+from pipeline.stages.compare import (
+    Compared,
+    Sound,
+    Votes,
+    compared,
+    find_votes,
+    fingerprint_clips,
+    is_fingerprinted,
+    note_repeats,
+    spread,
+)
 from pipeline.stages.fetch import distinct, failed, fetch_recording, host_of, list_input, list_known
 from pipeline.stages.score import is_scored, score_clips, scores_of
 from pipeline.stages.segment import is_segmented, note_failure, segment_media
@@ -18,21 +30,31 @@ from pipeline.stages.transcribe import transcribe_clips
 from pipeline.stages.work import Outcome, Work, identify
 
 __all__ = [
+    "Compared",
     "Outcome",
+    "Sound",
+    "Votes",
     "Work",
+    "align_documents",
+    "compared",
     "distinct",
     "fetch_recording",
+    "find_votes",
+    "fingerprint_clips",
     "host_of",
     "identify",
+    "is_fingerprinted",
     "is_scored",
     "is_segmented",
     "list_input",
     "list_known",
     "note_error",
+    "note_repeats",
     "publish_file",
     "score_clips",
     "scores_of",
     "segment_media",
+    "spread",
     "tokenise_clips",
     "transcribe_clips",
 ]

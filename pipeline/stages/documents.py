@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline import fetch
+from pipeline import evidence, fetch
 from pipeline.build import Build
 from pipeline.records import Attachment, Reason, Recording, Rejected
 from pipeline.store import Store
@@ -28,13 +28,14 @@ class Documents:
 
 
 def fetch_documents(recording: Recording, media_path: str | None, build: Build) -> Documents:
-    """Get the documents of a recording; one that cannot be had costs a remark."""
+    """Get the documents of a recording; one that cannot be had, or read, costs a remark."""
     documents = Documents()
     for attachment in recording.attachments if build.config.fetch.transcripts else ():
         if attachment.kind not in WANTED:
             continue
         try:
             raw = _read(attachment, media_path, build)
+            evidence.read(raw, attachment.type, name_of(recording, attachment.url))
         except Rejected as error:
             documents.remarks.append(f"{attachment.kind} {attachment.url[:200]}: {error}"[:500])
             documents.retry |= error.retry
@@ -43,6 +44,11 @@ def fetch_documents(recording: Recording, media_path: str | None, build: Build) 
             "kind": attachment.kind, "url": attachment.url, "type": attachment.type, "language": attachment.language,
         }  # fmt: skip
     return documents
+
+
+def name_of(recording: Recording, url: str) -> str:
+    """What a document is read by: LibriSpeech's have a line for each utterance, and that is the title of one."""
+    return f"{recording.title or ''} {url}"
 
 
 def _read(attachment: Attachment, media_path: str | None, build: Build) -> bytes:

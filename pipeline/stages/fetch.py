@@ -106,7 +106,7 @@ def _note_removed(recording: Recording, stone: Tombstone, build: Build) -> Outco
 
 def _fetch(listed: Listed, build: Build) -> tuple[Recording, dict[str, Any]]:
     """Fetch media, and then what lies beside them: whoever reserves the media is not asked for the rest."""
-    recording, url = sources.resolve(listed.recording, build.config, build.store)
+    recording, url = sources.resolve(listed.recording, build.config, build.store, stopping=build.is_stopping)
     got = fetch.fetch_media(
         replace(recording, media_url=url), build.store, build.config.fetch,
         media_path=listed.media_path, stopping=build.is_stopping,

@@ -1,0 +1,244 @@
+"""Finds sound that was heard before, by landmarks of its spectrum: what is repeated must not be learnt repeatedly.
+
+The method is that of A. Wang, "An Industrial-Strength Audio Search Algorithm" (ISMIR 2003): local maxima of the
+spectrogram survive coding, noise and gain; a few of them that follow each other make a hash; equal hashes vote for a
+place. Wang hashes two peaks, which are about 2^20 values: too few beyond some hours of speech. Here five are hashed,
+as Six & Leman hash three in Panako (ISMIR 2014) and Sonnleitner & Widmer four (DAFx 2014).
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+from scipy.ndimage import maximum_filter1d
+
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
+Struct = npt.NDArray[np.void]
+
+# Spectrum. All is in seconds and hertz, so that the corpus rate may be another.
+WINDOW_S = 0.064  # bins of 15.6 Hz: two harmonics of a low voice are apart
+FRAME_S = 0.008  # an eighth of the window: a clip that is cut between two frames has the same peaks
+LOW_HZ, HIGH_HZ = 200.0, 3_500.0  # what a telephone and 16 kbit/s leave
+# Peaks.
+APART_HZ = 250.0  # a peak is the loudest within ± this …
+APART_S = 0.064  # … and ± this
+FLOOR_DB = 30.0  # below the loudest of the seconds around, a codec and noise have their own peaks
+AROUND_S = 1.0
+STEADY_DB = 1.0  # a tone that falls less than this within APART_S has no time: hum and beeps are everywhere
+ROUNDING_DB = 50.0  # power of a sine of one step of 16 bits: 20 lg(0.064 s × 24 kHz / 4) = 51.7
+# Hashes.
+POINTS = 5  # peaks a hash
+REACH = 8  # they are among an anchor and the 8 peaks after it: at most C(8, 4) = 70 hashes an anchor
+LEAST_STEP_S = 0.04  # between the peaks of a hash: which of two is first must be certain
+LONGEST_S = 0.8  # of a hash; a tempo 2 % off moves its end by a third of STEP_S
+STEP_HZ = 32.0  # coarse enough that a peak seldom falls into the next step
+STEP_S = 0.048
+KEEP = 4  # one hash in so many is kept, by its value: the same ones of every copy
+# Votes.
+MOST_ORIGINS = 4  # a jingle of 1,000 episodes makes 4,000 votes a hash, not 500,000
+MIN_VOTES = 4
+MIN_PLACES = 3  # votes within LONGEST_S of each other share peaks, so they are one coincidence, not several
+MIN_S = 2.0
+AGREE_S = 0.12  # votes of one repeat lie so close together
+DRIFTS = np.array([0, 1, -1, 2, -2, 3, -3, 4, -4, 5, -5]) / 100  # tempo less 1, the likeliest first
+
+HASH = np.dtype([("hash", "<u8"), ("frame", "<u2")])
+VOTE = np.dtype([("later", "<i4"), ("earlier", "<i4"), ("frame", "<i4"), ("offset", "<i4")])
+MAX_FRAMES = 1 << 16
+_ORDERS = np.array(list(itertools.combinations(range(1, REACH + 1), POINTS - 1))).T  # [POINTS - 1, 70]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """A stretch of a clip that sounded before; places in seconds from the start of each clip."""
+
+    earlier: int  # rank of the clip that had it first
+    start_s: float
+    end_s: float
+    earlier_start_s: float
+    earlier_end_s: float
+    votes: int
+
+
+def fingerprint(samples: npt.NDArray[np.int16], rate: int) -> Struct:
+    """Hash what is distinct in a clip, int16[n] mono at `rate` Hz; the samples alone decide, no model.
+
+    Returns HASH[m], about 8 hashes a second of speech, in order of time: `hash` is spread evenly over the lowest
+    eighth of 64 bits, `frame` is the time of its first peak in steps of FRAME_S. Only the first 524 s are hashed.
+    """
+    times, hertz = _peaks(_levels(samples, rate), rate)
+    keys, anchors = _keys(times, hertz)
+    mixed = _mix(keys)
+    kept = mixed <= np.uint64((2**64 - 1) // KEEP)
+    frames = np.round(times[anchors[kept]] / FRAME_S)
+    found = np.empty(frames.size, HASH)
+    found["hash"], found["frame"] = mixed[kept], frames
+    return np.unique(found[frames < MAX_FRAMES])[["hash", "frame"]]
+
+
+def pairs(hashes: npt.NDArray[np.uint64], clips: npt.NDArray[np.integer], frames: npt.NDArray[np.integer]) -> Struct:
+    """Let equal hashes vote: each occurrence for the first MOST_ORIGINS earlier clips that have it, where each has it first.
+
+    hashes, clips, frames: arrays [n] in any order; `clips` are ranks in the corpus's order, so that a vote points from
+    a later clip to an earlier one. All occurrences of a hash must be in the same call. Returns VOTE[m], m at most
+    MOST_ORIGINS × n, in an order that does not depend on the input's: `frame` is in the later clip, frame + `offset`
+    in the earlier one.
+    """
+    order = np.lexsort((frames, clips, hashes))
+    hashes, clips, frames = hashes[order], clips[order].astype("i4"), frames[order].astype("i4")
+    new_hash = np.diff(hashes, prepend=~hashes[:1]) != 0
+    new_clip = new_hash | (np.diff(clips, prepend=-1) != 0)
+    firsts, number = np.flatnonzero(new_clip), np.cumsum(new_clip) - 1  # of each clip's occurrences of a hash
+    base = np.maximum.accumulate(np.where(new_hash, number, 0))
+    return np.concatenate(
+        [
+            _votes(clips, frames, (later := np.flatnonzero(number - base > k)), firsts[base[later] + k])
+            for k in range(MOST_ORIGINS)
+        ]
+    )
+
+
+def repeats(votes: Struct) -> list[Repeat]:
+    """Find what of one clip was heard before, from all VOTE[n] of this later clip, in any order.
+
+    A repeat is at least MIN_VOTES votes from different times, at MIN_PLACES far apart, over at least MIN_S, for one
+    earlier clip, that lie on a line: the same tempo to 5 %. A sound that occurs twice is two repeats. In order of the earlier clip, then of place.
+    """
+    found: list[Repeat] = []
+    order = np.lexsort((votes["offset"], votes["frame"], votes["earlier"]))
+    clips, starts = np.unique(votes["earlier"][order], return_index=True)
+    for clip, own in zip(clips.tolist(), np.split(order, starts[1:])):
+        if own.size >= MIN_VOTES:
+            lines = _lines(votes["frame"][own], votes["offset"][own])
+            found += sorted(
+                (_repeat(clip, *line) for line in lines), key=lambda one: (one.start_s, one.earlier_start_s)
+            )
+    return found
+
+
+def share(found: Sequence[Repeat], duration_s: float) -> float:
+    """Share, in [0, 1], of a clip of `duration_s` that was heard before in any earlier clip."""
+    heard = reached = 0.0
+    for start, end in sorted((one.start_s, one.end_s) for one in found):
+        heard += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return min(1.0, heard / duration_s) if duration_s > 0 else 0.0
+
+
+def _levels(samples: npt.NDArray[np.int16], rate: int) -> Floats:
+    """Power in dB, float32[frames, bins], from a bin below LOW_HZ to a bin above HIGH_HZ."""
+    window, hop = round(WINDOW_S * rate), round(FRAME_S * rate)
+    low, high = round(LOW_HZ * WINDOW_S), round(HIGH_HZ * WINDOW_S)
+    if samples.size < window:
+        return np.zeros((0, high - low + 3), np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float32), window)[::hop][:MAX_FRAMES]
+    shape = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)).astype(np.float32)
+    spectrum = scipy.fft.rfft(frames * shape, axis=1, workers=1)[:, low - 1 : high + 2]
+    power = spectrum.real**2 + spectrum.imag**2
+    levels: Floats = 10 * np.log10(power + np.float32(1))  # 1: far below ROUNDING_DB, so that silence is finite
+    return levels
+
+
+def _peaks(levels: Floats, rate: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Times in seconds and frequencies in hertz of the peaks, in order of time, finer than frames and bins."""
+    across, along = round(APART_HZ * WINDOW_S), round(APART_S / FRAME_S)
+    if len(levels) <= 2 * along:
+        return np.zeros(0), np.zeros(0)
+    loudest = maximum_filter1d(maximum_filter1d(levels, 2 * across + 1, axis=1), 2 * along + 1, axis=0)
+    around = maximum_filter1d(levels.max(axis=1), 2 * round(AROUND_S / FRAME_S) + 1)[:, None]
+    is_peak = (levels == loudest) & (levels > np.maximum(around - FLOOR_DB, ROUNDING_DB))
+    t, f = np.nonzero(is_peak[along:-along, 1:-1])
+    t, f = t + along, f + 1
+    moves = np.maximum(levels[t - along, f], levels[t + along, f]) < levels[t, f] - STEADY_DB
+    t, f = t[moves], f[moves]
+    times = (t + _vertex(levels[t - 1, f], levels[t, f], levels[t + 1, f])) * round(FRAME_S * rate) / rate
+    bins = f + _vertex(levels[t, f - 1], levels[t, f], levels[t, f + 1]) + (round(LOW_HZ * WINDOW_S) - 1)
+    order = np.argsort(times, kind="stable")
+    return times[order], (bins * rate / round(WINDOW_S * rate))[order]
+
+
+def _vertex(before: Floats, here: Floats, after: Floats) -> npt.NDArray[np.float64]:
+    """Where, in [-1/2, 1/2] of a step from the middle one, the parabola through three levels is highest."""
+    bend = np.minimum(before - 2.0 * here + after, -1e-6)  # a Hann window's peak is nearly a parabola in dB
+    return np.clip((before - after) / (2.0 * bend), -0.5, 0.5).astype(np.float64)
+
+
+def _keys(times: npt.NDArray[np.float64], hertz: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.uint64], Indices]:
+    """Pack each set of POINTS peaks into 55 bits; returns keys[n] and the index[n] of each one's first peak."""
+    anchors = np.arange(max(0, times.size - REACH))
+    points = [np.broadcast_to(anchors, (_ORDERS.shape[1], anchors.size)), *(anchors + _ORDERS[:, :, None])]
+    fits = times[points[-1]] - times[points[0]] <= LONGEST_S
+    for one, other in itertools.pairwise(points):
+        fits &= times[other] - times[one] >= LEAST_STEP_S
+    chosen = [point[fits] for point in points]
+    pitches, steps = (hertz / STEP_HZ).astype(np.uint64), times / STEP_S
+    keys = pitches[chosen[0]]
+    for point in chosen[1:]:
+        keys = keys << np.uint64(7) | pitches[point]  # 3,500 Hz / 32 Hz < 2^7
+        keys = keys << np.uint64(5) | (steps[point] - steps[chosen[0]]).astype(np.uint64)  # 0.8 s / 0.048 s < 2^5
+    return keys, chosen[0]
+
+
+def _mix(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Spread keys over 64 bits, one to one (the finaliser of SplitMix64: Steele, Lea & Flood, OOPSLA 2014)."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        keys = (keys ^ keys >> np.uint64(shift)) * np.uint64(factor)
+    return keys ^ keys >> np.uint64(31)
+
+
+def _votes(clips: npt.NDArray[np.int32], frames: npt.NDArray[np.int32], later: Indices, earlier: Indices) -> Struct:
+    votes = np.empty(later.size, VOTE)
+    votes["later"], votes["earlier"] = clips[later], clips[earlier]
+    votes["frame"], votes["offset"] = frames[later], frames[earlier] - frames[later]
+    return votes
+
+
+def _lines(frames: Any, offsets: Any) -> Iterator[tuple[Any, Any]]:
+    """The frames and offsets of each set of votes that agree and suffice, the largest set first; frames ascend."""
+    while frames.size >= MIN_VOTES:
+        on = _largest_line(frames, offsets)
+        if np.count_nonzero(on) < MIN_VOTES:
+            return
+        if _suffice(np.unique(frames[on])):
+            yield frames[on], offsets[on]
+        frames, offsets = frames[~on], offsets[~on]
+
+
+def _suffice(frames: npt.NDArray[np.int32]) -> bool:
+    """Whether votes at these different frames, ascending, are more than coincidence."""
+    places, free = 0, 0.0
+    for frame in frames.tolist():
+        if frame >= free:
+            places, free = places + 1, frame + LONGEST_S / FRAME_S
+    return frames.size >= MIN_VOTES and places >= MIN_PLACES and (frames[-1] - frames[0]) * FRAME_S >= MIN_S
+
+
+def _largest_line(frames: npt.NDArray[np.int32], offsets: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Mark the most votes whose offsets, less a steady drift, lie within AGREE_S."""
+    straight = offsets - DRIFTS[:, None] * frames
+    rows = np.sort(straight, axis=1)
+    width = AGREE_S / FRAME_S
+    counts = np.stack([np.searchsorted(row, row + width, "right") for row in rows]) - np.arange(frames.size)
+    drift, first = np.unravel_index(np.argmax(counts), counts.shape)
+    lowest = rows[drift, first]
+    inside: npt.NDArray[np.bool_] = (straight[drift] >= lowest) & (straight[drift] <= lowest + width)
+    return inside
+
+
+def _repeat(earlier: int, frames: npt.NDArray[np.int32], offsets: npt.NDArray[np.int32]) -> Repeat:
+    first, last = np.argmin(frames), np.argmax(frames)
+    places = [float(frame) * FRAME_S for at in (first, last) for frame in (frames[at], frames[at] + offsets[at])]
+    start, earlier_start, end, earlier_end = places
+    return Repeat(
+        earlier=earlier,
+        start_s=start,
+        end_s=end,
+        earlier_start_s=earlier_start,
+        earlier_end_s=earlier_end,
+        votes=int(np.unique(frames).size),
+    )

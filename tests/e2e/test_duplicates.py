@@ -1,0 +1,81 @@
+"""The same sound is in a corpus once, whatever file it came in."""
+
+import io
+import shutil
+from pathlib import Path
+
+import av
+import duckdb
+import numpy as np
+import pytest
+import soundfile
+
+from tests.commandline import TEXTS, fingerprint, flags, summary
+
+
+def encoded(samples: np.ndarray, rate: int, codec: str, container: str, bits: int) -> bytes:
+    """Samples, float in [-1, 1], as another encoder would store them."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container) as out:
+        stream = out.add_stream(codec, rate=rate, layout="mono")
+        stream.bit_rate = bits
+        frame = av.AudioFrame.from_ndarray(np.round(samples * 32_767).astype(np.int16)[None], "s16", "mono")
+        frame.sample_rate = rate
+        out.mux([*stream.encode(frame), *stream.encode(None)])
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def doubled(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The three recordings, and one of them again: quieter, begun elsewhere, and as an MP3 of 48 kbit/s."""
+    place = tmp_path_factory.mktemp("doubled")
+    shutil.copytree(folder, place, dirs_exist_ok=True)
+    samples, rate = soundfile.read(folder / "river.flac")
+    (place / "z-again.mp3").write_bytes(encoded(samples[7_001:] / 3, rate, "libmp3lame", "mp3", 48_000))
+    return place
+
+
+def pool(corpus: Path) -> list[tuple]:
+    query = f"""select source_url, clip_id, decision, reasons, repeated_ratio, duplicate_of
+                from '{corpus}/pool.parquet/*.parquet' order by source_url, start"""
+    return duckdb.sql(query).fetchall()
+
+
+def test_a_copy_in_another_file_is_kept_out_and_says_of_what(doubled: Path, speechmill, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    done = summary(speechmill("run", *flags(doubled, corpus, "transcribe.model=null"), "--json"))
+    first = [row for row in pool(corpus) if row[0] == "river.flac"]
+    again = [row for row in pool(corpus) if row[0] == "z-again.mp3"]
+    assert [row[2] for row in first] == ["kept", "kept"]
+    assert [(row[2], row[3]) for row in again] == [("rejected", ["duplicate"])] * 2
+    assert [row[5] for row in again] == [row[1] for row in first]
+    assert all(row[4] > 0.8 for row in again)
+    others = [row for row in pool(corpus) if row[0] != "z-again.mp3"]
+    assert all((row[4], row[5]) == (0.0, None) for row in others)
+    assert done["stats"]["rejected_by_reason"]["duplicate"]["clips"] == 2
+    assert summary(speechmill("verify", corpus, "--json"))["ok"]
+
+    assert "nothing to do" in speechmill("run", *flags(doubled, corpus, "transcribe.model=null")).stdout
+    speechmill("select", corpus, "--set", "thresholds.repeated_ratio=null")
+    assert all(row[2] == "kept" for row in pool(corpus))
+
+
+def test_a_copy_that_comes_later_changes_nothing_of_the_first(doubled: Path, speechmill, tmp_path: Path) -> None:
+    corpus, whole, place = tmp_path / "corpus", tmp_path / "whole", tmp_path / "in"
+    place.mkdir()
+    settings = ("transcribe.model=null", "tokenise.checkpoint=null")
+    for name in (*TEXTS, "z-again.mp3"):
+        shutil.copy(doubled / name, place / name)
+        speechmill("run", *flags(place, corpus, *settings))
+    speechmill("run", *flags(doubled, whole, *settings))
+    assert fingerprint(corpus) == fingerprint(whole)
+
+
+def test_what_is_compared_does_not_depend_on_workers_or_runner(doubled: Path, speechmill, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    settings = ("transcribe.model=null", "tokenise.checkpoint=null", "defects.weights=null")
+    speechmill("run", *flags(doubled, one, *settings))
+    options = ["--", "--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    speechmill("run", *flags(doubled, two, *settings, "workers=2"), *options)
+    assert fingerprint(one) == fingerprint(two)
+    assert [row[3] for row in pool(two) if row[0] == "z-again.mp3"] == [["duplicate"]] * 2
