@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pipeline.build import LOG_FILE, Build
 from pipeline.records import Recording, Status, recording_from, to_table
 from pipeline.store import Store
@@ -36,10 +39,26 @@ def erase(build: Build) -> None:
             traces |= set(filter(None, (recording.title, recording.guid, recording.media_url, *recording.persons)))
             store.write_table(name, to_table([row_of(recording, stone)]), {"retry": False})
     gone.update(*(stone.contents for stone in build.removed.all))
+    _forget_repeats(gone, build)
     for name in [*CACHES, *(documents[True] - documents[False]), *_files_of(gone, store)]:
         store.remove(name)
     _forget_in_log(gone | traces, store)
     Tombstones(tuple(replace(stone, done=True) for stone in build.removed.all)).save(store)
+
+
+def _forget_repeats(ids: set[str], build: Build) -> None:
+    """Let no clip be a repetition of one that is gone; whether it repeats another the next run finds out."""
+    store = build.store
+    found = [store.read(name, ["clip_id"]) for one in ids if store.exists(name := build.segments(one))]
+    clips = pa.concat_tables(found)["clip_id"].drop_null() if found else pa.array([], pa.string())
+    folder = build.repeats("").rpartition("/")[0]
+    for leaf in store.names(folder):
+        table = store.read(f"{folder}/{leaf}")
+        kept = table.filter(pc.invert(pc.is_in(table["duplicate_of"], value_set=clips)))
+        if not kept.num_rows:
+            store.remove(f"{folder}/{leaf}")
+        elif kept.num_rows < table.num_rows:
+            store.write_table(f"{folder}/{leaf}", kept, {"retry": False})
 
 
 def _files_of(ids: set[str], store: Store) -> list[str]:

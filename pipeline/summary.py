@@ -13,7 +13,7 @@ BY_TEXT = (  # reasons that judge a transcript
     *(Reason.NOT_TRANSCRIBED, Reason.ASR_FAILED, Reason.LOW_CONFIDENCE, Reason.EMPTY_TEXT, Reason.NO_SPEECH),
     *(Reason.REPETITION, Reason.SPEECH_RATE, Reason.LANGUAGE),
 )
-JUDGED_LATE = {Reason.DUPLICATE: "compare", Reason.NOT_TOKENISED: "tokenise"}
+JUDGED_LATE: dict[str, str] = {Reason.DUPLICATE: "compare", Reason.NOT_TOKENISED: "tokenise"}
 NOT_YET = {"not_transcribed": "transcript", "not_tokenised": "mel tokens"}
 FATES = ("kept", "rejected", "too_short", "too_long", "silence", "corrupt")
 

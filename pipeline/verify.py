@@ -49,6 +49,7 @@ def verify(corpus: str, *, rows: int = 200) -> dict[str, Any]:
         "schema": _schema,
         "ledger": _ledger,
         "clips": _clips,
+        "duplicates": _duplicates,
         "audio": lambda corpus, check: recompute.audio(corpus, check, rows),
         "mel tokens": lambda corpus, check: recompute.tokens(corpus, check, rows),
         "transcripts": lambda corpus, check: recompute.transcripts(corpus, check, rows),
@@ -185,6 +186,18 @@ def _clips(corpus: Corpus, check: Check) -> None:
     shards = [_shard_rows(corpus, split, columns, check) for split in (TRAIN, VALIDATION)]
     data = ((_position(row), json.dumps([row[name] for name in columns])) for row in merge(*shards, key=_position))
     _same(pool, data, "the kept clips of pool.parquet and data/", check)
+
+
+def _duplicates(corpus: Corpus, check: Check) -> None:
+    """What a clip is said to repeat is another clip of the pool."""
+    columns = ["clip_id", "duplicate_of"]
+    named = {row["duplicate_of"]: row["clip_id"] for row in corpus.rows([POOL_FILE], columns) if row["duplicate_of"]}
+    for row in corpus.rows([POOL_FILE], columns):
+        check.checked += 1
+        check.expect(that=row["clip_id"] != row["duplicate_of"], problem=f"{row['clip_id']} repeats itself")
+        named.pop(row["clip_id"], None)
+    for missing, clip_id in named.items():
+        check.fail(f"{clip_id} repeats {missing}, which is not in pool.parquet")
 
 
 def _position(row: Row) -> tuple[str, int]:

@@ -108,7 +108,8 @@ def find_votes(sounds: Iterable[Sound]) -> Iterator[tuple[str, Votes]]:
 
 def _numbered(content: npt.ArrayLike, clip: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """One number for a clip of a content, in order of both."""
-    return (np.asarray(content, np.int64) << CLIP_BITS) | clip
+    number: npt.NDArray[np.int64] = (np.asarray(content, np.int64) << CLIP_BITS) | clip
+    return number
 
 
 def compared(works: Iterable[Work], votes: Iterable[Votes]) -> Iterator[Compared]:

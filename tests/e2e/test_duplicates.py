@@ -7,6 +7,8 @@ from pathlib import Path
 import av
 import duckdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
@@ -79,3 +81,31 @@ def test_what_is_compared_does_not_depend_on_workers_or_runner(doubled: Path, sp
     speechmill("run", *flags(doubled, two, *settings, "workers=2"), *options)
     assert fingerprint(one) == fingerprint(two)
     assert [row[3] for row in pool(two) if row[0] == "z-again.mp3"] == [["duplicate"]] * 2
+
+
+def test_with_a_recording_its_copies_are_removed_whatever_their_bytes(
+    doubled: Path, speechmill, tmp_path: Path
+) -> None:
+    corpus = tmp_path / "corpus"
+    settings = ("transcribe.model=null", "tokenise.checkpoint=null")
+    speechmill("run", *flags(doubled, corpus, *settings))
+    query = f"select media_url, recording_id from '{corpus}/recordings.parquet'"
+    ids = dict(duckdb.sql(query).fetchall())
+    said = summary(speechmill("remove", corpus, "--recording", ids["river.flac"], "--reason", "r", "--json"))
+    assert said["removed"].keys() == {ids["river.flac"], ids["z-again.mp3"]}
+    assert {row[0] for row in pool(corpus)} == {"wheel.wav", "wind.mp3"}
+    speechmill("run", *flags(doubled, corpus, *settings))
+    assert {row[0] for row in pool(corpus)} == {"wheel.wav", "wind.mp3"}
+    assert summary(speechmill("verify", corpus, "--json"))["ok"]
+
+
+def test_verify_finds_a_duplicate_of_nothing(doubled: Path, speechmill, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    speechmill("run", *flags(doubled, corpus, "transcribe.model=null", "tokenise.checkpoint=null"))
+    (name,) = (corpus / "work/repeats").glob("*/*")
+    table = pq.read_table(name)
+    nowhere = pa.array(["0" * 32] * table.num_rows)
+    pq.write_table(table.set_column(2, "duplicate_of", nowhere), name)
+    speechmill("select", corpus)
+    said = summary(speechmill("verify", corpus, "--json", code=1))
+    assert "which is not in pool.parquet" in said["checks"]["duplicates"]["problems"][0]

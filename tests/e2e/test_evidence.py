@@ -25,7 +25,7 @@ PAGE = f"""<html><head><title>x</title><script>var a = "never spoken";</script><
 def item(server: ScriptedServer, name: str, transcript: str) -> str:
     licence = "<podcast:license>cc-by-4.0</podcast:license>"
     return (
-        f'<item><guid>{name}</guid><title>{name}</title>{licence}{transcript}'
+        f"<item><guid>{name}</guid><title>{name}</title>{licence}{transcript}"
         f'<enclosure url="{server.url(f"/{name}")}" type="audio/x"/></item>'
     )
 
