@@ -114,13 +114,18 @@ def run(
 @output_option
 @set_option
 @json_option
+@quiet_option
 def plan(
-    config_file: str | None, inputs: tuple[str, ...], output: str | None, settings: tuple[str, ...], as_json: bool
-) -> int:
+    config_file: str | None, inputs: tuple[str, ...], output: str | None, settings: tuple[str, ...], as_json: bool,
+    quiet: bool,
+) -> int:  # fmt: skip
     """What a run would fetch: recordings, hours, licences and the time it may take. Fetches no media."""
     from pipeline import forecast
+    from pipeline.progress import Line
 
-    _print(forecast.plan(_config(config_file, inputs, output, settings)), as_json=as_json)
+    with Line(quiet=quiet) as line:
+        found = forecast.plan(_config(config_file, inputs, output, settings), line)
+    _print(found, as_json=as_json)
     return 0
 
 

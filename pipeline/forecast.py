@@ -6,7 +6,7 @@ before there is anything.
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,6 +26,7 @@ DEFAULT_SPEEDS = {"fetch": 500.0, "segment": 100.0, "score": 100.0, "transcribe"
 WHISPER_COST = {"tiny": 1.0, "base": 10 / 7, "small": 10 / 4, "medium": 10 / 2, "large": 10.0, "turbo": 10 / 8}
 # Shares of the decoded hours that become clips and that are kept: those of the demo podcast.
 DEFAULT_SHARES = {"fetch": 1.0, "segment": 1.0, "score": 0.8, "transcribe": 0.5, "tokenise": 0.5}
+TELL_EVERY = 1000  # recordings
 
 
 @dataclass(slots=True)
@@ -53,7 +54,7 @@ class _Count:
 
 @dataclass(slots=True)
 class _Plan:
-    """What the inputs hold: counters only, and the identities that were seen."""
+    """What the inputs hold: counters only, and hashes of the identities that were seen."""
 
     all: _Count = field(default_factory=_Count)
     to_fetch: _Count = field(default_factory=_Count)
@@ -67,10 +68,11 @@ class _Plan:
     seen: set[int] = field(default_factory=set)
 
 
-def plan(config: RunConfig) -> dict[str, Any]:
+def plan(config: RunConfig, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Count what a run would fetch. Hours are declared ones, of feeds and of the heads of local files.
 
-    Raises ConfigError for an input that does not exist; one that cannot be read is an entry of `inputs`.
+    `progress` is told how far a long listing is. Raises ConfigError for an input that does not exist; one that cannot
+    be read is an entry of `inputs`.
     """
     store = Store(config.output)
     build = up_to_scores(config, store)
@@ -78,9 +80,12 @@ def plan(config: RunConfig) -> dict[str, Any]:
     for source in config.inputs:
         of_input = _Count()
         note = {}
+        progress(f"{source.address}: reading")
         try:
-            for listed in _listed(source, config):
+            for number, listed in enumerate(_listed(source, config), 1):
                 _add(listed, found, of_input, build)
+                if number % TELL_EVERY == 0:
+                    progress(f"{source.address}: {number} recordings so far")
         except Rejected as error:
             note = {"error": str(error)}
         found.inputs[source.address] = of_input.in_words() | note

@@ -1,44 +1,31 @@
-"""Reads the bytes of a podcast feed (RSS 2.0 or Atom, iTunes and podcast namespaces) or of a list of feeds (OPML).
+"""Reads the bytes of a podcast feed (RSS or Atom, iTunes and podcast namespaces) or of a list of feeds (OPML).
 
-feedparser forgives what real feeds do wrong. Of repeated elements of the podcast namespace it keeps the last
-only, so those are read from the same bytes by defusedxml, which also refuses entity bombs.
+A feed is read slice by slice and its recordings are packed until all are known, because whether a guid identifies an
+item only the whole feed tells: 100,000 items take the memory of some hundred, and some bytes each.
 """
 
-import calendar
 import io
 import logging
+import pickle
 import re
-from collections import Counter
+import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urljoin
-from xml.etree.ElementTree import Element, ParseError, TreeBuilder
+from xml.etree.ElementTree import Element, ParseError
 
-from pipeline.records import Attachment, Reason, Recording, Rejected, Status, stable_id
-from pipeline.sources import Listed, language_tag, plain_text
-from pipeline.sources._licences import CC_URL, spdx_of
+from pipeline.records import Reason, Recording, Rejected, stable_id
+from pipeline.sources import Listed, plain_text
+from pipeline.sources._encodings import in_utf8
+from pipeline.sources._items import ATOM_LINK, block, of_channel, of_item, opted_out, podcast_text
+from pipeline.sources._slices import ITEMS, ITUNES, Parts, cut, local_name, tree
 
-PODCAST = (
-    "{https://podcastindex.org/namespace/1.0}",
-    "{https://github.com/Podcastindex-org/podcast-namespace/blob/main/docs/1.0.md}",
-)
-ITUNES = "{http://www.itunes.com/dtds/podcast-1.0.dtd}"
-ATOM_LINK = "{http://www.w3.org/2005/Atom}link"
-RDF_RESOURCE = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}resource"
-FEED_ROOTS = ("rss", "feed", "RDF", "opml")
 ROOT_OF_MALFORMED = re.compile(rb"<(rss|feed|rdf:RDF)[\s>]")
 HEAD_BYTES = 4096
 MAX_MALFORMED_BYTES = 1_000_000  # the time of feedparser's forgiving parser can grow with the square
-MAX_PERSONS, MAX_FILES = 100, 20
-SERVICE = "speechmill"  # our name where podcast:block names one
 # What may say that a feed is blocked, where its items cannot be told apart.
 BLOCKED = re.compile(rb"<(?:itunes|podcast):block[^>]*>\s*(?:yes|true)\s*<", re.IGNORECASE)
-MAX_DEPTH = 200  # XHTML in a description may nest, but not like this
-
-DURATION = re.compile(r"(?:(?:(\d{1,4}):)?(\d{1,4}):)?(\d{1,7}(?:\.\d{1,9})?)", re.ASCII)
 # What a feed made of hostile bytes was seen to raise inside the parsers, or may.
 PARSER_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError, RecursionError)
 _log = logging.getLogger("speechmill")
@@ -49,16 +36,19 @@ class Feed:
 
     def __init__(self, raw: bytes, url: str) -> None:
         """Read the bytes as XML. Raises Rejected(BAD_FEED)."""
-        self._raw, self.url, self._tree = raw, url, _tree(raw)
-        self._channel = None if self._tree is None else _channel_of(self._tree)
+        self.url, self._parts = url, _parts(raw)
+        self._root = tree(self._parts.head) if self._parts.is_xml and self._parts.outlines is None else None
+        below = () if self._root is None else self._root
+        self._channel = next((child for child in below if local_name(child.tag) == "channel"), self._root)
+        self._speaks_of_licences = b"license" in raw or b"licence" in raw
 
     @property
     def outlines(self) -> list[str] | None:
         """Addresses of the feeds that an OPML document lists; None for a feed."""
-        if self._tree is None or _local_name(self._tree) != "opml":
+        if self._parts.outlines is None:
             return None
-        named = (plain_text(outline.get("xmlUrl")) for outline in self._tree.iter("outline"))
-        return list(dict.fromkeys(urljoin(self.url, name) for name in named if name))
+        names = (plain_text(address) for address in self._parts.outlines)
+        return list(dict.fromkeys(urljoin(self.url, name) for name in names if name))
 
     @property
     def moved_to(self) -> str | None:
@@ -77,7 +67,7 @@ class Feed:
     @property
     def page(self) -> str | None:
         """The web page of the feed, if a licence may be looked for there: the feed itself states none anywhere."""
-        if self._channel is None or b"license" in self._raw or b"licence" in self._raw:
+        if self._channel is None or self._speaks_of_licences:
             return None
         links = [self._channel.find("link"), *self._channel.findall(ATOM_LINK)]
         told = (plain_text(link.text) or link.get("href") for link in links if link is not None and _is_page(link))
@@ -92,254 +82,96 @@ class Feed:
         without, or whose guid stands at several enclosures, by its enclosure's URL. Of an item listed twice the first
         counts; one without enclosure is left out. Raises Rejected(BAD_FEED).
         """
-        feed, entries = _standard_fields(self._raw, self.url)
-        channel, items = self._channel, _items(self._tree, len(entries))
-        block = _block(channel, "channel")
-        if items is None:  # which items the feed's statements are about cannot be told
-            block = "block of the feed or an item" if BLOCKED.search(self._raw) else None
-            if b"license" in self._raw:
+        reading = _Reading(self.url)
+        reading.add(self._parts.head, self._root)
+        for part in self._parts.slices:
+            reading.add(part, tree(part))
+        channel, blocked, is_clear = self._channel, block(self._channel, "channel"), reading.is_clear()
+        if not is_clear:  # which items the feed's statements are about cannot be told
+            blocked = "block of the feed or an item" if self._says_it_is_blocked() else None
+            if self._speaks_of_licences:
                 by_feed, channel = {}, None
-        identity = _podcast_text(channel, "guid") or identity or self.url
-        shared = {
-            "recording_id": identity, "source": "rss", "feed_url": self.url, "persons": _persons(channel),
-            **(_stated_licence(channel, "channel") or by_feed),
-        }  # fmt: skip
-        pairs = zip(entries, items or [None] * len(entries), strict=True)
-        told = (shared | _described(entry, feed) | self._of_item(entry, item, block) for entry, item in pairs)
-        listing = [Recording(**one) for one in told if one["media_url"]]
-        if len(listing) < len(entries):
-            _log.info("%s: %d items have no enclosure and are left out", self.url, len(entries) - len(listing))
-        return _identified(listing, identity, self.url)
+        identity = podcast_text(channel, "guid") or identity or self.url
+        shared = {"recording_id": identity, "source": "rss", "feed_url": self.url, **by_feed}
+        return reading.recordings(shared | of_channel(reading.feed, channel), opted_out(blocked))
 
-    def _of_item(self, entry: Mapping[str, Any], item: Element | None, block: str | None) -> dict[str, Any]:
-        """Fields that one item has of its own."""
-        others = _alternates(item, self.url)
-        url = _enclosure(entry, self.url) or next(iter(others), None)
-        found = {
-            "media_url": url, "alternates": tuple(other for other in others if other != url),
-            "attachments": _attachments(item, self.url), "guid": plain_text(entry.get("id")),
-            **_stated_licence(item, "item"), **_opted_out(block or _block(item, "item")),
-        }  # fmt: skip
-        return found | ({"persons": persons} if (persons := _persons(item)) else {})
+    def _says_it_is_blocked(self) -> bool:
+        return any(BLOCKED.search(part) for part in (self._parts.head, *self._parts.slices))
 
 
-class _ShallowTree(TreeBuilder):
-    """Builds the tree of a document that is nested no deeper than a feed can be."""
+class _Reading:
+    """What was read of a feed so far; `feed` is what feedparser made of its head."""
 
-    depth = 0
+    def __init__(self, url: str) -> None:
+        self._url, self._packed = url, list[bytes]()
+        self.feed: Mapping[str, Any] = {}
+        self._is_feed, self._is_clear, self._left_out = False, True, 0
+        self._enclosure_of, self._several = dict[int, int](), set[int]()  # hashes: of a guid, of one of its enclosures
 
-    def start(self, tag: str, attrs: dict[str, str], /) -> Element:
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise Rejected(Reason.BAD_FEED, f"nested more than {MAX_DEPTH} deep")
-        return super().start(tag, attrs)
+    def add(self, part: bytes, root: Element | None) -> None:
+        """Read the head or, after it, a slice; `root` is the same as XML, if it is. Raises Rejected(BAD_FEED)."""
+        parsed = standard_fields(part, self._url)
+        self.feed = self.feed or parsed.feed
+        self._is_feed |= bool(parsed.version or parsed.entries)
+        items = [] if root is None else [one for one in root.iter() if local_name(one.tag).lower() in ITEMS]
+        is_clear = root is not None and len(items) == len(parsed.entries)
+        self._is_clear &= is_clear
+        pairs = zip(parsed.entries, items if is_clear else [None] * len(parsed.entries), strict=True)
+        rows = [row for entry, item in pairs if (row := of_item(entry, item, self._url))["media_url"]]
+        self._left_out += len(parsed.entries) - len(rows)
+        for row in rows:
+            guid, url = hash(row["guid"]), hash(row["media_url"])
+            if self._enclosure_of.setdefault(guid, url) != url:
+                self._several.add(guid)
+        self._packed.append(zlib.compress(pickle.dumps(rows), 1))
 
-    def end(self, tag: str, /) -> Element:
-        self.depth -= 1
-        return super().end(tag)
+    def is_clear(self) -> bool:
+        """Whether it is known of each item what the feed says of it. Raises Rejected(BAD_FEED) if this was no feed."""
+        if not self._is_feed:
+            raise Rejected(Reason.BAD_FEED, "neither RSS nor Atom")
+        if self._left_out:
+            _log.info("%s: %d items have no enclosure and are left out", self._url, self._left_out)
+        return self._is_clear
+
+    def recordings(self, shared: dict[str, Any], overriding: dict[str, Any]) -> Iterator[Listed]:
+        """Yield what was read. Of what is known as the same, the first counts."""
+        seen = set[int]()
+        while self._packed:
+            for row in pickle.loads(zlib.decompress(self._packed.pop(0))):  # noqa: S301 - packed above
+                own = row["guid"] if row["guid"] and hash(row["guid"]) not in self._several else row["media_url"]
+                recording_id = stable_id("rss", shared["recording_id"], own)
+                if hash(recording_id) in seen:
+                    _log.info("%s: %s is listed twice; the first counts", self._url, own)
+                    continue
+                seen.add(hash(recording_id))
+                yield Listed(recording=Recording(**{**shared, **row, **overriding, "recording_id": recording_id}))
 
 
-def _tree(raw: bytes) -> Element | None:
-    """The feed as XML, or None where it is not well formed but seems to be a feed."""
-    from defusedxml import DefusedXmlException
-    from defusedxml.ElementTree import DefusedXMLParser
-
-    parser = DefusedXMLParser(target=_ShallowTree(), forbid_entities=True, forbid_external=True)
-    try:
-        parser.feed(raw)
-        tree: Element = parser.close()
-    except DefusedXmlException:
-        raise Rejected(Reason.BAD_FEED, "declares entities") from None
-    except (ParseError, ValueError, LookupError) as error:
-        if not ROOT_OF_MALFORMED.search(raw[:HEAD_BYTES]) or len(raw) > MAX_MALFORMED_BYTES or b"<!ENTITY" in raw:
-            raise Rejected(Reason.BAD_FEED, f"not a feed: {error}"[:200]) from None
-        return None
-    if _local_name(tree) not in FEED_ROOTS:
-        raise Rejected(Reason.BAD_FEED, f"not a feed, its root is <{_local_name(tree)[:40]}>")
-    return tree
-
-
-def _standard_fields(raw: bytes, feed_url: str) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
+def standard_fields(part: bytes, url: str) -> Any:
+    """Let feedparser read a feed or a slice of one. Raises Rejected(BAD_FEED)."""
     import feedparser
 
-    base = {"content-location": feed_url} if "://" in feed_url else {}
+    base = {"content-location": url} if "://" in url else {}
     try:
         # A file object, because feedparser takes a string, even of bytes, for a path to open first.
-        parsed = feedparser.parse(
-            io.BytesIO(raw), response_headers=base, sanitize_html=False, resolve_relative_uris=False
+        return feedparser.parse(
+            io.BytesIO(part), response_headers=base, sanitize_html=False, resolve_relative_uris=False
         )
     except PARSER_ERRORS as error:
         raise Rejected(Reason.BAD_FEED, f"not readable: {type(error).__name__}") from None
-    if not parsed.version and not parsed.entries:
-        raise Rejected(Reason.BAD_FEED, "neither RSS nor Atom")
-    return parsed.feed, parsed.entries
 
 
-def _local_name(element: Element) -> str:
-    return element.tag.rpartition("}")[2]
-
-
-def _channel_of(tree: Element) -> Element:
-    return next((child for child in tree if _local_name(child) == "channel"), tree)
-
-
-def _items(tree: Element | None, count: int) -> list[Element | None] | None:
-    """Elements of the items, if they are the `count` that feedparser saw."""
-    if tree is None:
-        return None
-    items: list[Element | None] = [e for e in tree.iter() if _local_name(e) in ("item", "entry")]
-    return items if len(items) == count else None
+def _parts(raw: bytes, *, is_recoded: bool = False) -> Parts:
+    """Cut a feed; one that is not well formed but seems to be a feed is all head, and no XML."""
+    try:
+        return cut(raw)
+    except (ParseError, ValueError, LookupError) as error:
+        if not is_recoded and (recoded := in_utf8(raw)):
+            return _parts(recoded, is_recoded=True)
+        if not ROOT_OF_MALFORMED.search(raw[:HEAD_BYTES]) or len(raw) > MAX_MALFORMED_BYTES or b"<!ENTITY" in raw:
+            raise Rejected(Reason.BAD_FEED, f"not a feed: {error}"[:200]) from None
+        return Parts(raw, is_xml=False)
 
 
 def _is_page(link: Element) -> bool:
     return link.tag != ATOM_LINK or link.get("rel", "alternate") == "alternate"
-
-
-def _identified(listing: list[Recording], identity: str, feed_url: str) -> Iterator[Listed]:
-    enclosures_of = Counter(guid for guid, _ in {(r.guid, r.media_url) for r in listing})
-    seen: set[str] = set()
-    for recording in listing:
-        own = recording.guid if recording.guid and enclosures_of[recording.guid] == 1 else recording.media_url
-        recording_id = stable_id("rss", identity, own)
-        if recording_id in seen:
-            _log.info("%s: %s is listed twice; the first counts", feed_url, own)
-        else:
-            seen.add(recording_id)
-            yield Listed(recording=replace(recording, recording_id=recording_id))
-
-
-def _enclosure(entry: Mapping[str, Any], feed_url: str) -> str | None:
-    """URL of the first enclosure that says it is audio or video, else of the first."""
-    found = [link for link in entry.get("links", ()) if link.get("rel") == "enclosure" and link.get("href")]
-    found.sort(key=lambda link: not _is_audio(link.get("type")))
-    url = plain_text(found[0]["href"]) if found else None
-    return url and _joined(feed_url, url)
-
-
-def _is_audio(kind: object) -> bool:
-    return str(kind).lower().startswith(("audio/", "video/"))
-
-
-def _joined(feed_url: str, url: str) -> str:
-    try:
-        return urljoin(feed_url, url)
-    except ValueError:
-        return url  # fetching will say what is wrong with it
-
-
-def _described(entry: Mapping[str, Any], feed: Mapping[str, Any]) -> dict[str, Any]:
-    page = plain_text(entry.get("link"))
-    return {
-        "page_url": page if page and re.match("https?://", page, re.IGNORECASE) else None,
-        "title": plain_text(entry.get("title")),
-        "author": plain_text(entry.get("author")) or plain_text(feed.get("author")),
-        "language": language_tag(feed.get("language")),
-        "published": _utc(entry.get("published_parsed") or _updated(entry)),
-        "declared_duration_s": _duration_s(entry.get("itunes_duration")),
-    }
-
-
-def _updated(entry: Mapping[str, Any]) -> tuple[int, ...] | None:
-    # Asked for a key that is not there, feedparser answers with the date of publication and a warning.
-    return entry["updated_parsed"] if "updated_parsed" in entry else None  # noqa: SIM401
-
-
-def _utc(moment: tuple[int, ...] | None) -> str | None:
-    try:
-        return datetime.fromtimestamp(calendar.timegm(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-def _duration_s(value: object) -> float | None:
-    """Seconds of an itunes:duration: seconds, m:s or h:m:s. None for what is none of these, or zero."""
-    if not (found := DURATION.fullmatch(plain_text(value) or "")):
-        return None
-    hours, minutes, seconds = (float(part or 0) for part in found.groups())
-    return hours * 3600 + minutes * 60 + seconds or None
-
-
-def _podcast(element: Element | None, name: str) -> list[Element]:
-    return [] if element is None else [child for child in element if child.tag in [f"{ns}{name}" for ns in PODCAST]]
-
-
-def _podcast_text(element: Element | None, name: str) -> str | None:
-    return next((text for child in _podcast(element, name) if (text := plain_text(child.text))), None)
-
-
-def _persons(element: Element | None) -> tuple[str, ...]:
-    names = (plain_text(child.text) for child in _podcast(element, "person"))
-    return tuple(dict.fromkeys(name for name in names if name))[:MAX_PERSONS]
-
-
-def _alternates(element: Element | None, feed_url: str) -> list[str]:
-    """Other addresses of an item's audio, its default first (podcast:alternateEnclosure)."""
-    told = [one for one in _podcast(element, "alternateEnclosure") if _is_audio(one.get("type"))]
-    told.sort(key=lambda one: one.get("default") != "true")
-    sources = (plain_text(source.get("uri")) for one in told for source in _podcast(one, "source"))
-    return list(dict.fromkeys(_joined(feed_url, uri) for uri in sources if uri))[:MAX_FILES]
-
-
-def _attachments(element: Element | None, feed_url: str) -> tuple[Attachment, ...]:
-    """Every transcript and the chapters of an item."""
-    found = []
-    for kind in ("transcript", "chapters"):
-        for one in _podcast(element, kind):
-            if url := plain_text(one.get("url")):
-                language = language_tag(one.get("language"))
-                found.append(
-                    Attachment(
-                        kind=kind, url=_joined(feed_url, url), type=plain_text(one.get("type")), language=language
-                    )
-                )
-    return tuple(dict.fromkeys(found))[:MAX_FILES]
-
-
-def _block(element: Element | None, where: str) -> str | None:
-    """The tag that keeps an element out of every directory, or out of ours; None if there is none."""
-    if element is None:
-        return None
-    for one in element.findall(f"{ITUNES}block"):
-        if _says_yes(one):
-            return f"itunes:block of the {where}"
-    told = {one.get("id"): _says_yes(one) for one in _podcast(element, "block")}
-    return f"podcast:block of the {where}" if told.get(SERVICE, told.get(None, False)) else None
-
-
-def _says_yes(element: Element) -> bool:
-    return (element.text or "").strip().lower() in ("yes", "true")
-
-
-def _opted_out(signal: str | None) -> dict[str, Any]:
-    if signal is None:
-        return {}
-    detail = f"{signal}, seen {datetime.now(UTC):%Y-%m-%d}"
-    return {"status": Status.OPTED_OUT, "reason": Reason.OPTED_OUT, "reason_detail": detail}
-
-
-def _stated_licence(element: Element | None, where: str) -> dict[str, Any]:
-    """Licence fields by the first statement in an element; empty if there is none.
-
-    A statement that is not understood counts as well: it means `unknown`, whatever the channel or the config say.
-    """
-    for name, text, url in _statements(element):
-        spdx, evidence = spdx_of(text) or spdx_of(url), f"{name} of the {where}"
-        if spdx is None:
-            evidence += f": {(text or url or '')[:200]}"
-        return {"licence": spdx or "unknown", "licence_url": url, "licence_evidence": evidence}
-    return {}
-
-
-def _statements(element: Element | None) -> Iterator[tuple[str, str | None, str | None]]:
-    """Yield name, text and URL of the elements that state a licence, podcast:license first."""
-    for child in _podcast(element, "license"):
-        text, url = plain_text(child.text), plain_text(child.get("url"))
-        if text or url:
-            yield "podcast:license", text, url or (text if text and CC_URL.match(text) else None)
-    for child in element if element is not None else ():
-        if child.tag == ATOM_LINK and child.get("rel") == "license" and (url := plain_text(child.get("href"))):
-            yield "link rel=license", None, url
-        elif _local_name(child) == "license" and not child.tag.startswith(PODCAST):
-            url = plain_text(child.get(RDF_RESOURCE)) or plain_text(child.text)
-            if url:
-                yield "license", None, url

@@ -16,7 +16,7 @@ from pathlib import Path
 THREADS = 2
 os.environ["OMP_NUM_THREADS"] = str(THREADS)  # before CTranslate2 is loaded, here and in the children
 
-from tests.benchmarks import parts, whole  # noqa: E402
+from tests.benchmarks import parts, plan, whole  # noqa: E402
 from tests.benchmarks.material import make_recordings, segment  # noqa: E402
 from tests.benchmarks.timing import HEADING, Figure, show, write_json  # noqa: E402
 

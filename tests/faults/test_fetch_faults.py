@@ -19,6 +19,7 @@ from pipeline.records import Reason, Recording, Rejected, to_table
 from pipeline.sources import Listed, list_recordings
 from pipeline.sources._feed import Feed
 from pipeline.store import Store
+from tests.benchmarks.plan import plan, write_feed
 from tests.server import (
     Behaviour,
     ScriptedServer,
@@ -284,6 +285,10 @@ BOMBS = {
     "html": b"<!doctype html><html><head><title>404</title></head><body>" + b"<p>not here" * 10_000,
     "xhtml": b'<html xmlns="http://www.w3.org/1999/xhtml"><body/></html>',
     "deep": b"<rss>" + b"<a>" * 2_000_000,
+    "deep item": b"<rss><channel><item>" + b"<a>" * 2_000_000,
+    "endless item": b"<rss><channel><item>" + b"<a/>" * 5_000_000,
+    "endless channel": b"<rss><channel>" + b"a" * 20_000_000,
+    "items everywhere": FEED % (b"<a><item/></a>" * 500_000),
     "text": b"/etc/passwd",
     "zip": b"PK\3\4" + bytes(1000),
     "empty": b"",
@@ -346,6 +351,14 @@ def test_28_senseless_dates_durations_and_encodings_cost_nothing() -> None:
     assert {one.recording.published for one in listed} <= {None}
     assert {one.recording.declared_duration_s for one in listed} == {None}
     to_table(one.recording for one in listed)
+
+
+def test_28_a_feed_of_many_items_is_planned_in_little_memory(tmp_path: Path) -> None:
+    path = write_feed(tmp_path / "feed.xml", 20_000)
+    done = plan(str(path), "--output", str(tmp_path / "corpus"))
+    assert (done.found["recordings"], done.found["hours"], done.found["listed twice"]) == (20_000, 10_000, 0)
+    assert done.found["licences"]["CC-BY-4.0"]["recordings"] == 20_000
+    assert done.peak_bytes < 160_000_000  # most of them the interpreter's; a tree of it all would take 110 MB more
 
 
 ODD = ["x/../../etc/passwd", "a\nb", "-rf", "CON", "🎙️", "\u202eevil", "n" * 240, "<script>", "$(touch x)"]

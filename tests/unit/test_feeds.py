@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import stages
+from pipeline import forecast, stages
 from pipeline.build import plan_build
 from pipeline.config import Input, RunConfig
 from pipeline.records import Attachment, Reason, Recording, Rejected, Status, recording_from, to_table
@@ -209,3 +209,12 @@ def test_no_page_is_asked_for_where_the_feed_or_the_config_states_a_licence(
     (got,) = listing(server, tmp_path, url, licence="CC0-1.0")
     assert got.recording.licence == "CC0-1.0"
     assert server.asked("/show") == []
+
+
+def test_a_plan_tells_how_far_a_long_listing_is(tmp_path: Path) -> None:
+    (tmp_path / "feed.xml").write_bytes(feed(*(item(f"g{n}") for n in range(2500))))
+    told: list[str] = []
+    address = str(tmp_path / "feed.xml")
+    found = forecast.plan(RunConfig(inputs=(Input(address=address),), output=str(tmp_path / "corpus")), told.append)
+    assert found["recordings"] == 2500
+    assert told == [f"{address}: {what}" for what in ("reading", "1000 recordings so far", "2000 recordings so far")]

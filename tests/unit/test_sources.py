@@ -1,7 +1,6 @@
 """sources: what is listed, under which identity, with which licence."""
 
 import json
-import os
 import pickle
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from pipeline.sources._licences import spdx_of
 from pipeline.store import Store
 from tests.server import ScriptedServer, ok
 
-SHARED_DATA = Path(os.environ.get("SPEECHMILL_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 NAMESPACES = (
     "https://podcastindex.org/namespace/1.0",
     "https://github.com/Podcastindex-org/podcast-namespace/blob/main/docs/1.0.md",
@@ -357,21 +355,6 @@ def test_a_feed_that_is_not_there_is_rejected(tmp_path: Path, server: ScriptedSe
     with pytest.raises(Rejected) as caught:
         list_recordings(Input(address=server.url("/none")), config, Store(str(tmp_path)))
     assert caught.value.reason == Reason.NOT_FOUND
-
-
-@pytest.mark.shared_data
-@pytest.mark.skipif(not (SHARED_DATA / "feeds").is_dir(), reason="shared data are not there")
-def test_no_feed_of_the_collection_raises_but_rejected() -> None:
-    read, refused = 0, 0
-    for path in sorted(path for path in (SHARED_DATA / "feeds").rglob("*") if path.is_file()):
-        try:
-            to_table(one.recording for one in Feed(path.read_bytes(), "https://example.org/feed").recordings())
-            read += 1
-        except Rejected as error:
-            assert error.reason == Reason.BAD_FEED
-            refused += 1
-    assert read > 1700
-    assert refused < 60
 
 
 def test_what_lies_beside_a_file_is_about_it(tmp_path: Path) -> None:

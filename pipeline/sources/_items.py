@@ -1,0 +1,190 @@
+"""Reads what an item or the channel of a feed says: from feedparser's fields, and from the elements it does not keep.
+
+feedparser forgives what real feeds do wrong. Of repeated elements of the podcast namespace it keeps the last only, so
+those are read from the elements themselves.
+"""
+
+import calendar
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urljoin
+from xml.etree.ElementTree import Element
+
+from pipeline.records import Attachment, Reason, Status
+from pipeline.sources import language_tag, plain_text
+from pipeline.sources._licences import CC_URL, spdx_of
+from pipeline.sources._slices import ATOM, ITUNES, local_name
+
+PODCAST = (
+    "{https://podcastindex.org/namespace/1.0}",
+    "{https://github.com/Podcastindex-org/podcast-namespace/blob/main/docs/1.0.md}",
+)
+ATOM_LINK = f"{ATOM}link"
+RDF_RESOURCE = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}resource"
+MAX_PERSONS, MAX_FILES = 100, 20
+SERVICE = "speechmill"  # our name where podcast:block names one
+DURATION = re.compile(r"(?:(?:(\d{1,4}):)?(\d{1,4}):)?(\d{1,7}(?:\.\d{1,9})?)", re.ASCII)
+
+
+def of_item(entry: Mapping[str, Any], item: Element | None, feed_url: str) -> dict[str, Any]:
+    """Fields of a recording that an item has of its own; `entry` is what feedparser made of it."""
+    others, page = _alternates(item, feed_url), plain_text(entry.get("link"))
+    url = _enclosure(entry, feed_url) or next(iter(others), None)
+    always = {
+        "media_url": url,
+        "alternates": tuple(other for other in others if other != url),
+        "attachments": _attachments(item, feed_url),
+        "guid": plain_text(entry.get("id")),
+        "page_url": page if page and re.match("https?://", page, re.IGNORECASE) else None,
+        "title": plain_text(entry.get("title")),
+        "published": _utc(entry.get("published_parsed") or _updated(entry)),
+        "declared_duration_s": _duration_s(entry.get("itunes_duration")),
+    }
+    before_the_feeds = {"persons": persons(item), "author": plain_text(entry.get("author"))}
+    return {
+        **always,
+        **{name: told for name, told in before_the_feeds.items() if told},
+        **stated_licence(item, "item"),
+        **opted_out(block(item, "item")),
+    }
+
+
+def of_channel(feed: Mapping[str, Any], channel: Element | None) -> dict[str, Any]:
+    """Fields that the items of a feed have from it; `feed` is what feedparser made of it."""
+    return {
+        "author": plain_text(feed.get("author")),
+        "language": language_tag(feed.get("language")),
+        "persons": persons(channel),
+        **stated_licence(channel, "channel"),
+    }
+
+
+def _enclosure(entry: Mapping[str, Any], feed_url: str) -> str | None:
+    """URL of the first enclosure that says it is audio or video, else of the first."""
+    found = [link for link in entry.get("links", ()) if link.get("rel") == "enclosure" and link.get("href")]
+    found.sort(key=lambda link: not _is_audio(link.get("type")))
+    url = plain_text(found[0]["href"]) if found else None
+    return url and _joined(feed_url, url)
+
+
+def _is_audio(kind: object) -> bool:
+    return str(kind).lower().startswith(("audio/", "video/"))
+
+
+def _joined(feed_url: str, url: str) -> str:
+    try:
+        return urljoin(feed_url, url)
+    except ValueError:
+        return url  # fetching will say what is wrong with it
+
+
+def _updated(entry: Mapping[str, Any]) -> tuple[int, ...] | None:
+    # Asked for a key that is not there, feedparser answers with the date of publication and a warning.
+    return entry["updated_parsed"] if "updated_parsed" in entry else None  # noqa: SIM401
+
+
+def _utc(moment: tuple[int, ...] | None) -> str | None:
+    try:
+        return datetime.fromtimestamp(calendar.timegm(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _duration_s(value: object) -> float | None:
+    """Seconds of an itunes:duration: seconds, m:s or h:m:s. None for what is none of these, or zero."""
+    if not (found := DURATION.fullmatch(plain_text(value) or "")):
+        return None
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return hours * 3600 + minutes * 60 + seconds or None
+
+
+def _podcast(element: Element | None, name: str) -> list[Element]:
+    tags = [f"{namespace}{name}" for namespace in PODCAST]
+    return [] if element is None else [child for child in element if child.tag in tags]
+
+
+def podcast_text(element: Element | None, name: str) -> str | None:
+    """Text of the first element of the podcast namespace that has one."""
+    return next((text for child in _podcast(element, name) if (text := plain_text(child.text))), None)
+
+
+def persons(element: Element | None) -> tuple[str, ...]:
+    """Name all of an element's podcast:person."""
+    names = (plain_text(child.text) for child in _podcast(element, "person"))
+    return tuple(dict.fromkeys(name for name in names if name))[:MAX_PERSONS]
+
+
+def _alternates(element: Element | None, feed_url: str) -> list[str]:
+    """Other addresses of an item's audio, its default first (podcast:alternateEnclosure)."""
+    told = [one for one in _podcast(element, "alternateEnclosure") if _is_audio(one.get("type"))]
+    told.sort(key=lambda one: one.get("default") != "true")
+    sources = (plain_text(source.get("uri")) for one in told for source in _podcast(one, "source"))
+    return list(dict.fromkeys(_joined(feed_url, uri) for uri in sources if uri))[:MAX_FILES]
+
+
+def _attachments(element: Element | None, feed_url: str) -> tuple[Attachment, ...]:
+    """Every transcript and the chapters of an item."""
+    found = []
+    for kind in ("transcript", "chapters"):
+        for one in _podcast(element, kind):
+            if url := plain_text(one.get("url")):
+                language = language_tag(one.get("language"))
+                found.append(
+                    Attachment(
+                        kind=kind, url=_joined(feed_url, url), type=plain_text(one.get("type")), language=language
+                    )
+                )
+    return tuple(dict.fromkeys(found))[:MAX_FILES]
+
+
+def block(element: Element | None, where: str) -> str | None:
+    """The tag that keeps an element out of every directory, or out of ours; None if there is none."""
+    if element is None:
+        return None
+    for one in element.findall(f"{ITUNES}block"):
+        if _says_yes(one):
+            return f"itunes:block of the {where}"
+    told = {one.get("id"): _says_yes(one) for one in _podcast(element, "block")}
+    return f"podcast:block of the {where}" if told.get(SERVICE, told.get(None, False)) else None
+
+
+def _says_yes(element: Element) -> bool:
+    return (element.text or "").strip().lower() in ("yes", "true")
+
+
+def opted_out(signal: str | None) -> dict[str, Any]:
+    """Fields of what may not be taken for a reason; empty if there is none."""
+    if signal is None:
+        return {}
+    detail = f"{signal}, seen {datetime.now(UTC):%Y-%m-%d}"
+    return {"status": Status.OPTED_OUT, "reason": Reason.OPTED_OUT, "reason_detail": detail}
+
+
+def stated_licence(element: Element | None, where: str) -> dict[str, Any]:
+    """Licence fields by the first statement in an element; empty if there is none.
+
+    A statement that is not understood counts as well: it means `unknown`, whatever the channel or the config say.
+    """
+    for name, text, url in _statements(element):
+        spdx, evidence = spdx_of(text) or spdx_of(url), f"{name} of the {where}"
+        if spdx is None:
+            evidence += f": {(text or url or '')[:200]}"
+        return {"licence": spdx or "unknown", "licence_url": url, "licence_evidence": evidence}
+    return {}
+
+
+def _statements(element: Element | None) -> Iterator[tuple[str, str | None, str | None]]:
+    """Yield name, text and URL of the elements that state a licence, podcast:license first."""
+    for child in _podcast(element, "license"):
+        text, url = plain_text(child.text), plain_text(child.get("url"))
+        if text or url:
+            yield "podcast:license", text, url or (text if text and CC_URL.match(text) else None)
+    for child in element if element is not None else ():
+        if child.tag == ATOM_LINK and child.get("rel") == "license" and (url := plain_text(child.get("href"))):
+            yield "link rel=license", None, url
+        elif local_name(child.tag) == "license" and not child.tag.startswith(PODCAST):
+            url = plain_text(child.get(RDF_RESOURCE)) or plain_text(child.text)
+            if url:
+                yield "license", None, url
