@@ -271,6 +271,16 @@ Examples:
   speechmill evaluate mel-tokens recordings --output evaluation
   speechmill evaluate mel-tokens corpus --output evaluation --set tokenise.checkpoint=dvae.pth
 """
+EVALUATE_TRANSCRIBER_EXAMPLES = """
+\b
+Examples:
+  speechmill evaluate transcriber spoken.jsonl --output evaluation --set transcribe.model=tiny.en
+  speechmill evaluate transcriber LibriSpeech/test-other --output evaluation --limit 500
+  speechmill evaluate transcriber corpus --output evaluation        (against its publishers' texts)
+
+\b
+A line of a manifest: {"file": "1.wav", "text": "What is said.", "source": "book", "speaker": "ann", "language": "en"}
+"""
 device_option = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where models run."
 )
@@ -372,6 +382,25 @@ def evaluate_mel_tokens(
 
     chosen = models.Evaluation(manifest=speech, output=output, limit=limit, device=device)
     _print(models.evaluate_mel_tokens(chosen, settings, quiet=quiet), as_json=as_json)
+    return 0
+
+
+@evaluate.command("transcriber", epilog=EVALUATE_TRANSCRIBER_EXAMPLES)
+@click.argument("references", metavar="MANIFEST.jsonl|CORPUS|LIBRISPEECH")
+@new_folder_option
+@click.option("--limit", type=click.IntRange(1), help="Take so many clips, from all over.")
+@set_option
+@device_option
+@quiet_option
+@json_option
+def evaluate_transcriber(
+    references: str, output: str, limit: int | None, settings: tuple[str, ...], device: str, quiet: bool, as_json: bool
+) -> int:
+    """Measure transcripts against known texts: errors of words, punctuation and case, and the worst clips to hear."""
+    from pipeline import models
+
+    chosen = models.Evaluation(manifest=references, output=output, limit=limit, device=device)
+    _print(models.evaluate_transcriber(chosen, settings, quiet=quiet), as_json=as_json)
     return 0
 
 

@@ -23,10 +23,10 @@ Struct = npt.NDArray[np.void]
 # Spectrum. All is in seconds and hertz, so that the corpus rate may be another.
 WINDOW_S = 0.064  # bins of 15.6 Hz: two harmonics of a low voice are apart
 FRAME_S = 0.008  # an eighth of the window: a clip that is cut between two frames has the same peaks
-LOW_HZ, HIGH_HZ = 200.0, 3_500.0  # what a telephone and 16 kbit/s leave
+LOW_HZ, HIGH_HZ = 200.0, 3_000.0  # what a telephone and 16 kbit/s leave
 # Peaks.
 APART_HZ = 250.0  # a peak is the loudest within ± this …
-APART_S = 0.064  # … and ± this
+APART_S = 0.056  # … and ± this
 FLOOR_DB = 30.0  # below the loudest of the seconds around, a codec and noise have their own peaks
 AROUND_S = 1.0
 STEADY_DB = 1.0  # a tone that falls less than this within APART_S has no time: hum and beeps are everywhere
@@ -35,7 +35,7 @@ ROUNDING_DB = 50.0  # power of a sine of one step of 16 bits: 20 lg(0.064 s × 2
 POINTS = 5  # peaks a hash
 REACH = 8  # they are among an anchor and the 8 peaks after it: at most C(8, 4) = 70 hashes an anchor
 LEAST_STEP_S = 0.04  # between the peaks of a hash: which of two is first must be certain
-LONGEST_S = 0.8  # of a hash; a tempo 2 % off moves its end by a third of STEP_S
+LONGEST_S = 0.9  # of a hash; a tempo 2 % off moves its end by a third of STEP_S
 STEP_HZ = 32.0  # coarse enough that a peak seldom falls into the next step
 STEP_S = 0.048
 KEEP = 4  # one hash in so many is kept, by its value: the same ones of every copy
@@ -68,8 +68,8 @@ class Repeat:
 def fingerprint(samples: npt.NDArray[np.int16], rate: int) -> Struct:
     """Hash what is distinct in a clip, int16[n] mono at `rate` Hz; the samples alone decide, no model.
 
-    Returns HASH[m], about 8 hashes a second of speech, in order of time: `hash` is spread evenly over the lowest
-    eighth of 64 bits, `frame` is the time of its first peak in steps of FRAME_S. Only the first 524 s are hashed.
+    Returns HASH[m], about 20 hashes a second of speech, in order of hash: `hash` is spread evenly over the lowest
+    quarter of 64 bits, `frame` is the time of its first peak in steps of FRAME_S. Only the first 524 s are hashed.
     """
     times, hertz = _peaks(_levels(samples, rate), rate)
     keys, anchors = _keys(times, hertz)
@@ -78,11 +78,12 @@ def fingerprint(samples: npt.NDArray[np.int16], rate: int) -> Struct:
     frames = np.round(times[anchors[kept]] / FRAME_S)
     found = np.empty(frames.size, HASH)
     found["hash"], found["frame"] = mixed[kept], frames
-    return np.unique(found[frames < MAX_FRAMES])[["hash", "frame"]]
+    distinct: Struct = np.unique(found[frames < MAX_FRAMES])
+    return distinct
 
 
 def pairs(hashes: npt.NDArray[np.uint64], clips: npt.NDArray[np.integer], frames: npt.NDArray[np.integer]) -> Struct:
-    """Let equal hashes vote: each occurrence for the first MOST_ORIGINS earlier clips that have it, where each has it first.
+    """Let equal hashes vote: each occurrence for the first MOST_ORIGINS earlier clips, where each has the hash first.
 
     hashes, clips, frames: arrays [n] in any order; `clips` are ranks in the corpus's order, so that a vote points from
     a later clip to an earlier one. All occurrences of a hash must be in the same call. Returns VOTE[m], m at most
@@ -106,8 +107,9 @@ def pairs(hashes: npt.NDArray[np.uint64], clips: npt.NDArray[np.integer], frames
 def repeats(votes: Struct) -> list[Repeat]:
     """Find what of one clip was heard before, from all VOTE[n] of this later clip, in any order.
 
-    A repeat is at least MIN_VOTES votes from different times, at MIN_PLACES far apart, over at least MIN_S, for one
-    earlier clip, that lie on a line: the same tempo to 5 %. A sound that occurs twice is two repeats. In order of the earlier clip, then of place.
+    A repeat is at least MIN_VOTES votes for one earlier clip that lie on a line, the same tempo to 5 %: at different
+    times, MIN_PLACES of them far apart, over at least MIN_S. A sound that comes twice is two repeats. In order of the
+    earlier clip, then of place.
     """
     found: list[Repeat] = []
     order = np.lexsort((votes["offset"], votes["frame"], votes["earlier"]))
@@ -179,8 +181,8 @@ def _keys(times: npt.NDArray[np.float64], hertz: npt.NDArray[np.float64]) -> tup
     pitches, steps = (hertz / STEP_HZ).astype(np.uint64), times / STEP_S
     keys = pitches[chosen[0]]
     for point in chosen[1:]:
-        keys = keys << np.uint64(7) | pitches[point]  # 3,500 Hz / 32 Hz < 2^7
-        keys = keys << np.uint64(5) | (steps[point] - steps[chosen[0]]).astype(np.uint64)  # 0.8 s / 0.048 s < 2^5
+        keys = keys << np.uint64(7) | pitches[point]  # 3,000 Hz / 32 Hz < 2^7
+        keys = keys << np.uint64(5) | (steps[point] - steps[chosen[0]]).astype(np.uint64)  # 0.9 s / 0.048 s < 2^5
     return keys, chosen[0]
 
 

@@ -15,7 +15,7 @@ from pipeline import select, sources
 from pipeline.build import Build
 from pipeline.config import RunConfig
 from pipeline.inspect import read_run, up_to_scores
-from pipeline.records import Rejected, Status
+from pipeline.records import Reason, Rejected, Status
 from pipeline.sources import Listed
 from pipeline.store import Store
 
@@ -80,6 +80,9 @@ def plan(config: RunConfig, progress: Callable[[str], None] = lambda _: None) ->
     for source in config.inputs:
         of_input = _Count()
         note = {}
+        if build.removed.closes(source.address):
+            found.inputs[source.address] = of_input.in_words() | {"error": "removed"}
+            continue
         progress(f"{source.address}: reading")
         try:
             for number, listed in enumerate(_listed(source, config), 1):
@@ -104,6 +107,9 @@ def _add(listed: Listed, found: _Plan, of_input: _Count, build: Build) -> None:
         found.listed_twice += 1
         return
     found.seen.add(identity)
+    if build.removed.against(recording):
+        found.refused[Reason.REMOVED] += 1
+        return
     if recording.status is not Status.OK:
         found.refused[recording.reason or recording.status] += 1
         return

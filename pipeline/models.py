@@ -99,6 +99,37 @@ def _hear(run: RunConfig, device: str) -> Callable[[Sequence[Any]], list[str]] |
     return lambda waves: [heard.text for heard in recogniser.transcribe(waves)]
 
 
+def evaluate_transcriber(chosen: Evaluation, settings: Sequence[str], *, quiet: bool) -> dict[str, Any]:
+    """Measure the recogniser that a config names; returns the figures that sum it up."""
+    run = config.load(None, settings)
+    if run.transcribe.model is None:
+        raise ConfigError("transcribe.model: null means no transcripts, so there is nothing to measure")
+    with _told():
+        from pipeline import transcribe
+        from pipeline.fetch import model_folder
+        from pipeline.transcribe import evaluate, references
+
+        clips = references.read(Path(chosen.manifest)).limited(chosen.limit)
+        device = find_device(chosen.device)
+        kind = _arithmetic(run, device)
+        about = {"model": run.transcribe.model, "device": device, "arithmetic": kind, "beam": run.transcribe.beam_size}
+        recogniser = transcribe.load(str(model_folder(run.transcribe.model)), run.transcribe, device, kind)
+        with Line(quiet=quiet) as line:
+            found = evaluate.evaluate(
+                clips, recogniser, Path(chosen.output), about=about, language=run.transcribe.language, progress=line
+            )
+    ranges = {name: {key: one[key] for key in ("value", "low", "high")} for name, one in found["figures"].items()}
+    plain = {key: found[key] for key in ("clips", "hours", "x_real_time", "without_text")}
+    paths = {"page": f"{chosen.output}/{evaluate.PAGE_FILE}", "figures": f"{chosen.output}/{evaluate.FIGURES_FILE}"}
+    return plain | {"left_out": len(found["left_out"]), "recogniser": about, "measured": ranges, **paths}
+
+
+def _arithmetic(run: RunConfig, device: str) -> str:
+    """As a run on that device would choose it."""
+    chosen = run.transcribe.compute_type
+    return chosen if chosen != "auto" else "float16" if device == "cuda" else "int8"
+
+
 def evaluate_defects(chosen: Evaluation, settings: Sequence[str], *, quiet: bool) -> dict[str, Any]:
     """Measure the classifiers that a config names, at its thresholds; returns the figures that sum it up."""
     run = config.load(None, settings)

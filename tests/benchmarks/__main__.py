@@ -49,6 +49,7 @@ def run(folder: Path, *, audio_s: float, quick: bool) -> Iterator[list[Figure]]:
     yield parts.segmenting(clips, audio_s=audio_s, rounds=rounds)
     yield parts.measuring(clips, rounds=rounds)
     yield parts.transcribing(clips, audio_s=90 if quick else 600, rounds=rounds, threads=THREADS)
+    yield [*plan.one_feed(folder, plan.ITEMS), *plan.many_feeds(folder, plan.ITEMS)]
     yield whole.memory(folder, short_s=600, long_s=3600 if quick else 36_000)
     yield whole.linearity(folder, paths, audio_s=audio_s, rounds=1 if quick else rounds)
     yield whole.against_bare(folder, clips, audio_s=audio_s, rounds=1 if quick else rounds)

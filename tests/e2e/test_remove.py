@@ -116,6 +116,8 @@ def test_a_feed_and_all_below_an_address_are_removed_before_anything_is_asked_fo
     url = feed(site, "/shows/feed.xml", ["river.flac"])
     speechmill("run", *arguments(url, corpus))
     speechmill("remove", corpus, "--source", site.url("/shows/"), "--reason", "withdrawn")
+    planned = summary(speechmill("plan", *arguments(url, corpus), "--json"))
+    assert (planned["recordings"], planned["inputs"][url]["error"]) == (0, "removed")
     before = len(site.requests)
     other = feed(site, "/shows/other.xml", ["wheel.wav"])
     speechmill("run", "--input", other, *arguments(url, corpus))
