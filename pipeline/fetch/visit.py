@@ -1,4 +1,4 @@
-"""Requests that another program chooses, made as our own: a library that knows sites asks here, and opens nothing itself."""
+"""Requests that another program chooses, made as our own: a library that knows sites asks here and opens nothing."""
 
 import io
 from collections.abc import Callable, Iterator
