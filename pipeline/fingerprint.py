@@ -2,8 +2,8 @@
 
 The method is that of A. Wang, "An Industrial-Strength Audio Search Algorithm" (ISMIR 2003): local maxima of the
 spectrogram survive coding, noise and gain; a few of them that follow each other make a hash; equal hashes vote for a
-place. Wang hashes two peaks, which are about 2^20 values: too few beyond some hours of speech. Here five are hashed,
-as Six & Leman hash three in Panako (ISMIR 2014) and Sonnleitner & Widmer four (DAFx 2014).
+place. Wang hashes two peaks, about 2^20 values: too few beyond some hours of speech. Six & Leman hash three in Panako
+(ISMIR 2014), Sonnleitner & Widmer four (DAFx 2014); here it is four.
 """
 
 import itertools
@@ -22,23 +22,24 @@ Struct = npt.NDArray[np.void]
 
 # Spectrum. All is in seconds and hertz, so that the corpus rate may be another.
 WINDOW_S = 0.064  # bins of 15.6 Hz: two harmonics of a low voice are apart
-FRAME_S = 0.008  # an eighth of the window: a clip that is cut between two frames has the same peaks
+FRAME_S = 0.006  # a tenth of the window: a clip that is cut between two frames has the same peaks
 LOW_HZ, HIGH_HZ = 200.0, 3_000.0  # what a telephone and 16 kbit/s leave
 # Peaks.
 APART_HZ = 250.0  # a peak is the loudest within ± this …
-APART_S = 0.056  # … and ± this
+APART_S = 0.054  # … and ± this
 FLOOR_DB = 30.0  # below the loudest of the seconds around, a codec and noise have their own peaks
 AROUND_S = 1.0
 STEADY_DB = 1.0  # a tone that falls less than this within APART_S has no time: hum and beeps are everywhere
 ROUNDING_DB = 50.0  # power of a sine of one step of 16 bits: 20 lg(0.064 s × 24 kHz / 4) = 51.7
 # Hashes.
-POINTS = 5  # peaks a hash
-REACH = 8  # they are among an anchor and the 8 peaks after it: at most C(8, 4) = 70 hashes an anchor
+POINTS = 4  # peaks a hash
+REACH = 8  # they are among an anchor and the 8 peaks after it: at most C(8, 3) = 56 hashes an anchor
 LEAST_STEP_S = 0.04  # between the peaks of a hash: which of two is first must be certain
-LONGEST_S = 0.9  # of a hash; a tempo 2 % off moves its end by a third of STEP_S
-STEP_HZ = 32.0  # coarse enough that a peak seldom falls into the next step
-STEP_S = 0.048
-KEEP = 4  # one hash in so many is kept, by its value: the same ones of every copy
+LONGEST_S = 0.9  # of a hash; a tempo 2 % off moves its end by half a STEP_S
+STEP_HZ = 22.0  # coarse enough that a peak seldom falls into the next step
+STEP_S = 0.03
+KEEP = 6  # one hash in so many is kept, by its value: the same ones of every copy
+HASH_S = 0.52  # mean length of a hash of real speech: the last vote's sound lasts so much longer
 # Votes.
 MOST_ORIGINS = 4  # a jingle of 1,000 episodes makes 4,000 votes a hash, not 500,000
 MIN_VOTES = 4
@@ -50,12 +51,12 @@ DRIFTS = np.array([0, 1, -1, 2, -2, 3, -3, 4, -4, 5, -5]) / 100  # tempo less 1,
 HASH = np.dtype([("hash", "<u8"), ("frame", "<u2")])
 VOTE = np.dtype([("later", "<i4"), ("earlier", "<i4"), ("frame", "<i4"), ("offset", "<i4")])
 MAX_FRAMES = 1 << 16
-_ORDERS = np.array(list(itertools.combinations(range(1, REACH + 1), POINTS - 1))).T  # [POINTS - 1, 70]
+_ORDERS = np.array(list(itertools.combinations(range(1, REACH + 1), POINTS - 1))).T  # [POINTS - 1, 56]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeat:
-    """A stretch of a clip that sounded before; places in seconds from the start of each clip."""
+    """A stretch of a clip that sounded before; places in seconds from the start of each clip, ends to about 0.3 s."""
 
     earlier: int  # rank of the clip that had it first
     start_s: float
@@ -68,8 +69,8 @@ class Repeat:
 def fingerprint(samples: npt.NDArray[np.int16], rate: int) -> Struct:
     """Hash what is distinct in a clip, int16[n] mono at `rate` Hz; the samples alone decide, no model.
 
-    Returns HASH[m], about 20 hashes a second of speech, in order of hash: `hash` is spread evenly over the lowest
-    quarter of 64 bits, `frame` is the time of its first peak in steps of FRAME_S. Only the first 524 s are hashed.
+    Returns HASH[m], about 28 hashes a second of speech, in order of hash: `hash` is spread evenly over the lowest
+    sixth of 64 bits, `frame` is the time of its first peak in steps of FRAME_S. Only the first 393 s are hashed.
     """
     times, hertz = _peaks(_levels(samples, rate), rate)
     keys, anchors = _keys(times, hertz)
@@ -91,14 +92,14 @@ def pairs(hashes: npt.NDArray[np.uint64], clips: npt.NDArray[np.integer], frames
     in the earlier one.
     """
     order = np.lexsort((frames, clips, hashes))
-    hashes, clips, frames = hashes[order], clips[order].astype("i4"), frames[order].astype("i4")
+    hashes, ranks, places = hashes[order], clips[order].astype(np.int32), frames[order].astype(np.int32)
     new_hash = np.diff(hashes, prepend=~hashes[:1]) != 0
-    new_clip = new_hash | (np.diff(clips, prepend=-1) != 0)
+    new_clip = new_hash | (np.diff(ranks, prepend=-1) != 0)
     firsts, number = np.flatnonzero(new_clip), np.cumsum(new_clip) - 1  # of each clip's occurrences of a hash
     base = np.maximum.accumulate(np.where(new_hash, number, 0))
     return np.concatenate(
         [
-            _votes(clips, frames, (later := np.flatnonzero(number - base > k)), firsts[base[later] + k])
+            _votes(ranks, places, (later := np.flatnonzero(number - base > k)), firsts[base[later] + k])
             for k in range(MOST_ORIGINS)
         ]
     )
@@ -171,8 +172,9 @@ def _vertex(before: Floats, here: Floats, after: Floats) -> npt.NDArray[np.float
 
 
 def _keys(times: npt.NDArray[np.float64], hertz: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.uint64], Indices]:
-    """Pack each set of POINTS peaks into 55 bits; returns keys[n] and the index[n] of each one's first peak."""
-    anchors = np.arange(max(0, times.size - REACH))
+    """Pack each set of POINTS peaks into 4 × 8 + 3 × 5 = 47 bits; returns keys[n] and each one's first peak[n]."""
+    anchors = np.arange(times.size)
+    times, hertz = np.append(times, np.full(REACH, 1e9)), np.append(hertz, np.zeros(REACH))  # none: 1e9 s is too late
     points = [np.broadcast_to(anchors, (_ORDERS.shape[1], anchors.size)), *(anchors + _ORDERS[:, :, None])]
     fits = times[points[-1]] - times[points[0]] <= LONGEST_S
     for one, other in itertools.pairwise(points):
@@ -181,8 +183,8 @@ def _keys(times: npt.NDArray[np.float64], hertz: npt.NDArray[np.float64]) -> tup
     pitches, steps = (hertz / STEP_HZ).astype(np.uint64), times / STEP_S
     keys = pitches[chosen[0]]
     for point in chosen[1:]:
-        keys = keys << np.uint64(7) | pitches[point]  # 3,000 Hz / 32 Hz < 2^7
-        keys = keys << np.uint64(5) | (steps[point] - steps[chosen[0]]).astype(np.uint64)  # 0.9 s / 0.048 s < 2^5
+        keys = keys << np.uint64(8) | pitches[point]  # 3,000 Hz / 22 Hz < 2^8
+        keys = keys << np.uint64(5) | (steps[point] - steps[chosen[0]]).astype(np.uint64)  # 0.9 s / 0.03 s < 2^5
     return keys, chosen[0]
 
 
@@ -239,8 +241,8 @@ def _repeat(earlier: int, frames: npt.NDArray[np.int32], offsets: npt.NDArray[np
     return Repeat(
         earlier=earlier,
         start_s=start,
-        end_s=end,
+        end_s=end + HASH_S,
         earlier_start_s=earlier_start,
-        earlier_end_s=earlier_end,
+        earlier_end_s=earlier_end + HASH_S,
         votes=int(np.unique(frames).size),
     )
