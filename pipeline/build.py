@@ -29,6 +29,7 @@ TEXT_VERSION = 1  # transcribe/text.py, tokenise/text.py
 MEL_TOKENS = Path(__file__).parent / "tokenise" / "weights" / "mel-tokens.safetensors"
 TEXT_TOKENS = MEL_TOKENS.with_name("text-tokens.json")
 STOP_FILE = "work/stop"
+ERASE_FILE = "work/erase"  # something that was fetched before falls under a tombstone only now
 LOG_FILE = "work/log.jsonl"
 CONFIG_FILE = "work/config.json"  # of the run that is, or was last, at work
 MODELS_FILE = "work/models.json"

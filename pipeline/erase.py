@@ -6,10 +6,10 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.build import LOG_FILE, Build
+from pipeline.build import ERASE_FILE, LOG_FILE, Build
 from pipeline.records import Recording, Status, recording_from, to_table
 from pipeline.store import Store
-from pipeline.tombstones import Tombstones, row_of
+from pipeline.tombstones import Tombstone, Tombstones, row_of
 
 # What may name a removed recording or quote it, and is made again when it is needed.
 CACHES = ("work/feeds", "work/publish", "work/tmp")
@@ -26,24 +26,31 @@ def present(build: Build) -> Iterator[Recording]:
 def erase(build: Build) -> None:
     """Delete what is left of removed recordings, unless it is done already: a killed `remove` is finished so."""
     store = build.store
-    if all(stone.done for stone in build.removed.all):
+    if all(stone.erased for stone in build.removed.all) and not store.exists(ERASE_FILE):
         return
+    contents: dict[Tombstone, set[str]] = {stone: set(stone.contents) for stone in build.removed.all}
     gone: set[str] = set()
     traces: set[str] = set()
+    rows: dict[str, pa.Table] = {}
     documents: dict[bool, set[str]] = {True: set(), False: set()}  # of removed recordings, and of others
     for recording in present(build):
         stone, name = build.removed.against(recording), build.fetched(recording.recording_id)
         documents[stone is not None].update(store.footer(name).get("documents", ()))
         if stone is not None:
-            gone |= {recording.recording_id, *filter(None, [recording.content_id])}
+            gone.add(recording.recording_id)
+            contents[stone].update(filter(None, [recording.content_id]))
             traces |= set(filter(None, (recording.title, recording.guid, recording.media_url, *recording.persons)))
-            store.write_table(name, to_table([row_of(recording, stone)]), {"retry": False})
-    gone.update(*(stone.contents for stone in build.removed.all))
+            rows[name] = to_table([row_of(recording, stone)])
+    gone.update(*contents.values())
     _forget_repeats(gone, build)
     for name in [*CACHES, *(documents[True] - documents[False]), *_files_of(gone, store)]:
         store.remove(name)
     _forget_in_log(gone | traces, store)
-    Tombstones(tuple(replace(stone, done=True) for stone in build.removed.all)).save(store)
+    for name, row in rows.items():  # last: whoever finishes for us must find what was made of it
+        store.write_table(name, row, {"retry": False})
+    found = (replace(stone, contents=tuple(sorted(contents[stone])), erased=True) for stone in build.removed.all)
+    Tombstones(tuple(found)).save(store)
+    store.remove(ERASE_FILE)
 
 
 def _forget_repeats(ids: set[str], build: Build) -> None:
@@ -55,9 +62,7 @@ def _forget_repeats(ids: set[str], build: Build) -> None:
     for leaf in store.names(folder):
         table = store.read(f"{folder}/{leaf}")
         kept = table.filter(pc.invert(pc.is_in(table["duplicate_of"], value_set=clips)))
-        if not kept.num_rows:
-            store.remove(f"{folder}/{leaf}")
-        elif kept.num_rows < table.num_rows:
+        if kept.num_rows < table.num_rows:
             store.write_table(f"{folder}/{leaf}", kept, {"retry": False})
 
 

@@ -210,6 +210,28 @@ class Mill(beam.PTransform):  # type: ignore[misc]
         return IsolatedStage("score", stages.score_clips, self.build, stages.is_scored)
 
 
+class Spread(beam.DoFn):  # type: ignore[misc]
+    """Sends the landmarks of contents to their buckets, many contents at a time."""
+
+    def __init__(self, build: Build) -> None:
+        self._build = build
+
+    def start_bundle(self) -> None:
+        """Begin with nothing gathered."""
+        self._spreader = stages.Spreader()
+
+    def process(self, work: Work) -> Iterator[tuple[int, stages.Sounds]]:
+        """Gather; spread when there is enough."""
+        self._spreader.add(work, self._build)
+        if self._spreader.is_full:
+            yield from self._spreader.spread()
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Spread the rest."""
+        for element in self._spreader.spread():
+            yield WindowedValue(element, GlobalWindow().max_timestamp(), [GlobalWindow()])
+
+
 class Compare(beam.PTransform):  # type: ignore[misc]
     """Works in; the same works out, once all of them were compared with each other by their sound."""
 
@@ -225,7 +247,7 @@ class Compare(beam.PTransform):  # type: ignore[misc]
         )
         votes = (
             works
-            | "spread" >> beam.FlatMap(stages.spread, build).with_output_types(tuple[int, stages.Sound])
+            | "spread" >> beam.ParDo(Spread(build)).with_output_types(tuple[int, stages.Sounds])
             | "same bucket" >> beam.GroupByKey()
             | "vote"
             >> beam.FlatMapTuple(lambda _, sounds: stages.find_votes(sounds)).with_output_types(

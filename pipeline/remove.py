@@ -20,13 +20,14 @@ from pipeline.run import run
 from pipeline.store import Store
 from pipeline.tombstones import Kind, Tombstone, Tombstones, named
 
-SAME_SOUND = 0.5  # share of the clips of one recording that another repeats, from which on it is the same
+SAME_SOUND = 0.5  # share of the clips of either recording that the other repeats, from which on they are the same
 
 
 def remove(corpus: str, names: Collection[tuple[Kind, str]], reason: str, *, dry_run: bool = False) -> dict[str, Any]:
     """Remove recordings by id, by source or by person, and publish without them.
 
-    With them go others of the same bytes, and such as are by their sound, for the greater part, the same.
+    With them go others of the same bytes, others that are for the greater part the same sound, and of the rest the
+    clips in which their sound is heard.
 
     Returns what went. Raises ConfigError for a recording that the corpus does not have, Busy while a run is active.
     """
@@ -34,12 +35,15 @@ def remove(corpus: str, names: Collection[tuple[Kind, str]], reason: str, *, dry
         raise ConfigError("remove: nothing is named; give --recording ID, --source URL or --person NAME")
     build = stored_build(corpus)
     with build.store.locked():
+        build = replace(build, removed=Tombstones.load(build.store))  # as it is now that nobody else writes it
+        if not dry_run:
+            erase(build)  # what a killed one left
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         found = _found(build, [Tombstone(kind=k, value=named(k, v), reason=reason, when=now) for k, v in names])
         said = _in_words(build, found) | {"dry run": dry_run}
         if dry_run:
             return said
-        Tombstones((*build.removed.all, *_with_contents(found))).save(build.store)
+        Tombstones((*build.removed.all, *_with_contents(build, found))).save(build.store)
         erase(replace(build, removed=Tombstones.load(build.store)))
     return said | {"published": _published_again(build)}
 
@@ -50,47 +54,86 @@ def _found(build: Build, added: list[Tombstone]) -> dict[Tombstone, list[Recordi
     for recording in present(build):
         if stone := Tombstones(tuple(added)).against(recording):
             found[stone].append(recording)
-    if missing := [stone.value for stone, named_ in found.items() if stone.kind == "recording" and not named_]:
+    if missing := [
+        stone.value
+        for stone, named_ in found.items()
+        if stone.kind == "recording" and not named_ and stone.value not in build.known_recordings()
+    ]:
         raise ConfigError(f"remove: no recording {missing[0]} here; recordings.parquet lists the ids")
+    if missing := [s.value for s, named_ in found.items() if s.kind == "source" and not (named_ or "//" in s.value)]:
+        raise ConfigError(f"remove: no recording is from {missing[0]}; give the URL of a feed, page or file")
     same = _same_sound(build.store)
     for recordings in found.values():
-        alike = set().union(*(same[one.recording_id] for one in recordings))
-        alike -= {one.recording_id for one in recordings}
+        alike = _closed({one.recording_id for one in recordings}, same) - {one.recording_id for one in recordings}
         recordings += [one for one in present(build) if one.recording_id in alike] if alike else []
     return found
 
 
 def _same_sound(store: Store) -> dict[str, set[str]]:
-    """For each recording those with which it has half of its clips, or of theirs, in common, as far as is published."""
+    """For each recording those with which it has most of both in common, by their sound, as far as is published."""
     same: dict[str, set[str]] = defaultdict(set)
     clips = Counter(row["recording_id"] for row in _pool(store))
-    repeats = [(row["recording_id"], row["duplicate_of"]) for row in _pool(store) if row["duplicate_of"]]
-    origins = {clip_id for _, clip_id in repeats}
-    recording_of = {row["clip_id"]: row["recording_id"] for row in _pool(store) if row["clip_id"] in origins}
-    shared = Counter((one, recording_of.get(clip_id, one)) for one, clip_id in repeats)
+    recording_of = _origins(store)
+    shared: Counter[tuple[str, str]] = Counter()  # in clips, of which some are repeated in part
+    for row in _pool(store):
+        if other := recording_of.get(row.get("duplicate_of")):
+            shared[row["recording_id"], other] += row["repeated_ratio"]
     for (one, other), count in shared.items():
-        if count >= SAME_SOUND * min(clips[one], clips[other]) and one != other:
+        if one != other and count >= SAME_SOUND * max(clips[one], clips[other]):
             same[one].add(other)
             same[other].add(one)
     return same
 
 
+def _origins(store: Store) -> dict[str | None, str]:
+    """The recording of each clip that another repeats."""
+    named_ = {row["duplicate_of"] for row in _pool(store) if row.get("duplicate_of")}
+    return {row["clip_id"]: row["recording_id"] for row in _pool(store) if row["clip_id"] in named_}
+
+
+def _closed(recordings: set[str], same: dict[str, set[str]]) -> set[str]:
+    """Recordings, those of the same sound, those of the same sound as these, and so on."""
+    found, waiting = set(recordings), list(recordings)
+    while waiting:
+        new = same[waiting.pop()] - found
+        found |= new
+        waiting += new
+    return found
+
+
+def _elsewhere(gone: set[str], store: Store) -> tuple[str, ...]:
+    """Clips of other recordings in which clips of these are heard too, or which these repeat."""
+    recording_of = _origins(store)
+    found: set[str] = set()
+    for row in _pool(store):
+        origin = row.get("duplicate_of")
+        first = recording_of.get(origin)
+        if first and (row["recording_id"] in gone) != (first in gone):
+            found.add(str(origin if row["recording_id"] in gone else row["clip_id"]))
+    return tuple(sorted(found))
+
+
 def _pool(store: Store) -> Iterator[dict[str, Any]]:
     if store.exists(POOL_FILE):
-        for batch in store.batches(POOL_FILE, ["clip_id", "recording_id", "duplicate_of"], 10_000):
+        for batch in store.batches(POOL_FILE, None, 1_000):
             yield from batch.to_pylist()
 
 
-def _with_contents(found: dict[Tombstone, list[Recording]]) -> list[Tombstone]:
-    """The tombstones, which now also know the bytes of what they are about."""
-    return [
-        replace(stone, contents=tuple(sorted({one.content_id for one in named_ if one.content_id})))
-        for stone, named_ in found.items()
-    ]
+def _with_contents(build: Build, found: dict[Tombstone, list[Recording]]) -> list[Tombstone]:
+    """The tombstones, which now also know the bytes of what they are about, and where else it is heard."""
+    stones = []
+    for stone, named_ in found.items():
+        contents = {one.content_id for one in named_ if one.content_id}
+        gone = {one.recording_id for one in present(build) if one.content_id in contents} | {
+            one.recording_id for one in named_
+        }
+        clips = _elsewhere(gone, build.store) if gone else ()
+        stones.append(replace(stone, contents=tuple(sorted(contents)), clips=clips))
+    return stones
 
 
 def _in_words(build: Build, found: dict[Tombstone, list[Recording]]) -> dict[str, Any]:
-    stones = Tombstones(tuple(_with_contents(found)))
+    stones = Tombstones(tuple(_with_contents(build, found)))
     gone = [recording for recording in present(build) if stones.against(recording)]
     return {
         "recordings": len(gone),
@@ -104,5 +147,6 @@ def _published_again(build: Build) -> dict[str, Any] | str:
         return f"not yet: finish with speechmill run --output {build.store.root}"
     here = build.config.model_copy(update={"output": build.store.root})  # wherever it was made
     summary = run(here, only_publish=True, quiet=True)
-    assert summary.stats is not None
+    if summary.stats is None:
+        return f"not yet: finish with speechmill run --output {build.store.root}"
     return {"clips": summary.stats["clips"].get("kept", 0), "files": len(summary.files)}

@@ -88,7 +88,9 @@ def run(
         stages = by_stage(counters)
         if interrupted.is_set():
             return Summary(exit_code=EXIT_INTERRUPTED, changed=False, output=config.output, stages=stages, stats=None)
-        return _finish(build, stages, tokens)
+        summary = _finish(build, stages, tokens)
+        erase(build)  # what only this run found to be removed
+        return summary
 
 
 def check_inputs(config: RunConfig, store: Store, *, only_publish: bool) -> None:

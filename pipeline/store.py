@@ -9,6 +9,7 @@ too: no rows, and in its footer the reason.
 import errno
 import json
 import os
+import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
@@ -105,8 +106,10 @@ class Store:
         final = self.path(name)
         self.fs.makedirs(os.path.dirname(final), exist_ok=True)
         if not self.is_local:
-            with self.fs.transaction, self.fs.open(final, "wb") as file:
+            with tempfile.NamedTemporaryFile() as file:  # not fsspec's transactions: all threads share one
                 yield file
+                file.flush()
+                self.fs.put_file(file.name, final)
             return
         folder, leaf = os.path.split(final)
         temporary = f"{folder}/.{leaf}.{os.getpid()}-{threading.get_ident()}-{uuid.uuid4().hex[:8]}.tmp"

@@ -5,6 +5,7 @@ keeps a hash of the name only: whoever asks to be forgotten should not be on a l
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, Self
@@ -15,6 +16,9 @@ from pipeline.store import Store
 TOMBSTONES_FILE = "removed.json"
 _SEPARATORS = re.compile(r"[,;/&]| and ")  # between the names of several authors in one line
 
+_KIND = re.compile(r"^[a-z]+:(?=https?://)")  # of an input
+_SCHEME = re.compile(r"^https?://")
+
 Kind = Literal["recording", "source", "person"]
 
 
@@ -23,11 +27,12 @@ class Tombstone:
     """One request: what it is about, why, and the contents that were found to be it."""
 
     kind: Kind
-    value: str  # recording_id; URL, with a slash at its end for all that is below; hash of a name
+    value: str  # recording_id; URL without scheme, with a slash at its end for all that is below; hash of a name
     reason: str
     when: str  # ISO 8601, UTC
     contents: tuple[str, ...] = ()  # whatever name the same bytes come back under
-    done: bool = False  # whether all that was made of it is deleted
+    clips: tuple[str, ...] = ()  # of other recordings, in which its sound is heard as well
+    erased: bool = False  # whether all that was made of it is deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,13 @@ class Tombstones:
     def load(cls, store: Store) -> Self:
         """Read those of a corpus; none where it has no list."""
         told = (store.read_json(TOMBSTONES_FILE) or {}).get("removed", [])
-        return cls(tuple(Tombstone(**one | {"contents": tuple(one["contents"])}) for one in told))
+        lists = ("contents", "clips")
+        return cls(tuple(Tombstone(**one | {name: tuple(one.get(name, ())) for name in lists}) for one in told))
+
+    @property
+    def clips(self) -> frozenset[str]:
+        """Clips of other recordings that may not be published either."""
+        return frozenset(clip_id for one in self.all for clip_id in one.clips)
 
     def save(self, store: Store) -> None:
         """Write the list whole."""
@@ -54,12 +65,15 @@ class Tombstones:
 
     def closes(self, address: str) -> bool:
         """Whether a whole input is removed, so that it needs no listing."""
-        return any(one.kind == "source" and one.value in _with_parents(address) for one in self.all)
+        places = {*_with_parents(address), *_with_parents(_KIND.sub("", address))}
+        return any(one.kind == "source" and one.value in places for one in self.all)
 
 
 def named(kind: Kind, value: str) -> str:
     """The value by which a tombstone knows a recording, source or person."""
-    return stable_id("person", " ".join(value.casefold().split())) if kind == "person" else value.strip()
+    if kind == "person":
+        return stable_id("person", " ".join(unicodedata.normalize("NFKC", value).casefold().split()))
+    return _plain(value) if kind == "source" else value.strip()
 
 
 def row_of(recording: Recording, tombstone: Tombstone) -> Recording:
@@ -81,8 +95,14 @@ def _names(recording: Recording) -> Iterator[tuple[Kind, str]]:
 
 def _with_parents(url: str) -> Iterator[str]:
     """A URL and every folder that it is below, up to its host."""
-    yield url
-    scheme, separator, rest = url.partition("://")
-    parts = rest.split("/")
-    if separator:
-        yield from (f"{scheme}://{'/'.join(parts[:count])}/" for count in range(1, len(parts)))
+    plain = _plain(url)
+    yield plain
+    if plain.startswith("//"):
+        parts = plain.removeprefix("//").split("/")
+        yield from (f"//{'/'.join(parts[:count])}/" for count in range(1, len(parts)))
+
+
+def _plain(url: str) -> str:
+    """A URL as it is compared: whichever of http and https, and in small letters."""
+    plain = _SCHEME.sub("//", url.strip().casefold())
+    return f"{plain}/" if plain.startswith("//") and "/" not in plain[2:] else plain

@@ -114,8 +114,9 @@ def _look(client: Client, url: str) -> None:
 
 
 def get_document(
-    url: str, store: Store, config: Fetch, *, max_bytes: int = MAX_FEED_BYTES, max_age_s: float = 0.0
-) -> bytes:
+    url: str, store: Store, config: Fetch, *, max_bytes: int = MAX_FEED_BYTES, max_age_s: float = 0.0,
+    stopping: Callable[[], bool] = never,
+) -> bytes:  # fmt: skip
     """Get a feed, at most `max_bytes` long, anew only if it changed since it was cached in `work/feeds/`.
 
     The cached copy also serves while it is younger than `max_age_s`, or the server has a passing fault.
@@ -128,7 +129,8 @@ def get_document(
     with TemporaryDirectory() as folder:
         part = Part.open(Path(folder) / "document", url)
         try:
-            if not complete(part, Client(store, Limits.of(config, max_bytes)), conditions):
+            if not complete(part, Client(store, Limits.of(config, max_bytes, stopping)), conditions):
+                store.write_json(f"{name}.json", (store.read_json(f"{name}.json") or {}) | {"when": time.time()})
                 return cached
         except Rejected as fault:
             if not (fault.retry and cached):

@@ -27,6 +27,7 @@ from pipeline.records import (
     pool_schema,
     recording_from,
 )
+from pipeline.tombstones import row_of
 
 KEPT, REJECTED = "kept", "rejected"
 GROUP_ROWS = 10_000  # rows of pool, ledger and recordings in a row group
@@ -73,6 +74,8 @@ def _recordings(build: Build) -> Iterator[Recording]:
 
 def judge(recording: Recording, build: Build, *, duplicate_of: tuple[str, str, str] | None = None) -> Judgement:
     """Join what the stages stored about one recording and decide about its clips."""
+    if recording.status is not Status.REMOVED and (stone := build.removed.against(recording)):
+        recording = row_of(recording, stone)
     content_id = recording.content_id
     if content_id is None:
         return Judgement(recording, [], [_ledger_row(recording, 0, 0)])
@@ -118,11 +121,13 @@ def _clips(recording: Recording, build: Build) -> list[Row]:
     references = _evidence(recording.content_id, build)
     tokenised = set(read_tokens(recording.content_id, build, ["clip_id"])["clip_id"].to_pylist())
     allowed = select.licence_allowed(recording.licence, build.config.licences)
+    removed = build.removed.clips
     shared = _provenance(recording) | {"sampling_rate": rate}
     for row in rows:
         clip_id = row["clip_id"]
         row |= shared | {"duration_s": durations[clip_id]} | scores.get(clip_id, {"by_score": (Reason.INTERNAL_ERROR,)})
         reasons = list(row.pop("by_score")) + ([] if allowed else [Reason.LICENCE])
+        reasons += [Reason.REMOVED] if clip_id in removed else []
         row |= texts.get(clip_id, {}) | references.get(clip_id, {})
         by_text = list(row.pop("by_text", [] if build.transcribe_profile is None else [Reason.NOT_TRANSCRIBED]))
         missing = build.tokenise_profile is not None and clip_id not in tokenised
@@ -142,10 +147,11 @@ def _scores(content_id: str, build: Build) -> dict[str, Row]:
 def read_scores(content_id: str, build: Build) -> pa.Table:
     """Measures and scores of a content, a row a clip, with how much of each repeats an earlier clip."""
     store, table = build.store, build.store.read(build.scores(content_id))
-    repeats = store.read(build.repeats(content_id)).to_pylist() if store.exists(build.repeats(content_id)) else []
-    found, (ratio, of) = {row["clip_id"]: row for row in repeats}, REPEATS
+    compared = store.exists(build.repeats(content_id))
+    repeats = store.read(build.repeats(content_id)).to_pylist() if compared else []
+    found, (ratio, of), none = {row["clip_id"]: row for row in repeats}, REPEATS, 0.0 if compared else None
     clip_ids = table["clip_id"].to_pylist()
-    table = table.append_column(ratio, pa.array([found.get(c, {}).get(ratio.name, 0.0) for c in clip_ids], ratio.type))
+    table = table.append_column(ratio, pa.array([found.get(c, {}).get(ratio.name, none) for c in clip_ids], ratio.type))
     return table.append_column(of, pa.array([found.get(c, {}).get(of.name) for c in clip_ids], of.type))
 
 

@@ -13,14 +13,14 @@ from pipeline.records import Reason, Rejected, to_table
 from pipeline.stages.align import align_documents
 from pipeline.stages.compare import (
     Compared,
-    Sound,
+    Sounds,
+    Spreader,
     Votes,
     compared,
     find_votes,
     fingerprint_clips,
     is_fingerprinted,
     note_repeats,
-    spread,
 )
 from pipeline.stages.fetch import distinct, failed, fetch_recording, host_of, list_input, list_known
 from pipeline.stages.score import is_scored, score_clips, scores_of
@@ -32,7 +32,8 @@ from pipeline.stages.work import Outcome, Work, identify
 __all__ = [
     "Compared",
     "Outcome",
-    "Sound",
+    "Sounds",
+    "Spreader",
     "Votes",
     "Work",
     "align_documents",
@@ -54,7 +55,6 @@ __all__ = [
     "score_clips",
     "scores_of",
     "segment_media",
-    "spread",
     "tokenise_clips",
     "transcribe_clips",
 ]

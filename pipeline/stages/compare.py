@@ -19,24 +19,27 @@ from pipeline.records import FINGERPRINT_ARTIFACT, REPEATS_ARTIFACT
 from pipeline.stages.score import clip_durations, selected
 from pipeline.stages.work import Outcome, Work
 
-BUCKETS = 256  # at 50,000 hours one of them is worked on in some ten MB of memory
+BUCKETS = 256  # at 50,000 hours one of them has 20 million landmarks, half a gigabyte
+GATHERED = 2_000_000  # landmarks that are waited for before they are spread: some 20 hours, 40 MB
 CLIP_BITS = 20  # a day of the shortest clips is fewer than 2**15
+LANDMARK = np.dtype([("hash", "<u8"), ("content", "<i4"), ("clip", "<i4"), ("frame", "<u2")])
+
+Order = tuple[str, ...]  # of two contents the lesser is the earlier: those that may be published, then the older
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sound:
-    """The landmarks of one content that fell into a bucket."""
+class Sounds:
+    """The landmarks of some contents that fell into one bucket."""
 
-    order: tuple[str, str, str]  # which recording counts as the earlier one
-    content_id: str
-    landmarks: npt.NDArray[Any]  # fields hash, clip and frame
+    contents: tuple[tuple[Order, str], ...]  # order and content_id, by the number that landmarks have
+    landmarks: npt.NDArray[Any]  # LANDMARK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Votes:
     """Landmarks that a content has in common with an earlier one, or with earlier clips of its own."""
 
-    order: tuple[str, str, str]  # of the earlier content
+    order: Order  # of the earlier content
     content_id: str  # the earlier content
     votes: npt.NDArray[Any]  # as fingerprint.pairs gives them, with clips numbered within their contents
 
@@ -77,24 +80,53 @@ def is_fingerprinted(work: Work, build: Build) -> bool:
     return build.store.is_done(build.fingerprints(work.content_id))
 
 
-def spread(work: Work, build: Build) -> Iterator[tuple[int, Sound]]:
-    """Give each landmark of a content to the bucket of its hash."""
-    table = build.store.read(build.fingerprints(work.content_id))
-    landmarks = np.empty(table.num_rows, [("hash", "<u8"), ("clip", "<i4"), ("frame", "<i4")])
-    for column in table.column_names:
-        landmarks[column] = table[column].to_numpy()
-    bucket = landmarks["hash"] % BUCKETS
-    for number in np.unique(bucket):
-        mine = landmarks[bucket == number]
-        yield int(number), Sound(order=work.order, content_id=work.content_id, landmarks=mine)
+class Spreader:
+    """Gathers the landmarks of many contents and gives each to the bucket of its hash: few elements, whatever comes."""
+
+    def __init__(self) -> None:
+        self._contents: list[tuple[Order, str]] = []
+        self._landmarks: list[npt.NDArray[Any]] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to spread."""
+        return sum(one.size for one in self._landmarks) >= GATHERED
+
+    def add(self, work: Work, build: Build) -> None:
+        """Take the landmarks of a content. What may be published counts as earlier, or a copy that may not hides it."""
+        table = build.store.read(build.fingerprints(work.content_id))
+        landmarks = np.empty(table.num_rows, LANDMARK)
+        landmarks["content"] = len(self._contents)
+        for column in table.column_names:
+            landmarks[column] = table[column].to_numpy()
+        self._landmarks.append(landmarks)
+        self._contents.append((("0" if work.allowed else "1", *work.order), work.content_id))
+
+    def spread(self) -> Iterator[tuple[int, Sounds]]:
+        """Give what was gathered to the buckets, and begin anew."""
+        landmarks = np.concatenate([np.zeros(0, LANDMARK), *self._landmarks])
+        bucket = (landmarks["hash"] % BUCKETS).astype(np.int32)
+        order = np.argsort(bucket, kind="stable")
+        bounds = np.searchsorted(bucket[order], np.arange(BUCKETS + 1))
+        for number in range(BUCKETS):
+            mine = landmarks[order[bounds[number] : bounds[number + 1]]]
+            if mine.size:
+                yield number, self._sounds(mine)
+        self._contents, self._landmarks = [], []
+
+    def _sounds(self, landmarks: npt.NDArray[Any]) -> Sounds:
+        present, landmarks["content"] = np.unique(landmarks["content"], return_inverse=True)
+        return Sounds(contents=tuple(self._contents[at] for at in present), landmarks=landmarks)
 
 
-def find_votes(sounds: Iterable[Sound]) -> Iterator[tuple[str, Votes]]:
+def find_votes(sounds: Iterable[Sounds]) -> Iterator[tuple[str, Votes]]:
     """Find what the sounds of one bucket have in common: the later content's id, and its votes for an earlier one."""
-    ordered = sorted(sounds, key=lambda one: (one.order, one.content_id))
-    landmarks = np.concatenate([one.landmarks for one in ordered])
-    content = np.repeat(np.arange(len(ordered)), [one.landmarks.size for one in ordered])
-    clips, rank = np.unique(_numbered(content, landmarks["clip"]), return_inverse=True)
+    gathered = list(sounds)
+    ordered = sorted(content for one in gathered for content in one.contents)
+    rank_of = {content: rank for rank, content in enumerate(ordered)}
+    ranks = [np.array([rank_of[content] for content in one.contents])[one.landmarks["content"]] for one in gathered]
+    landmarks = np.concatenate([one.landmarks for one in gathered])
+    clips, rank = np.unique(_numbered(np.concatenate(ranks), landmarks["clip"]), return_inverse=True)
     votes = fingerprint.pairs(landmarks["hash"], rank, landmarks["frame"])
     later, earlier = (clips[votes[side]] >> CLIP_BITS for side in ("later", "earlier"))
     for side in ("later", "earlier"):
@@ -102,8 +134,8 @@ def find_votes(sounds: Iterable[Sound]) -> Iterator[tuple[str, Votes]]:
     order = np.lexsort((earlier, later))
     starts = np.flatnonzero(np.diff(later[order], prepend=-1) | np.diff(earlier[order], prepend=-1))
     for mine in np.split(order, starts[1:]) if order.size else ():
-        of = ordered[earlier[mine[0]]]
-        yield ordered[later[mine[0]]].content_id, Votes(order=of.order, content_id=of.content_id, votes=votes[mine])
+        of, content_id = ordered[earlier[mine[0]]]
+        yield ordered[later[mine[0]]][1], Votes(order=of, content_id=content_id, votes=votes[mine])
 
 
 def _numbered(content: npt.ArrayLike, clip: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
@@ -123,13 +155,11 @@ def note_repeats(compared: Compared, build: Build) -> Outcome:
     durations = clip_durations(work.content_id, build)
     rows = list(_repeats(compared, durations, build))
     name, table = build.repeats(work.content_id), pa.Table.from_pylist(rows, schema=REPEATS_ARTIFACT)
-    known = store.read(name) if store.exists(name) else REPEATS_ARTIFACT.empty_table()
-    if not rows:
-        store.remove(name)
-    elif not table.equals(known):
+    is_known = store.exists(name) and table.equals(store.read(name))
+    if not is_known:
         store.write_table(name, table, {"retry": False})
     return Outcome(
-        state="reused" if table.equals(known) else "done",
+        state="reused" if is_known else "done",
         seconds_in=sum(durations.values()),
         seconds_kept=sum(durations[clip_id] for clip_id in selected(work, build)),
         work=work,
@@ -146,10 +176,13 @@ def _repeats(compared: Compared, durations: dict[str, float], build: Build) -> I
         [np.full(one.votes.size, contents.index((one.order, one.content_id))) for one in compared.votes]
     )
     clips, votes["earlier"] = np.unique(_numbered(content, votes["earlier"]), return_inverse=True)
+    clips_of: dict[str, list[str]] = {}
     for clip_id, mine in _by_clip(votes, list(durations)):
         if found := fingerprint.repeats(mine):
             of = int(clips[max(found, key=lambda one: (one.votes, -one.earlier)).earlier])
-            earlier = list(clip_durations(contents[of >> CLIP_BITS][1], build))
+            content_id = contents[of >> CLIP_BITS][1]
+            earlier = clips_of.get(content_id) or list(clip_durations(content_id, build))
+            clips_of[content_id] = earlier
             ratio = round(fingerprint.share(found, durations[clip_id]), 4)
             yield {"clip_id": clip_id, "repeated_ratio": ratio, "duplicate_of": earlier[of % (1 << CLIP_BITS)]}
 

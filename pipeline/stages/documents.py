@@ -5,6 +5,7 @@ They are kept as they came, named by their bytes, so that a book's text is kept 
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,13 +56,17 @@ def _read(attachment: Attachment, media_path: str | None, build: Build) -> bytes
     if attachment.url.startswith(("http://", "https://")):
         config = build.config.fetch
         return fetch.get_document(
-            attachment.url, build.store, config, max_bytes=MAX_DOCUMENT_BYTES, max_age_s=MAX_AGE_S
-        )
+            attachment.url, build.store, config, max_bytes=MAX_DOCUMENT_BYTES, max_age_s=MAX_AGE_S,
+            stopping=build.is_stopping,
+        )  # fmt: skip
     if media_path is None or os.path.basename(attachment.url) != attachment.url:
         raise Rejected(Reason.FORBIDDEN_ADDRESS, "not a web address, and no file beside the recording")
     path = os.path.join(os.path.dirname(media_path), attachment.url)
     try:
-        if os.path.getsize(path) > MAX_DOCUMENT_BYTES:
+        facts = os.stat(path)
+        if not stat.S_ISREG(facts.st_mode):  # reading a pipe or a device may never end
+            raise Rejected(Reason.NOT_FOUND, "not a file")
+        if facts.st_size > MAX_DOCUMENT_BYTES:
             raise Rejected(Reason.TOO_BIG, f"more than {MAX_DOCUMENT_BYTES} bytes")
         with open(path, "rb") as file:
             return file.read()

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline import fetch, select, sources
-from pipeline.build import Build
+from pipeline.build import ERASE_FILE, Build
 from pipeline.config import Input
 from pipeline.publish.ledger import primary_order
 from pipeline.records import Reason, Recording, Rejected, Status, recording_from, stable_id, to_table
@@ -92,15 +92,22 @@ def fetch_recording(listed: Listed, build: Build) -> Outcome:
         recording, footer = failed(listed.recording, error), _stamp(listed) | {"retry": error.retry}
     if stone := build.removed.against(recording):  # the same bytes under another name
         return _note_removed(recording, stone, build)
-    store.write_table(name, to_table([recording]), footer)
+    store.write_table(name, to_table([recording]), footer)  # first, so that a kill does not cost the media
+    recording, footer = _refreshed(replace(listed, recording=recording), recording, footer, build)
     return _fetch_outcome("done", recording, _work(recording, footer, build))
 
 
 def _note_removed(recording: Recording, stone: Tombstone, build: Build) -> Outcome:
     """Keep a row for what may not come back, and nothing else of it."""
-    row = row_of(recording, stone)
-    build.store.write_table(build.fetched(row.recording_id), to_table([row]), {"retry": False})
-    build.store.remove(f"work/media/{recording.content_id}")
+    row, store, name = row_of(recording, stone), build.store, build.fetched(recording.recording_id)
+    known = store.read(name, ["content_id"])["content_id"][0].as_py() if store.exists(name) else None
+    if known is not None:  # what was made of it before is deleted at the end of the run, by what its row says
+        recording = replace(recording, content_id=known, sha256=known)
+        store.write_table(name, to_table([recording]), store.footer(name))
+        store.write_text(ERASE_FILE, "")
+        return _fetch_outcome("done", row, None)
+    store.write_table(name, to_table([row]), {"retry": False})
+    store.remove(f"work/media/{recording.content_id}")
     return _fetch_outcome("done", row, None)
 
 
@@ -114,7 +121,7 @@ def _fetch(listed: Listed, build: Build) -> tuple[Recording, dict[str, Any]]:
     recording = replace(recording, content_id=got.content_id, sha256=got.sha256, bytes=got.bytes)
     footer = {"retry": False, "media": got.path, "is_local": listed.media_path is not None, **_stamp(listed)}
     footer["resolved"] = url != recording.media_url
-    return _with_documents(recording, footer, fetch_documents(recording, listed.media_path, build))
+    return recording, footer | {"documents": {}, "documents_retry": True}
 
 
 def _with_documents(
@@ -154,7 +161,8 @@ def _refreshed(
     kept = {key: getattr(known, key) for key in ("content_id", "sha256", "bytes", "status", "reason", "reason_detail")}
     fresh = known if footer.get("resolved") or known.status is Status.REMOVED else replace(listed.recording, **kept)
     told = footer
-    if known.content_id and (fresh.attachments != known.attachments or footer.get("documents_retry")):
+    is_new = fresh.attachments != known.attachments or footer.get("documents_retry", True)
+    if known.content_id and build.config.fetch.transcripts and is_new:
         fresh, told = _with_documents(fresh, footer, fetch_documents(fresh, listed.media_path, build))
     if (fresh, told) != (known, footer):
         build.store.write_table(build.fetched(known.recording_id), to_table([fresh]), told)

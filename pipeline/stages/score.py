@@ -74,4 +74,5 @@ def selected(work: Work, build: Build) -> list[str]:
         return []
     scores = read_scores(work.content_id, build)
     reasons = select.reasons_by_score(scores, build.config.thresholds)
-    return [clip_id for clip_id, why in zip(scores["clip_id"].to_pylist(), reasons, strict=True) if not why]
+    clip_ids, removed = scores["clip_id"].to_pylist(), build.removed.clips
+    return [clip_id for clip_id, why in zip(clip_ids, reasons, strict=True) if not why and clip_id not in removed]

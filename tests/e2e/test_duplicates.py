@@ -1,6 +1,7 @@
 """The same sound is in a corpus once, whatever file it came in."""
 
 import io
+import json
 import shutil
 from pathlib import Path
 
@@ -103,10 +104,45 @@ def test_with_a_recording_its_copies_are_removed_whatever_their_bytes(
 def test_verify_finds_a_duplicate_of_nothing(doubled: Path, speechmill, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
     speechmill("run", *flags(doubled, corpus, "transcribe.model=null", "tokenise.checkpoint=null"))
-    (name,) = (corpus / "work/repeats").glob("*/*")
+    (name,) = [path for path in (corpus / "work/repeats").glob("*/*") if pq.read_table(path).num_rows]
     table = pq.read_table(name)
     nowhere = pa.array(["0" * 32] * table.num_rows)
     pq.write_table(table.set_column(2, "duplicate_of", nowhere), name)
     speechmill("select", corpus)
     said = summary(speechmill("verify", corpus, "--json", code=1))
     assert "which is not in pool.parquet" in said["checks"]["duplicates"]["problems"][0]
+
+
+def test_a_clip_with_the_sound_of_what_was_removed_goes_but_not_its_whole_recording(
+    folder: Path, speechmill, tmp_path: Path
+) -> None:
+    """An episode that plays 15 s of another one is not that other one."""
+    place, corpus = tmp_path / "in", tmp_path / "corpus"
+    shutil.copytree(folder, place)
+    parts = [soundfile.read(folder / name)[0] for name in ("wheel.wav", "wind.mp3", "river.flac")]
+    soundfile.write(place / "z-quotes.wav", np.concatenate([parts[0], parts[1], parts[2][: 8 * 24_000]]), 24_000)
+    (place / "wheel.wav").unlink()
+    (place / "wind.mp3").unlink()
+    settings = ("transcribe.model=null", "tokenise.checkpoint=null")
+    speechmill("run", *flags(place, corpus, *settings))
+    quoted = [row[1] for row in pool(corpus) if row[0] == "z-quotes.wav" and row[5]]
+    assert len(quoted) == 1
+    ids = dict(duckdb.sql(f"select media_url, recording_id from '{corpus}/recordings.parquet'").fetchall())
+    said = summary(speechmill("remove", corpus, "--recording", ids["river.flac"], "--reason", "r", "--json"))
+    assert said["removed"].keys() == {ids["river.flac"]}
+    for _ in range(2):
+        fates = {row[1]: (row[2], row[3]) for row in pool(corpus)}
+        assert fates.pop(quoted[0]) == ("rejected", ["removed"])
+        assert len(fates) >= 3
+        assert set(fates.values()) == {("kept", [])}
+        speechmill("run", *flags(place, corpus, *settings))
+
+
+def test_a_copy_that_may_not_be_published_hides_none_that_may(doubled: Path, speechmill, tmp_path: Path) -> None:
+    lines = [{"path": str(doubled / "river.flac"), "licence": "unknown"}]
+    lines += [{"path": str(doubled / "z-again.mp3"), "licence": "CC-BY-4.0"}]
+    (tmp_path / "all.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    corpus = tmp_path / "corpus"
+    speechmill("run", *flags(tmp_path / "all.jsonl", corpus, "transcribe.model=null", "tokenise.checkpoint=null"))
+    fates = {row[0].rpartition("/")[2]: row[2] for row in pool(corpus)}
+    assert fates == {"river.flac": "rejected", "z-again.mp3": "kept"}

@@ -1,6 +1,5 @@
 """What was removed is gone to the last byte, and does not come back."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -16,12 +15,23 @@ from tests.server import ScriptedServer, ok
 NAMES = sorted(TEXTS)  # river.flac, wheel.wav, wind.mp3
 
 
-def feed(server: ScriptedServer, path: str, names: list[str], *, guid: str = "") -> str:
+SECRET = b"Words that only the wheel's transcript has."
+
+
+def server_note(server: ScriptedServer) -> str:
+    """A transcript of one recording."""
+    return server.script("/wheel.txt", ok(SECRET))
+
+
+def feed(
+    server: ScriptedServer, path: str, names: list[str], *, guid: str = "", transcript: str = "", person: str = ""
+) -> str:
     """A feed of some recordings, each with a title and a person that stand nowhere else."""
     items = "".join(
         f"<item><guid>{guid}{name}</guid><title>Title of {name}</title>"
-        f"<podcast:person>Reader of {name}</podcast:person>"
-        f'<enclosure url="{server.url(f"/{name}")}" type="audio/x"/></item>'
+        f"<podcast:person>{person or f'Reader of {name}'}</podcast:person>"
+        + (f'<podcast:transcript url="{transcript}" type="text/plain"/>' if transcript and "wheel" in name else "")
+        + f'<enclosure url="{server.url(f"/{name}")}" type="audio/x"/></item>'
         for name in names
     )
     licence = "<podcast:license>cc-by-4.0</podcast:license>"
@@ -58,8 +68,8 @@ def traces(corpus: Path, *needles: bytes) -> list[str]:
     return found
 
 
-def arguments(url: str, corpus: Path) -> list[str]:
-    return flags(url, corpus, "fetch.allow_hosts=[127.0.0.1]")
+def arguments(url: str, corpus: Path, *settings: str) -> list[str]:
+    return flags(url, corpus, "fetch.allow_hosts=[127.0.0.1]", *settings)
 
 
 def test_no_byte_of_a_removed_recording_is_left_and_it_never_comes_back(
@@ -151,16 +161,53 @@ def test_what_is_not_there_and_a_dry_run_change_nothing(corpus: Path, speechmill
     assert not (copy / "removed.json").exists()
 
 
-def test_a_removal_that_was_killed_is_finished_by_whatever_comes_next(corpus: Path, speechmill, tmp_path: Path) -> None:
-    copy, whole = tmp_path / "corpus", tmp_path / "whole"
-    for target in (copy, whole):
-        shutil.copytree(corpus, target)
-    recording_id = next(iter(rows(copy)))
-    speechmill("remove", whole, "--recording", recording_id, "--reason", "r")
-    told = json.loads((whole / "removed.json").read_text())
-    assert [one["done"] for one in told["removed"]] == [True]
-    told["removed"][0]["done"] = False  # as it stands on disk right after it was written
-    (copy / "removed.json").write_text(json.dumps(told))
-    speechmill("select", copy)
-    assert fingerprint(copy) == fingerprint(whole)
-    assert Tombstones.load(Store(str(copy))).all[0].done
+@pytest.mark.parametrize("instant", range(8))
+def test_a_removal_that_was_killed_is_finished_by_whatever_comes_next(
+    site: ScriptedServer, speechmill, tmp_path: Path, instant: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = tmp_path / "corpus"
+    note = server_note(site)
+    url = feed(site, "/feed.xml", ["river.flac", "wheel.wav"], transcript=note)
+    speechmill("run", *arguments(url, corpus, "transcribe.model=null", "tokenise.checkpoint=null"))
+    recording_id = by_title(corpus, "wheel.wav")["recording_id"]
+    needles = (SECRET, by_title(corpus, "wheel.wav")["content_id"].encode(), b"Title of wheel")
+    assert traces(corpus, *needles)
+
+    steps = iter(range(1_000))
+
+    def killed(act):
+        def step(*given, **more):
+            if next(steps) == instant:
+                raise KeyboardInterrupt
+            return act(*given, **more)
+
+        return step
+
+    with monkeypatch.context() as patch:
+        for name in ("remove", "write_table", "write_json"):
+            patch.setattr(Store, name, killed(getattr(Store, name)))
+        speechmill("remove", corpus, "--recording", recording_id, "--reason", "r", code=130)
+    speechmill("remove", corpus, "--recording", recording_id, "--reason", "r")
+    assert traces(corpus, *needles) == []
+    assert sorted(row["status"] for row in rows(corpus).values()) == ["ok", "removed"]
+    assert summary(speechmill("verify", corpus, "--json"))["ok"]
+    assert all(stone.erased for stone in Tombstones.load(Store(str(corpus))).all)
+
+
+def test_who_is_named_only_later_goes_with_all_that_was_made_before(
+    site: ScriptedServer, speechmill, tmp_path: Path
+) -> None:
+    corpus = tmp_path / "corpus"
+    settings = ("transcribe.model=null", "tokenise.checkpoint=null")
+    url = feed(site, "/feed.xml", ["river.flac", "wheel.wav"])
+    speechmill("run", *arguments(url, corpus, *settings))
+    content = by_title(corpus, "wheel.wav")["content_id"].encode()
+    speechmill("remove", corpus, "--person", "Jane Doe", "--reason", "r")
+    feed(site, "/feed.xml", ["river.flac", "wheel.wav"], person="Jane Doe")
+    speechmill("run", *arguments(url, corpus, *settings))
+    assert sorted(row["status"] for row in rows(corpus).values()) == ["removed", "removed"]
+    assert not list((corpus / "data").glob("*"))
+    assert traces(corpus, content) == []
+    again = feed(site, "/again.xml", ["wheel.wav"], guid="other ")
+    speechmill("run", *arguments(again, corpus, *settings))
+    assert {row["status"] for row in rows(corpus).values()} == {"removed"}

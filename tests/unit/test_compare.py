@@ -5,14 +5,13 @@ import pyarrow as pa
 import pytest
 
 from pipeline.records import FINGERPRINT_ARTIFACT
-from pipeline.stages.compare import BUCKETS, CLIP_BITS, Sound, Votes, find_votes, spread
+from pipeline.stages.compare import BUCKETS, CLIP_BITS, LANDMARK, Sounds, Spreader, Votes, find_votes
 from pipeline.stages.work import Work
 
-LANDMARK = [("hash", "<u8"), ("clip", "<i4"), ("frame", "<i4")]
 
-
-def sound(name: str, landmarks: list[tuple[int, int, int]], published: str = "2024") -> Sound:
-    return Sound(order=(published, name, name), content_id=name, landmarks=np.array(landmarks, LANDMARK))
+def sound(name: str, landmarks: list[tuple[int, int, int]], published: str = "2024") -> Sounds:
+    rows = [(value, 0, clip, frame) for value, clip, frame in landmarks]
+    return Sounds(contents=((("0", published, name, name), name),), landmarks=np.array(rows, LANDMARK))
 
 
 def told(votes: list[tuple[str, Votes]]) -> list[tuple]:
@@ -65,10 +64,15 @@ class _Stored:
 def test_every_landmark_goes_to_the_bucket_of_its_hash(count: int) -> None:
     hashes = np.random.default_rng(1).integers(0, 2**61, count, np.uint64)
     table = pa.table([hashes, np.arange(count, dtype=np.int32), np.zeros(count, np.int32)], schema=FINGERPRINT_ARTIFACT)
-    work = Work(recording_id="r", content_id="c", media="", is_local=True, allowed=True, order=("", "", ""))
-    found = dict(spread(work, _Stored(table)))  # type: ignore[arg-type]
-    assert sum(one.landmarks.size for one in found.values()) == count
+    spreader = Spreader()
+    for name, allowed in (("one", True), ("two", False)):
+        work = Work(recording_id="r", content_id=name, media="", is_local=True, allowed=allowed, order=("a", "b", "c"))
+        spreader.add(work, _Stored(table))  # type: ignore[arg-type]
+    found = dict(spreader.spread())
+    assert sum(one.landmarks.size for one in found.values()) == 2 * count
     for bucket, one in found.items():
         assert set(one.landmarks["hash"] % BUCKETS) == {bucket}
+        assert one.contents == ((("0", "a", "b", "c"), "one"), (("1", "a", "b", "c"), "two"))
     clips = [clip for one in found.values() for clip in one.landmarks["clip"].tolist()]
-    assert sorted(clips) == list(range(count))
+    assert sorted(clips) == sorted([*range(count)] * 2)
+    assert not dict(spreader.spread()), "spread twice"
