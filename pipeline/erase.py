@@ -25,16 +25,16 @@ def present(build: Build) -> Iterator[Recording]:
 
 def erase(build: Build) -> None:
     """Delete what is left of removed recordings, unless it is done already: a killed `remove` is finished so."""
-    store = build.store
-    if all(stone.erased for stone in build.removed.all) and not store.exists(ERASE_FILE):
+    store, removed = build.store, Tombstones.load(build.store)
+    if all(stone.erased for stone in removed.all) and not store.exists(ERASE_FILE):
         return
-    contents: dict[Tombstone, set[str]] = {stone: set(stone.contents) for stone in build.removed.all}
+    contents: dict[Tombstone, set[str]] = {stone: set(stone.contents) for stone in removed.all}
     gone: set[str] = set()
     traces: set[str] = set()
     rows: dict[str, pa.Table] = {}
     documents: dict[bool, set[str]] = {True: set(), False: set()}  # of removed recordings, and of others
     for recording in present(build):
-        stone, name = build.removed.against(recording), build.fetched(recording.recording_id)
+        stone, name = removed.against(recording), build.fetched(recording.recording_id)
         documents[stone is not None].update(store.footer(name).get("documents", ()))
         if stone is not None:
             gone.add(recording.recording_id)
@@ -48,7 +48,7 @@ def erase(build: Build) -> None:
     _forget_in_log(gone | traces, store)
     for name, row in rows.items():  # last: whoever finishes for us must find what was made of it
         store.write_table(name, row, {"retry": False})
-    found = (replace(stone, contents=tuple(sorted(contents[stone])), erased=True) for stone in build.removed.all)
+    found = (replace(stone, contents=tuple(sorted(contents[stone])), erased=True) for stone in removed.all)
     Tombstones(tuple(found)).save(store)
     store.remove(ERASE_FILE)
 

@@ -36,6 +36,7 @@ from pipeline.publish import card, report
 from pipeline.runlog import close_log, open_log
 from pipeline.store import Store
 from pipeline.tokenise import text
+from pipeline.tombstones import Tombstones
 
 EXIT_DONE, EXIT_FAILED, EXIT_CONFIG, EXIT_TOO_MANY_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 PACKAGES = (
@@ -73,6 +74,7 @@ def run(
     with store.locked(), _stoppable(store) as interrupted:
         build = again or plan_build(config, store, find_model=model_folder)
         erase(build)
+        build = replace(build, removed=Tombstones.load(store))
         tokens = _about_tokens(build, again=only_publish)
         store.write_json(CONFIG_FILE, json.loads(config.model_dump_json()))
         open_log(store, console=not quiet)

@@ -57,15 +57,15 @@ def normalise(text: str, language: str | None = "en") -> str | None:
     """
     from anyascii import anyascii
 
-    found = _expanded(clean(text), language or "en")
+    found = expanded(clean(text), language or "en")
     if found is None:
         return None
     plain = anyascii(found.translate(STAND_INS)).translate(STAND_INS).lower()
     return _LOOSE.sub(r"\1", SPACES.sub(" ", "".join(c for c in plain if c in ALPHABET))).strip()
 
 
-def _expanded(text: str, language: str) -> str | None:
-    """Numbers and signs in words."""
+def expanded(text: str, language: str) -> str | None:
+    """Write numbers and signs in words, in a language of ISO 639-1; None where one cannot be read."""
     text = unicodedata.normalize("NFKC", _MIXED.sub(" and ", text))  # full-width digits, fractions, ligatures
     if language == "en":
         return _in_english(text)

@@ -134,7 +134,7 @@ def test_a_clip_with_the_sound_of_what_was_removed_goes_but_not_its_whole_record
         fates = {row[1]: (row[2], row[3]) for row in pool(corpus)}
         assert fates.pop(quoted[0]) == ("rejected", ["removed"])
         assert len(fates) >= 3
-        assert set(fates.values()) == {("kept", [])}
+        assert all(fate == ("kept", []) for fate in fates.values())
         speechmill("run", *flags(place, corpus, *settings))
 
 
