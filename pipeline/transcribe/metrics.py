@@ -132,7 +132,7 @@ def key(word: str, language: str) -> str:
 def spellings() -> Mapping[str, str]:
     """British spellings to American, as Whisper's English normaliser has them; none where its package is not there."""
     try:
-        from whisper_normalizer.english import (  # type: ignore[import-not-found, unused-ignore]
+        from whisper_normalizer.english import (
             EnglishSpellingNormalizer,
         )
     except ImportError:
