@@ -40,10 +40,11 @@ def remove(corpus: str, names: Collection[tuple[Kind, str]], reason: str, *, dry
             erase(build)  # what a killed one left
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         found = _found(build, [Tombstone(kind=k, value=named(k, v), reason=reason, when=now) for k, v in names])
-        said = _in_words(build, found) | {"dry run": dry_run}
+        stones = _with_contents(build, found)
+        said = _in_words(build, stones) | {"dry run": dry_run}
         if dry_run:
             return said
-        Tombstones((*build.removed.all, *_with_contents(build, found))).save(build.store)
+        Tombstones((*build.removed.all, *stones)).save(build.store)
         erase(replace(build, removed=Tombstones.load(build.store)))
     return said | {"published": _published_again(build)}
 
@@ -132,9 +133,8 @@ def _with_contents(build: Build, found: dict[Tombstone, list[Recording]]) -> lis
     return stones
 
 
-def _in_words(build: Build, found: dict[Tombstone, list[Recording]]) -> dict[str, Any]:
-    stones = Tombstones(tuple(_with_contents(build, found)))
-    gone = [recording for recording in present(build) if stones.against(recording)]
+def _in_words(build: Build, stones: list[Tombstone]) -> dict[str, Any]:
+    gone = [recording for recording in present(build) if Tombstones(tuple(stones)).against(recording)]
     return {
         "recordings": len(gone),
         "contents": len({recording.content_id for recording in gone} - {None}),

@@ -57,11 +57,10 @@ class Tombstones:
         """Write the list whole."""
         store.write_json(TOMBSTONES_FILE, {"removed": [asdict(one) for one in self.all]})
 
-    def against(self, recording: Recording, content_id: str | None = None) -> Tombstone | None:
+    def against(self, recording: Recording) -> Tombstone | None:
         """The first request that a recording falls under, by what is said of it or by its bytes; None if none."""
-        content_id = content_id or recording.content_id
-        names = set(_names(recording)) if self.all else set()
-        return next((one for one in self.all if content_id in one.contents or (one.kind, one.value) in names), None)
+        names, content = set(_names(recording)) if self.all else set(), recording.content_id
+        return next((one for one in self.all if content in one.contents or (one.kind, one.value) in names), None)
 
     def closes(self, address: str) -> bool:
         """Whether a whole input is removed, so that it needs no listing."""

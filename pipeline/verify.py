@@ -24,8 +24,18 @@ from pipeline.publish import LEDGER_FILE, POOL_FILE, PUBLISHED_FOLDERS, RECORDIN
 from pipeline.publish.ledger import KEPT, REJECTED
 from pipeline.publish.shards import TRAIN, VALIDATION, split_of
 from pipeline.published import Check, Corpus, Row
-from pipeline.records import LEDGER, RECORDINGS, SpanKind, Status, data_schema, pool_schema, stable_id
+from pipeline.records import (
+    LEDGER,
+    RECORDINGS,
+    SpanKind,
+    Status,
+    data_schema,
+    pool_schema,
+    recording_from,
+    stable_id,
+)
 from pipeline.store import Store
+from pipeline.tombstones import Tombstones
 
 RECORDING, ROW = 0, 1  # a recording comes before its rows
 
@@ -50,6 +60,7 @@ def verify(corpus: str, *, rows: int = 200) -> dict[str, Any]:
         "ledger": _ledger,
         "clips": _clips,
         "duplicates": _duplicates,
+        "removed": _removed,
         "audio": lambda corpus, check: recompute.audio(corpus, check, rows),
         "mel tokens": lambda corpus, check: recompute.tokens(corpus, check, rows),
         "transcripts": lambda corpus, check: recompute.transcripts(corpus, check, rows),
@@ -198,6 +209,20 @@ def _duplicates(corpus: Corpus, check: Check) -> None:
         named.pop(row["clip_id"], None)
     for missing, clip_id in named.items():
         check.fail(f"{clip_id} repeats {missing}, which is not in pool.parquet")
+
+
+def _removed(corpus: Corpus, check: Check) -> None:
+    """Nothing that was taken out on request is published."""
+    removed = Tombstones.load(corpus.store)
+    clips = removed.clips
+    fix = f"finish it with: speechmill select {corpus.store.root}"
+    for row in corpus.rows([RECORDINGS_FILE]):
+        check.checked += 1
+        is_out = row["status"] == Status.REMOVED or not removed.against(recording_from(row))
+        check.expect(that=is_out, problem=f"{row['recording_id']} was removed and is still here; {fix}")
+    for row in corpus.rows([POOL_FILE], ["clip_id", "decision"]):
+        is_out = row["decision"] != KEPT or row["clip_id"] not in clips
+        check.expect(that=is_out, problem=f"{row['clip_id']} has the sound of what was removed; {fix}")
 
 
 def _position(row: Row) -> tuple[str, int]:

@@ -62,7 +62,7 @@ def fingerprint_clips(work: Work, build: Build) -> Outcome:
 
 
 def _landmarks(content_id: str, build: Build) -> pa.Table:
-    """Landmarks of all clips, which are numbered in order of position: half a megabyte an hour."""
+    """Landmarks of all clips, which are numbered in order of position: a megabyte an hour."""
     rate = build.config.audio.sample_rate
     found = [fingerprint.fingerprint(decode_flac(flac), rate) for flac in _flacs(content_id, build)]
     clip = np.repeat(np.arange(len(found), dtype=np.int32), [one.size for one in found])

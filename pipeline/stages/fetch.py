@@ -100,7 +100,8 @@ def fetch_recording(listed: Listed, build: Build) -> Outcome:
 def _note_removed(recording: Recording, stone: Tombstone, build: Build) -> Outcome:
     """Keep a row for what may not come back, and nothing else of it."""
     row, store, name = row_of(recording, stone), build.store, build.fetched(recording.recording_id)
-    known = store.read(name, ["content_id"])["content_id"][0].as_py() if store.exists(name) else None
+    is_here = recording.content_id is None and store.exists(name)  # not just fetched, but perhaps by an earlier run
+    known = store.read(name, ["content_id"])["content_id"][0].as_py() if is_here else None
     if known is not None:  # what was made of it before is deleted at the end of the run, by what its row says
         recording = replace(recording, content_id=known, sha256=known)
         store.write_table(name, to_table([recording]), store.footer(name))
@@ -112,7 +113,7 @@ def _note_removed(recording: Recording, stone: Tombstone, build: Build) -> Outco
 
 
 def _fetch(listed: Listed, build: Build) -> tuple[Recording, dict[str, Any]]:
-    """Fetch media, and then what lies beside them: whoever reserves the media is not asked for the rest."""
+    """Fetch media. What lies beside them is left for later: whoever reserves the media is not asked for the rest."""
     recording, url = sources.resolve(listed.recording, build.config, build.store, stopping=build.is_stopping)
     got = fetch.fetch_media(
         replace(recording, media_url=url), build.store, build.config.fetch,

@@ -84,3 +84,13 @@ def test_times_alone_do_where_nothing_was_heard(feed: str, speechmill, tmp_path:
     river = [row[1] for row in found if row[0] == "river.flac"]
     assert [text.split()[-1] for text in river] == [text.split()[-1] for text in TEXTS["river.flac"]]
     assert all(row[1:] == (None, None) for row in found if row[0] != "river.flac")
+
+
+def test_texts_of_what_may_not_be_published_are_not_shown(feed: str, speechmill, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    more = ("transcribe.model=null", "tokenise.checkpoint=null")
+    speechmill("run", *flags(feed, corpus, "fetch.allow_hosts=[127.0.0.1]", *more))
+    last = TEXTS["river.flac"][1][-30:]
+    assert last in (corpus / "report.html").read_text()
+    speechmill("select", corpus, "--set", "licences.allow=[CC0-1.0]")
+    assert last not in (corpus / "report.html").read_text()

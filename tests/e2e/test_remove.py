@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.store import Store
-from pipeline.tombstones import Tombstones
+from pipeline.tombstones import Tombstone, Tombstones
 from tests.commandline import TEXTS, fingerprint, flags, summary
 from tests.server import ScriptedServer, ok
 
@@ -24,13 +24,20 @@ def server_note(server: ScriptedServer) -> str:
 
 
 def feed(
-    server: ScriptedServer, path: str, names: list[str], *, guid: str = "", transcript: str = "", person: str = ""
+    server: ScriptedServer,
+    path: str,
+    names: list[str],
+    *,
+    guid: str = "",
+    transcript: str = "",
+    of: str = "wheel",
+    person: str = "",
 ) -> str:
     """A feed of some recordings, each with a title and a person that stand nowhere else."""
     items = "".join(
         f"<item><guid>{guid}{name}</guid><title>Title of {name}</title>"
         f"<podcast:person>{person or f'Reader of {name}'}</podcast:person>"
-        + (f'<podcast:transcript url="{transcript}" type="text/plain"/>' if transcript and "wheel" in name else "")
+        + (f'<podcast:transcript url="{transcript}" type="text/plain"/>' if transcript and of in name else "")
         + f'<enclosure url="{server.url(f"/{name}")}" type="audio/x"/></item>'
         for name in names
     )
@@ -211,3 +218,26 @@ def test_who_is_named_only_later_goes_with_all_that_was_made_before(
     again = feed(site, "/again.xml", ["wheel.wav"], guid="other ")
     speechmill("run", *arguments(again, corpus, *settings))
     assert {row["status"] for row in rows(corpus).values()} == {"removed"}
+
+
+def test_a_transcript_that_others_have_too_stays_with_them(site: ScriptedServer, speechmill, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    url = feed(site, "/feed.xml", ["river.flac", "wheel.wav"], transcript=server_note(site), of="")
+    speechmill("run", *arguments(url, corpus, "transcribe.model=null", "tokenise.checkpoint=null"))
+    ids = {name: by_title(corpus, name)["recording_id"] for name in ("river.flac", "wheel.wav")}
+    speechmill("remove", corpus, "--recording", ids["wheel.wav"], "--reason", "r")
+    (document,) = (corpus / "work/documents").iterdir()
+    assert document.read_bytes() == SECRET
+    speechmill("remove", corpus, "--recording", ids["river.flac"], "--reason", "r")
+    assert not list((corpus / "work/documents").iterdir())
+
+
+def test_verify_sees_what_was_removed_and_is_still_published(corpus: Path, speechmill, tmp_path: Path) -> None:
+    copy = tmp_path / "corpus"
+    shutil.copytree(corpus, copy)
+    told = Tombstone(kind="recording", value=next(iter(rows(copy))), reason="r", when="2026-01-01T00:00:00Z")
+    Tombstones((told,)).save(Store(str(copy)))
+    found = summary(speechmill("verify", copy, "--json", code=1))["checks"]
+    assert [name for name, check in found.items() if not check["ok"]] == ["removed"]
+    speechmill("select", copy)
+    assert summary(speechmill("verify", copy, "--json"))["ok"]

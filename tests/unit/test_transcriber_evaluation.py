@@ -58,7 +58,6 @@ def test_what_counts_as_the_same_in_english(one: str, other: str):
 
 
 def test_spellings_count_as_the_same_in_english_only():
-    pytest.importorskip("whisper_normalizer")
     assert words("the grey colour", "en") == words("The gray color.", "en")
     assert words("the grey colour", "de") != words("the gray color", "de")
 
