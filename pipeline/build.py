@@ -21,7 +21,7 @@ FETCHED = "v1"
 # Raise one when the same input and settings give another result of that stage.
 SEGMENT_VERSION = 1  # audio.py, vad.py, segment.py
 SCORE_VERSION = 1  # measure.py; classifiers have a profile of their own
-TRANSCRIBE_VERSION = 2  # transcribe/
+TRANSCRIBE_VERSION = 3  # transcribe/
 TOKENISE_VERSION = 1  # tokenise/
 ALIGN_VERSION = 1  # evidence/
 FINGERPRINT_VERSION = 1  # fingerprint.py

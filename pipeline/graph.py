@@ -9,6 +9,7 @@ import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -51,7 +52,7 @@ class Stage(beam.DoFn):  # type: ignore[misc]
             yield from self._finish(element, lambda: isolate.timed(self._function, element, self._build))
 
     def _finish(self, element: Any, result: Callable[[], tuple[Outcome, float]]) -> Iterator[Any]:
-        """Account for one element, whatever happened to it. The one broad except of the project."""
+        """Take the result of one element, whatever happened to it."""
         seconds = 0.0
         try:
             outcome, seconds = result()
@@ -64,6 +65,10 @@ class Stage(beam.DoFn):  # type: ignore[misc]
             if not isinstance(error, isolate.Died):
                 log.error("%s: %s", self._name, "".join(traceback.format_exception(error)))
             outcome = stages.note_error(self._name, element, self._build, error)
+        yield from self._account(element, outcome, seconds)
+
+    def _account(self, element: Any, outcome: Outcome, seconds: float) -> Iterator[Any]:
+        """Count and log one element, and pass it on."""
         self._count(element, outcome, seconds)
         if outcome.state != "failed":
             yield outcome.work or element
@@ -175,6 +180,43 @@ class IsolatedStage(Stage):
                 yield WindowedValue(element, GlobalWindow().max_timestamp(), [GlobalWindow()])
 
 
+class PackedStage(Stage):
+    """A stage that works on clips of many elements together, so that the batches of a model are full."""
+
+    def __init__(self, name: str, making: stages.Making, build: Build) -> None:
+        super().__init__(name, partial(stages.complete_alone, making=making), build)
+        self._making = making
+
+    def start_bundle(self) -> None:
+        """Begin with an empty pack."""
+        self._pack = stages.Pack(self._making, self._build)
+
+    def process(self, element: Work) -> Iterator[Any]:
+        """Add to the pack; yield what is done by then."""
+        if not self._build.is_stopping():
+            yield from self._together(self._pack.add(element))
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Work on what is left."""
+        for element in self._together(self._pack.rest()):
+            yield WindowedValue(element, GlobalWindow().max_timestamp(), [GlobalWindow()])
+
+    def _together(self, done: Iterator[stages.Done]) -> Iterator[Any]:
+        """Account for what is done. Whatever fails in company is tried alone, so that it harms no neighbour."""
+        try:
+            for work, (outcome, seconds) in done:
+                yield from self._account(work, outcome, seconds)
+            return
+        except Stopped:
+            return
+        except FATAL:
+            raise
+        except Exception:
+            works, self._pack = self._pack.works, stages.Pack(self._making, self._build)
+        for work in works:
+            yield from super().process(work)
+
+
 class Mill(beam.PTransform):  # type: ignore[misc]
     """Listed recordings in; works whose clips are scored and, where selected, transcribed and tokenised out."""
 
@@ -198,10 +240,10 @@ class Mill(beam.PTransform):  # type: ignore[misc]
             | "compare" >> Compare(build)
         )
         if build.made.transcript:
-            works |= "transcribe" >> beam.ParDo(Stage("transcribe", stages.transcribe_clips, build))
+            works |= "transcribe" >> beam.ParDo(PackedStage("transcribe", stages.TRANSCRIPTS, build))
         works |= "align" >> beam.ParDo(Stage("align", stages.align_documents, build))
         if build.made.tokens:
-            works |= "tokenise" >> beam.ParDo(Stage("tokenise", stages.tokenise_clips, build))
+            works |= "tokenise" >> beam.ParDo(PackedStage("tokenise", stages.TOKENS, build))
         return works
 
     def _score_stage(self) -> Stage:

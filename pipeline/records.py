@@ -62,6 +62,10 @@ class Reason(StrEnum):
     NO_SPEECH = "no_speech"  # text over what the recogniser itself takes for silence
     REPETITION = "repetition"  # the same words over and over
     SPEECH_RATE = "speech_rate"  # faster or slower than anybody speaks
+    STOCK_PHRASE = "stock_phrase"  # what recognisers learnt from subtitles and write over noise: "Thanks for watching"
+    MISSING_TEXT = "missing_text"  # sound without words for longer than a clip may be silent
+    NOT_SPOKEN = "not_spoken"  # a sound is described: [Music]
+    WRONG_SCRIPT = "wrong_script"  # letters that the language is not written in
     LANGUAGE = "language"  # not in transcribe.languages
     NOT_TOKENISED = "not_tokenised"  # selected since, but no mel tokens were made yet
     INTERNAL_ERROR = "internal_error"  # a bug: please report it
@@ -312,6 +316,7 @@ TRANSCRIPT_ARTIFACT = pa.schema(
         ("language", pa.string()),
         ("language_probability", pa.float32()),
         ("asr_confidence", pa.float32()),
+        ("avg_logprob", pa.float32()),
         ("no_speech_probability", pa.float32()),
         ("error", pa.string()),
     ]

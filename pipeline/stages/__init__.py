@@ -23,21 +23,28 @@ from pipeline.stages.compare import (
     note_repeats,
 )
 from pipeline.stages.fetch import distinct, failed, fetch_recording, host_of, list_input, list_known
+from pipeline.stages.parts import Done, Making, Pack, complete_alone
 from pipeline.stages.score import is_scored, score_clips, scores_of
 from pipeline.stages.segment import is_segmented, note_failure, segment_media
-from pipeline.stages.tokenise import tokenise_clips
-from pipeline.stages.transcribe import transcribe_clips
+from pipeline.stages.tokenise import TOKENS
+from pipeline.stages.transcribe import TRANSCRIPTS
 from pipeline.stages.work import Outcome, Work, identify
 
 __all__ = [
+    "TOKENS",
+    "TRANSCRIPTS",
     "Compared",
+    "Done",
+    "Making",
     "Outcome",
+    "Pack",
     "Sounds",
     "Spreader",
     "Votes",
     "Work",
     "align_documents",
     "compared",
+    "complete_alone",
     "distinct",
     "fetch_recording",
     "find_votes",
@@ -55,8 +62,6 @@ __all__ = [
     "score_clips",
     "scores_of",
     "segment_media",
-    "tokenise_clips",
-    "transcribe_clips",
 ]
 
 

@@ -1,20 +1,18 @@
-"""Tokenise: from the selected clips to mel tokens, for those that have none yet."""
+"""Tokenise: from the selected clips to mel tokens, for those that have none yet, of the samples that are stored."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from pipeline import tokenise
 from pipeline.build import Build, token_files
 from pipeline.publish.ledger import read_tokens
 from pipeline.records import TOKEN_ARTIFACT
-from pipeline.stages.parts import Clips, complete
-from pipeline.stages.work import Outcome, Work
+from pipeline.stages.parts import Clips, Making
 
 
-def tokenise_clips(work: Work, build: Build) -> Outcome:
-    """Encode the selected clips that have no mel tokens yet, from the very samples that are stored."""
-    known = read_tokens(work.content_id, build, ["clip_id"])["clip_id"].to_pylist()
-    folder = build.tokens(work.content_id)
-    return complete(work, build, folder, known=known, make=_tokens_of, schema=TOKEN_ARTIFACT)
+def _known(content_id: str, build: Build) -> Iterable[str]:
+    clip_ids: list[str] = read_tokens(content_id, build, ["clip_id"])["clip_id"].to_pylist()
+    return clip_ids
 
 
 def _tokens_of(clips: Clips, build: Build) -> list[dict[str, Any]]:
@@ -24,3 +22,6 @@ def _tokens_of(clips: Clips, build: Build) -> list[dict[str, Any]]:
         {"clip_id": clip_id, "mel_tokens": codes, "mel_profile": tokenizer.profile, "error_nats": error}
         for clip_id, (codes, error) in zip(clips, found, strict=True)
     ]
+
+
+TOKENS = Making(known=_known, folder=Build.tokens, make=_tokens_of, schema=TOKEN_ARTIFACT)

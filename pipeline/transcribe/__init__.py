@@ -32,6 +32,7 @@ class Transcript:
     language: str | None = None
     language_probability: float | None = None
     asr_confidence: float | None = None
+    avg_logprob: float | None = None  # of the text's tokens
     no_speech_probability: float | None = None
     error: str | None = None
 

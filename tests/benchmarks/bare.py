@@ -135,6 +135,25 @@ def transcribe(model: Any, waves: list[Float32], batch: int = 8) -> list[Any]:
     return found
 
 
+def call_ctranslate2(model: Any, waves: list[Float32], windows: list[int], batch: int = 8) -> list[Any]:
+    """The calls of CTranslate2 and nothing else, for waves heard in windows of so many frames: text tokens, times."""
+    from faster_whisper.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer(model.hf_tokenizer, False, task="transcribe", language="en")
+    prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
+    found: list[Any] = []
+    for window in sorted(set(windows)):
+        group = sorted((wave for wave, own in zip(waves, windows, strict=True) if own == window), key=np.size)
+        for part in (group[i : i + batch] for i in range(0, len(group), batch)):
+            padded = [np.pad(wave, (0, window * 160 - wave.size)) for wave in part]
+            features = np.stack([model.feature_extractor(wave)[:, :window] for wave in padded])
+            encoded = model.encode(features)
+            texts = model.model.generate(encoded, [prompt] * len(part), beam_size=5, return_no_speech_prob=True)
+            ids, frames = [text.sequences_ids[0] for text in texts], [wave.size // 160 for wave in part]
+            found += zip(ids, model.model.align(encoded, tokenizer.sot_sequence, ids, frames), strict=True)
+    return found
+
+
 def transcribe_in_sequence(model: Any, waves: list[Float32]) -> list[Any]:
     """The same, one wave after the other."""
     options: dict[str, Any] = {"language": "en", "beam_size": 5, "word_timestamps": True}

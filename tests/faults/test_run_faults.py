@@ -96,7 +96,7 @@ def test_fault_08_an_element_processed_twice(corpus: Path, tmp_path: Path) -> No
         work = stages.fetch_recording(one, build).work
         assert work is not None
         outcomes = [stages.segment_media(work, build), stages.score_clips(work, build)]
-        outcomes.append(stages.transcribe_clips(work, build))
+        outcomes.append(stages.complete_alone(work, build, stages.TRANSCRIPTS))
         assert {outcome.state for outcome in outcomes} == {"reused"}
     assert {path: path.stat().st_mtime_ns for path in (copy / "work").rglob("*.parquet")} == before
     assert len(list(judge_all(build))) == len(listed)
