@@ -8,6 +8,7 @@ import io
 import os
 import pickle
 import re
+import struct
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from classifiers.scorer import find_device
 PEAK_S = 0.5  # as our own models weigh: the strongest half second
 SHORTEST_S, LONGEST_S = 0.5, 60.0  # of a window
 WARM_UP = 1e-6  # weight of frames that a model was not trained to judge: they count where there are no others
+DAMAGED = (AssertionError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError, struct.error)
 ARCHITECTURE = {"module": "pyannote.audio.models.segmentation.PyanNet", "class": "PyanNet"}
 SETTINGS = ("sample_rate", "num_channels", "sincnet", "lstm", "linear")
 MISFITS = (AssertionError, AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError)  # to PyanNet
@@ -158,7 +160,7 @@ def unpickled(content: bytes, classes: Sequence[type]) -> dict[str, Any]:
         wanted = ", ".join(re.findall(r"GLOBAL (\S+)", str(error))) or "a damaged pickle"
         fix = "if you trust the file, save its state_dict, hyper_parameters and pyannote.audio alone"
         raise ValueError(f"holds more than weights ({wanted}), which is never run; {fix}") from None
-    except (AssertionError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError) as error:
+    except DAMAGED as error:
         raise ValueError(f"a damaged checkpoint, or none; {GIVE}") from error
     if not isinstance(saved, dict) or "state_dict" not in saved or "pyannote.audio" not in saved:
         raise ValueError(f"weights, but not as pyannote.audio saves them; {GIVE}")

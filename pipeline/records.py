@@ -66,6 +66,7 @@ class Reason(StrEnum):
     MISSING_TEXT = "missing_text"  # sound without words for longer than a clip may be silent
     NOT_SPOKEN = "not_spoken"  # a sound is described: [Music]
     WRONG_SCRIPT = "wrong_script"  # letters that the language is not written in
+    DISAGREEMENT = "disagreement"  # others say something else
     LANGUAGE = "language"  # not in transcribe.languages
     NOT_TOKENISED = "not_tokenised"  # selected since, but no mel tokens were made yet
     INTERNAL_ERROR = "internal_error"  # a bug: please report it
@@ -247,6 +248,11 @@ TRANSCRIPT = (
     _field("language_probability", pa.float32(), "probability of that language"),
     _field("asr_confidence", pa.float32(), "mean word probability"),
 )
+AGREEMENT = (
+    _field("text_source", pa.string(), "who wrote the text: asr, or publisher, where a recogniser heard the same"),
+    _field("asr_agreement", pa.float32(), "1 - CER between the text and the nearest other opinion; null without one"),
+    _field("pause_agreement", pa.float32(), "how well pauses and punctuation go together (F1); null with neither"),
+)
 _TEXT = (
     _field("text", pa.string(), "as spoken, cased and punctuated"),
     _field("text_normalized", pa.string(), "lower case, numbers as words, only characters that TorToiSe's text has"),
@@ -355,7 +361,7 @@ EVERYTHING = Made(defects=True, transcript=True, tokens=True)
 
 def data_schema(made: Made) -> pa.Schema:
     """Columns of `data/`, without those of stages that did not run."""
-    text = (*_TEXT, *TRANSCRIPT) if made.transcript else ()
+    text = (*_TEXT, *TRANSCRIPT, *AGREEMENT) if made.transcript else ()
     tokens = (*_TOKENS, _FITS, *((_TORTOISE,) if made.transcript else ())) if made.tokens else ()
     scores = (*SCORES, *MEASURES[:1], C50, *MEASURES[1:]) if made.defects else MEASURES
     return pa.schema([*_IDENTITY, _AUDIO, *_POSITION, *text, *_REFERENCE, *tokens, *scores, *REPEATS, *_PROVENANCE])

@@ -5,7 +5,6 @@ undefined value fails no test.
 """
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,15 +14,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.config import Licences, Thresholds
+from pipeline.doubts import Heard, doubted
 from pipeline.records import Reason
 
-MIN_CHARACTERS_PER_S = 3.0  # a drawl with pauses of just under min_silence
-MAX_CHARACTERS_PER_S = 30.0  # auctioneers reach about 25
 SCORE_PREFIX = "score_"  # of columns that are never undefined: a clip without a score was not judged
-MIN_WORDS_TO_JUDGE = 20
-MAX_REPEATS = 5  # King Lear says "never" five times in a row, on purpose
-MAX_PHRASE_REPEATS = 3  # of five to twenty words
-LOOP = re.compile(rf"\b(?:((?:\w+ ){{1,4}})\1{{{MAX_REPEATS}}}|((?:\w+ ){{5,20}})\2{{{MAX_PHRASE_REPEATS}}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +46,7 @@ SCORE_TESTS = (
 TRANSCRIPT_TESTS = (
     Test("no_speech", "no_speech_probability", Reason.NO_SPEECH, at_most=True),
     Test("asr_confidence", "asr_confidence", Reason.LOW_CONFIDENCE, at_most=False),
+    Test("asr_agreement", "asr_agreement", Reason.DISAGREEMENT, at_most=False),
 )
 
 # SPDX ids that forbid derivatives: a clip is one.
@@ -75,10 +70,9 @@ def reasons_by_transcript(
 ) -> list[tuple[Reason, ...]]:
     """Why each row of a transcript artifact is not to be trusted."""
     measured = _failed(transcripts, TRANSCRIPT_TESTS, thresholds)
-    rows = transcripts.select(["text", "language", "error"]).to_pylist()
     return [
-        (*_doubts(row, duration, languages), *found)
-        for row, duration, found in zip(rows, durations_s, measured, strict=True)
+        tuple(dict.fromkeys([*_doubts(row, duration, languages), *found]))
+        for row, duration, found in zip(transcripts.to_pylist(), durations_s, measured, strict=True)
     ]
 
 
@@ -99,26 +93,16 @@ def _failed(table: pa.Table, tests: Sequence[Test], thresholds: Thresholds) -> l
 
 
 def _doubts(row: Mapping[str, Any], duration_s: float, languages: Sequence[str]) -> tuple[Reason, ...]:
-    """Marks of a hallucinating recogniser: nothing, loops, rates that no mouth reaches; a wrong language."""
+    """Nothing to read, marks of a wrong transcript, a wrong language."""
     text = row["text"] or ""
     if row["error"]:
         return (Reason.ASR_FAILED,)
     if not any(character.isalnum() for character in text):
         return (Reason.EMPTY_TEXT,)
-    rate = len(text) / duration_s
-    found = {
-        Reason.REPETITION: repeats(text),
-        Reason.SPEECH_RATE: not MIN_CHARACTERS_PER_S <= rate <= MAX_CHARACTERS_PER_S,
-        Reason.LANGUAGE: bool(languages) and row["language"] not in languages,
-    }
-    return tuple(reason for reason, is_so in found.items() if is_so)
-
-
-def repeats(text: str) -> bool:
-    """Whether one to four words stand more than MAX_REPEATS times in a row, a longer phrase more than
-    MAX_PHRASE_REPEATS times, or one word makes up most of a long text.
-    """
-    words = re.findall(r"\w+", text.lower())
-    common = Counter(words).most_common(1)
-    is_monotonous = len(words) >= MIN_WORDS_TO_JUDGE and common[0][1] > len(words) / 2
-    return is_monotonous or LOOP.search(" ".join([*words, ""])) is not None
+    heard = Heard(
+        text=text, duration_s=duration_s, words=row["words"] or (), language=row["language"],
+        no_speech_probability=row["no_speech_probability"], avg_logprob=row["avg_logprob"],
+    )  # fmt: skip
+    marks = [rule.reason for rule in doubted(heard)]
+    foreign = [Reason.LANGUAGE] if languages and row["language"] not in languages else []
+    return tuple(dict.fromkeys([*marks, *foreign]))

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 BY_TEXT = (  # reasons that judge a transcript
     *(Reason.NOT_TRANSCRIBED, Reason.ASR_FAILED, Reason.LOW_CONFIDENCE, Reason.EMPTY_TEXT, Reason.NO_SPEECH),
-    *(Reason.REPETITION, Reason.SPEECH_RATE, Reason.LANGUAGE),
+    *(Reason.REPETITION, Reason.SPEECH_RATE, Reason.STOCK_PHRASE, Reason.MISSING_TEXT, Reason.NOT_SPOKEN),
+    *(Reason.WRONG_SCRIPT, Reason.DISAGREEMENT, Reason.LANGUAGE),
 )
 JUDGED_LATE: dict[str, str] = {Reason.DUPLICATE: "compare", Reason.NOT_TOKENISED: "tokenise"}
 NOT_YET = {"not_transcribed": "transcript", "not_tokenised": "mel tokens"}

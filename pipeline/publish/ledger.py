@@ -13,7 +13,9 @@ import pyarrow as pa
 
 from pipeline import select
 from pipeline.build import Build
+from pipeline.pauses import pause_agreement
 from pipeline.records import (
+    AGREEMENT,
     EVIDENCE_ARTIFACT,
     LEDGER,
     RECORDINGS,
@@ -28,6 +30,7 @@ from pipeline.records import (
     recording_from,
 )
 from pipeline.tombstones import row_of
+from pipeline.transcribe.opinions import judge as judge_text
 
 KEPT, REJECTED = "kept", "rejected"
 GROUP_ROWS = 10_000  # rows of pool, ledger and recordings in a row group
@@ -117,8 +120,8 @@ def _clips(recording: Recording, build: Build) -> list[Row]:
     rows = [row for row in spans.to_pylist() if row["kind"] == SpanKind.CLIP]
     scores = _scores(recording.content_id, build)
     durations = {row["clip_id"]: (row["end"] - row["start"]) / rate for row in rows}
-    texts = _transcripts(recording.content_id, durations, build)
     references = _evidence(recording.content_id, build)
+    texts = _transcripts(recording.content_id, durations, references, build)
     tokenised = set(read_tokens(recording.content_id, build, ["clip_id"])["clip_id"].to_pylist())
     allowed = select.licence_allowed(recording.licence, build.config.licences)
     removed = build.removed.clips
@@ -161,8 +164,15 @@ def _evidence(content_id: str, build: Build) -> dict[str, Row]:
     return {row["clip_id"]: row for row in table.to_pylist()}
 
 
-def _transcripts(content_id: str, durations: dict[str, float], build: Build) -> dict[str, Row]:
-    table = read_transcripts(content_id, build)
+def _transcripts(
+    content_id: str, durations: dict[str, float], references: dict[str, Row], build: Build
+) -> dict[str, Row]:
+    rows = read_transcripts(content_id, build).to_pylist()
+    for row in rows:
+        human = references.get(row["clip_id"], {}).get("reference_text")
+        judged = judge_text(row["text"] or "", row["words"] or (), row["language"], second=None, human=human)
+        row |= asdict(judged) | {"pause_agreement": pause_agreement(judged.words, judged.text)}
+    table = pa.Table.from_pylist(rows, schema=pa.schema([*TRANSCRIPT_ARTIFACT, *AGREEMENT]))
     lengths = [durations[clip_id] for clip_id in table["clip_id"].to_pylist()]
     languages = build.config.transcribe.languages
     reasons = select.reasons_by_transcript(table, lengths, build.config.thresholds, languages)
