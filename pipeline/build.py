@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import classifiers
-from pipeline.config import ConfigError, Defects, RunConfig, Tokenise, profile_of
+from pipeline.config import ConfigError, Defects, RunConfig, Tokenise, Transcribe, profile_of
 from pipeline.records import Made
 from pipeline.store import Store
 from pipeline.tombstones import Tombstones
@@ -44,10 +44,12 @@ class Build:
     segment_profile: str
     score_profile: str
     transcribe_profile: str | None  # None: no transcripts are made
+    second_profile: str | None  # None: nobody is asked for a second opinion on them
     tokenise_profile: str | None  # None: no mel tokens are made
     text_profile: str | None  # None: no transcripts, and so no text tokens
     model: str | None  # folder of the transcription model
-    compute_type: str  # arithmetic of that model
+    second: str | None  # folder of the one with the second opinion
+    compute_type: str  # arithmetic of those models
     device: str  # cpu or cuda
     has_defects: bool  # whether defect models are there
     removed: Tombstones  # what may not come back
@@ -77,6 +79,10 @@ class Build:
         """Folder of the artifacts with transcripts: one for each set of clips that was selected."""
         return f"work/transcribe/{self.segment_profile}-{self.transcribe_profile}/{content_id}"
 
+    def second_opinions(self, content_id: str) -> str:
+        """Folder of the artifacts with what the second recogniser heard: one for each set of selected clips."""
+        return f"work/second/{self.segment_profile}-{self.second_profile}/{content_id}"
+
     def tokens(self, content_id: str) -> str:
         """Folder of the artifacts with mel tokens: one for each set of clips that was selected."""
         return f"work/tokenise/{self.segment_profile}-{self.tokenise_profile}/{content_id}"
@@ -102,37 +108,40 @@ class Build:
         return [name.removesuffix(".parquet") for name in self.store.names(f"work/fetch/{FETCHED}")]
 
 
-def plan_build(config: RunConfig, store: Store, *, find_model: Callable[[str], Path]) -> Build:
-    """Fix the profiles of a run. `find_model` turns transcribe.model into a folder."""
+def plan_build(config: RunConfig, store: Store, *, find_model: Callable[[str, str], Path]) -> Build:
+    """Fix the profiles of a run. `find_model` gives the folder of the model that a key of the config names."""
     device = find_device(config.device)
     compute_type = config.transcribe.compute_type
     if compute_type == "auto":
         compute_type = "float16" if device == "cuda" else "int8"
     scorer_profile = profile_of_scorer(config.defects)
-    model = None if config.transcribe.model is None else find_model(config.transcribe.model)
+    model, second = (
+        None if name is None else find_model(name, f"transcribe.{key}")
+        for key, name in (("model", config.transcribe.model), ("second", config.transcribe.second))
+    )
     decoded_by = config.audio.model_dump(exclude={"stall_timeout"}, mode="json")
     return Build(
         config=config,
         store=store,
         segment_profile=profile_of(SEGMENT_VERSION, json.dumps(decoded_by, sort_keys=True), config.segment),
         score_profile=profile_of(SCORE_VERSION, scorer_profile),
-        transcribe_profile=None
-        if model is None
-        else profile_of(
-            TRANSCRIBE_VERSION,
-            hash_model(model, store),
-            config.transcribe.language,
-            config.transcribe.beam_size,
-            compute_type,
-        ),
+        transcribe_profile=_profile_of_texts(model, config.transcribe, compute_type, store),
+        second_profile=_profile_of_texts(second, config.transcribe, compute_type, store),
         tokenise_profile=profile_of_tokens(config.tokenise),
         text_profile=None if model is None else profile_of_text(config.tokenise),
         model=None if model is None else str(model),
+        second=None if second is None else str(second),
         compute_type=compute_type,
         device=device,
         has_defects=scorer_profile is not None,
         removed=Tombstones.load(store),
     )
+
+
+def _profile_of_texts(model: Path | None, chosen: Transcribe, compute_type: str, store: Store) -> str | None:
+    if model is None:
+        return None
+    return profile_of(TRANSCRIBE_VERSION, hash_model(model, store), chosen.language, chosen.beam_size, compute_type)
 
 
 def profile_of_scorer(defects: Defects) -> str | None:

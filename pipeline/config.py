@@ -157,6 +157,8 @@ class Transcribe(_Section):
 
     model: str | None = "base"
     """Whisper model: a name on the hub, or a folder in CTranslate2 format. null: no transcripts."""
+    second: str | None = None
+    """Another such model, for a second opinion: where the two disagree, the text is not trusted. null: none."""
     language: str | None = None
     """Language of all speech (ISO 639-1); null: detected for each clip."""
     languages: tuple[str, ...] = ()
@@ -167,6 +169,14 @@ class Transcribe(_Section):
     """Clips in a batch."""
     compute_type: str = "auto"
     """CTranslate2 arithmetic; auto: int8 on a CPU, float16 on a GPU."""
+
+    @model_validator(mode="after")
+    def _two_opinions(self) -> "Transcribe":
+        if self.second is not None and self.second == self.model:
+            raise ValueError("second is the same as model and would say the same; name another one")
+        if self.second is not None and self.model is None:
+            raise ValueError("second has nothing to be compared with; name a model too")
+        return self
 
 
 class Tokenise(_Section):

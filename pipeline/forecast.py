@@ -19,13 +19,14 @@ from pipeline.records import Reason, Rejected, Status
 from pipeline.sources import Listed
 from pipeline.store import Store
 
-# × real time of one process. Segment, score and Whisper tiny were measured on two cores of a shared server (2026),
+# × real time of one process. Segment, score and Whisper tiny.en were measured on two cores of a shared server (2026),
 # with webrtc and int8; 500 x is 8 MB/s of podcasts at 128 kbit/s.
-DEFAULT_SPEEDS = {"fetch": 500.0, "segment": 100.0, "score": 100.0, "transcribe": 5.0, "tokenise": 150.0}
+DEFAULT_SPEEDS = {"fetch": 500.0, "segment": 100.0, "score": 100.0, "tokenise": 150.0}
+WHISPER_TINY_SPEED = 30.0
 # How much slower than tiny, by the table of relative speeds in OpenAI's README of Whisper.
 WHISPER_COST = {"tiny": 1.0, "base": 10 / 7, "small": 10 / 4, "medium": 10 / 2, "large": 10.0, "turbo": 10 / 8}
 # Shares of the decoded hours that become clips and that are kept: those of the demo podcast.
-DEFAULT_SHARES = {"fetch": 1.0, "segment": 1.0, "score": 0.8, "transcribe": 0.5, "tokenise": 0.5}
+DEFAULT_SHARES = {"fetch": 1.0, "segment": 1.0, "score": 0.8, "transcribe": 0.5, "second": 0.5, "tokenise": 0.5}
 TELL_EVERY = 1000  # recordings
 
 
@@ -184,19 +185,19 @@ def _forecast(found: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
 def _speeds(config: RunConfig, run: dict[str, Any] | None) -> tuple[dict[str, float], list[str]]:
     """× real time of each stage, and the stages for which the last run of this corpus told it."""
     speeds = dict(DEFAULT_SPEEDS)
-    model = config.transcribe.model
-    if model is None:
-        del speeds["transcribe"]
-    else:
-        cost = next((cost for name, cost in WHISPER_COST.items() if name in model), WHISPER_COST["base"])
-        speeds["transcribe"] /= cost
+    models = {"transcribe": config.transcribe.model, "second": config.transcribe.second}
+    for stage, model in models.items():
+        if model is not None:
+            cost = next((cost for name, cost in WHISPER_COST.items() if name in model), WHISPER_COST["base"])
+            speeds[stage] = WHISPER_TINY_SPEED / cost
     if config.tokenise.checkpoint is None:
         del speeds["tokenise"]
     stages = run["stages"] if run else {}
     done = {stage: stages.get(stage, {}) for stage in speeds if stages.get(stage, {}).get("audio_done_ms")}
     told = {stage: counts["audio_done_ms"] / max(counts["wall_ms"], 1) for stage, counts in done.items()}
-    if run and run["config"]["transcribe"]["model"] != model:
-        told.pop("transcribe", None)
+    for stage, key in (("transcribe", "model"), ("second", "second")):
+        if run and run["config"]["transcribe"].get(key) != models[stage]:
+            told.pop(stage, None)
     if run and run["config"].get("tokenise") != config.tokenise.model_dump(mode="json"):
         told.pop("tokenise", None)
     return speeds | told, list(told)
@@ -209,4 +210,5 @@ def _shares(store: Store) -> dict[str, float]:
     samples = stats["samples"]
     kept = samples.get("kept", 0)
     clips = kept + samples.get("rejected", 0)
-    return {"score": clips / samples["in"], "transcribe": kept / samples["in"], "tokenise": kept / samples["in"]}
+    kept_share = kept / samples["in"]
+    return {"score": clips / samples["in"], **dict.fromkeys(("transcribe", "second", "tokenise"), kept_share)}

@@ -61,7 +61,7 @@ def stored_build(corpus: str) -> Build:
     run = read_run(store)
     if run is None:
         return _begun_build(config, store)
-    made = {"tokenise": None, "text": None} | run["profiles"]  # which corpora of version 0.1 do not name
+    made = {"second": None, "tokenise": None, "text": None} | run["profiles"]  # which older corpora do not name
     profiles = {f"{stage}_profile": profile for stage, profile in made.items()}
     found = {"has_defects": run["defect_models"], "device": run["device"], "compute_type": run["compute_type"]}
     return replace(up_to_scores(config, store), config=config, **found, **profiles)
@@ -70,13 +70,21 @@ def stored_build(corpus: str) -> Build:
 def _begun_build(config: RunConfig, store: Store) -> Build:
     """The transcription profile depends on the model's bytes, which may not be here: the newest folder tells it."""
     build = up_to_scores(config, store)
-    prefix = f"{build.segment_profile}-"
-    folders = [leaf for leaf in store.names("work/transcribe") if leaf.startswith(prefix)]
-    newest = max(
-        folders, key=lambda leaf: store.fs.info(store.path(f"work/transcribe/{leaf}")).get("mtime", 0), default=""
+    return replace(
+        build,
+        config=config,
+        transcribe_profile=None if config.transcribe.model is None else _newest("transcribe", build),
+        second_profile=None if config.transcribe.second is None else _newest("second", build),
+        tokenise_profile=_tokens_of(config),
     )
-    profile = None if config.transcribe.model is None else newest.removeprefix(prefix)
-    return replace(build, config=config, transcribe_profile=profile, tokenise_profile=_tokens_of(config))
+
+
+def _newest(stage: str, build: Build) -> str:
+    """Profile of a stage's newest folder."""
+    store, prefix = build.store, f"{build.segment_profile}-"
+    folders = [leaf for leaf in store.names(f"work/{stage}") if leaf.startswith(prefix)]
+    times = {leaf: store.fs.info(store.path(f"work/{stage}/{leaf}")).get("mtime", 0) for leaf in folders}
+    return max(folders, key=times.__getitem__, default="").removeprefix(prefix)
 
 
 def _tokens_of(config: RunConfig) -> str | None:
@@ -93,7 +101,7 @@ def up_to_scores(config: RunConfig, store: Store) -> Build:
     return plan_build(config.model_copy(update=later), store, find_model=_no_model)
 
 
-def _no_model(name: str) -> Any:
+def _no_model(name: str, _: str) -> Any:
     raise AssertionError(f"no model was to be looked for, not even {name}")
 
 

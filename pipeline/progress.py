@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from rich.table import Table
 
-STAGES = ("fetch", "segment", "score", "fingerprint", "compare", "transcribe", "align", "tokenise", "publish")
+STAGES = (
+    *("fetch", "segment", "score", "fingerprint", "compare", "transcribe", "second", "align", "tokenise", "publish"),
+)
 TERMINAL_INTERVAL_S = 0.5
 PLAIN_INTERVAL_S = 30.0
 

@@ -79,6 +79,7 @@ def _profiles(build: Build) -> dict[str, str]:
         "repeats": f"{build.segment_profile}-v{FINGERPRINT_VERSION}",
         "align": f"{build.segment_profile}-{build.transcribe_profile}",
         "transcribe": f"{build.segment_profile}-{build.transcribe_profile}",
+        "second": f"{build.segment_profile}-{build.second_profile}",
         "tokenise": f"{build.segment_profile}-{build.tokenise_profile}",
     }
 

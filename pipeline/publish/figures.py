@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.build import Build
-from pipeline.records import REPEATS, TRANSCRIPT_ARTIFACT, score_artifact
+from pipeline.records import AGREEMENT, REPEATS, TRANSCRIPT_ARTIFACT, score_artifact
 from pipeline.select import SCORE_TESTS, TRANSCRIPT_TESTS, Test
 
 FATES = {
@@ -76,7 +76,7 @@ def limits(build: Build) -> list[tuple[Test, float]]:
     """The threshold tests that were in force: those not switched off whose column was made."""
     columns = {*score_artifact(defects=build.has_defects).names, *(field.name for field in REPEATS)}
     if build.transcribe_profile is not None:
-        columns |= set(TRANSCRIPT_ARTIFACT.names)
+        columns |= {*TRANSCRIPT_ARTIFACT.names, *(field.name for field in AGREEMENT)}
     found = [(test, getattr(build.config.thresholds, test.key)) for test in (*SCORE_TESTS, *TRANSCRIPT_TESTS)]
     return [(test, limit) for test, limit in found if limit is not None and test.column in columns]
 

@@ -168,9 +168,11 @@ def _transcripts(
     content_id: str, durations: dict[str, float], references: dict[str, Row], build: Build
 ) -> dict[str, Row]:
     rows = read_transcripts(content_id, build).to_pylist()
+    second = {row["clip_id"]: row["text"] for row in read_second_opinions(content_id, build).to_pylist()}
     for row in rows:
         human = references.get(row["clip_id"], {}).get("reference_text")
-        judged = judge_text(row["text"] or "", row["words"] or (), row["language"], second=None, human=human)
+        heard = row["text"] or "", row["words"] or (), row["language"]
+        judged = judge_text(*heard, second=second.get(row["clip_id"]), human=human)
         row |= asdict(judged) | {"pause_agreement": pause_agreement(judged.words, judged.text)}
     table = pa.Table.from_pylist(rows, schema=pa.schema([*TRANSCRIPT_ARTIFACT, *AGREEMENT]))
     lengths = [durations[clip_id] for clip_id in table["clip_id"].to_pylist()]
@@ -184,6 +186,13 @@ def read_transcripts(content_id: str, build: Build) -> pa.Table:
     if build.transcribe_profile is None:
         return TRANSCRIPT_ARTIFACT.empty_table()
     return _parts(build.transcripts(content_id), TRANSCRIPT_ARTIFACT, build)
+
+
+def read_second_opinions(content_id: str, build: Build) -> pa.Table:
+    """What the second recogniser heard in a content so far, a row a clip."""
+    if build.second_profile is None:
+        return TRANSCRIPT_ARTIFACT.empty_table()
+    return _parts(build.second_opinions(content_id), TRANSCRIPT_ARTIFACT, build)
 
 
 def read_tokens(content_id: str, build: Build, columns: list[str] | None = None) -> pa.Table:

@@ -27,10 +27,11 @@ from pipeline.stages.parts import Done, Making, Pack, complete_alone
 from pipeline.stages.score import is_scored, score_clips, scores_of
 from pipeline.stages.segment import is_segmented, note_failure, segment_media
 from pipeline.stages.tokenise import TOKENS
-from pipeline.stages.transcribe import TRANSCRIPTS
+from pipeline.stages.transcribe import SECOND_OPINIONS, TRANSCRIPTS
 from pipeline.stages.work import Outcome, Work, identify
 
 __all__ = [
+    "SECOND_OPINIONS",
     "TOKENS",
     "TRANSCRIPTS",
     "Compared",

@@ -1,29 +1,41 @@
-"""Transcribe: from the selected clips to text, for those that have none yet."""
+"""Transcribe: from the selected clips to text, for those that have none yet; and what a second recogniser hears."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from pipeline import transcribe
 from pipeline.audio import resample
 from pipeline.build import Build
-from pipeline.publish.ledger import read_transcripts
+from pipeline.publish.ledger import read_second_opinions, read_transcripts
 from pipeline.records import TRANSCRIPT_ARTIFACT
 from pipeline.stages.parts import Clips, Making
 
 
-def _known(content_id: str, build: Build) -> Iterable[str]:
-    clip_ids: list[str] = read_transcripts(content_id, build)["clip_id"].to_pylist()
+def _known(content_id: str, build: Build, read: Callable[[str, Build], Any]) -> Iterable[str]:
+    clip_ids: list[str] = read(content_id, build)["clip_id"].to_pylist()
     return clip_ids
 
 
-def _transcripts_of(clips: Clips, build: Build) -> list[dict[str, Any]]:
+def _transcripts_of(clips: Clips, build: Build, model: Callable[[Build], str]) -> list[dict[str, Any]]:
     config = build.config
     waves = [resample(clip, config.audio.sample_rate, transcribe.SAMPLE_RATE_HZ) for clip in clips.values()]
-    assert build.model is not None
-    recogniser = transcribe.load(build.model, config.transcribe, build.device, build.compute_type)
+    recogniser = transcribe.load(model(build), config.transcribe, build.device, build.compute_type)
     heard = recogniser.transcribe(waves)
     return [{"clip_id": clip_id, **asdict(text)} for clip_id, text in zip(clips, heard, strict=True)]
 
 
-TRANSCRIPTS = Making(known=_known, folder=Build.transcripts, make=_transcripts_of, schema=TRANSCRIPT_ARTIFACT)
+TRANSCRIPTS, SECOND_OPINIONS = (
+    Making(
+        known=partial(_known, read=read),
+        folder=folder,
+        make=partial(_transcripts_of, model=attrgetter(model)),
+        schema=TRANSCRIPT_ARTIFACT,
+    )
+    for read, folder, model in (
+        (read_transcripts, Build.transcripts, "model"),
+        (read_second_opinions, Build.second_opinions, "second"),
+    )
+)

@@ -48,7 +48,7 @@ class Transcriber(Protocol):
         ...
 
 
-@lru_cache(maxsize=1)  # loaded once a process and shared by its threads
+@lru_cache(maxsize=2)  # two opinions; loaded once a process and shared by its threads
 def load(model: str, config: Transcribe, device: str, compute_type: str) -> Transcriber:
     """Load the recogniser in folder `model` on `device`, cpu or cuda, with an arithmetic that CTranslate2 knows."""
     from pipeline.transcribe.whisper import Whisper

@@ -1,0 +1,78 @@
+"""Two recognisers: what they agree on is published, and what they disagree on is not."""
+
+import shutil
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.fetch import model_folder
+from tests.commandline import flags, summary
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """A recogniser under another name."""
+    return Path(shutil.copytree(model_folder("tiny.en"), tmp_path / "other"))
+
+
+def opinions(corpus: Path) -> list[tuple]:
+    return duckdb.sql(
+        f"select clip_id, text_source, asr_agreement from '{corpus}/data/*.parquet' order by 1"
+    ).fetchall()
+
+
+def test_what_two_recognisers_disagree_on_is_not_published(
+    corpus: Path, folder: Path, other: Path, speechmill, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(corpus, tmp_path / "corpus"))
+    assert {found[1:] for found in opinions(copy)} == {("asr", None)}
+    settings = flags(folder, copy, f"transcribe.second={other}")
+    stages = summary(speechmill("run", *settings, "--json"))["stages"]
+    assert stages["second"]["done"] >= 1
+    assert "done" not in stages["transcribe"]  # what was heard before is not heard again
+    assert {found[1:] for found in opinions(copy)} == {("asr", 1.0)}
+    assert "nothing to do" in speechmill("run", *settings).stdout
+    speechmill("verify", copy)
+    assert "second opinion | `other`, SHA-256" in (copy / "README.md").read_text()
+
+    kept = [clip_id for clip_id, *_ in opinions(copy)]
+    for name in (copy / "work" / "second").rglob("*.parquet"):
+        table = pq.read_table(name)
+        rows = zip(table["clip_id"].to_pylist(), table["text"].to_pylist(), strict=True)
+        texts = pa.array(["Something else, as it seems." if clip_id == kept[0] else text for clip_id, text in rows])
+        table = table.set_column(table.schema.get_field_index("text"), table.schema.field("text"), texts)
+        pq.write_table(table, name)
+    speechmill("select", copy, "--set", "thresholds.snr_db=14.9")
+    assert [clip_id for clip_id, *_ in opinions(copy)] == kept[1:]
+    pool = f"'{copy}/pool.parquet/*.parquet'"
+    found = duckdb.sql(f"select reasons, asr_agreement < 0.5 from {pool} where clip_id = '{kept[0]}'").fetchall()
+    assert found == [(["disagreement"], True)]
+    speechmill("select", copy, "--set", "thresholds.asr_agreement=0")
+    assert [clip_id for clip_id, *_ in opinions(copy)] == kept
+
+
+def test_a_second_opinion_must_be_another_one(folder: Path, speechmill, tmp_path: Path) -> None:
+    same = speechmill("run", *flags(folder, tmp_path / "out", "transcribe.second=tiny.en"), code=2)
+    assert "transcribe: second is the same as model" in same.stderr
+    none = speechmill(
+        "run", *flags(folder, tmp_path / "out", "transcribe.second=base", "transcribe.model=null"), code=2
+    )
+    assert "name a model too" in none.stderr
+    missing = speechmill("run", *flags(folder, tmp_path / "out", f"transcribe.second={tmp_path}"), code=2)
+    assert missing.stderr.startswith("speechmill: transcribe.second: no model.bin")
+
+
+def test_what_only_the_second_opinion_needs_goes_when_it_is_not_wanted_any_more(
+    corpus: Path, folder: Path, other: Path, speechmill, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(corpus, tmp_path / "corpus"))
+    speechmill("run", *flags(folder, copy, f"transcribe.second={other}"))
+    speechmill("prune", copy)
+    assert list((copy / "work" / "second").rglob("*.parquet"))
+    speechmill("run", *flags(folder, copy, "transcribe.second=null"))
+    speechmill("prune", copy)
+    assert not list((copy / "work" / "second").rglob("*.parquet"))
+    assert {found[1:] for found in opinions(copy)} == {("asr", None)}
