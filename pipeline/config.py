@@ -137,6 +137,8 @@ class Thresholds(_Section):
     """Highest share of a clip that repeats the sound of an earlier one: re-encoded, cut anew, or an advert."""
     no_speech: float | None = Field(0.8, ge=0, le=1)
     """Highest probability, by the recogniser, that there is no speech under the text."""
+    language_probability: float | None = Field(0.5, ge=0, le=1)
+    """Lowest probability of the language, where it was detected."""
     asr_confidence: float | None = Field(0.7, ge=0, le=1)
     """Lowest mean word probability."""
     asr_agreement: float | None = Field(0.8, ge=0, le=1)

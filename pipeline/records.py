@@ -67,7 +67,7 @@ class Reason(StrEnum):
     NOT_SPOKEN = "not_spoken"  # a sound is described: [Music]
     WRONG_SCRIPT = "wrong_script"  # letters that the language is not written in
     DISAGREEMENT = "disagreement"  # others say something else
-    LANGUAGE = "language"  # not in transcribe.languages
+    LANGUAGE = "language"  # not in transcribe.languages, not known to the recogniser, or doubtful
     NOT_TOKENISED = "not_tokenised"  # selected since, but no mel tokens were made yet
     INTERNAL_ERROR = "internal_error"  # a bug: please report it
 
@@ -150,6 +150,7 @@ class Recording:
     persons: Annotated[tuple[str, ...], Doc("people named by the source")] = ()
     language: Annotated[str | None, Doc("language declared by the source", "BCP 47")] = None
     published: Annotated[str | None, Doc("date of publication", "ISO 8601, UTC")] = None
+    spoken_language: Annotated[str | None, Doc("language of most of what was transcribed", "ISO 639-1")] = None
     licence: Annotated[str, Doc("SPDX id, or unknown")] = "unknown"
     licence_url: Annotated[str | None, Doc("address of the licence text")] = None
     licence_evidence: Annotated[str | None, Doc("where the licence was seen")] = None

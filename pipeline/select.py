@@ -17,6 +17,7 @@ from pipeline.config import Licences, Thresholds
 from pipeline.doubts import Heard, doubted
 from pipeline.records import Reason
 
+ENGLISH = {"en", "eng"}
 SCORE_PREFIX = "score_"  # of columns that are never undefined: a clip without a score was not judged
 
 
@@ -45,6 +46,7 @@ SCORE_TESTS = (
 )
 TRANSCRIPT_TESTS = (
     Test("no_speech", "no_speech_probability", Reason.NO_SPEECH, at_most=True),
+    Test("language_probability", "language_probability", Reason.LANGUAGE, at_most=False),
     Test("asr_confidence", "asr_confidence", Reason.LOW_CONFIDENCE, at_most=False),
     Test("asr_agreement", "asr_agreement", Reason.DISAGREEMENT, at_most=False),
 )
@@ -66,12 +68,19 @@ def reasons_by_score(scores: pa.Table, thresholds: Thresholds) -> list[tuple[Rea
 
 
 def reasons_by_transcript(
-    transcripts: pa.Table, durations_s: Sequence[float], thresholds: Thresholds, languages: Sequence[str] = ()
+    transcripts: pa.Table,
+    durations_s: Sequence[float],
+    thresholds: Thresholds,
+    languages: Sequence[str] = (),
+    declared: str | None = None,
 ) -> list[tuple[Reason, ...]]:
-    """Why each row of a transcript artifact is not to be trusted."""
+    """Why each row of a transcript artifact is not to be trusted.
+
+    languages: the ones to keep, empty for all; declared: what the source says is spoken, in BCP 47.
+    """
     measured = _failed(transcripts, TRANSCRIPT_TESTS, thresholds)
     return [
-        tuple(dict.fromkeys([*_doubts(row, duration, languages), *found]))
+        tuple(dict.fromkeys([*_doubts(row, duration, languages, declared), *found]))
         for row, duration, found in zip(transcripts.to_pylist(), durations_s, measured, strict=True)
     ]
 
@@ -92,7 +101,9 @@ def _failed(table: pa.Table, tests: Sequence[Test], thresholds: Thresholds) -> l
     return [tuple(row) for row in failed]
 
 
-def _doubts(row: Mapping[str, Any], duration_s: float, languages: Sequence[str]) -> tuple[Reason, ...]:
+def _doubts(
+    row: Mapping[str, Any], duration_s: float, languages: Sequence[str], declared: str | None
+) -> tuple[Reason, ...]:
     """Nothing to read, marks of a wrong transcript, a wrong language."""
     text = row["text"] or ""
     if row["error"]:
@@ -104,5 +115,12 @@ def _doubts(row: Mapping[str, Any], duration_s: float, languages: Sequence[str])
         no_speech_probability=row["no_speech_probability"], avg_logprob=row["avg_logprob"],
     )  # fmt: skip
     marks = [rule.reason for rule in doubted(heard)]
-    foreign = [Reason.LANGUAGE] if languages and row["language"] not in languages else []
+    foreign = [Reason.LANGUAGE] if _is_foreign(row, languages, declared) else []
     return tuple(dict.fromkeys([*marks, *foreign]))
+
+
+def _is_foreign(row: Mapping[str, Any], languages: Sequence[str], declared: str | None) -> bool:
+    """Whether a clip is in a language that is not wanted, or was heard by a recogniser that takes all for English."""
+    by_assumption = row["language"] == "en" and row["language_probability"] is None
+    told = (declared or "en").partition("-")[0].lower()
+    return bool(languages and row["language"] not in languages) or (by_assumption and told not in ENGLISH)

@@ -5,6 +5,7 @@ and ledger cannot disagree and nothing has to hold the corpus in memory.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -92,6 +93,7 @@ def judge(recording: Recording, build: Build, *, duplicate_of: tuple[str, str, s
     if recording.status is not Status.OK:
         return Judgement(recording, [], [_ledger_row(recording, 0, 0)])
     clips = _clips(recording, build)
+    recording = replace(recording, spoken_language=_spoken(clips))
     return Judgement(recording, clips, list(_ledger(recording, clips, build)))
 
 
@@ -121,7 +123,7 @@ def _clips(recording: Recording, build: Build) -> list[Row]:
     scores = _scores(recording.content_id, build)
     durations = {row["clip_id"]: (row["end"] - row["start"]) / rate for row in rows}
     references = _evidence(recording.content_id, build)
-    texts = _transcripts(recording.content_id, durations, references, build)
+    texts = _transcripts(recording, durations, references, build)
     tokenised = set(read_tokens(recording.content_id, build, ["clip_id"])["clip_id"].to_pylist())
     allowed = select.licence_allowed(recording.licence, build.config.licences)
     removed = build.removed.clips
@@ -137,6 +139,16 @@ def _clips(recording: Recording, build: Build) -> list[Row]:
         row["reasons"] = reasons or by_text or ([Reason.NOT_TOKENISED] if missing else [])
         row["decision"] = REJECTED if row["reasons"] else KEPT
     return rows
+
+
+def _spoken(clips: list[Row]) -> str | None:
+    """The language of most seconds, where it was detected or is not doubted; of equals the first by its code."""
+    seconds: Counter[str] = Counter()
+    for clip in clips:
+        was_detected = clip.get("language_probability") is not None
+        if clip.get("language") and (was_detected or Reason.LANGUAGE not in clip["reasons"]):
+            seconds[clip["language"]] += clip["duration_s"]
+    return max(sorted(seconds), key=seconds.__getitem__, default=None)
 
 
 def _scores(content_id: str, build: Build) -> dict[str, Row]:
@@ -165,8 +177,9 @@ def _evidence(content_id: str, build: Build) -> dict[str, Row]:
 
 
 def _transcripts(
-    content_id: str, durations: dict[str, float], references: dict[str, Row], build: Build
+    recording: Recording, durations: dict[str, float], references: dict[str, Row], build: Build
 ) -> dict[str, Row]:
+    content_id, asked = recording.content_id or "", build.config.transcribe
     rows = read_transcripts(content_id, build).to_pylist()
     second = {row["clip_id"]: row["text"] for row in read_second_opinions(content_id, build).to_pylist()}
     for row in rows:
@@ -176,8 +189,8 @@ def _transcripts(
         row |= asdict(judged) | {"pause_agreement": pause_agreement(judged.words, judged.text)}
     table = pa.Table.from_pylist(rows, schema=pa.schema([*TRANSCRIPT_ARTIFACT, *AGREEMENT]))
     lengths = [durations[clip_id] for clip_id in table["clip_id"].to_pylist()]
-    languages = build.config.transcribe.languages
-    reasons = select.reasons_by_transcript(table, lengths, build.config.thresholds, languages)
+    declared = None if asked.language else recording.language
+    reasons = select.reasons_by_transcript(table, lengths, build.config.thresholds, asked.languages, declared)
     return {row["clip_id"]: row | {"by_text": why} for row, why in zip(table.to_pylist(), reasons, strict=True)}
 
 

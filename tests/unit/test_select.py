@@ -85,10 +85,12 @@ def test_a_list_of_licences_is_the_whole_truth() -> None:
     assert not licence_allowed("CC0-1.0", Licences(allow=()))
 
 
-def doubts(text: str | None, seconds: float, languages: tuple[str, ...] = (), **row: Any) -> tuple[Reason, ...]:
+def doubts(
+    text: str | None, seconds: float, languages: tuple[str, ...] = (), declared: str | None = None, **row: Any
+) -> tuple[Reason, ...]:
     heard = {"clip_id": "a", "text": text, "language": "en", "no_speech_probability": 0.01, "asr_confidence": 0.9}
     table = pa.Table.from_pylist([heard | row], schema=pa.schema([*TRANSCRIPT_ARTIFACT, *AGREEMENT]))
-    return reasons_by_transcript(table, [seconds], Thresholds(asr_agreement=0.8), languages)[0]
+    return reasons_by_transcript(table, [seconds], Thresholds(asr_agreement=0.8), languages, declared)[0]
 
 
 SENTENCE = "The whole of the village came out to see the balloon rise over the river."  # 74 characters
@@ -104,6 +106,19 @@ def test_doubts_about_a_transcript() -> None:
     assert doubts(SENTENCE, 5.5, asr_confidence=0.69) == (Reason.LOW_CONFIDENCE,)
     assert doubts(SENTENCE, 5.5, asr_agreement=0.79) == (Reason.DISAGREEMENT,)
     assert doubts(SENTENCE, 5.5, asr_agreement=0.8) == ()
+
+
+def test_a_recogniser_that_knows_english_only_is_not_believed_where_the_source_declares_another_language() -> None:
+    assert doubts(SENTENCE, 5.5, declared="de-AT") == doubts(SENTENCE, 5.5, declared="grc") == (Reason.LANGUAGE,)
+    for declared in ("en", "en-GB", "EN", "eng", None):
+        assert doubts(SENTENCE, 5.5, declared=declared) == ()
+    assert doubts(SENTENCE, 5.5, declared="de", language_probability=0.98) == ()  # it was heard, whatever is declared
+    assert doubts(SENTENCE, 5.5, declared="en", language="de") == ()
+
+
+def test_a_language_that_the_recogniser_only_guesses_is_doubted() -> None:
+    assert doubts(SENTENCE, 5.5, language_probability=0.49) == (Reason.LANGUAGE,)
+    assert doubts(SENTENCE, 5.5, language_probability=0.5) == ()
 
 
 def test_each_reason_is_given_once_however_many_marks_speak_for_it() -> None:

@@ -1,5 +1,6 @@
-"""Two recognisers: what they agree on is published, and what they disagree on is not."""
+"""Which texts are published: what two recognisers agree on, in a language that they know."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -76,3 +77,17 @@ def test_what_only_the_second_opinion_needs_goes_when_it_is_not_wanted_any_more(
     speechmill("prune", copy)
     assert not list((copy / "work" / "second").rglob("*.parquet"))
     assert {found[1:] for found in opinions(copy)} == {("asr", None)}
+
+
+def test_what_the_source_declares_as_foreign_is_not_heard_as_english(folder: Path, speechmill, tmp_path: Path) -> None:
+    lines = [{"path": str(folder / "river.flac"), "language": "de-AT"}, {"path": str(folder / "wind.mp3")}]
+    manifest, output = tmp_path / "books.jsonl", tmp_path / "corpus"
+    manifest.write_text("\n".join(map(json.dumps, lines)))
+    speechmill("run", *flags(manifest, output))
+    told = duckdb.sql(f"""
+        select r.language, spoken_language, decision, reasons
+        from '{output}/pool.parquet/*.parquet' p join '{output}/recordings.parquet' r using (recording_id) group by all
+    """).fetchall()
+    assert sorted(told, key=str) == [("de-AT", None, "rejected", ["language"]), (None, "en", "kept", [])]
+    speechmill("run", *flags(manifest, output, "transcribe.language=en"))  # the user knows better
+    assert duckdb.sql(f"select distinct decision from '{output}/pool.parquet/*.parquet'").fetchall() == [("kept",)]
