@@ -12,7 +12,7 @@ import soxr
 
 from pipeline.config import Transcribe
 from pipeline.fetch import model_folder
-from pipeline.transcribe.whisper import Whisper
+from pipeline.transcribe.whisper import WHOLE_WINDOW, Whisper, window_of
 
 TEXTS = (
     "The miller carried a heavy sack of barley up the narrow stairs.",
@@ -91,3 +91,20 @@ def test_silence_gives_no_confident_text() -> None:
     (heard,) = whisper(1).transcribe([np.zeros(16_000 * 6, np.float32)])
     assert heard.no_speech_probability is not None
     assert not heard.text or heard.no_speech_probability > 0.5
+
+
+def test_a_window_is_a_little_longer_than_the_clip_and_a_function_of_it_alone() -> None:
+    seconds = (1.0, 2.5, 2.6, 7.5, 12.0, 27.5, 29.9)
+    assert [window_of(np.zeros(int(s * 16_000), np.float32)) / 100 for s in seconds] == [5, 5, 10, 10, 15, 30, 30]
+
+
+def test_a_clip_of_which_a_short_window_makes_doubtful_text_is_heard_in_the_whole_one(
+    waves: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hiss = np.random.default_rng(1).normal(0, 0.01, 6 * 16_000).astype(np.float32)
+    in_short = whisper(4).transcribe([waves[0], hiss])
+    monkeypatch.setattr("pipeline.transcribe.whisper.window_of", lambda _: WHOLE_WINDOW)
+    in_whole = whisper(4).transcribe([waves[0], hiss])
+    assert in_short[1] == in_whole[1]
+    assert in_short[0] != in_whole[0]  # good text stays what the short window gave
+    assert in_short[0].text == in_whole[0].text

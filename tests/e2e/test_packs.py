@@ -1,0 +1,79 @@
+"""Clips of many recordings worked on together: few calls of a model, artifacts of each recording's own."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline import config, stages
+from pipeline.build import Build, plan_build
+from pipeline.fetch import Stopped, model_folder
+from pipeline.stages import Pack, Work
+from pipeline.store import Store
+
+
+@pytest.fixture
+def unheard(corpus: Path, tmp_path: Path) -> Path:
+    """A corpus without its transcripts."""
+    copy = Path(shutil.copytree(corpus, tmp_path / "unheard"))
+    shutil.rmtree(copy / "work" / "transcribe")
+    return copy
+
+
+def build_of(corpus: Path) -> Build:
+    chosen = config.load(base=json.loads((corpus / "run.json").read_text())["config"], output=str(corpus))
+    return plan_build(chosen, Store(str(corpus)), find_model=model_folder)
+
+
+def works_of(build: Build) -> list[Work]:
+    found = [stages.fetch_recording(one, build).work for one in stages.list_known(build)]
+    return [work for work in found if work is not None]
+
+
+def texts(corpus: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(corpus)): path.read_bytes() for path in (corpus / "work/transcribe").rglob("*.parquet")
+    }
+
+
+def test_recordings_share_a_call_and_keep_artifacts_of_their_own(corpus: Path, unheard: Path) -> None:
+    build, calls = build_of(unheard), []
+
+    def make(clips, build):
+        calls.append(len(clips))
+        return stages.TRANSCRIPTS.make(clips, build)
+
+    pack = Pack(replace(stages.TRANSCRIPTS, make=make), build)
+    works = works_of(build)
+    early = [done for work in works for done in pack.add(work)]
+    assert early == []
+    assert sorted(pack.works, key=str) == sorted(works, key=str)
+    done = list(pack.rest())
+    assert [(work, outcome.state) for work, (outcome, _) in done] == [(work, "done") for work in works]
+    assert pack.works == []
+    assert calls == [6]
+    assert texts(unheard) == texts(corpus)
+
+
+def test_what_is_known_is_not_made_again(unheard: Path) -> None:
+    build = build_of(unheard)
+    first, *others = works_of(build)
+    assert stages.complete_alone(first, build, stages.TRANSCRIPTS).state == "done"
+    pack = Pack(stages.TRANSCRIPTS, build)
+    assert [work for work, _ in pack.add(first)] == [first]  # at once, for it waits for nothing
+    for work in others:
+        list(pack.add(work))
+    assert [work for work, _ in pack.rest()] == others
+
+
+def test_a_run_that_is_to_stop_begins_no_part(unheard: Path) -> None:
+    build = build_of(unheard)
+    pack = Pack(stages.TRANSCRIPTS, build)
+    for work in works_of(build):
+        list(pack.add(work))
+    build.store.write_json("work/stop", True)
+    with pytest.raises(Stopped):
+        list(pack.rest())
+    assert not (unheard / "work" / "transcribe").exists()
