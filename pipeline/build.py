@@ -19,8 +19,8 @@ from pipeline.tombstones import Tombstones
 
 FETCHED = "v1"
 # Raise one when the same input and settings give another result of that stage.
-SEGMENT_VERSION = 1  # audio.py, vad.py, segment.py
-SCORE_VERSION = 1  # measure.py; classifiers have a profile of their own
+SEGMENT_VERSION = 2  # audio.py, vad.py, segment.py
+SCORE_VERSION = 2  # measure.py; classifiers have a profile of their own
 TRANSCRIBE_VERSION = 3  # transcribe/
 TOKENISE_VERSION = 1  # tokenise/
 ALIGN_VERSION = 1  # evidence/

@@ -133,6 +133,8 @@ class Thresholds(_Section):
     """Lowest loudness, LUFS."""
     clipped_ratio: float | None = Field(0.005, ge=0, le=1)
     """Highest share of clipped samples."""
+    edge_ratio: float | None = Field(0.5, ge=0, le=1)
+    """Loudest that an end of a clip may be, between the levels of its pauses, 0, and of its speech, 1."""
     repeated_ratio: float | None = Field(0.3, ge=0, le=1)
     """Highest share of a clip that repeats the sound of an earlier one: re-encoded, cut anew, or an advert."""
     no_speech: float | None = Field(0.8, ge=0, le=1)

@@ -1,4 +1,4 @@
-"""Signal measures of a clip: background, bandwidth, loudness, peak and clipping.
+"""Signal measures of a clip: background, bandwidth, loudness, peak, clipping, and whether it ends in a pause.
 
 They are plain arithmetic on one clip's own samples, vectorised within the clip. Nothing is padded or stacked with
 other clips, so that a result cannot depend on the batch it was computed in.
@@ -39,6 +39,10 @@ OFFSET_LU = -0.691
 ABSOLUTE_GATE_LUFS = -70.0
 RELATIVE_GATE = 0.1  # -10 LU
 
+LEVEL_S, EDGE_LEVELS = 0.01, 5  # an end is 50 ms: half of the silence that a clip has there
+PAUSE_QUANTILE = 0.05  # readers pause more; what is said without a breath still has closures
+LEAST_RANGE_DB = 6.0  # steadier sound has no pauses to compare with
+
 TOP_RANGE = 10 ** (-0.2 / 20)  # a flat top that was resampled still lies within 0.2 dB
 TOP_SAMPLES = 3
 LEAST_TOP = 0.5 * FULL_SCALE  # clipped material is turned down a little, hardly by more than 6 dB
@@ -63,6 +67,7 @@ def _measure_one(clip: npt.NDArray[np.int16], rate: int) -> tuple[float, ...]:
         _loudness_lufs(samples / FULL_SCALE, rate),
         _peak_dbfs(samples),
         _clipped_ratio(samples),
+        _edge_ratio(samples, rate),
     )
 
 
@@ -183,3 +188,20 @@ def _flat_top_samples(samples: Samples) -> int:
     edges = np.flatnonzero(at_top[1:] != at_top[:-1])
     lengths = edges[1::2] - edges[::2]
     return int(lengths[lengths >= TOP_SAMPLES].sum())
+
+
+def _edge_ratio(samples: Samples, rate: int) -> float:
+    """Level of the louder end between that of the pauses, 0, and that of the speech, 1; NaN if there are no pauses.
+
+    In decibels, clipped to [0, 1]. An end above 0.5 is hardly ever a pause: tests/benchmarks/boundaries.py measures it.
+    """
+    size = round(LEVEL_S * rate)
+    frames = samples[: samples.size // size * size].reshape(-1, size)
+    if len(frames) < MIN_FRAMES:
+        return np.nan
+    powers = np.maximum(np.square(frames).mean(axis=1), ROUNDING_POWER)
+    pause_db, speech_db = 10 * np.log10(np.quantile(powers, (PAUSE_QUANTILE, PEAK_QUANTILE)))
+    if speech_db - pause_db < LEAST_RANGE_DB:
+        return np.nan
+    end_db = 10 * np.log10(max(powers[:EDGE_LEVELS].mean(), powers[-EDGE_LEVELS:].mean()))
+    return float(np.clip((end_db - pause_db) / (speech_db - pause_db), 0, 1))

@@ -60,6 +60,7 @@ class Reason(StrEnum):
     LOW_CONFIDENCE = "low_confidence"  # the recogniser's words are less probable than asked for
     EMPTY_TEXT = "empty_text"
     NO_SPEECH = "no_speech"  # text over what the recogniser itself takes for silence
+    CUT_WORD = "cut_word"  # speech goes on at an end of the clip
     REPETITION = "repetition"  # the same words over and over
     SPEECH_RATE = "speech_rate"  # faster or slower than anybody speaks
     STOCK_PHRASE = "stock_phrase"  # what recognisers learnt from subtitles and write over noise: "Thanks for watching"
@@ -242,6 +243,7 @@ MEASURES = (
     _field("loudness_lufs", pa.float32(), "integrated loudness, ITU-R BS.1770-4", "LUFS"),
     _field("peak_dbfs", pa.float32(), "highest sample", "dBFS"),
     _field("clipped_ratio", pa.float32(), "share of samples in flat tops at full scale"),
+    _field("edge_ratio", pa.float32(), "where the louder end lies between the levels of pauses, 0, and of speech, 1"),
 )
 C50 = _field("c50_db", pa.float32(), "clarity: early over late reverberant energy", "dB")
 TRANSCRIPT = (

@@ -21,6 +21,10 @@ GATE_DB = 6.0  # speech is at least so much louder than the background around it
 FLOOR_WINDOW = 30 * FRAMES_PER_S  # the background is estimated over 30 s to either side
 FLOOR_BLOCK = 1 * FRAMES_PER_S
 
+REST = 10  # frames: no word has so long a rest inside; closures of stops are shorter
+REST_DB = 3.0  # a rest rises by so much over the quiet fifth of what follows an utterance at most
+MAX_TAIL = 30  # frames: as far as a detector misses the end of a word
+
 Marks = npt.NDArray[np.bool_]
 Levels = npt.NDArray[np.float32]
 
@@ -138,13 +142,28 @@ def _place(found: list[Utterance], levels: Levels, rules: Segment) -> Iterator[U
     """Give each utterance its edges: never past the middle of a gap, and none that would make it too long."""
     longest, edge = _frames(rules.max_length), _frames(rules.edge)
     for i, one in enumerate(found):
-        room = max(min(edge, (longest - one.frames) // 2), 0)
+        room = max((longest - one.frames) // 2, 0)
         before = (found[i - 1].end + one.start + 1) // 2 if i else 0
         after = (one.end + found[i + 1].start) // 2 if i + 1 < len(found) else levels.size
         yield Utterance(
-            _quietest(levels, max(one.start - room, before), one.start, outermost_first=True),
-            _quietest(levels, one.end, min(one.end + room, after), outermost_first=False),
+            one.start - min(_margin(levels[before : one.start][::-1], edge), room),
+            one.end + min(_margin(levels[one.end : after], edge), room),
         )
+
+
+def _margin(outward: Levels, edge: int) -> int:
+    """Frames of a gap, seen from the utterance on, that go to it: the rest of its word, if any, and `edge` of silence.
+
+    A detector hears words end too early: their last consonants are quiet. They end where 100 ms of rest begin.
+    """
+    near = outward[: MAX_TAIL + REST]
+    if not near.size:
+        return 0
+    smooth = np.convolve(np.pad(near, 1, mode="edge"), np.full(3, 1 / 3), mode="valid")
+    runs = _runs(smooth <= np.percentile(smooth, 20) + REST_DB)
+    is_rest = (runs[:, 1] - runs[:, 0] >= REST) | (runs[:, 1] == outward.size)
+    tail = int(runs[is_rest, 0][0]) if is_rest.any() else int(near.argmin())
+    return min(tail + edge, outward.size)
 
 
 def _judge(one: Utterance, clip: Utterance, *, samples: int, rate: int, rules: Segment) -> Span:
@@ -155,14 +174,6 @@ def _judge(one: Utterance, clip: Utterance, *, samples: int, rate: int, rules: S
     kind = SpanKind.TOO_SHORT if end - start < rules.min_length * rate else SpanKind.TOO_LONG
     start, end = (min(at * rate // FRAMES_PER_S, samples) for at in (one.start, one.end))
     return Span(start=start, end=end, kind=kind)
-
-
-def _quietest(levels: Levels, first: int, last: int, *, outermost_first: bool) -> int:
-    """Frame boundary in [first, last] with the quietest frames around it; of equals the outermost."""
-    padded = np.pad(levels[max(first - 1, 0) : last + 1], (int(first == 0), int(last >= levels.size)), mode="edge")
-    sums = padded[:-1] + padded[1:] if padded.size > 1 else np.zeros(1, np.float32)
-    at = int(sums.argmin()) if outermost_first else sums.size - 1 - int(sums[::-1].argmin())
-    return min(first + at, last)
 
 
 def _cover(judged: Iterable[Span], samples: int, lost: npt.NDArray[np.int64]) -> Iterator[Span]:

@@ -42,6 +42,7 @@ SCORE_TESTS = (
     Test("bandwidth_hz", "bandwidth_hz", Reason.BAND_LIMITED, at_most=False),
     Test("loudness_lufs", "loudness_lufs", Reason.TOO_QUIET, at_most=False),
     Test("clipped_ratio", "clipped_ratio", Reason.CLIPPED, at_most=True),
+    Test("edge_ratio", "edge_ratio", Reason.CUT_WORD, at_most=True),
     Test("repeated_ratio", "repeated_ratio", Reason.DUPLICATE, at_most=True),
 )
 TRANSCRIPT_TESTS = (

@@ -31,7 +31,14 @@ from pipeline.store import Store
 RATE = 24_000
 EVIL_TITLE = "</script><script>alert(1)</script>"
 EVIL_TEXT = "<q onclick=x>"  # short, as the clips are
-MEASURES = {"snr_db": 30.0, "bandwidth_hz": 11_000.0, "loudness_lufs": -23.0, "peak_dbfs": -6.0, "clipped_ratio": 0.0}
+MEASURES = {
+    "snr_db": 30.0,
+    "bandwidth_hz": 11_000.0,
+    "loudness_lufs": -23.0,
+    "peak_dbfs": -6.0,
+    "clipped_ratio": 0.0,
+    "edge_ratio": 0.1,
+}
 
 RECORDINGS = (
     Recording(recording_id="r1", source="rss", media_url="javascript:alert(3)", title=EVIL_TITLE,

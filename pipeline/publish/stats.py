@@ -21,6 +21,7 @@ EDGES: dict[str, list[float]] = {
     "loudness_lufs": list(range(-70, 1, 2)),
     "peak_dbfs": list(range(-60, 1, 2)),
     "clipped_ratio": [round(0.001 * i, 3) for i in range(21)],
+    "edge_ratio": [round(0.05 * i, 2) for i in range(21)],
     "repeated_ratio": [round(0.05 * i, 2) for i in range(21)],
     "asr_confidence": [round(0.05 * i, 2) for i in range(21)],
     **{field.name: [round(0.05 * i, 2) for i in range(21)] for field in SCORES},

@@ -1,13 +1,15 @@
-"""Which texts are published: what two recognisers agree on, in a language that they know."""
+"""Which texts are published: what two recognisers agree on, in a language that they know, of clips that cut no word."""
 
 import json
 import shutil
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 
 from pipeline.fetch import model_folder
 from tests.commandline import flags, summary
@@ -91,3 +93,16 @@ def test_what_the_source_declares_as_foreign_is_not_heard_as_english(folder: Pat
     assert sorted(told, key=str) == [("de-AT", None, "rejected", ["language"]), (None, "en", "kept", [])]
     speechmill("run", *flags(manifest, output, "transcribe.language=en"))  # the user knows better
     assert duckdb.sql(f"select distinct decision from '{output}/pool.parquet/*.parquet'").fetchall() == [("kept",)]
+
+
+def test_a_clip_that_begins_in_a_word_is_not_published(folder: Path, speechmill, tmp_path: Path) -> None:
+    wave, rate = soundfile.read(folder / "river.flac")
+    spoken = np.convolve(np.square(wave), np.ones(rate // 20), "same")
+    middle = int(spoken[: 3 * rate].argmax())
+    place, output = tmp_path / "recordings", tmp_path / "corpus"
+    place.mkdir()
+    soundfile.write(place / "talk.wav", wave[middle:], rate)
+    speechmill("run", *flags(place, output))
+    pool = duckdb.sql(f"select reasons, edge_ratio from '{output}/pool.parquet/*.parquet' order by start").fetchall()
+    assert [reasons for reasons, _ in pool] == [["cut_word"], []]
+    assert pool[0][1] > 0.5 > pool[1][1]

@@ -183,3 +183,19 @@ def test_a_full_scale_square_wave_is_all_clipped() -> None:
 def test_values_are_rounded(speech: Signal) -> None:
     for column in measure([pcm(speech)], RATE).values():
         assert column[0] == np.float32(np.round(float(column[0]), 4))
+
+
+def test_a_clip_that_begins_or_ends_in_a_word_is_told_from_one_that_does_not(speech: Signal) -> None:
+    pause = np.zeros(RATE // 10)
+    for snr in (60.0, 25.0, 15.0):
+        whole = with_noise(np.concatenate([pause, speech, pause]), snr)
+        assert one(whole, "edge_ratio") < 0.4
+        loud = int(np.convolve(np.square(speech), np.ones(RATE // 20), "same").argmax()) + pause.size
+        assert one(whole[:loud], "edge_ratio") > 0.6
+        assert one(whole[loud:], "edge_ratio") > 0.6
+
+
+def test_sound_without_pauses_has_no_ends_to_judge(speech: Signal) -> None:
+    assert np.isnan(one(tone(200), "edge_ratio"))
+    assert np.isnan(one(np.zeros(RATE), "edge_ratio"))
+    assert 0 <= one(speech, "edge_ratio") <= 1

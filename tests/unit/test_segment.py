@@ -75,14 +75,38 @@ def test_the_last_frame_counts_with_the_samples_it_has() -> None:
     assert [span.kind for span in cut(0, 5, samples=short)] == [SpanKind.TOO_SHORT]
 
 
-def test_an_edge_is_cut_at_the_quietest_point() -> None:
+def clips(marks: np.ndarray, levels: np.ndarray, **rules: object) -> list[tuple[float, float]]:
+    found = spans(marks, levels, samples=marks.size * FRAME, rate=RATE, rules=Segment.model_validate(rules))
+    return of_kind(found, SpanKind.CLIP)
+
+
+def test_what_a_detector_misses_of_a_word_goes_with_it() -> None:
     marks, levels = draw(1, 6, 1)
-    levels[94:96] = -80  # around 0.95 s
-    levels[707] = -80
-    found = spans(marks, levels, samples=marks.size * FRAME, rate=RATE, rules=Segment())
-    (clip,) = (span for span in found if span.kind is SpanKind.CLIP)
-    assert clip.start == 95 * FRAME
-    assert clip.end in (707 * FRAME, 708 * FRAME)
+    levels[85:100] = -50  # a breath before, a quiet consonant after: louder than the pause
+    levels[700:712] = -45
+    assert clips(marks, levels) == [(0.74, 7.23)]
+
+
+def test_a_closure_inside_a_word_is_no_end_of_it() -> None:
+    marks, levels = draw(1, 6, 1)
+    levels[709:714] = -40  # the release of a stop, after 90 ms of silence
+    assert clips(marks, levels) == [(0.9, 7.25)]
+
+
+def test_where_there_is_no_rest_the_quietest_point_near_by_is_the_end() -> None:
+    marks, levels = draw(1, 6, 1)
+    levels[700:] = np.where(np.arange(100) % 8 < 4, -50, -60)  # of pauses of 40 ms
+    levels[717] = -80
+    assert clips(marks, levels) == [(0.9, 7.27)]
+
+
+def test_no_missed_end_reaches_past_the_middle_of_a_gap_or_the_longest_clip() -> None:
+    marks, levels = draw(1, 6, 0.6, 6, 1)
+    levels[700:730] = np.linspace(-30, -60, 30)  # a long fading sound
+    assert clips(marks, levels) == [(0.9, 7.3), (7.5, 13.7)]
+    marks, levels = draw(1, 19.9, 1)
+    levels[2090:2110] = -50
+    assert clips(marks, levels) == [(0.95, 20.95)]
 
 
 def test_two_clips_meet_at_most_in_the_middle_of_a_gap() -> None:

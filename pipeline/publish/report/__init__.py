@@ -231,4 +231,13 @@ def _scores(row: Row, limits: Limits, build: Build) -> list[dict[str, Any]]:
     ]
 
 
-NUMBERS = {"snr_db", "c50_db", "bandwidth_hz", "loudness_lufs", "peak_dbfs", "clipped_ratio", "asr_confidence"}
+NUMBERS = {
+    "snr_db",
+    "c50_db",
+    "bandwidth_hz",
+    "loudness_lufs",
+    "peak_dbfs",
+    "clipped_ratio",
+    "edge_ratio",
+    "asr_confidence",
+}
