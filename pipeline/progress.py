@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 STAGES = (
-    *("fetch", "segment", "score", "fingerprint", "compare", "transcribe", "second", "align", "tokenise", "publish"),
+    *("fetch", "segment", "score", "fingerprint", "compare"),
+    *("transcribe", "second", "align", "embed", "tokenise", "publish"),
 )
 TERMINAL_INTERVAL_S = 0.5
 PLAIN_INTERVAL_S = 30.0

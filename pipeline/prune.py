@@ -80,6 +80,8 @@ def _profiles(build: Build) -> dict[str, str]:
         "align": f"{build.segment_profile}-{build.transcribe_profile}",
         "transcribe": f"{build.segment_profile}-{build.transcribe_profile}",
         "second": f"{build.segment_profile}-{build.second_profile}",
+        "embed": f"{build.segment_profile}-{build.speakers_profile}",
+        "speakers": f"{build.segment_profile}-{build.speakers_profile}",
         "tokenise": f"{build.segment_profile}-{build.tokenise_profile}",
     }
 

@@ -55,6 +55,7 @@ class Corpus:
         return Made(
             defects=self.run["defect_models"],
             transcript=profiles["transcribe"] is not None,
+            speakers=profiles.get("speakers") is not None,
             tokens=profiles.get("tokenise") is not None,
         )
 

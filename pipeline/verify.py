@@ -22,7 +22,7 @@ from pipeline.config import ConfigError, load
 from pipeline.inspect import read_run
 from pipeline.publish import LEDGER_FILE, POOL_FILE, PUBLISHED_FOLDERS, RECORDINGS_FILE, RUN_FILE
 from pipeline.publish.ledger import KEPT, REJECTED
-from pipeline.publish.shards import TRAIN, VALIDATION, split_of
+from pipeline.publish.splits import TRAIN, VALIDATION, split_of
 from pipeline.published import Check, Corpus, Row
 from pipeline.records import (
     LEDGER,
@@ -60,6 +60,7 @@ def verify(corpus: str, *, rows: int = 200) -> dict[str, Any]:
         "ledger": _ledger,
         "clips": _clips,
         "duplicates": _duplicates,
+        "speakers": _speakers,
         "removed": _removed,
         "audio": lambda corpus, check: recompute.audio(corpus, check, rows),
         "mel tokens": lambda corpus, check: recompute.tokens(corpus, check, rows),
@@ -242,6 +243,27 @@ def _pool(corpus: Corpus, check: Check) -> Iterator[tuple[tuple[str, int], str]]
             yield _position(row), _judgement(row)
 
 
+def _speakers(corpus: Corpus, check: Check) -> None:
+    """No speaker or recording is in two splits, and conditioning is of the speaker's other clips, of the same split."""
+    if not corpus.made.speakers:
+        check.note = "speakers were not told apart"
+        return
+    seen: dict[str, str] = {}  # split of each speaker and recording
+    for split in (TRAIN, VALIDATION):
+        told = ["clip_id", "recording_id", "speaker_id", "speaker_purity", "conditioning_clip_ids"]
+        speakers = {row["clip_id"]: row["speaker_id"] for row in corpus.rows(corpus.shards(split), told[:3])}
+        for row in corpus.rows(corpus.shards(split), told):
+            check.checked += 1
+            name, speaker, others = row["clip_id"], row["speaker_id"], row["conditioning_clip_ids"] or []
+            for one in filter(None, (row["recording_id"], speaker)):
+                check.expect(that=seen.setdefault(one, split) == split, problem=f"{name}: {one} is in both splits")
+            own = name not in others and all(speakers.get(other) == speaker for other in others)
+            check.expect(that=own, problem=f"{name}: conditioning of another speaker, or of the clip itself")
+            purity = row["speaker_purity"]
+            is_right = (purity is None) == (speaker is None) and 0 <= (purity or 0) <= 1
+            check.expect(that=is_right, problem=f"{name}: a purity of {purity} for {speaker}")
+
+
 def _ledger_clips(corpus: Corpus) -> Iterator[tuple[tuple[str, int], str]]:
     return ((_position(row), _judgement(row)) for row in corpus.rows([LEDGER_FILE]) if row["clip_id"])
 
@@ -255,7 +277,7 @@ def _shard_rows(corpus: Corpus, split: str, columns: list[str], check: Check) ->
     for row in corpus.rows(corpus.shards(split), columns):
         name = row["clip_id"]
         check.expect(that=_position(row) > last, problem=f"data/{split}: {name} is out of order or there twice")
-        due = split_of(row["recording_id"], corpus.config.publish.validation_share)
+        due = split if corpus.made.speakers else split_of(row["recording_id"], corpus.config.publish.validation_share)
         check.expect(that=due == split, problem=f"data/{split}: {name} belongs to {due}")
         allowed = select.licence_allowed(row["licence"], corpus.config.licences)
         check.expect(

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.build import Build
-from pipeline.publish import ledger, shards
+from pipeline.publish import ledger, shards, voices
 from pipeline.publish.shards import Shard
 from pipeline.publish.stats import Tally
 
-VERSION = 1  # part of the fingerprint: raise it when the same judgements give other files
+VERSION = 2  # part of the fingerprint: raise it when the same judgements give other files
 RUN_FILE = "run.json"
 PLAN_FILE = "work/publish/plan.json"
 STAGING = "work/publish/staged"
@@ -37,7 +37,9 @@ class Task:
 
 def plan(build: Build) -> list[Task]:
     """Judge everything, store the plan, and say what must be written: nothing if it is all there."""
-    tally = Tally(build.config.audio.sample_rate, build.config.publish.validation_share)
+    if build.speakers_profile is not None:
+        voices.assign(ledger.judge_all(build), build)
+    tally = Tally(build.config.audio.sample_rate)
     planned = shards.plan(_counted(ledger.judge_all(build), tally, build), build)
     fingerprint = _fingerprint(build, tally)
     names = [*planned, POOL_FILE, LEDGER_FILE, RECORDINGS_FILE]
@@ -63,7 +65,13 @@ def _fingerprint(build: Build, tally: Tally) -> str:
     settings = build.config.model_dump(
         mode="json", include={"thresholds", "licences", "publish", "transcribe", "defects", "tokenise"}
     )
-    profiles = [build.transcribe_profile, build.second_profile, build.tokenise_profile, build.text_profile]
+    profiles = [
+        build.transcribe_profile,
+        build.second_profile,
+        build.speakers_profile,
+        build.tokenise_profile,
+        build.text_profile,
+    ]
     layout = [VERSION, settings, build.has_defects, *profiles]
     return hashlib.sha256(json.dumps([layout, tally.digest]).encode()).hexdigest()[:32]
 

@@ -104,7 +104,7 @@ def _amounts(found: list[figures.Amount]) -> Rows:
 
 def _summary(build: Build, stats: dict[str, Any]) -> str:
     samples, rate = stats["samples"], stats["sampling_rate"]
-    text = "transcribed by a machine and not checked by anybody" if build.transcribe_profile else "without transcripts"
+    text = "transcribed by a machine and checked by nobody" if build.transcribe_profile else "without transcripts"
     return (
         f"# {figures.corpus_name(build)}\n\n"
         f"Clips of speech to train text-to-speech models on, {text}: "
@@ -125,12 +125,23 @@ def _fates(stats: dict[str, Any]) -> str:
         (f"`{split}`", f"{counts['clips']:,}", f"{counts['samples']:,}", figures.hours(counts["samples"], rate))
         for split, counts in sorted(stats["splits"].items())
     ]
-    shares = "A recording is in one split only, chosen by its hash.\n\n" if splits else ""
+    shares = f"{_splitting(stats)}\n\n" if splits else ""
     return (
         f"## Where every hour went\n\nEvery sample of every decoded recording has one fate, listed in "
         f"`ledger.parquet`. Samples are at {rate:,} Hz.\n\n"
         f"{_table(('fate', 'samples', 'hours', 'share', 'meaning'), rows)}\n\n{shares}"
         + (_table(("split", "clips", "samples", "hours"), splits) if splits else "No clip was kept.")
+    )
+
+
+def _splitting(stats: dict[str, Any]) -> str:
+    told = stats.get("speakers")
+    if told is None:
+        return "A recording is in one split only, chosen by its hash."
+    share = figures.percent(told["samples_of_largest"] / stats["samples"]["kept"])
+    return (
+        f"Neither a recording nor a speaker is in two splits. {told['speakers']:,} speakers were told apart by their "
+        f"voices; the one with most has {share} of what was kept."
     )
 
 
@@ -253,8 +264,9 @@ def _limits(build: Build) -> str:
         notes.append("There are no transcripts: the columns of text, words and language are absent.")
     else:
         notes.append(
-            "Text, word times and language come from a speech recogniser. Nobody has checked them: expect wrong "
-            "names, wrong numbers and now and then a word that nobody said."
+            "Text, word times and language come from a speech recogniser; where `text_source` is `publisher`, the text "
+            "is the publisher's. Nobody has checked them: expect wrong names, wrong numbers and now and then a word "
+            "that nobody said."
         )
     if build.made.tokens:
         notes.append(

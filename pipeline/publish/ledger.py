@@ -15,8 +15,10 @@ import pyarrow as pa
 from pipeline import select
 from pipeline.build import Build
 from pipeline.pauses import pause_agreement
+from pipeline.publish.splits import TRAIN, split_of
 from pipeline.records import (
     AGREEMENT,
+    EMBEDDING_ARTIFACT,
     EVIDENCE_ARTIFACT,
     LEDGER,
     RECORDINGS,
@@ -46,6 +48,7 @@ class Judgement:
     recording: Recording
     clips: list[Row]
     ledger: list[Row]
+    split: str = TRAIN
 
     @property
     def kept(self) -> list[Row]:
@@ -94,7 +97,15 @@ def judge(recording: Recording, build: Build, *, duplicate_of: tuple[str, str, s
         return Judgement(recording, [], [_ledger_row(recording, 0, 0)])
     clips = _clips(recording, build)
     recording = replace(recording, spoken_language=_spoken(clips))
-    return Judgement(recording, clips, list(_ledger(recording, clips, build)))
+    return Judgement(recording, clips, list(_ledger(recording, clips, build)), _split(recording, build))
+
+
+def _split(recording: Recording, build: Build) -> str:
+    """As its speakers ask for, where they were told apart, else by its hash."""
+    name = build.speakers(recording.content_id or "")
+    if build.speakers_profile is None or not build.store.exists(name):
+        return split_of(recording.recording_id, build.config.publish.validation_share)
+    return str(build.store.footer(name)["split"])
 
 
 def _unfinished(recording: Recording) -> Recording:
@@ -125,6 +136,7 @@ def _clips(recording: Recording, build: Build) -> list[Row]:
     references = _evidence(recording.content_id, build)
     texts = _transcripts(recording, durations, references, build)
     tokenised = set(read_tokens(recording.content_id, build, ["clip_id"])["clip_id"].to_pylist())
+    speakers = _speakers(recording.content_id, build)
     allowed = select.licence_allowed(recording.licence, build.config.licences)
     removed = build.removed.clips
     shared = _provenance(recording) | {"sampling_rate": rate}
@@ -138,6 +150,7 @@ def _clips(recording: Recording, build: Build) -> list[Row]:
         missing = build.tokenise_profile is not None and clip_id not in tokenised
         row["reasons"] = reasons or by_text or ([Reason.NOT_TOKENISED] if missing else [])
         row["decision"] = REJECTED if row["reasons"] else KEPT
+        row |= speakers.get(clip_id, {}) if row["decision"] == KEPT else {}
     return rows
 
 
@@ -168,6 +181,12 @@ def read_scores(content_id: str, build: Build) -> pa.Table:
     clip_ids = table["clip_id"].to_pylist()
     table = table.append_column(ratio, pa.array([found.get(c, {}).get(ratio.name, none) for c in clip_ids], ratio.type))
     return table.append_column(of, pa.array([found.get(c, {}).get(of.name) for c in clip_ids], of.type))
+
+
+def _speakers(content_id: str, build: Build) -> dict[str, Row]:
+    if build.speakers_profile is None or not build.store.exists(build.speakers(content_id)):
+        return {}
+    return {row["clip_id"]: row for row in build.store.read(build.speakers(content_id)).to_pylist()}
 
 
 def _evidence(content_id: str, build: Build) -> dict[str, Row]:
@@ -206,6 +225,13 @@ def read_second_opinions(content_id: str, build: Build) -> pa.Table:
     if build.second_profile is None:
         return TRANSCRIPT_ARTIFACT.empty_table()
     return _parts(build.second_opinions(content_id), TRANSCRIPT_ARTIFACT, build)
+
+
+def read_embeddings(content_id: str, build: Build) -> pa.Table:
+    """All embeddings of voices of a content so far, a row a clip."""
+    if build.speakers_profile is None:
+        return EMBEDDING_ARTIFACT.empty_table()
+    return _parts(build.embeddings(content_id), EMBEDDING_ARTIFACT, build)
 
 
 def read_tokens(content_id: str, build: Build, columns: list[str] | None = None) -> pa.Table:

@@ -4,7 +4,6 @@ Which clip goes where is planned from sizes alone, before any audio is read, so 
 the same shards on every runner and at any worker count.
 """
 
-import hashlib
 import io
 import json
 from collections.abc import Collection, Iterable, Iterator
@@ -17,12 +16,12 @@ import pyarrow.parquet as pq
 from pipeline.build import Build, text_tokenizer_file
 from pipeline.config import RunConfig
 from pipeline.publish.ledger import Judgement, Row, judge, read_tokens
+from pipeline.publish.splits import TRAIN, VALIDATION
 from pipeline.records import Made, data_schema, recording_from
 from pipeline.store import ROW_GROUP_BYTES, ROW_GROUP_ROWS
 from pipeline.tokenise.text import limits, load
 from pipeline.transcribe.text import normalise
 
-TRAIN, VALIDATION = "train", "validation"
 _FEATURE_OF_TYPE = {
     pa.string(): "string", pa.bool_(): "bool", pa.uint16(): "uint16", pa.int16(): "int16", pa.int32(): "int32",
     pa.int64(): "int64", pa.float32(): "float32",
@@ -37,18 +36,12 @@ class Shard:
     bytes: int = 0
 
 
-def split_of(recording_id: str, validation_share: float) -> str:
-    """Split of a recording, by its hash: it never moves, and no recording is in two splits."""
-    position = int(hashlib.sha256(recording_id.encode()).hexdigest()[:8], 16) / 16**8
-    return VALIDATION if position < validation_share else TRAIN
-
-
 def plan(judgements: Iterable[Judgement], build: Build) -> dict[str, Shard]:
     """Shards by file name. Rows are in order of recording and start."""
     open_shards: dict[str, list[Shard]] = {TRAIN: [], VALIDATION: []}
     for judgement in judgements:
         recording_id = judgement.recording.recording_id
-        shards = open_shards[split_of(recording_id, build.config.publish.validation_share)]
+        shards = open_shards[judgement.split]
         _fill(shards, recording_id, [row["flac_bytes"] for row in judgement.kept], build.config.publish.shard_bytes)
     return {
         f"data/{split}-{i:05}-of-{len(shards):05}.parquet": shard

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.publish.ledger import KEPT, Judgement
-from pipeline.publish.shards import split_of
 from pipeline.records import MEASURES, SCORES, SpanKind, Status
 
 # Bin edges of the histograms, by column: fixed, so that two corpora can be compared.
@@ -24,16 +23,18 @@ EDGES: dict[str, list[float]] = {
     "edge_ratio": [round(0.05 * i, 2) for i in range(21)],
     "repeated_ratio": [round(0.05 * i, 2) for i in range(21)],
     "asr_confidence": [round(0.05 * i, 2) for i in range(21)],
+    "asr_agreement": [round(0.05 * i, 2) for i in range(21)],
+    "speaker_purity": [round(0.05 * i, 2) for i in range(21)],
     **{field.name: [round(0.05 * i, 2) for i in range(21)] for field in SCORES},
 }
 assert {field.name for field in MEASURES} <= set(EDGES)
 
 
 class Tally:
-    """Counts judgements one by one; memory does not grow with their number."""
+    """Counts judgements one by one; memory grows with the number of speakers only."""
 
-    def __init__(self, rate: int, validation_share: float) -> None:
-        self._rate, self._share = rate, validation_share
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
         self._recordings: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self._samples: Counter[str] = Counter()
@@ -42,6 +43,7 @@ class Tally:
         self._kept_by: dict[str, Counter[str]] = defaultdict(Counter)
         self._splits: dict[str, Counter[str]] = defaultdict(Counter)
         self._histograms: dict[str, dict[str, Counter[int]]] = defaultdict(lambda: defaultdict(Counter))
+        self._speakers: Counter[str] = Counter()
         self._codes = np.zeros(2**16, np.int64)
         self._tokenised, self._error = 0, 0.0
         self._digest = hashlib.sha256()
@@ -57,8 +59,8 @@ class Tally:
                 fate = row["decision"] if row["kind"] == SpanKind.CLIP else row["kind"]
                 self._samples[fate] += row["end"] - row["start"]
         for clip in judgement.clips:
-            self._add_clip(clip)
-        parts = [asdict(recording), judgement.clips, judgement.ledger]
+            self._add_clip(clip, judgement.split)
+        parts = [asdict(recording), judgement.clips, judgement.ledger, judgement.split]
         self._digest.update(json.dumps(parts, sort_keys=True, default=str).encode())
 
     def add_tokens(self, tokens: pa.Table) -> None:
@@ -67,7 +69,7 @@ class Tally:
         self._tokenised += tokens.num_rows
         self._error += sum(tokens["error_nats"].to_pylist())
 
-    def _add_clip(self, clip: dict[str, Any]) -> None:
+    def _add_clip(self, clip: dict[str, Any], split: str) -> None:
         self._clips[clip["decision"]] += 1
         samples = clip["end"] - clip["start"]
         for reason in clip["reasons"]:
@@ -77,8 +79,9 @@ class Tally:
                 at = int(np.clip(np.searchsorted(edges, clip[column], side="right") - 1, 0, len(edges) - 2))
                 self._histograms[column][clip["decision"]][at] += 1
         if clip["decision"] == KEPT:
-            split = split_of(clip["recording_id"], self._share)
             self._splits[split] += Counter(clips=1, samples=samples, bytes=clip["flac_bytes"])
+            if clip.get("speaker_id"):
+                self._speakers[clip["speaker_id"]] += samples
             for what in ("licence", "language"):
                 self._kept_by[what][clip.get(what) or "unknown"] += samples
 
@@ -105,8 +108,15 @@ class Tally:
                 }
                 for column, by in self._histograms.items()
             },
+            "speakers": self._told_apart(),
             "mel_tokens": self._mel_tokens(),
         }
+
+    def _told_apart(self) -> dict[str, int] | None:
+        """How many speakers there are, and the samples of the one with most; None where they were not told apart."""
+        if not self._speakers:
+            return None
+        return {"speakers": len(self._speakers), "samples_of_largest": max(self._speakers.values())}
 
     def _mel_tokens(self) -> dict[str, Any] | None:
         """How the codes are used, and the mean error of a clip, in nats, when they are decoded; None without any."""

@@ -22,6 +22,7 @@ from pipeline.stages.compare import (
     is_fingerprinted,
     note_repeats,
 )
+from pipeline.stages.embed import EMBEDDINGS
 from pipeline.stages.fetch import distinct, failed, fetch_recording, host_of, list_input, list_known
 from pipeline.stages.parts import Done, Making, Pack, complete_alone
 from pipeline.stages.score import is_scored, score_clips, scores_of
@@ -31,6 +32,7 @@ from pipeline.stages.transcribe import SECOND_OPINIONS, TRANSCRIPTS
 from pipeline.stages.work import Outcome, Work, identify
 
 __all__ = [
+    "EMBEDDINGS",
     "SECOND_OPINIONS",
     "TOKENS",
     "TRANSCRIPTS",

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from pipeline.config import Publish, RunConfig
 from pipeline.publish.ledger import Judgement
-from pipeline.publish.shards import plan, split_of
+from pipeline.publish.shards import plan
+from pipeline.publish.splits import split_of
 from pipeline.records import Recording
 
 
@@ -22,6 +23,7 @@ def judgements(sizes: list[list[int]]) -> list[Judgement]:
             Recording(recording_id=f"{i:03}", source="local", media_url=str(i)),
             [{"decision": "kept", "flac_bytes": size} for size in of_one],
             [],
+            split_of(f"{i:03}", 0.3),
         )
         for i, of_one in enumerate(sizes)
     ]

@@ -232,12 +232,6 @@ def _scores(row: Row, limits: Limits, build: Build) -> list[dict[str, Any]]:
 
 
 NUMBERS = {
-    "snr_db",
-    "c50_db",
-    "bandwidth_hz",
-    "loudness_lufs",
-    "peak_dbfs",
-    "clipped_ratio",
-    "edge_ratio",
-    "asr_confidence",
+    *("snr_db", "c50_db", "bandwidth_hz", "loudness_lufs", "peak_dbfs", "clipped_ratio", "edge_ratio"),
+    *("asr_confidence", "asr_agreement", "pause_agreement", "speaker_purity"),
 }
