@@ -21,12 +21,13 @@ from pipeline.store import Store
 
 # × real time of one process. Segment, score and Whisper tiny.en were measured on two cores of a shared server (2026),
 # with webrtc and int8; 500 x is 8 MB/s of podcasts at 128 kbit/s.
-DEFAULT_SPEEDS = {"fetch": 500.0, "segment": 100.0, "score": 100.0, "tokenise": 150.0}
+DEFAULT_SPEEDS = {"fetch": 500.0, "segment": 100.0, "score": 100.0, "embed": 30.0, "tokenise": 150.0}
 WHISPER_TINY_SPEED = 30.0
 # How much slower than tiny, by the table of relative speeds in OpenAI's README of Whisper.
 WHISPER_COST = {"tiny": 1.0, "base": 10 / 7, "small": 10 / 4, "medium": 10 / 2, "large": 10.0, "turbo": 10 / 8}
+KEPT_STAGES = ("transcribe", "second", "embed", "tokenise")  # which take the clips that are kept
 # Shares of the decoded hours that become clips and that are kept: those of the demo podcast.
-DEFAULT_SHARES = {"fetch": 1.0, "segment": 1.0, "score": 0.8, "transcribe": 0.5, "second": 0.5, "tokenise": 0.5}
+DEFAULT_SHARES = {"fetch": 1.0, "segment": 1.0, "score": 0.8} | dict.fromkeys(KEPT_STAGES, 0.5)
 TELL_EVERY = 1000  # recordings
 
 
@@ -190,6 +191,8 @@ def _speeds(config: RunConfig, run: dict[str, Any] | None) -> tuple[dict[str, fl
         if model is not None:
             cost = next((cost for name, cost in WHISPER_COST.items() if name in model), WHISPER_COST["base"])
             speeds[stage] = WHISPER_TINY_SPEED / cost
+    if config.speakers.model is None:
+        del speeds["embed"]
     if config.tokenise.checkpoint is None:
         del speeds["tokenise"]
     stages = run["stages"] if run else {}
@@ -198,6 +201,8 @@ def _speeds(config: RunConfig, run: dict[str, Any] | None) -> tuple[dict[str, fl
     for stage, key in (("transcribe", "model"), ("second", "second")):
         if run and run["config"]["transcribe"].get(key) != models[stage]:
             told.pop(stage, None)
+    if run and run["config"].get("speakers") != config.speakers.model_dump(mode="json"):
+        told.pop("embed", None)
     if run and run["config"].get("tokenise") != config.tokenise.model_dump(mode="json"):
         told.pop("tokenise", None)
     return speeds | told, list(told)
@@ -211,4 +216,4 @@ def _shares(store: Store) -> dict[str, float]:
     kept = samples.get("kept", 0)
     clips = kept + samples.get("rejected", 0)
     kept_share = kept / samples["in"]
-    return {"score": clips / samples["in"], **dict.fromkeys(("transcribe", "second", "tokenise"), kept_share)}
+    return {"score": clips / samples["in"], **dict.fromkeys(KEPT_STAGES, kept_share)}

@@ -68,8 +68,8 @@ class Pool:
     def _spread(self, ranges: Sequence[tuple[int, int]], seed: int) -> Iterator[str]:
         """COUNT clips, or all if they are fewer, evenly over two ranges of places, beginning where `seed` says."""
         (first, middle), (after, last) = ranges
-        left, right = max(middle - first, 0), max(last - after, 0)
-        size = left + right
+        left = middle - first
+        size = left + last - after
         for number in range(min(COUNT, size)):
             at = (seed + number * max(size // COUNT, 1)) % size
             yield self._clips[first + at if at < left else after + at - left].clip_id

@@ -22,7 +22,12 @@ class NetworkEmbedder:
 
     def embed(self, waves: Sequence[Float32]) -> Float32:
         """See speakers.Embedder."""
-        return np.stack([self._embed(wave) for wave in waves])
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # layers are small: where cores are busy, threads that wait for each other take longer
+        try:
+            return np.stack([self._embed(wave) for wave in waves])
+        finally:
+            torch.set_num_threads(threads)
 
     @torch.inference_mode()
     def _embed(self, wave: Float32) -> Float32:

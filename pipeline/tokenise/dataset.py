@@ -115,10 +115,10 @@ class Clips(IterableDataset[Row]):
         rows = [row for group, numbers in buffer for row in self._read(group, numbers)]
         voices: dict[str, list[int]] = defaultdict(list)
         for at, row in enumerate(rows):
-            voices[row[self._columns[0]]].append(at)
+            voices[self._voice(row)].append(at)
         for at, seed in zip(order, seeds, strict=True):
             row, rng = rows[at], np.random.default_rng(seed)
-            others = [other for other in voices[row[self._columns[0]]] if other != at]
+            others = [other for other in voices[self._voice(row)] if other != at]
             chosen = rng.choice(others or [at], self._conditioning)
             yield {
                 "clip_id": row["clip_id"],
@@ -128,6 +128,10 @@ class Clips(IterableDataset[Row]):
                 "conditioning": torch.stack([self._heard(rows[one], rng) for one in chosen]),
                 "conditioning_is_self": not others,
             }
+
+    def _voice(self, row: Row) -> str:
+        """Whose clip it is; of an unknown speaker, nobody else's."""
+        return str(row[self._columns[0]] or row["clip_id"])
 
     def _read(self, group: Group, numbers: list[int]) -> list[Row]:
         """Some rows of a row group."""
