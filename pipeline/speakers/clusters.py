@@ -31,7 +31,7 @@ class Law:
 
     even: float
     slope: float
-    sure: float = 0.8  # two are taken for one speaker from this probability on
+    sure: float = 0.9  # two are taken for one speaker from this probability on
 
     def likely(self, cosine: Floats, clusters: int) -> Floats:
         """Probability that each two nearest neighbours among so many are of one speaker."""

@@ -11,8 +11,8 @@ other figures are of the other half. Takes a quarter of an hour on one core.
 import argparse
 import hashlib
 import json
-import resource
 import time
+import tracemalloc
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -258,7 +258,7 @@ def evidence(corpus: Corpus) -> Iterator[tuple[float, bool, int]]:
     for clips, embeddings in corpus:
         names = np.array([clip.speaker for clip in clips])
         yield from merges(embeddings, np.ones(len(clips)), names)
-        voices += [(embeddings[names == name].sum(axis=0), (names == name).sum(), name) for name in {*names}]
+        voices += [(embeddings[names == name].sum(axis=0), (names == name).sum(), name) for name in np.unique(names)]
     yield from merges(*map(np.array, zip(*voices, strict=True)))
 
 
@@ -357,15 +357,16 @@ def print_scale(clips: int = 20, recordings: int = 1_000, names: int = 300) -> N
     """Seconds and memory for a corpus of made-up voices, two a recording."""
     rng = np.random.default_rng(0)
     centres, voices = _unit(rng.standard_normal((names, 192))), []
-    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    tracemalloc.start()
+    began = time.process_time()
     for number in range(recordings):
         of = rng.choice(rng.integers(names, size=2), clips)
         rows = np.round(_unit(centres[of] + 0.5 * _unit(rng.standard_normal((clips, 192)))), speakers.DIGITS)
         voices.append(find_voices([f"{number} {at}" for at in range(clips)], rows.astype(np.float32))[1])
     found = {one.speaker_id for recording in find_speakers(voices) for one in recording}
-    seconds, peak = time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds, peak = time.process_time() - began, tracemalloc.get_traced_memory()[1]
     print(f"\n{clips * recordings} clips in {recordings} recordings: {len(found)} speakers of {names}", end=", ")
-    print(f"{seconds:.1f} s of CPU, {(peak - before) / 1024:.0f} MiB")
+    print(f"{seconds:.1f} s of CPU, {peak / 2**20:.0f} MiB at most")
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
