@@ -34,6 +34,7 @@ from pipeline.records import (
 )
 from pipeline.tombstones import row_of
 from pipeline.transcribe.opinions import judge as judge_text
+from pipeline.transcribe.opinions import opinion
 
 KEPT, REJECTED = "kept", "rejected"
 GROUP_ROWS = 10_000  # rows of pool, ledger and recordings in a row group
@@ -200,11 +201,12 @@ def _transcripts(
 ) -> dict[str, Row]:
     content_id, asked = recording.content_id or "", build.config.transcribe
     rows = read_transcripts(content_id, build).to_pylist()
-    second = {row["clip_id"]: row["text"] for row in read_second_opinions(content_id, build).to_pylist()}
+    second = {row["clip_id"]: row for row in read_second_opinions(content_id, build).to_pylist()}
     for row in rows:
         human = references.get(row["clip_id"], {}).get("reference_text")
         heard = row["text"] or "", row["words"] or (), row["language"]
-        judged = judge_text(*heard, second=second.get(row["clip_id"]), human=human)
+        other = opinion(second.get(row["clip_id"]), row["language"])
+        judged = judge_text(*heard, second=other, human=human)
         row |= asdict(judged) | {"pause_agreement": pause_agreement(judged.words, judged.text)}
     table = pa.Table.from_pylist(rows, schema=pa.schema([*TRANSCRIPT_ARTIFACT, *AGREEMENT]))
     lengths = [durations[clip_id] for clip_id in table["clip_id"].to_pylist()]

@@ -54,6 +54,17 @@ def judge(heard: str, words: Words, language: str | None, *, second: str | None,
     return Judged(text=heard, words=words, text_source=TextSource.ASR, asr_agreement=max(others, default=None))
 
 
+def opinion(heard: Mapping[str, Any] | None, language: str | None) -> str | None:
+    """What a second recogniser heard, a row of its transcripts, of a clip in a language; None if it has nothing to say.
+
+    One that takes all for a language of its own, without detecting it, has nothing to say of others.
+    """
+    if heard is None:
+        return None
+    assumed = heard["language"] if heard["language_probability"] is None else None
+    return None if assumed not in (None, language) else heard["text"]
+
+
 def agreement(one: str, other: str, language: str | None) -> float:
     """1 - the edit distance of two texts over the length of the longer, in [0, 1]; 1 where both are empty.
 

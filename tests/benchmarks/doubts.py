@@ -14,7 +14,7 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from pipeline.doubts import Heard, doubted
 from pipeline.fetch import model_folder
 from pipeline.transcribe import SAMPLE_RATE_HZ, Transcript, load
 from pipeline.transcribe.metrics import words
-from pipeline.transcribe.opinions import agreement
+from pipeline.transcribe.opinions import agreement, opinion
 
 RATE = SAMPLE_RATE_HZ
 RIGHT, WRONG, SAME = 0.1, 0.3, 0.05
@@ -217,16 +217,17 @@ def _report(clips: list[Clip], heard: list[Transcript], other: list[Transcript])
         is_foreign = one.language != clip.language and clip.kind == "clean"
         kind = "foreign" if is_foreign else clip.kind
         cell = f"{kind}, {'right' if rate <= RIGHT else 'wrong' if rate > WRONG else 'between'}"
-        agreed = agreement(one.text, two.text, one.language)
+        other = opinion(asdict(two), one.language)
+        agreed = None if other is None else agreement(one.text, other, one.language)
         found = marks(clip, one) | ({"no text"} if not any(map(str.isalnum, one.text)) else set())
         by_rule = bool(found)
         found |= {"confidence"} if (one.asr_confidence or 0.0) < (lowest.asr_confidence or 0.0) else set()
         by_confidence = bool(found)
-        found |= {"agreement"} if agreed < (lowest.asr_agreement or 0.0) else set()
+        found |= {"agreement"} if agreed is not None and agreed < (lowest.asr_agreement or 0.0) else set()
         steps = {"clips": True, "  rules": by_rule, "  and confidence": by_confidence, "  and agreement": bool(found)}
         for name in [*(name for name, holds in steps.items() if holds), *(f"rule {name}" for name in sorted(found))]:
             counts.setdefault(name, Counter())[cell] += 1
-        if kind in {"clean", "damaged"} and (rate <= RIGHT or rate > WRONG):
+        if agreed is not None and kind in {"clean", "damaged"} and (rate <= RIGHT or rate > WRONG):
             values.setdefault((kind, rate <= RIGHT), []).append((agreed, one.asr_confidence or 0.0))
     cells = sorted({cell for row in counts.values() for cell in row})
     print("| rejected by |", " | ".join(cells), "|\n|---|" + "---|" * len(cells))

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.transcribe.opinions import TextSource, agreement, is_written, judge, retimed
+from pipeline.transcribe.opinions import opinion as opinion_of
 
 HEARD = "In two thousand six Mr. Norrell of Hurtfew Abbey had 40 books."
 BOOK = "In 2006, Mr Norrell, of Hurtfew-Abbey, had forty books."
@@ -54,6 +55,16 @@ def test_whoever_agrees_most_is_the_witness_and_without_one_nothing_is_claimed()
     assert opinion(HEARD, second=OTHER, human=HEARD.upper())[2] == 1.0
     assert opinion(HEARD, second=HEARD)[2] == 1.0
     assert opinion(HEARD) == (HEARD, TextSource.ASR, None)
+
+
+def test_a_recogniser_that_knows_one_language_has_no_opinion_on_others() -> None:
+    heard = {"text": "I'm going to the market.", "language": "en", "language_probability": None}
+    assert [opinion_of(heard, language) for language in ("en", "fr")] == [heard["text"], None]
+    detected = heard | {"language_probability": 0.6}  # it thinks so, and so disagrees
+    assert opinion_of(detected, "fr") == heard["text"]
+    unknown = heard | {"language": None}
+    assert opinion_of(unknown, "fr") == heard["text"]
+    assert opinion_of(None, "en") is None
 
 
 def test_what_is_written_as_one_reads_has_case_and_marks_where_its_script_has_them() -> None:
