@@ -21,7 +21,7 @@ GATE_DB = 6.0  # speech is at least so much louder than the background around it
 FLOOR_WINDOW = 30 * FRAMES_PER_S  # the background is estimated over 30 s to either side
 FLOOR_BLOCK = 1 * FRAMES_PER_S
 
-REST = 10  # frames: no word has so long a rest inside; closures of stops are shorter
+REST = 16  # frames: no word has so long a rest inside; before a last "t" or "ts" there are up to 15
 REST_DB = 3.0  # a rest rises by so much over the quiet fifth of what follows an utterance at most
 MAX_TAIL = 30  # frames: as far as a detector misses the end of a word
 
@@ -92,8 +92,9 @@ def _utterances(speech: Marks, rules: Segment) -> list[Utterance]:
     if rules.profile == "tortoise":
         return found
     longest = _frames(rules.max_length)
-    pieces = [piece for one in found for piece in _split(one, runs, longest)]
-    return _join(pieces, shortest=_frames(rules.min_length), longest=longest)
+    safe = longest - 2 * MAX_TAIL  # has room for what the detector missed at either end
+    pieces = [piece for one in found for piece in (_split(one, runs, safe) if one.frames > longest else [one])]
+    return _join(pieces, shortest=_frames(rules.min_length), longest=safe)
 
 
 def _frames(seconds: float) -> int:
@@ -139,22 +140,24 @@ def _join(pieces: list[Utterance], *, shortest: int, longest: int) -> list[Utter
 
 
 def _place(found: list[Utterance], levels: Levels, rules: Segment) -> Iterator[Utterance]:
-    """Give each utterance its edges: never past the middle of a gap, and none that would make it too long."""
+    """Give each utterance the ends of its words and, as far as the longest clip has room for them, its edges.
+
+    Neither goes past the middle of a gap.
+    """
     longest, edge = _frames(rules.max_length), _frames(rules.edge)
     for i, one in enumerate(found):
-        room = max((longest - one.frames) // 2, 0)
         before = (found[i - 1].end + one.start + 1) // 2 if i else 0
         after = (one.end + found[i + 1].start) // 2 if i + 1 < len(found) else levels.size
-        yield Utterance(
-            one.start - min(_margin(levels[before : one.start][::-1], edge), room),
-            one.end + min(_margin(levels[one.end : after], edge), room),
-        )
+        start = one.start - _tail(levels[before : one.start][::-1])
+        end = one.end + _tail(levels[one.end : after])
+        room = min(max(longest - (end - start), 0) // 2, edge)
+        yield Utterance(max(start - room, before), min(end + room, after))
 
 
-def _margin(outward: Levels, edge: int) -> int:
-    """Frames of a gap, seen from the utterance on, that go to it: the rest of its word, if any, and `edge` of silence.
+def _tail(outward: Levels) -> int:
+    """Frames of a gap, seen from the utterance on, that are still its word: a detector misses quiet consonants.
 
-    A detector hears words end too early: their last consonants are quiet. They end where 100 ms of rest begin.
+    The word ends where a rest begins; if there is none near by, at the quietest frame.
     """
     near = outward[: MAX_TAIL + REST]
     if not near.size:
@@ -162,8 +165,8 @@ def _margin(outward: Levels, edge: int) -> int:
     smooth = np.convolve(np.pad(near, 1, mode="edge"), np.full(3, 1 / 3), mode="valid")
     runs = _runs(smooth <= np.percentile(smooth, 20) + REST_DB)
     is_rest = (runs[:, 1] - runs[:, 0] >= REST) | (runs[:, 1] == outward.size)
-    tail = int(runs[is_rest, 0][0]) if is_rest.any() else int(near.argmin())
-    return min(tail + edge, outward.size)
+    end = int(runs[is_rest, 0][0]) if is_rest.any() else int(near.argmin())
+    return min(end, MAX_TAIL)
 
 
 def _judge(one: Utterance, clip: Utterance, *, samples: int, rate: int, rules: Segment) -> Span:

@@ -5,9 +5,10 @@
 
 Words are aligned by pocketsphinx, whose times know nothing of Whisper's: a chapter of LibriSpeech with its text, and
 clips of other readers, as Whisper tiny.en hears them, between stretches of their own room tone. An edge cuts a word if
-it lies inside one, by 20 ms, and outside any 100 ms of rest: the aligner stretches words over pauses. So that there are
-enough edges, clips may be a second long. Readers are halved by the checksum of their names: the constants were chosen
-on `first`.
+it lies inside one, by 20 ms, and outside any 100 ms of rest: the aligner stretches words over pauses. A rest is quiet
+above 2 kHz too: the level of a last "s" may be under that of a hum. Recordings are cut as they are and in real noise;
+where their words are is always told from what they were before. So that there are enough edges, clips may be a second
+long. Readers are halved by the checksum of their names: the constants were chosen on `first`.
 """
 
 import argparse
@@ -22,13 +23,14 @@ from pathlib import Path
 import numpy as np
 import soxr
 from pocketsphinx import Decoder
+from scipy.signal import butter, sosfilt
 
 from pipeline.audio import to_int16
 from pipeline.config import Segment, Thresholds, Transcribe
 from pipeline.fetch import model_folder
 from pipeline.measure import measure
 from pipeline.records import Span, SpanKind
-from pipeline.segment import FRAMES_PER_S, REST, REST_DB, gate, spans
+from pipeline.segment import FRAMES_PER_S, gate, spans
 from pipeline.transcribe import load
 from pipeline.vad import DETECTORS, Listener
 from tests.benchmarks.vad import decode
@@ -36,6 +38,9 @@ from tests.benchmarks.vad import decode
 RATE = 24_000
 TOLERANCE_S = 0.02
 TONE_S = 0.8
+REST, AROUND = 10, 50  # frames
+REST_DB = 3.0
+SNRS_DB = (None, 25, 15)  # above the default limit of snr_db, and at it
 RULES = {
     "tortoise": Segment(min_length=1.0),
     "recover": Segment(profile="recover", min_length=1.0, max_length=6.0),
@@ -55,9 +60,14 @@ Word = tuple[float, float]
 class Read:
     """A recording, its words in seconds, and which part of the speakers it is of."""
 
+    name: str
     part: str
     wave: Wave  # float32[n] at 24 kHz
     words: list[Word]
+
+    def __post_init__(self) -> None:
+        high = sosfilt(butter(2, 2_000, "highpass", fs=RATE, output="sos"), self.wave).astype(np.float32)
+        self.bands = np.stack([listen(wave, "webrtc")[1] for wave in (self.wave, high)])  # float32[2, frames] in dBFS
 
 
 # --- where words are ---
@@ -97,7 +107,7 @@ def chapter(data: Path, aligner: Aligner) -> Iterator[Read]:
     for one in json.loads((data / "longform" / "LS19_198.segments.json").read_text()):
         own = aligner.align(wave[int(one["start"] * RATE) : int(one["end"] * RATE)], one["text"])
         words += [(one["start"] + start, one["start"] + end) for start, end in own]
-    yield Read("chapter", wave, words)
+    yield Read("LS19_198", "chapter", wave, words)
 
 
 def readers(data: Path, aligner: Aligner) -> Iterator[Read]:
@@ -113,7 +123,7 @@ def readers(data: Path, aligner: Aligner) -> Iterator[Read]:
         if tone is not None:
             part = "second" if zlib.crc32(row["speaker"].encode()) % 2 else "first"
             padded = np.concatenate([tone, wave, tone[::-1]]).astype(np.float32)
-            yield Read(part, padded, [(start + TONE_S, end + TONE_S) for start, end in words])
+            yield Read(row["id"], part, padded, [(start + TONE_S, end + TONE_S) for start, end in words])
 
 
 def room_tone(wave: Wave, words: list[Word], rng: np.random.Generator) -> Wave | None:
@@ -136,15 +146,30 @@ def room_tone(wave: Wave, words: list[Word], rng: np.random.Generator) -> Wave |
 # --- what is cut ---
 
 
-def cut(wave: Wave, vad: str, rules: Segment) -> tuple[list[Span], Wave]:
-    """Clips of a recording, and its level every 10 ms."""
+def listen(wave: Wave, vad: str) -> tuple[Wave, Wave]:
+    """Marks and levels of a recording every 10 ms."""
     listener = Listener(vad, RATE)
     for at in range(0, wave.size, RATE):
         listener.hear(wave[at : at + RATE])
     marks, levels = listener.finish()
-    marks = gate(marks, levels) if listener.detector.gated else marks
+    return gate(marks, levels) if listener.detector.gated else marks, levels
+
+
+def cut(wave: Wave, vad: str, rules: Segment) -> list[Span]:
+    """Clips of a recording."""
+    marks, levels = listen(wave, vad)
     found = spans(marks, levels, samples=wave.size, rate=RATE, rules=rules)
-    return [span for span in found if span.kind is SpanKind.CLIP], levels
+    return [span for span in found if span.kind is SpanKind.CLIP]
+
+
+def in_noise(read: Read, snr_db: float | None, noises: list[Wave]) -> Wave:
+    """The recording in one of the noises, its level below that of the frames with speech."""
+    if snr_db is None:
+        return read.wave
+    levels = read.bands[0]
+    speech = np.mean(10 ** (levels[levels > np.percentile(levels, 95) - 25] / 10))
+    noise = np.resize(noises[zlib.crc32(read.name.encode()) % len(noises)], read.wave.size)
+    return (read.wave + noise * np.sqrt(speech / 10 ** (snr_db / 10) / np.mean(noise**2))).astype(np.float32)
 
 
 def is_inside(edge_s: float, words: list[Word]) -> bool:
@@ -152,54 +177,45 @@ def is_inside(edge_s: float, words: list[Word]) -> bool:
     return any(start + TOLERANCE_S < edge_s < end - TOLERANCE_S for start, end in words)
 
 
-def is_rest(edge_s: float, levels: Wave) -> bool:
-    """Whether an edge lies in 100 ms that are as quiet as the second around it ever is."""
-    at = min(round(edge_s * FRAMES_PER_S), levels.size - 1)
-    near = np.convolve(levels[max(at - 50, 0) : at + 50], np.full(3, 1 / 3), mode="same")
-    quiet = near <= np.percentile(near, 20) + REST_DB
-    middle = min(at, 50)
+def is_rest(edge_s: float, bands: Wave) -> bool:
+    """Whether an edge lies in 100 ms in which each band is as quiet as it ever is in the second around."""
+    at = min(round(edge_s * FRAMES_PER_S), bands.shape[1] - 1)
+    middle = min(at, AROUND)
+    near = [np.convolve(band[at - middle : at + AROUND], np.full(3, 1 / 3), mode="same") for band in bands]
+    quiet = np.all([band <= np.percentile(band, 20) + REST_DB for band in near], axis=0)
     ahead, behind = (int(np.argmin([*side, False])) for side in (quiet[middle:], quiet[:middle][::-1]))
     return ahead + behind >= REST
 
 
-def count(reads: list[Read], vad: str, profile: str, part: str) -> str:
-    """A row of the table."""
-    clips = edges = inside = cut_clips = 0
-    kept = total = 0.0
-    for one in reads:
-        if one.part != part:
-            continue
-        found, levels = cut(one.wave, vad, RULES[profile])
-        total += one.wave.size
-        kept += sum(span.samples for span in found)
-        for span in found:
-            places = [edge / RATE for edge in (span.start, span.end)]
-            inner = [edge for edge in places if is_inside(edge, one.words)]
-            inside += len(inner)
-            cut_clips += any(not is_rest(edge, levels) for edge in inner)
-            edges += 2
-            clips += 1
+def count(reads: list[Read], vad: str, profile: str, heard: list[Wave]) -> str:
+    """Columns of the table: what is cut out of the recordings as they are heard."""
+    clips = inside = cut_edges = cut_clips = kept = 0
+    for one, wave in zip(reads, heard, strict=True):
+        for span in cut(wave, vad, RULES[profile]):
+            inner = [edge / RATE for edge in (span.start, span.end) if is_inside(edge / RATE, one.words)]
+            bad = sum(not is_rest(edge, one.bands) for edge in inner)
+            clips, inside, kept = clips + 1, inside + len(inner), kept + span.samples
+            cut_edges, cut_clips = cut_edges + bad, cut_clips + bool(bad)
+    total = sum(wave.size for wave in heard)
     return (
-        f"| {part} | {vad} | {profile} | {clips} | {kept / total:.1%} | {inside} of {edges} | "
-        f"{cut_clips} = {cut_clips / clips:.2%} |"
+        f"{vad} | {profile} | {clips} | {kept / total:.1%} | {inside} | "
+        f"{cut_edges} = {cut_edges / (2 * clips):.2%} | {cut_clips} = {cut_clips / clips:.2%} |"
     )
 
 
-def mark(reads: list[Read], part: str) -> str:
+def mark(reads: list[Read]) -> str:
     """How many clips that are cut in the middle of a word on purpose the mark finds, and how many others it takes."""
     limit, rng = Thresholds().edge_ratio or 1.0, np.random.default_rng(0)
     whole, broken = [], []
     for one in reads:
-        if one.part != part:
-            continue
-        for span in cut(one.wave, "webrtc", RULES["tortoise"])[0]:
+        for span in cut(one.wave, "webrtc", RULES["tortoise"]):
             clip = to_int16(one.wave[span.start : span.end])
             whole.append(clip)
             middles = [int((start + end) / 2 * RATE) - span.start for start, end in one.words if end - start > 0.15]
             for at in rng.permutation([at for at in middles if RATE < at < clip.size - RATE])[:2]:
                 broken += [clip[:at], clip[at:]]
     lost, found = (float(np.mean(measure(clips, RATE)["edge_ratio"] > limit)) for clips in (whole, broken))
-    return f"| {part} | {len(whole)} | {lost:.2%} | {len(broken)} | {found:.1%} |"
+    return f"{len(whole)} | {lost:.2%} | {len(broken)} | {found:.1%} |"
 
 
 def main() -> None:
@@ -207,16 +223,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.boundaries", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     data, aligner = parser.parse_args().data, Aligner()
+    rows = [json.loads(line) for line in (data / "manifest.jsonl").open()]
+    noises = [decode(data / row["file"]) for row in rows if row["group"] == "noise" and row["duration_s"] > 3]
     reads = [*chapter(data, aligner), *readers(data, aligner)]
-    parts = ("chapter", "first", "second")
-    print("| speakers | VAD | profile | clips | kept | edges inside a word | clips that cut one |\n|" + "---|" * 7)
-    for part in parts:
-        for vad in DETECTORS:
-            for profile in RULES:
-                print(count(reads, vad, profile, part), flush=True)
+    parts = {part: [one for one in reads if one.part == part] for part in ("chapter", "first", "second")}
+    print("| speakers | SNR, dB | VAD | profile | clips | kept | edges inside a word | of them cut it | clips |")
+    print("|" + "---|" * 9)
+    for part, own in parts.items():
+        for snr_db in SNRS_DB:
+            heard = [in_noise(one, snr_db, noises) for one in own]
+            for vad in DETECTORS:
+                for profile in RULES:
+                    print(f"| {part} | {snr_db or '–'} | {count(own, vad, profile, heard)}", flush=True)
     print("\n| speakers | clips | taken by edge_ratio | cut on purpose | found |\n|" + "---|" * 5)
-    for part in parts:
-        print(mark(reads, part))
+    for part, own in parts.items():
+        print(f"| {part} | {mark(own)}")
 
 
 if __name__ == "__main__":

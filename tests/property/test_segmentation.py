@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import Segment
 from pipeline.records import Span, SpanKind
-from pipeline.segment import MAX_TAIL, REST, spans
+from pipeline.segment import MAX_TAIL, spans
 
 RATES_HZ = [8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000]
 MIN_SPEECH = 5  # frames: shorter marks are clicks
@@ -90,7 +90,7 @@ def test_tortoise_neither_cuts_nor_joins_utterances(case: Case, limits: Segment)
     pieces = [span for span in cut(case, limits) if span.kind is not SpanKind.SILENCE]
     expected = utterances(marks, round(100 * limits.min_silence))
     assert len(pieces) == len(expected)
-    edge = round(100 * limits.edge) + MAX_TAIL + REST
+    edge = round(100 * limits.edge) + MAX_TAIL
     for i, (piece, (start, end)) in enumerate(zip(pieces, expected, strict=True)):
         before = (expected[i - 1][1] + start) / 2 if i else 0
         after = (expected[i + 1][0] + end) / 2 if i + 1 < len(expected) else marks.size

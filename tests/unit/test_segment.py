@@ -89,8 +89,8 @@ def test_what_a_detector_misses_of_a_word_goes_with_it() -> None:
 
 def test_a_closure_inside_a_word_is_no_end_of_it() -> None:
     marks, levels = draw(1, 6, 1)
-    levels[709:714] = -40  # the release of a stop, after 90 ms of silence
-    assert clips(marks, levels) == [(0.9, 7.25)]
+    levels[715:720] = -40  # the release of a stop, after 150 ms of silence
+    assert clips(marks, levels) == [(0.9, 7.31)]
 
 
 def test_where_there_is_no_rest_the_quietest_point_near_by_is_the_end() -> None:
@@ -100,13 +100,41 @@ def test_where_there_is_no_rest_the_quietest_point_near_by_is_the_end() -> None:
     assert clips(marks, levels) == [(0.9, 7.27)]
 
 
-def test_no_missed_end_reaches_past_the_middle_of_a_gap_or_the_longest_clip() -> None:
+def test_no_missed_end_reaches_past_the_middle_of_a_gap() -> None:
     marks, levels = draw(1, 6, 0.6, 6, 1)
     levels[700:730] = np.linspace(-30, -60, 30)  # a long fading sound
     assert clips(marks, levels) == [(0.9, 7.3), (7.5, 13.7)]
+
+
+def test_a_missed_end_is_at_most_300_ms_long() -> None:
+    marks, levels = draw(1, 6, 2)
+    levels[700:745] = np.linspace(-30, -60, 45)
+    assert clips(marks, levels) == [(0.9, 7.4)]
+
+
+def test_the_end_of_a_word_needs_room_before_any_silence() -> None:
+    marks, levels = draw(1, 19.7, 1)
+    levels[2070:2089] = -45  # with the frame that smoothing adds, 0.2 s
+    assert clips(marks, levels) == [(0.95, 20.95)]
+    levels[2070:2095] = -45
+    assert clips(marks, levels) == [(0.98, 20.98)]
+
+
+def test_what_is_too_long_with_the_end_of_its_word_is_not_cut_to_fit() -> None:
     marks, levels = draw(1, 19.9, 1)
     levels[2090:2110] = -50
-    assert clips(marks, levels) == [(0.95, 20.95)]
+    found = spans(marks, levels, samples=marks.size * FRAME, rate=RATE, rules=Segment())
+    assert outline(found) == [(SpanKind.SILENCE, 1), (SpanKind.TOO_LONG, 19.9), (SpanKind.SILENCE, 1)]
+
+
+def test_recover_does_not_cut_what_fits() -> None:
+    assert of_kind(cut(1, 10, 0.4, 9.5, 1, profile="recover"), SpanKind.CLIP) == [(0.95, 20.95)]
+
+
+def test_recover_leaves_room_for_the_ends_of_words() -> None:
+    marks, levels = draw(1, 10, 0.4, 9.5, 0.5, 10, 1)
+    levels[2090:2110] = -45
+    assert clips(marks, levels, profile="recover", min_silence=0.6) == [(0.9, 11.1), (11.3, 21.15), (21.3, 31.5)]
 
 
 def test_two_clips_meet_at_most_in_the_middle_of_a_gap() -> None:
