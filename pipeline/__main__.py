@@ -258,6 +258,14 @@ Examples:
   speechmill train mel-tokens --from-pairs pairs.jsonl --set codebook=dvae.pth --output recovered
   speechmill train mel-tokens --from-pairs pairs.jsonl --set embedding=autoregressive.pth --output recovered
 """
+TRAIN_TRANSCRIBER_EXAMPLES = """
+\b
+Examples:
+  speechmill train transcriber LibriTTS/train-clean-100 hi_fi_tts_v0 --base facebook/wav2vec2-large-robust --output ctc
+  speechmill train transcriber corpus --base ctc --output better --steps 5000 --set learning_rate=3e-5
+  speechmill train transcriber spoken.jsonl --output small --set hidden=128 --set layers=4
+  speechmill run --input recordings/ --set transcribe.second=ctc
+"""
 EVALUATE_EXAMPLES = """
 \b
 Examples:
@@ -335,6 +343,33 @@ def train_mel_tokens(
         _print(found, as_json=as_json)
         return 0
     _print(models.train_mel_tokens(recipe, settings, output, device=device, quiet=quiet), as_json=as_json)
+    return 0
+
+
+@train.command("transcriber", epilog=TRAIN_TRANSCRIBER_EXAMPLES)
+@click.argument("data", metavar="DATA...", nargs=-1, required=True)
+@new_folder_option
+@click.option("--base", metavar="FOLDER|NAME", help="What to begin with, such as a wav2vec 2.0.  [default: nothing]")
+@click.option("--steps", type=click.IntRange(1), help="Batches to learn from.  [default: 20000]")
+@click.option("--seed", type=click.IntRange(0), help="Draws all that is drawn.  [default: 1]")
+@set_option
+@device_option
+@quiet_option
+@json_option
+def train_transcriber(
+    data: tuple[str, ...], output: str, base: str | None, steps: int | None, seed: int | None,
+    settings: tuple[str, ...], device: str, quiet: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Train a network to write what it hears, cased and punctuated; goes on where it was stopped.
+
+    DATA are folders laid out as LibriTTS, HiFi-TTS, LJSpeech or LibriSpeech, corpora and JSONL manifests.
+    """
+    from pipeline import models
+
+    found = models.train_transcriber(
+        settings, output, device=device, quiet=quiet, inputs=data, base=base, steps=steps, seed=seed
+    )
+    _print(found, as_json=as_json)
     return 0
 
 

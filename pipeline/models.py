@@ -68,6 +68,20 @@ def recover_mel_tokens(
     return {"weights": f"{output}/{distil.WEIGHTS_FILE}", "hours": report["hours"], "test": report["test"]}
 
 
+def train_transcriber(
+    settings: Sequence[str], output: str, *, device: str, quiet: bool, **given: Any
+) -> dict[str, Any]:
+    """Train by a recipe (`pipeline.transcribe.train.Recipe`); returns where the network is and how it does."""
+    with _told():
+        from pipeline.transcribe import train as training
+
+        chosen = config.read(training.Recipe, None, settings, **given)
+        with Line(quiet=quiet) as line:
+            report = training.train(chosen, Path(output), device=find_device(device), progress=line)
+    figures = {name: round(found["value"], 4) for name, found in report["held_out"].get("figures", {}).items()}
+    return {"model": output, "held_out": figures, "metrics": f"{output}/{training.METRICS_FILE}"}
+
+
 def evaluate_mel_tokens(chosen: Evaluation, settings: Sequence[str], *, quiet: bool) -> dict[str, Any]:
     """Measure the dVAE that a config names; returns the figures that sum it up."""
     run = config.load(None, settings)

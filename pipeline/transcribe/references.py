@@ -6,9 +6,10 @@ alone, since one broken file should not end an evaluation.
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,11 @@ from pipeline.records import Reason, Rejected
 from pipeline.transcribe import SAMPLE_RATE_HZ
 
 LONGEST_S = 30.0  # what Whisper hears at once: of a longer clip it would leave out the rest
-COLUMNS = ("clip_id", "recording_id", "title", "language", "reference_text", "reference_match")  # without the sound
+HIFITTS, HIFITTS_TRAIN = "*_manifest_*.json", "*_manifest_*_train.json"
+COLUMNS = (  # of a corpus, without the sound
+    *("clip_id", "recording_id", "speaker_id", "title", "language", "licence", "text"),
+    *("reference_text", "reference_match"),
+)
 
 Float32 = npt.NDArray[np.float32]
 
@@ -38,13 +43,14 @@ class Clip:
     source: str
     speaker: str = ""
     language: str | None = None
+    licence: str | None = None  # SPDX id, where one is stated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class References:
     """Clips with texts, what they are from, and how many others had no text."""
 
-    kind: str  # manifest, corpus or librispeech
+    kind: str  # manifest, corpus, librispeech, libritts, hifitts or ljspeech
     name: str
     clips: tuple[Clip, ...]
     without_text: int = 0
@@ -56,17 +62,20 @@ class References:
         return References(kind=self.kind, name=self.name, clips=kept, without_text=self.without_text)
 
 
-def read(path: Path) -> References:
+def read(path: Path, *, published: bool = True) -> References:
     """Read what clips there are.
 
     A line of a JSONL manifest is an object with `file` (relative to the manifest), `text` or `transcript`, and where
-    known `source` or `group`, `speaker` and `language`; other keys are let be. A folder is a corpus of speechmill's,
-    whose publishers' texts were found in what was heard, or has LibriSpeech's `*.trans.txt`. Raises ValueError that
-    names line and key, or OSError.
+    known `source` or `group`, `speaker`, `language` and `licence`; other keys are let be. A folder is a corpus of
+    speechmill's, or is laid out as LibriSpeech (`*.trans.txt`), LibriTTS (`*.normalized.txt`), HiFi-TTS (its
+    `*_manifest_*_train.json`; another one is named itself) or LJSpeech (`metadata.csv`). Of a corpus there are the
+    publishers' texts that were found in what was heard; if not `published`, the texts of all its clips, whoever wrote
+    them. Raises ValueError that names line and key, or OSError.
     """
     if path.is_dir():
-        shards = sorted((path / "data").glob("*.parquet"))
-        found = _corpus(path, shards) if shards else _librispeech(path)
+        found = _folder(path, published=published)
+    elif path.match(HIFITTS):
+        found = _hifitts(path.parent, [path])
     else:
         found = _manifest(path)
     if not found.clips:
@@ -77,25 +86,44 @@ def read(path: Path) -> References:
 # --- what names them ---
 
 
+def _folder(path: Path, *, published: bool) -> References:
+    if shards := sorted((path / "data").glob("*.parquet")):
+        return _corpus(path, shards, published=published)
+    if lists := sorted(path.rglob("*.trans.txt")):
+        return _librispeech(path, lists)
+    if texts := sorted(path.rglob("*.normalized.txt")):
+        return _libritts(path, texts)
+    if manifests := sorted(path.glob(HIFITTS_TRAIN)):
+        return _hifitts(path, manifests)
+    if (path / "metadata.csv").is_file():
+        return _ljspeech(path)
+    raise ValueError(
+        f"{path} is neither a JSONL manifest, nor a corpus, nor laid out as LibriSpeech, LibriTTS, HiFi-TTS or LJSpeech"
+    )
+
+
 def _manifest(path: Path) -> References:
-    clips, without_text = [], 0
+    found = _lines(path, lambda row: _clip(row, path))
+    clips = tuple(clip for clip in found if clip)
+    return References(kind="manifest", name=path.name, clips=clips, without_text=len(found) - len(clips))
+
+
+def _lines(path: Path, make: Callable[[Any], Clip | None]) -> list[Clip | None]:
+    """What is made of each line of JSON."""
+    found = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if line.strip():
             try:
-                clip = _clip(json.loads(line), path)
+                found.append(make(json.loads(line)))
             except ValueError as error:
                 raise ValueError(f"{path}, line {number}: {error}") from None
-            clips += [clip] if clip else []
-            without_text += clip is None
-    return References(kind="manifest", name=path.name, clips=tuple(clips), without_text=without_text)
+    return found
 
 
 def _clip(row: Any, manifest: Path) -> Clip | None:
     """A line; None where nobody says what is spoken. An empty text says that nothing is."""
-    if not isinstance(row, dict):
-        raise ValueError("not a JSON object")
-    keys = ("file", "text", "transcript", "source", "group", "speaker", "language")
-    file, text, transcript, source, group, speaker, language = (_text(row, key) for key in keys)
+    keys = ("file", "text", "transcript", "source", "group", "speaker", "language", "licence")
+    file, text, transcript, source, group, speaker, language, licence = (_text(row, key) for key in keys)
     if not file:
         raise ValueError("no 'file'")
     said = transcript if text is None else text
@@ -103,11 +131,13 @@ def _clip(row: Any, manifest: Path) -> Clip | None:
         return None
     return Clip(
         file=file, path=manifest.parent / file, text=said, source=source or group or manifest.name,
-        speaker=speaker or "", language=_language(language),
+        speaker=speaker or "", language=_language(language), licence=licence,
     )  # fmt: skip
 
 
-def _text(row: dict[str, Any], key: str) -> str | None:
+def _text(row: Any, key: str) -> str | None:
+    if not isinstance(row, dict):
+        raise ValueError("not a JSON object")
     value = row.get(key)
     if isinstance(value, int) and key == "speaker":  # as many number them
         return str(value)
@@ -121,31 +151,30 @@ def _language(tag: str | None) -> str | None:
     return tag.replace("_", "-").split("-")[0].lower() if tag else None
 
 
-def _corpus(path: Path, shards: list[Path]) -> References:
-    if "reference_match" not in pq.read_schema(shards[0]).names:
-        raise ValueError(f"{path} has no reference_match: no publisher's text was found for its clips")
-    rows = [(row, clip) for shard in shards for row, clip in _rows(shard)]
-    clips = tuple(clip for row, clip in rows if row["reference_match"] is not None)
+def _corpus(path: Path, shards: list[Path], *, published: bool) -> References:
+    text, known = ("reference_text", "reference_match") if published else ("text", "text")
+    if known not in pq.read_schema(shards[0]).names:
+        said = "publisher's text was found for its clips" if published else "transcripts were made"
+        raise ValueError(f"{path} has no {known}: no {said}")
+    rows = [(row, clip) for shard in shards for row, clip in _rows(shard, text)]
+    clips = tuple(clip for row, clip in rows if row[known] is not None)
     return References(kind="corpus", name=path.name, clips=clips, without_text=len(rows) - len(clips))
 
 
-def _rows(shard: Path) -> Iterator[tuple[dict[str, Any], Clip]]:
+def _rows(shard: Path, text: str) -> Iterator[tuple[dict[str, Any], Clip]]:
     """Rows of a shard without sound. The recording stands for a speaker whom nobody named."""
     file = pq.ParquetFile(shard)
-    columns = [name for name in COLUMNS if name in file.schema_arrow.names]  # `language` needs transcripts
+    columns = [name for name in COLUMNS if name in file.schema_arrow.names]  # some need transcripts, or speakers
     for group in range(file.num_row_groups):
         for at, row in enumerate(file.read_row_group(group, columns).to_pylist()):
             yield row, Clip(
-                file=f"{row['clip_id']}.flac", path=shard, row=(group, at), text=row["reference_text"] or "",
-                source=row["title"] or row["recording_id"], speaker=row["recording_id"],
-                language=_language(row.get("language")),
+                file=f"{row['clip_id']}.flac", path=shard, row=(group, at), text=row[text] or "",
+                source=row["title"] or row["recording_id"], speaker=row.get("speaker_id") or row["recording_id"],
+                language=_language(row.get("language")), licence=row.get("licence"),
             )  # fmt: skip
 
 
-def _librispeech(path: Path) -> References:
-    lists = sorted(path.rglob("*.trans.txt"))
-    if not lists:
-        raise ValueError(f"{path} is neither a JSONL manifest, nor a corpus, nor a folder with *.trans.txt in it")
+def _librispeech(path: Path, lists: list[Path]) -> References:
     lines = [(one, line) for one in lists for line in one.read_text(encoding="utf-8").splitlines() if line.strip()]
     return References(kind="librispeech", name=path.name, clips=tuple(_utterance(*line, path) for line in lines))
 
@@ -158,25 +187,83 @@ def _utterance(listed: Path, line: str, folder: Path) -> Clip:
     return Clip(file=file, path=path, text=text.strip(), source=folder.name, speaker=speaker, language="en")
 
 
+def _libritts(path: Path, texts: list[Path]) -> References:
+    """A text is beside its sound, in folders of speakers and, within them, of chapters."""
+    clips = tuple(
+        Clip(
+            file=str(wave.relative_to(path)), path=wave, text=text.read_text(encoding="utf-8").strip(),
+            source=path.name, speaker=text.parent.parent.name, language="en",
+        )
+        for text in texts
+        for wave in [text.with_name(text.name.replace(".normalized.txt", ".wav"))]
+    )  # fmt: skip
+    return References(kind="libritts", name=path.name, clips=clips)
+
+
+def _hifitts(path: Path, manifests: list[Path]) -> References:
+    """A manifest is named by its reader, as `92_manifest_clean_train.json`; one of its texts is cased and spelt out."""
+    found = [clip for one in manifests for clip in _lines(one, partial(_reading, path=path, speaker=one.name))]
+    clips = tuple(clip for clip in found if clip)
+    return References(kind="hifitts", name=path.name, clips=clips, without_text=len(found) - len(clips))
+
+
+def _reading(row: Any, path: Path, speaker: str) -> Clip | None:
+    file, text = _text(row, "audio_filepath"), _text(row, "text_normalized")
+    if not file:
+        raise ValueError("no 'audio_filepath'")
+    if text is None:
+        return None
+    return Clip(
+        file=file, path=path / file, text=text, source=path.name, speaker=speaker.partition("_")[0], language="en"
+    )
+
+
+def _ljspeech(path: Path) -> References:
+    """A line is `LJ001-0001|as printed|as read`: chapter and number, and its texts."""
+    rows = [
+        line.split("|") for line in (path / "metadata.csv").read_text(encoding="utf-8").splitlines() if line.strip()
+    ]
+    clips = tuple(
+        Clip(
+            file=f"wavs/{row[0]}.wav", path=path / "wavs" / f"{row[0]}.wav", text=row[-1],
+            source=row[0].partition("-")[0], language="en",
+        )
+        for row in rows
+    )  # fmt: skip
+    return References(kind="ljspeech", name=path.name, clips=clips)
+
+
 # --- their sound ---
+
+
+def length_s(clip: Clip) -> float:
+    """Length in seconds by the header. Raises Rejected where that tells that `sound` would."""
+    with _opened(clip) as file:
+        return float(file.frames / file.samplerate)
 
 
 def sound(clip: Clip) -> Float32:
     """float32[n] at 16 kHz in [-1, 1], channels mixed, shorter than LONGEST_S. Raises Rejected."""
+    with _opened(clip) as file:
+        wave, rate = file.read(dtype="float32", always_2d=True).mean(axis=1), file.samplerate
+    _check_length(len(wave) / rate)  # of some formats the header only guesses
+    if not np.isfinite(wave).all():
+        raise Rejected(Reason.NOT_FINITE, "has samples that are not numbers")
+    return np.asarray(np.clip(soxr.resample(wave, rate, SAMPLE_RATE_HZ), -1, 1), np.float32)
+
+
+@contextmanager
+def _opened(clip: Clip) -> Iterator[soundfile.SoundFile]:
     if not clip.path.is_file():
         raise Rejected(Reason.NOT_FOUND, "no such file")
     try:
         with soundfile.SoundFile(clip.path if clip.row is None else io.BytesIO(_stored(clip.path, *clip.row))) as file:
             _check_length(file.frames / file.samplerate)
-            wave, rate = file.read(dtype="float32", always_2d=True).mean(axis=1), file.samplerate
+            yield file
     except soundfile.LibsndfileError as error:  # its text without the path, which is nobody's business
         raise Rejected(Reason.NOT_AUDIO, error.error_string) from None
     except OSError as error:
         raise Rejected(Reason.FORBIDDEN, error.strerror or "cannot be read") from None
-    _check_length(len(wave) / rate)  # of some formats the header only guesses
-    if not np.isfinite(wave).all():
-        raise Rejected(Reason.NOT_FINITE, "has samples that are not numbers")
-    return np.asarray(np.clip(soxr.resample(wave, rate, SAMPLE_RATE_HZ), -1, 1), np.float32)
 
 
 def _check_length(seconds: float) -> None:

@@ -10,7 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+import torch
 
+from classifiers.packages import ensure_torchaudio
 from pipeline.fetch import model_folder
 from tests.commandline import flags, summary
 
@@ -106,3 +108,38 @@ def test_a_clip_that_begins_in_a_word_is_not_published(folder: Path, speechmill,
     pool = duckdb.sql(f"select reasons, edge_ratio from '{output}/pool.parquet/*.parquet' order by start").fetchall()
     assert [reasons for reasons, _ in pool] == [["cut_word"], []]
     assert pool[0][1] > 0.5 > pool[1][1]
+
+
+def test_a_network_with_a_ctc_head_can_have_the_second_opinion(
+    corpus: Path, folder: Path, speechmill, tmp_path: Path
+) -> None:
+    network = make_network(tmp_path / "network")
+    copy = Path(shutil.copytree(corpus, tmp_path / "corpus"))
+    stages = summary(speechmill("run", *flags(folder, copy, f"transcribe.second={network}"), "--json"))["stages"]
+    assert stages["second"]["done"] >= 1
+    pool = f"'{copy}/pool.parquet/*.parquet'"
+    found = duckdb.sql(f"select reasons, asr_agreement from {pool}").fetchall()
+    assert found
+    assert all(reasons == ["disagreement"] and agreed < 0.3 for reasons, agreed in found)  # it knows nothing yet
+    (heard,) = [pq.read_table(path) for path in (copy / "work/second").rglob("*.parquet")][:1]
+    assert heard["error"].null_count == heard.num_rows
+    assert "nothing to do" in speechmill("run", *flags(folder, copy, f"transcribe.second={network}")).stdout
+
+
+def make_network(folder: Path) -> Path:
+    """A small wav2vec 2.0 with random weights, as transformers saves one."""
+    ensure_torchaudio()  # which transformers imports
+    from transformers import Wav2Vec2Config, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
+
+    folder.mkdir()
+    characters = ["<pad>", "<unk>", "|", *"ABCabc.,"]
+    (folder / "vocab.json").write_text(json.dumps({c: at for at, c in enumerate(characters)}))
+    Wav2Vec2CTCTokenizer(str(folder / "vocab.json"), bos_token=None, eos_token=None).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(return_attention_mask=False).save_pretrained(folder)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    torch.manual_seed(0)
+    config = Wav2Vec2Config(
+        vocab_size=len(characters), conv_dim=(16,) * 7, num_conv_pos_embedding_groups=2, pad_token_id=0, **sizes
+    )
+    Wav2Vec2ForCTC(config).save_pretrained(folder)
+    return folder
