@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 WORST = 50
 CONFUSIONS = 30
 BLOCK = 64  # clips that are read, sorted by length and heard together
-PACKAGES = ("ctranslate2", "faster-whisper", "jiwer", "whisper-normalizer")
+PACKAGES = ("ctranslate2", "faster-whisper", "transformers", "jiwer", "whisper-normalizer")
 
 Plain = dict[str, Any]
 Progress = Callable[[str], None]
