@@ -206,10 +206,11 @@ def profile_of_speakers(chosen: Speakers) -> str | None:
     """Profile of the embeddings of voices that a config names; None where it names none. Raises ConfigError."""
     if chosen.model is None:
         return None
-    if Path(chosen.model).is_dir() and chosen.even is None:
-        fix = "fit them with: python -m tests.benchmarks.speakers --model FOLDER"
+    files = speaker_files(chosen.model)
+    if len(files) == len(ECAPA_FILES) and chosen.even is None:
+        fix = "fit them with: python -m tests.benchmarks.speakers --data DIR --model FOLDER"
         raise ConfigError(f"speakers.even, speakers.slope: not known for {chosen.model}; {fix}")
-    return profile_of(EMBED_VERSION, *(_hash_given("speakers.model", path) for path in speaker_files(chosen.model)))
+    return profile_of(EMBED_VERSION, *(_hash_given("speakers.model", path) for path in files))
 
 
 def speaker_files(model: str) -> tuple[Path, ...]:

@@ -234,7 +234,8 @@ class Publish(_Section):
     """How the finished corpus is laid out."""
 
     validation_share: float = Field(0.05, ge=0, lt=1)
-    """Share of recordings that go to the validation split, chosen by their hash."""
+    """Share of recordings that go to the validation split, chosen by their hash; where speakers are told apart, most of
+    the clips that do, in whole groups of recordings that share no speaker with others."""
     shard_bytes: int = Field(500_000_000, ge=1_000_000)
     """Most bytes of audio in a shard."""
 

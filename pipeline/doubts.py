@@ -72,10 +72,6 @@ class _Rule(BaseModel):
     source: str
     """Where its numbers or phrases are from."""
 
-    def holds(self, heard: Heard) -> bool:
-        """Whether the transcript shows this mark of a wrong one."""
-        raise NotImplementedError
-
 
 class Loop(_Rule):
     """The same `shortest` to `longest` words more than `most` times in a row."""
@@ -88,7 +84,7 @@ class Loop(_Rule):
     """For texts in Chinese, Japanese or Korean, where a character is a word; else for all others."""
 
     def holds(self, heard: Heard) -> bool:
-        """As every rule."""
+        """Whether a transcript shows it."""
         return heard.is_wide == self.wide and self._pattern.search(" ".join([*heard.tokens, ""])) is not None
 
     @cached_property
@@ -104,7 +100,7 @@ class Monotony(_Rule):
     share: float
 
     def holds(self, heard: Heard) -> bool:
-        """As every rule."""
+        """Whether a transcript shows it."""
         if len(heard.tokens) < self.fewest:
             return False
         return Counter(heard.tokens).most_common(1)[0][1] > self.share * len(heard.tokens)
@@ -119,7 +115,7 @@ class Rate(_Rule):
     wide: bool
 
     def holds(self, heard: Heard) -> bool:
-        """As every rule."""
+        """Whether a transcript shows it."""
         rate = len(heard.text) / heard.duration_s
         return heard.is_wide == self.wide and not self.fewest <= rate <= self.most
 
@@ -132,7 +128,7 @@ class Gap(_Rule):
     edge_s: float
 
     def holds(self, heard: Heard) -> bool:
-        """As every rule."""
+        """Whether a transcript shows it."""
         if not heard.words:
             return False
         inner = [after["start_s"] - word["end_s"] for word, after in pairwise(heard.words)]
@@ -147,7 +143,7 @@ class Stretched(_Rule):
     longest_s: float
 
     def holds(self, heard: Heard) -> bool:
-        """As every rule."""
+        """Whether a transcript shows it."""
         return any(length > self.longest_s for length in heard.lengths_s)
 
 
@@ -159,7 +155,7 @@ class Squeezed(_Rule):
     share: float
 
     def holds(self, heard: Heard) -> bool:
-        """As every rule."""
+        """Whether a transcript shows it."""
         short = sum(length <= self.shortest_s for length in heard.lengths_s)
         return short > self.share * len(heard.words)
 
@@ -172,7 +168,7 @@ class Unlikely(_Rule):
     no_speech: float = 0.0
 
     def holds(self, heard: Heard) -> bool:
-        """As every rule."""
+        """Whether a transcript shows it."""
         if heard.avg_logprob is None or heard.no_speech_probability is None:
             return False
         return heard.avg_logprob < self.logprob and heard.no_speech_probability >= self.no_speech
@@ -190,7 +186,7 @@ class Stock(_Rule):
     phrases: dict[str, tuple[str, ...]]
 
     def holds(self, heard: Heard) -> bool:
-        """As every rule."""
+        """Whether a transcript shows it."""
         text = _spaced(heard.text)
         if self.where == "anywhere":
             return any(phrase in text for phrase in self._spaced)
@@ -214,7 +210,7 @@ class Pattern(_Rule):
     pattern: re.Pattern[str]
 
     def holds(self, heard: Heard) -> bool:
-        """As every rule."""
+        """Whether a transcript shows it."""
         return self.pattern.search(heard.text) is not None
 
 
@@ -230,7 +226,7 @@ class Script(_Rule):
     scripts: dict[str, tuple[str, ...]]
 
     def holds(self, heard: Heard) -> bool:
-        """As every rule."""
+        """Whether a transcript shows it."""
         found = Counter(map(_script, filter(str.isalpha, unicodedata.normalize("NFKC", heard.text))))
         own = self.scripts.get(heard.language or "", ("LATIN",))
         foreign = Counter({script: count for script, count in found.items() if script not in own})

@@ -6,7 +6,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-PAUSE_S = 0.35  # how late a word must come; tests/benchmarks/doubts.py measures it
+PAUSE_S = 0.35  # how late a word must come; tests/benchmarks/doubts.py tells marks that were moved by it
 MARK = re.compile(r"[.,;:!?…–—。｡、，､؟،؛।۔！？；：]")
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
+from pipeline.pauses import MARK
 from pipeline.transcribe.text import clean, normalise
 
 HUMAN_WINS = 0.9  # edited transcripts, which leave out false starts, agree less
-MARKS = frozenset(".,?!;:。、？！।؟،")
 
 Words = Sequence[Mapping[str, Any]]  # word, start_s, end_s, probability: as the column `words`
 
@@ -57,9 +57,9 @@ def judge(heard: str, words: Words, language: str | None, *, second: str | None,
 def opinion(heard: Mapping[str, Any] | None, language: str | None) -> str | None:
     """What a second recogniser heard, a row of its transcripts, of a clip in a language; None if it has nothing to say.
 
-    One that takes all for a language of its own, without detecting it, has nothing to say of others.
+    One that failed has not, and one that takes all for a language of its own, without detecting it, not of others.
     """
-    if heard is None:
+    if heard is None or heard["error"]:
         return None
     assumed = heard["language"] if heard["language_probability"] is None else None
     return None if assumed not in (None, language) else heard["text"]
@@ -82,7 +82,7 @@ def is_written(text: str) -> bool:
     """Whether a text has marks and, where its script knows two cases, both: many transcripts have neither."""
     has_case = any(map(str.isupper, text)) and any(map(str.islower, text))
     is_caseless = text.upper() == text.lower()
-    return (has_case or is_caseless) and not MARKS.isdisjoint(text)
+    return (has_case or is_caseless) and MARK.search(text) is not None
 
 
 def retimed(text: str, words: Words) -> Words:

@@ -58,13 +58,20 @@ def test_whoever_agrees_most_is_the_witness_and_without_one_nothing_is_claimed()
 
 
 def test_a_recogniser_that_knows_one_language_has_no_opinion_on_others() -> None:
-    heard = {"text": "I'm going to the market.", "language": "en", "language_probability": None}
+    heard = {"text": "I'm going to the market.", "language": "en", "language_probability": None, "error": None}
     assert [opinion_of(heard, language) for language in ("en", "fr")] == [heard["text"], None]
     detected = heard | {"language_probability": 0.6}  # it thinks so, and so disagrees
     assert opinion_of(detected, "fr") == heard["text"]
     unknown = heard | {"language": None}
     assert opinion_of(unknown, "fr") == heard["text"]
     assert opinion_of(None, "en") is None
+
+
+def test_a_recogniser_that_failed_does_not_disagree() -> None:
+    failed = {"text": "", "language": None, "language_probability": None, "error": "RuntimeError: out of memory"}
+    assert opinion_of(failed, "en") is None
+    assert opinion(HEARD, second=opinion_of(failed, "en"))[2] is None
+    assert opinion(HEARD, second=opinion_of(failed | {"error": None}, "en"))[2] == 0.0  # it heard nothing
 
 
 def test_what_is_written_as_one_reads_has_case_and_marks_where_its_script_has_them() -> None:
