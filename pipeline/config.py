@@ -11,12 +11,27 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from pipeline import __version__
+from pipeline import __version__, yaml_file
+from pipeline.languages import language_code
 
 PROFILE_HEX_DIGITS = 12
+MAX_SHOWN_CHARACTERS = 100  # of a wrong value
+KINDS = {  # pydantic's types of errors, in the words of a config
+    "tuple_type": "must be a list", "model_type": "must be keys and values", "string_type": "must be a text",
+}  # fmt: skip
+QUOTES = "'\""
+QUOTE = "YAML takes yes, no, on and off for true and false: put a word in quotes, such as 'no'"
 USER_AGENT = f"speechmill/{__version__} (+https://github.com/speechmill/speechmill)"
 
 
@@ -25,7 +40,29 @@ class ConfigError(Exception):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads yes, no, on and off as true and false, which Python would take for 1 and 0."""
+        kind = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and kind is not bool:
+            raise ValueError(f"must not be {str(value).lower()}; {QUOTE}")
+        return value
+
+
+def _as_language(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if (code := language_code(value)) is None:
+        raise ValueError(
+            "not a language; give a code of ISO 639-1 such as en, a tag such as en-US, or its English name"
+        )
+    return code
+
+
+Language = Annotated[str, BeforeValidator(_as_language)]
 
 
 def _as_input(value: Any) -> Any:
@@ -164,10 +201,10 @@ class Transcribe(_Section):
     `speechmill train transcriber` makes. null: no transcripts."""
     second: str | None = None
     """Another such model, for a second opinion: where the two disagree, the text is not trusted. null: none."""
-    language: str | None = None
-    """Language of all speech (ISO 639-1); null: detected for each clip."""
-    languages: tuple[str, ...] = ()
-    """Languages to keep; empty: all."""
+    language: Language | None = None
+    """Language of all speech: a code such as en, a tag such as en-US, or its name; null: detected for each clip."""
+    languages: tuple[Language, ...] = ()
+    """Languages to keep, written likewise; empty: all."""
     beam_size: int = Field(5, ge=1, le=20)
     """Width of the beam search."""
     batch_size: int = Field(8, ge=1, le=256)
@@ -310,11 +347,13 @@ def read(
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml_file.parse(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; give the path of a YAML config") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -335,9 +374,10 @@ def _apply(values: dict[str, Any], setting: str) -> None:
     if not equals or not key:
         raise ConfigError(f"--set {setting}: write it as key=value, such as thresholds.snr_db=20")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {setting}: the value is not YAML; quote it") from None
+        value = yaml_file.parse(text)
+    except ValueError as error:
+        cause = "the value is not YAML; quote it" if str(error).startswith("not YAML:") else error
+        raise ConfigError(f"--set {setting}: {cause}") from None
     *sections, last = key.split(".")
     for section in sections:
         values = values.setdefault(section, {})
@@ -356,8 +396,27 @@ def _explain(error: ValidationError, kind: type[BaseModel]) -> str:
         close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
         fix = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
         return f"{where}: unknown key; {fix}"
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message[0].lower()}{message[1:]} (got {first['input']!r})"
+    if first["type"] == "invalid_key":
+        return f"{first['input']}: a key must be a text; put it in quotes"
+    message = KINDS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+    fix = _fix(first["type"], first["input"])
+    return f"{where}: {message[0].lower()}{message[1:]} (got {_short(first['input'])}){fix and f'; {fix}'}"
+
+
+def _fix(kind: str, given: Any) -> str:
+    """How to write a value that is of the wrong kind."""
+    if isinstance(given, bool) and kind in KINDS:
+        return QUOTE
+    if kind == "string_type" and isinstance(given, int | float):
+        return f"put it in quotes: '{given}'"
+    if kind == "tuple_type":
+        return f"write [{_short(given).strip(QUOTES)}]" if isinstance(given, str | int | float) else "write [a, b]"
+    return "write keys and values below it, or leave it out" if kind == "model_type" else ""
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}…"
 
 
 def _keys_beside(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:

@@ -4,11 +4,15 @@ Elements are small (ids, paths, counts); audio is read from and written to the s
 stage computes is a plain function in `stages`; here it gets its counters, its log line and its failures.
 """
 
+import difflib
+import io
 import logging
 import traceback
+from argparse import ArgumentParser
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import redirect_stderr
 from functools import partial
 from typing import Any
 
@@ -29,6 +33,7 @@ from pipeline.store import OutOfSpace, raise_if_out_of_space
 
 NAMESPACE = "speechmill"
 DEFAULT_RUNNER = "--runner=FnApiRunner"  # in process; the name DirectRunner would try to download another first
+WITH_JOB_SERVICE = ("FlinkRunner", "PortableRunner", "PrismRunner", "SparkRunner")
 STOP_CHECK_S = 0.5  # how soon a run that waits for its workers sees that it is to stop
 FATAL = (MemoryError, OutOfSpace, ConfigError)
 log = logging.getLogger("speechmill")
@@ -322,6 +327,31 @@ def _as_raised(error: BaseException) -> BaseException:
 def _options(given: tuple[str, ...]) -> PipelineOptions:
     named = any(option.startswith("--runner") for option in given)
     return PipelineOptions([*given] if named else [DEFAULT_RUNNER, *given])
+
+
+def check_options(given: tuple[str, ...]) -> None:
+    """Raise ConfigError for options that Beam would drop without a word.
+
+    A job service describes options of its own only once it is asked: what is unknown then is a warning.
+    """
+    options, parsers, usage = _options(given), list[ArgumentParser](), io.StringIO()
+    try:
+        with redirect_stderr(usage):
+            chosen = options.get_all_options(add_extra_args_fn=parsers.append)
+    except SystemExit:  # argparse's answer to a value of the wrong kind
+        cause = usage.getvalue().strip().rpartition("error: ")[2]
+        raise ConfigError(f"options for Beam, after --: {' '.join(cause.split())}") from None
+    _, unknown = parsers[0].parse_known_args(list(given))
+    if not unknown:
+        return
+    known = [name for action in parsers[0]._actions for name in action.option_strings]
+    close = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
+    fix = f"did you mean {close[0]}?" if close else "leave it out, or look it up in Beam's documentation"
+    message = f"options for Beam, after --: {unknown[0]} is unknown; {fix}"
+    if str(chosen["runner"]).endswith(WITH_JOB_SERVICE):
+        log.warning("%s (passed on to the job service)", message)
+        return
+    raise ConfigError(message)
 
 
 def run(build: Build, beam_options: tuple[str, ...] = (), *, only_publish: bool = False) -> dict[str, int]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from pipeline import __version__, graph, inspect, publish, sources, tokenise
@@ -37,6 +38,7 @@ from pipeline.runlog import close_log, open_log
 from pipeline.store import Store
 from pipeline.tokenise import text
 from pipeline.tombstones import Tombstones
+from pipeline.transcribe.known_languages import check_language
 
 EXIT_DONE, EXIT_FAILED, EXIT_CONFIG, EXIT_TOO_MANY_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 PACKAGES = (
@@ -67,12 +69,14 @@ def run(
 
     Raises ConfigError (before anything is downloaded), Busy, or OutOfSpace.
     """
+    graph.check_options(beam_options)
     store = Store(config.output)
     check_inputs(config, store, only_publish=only_publish)
     again = _decided_again(config) if only_publish else None
     check_output(store)
     with store.locked(), _stoppable(store) as interrupted:
         build = again or plan_build(config, store, find_model=model_folder)
+        _check_languages(build)
         erase(build)
         build = replace(build, removed=Tombstones.load(store))
         tokens = _about_tokens(build, again=only_publish)
@@ -110,6 +114,13 @@ def _decided_again(config: RunConfig) -> Build:
         fix = f"make what it needs with: speechmill run --output {config.output} --set ..."
         raise ConfigError(f"select: only thresholds, licences and languages can change without running a stage; {fix}")
     return replace(stored, config=config)
+
+
+def _check_languages(build: Build) -> None:
+    """Raise ConfigError for a language that a recogniser does not know."""
+    for key, folder in (("transcribe.model", build.model), ("transcribe.second", build.second)):
+        if folder is not None:
+            check_language(Path(folder), build.config.transcribe.language, key)
 
 
 def check_output(store: Store) -> None:

@@ -15,6 +15,7 @@ from types import ModuleType
 
 from pipeline.config import ConfigError, Input, RunConfig
 from pipeline.fetch import never
+from pipeline.languages import language_code
 from pipeline.records import Reason, Recording, Status, stable_id
 from pipeline.store import Store
 
@@ -112,6 +113,8 @@ def plain_text(value: object) -> str | None:
 
 
 def language_tag(value: object) -> str | None:
-    """A language tag in the form of BCP 47, or None for anything else."""
+    """A tag of BCP 47 as it is, the code of a language that is written out, or None for what is no language."""
     text = plain_text(value)
-    return text if text and _LANGUAGE.fullmatch(text) else None
+    if text is None:
+        return None
+    return text if _LANGUAGE.fullmatch(text) else language_code(text)

@@ -8,6 +8,7 @@ and each clip is timed on its own. On a GPU the last bit of a probability may st
 import logging
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import ctranslate2
@@ -18,13 +19,13 @@ from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import get_suppressed_tokens, merge_punctuations
 from scipy.sparse import csr_array
 
-from pipeline.config import ConfigError, Transcribe
+from pipeline.config import Transcribe
 from pipeline.transcribe import SAMPLE_RATE_HZ, Transcript, Word
+from pipeline.transcribe.known_languages import ENGLISH, check_language
 from pipeline.transcribe.text import clean
 
 DIGITS = 4  # probabilities are stored rounded
 PREPENDED, APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"  # punctuation that belongs to the next, the last word
-ENGLISH = "en"
 HOP = 160  # samples in a frame of 10 ms
 WHOLE_WINDOW = 3_000  # frames: what Whisper was trained on
 WINDOW_STEP, MARGIN = 500, 250  # frames: windows are multiples of the one, and so much longer than the clip
@@ -48,9 +49,7 @@ class Whisper:
         extractor = self._whisper.feature_extractor
         extractor.mel_filters = csr_array(extractor.mel_filters)
         self._is_multilingual = bool(self._whisper.model.is_multilingual)
-        if not self._is_multilingual and config.language not in (None, ENGLISH):
-            fix = "name a multilingual one, or leave transcribe.language out"
-            raise ConfigError(f"transcribe.model: this Whisper knows English only, not {config.language}; {fix}")
+        check_language(Path(folder), config.language)
         self._tokenizers: dict[str, Tokenizer] = {}
 
     def transcribe(self, waves: Sequence[Wave]) -> list[Transcript]:

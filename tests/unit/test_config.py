@@ -1,5 +1,6 @@
 """Every mistake in a config is one line that names the key and the fix."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,17 @@ def test_file_settings_and_flags_override_each_other_in_order(tmp_path: Path) ->
         ("segment", "write it as key=value"),
         ("segment.vad.x=1", "vad"),
         ("device=[", "not YAML"),
+        ("transcribe.language=no", "put a word in quotes, such as 'no'"),
+        ("transcribe.languages=[de, no]", r"transcribe\.languages\.1: .*put a word in quotes"),
+        ("transcribe.languages=en", r"transcribe\.languages: must be a list .*write \[en\]"),
+        ("transcribe.model=1.5", r"transcribe\.model: must be a text .*put it in quotes: '1\.5'"),
+        ("inputs=talk.mp3", r"inputs: must be a list .*write \[talk\.mp3\]"),
+        ("inputs=[no]", r"inputs\.0: must be keys and values .*put a word in quotes"),
+        ("thresholds=3", "thresholds: must be keys and values .*or leave it out"),
+        ("thresholds.snr_db=on", r"thresholds\.snr_db: must not be true; .*in quotes"),
+        ("workers=yes", "workers: must not be true"),
+        ("thresholds.snr_db=.nan", r"thresholds\.snr_db: .*finite"),
+        ("thresholds={1: 2}", r"1: a key must be a text"),
     ],
 )
 def test_mistakes_are_named(setting: str, told: str) -> None:
@@ -40,12 +52,69 @@ def test_mistakes_are_named(setting: str, told: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "\x00"])
-def test_files_that_are_no_config(tmp_path: Path, text: str) -> None:
+ALIASES = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in itertools.pairwise("abcdefghi")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("- a\n- b\n", "keys and values"),
+        ("a: [", "not YAML"),
+        ("\x00", "not YAML"),
+        ("inputs: [a]\nthresholds: {snr_db: 1}\ninputs: [b]\n", "'inputs' stands twice, in lines 1 and 3"),
+        ("thresholds:\n  snr_db: 1\n  noise: 0.5\n  snr_db: 2\n", "'snr_db' stands twice, in lines 2 and 4"),
+        ("inputs: [{address: a, address: b}]", "'address' stands twice"),
+        ("[" * 5000, "nested too deeply"),
+        (ALIASES, "aliases"),
+        ("a: &a [*a]\n", "aliases"),
+    ],
+)
+def test_files_that_are_no_config(tmp_path: Path, text: str, named: str) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=r"c\.yaml"):
+    with pytest.raises(ConfigError, match=named) as caught:
         config.load(str(path))
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_config_in_another_encoding_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_bytes("inputs: [Größe.mp3]".encode("latin-1"))
+    with pytest.raises(ConfigError, match="save it as UTF-8"):
+        config.load(str(path))
+    path.write_bytes(b"\xef\xbb\xbfinputs: [a.mp3]")
+    assert config.load(str(path)).inputs[0].address == "a.mp3"
+
+
+def test_merge_keys_may_be_overridden(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("thresholds: {<<: {snr_db: 1, noise: 0.5}, snr_db: 2}\n")
+    chosen = config.load(str(path)).thresholds
+    assert (chosen.snr_db, chosen.noise) == (2, 0.5)
+
+
+@pytest.mark.parametrize("name", ["en", "EN", "eng", "en-US", "en_GB", "English", "english"])
+def test_a_language_in_any_spelling(name: str) -> None:
+    chosen = config.load(settings=[f"transcribe.language={name}", f"transcribe.languages=[{name}]"]).transcribe
+    assert (chosen.language, chosen.languages) == ("en", ("en",))
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("ger", "de"), ("Deutsch", "de"), ("'no'", "no"), ("Norwegian", "no"), ("nb", "no"), ("Javanese", "jw"),
+     ("jw", "jw"), ("zh-Hans", "zh"), ("Mandarin", "zh"), ("iw", "he"), ("Tagalog", "tl"), ("yue", "yue")],
+)  # fmt: skip
+def test_codes_are_those_of_whisper(name: str, code: str) -> None:
+    assert config.load(settings=[f"transcribe.language={name}"]).transcribe.language == code
+
+
+@pytest.mark.parametrize("name", ["xx", "Elvish of Lorien", "mul", "und", "e", "''", "en-", "123"])
+def test_what_is_no_language_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"transcribe\.language: .*(not a language|must be a text)"):
+        config.load(settings=[f"transcribe.language={name}"])
 
 
 def test_a_profile_is_a_hash_of_what_it_is_given() -> None:

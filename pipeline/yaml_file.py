@@ -1,0 +1,49 @@
+"""Reads YAML as a config needs it: a key counts once, and no short text becomes an endless value."""
+
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+
+MAX_VALUES = 100_000  # aliases of aliases could make any number out of a few lines
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe types, without repeated keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - as its base
+        """Refuse a key that stands twice; the base class would keep the last."""
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise ValueError(f"'{key.value}' stands twice, in lines {seen[key.value]} and {line}; keep one of them")
+            seen[key.value] = line
+        return super().construct_mapping(node, deep)
+
+
+def parse(text: str) -> Any:
+    """Value of a YAML document. Raises ValueError, in one line, for anything that is none."""
+    try:
+        value = yaml.load(text, _Loader)  # noqa: S506 - a subclass of SafeLoader
+    except yaml.YAMLError as error:
+        raise ValueError(f"not YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ValueError("not YAML that can be used: nested too deeply") from None
+    _check_size(value)
+    return value
+
+
+def _check_size(value: Any) -> None:
+    waiting, count = [value], 0
+    while waiting:
+        part = waiting.pop()
+        count += 1
+        if count > MAX_VALUES:
+            raise ValueError(f"more than {MAX_VALUES} values; its aliases (*name) may repeat themselves")
+        if isinstance(part, dict):
+            waiting += part.values()
+        elif isinstance(part, list | tuple | set):
+            waiting += part
