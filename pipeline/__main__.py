@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline import __version__
+from pipeline.terminal import Printable, print_uncaught, printable
 
 if TYPE_CHECKING:
     from pipeline.config import RunConfig
@@ -488,13 +489,15 @@ def doctor(as_json: bool) -> int:
 
 def _print(value: dict[str, Any], *, as_json: bool) -> None:
     from pipeline import wording
+    from pipeline.urls import public_values
 
-    click.echo(json.dumps(value, indent=2, default=str) if as_json else wording.in_words(value))
+    shown = public_values(value, printable)
+    click.echo(json.dumps(shown, indent=2, default=str) if as_json else wording.in_words(shown))
 
 
 def _print_summary(summary: "Summary", *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(summary), indent=2, default=str))
+        _print(dataclasses.asdict(summary), as_json=True)
         return
     from rich.console import Console
 
@@ -514,7 +517,10 @@ def _exit_codes() -> dict[type[Exception], int]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit with its code."""
-    logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")  # libraries speak up for errors only
+    handler = logging.StreamHandler()
+    handler.setFormatter(Printable("%(name)s: %(message)s"))
+    logging.basicConfig(level=logging.ERROR, handlers=[handler])  # libraries speak up for errors only
+    sys.excepthook = print_uncaught
     command: Callable[..., Any] = cli.main
     try:
         code = command(args=arguments, prog_name="speechmill", standalone_mode=False)
@@ -527,7 +533,7 @@ def main(arguments: list[str] | None = None) -> None:
         code = 130
     except tuple(_exit_codes()) as error:  # looked up only once something was raised
         code = _exit_codes()[type(error)]
-        click.echo(f"speechmill: {error}", err=True)
+        click.echo(printable(f"speechmill: {error}"), err=True)
     sys.exit(code)
 
 

@@ -38,6 +38,7 @@ STOP_FILE = "work/stop"
 ERASE_FILE = "work/erase"  # something that was fetched before falls under a tombstone only now
 LOG_FILE = "work/log.jsonl"
 CONFIG_FILE = "work/config.json"  # of the run that is, or was last, at work
+FINISHED_FILE = "work/finished.json"  # config of the run that finished last, with the secrets that run.json leaves out
 MODELS_FILE = "work/models.json"
 
 

@@ -14,12 +14,21 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline import select
-from pipeline.build import CONFIG_FILE, LOG_FILE, Build, plan_build, profile_of_speakers, profile_of_tokens
+from pipeline.build import (
+    CONFIG_FILE,
+    FINISHED_FILE,
+    LOG_FILE,
+    Build,
+    plan_build,
+    profile_of_speakers,
+    profile_of_tokens,
+)
 from pipeline.config import ConfigError, RunConfig, Speakers, Tokenise, Transcribe, load
 from pipeline.publish import RUN_FILE
 from pipeline.publish.ledger import read_scores, read_tokens, read_transcripts
 from pipeline.records import Recording, Status, recording_from
 from pipeline.store import LOCK_FILE, Store
+from pipeline.urls import public_values
 
 WAITING = "waiting"  # fetched, not decoded yet
 LOG_EVENTS = 5
@@ -33,11 +42,18 @@ def stored_config(corpus: str | None, *, required: bool = False) -> dict[str, An
     """
     store = Store(corpus) if corpus else None
     run = read_run(store) if store else None
-    found = run["config"] if run else store.read_json(CONFIG_FILE) if store else None
+    found = _finished_config(run, store) if run and store else store.read_json(CONFIG_FILE) if store else None
     if found is None and required:
         fix = f"make one with: speechmill run --input X --output {corpus}"
         raise ConfigError(f"{corpus}: no corpus here (neither {RUN_FILE} nor {CONFIG_FILE}); {fix}")
     return found
+
+
+def _finished_config(run: dict[str, Any], store: Store) -> dict[str, Any]:
+    """The config in `run.json`, with the users, passwords and tokens of its addresses while `work/` is there."""
+    whole = store.read_json(FINISHED_FILE)
+    published: dict[str, Any] = run["config"]
+    return whole if whole is not None and public_values(whole) == published else published
 
 
 def read_run(store: Store) -> dict[str, Any] | None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from pipeline.terminal import printable
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -159,7 +161,7 @@ class Line:
         """Say where the task is now; left out if something was said just before."""
         if self._quiet or time.monotonic() - self._said < self._interval_s:
             return
-        self._said = time.monotonic()
+        self._said, text = time.monotonic(), printable(text)
         if self._stream.isatty():
             print(f"\r\x1b[2K{text}", end="", file=self._stream, flush=True)
         else:

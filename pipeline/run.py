@@ -22,6 +22,7 @@ from pipeline import __version__, graph, inspect, publish, sources, tokenise
 from pipeline.build import (
     CONFIG_FILE,
     FETCHED,
+    FINISHED_FILE,
     LOG_FILE,
     STOP_FILE,
     Build,
@@ -39,6 +40,7 @@ from pipeline.store import Store
 from pipeline.tokenise import text
 from pipeline.tombstones import Tombstones
 from pipeline.transcribe.known_languages import check_language
+from pipeline.urls import public_values
 
 EXIT_DONE, EXIT_FAILED, EXIT_CONFIG, EXIT_TOO_MANY_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 PACKAGES = (
@@ -183,6 +185,7 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], tokens: str | None)
         card.write(build, plan["stats"])
         report.write(build, plan["stats"])
         record = run_record(build, stages) | {"mel_tokens": tokens}
+        store.write_json(FINISHED_FILE, json.loads(config.model_dump_json()))
         publish.commit(build, plan, record)  # last: run.json says that all the rest is there
     notes = [] if build.has_defects else ["defects.weights is null: columns score_* and c50_db are left out"]
     notes += [f"mel tokens: {tokens}"] if tokens and config.tokenise.checkpoint != "shipped" else []
@@ -220,7 +223,7 @@ def run_record(build: Build, stages: dict[str, dict[str, int]]) -> dict[str, Any
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "python": platform.python_version(),
         "packages": versions,
-        "config": json.loads(build.config.model_dump_json()),
+        "config": public_values(json.loads(build.config.model_dump_json())),
         "profiles": {
             "segment": build.segment_profile, "score": build.score_profile, "transcribe": build.transcribe_profile,
             "second": build.second_profile, "speakers": build.speakers_profile, "tokenise": build.tokenise_profile,

@@ -11,6 +11,8 @@ from typing import Any
 
 from pipeline.build import LOG_FILE
 from pipeline.store import Store
+from pipeline.terminal import Printable, printable
+from pipeline.urls import public_values
 
 log = logging.getLogger("speechmill")
 
@@ -27,7 +29,7 @@ class JsonLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one event."""
         event: dict[str, Any] = {"time": round(time.time(), 3), "level": record.levelname.lower()}
-        event |= getattr(record, "fields", {}) | {"message": record.getMessage()}
+        event |= public_values(getattr(record, "fields", {}) | {"message": record.getMessage()}, printable)
         os.write(self._file, (json.dumps(event, ensure_ascii=False, default=str) + "\n").encode(errors="replace"))
 
     def close(self) -> None:
@@ -47,7 +49,7 @@ def open_log(store: Store, *, console: bool = False) -> None:
     if console:
         human = logging.StreamHandler()
         human.setLevel(logging.WARNING)
-        human.setFormatter(logging.Formatter("speechmill: %(message)s"))
+        human.setFormatter(Printable("speechmill: %(message)s"))
         log.addHandler(human)
 
 

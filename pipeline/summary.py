@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.publish import LEDGER_FILE
 from pipeline.records import Reason
 from pipeline.run import EXIT_INTERRUPTED, Summary
+from pipeline.terminal import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -27,7 +28,7 @@ def render(summary: Summary) -> "RenderableType":
     parts: list[RenderableType] = [_stages(summary)]
     if summary.stats is not None:
         parts.append(Text(_hours(summary.stats)))
-    parts += [Text(line) for line in (*summary.notes, *_closing(summary))]
+    parts += [Text(printable(line)) for line in (*summary.notes, *_closing(summary))]
     return Group(*parts)
 
 

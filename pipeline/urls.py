@@ -7,6 +7,8 @@ length of the text, which others choose.
 
 import itertools
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import quote, unquote
 
 # Names of query parameters that say which episode, page or language is meant.
@@ -16,7 +18,7 @@ HARMLESS = {
 }  # fmt: skip
 MAX_VALUE_CHARS = 100
 HIDDEN = "***"
-_SECRET_NAME = re.compile(r"token|key|auth|sig|secret|pass|hmac|hdn|sess|jwt|cred|policy", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"token|key|auth(?!or)|sig|secret|pass|hmac|hdn|sess|jwt|cred|policy", re.IGNORECASE)
 _SECRET_WORD = re.compile(r"(?:.*[._-])?(?:private|token|(?:api)?key|auth|secret|signed|jwt)s?", re.IGNORECASE)
 _KEY_LIKE = re.compile(r"[A-Za-z0-9+]{16,}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}", re.IGNORECASE)
 _WORD = re.compile(r"[^\s\"<>]+")  # a URL in a text, JSON or markup ends before these
@@ -53,6 +55,15 @@ def without_secrets(text: str) -> str:
     'GET https://example.org/1.mp3: HTTP 403'
     """
     return _WORD.sub(_public_word, _AUTHORIZATION.sub(rf"\1{HIDDEN}", text))
+
+
+def public_values(value: Any, public: Callable[[str], str] = without_secrets) -> Any:
+    """Return JSON, or what is like it, with every text and every key as `public` gives it."""
+    if isinstance(value, str):
+        return public(value)
+    if isinstance(value, Mapping):
+        return {public_values(key, public): public_values(part, public) for key, part in value.items()}
+    return [public_values(part, public) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _public_word(found: re.Match[str]) -> str:

@@ -35,6 +35,7 @@ from pipeline.records import (
 from pipeline.tombstones import row_of
 from pipeline.transcribe.opinions import judge as judge_text
 from pipeline.transcribe.opinions import opinion
+from pipeline.urls import public_url, public_values
 
 KEPT, REJECTED = "kept", "rejected"
 GROUP_ROWS = 10_000  # rows of pool, ledger and recordings in a row group
@@ -84,11 +85,12 @@ def judge(recording: Recording, build: Build, *, duplicate_of: tuple[str, str, s
     """Join what the stages stored about one recording and decide about its clips."""
     if recording.status is not Status.REMOVED and (stone := build.removed.against(recording)):
         recording = row_of(recording, stone)
+    recording = public(recording)
     content_id = recording.content_id
     if content_id is None:
         return Judgement(recording, [], [_ledger_row(recording, 0, 0)])
     if duplicate_of is not None:
-        detail = f"the same bytes as {duplicate_of[1]} ({duplicate_of[2]})"
+        detail = f"the same bytes as {public_url(duplicate_of[1])} ({duplicate_of[2]})"
         recording = replace(recording, status=Status.DUPLICATE, reason=Reason.DUPLICATE, reason_detail=detail)
         return Judgement(recording, [], [_ledger_row(recording, 0, 0)])
     if not build.store.exists(build.segments(content_id)):
@@ -99,6 +101,16 @@ def judge(recording: Recording, build: Build, *, duplicate_of: tuple[str, str, s
     clips = _clips(recording, build)
     recording = replace(recording, spoken_language=_spoken(clips))
     return Judgement(recording, clips, list(_ledger(recording, clips, build)), _split(recording, build))
+
+
+def public(recording: Recording) -> Recording:
+    """A recording as it is published: without the users, passwords and tokens of addresses."""
+    row = asdict(recording)
+    plain = {name: public_values(value) for name, value in row.items() if isinstance(value, str)}
+    attachments = tuple(replace(one, url=public_url(one.url)) for one in recording.attachments)
+    alternates = tuple(map(public_url, recording.alternates))
+    plain |= {"status": recording.status, "reason": recording.reason, "media_url": public_url(recording.media_url)}
+    return replace(recording, **plain, attachments=attachments, alternates=alternates)
 
 
 def _split(recording: Recording, build: Build) -> str:
@@ -193,7 +205,8 @@ def _speakers(content_id: str, build: Build) -> dict[str, Row]:
 def _evidence(content_id: str, build: Build) -> dict[str, Row]:
     name = build.evidence(content_id)
     table = build.store.read(name) if build.store.exists(name) else EVIDENCE_ARTIFACT.empty_table()
-    return {row["clip_id"]: row for row in table.to_pylist()}
+    rows = ({**row, "reference_url": public_url(row["reference_url"])} for row in table.to_pylist())
+    return {row["clip_id"]: row for row in rows}
 
 
 def _transcripts(

@@ -18,10 +18,9 @@ from pipeline.fetch import never
 from pipeline.languages import language_code
 from pipeline.records import Reason, Recording, Status, stable_id
 from pipeline.store import Store
+from pipeline.terminal import CONTROL
 
 MAX_TEXT_CHARACTERS = 10_000
-# C0 and C1 without white space; marks that turn the direction of writing; halves of surrogate pairs; non-characters.
-_CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 
 
@@ -108,7 +107,7 @@ def plain_text(value: object) -> str | None:
     """
     if not isinstance(value, str):
         return None
-    words = _CONTROL.sub("", value[: 10 * MAX_TEXT_CHARACTERS]).split()
+    words = CONTROL.sub("", value[: 10 * MAX_TEXT_CHARACTERS]).split()
     return " ".join(words)[:MAX_TEXT_CHARACTERS].rstrip() or None
 
 
