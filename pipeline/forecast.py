@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from pipeline import select, sources
+from pipeline.advice import no_licence
 from pipeline.build import Build
 from pipeline.config import RunConfig
 from pipeline.inspect import read_run, up_to_scores
@@ -152,6 +153,10 @@ def _head_duration_s(listed: Listed, config: RunConfig) -> float | None:
 
 
 def _in_words(found: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
+    licences = {
+        licence: count.in_words() | {"published": select.licence_allowed(licence, config.licences)}
+        for licence, count in sorted(found.licences.items())
+    }
     return {
         "output": store.root,
         **found.all.in_words(),
@@ -159,10 +164,8 @@ def _in_words(found: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
         "already decoded": found.decoded,
         "listed twice": found.listed_twice,
         "refused": dict(found.refused),
-        "licences": {
-            licence: count.in_words() | {"published": select.licence_allowed(licence, config.licences)}
-            for licence, count in sorted(found.licences.items())
-        },
+        "licences": licences,
+        **({"remark": remark} if (remark := no_licence(licences)) else {}),
         "inputs": found.inputs,
         "forecast": _forecast(found, config, store),
     }

@@ -4,6 +4,7 @@ A run is a build: what is there is used, what is missing is made. The first SIGI
 hand finish, the second ends the run at once; either way the next run goes on from there.
 """
 
+import itertools
 import json
 import logging
 import os
@@ -35,6 +36,7 @@ from pipeline.erase import erase
 from pipeline.fetch import model_folder
 from pipeline.progress import STAGES, Progress
 from pipeline.publish import card, report
+from pipeline.records import Status
 from pipeline.runlog import close_log, open_log
 from pipeline.store import Store
 from pipeline.tokenise import text
@@ -47,6 +49,8 @@ PACKAGES = (
     *("apache-beam", "av", "soxr", "soundfile", "webrtcvad-wheels", "faster-whisper", "ctranslate2", "pyarrow"),
     *("torch", "num2words", "anyascii", "tokenizers", "rapidfuzz", "transformers", "kaldi-native-fbank"),
 )
+
+NAMED_FAILURES = 5
 
 log = logging.getLogger("speechmill")
 
@@ -62,6 +66,9 @@ class Summary:
     stats: dict[str, Any] | None
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    """Recordings that failed, the first of them, each with its reason."""
+    max_failed_ratio: float = 1.0
 
 
 def run(
@@ -197,7 +204,19 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], tokens: str | None)
         stats=plan["stats"],
         files=tuple(plan["files"]),
         notes=tuple(notes),
+        failed=tuple(itertools.islice(_failures(store), NAMED_FAILURES)),
+        max_failed_ratio=config.max_failed_ratio,
     )
+
+
+def _failures(store: Store) -> Iterator[str]:
+    """Each recording that failed: its title or address, and why."""
+    columns = ["title", "media_url", "status", "reason", "reason_detail"]
+    for batch in store.batches(publish.RECORDINGS_FILE, columns):
+        for row in batch.to_pylist():
+            if row["status"] == Status.FAILED:
+                detail = f": {row['reason_detail']}" if row["reason_detail"] else ""
+                yield f"{row['title'] or row['media_url']}  {row['reason']}{detail}"
 
 
 def failed_ratio(stats: dict[str, Any]) -> float:

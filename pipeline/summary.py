@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.publish import LEDGER_FILE
+from pipeline.advice import no_clips
+from pipeline.publish import RECORDINGS_FILE
 from pipeline.records import Reason
-from pipeline.run import EXIT_INTERRUPTED, Summary
+from pipeline.run import EXIT_INTERRUPTED, EXIT_TOO_MANY_FAILED, Summary
 from pipeline.terminal import printable
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ BY_TEXT = (  # reasons that judge a transcript
 )
 JUDGED_LATE: dict[str, str] = {Reason.DUPLICATE: "compare", Reason.NOT_TOKENISED: "tokenise"}
 NOT_YET = {"not_transcribed": "transcript", "not_tokenised": "mel tokens"}
+LINE_CHARACTERS = 200  # of a recording that failed
 FATES = ("kept", "rejected", "too_short", "too_long", "silence", "corrupt")
 
 
@@ -88,11 +90,39 @@ def _closing(summary: Summary) -> list[str]:
     output = summary.output.rstrip("/")
     if summary.exit_code == EXIT_INTERRUPTED:
         return ["interrupted: run the same command again to go on from here"]
-    lines = [] if summary.changed else ["nothing to do: the corpus is complete and up to date"]
+    lines = _failures(summary) + _too_many(summary)
+    lines += [] if summary.changed else ["nothing to do: the corpus is complete and up to date"]
     rejected = summary.stats["rejected_by_reason"] if summary.stats else {}
     if missing := [what for reason, what in NOT_YET.items() if rejected.get(reason)]:
         lines.append(f"some selected clips have no {' or '.join(missing)} yet: speechmill run --output {output}")
     shards = [name for name in summary.files if name.startswith("data/")]
     lines.append(f"report  {output}/report.html")
-    lines.append(f"clips   {output}/{shards[0]}" if shards else f"no clips were kept; {output}/{LEDGER_FILE} says why")
+    lines.append(f"clips   {output}/{shards[0]}" if shards else _no_clips(summary, output))
     return lines
+
+
+def _failures(summary: Summary) -> list[str]:
+    """Names of recordings that failed, and how many more there are."""
+    if not summary.failed or summary.stats is None:
+        return []
+    more = summary.stats["recordings"]["failed"] - len(summary.failed)
+    others = [f"  and {more:,} more: {summary.output.rstrip('/')}/{RECORDINGS_FILE}"] if more else []
+    return ["failed:", *(f"  {_shortened(line)}" for line in summary.failed), *others]
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= LINE_CHARACTERS else f"{line[:LINE_CHARACTERS]}…"
+
+
+def _too_many(summary: Summary) -> list[str]:
+    """Why a run ends with exit code 3."""
+    if summary.exit_code != EXIT_TOO_MANY_FAILED or summary.stats is None:
+        return []
+    failed, seen = summary.stats["recordings"]["failed"], sum(summary.stats["recordings"].values())
+    limit = f"max_failed_ratio is {summary.max_failed_ratio:g}"
+    return [f"{failed:,} of {seen:,} recordings failed, and {limit}: exit code {EXIT_TOO_MANY_FAILED}"]
+
+
+def _no_clips(summary: Summary, output: str) -> str:
+    why = no_clips(summary.stats) if summary.stats else ""
+    return f"no clips were kept: {why}" if why else f"no clips were kept; {output}/{RECORDINGS_FILE} says why"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.urls import public_url, without_secrets
+from pipeline.urls import public_url, public_values, without_secrets
 
 SECRETS = ["s3cret", "p@ss", "p:w", "FEEDKEY", "a+b=", "s3'cret", "ümlaut", "%41bc", "x" * 300]
 BASE = "https://example.org/feed.xml"
@@ -155,3 +155,12 @@ def test_the_cost_is_linear(piece: str) -> None:
     for around in ("…", "http://h/?id=…", "…!:x@h", "http://…@h", "/private/…"):
         small, large = cost(2_000, around), cost(16_000, around)
         assert large < 30 * max(small, 0.001)
+
+
+def test_values_of_json_are_made_public_with_their_keys() -> None:
+    value = {"https://a:b@h.example/x?key=K": [{"url": "https://h.example/?token=T", "n": 1}, None, True, 0.5]}
+    assert public_values(value) == {"https://h.example/x": [{"url": "https://h.example/", "n": 1}, None, True, 0.5]}
+
+
+def test_the_name_of_an_author_is_no_secret() -> None:
+    assert public_url("librivox:author=austen") == "librivox:author=austen"

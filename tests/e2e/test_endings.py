@@ -1,0 +1,64 @@
+"""How a run ends is said in words: what failed, why there are no clips, and what would change it."""
+
+import json
+import shutil
+from pathlib import Path
+
+from tests.commandline import Speechmill, flags
+from tests.server import ScriptedServer, ok
+
+NO_TEXT = ("transcribe.model=null", "tokenise.checkpoint=null", "defects.weights=null")
+
+
+def without_models(folder: object, output: object, *settings: str) -> list[str]:
+    """Arguments of a run that loads no model."""
+    return flags(folder, output, *NO_TEXT, *settings)
+
+
+def test_exit_3_says_why_and_names_the_failed(folder: Path, speechmill: Speechmill, tmp_path: Path) -> None:
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    shutil.copy(folder / "river.flac", mixed)
+    for number in range(7):
+        (mixed / f"page{number}.mp3").write_bytes(b"<!doctype html><title>404</title>" * 50 + bytes([number]))
+    done = speechmill("run", *without_models(mixed, tmp_path / "corpus"), code=3)
+    assert "7 of 8 recordings failed, and max_failed_ratio is 0.2: exit code 3" in done.stdout
+    assert done.stdout.count("not_audio") >= 5
+    assert "and 2 more" in done.stdout
+    named = json.loads(speechmill("run", *without_models(mixed, tmp_path / "corpus"), "--json", code=3).stdout)
+    assert len(named["failed"]) == 5
+    assert all(line.startswith("page") and "not_audio" in line for line in named["failed"])
+
+
+def test_a_feed_without_a_licence_says_which_key_would_publish_it(
+    folder: Path, server: ScriptedServer, speechmill: Speechmill, tmp_path: Path
+) -> None:
+    media = server.script("/river.flac", ok((folder / "river.flac").read_bytes()))
+    feed = f'<rss version="2.0"><channel><item><guid>1</guid><enclosure url="{media}"/></item></channel></rss>'
+    url = server.script("/feed.xml", ok(feed.encode()))
+    arguments = without_models(url, tmp_path / "corpus", f"fetch.allow_hosts=['{server.host}']")
+    planned = speechmill("plan", *arguments)
+    assert "nothing could be published" in planned.stdout
+    assert "licences.allow, or the `licence` of an input" in planned.stdout
+    assert not server.asked("/river.flac")
+    done = speechmill("run", *arguments)
+    assert "no clips were kept: licence took most" in done.stdout
+    assert "licences.allow, or the `licence` of an input, decides about it" in done.stdout
+
+
+def test_no_clips_for_their_length_names_the_profile(folder: Path, speechmill: Speechmill, tmp_path: Path) -> None:
+    short = tmp_path / "short"
+    short.mkdir()
+    shutil.copy(folder / "wind.mp3", short)
+    done = speechmill("run", *without_models(short, tmp_path / "corpus", "segment.min_length=19"))
+    assert "no clips were kept: too_short took most" in done.stdout
+    assert "segment.min_length" in done.stdout
+
+
+def test_no_clips_for_a_threshold_names_it(folder: Path, speechmill: Speechmill, tmp_path: Path) -> None:
+    one = tmp_path / "one"
+    one.mkdir()
+    shutil.copy(folder / "wind.mp3", one)
+    done = speechmill("run", *without_models(one, tmp_path / "corpus", "thresholds.snr_db=99"))
+    assert "no clips were kept: low_snr took most" in done.stdout
+    assert "thresholds.snr_db decides about it" in done.stdout
