@@ -1,5 +1,6 @@
 """Deletes all that was made of what tombstones name, so that no byte of it is left below `work/`."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from pipeline.records import Recording, Status, recording_from, to_table
 from pipeline.store import Store
 from pipeline.tombstones import Tombstone, Tombstones, row_of
 
+DOCUMENT = re.compile(r"work/documents/[0-9a-f]{64}")
 # What may name a removed recording or quote it, and is made again when it is needed.
 CACHES = ("work/feeds", "work/publish", "work/tmp")
 
@@ -35,7 +37,7 @@ def erase(build: Build) -> None:
     documents: dict[bool, set[str]] = {True: set(), False: set()}  # of removed recordings, and of others
     for recording in present(build):
         stone, name = removed.against(recording), build.fetched(recording.recording_id)
-        documents[stone is not None].update(store.footer(name).get("documents", ()))
+        documents[stone is not None].update(_documents(name, store))
         if stone is not None:
             gone.add(recording.recording_id)
             contents[stone].update(filter(None, [recording.content_id]))
@@ -68,13 +70,18 @@ def _forget_repeats(ids: set[str], build: Build) -> None:
 
 def _files_of(ids: set[str], store: Store) -> list[str]:
     """Files and folders below `work/` that are named by one of the ids, but for the rows that say what was removed."""
-    root, found = store.path(""), set()
-    for path in store.fs.find(store.path("work")):
-        parts = path.removeprefix(root).split("/")
+    found = set()
+    for entry in store.files("work"):
+        parts = entry.name.split("/")
         at = next((at for at, part in enumerate(parts) if part.lstrip(".").partition(".")[0] in ids), None)
         if at is not None and (parts[1] != "fetch" or parts[-1].startswith(".")):
             found.add("/".join(parts[: at + 1]))
     return sorted(found)
+
+
+def _documents(name: str, store: Store) -> Iterator[str]:
+    """Names of the documents of a recording; others that its footer may give are not ours to delete."""
+    return (found for found in store.footer(name).get("documents", ()) if DOCUMENT.fullmatch(found))
 
 
 def _forget_in_log(words: set[str], store: Store) -> None:

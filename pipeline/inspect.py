@@ -6,7 +6,6 @@ only and takes part in nothing: it creates no folder, no lock and no cache.
 
 import fcntl
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -226,12 +225,11 @@ def is_active(store: Store) -> bool:
 
 def sizes(store: Store) -> dict[str, int]:
     """Bytes by area: a folder, or one below `work/`; `tables and pages` are the files at the top."""
-    root = store.path("").rstrip("/")
     found: Counter[str] = Counter()
-    for folder, _, files in store.fs.walk(root, detail=True):
-        first, *rest = os.path.relpath(folder, root).split("/")
-        area = "/".join([first, *rest[: first == "work"]]) if first != "." else "tables and pages"
-        found[area] += sum(facts["size"] for facts in files.values())
+    for entry in store.files():
+        *folders, _ = entry.name.split("/")
+        area = "/".join(folders[: 1 + (folders[0] == "work")]) if folders else "tables and pages"
+        found[area] += entry.bytes
     return {area: count for area, count in sorted(found.items()) if count}
 
 

@@ -1,7 +1,8 @@
 """Removes from a finished corpus what no later command needs.
 
 What stays is enough for a second run to do nothing and for `select` to decide again: what is known of each
-recording, and the artifacts of the settings that the corpus was finished with.
+recording, and the artifacts of the settings that the corpus was finished with. What has no name that speechmill gives
+stays as well, wherever it lies, and so does all that is behind a link.
 """
 
 import re
@@ -13,12 +14,13 @@ from typing import Any
 from pipeline.build import CONFIG_FILE, FINGERPRINT_VERSION, Build
 from pipeline.config import ConfigError, load
 from pipeline.inspect import read_run, stored_build
-from pipeline.store import Store
+from pipeline.store import OWN_FILE, UNFINISHED, Store
 
-CONTENT = re.compile("[0-9a-f]{64}")
+CONTENT = re.compile(r"([0-9a-f]{64})(\.parquet)?")
+PROFILE = re.compile(r"[0-9a-f]{12}(-([0-9a-f]{12}|v[0-9]+|None))?")
+PART = re.compile(r"work/media/\.parts/[0-9a-f]{32}\.part(\.json(\.tmp)?)?")
 OLD_PART_S = 24 * 3600.0  # a younger part of a download may still be completed
 SCRATCH = ("work/tmp", "work/publish")
-NEVER_FINISHED = re.compile(r"\..*\.tmp")  # Store.create's temporary names
 
 
 def prune(corpus: str, *, dry_run: bool) -> dict[str, Any]:
@@ -66,7 +68,7 @@ def _needless(build: Build) -> Iterator[tuple[str, str, int]]:
 def _decoded_media(build: Build) -> Iterator[tuple[str, str, int]]:
     store = build.store
     for leaf in store.names("work/media"):
-        if CONTENT.fullmatch(leaf) and store.is_done(build.segments(leaf)):
+        if CONTENT.fullmatch(leaf) and not leaf.endswith(".parquet") and store.is_done(build.segments(leaf)):
             yield "work/media", f"work/media/{leaf}", store.size(f"work/media/{leaf}")
 
 
@@ -89,9 +91,10 @@ def _profiles(build: Build) -> dict[str, str]:
 def _other_artifacts(build: Build) -> Iterator[tuple[str, str, int]]:
     for stage, profile in _profiles(build).items():
         for leaf in build.store.names(f"work/{stage}"):
-            if leaf != profile:
+            if leaf != profile and PROFILE.fullmatch(leaf):
                 name = f"work/{stage}/{leaf}"
-                yield f"work/{stage}", name, _size(build.store, name)
+                if size := _size(build.store, name):
+                    yield f"work/{stage}", name, size
 
 
 def _unlisted(build: Build) -> Iterator[tuple[str, str, int]]:
@@ -104,7 +107,7 @@ def _unlisted(build: Build) -> Iterator[tuple[str, str, int]]:
     stages = [f"work/{stage}/{profile}" for stage, profile in _profiles(build).items()]
     for folder in ("work/media", "work/documents", *stages):
         for leaf in store.names(folder):
-            if CONTENT.match(leaf) and leaf.partition(".")[0] not in listed:
+            if (found := CONTENT.fullmatch(leaf)) and found[1] not in listed:
                 yield "of no recording", f"{folder}/{leaf}", _size(store, f"{folder}/{leaf}")
 
 
@@ -112,13 +115,13 @@ def _remains(store: Store) -> Iterator[tuple[str, str, int]]:
     """Files that a killed process was writing, and parts of downloads that nobody came back for."""
     if not store.is_local:  # there a file appears when it is closed
         return
-    root = store.path("")
-    for folder, _, files in store.fs.walk(store.path("work"), detail=True):
-        for leaf, facts in files.items():
-            old_part = folder.endswith("/work/media/.parts") and time.time() - facts["mtime"] > OLD_PART_S
-            if old_part or NEVER_FINISHED.fullmatch(leaf):
-                yield "unfinished files", f"{folder}/{leaf}".removeprefix(root), facts["size"]
+    for entry in store.files("work"):
+        old_part = PART.fullmatch(entry.name) and time.time() - entry.mtime > OLD_PART_S
+        if old_part or UNFINISHED.fullmatch(entry.name.rpartition("/")[2]):
+            yield "unfinished files", entry.name, entry.bytes
 
 
 def _size(store: Store, name: str) -> int:
-    return int(store.fs.du(store.path(name))) if store.exists(name) else 0
+    if OWN_FILE.fullmatch(name) and store.is_file(name):
+        return store.size(name)
+    return sum(entry.bytes for entry in store.own_files(name))

@@ -22,9 +22,8 @@ class JsonLines(logging.Handler):
 
     def __init__(self, path: str) -> None:
         super().__init__()
-        os.makedirs(os.path.dirname(path), exist_ok=True)
         self.path = path
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one event."""
@@ -45,7 +44,7 @@ def open_log(store: Store, *, console: bool = False) -> None:
     path = store.path(LOG_FILE)
     if store.is_local and not any(isinstance(h, JsonLines) and h.path == path for h in log.handlers):
         close_log()
-        log.addHandler(JsonLines(path))
+        log.addHandler(JsonLines(store.append_alone(LOG_FILE)))
     if console:
         human = logging.StreamHandler()
         human.setLevel(logging.WARNING)

@@ -9,24 +9,40 @@ too: no rows, and in its footer the reason.
 import errno
 import json
 import os
+import re
+import shutil
 import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import paths
+from pipeline.config import ConfigError
+from pipeline.filesystem import filesystem_of
+
 LOCK_FILE = "work/lock"
+MAX_LOCK_BYTES = 100  # it is empty, or has the number of a process
 FOOTER_KEY = b"speechmill"
 ROW_GROUP_BYTES = 8_000_000  # several are in memory while one is written; readers refuse more than 286 MB
 ROW_GROUP_ROWS = 100
 
 
+# Temporary names of Store.create, and all files that are made below `work/`: no others are deleted with a folder.
+UNFINISHED = re.compile(r"\..+\.[0-9]+-[0-9]+-[0-9a-f]{8}\.tmp")
+_PUBLISHED = r"data/(train|validation)-[0-9]{5}-of-[0-9]{5}\.parquet|pool\.parquet/part-[0-9]{5}\.parquet"
+OWN_FILE = re.compile(
+    r"work/(.+/)?([0-9a-f]{64}|[0-9a-f]{32}|[0-9a-f]{16}|[0-9a-f]{12})(\.parquet|\.json|\.part|\.part\.json(\.tmp)?)?"
+    rf"|work/(.+/)?{UNFINISHED.pattern}"
+    r"|work/((config|models)\.json|log\.jsonl|lock|stop|erase|\.writable|tmp/tmp[a-z0-9_]{8}|publish/plan\.json)"
+    rf"|work/publish/staged/[0-9a-f]{{32}}/({_PUBLISHED}|[a-z]+\.(parquet|json|html)|README\.md)"
+)
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -45,20 +61,38 @@ def raise_if_out_of_space(error: Exception, root: str) -> None:
         raise OutOfSpace(f"no space left to write {place}: free some, or choose another output, and run again")
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file below a store: its name, its bytes, and when it was last written (seconds since 1970, 0 if unknown)."""
+
+    name: str
+    bytes: int
+    mtime: float
+
+
 class Store:
-    """A folder, local or on an object store (any fsspec URL), that holds a corpus and its artifacts."""
+    """A folder, local or on an object store (any fsspec URL), that holds a corpus and its artifacts.
+
+    No name leads out of it, and none is reached through a link: whatever takes one raises OutsideError.
+    Raises ConfigError for an address that cannot be one.
+    """
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self.fs, self._base = fsspec.core.url_to_fs(root)
+        self.fs, self._base = filesystem_of(root)
         self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Store, (self.root,)
 
     def path(self, name: str) -> str:
-        """Full path, for the filesystem, of a name below the root."""
-        return f"{self._base.rstrip('/')}/{name}"
+        """Full path, for the filesystem, of a name below the root; of the root itself for an empty one."""
+        base = self._base.rstrip("/")
+        if name:
+            paths.check_name(name)
+            if self.is_local:
+                paths.refuse_links(base, name)
+        return f"{base}/{name}"
 
     def artifact(self, stage: str, profile: str, key: str) -> str:
         """Name of the artifact that a stage makes of `key` (a content or recording id)."""
@@ -68,20 +102,60 @@ class Store:
         """Whether the file is there (and therefore whole)."""
         return bool(self.fs.exists(self.path(name)))
 
+    def is_file(self, name: str) -> bool:
+        """Whether it is there and no folder."""
+        return bool(self.fs.isfile(self.path(name)))
+
     def size(self, name: str) -> int:
         """Bytes of a file."""
         return int(self.fs.size(self.path(name)))
 
     def names(self, folder: str) -> list[str]:
-        """Names of the finished files in a folder, sorted; empty if there is no such folder."""
+        """Names of the finished files and folders in a folder, sorted, links left out; empty if it is not there."""
+        path = self.path(folder)
         try:
-            found = self.fs.ls(self.path(folder), detail=False)
+            if self.is_local:
+                found = [entry.name for entry in os.scandir(path) if not entry.is_symlink()]
+            else:
+                found = [PurePosixPath(name).name for name in self.fs.ls(path, detail=False)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(name for name in found if not name.startswith("."))
+
+    def files(self, folder: str = "") -> Iterator[Entry]:
+        """All files below a folder, also unfinished ones, sorted within each; nothing that is behind a link."""
+        root = self.path(folder).rstrip("/")
+        below = f"{folder}/" if folder else ""
+        if self.is_local:
+            for name, facts in paths.files_below(root, below):
+                yield Entry(name, facts.st_size, facts.st_mtime)
+            return
+        self.fs.invalidate_cache()
+        for path, facts in sorted(self.fs.find(root, detail=True).items()):
+            if path.startswith(f"{root}/"):  # and not `corpus2` where `corpus` was asked for
+                yield Entry(below + path.removeprefix(f"{root}/"), facts["size"] or 0, 0.0)
+
+    def own_files(self, folder: str) -> Iterator[Entry]:
+        """Those files below a folder in `work/` that are artifacts by their names."""
+        return (entry for entry in self.files(folder) if OWN_FILE.fullmatch(entry.name))
+
+    def entries(self) -> list[str]:
+        """Names of all that lies at the top, of whatever kind, sorted; empty where there is nothing yet."""
+        self.fs.invalidate_cache()
+        try:
+            if self.is_local:
+                return sorted(os.listdir(self.path("")))
+            found = self.fs.ls(self.path("").rstrip("/"), detail=True)
         except FileNotFoundError:
             return []
-        return sorted(n for n in (PurePosixPath(p).name for p in found) if not n.startswith("."))
+        root = self.path("").strip("/")
+        paths_ = {facts["name"].strip("/") for facts in found if facts["size"] or facts["name"].strip("/") != root}
+        return sorted(PurePosixPath(path).name for path in paths_)  # without the empty file that stands for a folder
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file for reading."""
+        if self.is_local:
+            return paths.open_file(self.path(name))
         handle: IO[bytes] = self.fs.open(self.path(name), "rb")
         return handle
 
@@ -101,8 +175,11 @@ class Store:
         return value
 
     @contextmanager
-    def create(self, name: str) -> Iterator[IO[bytes]]:
-        """Write a file that appears, whole, when the block ends without an exception."""
+    def create(self, name: str, *, new: bool = False) -> Iterator[IO[bytes]]:
+        """Write a file that appears, whole, when the block ends without an exception.
+
+        Raises FileExistsError where it is to be `new` and is there (on object stores it is not looked for).
+        """
         final = self.path(name)
         self.fs.makedirs(os.path.dirname(final), exist_ok=True)
         if not self.is_local:
@@ -114,11 +191,11 @@ class Store:
         folder, leaf = os.path.split(final)
         temporary = f"{folder}/.{leaf}.{os.getpid()}-{threading.get_ident()}-{uuid.uuid4().hex[:8]}.tmp"
         try:
-            with open(temporary, "wb") as file:
+            with open(temporary, "xb") as file:  # never through a link
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, final)
+            (_link if new else os.replace)(temporary, final)
             _sync_folder(folder)
         except OSError as error:
             error.filename = error.filename or final
@@ -181,7 +258,10 @@ class Store:
             return
         from filelock import FileLock, Timeout
 
-        lock = FileLock(self.path(LOCK_FILE))
+        place = self.path(LOCK_FILE)
+        if os.path.lexists(place) and not (os.path.isfile(place) and os.path.getsize(place) < MAX_LOCK_BYTES):
+            raise ConfigError(f"{place}: is no lock of a run, which would be overwritten; move it elsewhere")
+        lock = FileLock(place)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -191,18 +271,37 @@ class Store:
         finally:
             lock.release()
 
+    def append_alone(self, name: str) -> str:
+        """Path of a local file that is appended to in place; one with a second name (hard link) is copied first."""
+        path = self.path(name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if not paths.is_only_ours(path):
+            with self.open(name) as shared, self.create(name) as own:
+                shutil.copyfileobj(shared, own)
+        return path
+
     def move(self, source: str, target: str) -> None:
         """Rename a file, replacing what is there."""
         if self.is_local:
             os.makedirs(os.path.dirname(self.path(target)), exist_ok=True)
             os.replace(self.path(source), self.path(target))
-        else:
-            self.fs.mv(self.path(source), self.path(target))
+        else:  # not fsspec's mv, for which `[` and `*` in a name are patterns
+            self.fs.cp_file(self.path(source), self.path(target))
+            self.fs.rm_file(self.path(source))
 
     def remove(self, name: str) -> None:
-        """Delete a file or a folder with all that is in it; nothing happens if it is not there."""
-        if self.fs.exists(self.path(name)):
-            self.fs.rm(self.path(name), recursive=True)
+        """Delete a file, or the files in a folder that are artifacts, and then the folder unless more is in it.
+
+        Nothing happens if it is not there. A link in a folder is left alone, with all that is behind it.
+        """
+        path = self.path(name)
+        if self.is_file(name):
+            self.fs.rm_file(path)
+        else:
+            for entry in list(self.own_files(name)):
+                self.remove(entry.name)
+            if self.is_local and os.path.isdir(path):
+                paths.remove_empty(path)
 
 
 def add_footer(writer: pq.ParquetWriter, facts: dict[str, Any]) -> None:
@@ -219,6 +318,18 @@ def _sync_folder(folder: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _link(temporary: str, final: str) -> None:
+    """Give a file its name unless it is taken. Raises FileExistsError."""
+    try:
+        os.link(temporary, final)
+    except FileExistsError:
+        raise
+    except OSError:  # a disk without hard links
+        if os.path.lexists(final):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), final) from None
+        os.replace(temporary, final)
 
 
 def _unlink(path: str) -> None:

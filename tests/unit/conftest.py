@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline import config, demo
 from pipeline.run import run
+from pipeline.store import Store
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +32,33 @@ def finished_corpus(podcast: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def corpus(finished_corpus: Path, tmp_path: Path) -> Path:
     """A copy of the corpus that a test may do with as it likes."""
     return Path(shutil.copytree(finished_corpus, tmp_path / "corpus"))
+
+
+@pytest.fixture(params=["local", "s3", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A store on disk, one on a real S3 server of our own, and one in memory."""
+    if request.param == "local":
+        yield Store(str(tmp_path / "corpus"))
+        return
+    place = f"mill-{uuid.uuid4().hex}"  # servers of one process share their buckets
+    if request.param == "memory":
+        yield Store(f"memory://{place}/corpus")
+        return
+    import boto3
+    import s3fs
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    for key, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(key, value)
+    boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket=place)
+    s3fs.S3FileSystem.clear_instance_cache()
+    yield Store(f"s3://{place}/corpus")
+    server.stop()

@@ -137,15 +137,16 @@ def test_a_plan_for_a_finished_corpus_has_nothing_to_do(corpus: Path) -> None:
 
 
 def test_after_pruning_a_run_does_nothing_and_select_still_works(corpus: Path) -> None:
+    old_id = "0123456789ab" * 5 + "cdef"
     for name in (
-        "work/segment/old/a.parquet",
-        "work/transcribe/old/x/a.parquet",
-        "work/tmp/b",
-        "work/fetch/v1/.c.1-2-3.tmp",
+        f"work/segment/0123456789ab/{old_id}.parquet",
+        f"work/transcribe/0123456789ab-0123456789ab/{old_id}/0123456789abcdef.parquet",
+        "work/tmp/tmpa1b2c3_d",
+        "work/fetch/v1/.c.1-2-0123abcd.tmp",
     ):
         (corpus / name).parent.mkdir(parents=True, exist_ok=True)
         (corpus / name).write_bytes(b"1234")
-    young, old = corpus / "work/media/.parts/young.part", corpus / "work/media/.parts/old.part"
+    young, old = corpus / "work/media/.parts" / f"{'a' * 32}.part", corpus / "work/media/.parts" / f"{'b' * 32}.part"
     for part in (young, old):
         part.write_bytes(b"12345")
     os.utime(old, (0, 0))
@@ -172,6 +173,34 @@ def test_after_pruning_a_run_does_nothing_and_select_still_works(corpus: Path) -
     assert stricter.stats["clips"].get("kept", 0) == 0
     assert again(corpus, "thresholds.snr_db=15", only_publish=True).stats["clips"]["kept"] == kept
     assert verify(str(corpus), rows=0)["ok"]
+
+
+def test_pruning_takes_nothing_that_is_not_ours_and_follows_no_link(corpus: Path, tmp_path: Path) -> None:
+    content, victim = "c" * 64, tmp_path / "victim"
+    theirs = (
+        "work/segment/old/a.parquet", "work/segment/0123456789ab/notes.txt", "work/tmp/notes.txt", "work/mine/a.wav",
+        "work/publish/draft.md", f"work/media/{content}.wav", "work/.notes.tmp", "work/media/.parts/mine.part",
+    )  # fmt: skip
+    for name in theirs:
+        (corpus / name).parent.mkdir(parents=True, exist_ok=True)
+        (corpus / name).write_text("mine")
+        os.utime(corpus / name, (0, 0))
+    victim.mkdir()
+    (victim / content).write_text("private")
+    (victim / f"{content}.parquet").write_text("private")
+    (corpus / "work/segment/aaaaaaaaaaaa").symlink_to(victim)
+    (corpus / "work/media" / content).symlink_to(victim / content)
+    (corpus / "work/tmp/deep").symlink_to(victim)
+    prune(str(corpus), dry_run=False)
+    assert {(corpus / name).read_text() for name in theirs} == {"mine"}
+    assert {path.read_text() for path in victim.iterdir()} == {"private"}
+    assert len(list(victim.iterdir())) == 2
+
+    shutil.rmtree(corpus / "work/documents", ignore_errors=True)
+    (corpus / "work/documents").symlink_to(victim)
+    with pytest.raises(ConfigError, match="documents: is a link"):
+        prune(str(corpus), dry_run=False)
+    assert len(list(victim.iterdir())) == 2
 
 
 def test_pruning_refuses_what_is_not_finished(corpus: Path) -> None:
