@@ -18,7 +18,7 @@ NEEDED = {
     "apache-beam": "apache_beam", "av": "av", "click": "click", "ctranslate2": "ctranslate2",
     "defusedxml": "defusedxml", "faster-whisper": "faster_whisper", "feedparser": "feedparser",
     "filelock": "filelock", "fsspec": "fsspec", "huggingface_hub": "huggingface_hub", "jinja2": "jinja2",
-    "numpy": "numpy", "pebble": "pebble", "pyarrow": "pyarrow", "pydantic": "pydantic", "pyyaml": "yaml",
+    "numpy": "numpy", "pyarrow": "pyarrow", "pydantic": "pydantic", "pyyaml": "yaml",
     "rich": "rich", "scipy": "scipy", "soundfile": "soundfile", "soxr": "soxr", "urllib3": "urllib3",
     "webrtcvad-wheels": "webrtcvad",
 }  # fmt: skip

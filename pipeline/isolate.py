@@ -1,60 +1,183 @@
 """Worker processes for code that may crash or hang, such as decoders: one input is lost, never the run.
 
-They are spawned, take inputs as long as the run lasts, and are replaced when they die.
+Each worker is a spawned process with a pipe of its own and a thread here that feeds it. Nothing is shared
+between workers, no lock and no queue, so that the death of one, or of all at once, can block nobody: its
+thread starts another process and goes on.
 """
 
 import atexit
+import faulthandler
+import itertools
 import multiprocessing
 import os
+import pickle
+import queue
+import resource
 import signal
 import threading
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from functools import lru_cache
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from pebble import ProcessExpired, ProcessPool
-
 WATCHDOG_EXIT_CODE = 1  # of faulthandler.dump_traceback_later(exit=True)
+FROM_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP}  # no verdict on the input: out of memory, or somebody
 ORPHAN_CHECK_S = 2.0
+PROCESS_STATUS = "/proc/self/status"
+MAX_ATTEMPTS = 3  # at one input, when its process is killed from outside
+END_S = 5.0  # for a process that was asked to end
+STARTED = b""  # what a worker sends when it has taken an input; then comes the pickled outcome
+
+_starting = threading.Lock()  # multiprocessing reaps finished children whenever one starts: not in two threads at once
+_is_worker = False
 
 
 class Died(Exception):  # noqa: N818 - what happened to a process, not an error of ours
     """The process that worked on an input is gone. `hung`: the watchdog ended it; else it crashed."""
 
     def __init__(self, exit_code: int) -> None:
+        self.exit_code = exit_code
         self.hung = exit_code == WATCHDOG_EXIT_CODE
-        self.was_killed = exit_code == -signal.SIGKILL  # by the system, out of memory, or by somebody: no verdict
+        self.was_killed = exit_code in FROM_OUTSIDE
         how = "made no progress and was stopped" if self.hung else f"ended with code {exit_code}"
         super().__init__(f"the decoding process {how}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive the way between processes."""
+        return Died, (self.exit_code,)
+
+
+class _Worker:
+    """A process and the pipe to it. `is_fresh`: it has worked on nothing yet."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork would copy Beam's threads in mid-air
+        ours, theirs = context.Pipe()
+        self.pipe, self.is_fresh = ours, True
+        self._process = context.Process(target=_work, args=[theirs, os.getpid()], daemon=True)
+        with _starting:
+            self._process.start()
+        theirs.close()
+
+    def call(self, job: bytes) -> Any:
+        """Send a job and wait for its result. Raises what the job raised, or _Lost if the process died on the way."""
+        started, message = False, STARTED
+        try:
+            self.pipe.send_bytes(job)
+            while message == STARTED:
+                wait([self.pipe, self._process.sentinel])
+                if not self.pipe.poll():
+                    raise EOFError
+                message = self.pipe.recv_bytes()
+                started = True
+        except (EOFError, OSError):
+            raise _Lost(self.end(), started=started, is_fresh=self.is_fresh) from None
+        finally:
+            self.is_fresh = False
+        is_error, value = pickle.loads(message)  # noqa: S301 - our own process wrote it
+        if is_error:
+            raise value
+        return value
+
+    def end(self) -> int:
+        """Make sure that the process is gone; returns its exit code."""
+        self.pipe.close()
+        with _starting:
+            self._process.join(END_S)
+            if self._process.is_alive():
+                self._process.kill()
+                self._process.join()
+        return self._process.exitcode or 0
+
+    def kill(self) -> None:
+        """End the process without waiting for it; whoever waits in `call` notices."""
+        self._process.kill()
+
+
+class _Lost(Exception):  # noqa: N818 - as Died, with what decides whether the input is tried again
+    def __init__(self, exit_code: int, *, started: bool, is_fresh: bool) -> None:
+        super().__init__(exit_code)
+        self.death = Died(exit_code)
+        # Whoever crashes in a process that others used before it may have inherited the damage.
+        self.may_be_innocent = not started or self.death.was_killed or not (is_fresh or self.death.hung)
+
 
 class Pool:
-    """Worker processes; `backlog` inputs may wait for them at a time."""
+    """Worker processes; `backlog` inputs may wait for them at a time. Threads may share it."""
 
     def __init__(self, workers: int) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork would copy Beam's threads in mid-air
-        self._pool = ProcessPool(max_workers=workers, context=context, initializer=_begin, initargs=[os.getpid()])
         self.backlog = 2 * workers
+        self._jobs: queue.SimpleQueue[tuple[Future[Any], bytes] | None] = queue.SimpleQueue()
+        self._workers: dict[threading.Thread, _Worker] = {}
+        self._closed = threading.Event()
+        self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(workers)]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[tuple[Any, float]]":
-        """Call a function in a process; see `result`."""
-        future: Future[tuple[Any, float]] = self._pool.schedule(timed, args=[function, *arguments])
+        """Call a function in a process; see `result`. Function, arguments and result must be picklable."""
+        future: Future[tuple[Any, float]] = Future()
+        self._jobs.put((future, pickle.dumps((function, arguments))))
         return future
 
     def close(self) -> None:
-        """End the processes."""
-        self._pool.stop()  # type: ignore[no-untyped-call]
-        self._pool.join()
+        """End the processes; what still waits for one is cancelled."""
+        self._closed.set()
+        for _ in self._threads:
+            self._jobs.put(None)
+        for worker in list(self._workers.values()):
+            worker.kill()
+        for thread in self._threads:
+            thread.join()
+
+    def _serve(self) -> None:
+        """Feed one worker as long as the pool lasts."""
+        me = threading.current_thread()
+        while (job := self._jobs.get()) is not None:
+            future, call = job
+            if self._closed.is_set():
+                future.cancel()
+            if future.set_running_or_notify_cancel():
+                _settle(future, *_outcome(self._call, call, me))
+        worker = self._workers.pop(me, None)
+        if worker is not None:
+            worker.kill()
+            worker.end()
+
+    def _call(self, call: bytes, me: threading.Thread) -> Any:
+        """The result of one input, in as many processes as it takes to be sure whose fault a death is."""
+        for attempt in itertools.count(1):
+            try:
+                return self._worker_of(me).call(call)
+            except _Lost as lost:
+                del self._workers[me]
+                if not lost.may_be_innocent or attempt == MAX_ATTEMPTS or self._closed.is_set():
+                    raise lost.death from None
+        raise AssertionError
+
+    def _worker_of(self, me: threading.Thread) -> _Worker:
+        if me not in self._workers:
+            self._workers[me] = _Worker()
+            if self._closed.is_set():  # it was too late for `close` to see this one
+                self._workers[me].kill()
+        return self._workers[me]
 
 
-@lru_cache(maxsize=1)
+_pools: dict[int, Pool] = {}
+_making = threading.Lock()
+
+
 def pool(workers: int | None) -> Pool:
-    """The pool of this process: started when first needed, ended with it; one worker a core unless told otherwise."""
-    made = Pool(workers or usable_cores())
-    atexit.register(made.close)
-    return made
+    """A pool of this process: started when first needed, ended with it; one worker a core unless told otherwise."""
+    count = workers or usable_cores()
+    with _making:
+        if count not in _pools:
+            _pools[count] = Pool(count)
+            atexit.register(_pools[count].close)
+        return _pools[count]
 
 
 def usable_cores() -> int:
@@ -64,10 +187,7 @@ def usable_cores() -> int:
 
 def result(future: "Future[tuple[Any, float]]") -> tuple[Any, float]:
     """Wait for a result and the seconds it took. Raises what the function raised, or Died."""
-    try:
-        return future.result()
-    except ProcessExpired as death:
-        raise Died(death.exitcode or 0) from None
+    return future.result()
 
 
 def timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
@@ -77,8 +197,98 @@ def timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
     return value, time.monotonic() - started
 
 
+@contextmanager
+def watchdog(seconds: float) -> Iterator[Callable[[], None]]:
+    """End this process if `alive` is not called for so long: a decoder that hangs in C obeys nothing else.
+
+    Arming starts a thread, so it is done ten times in `seconds`, not for every block; so much later it fires.
+    """
+    due = 0.0
+
+    def alive() -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + seconds / 10
+            faulthandler.dump_traceback_later(1.1 * seconds, exit=True, file=2)
+
+    alive()
+    try:
+        yield alive
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@contextmanager
+def memory_limited(spare_bytes: int) -> Iterator[None]:
+    """Let this worker process take at most so much more memory than it has now; beyond that is a MemoryError, or death.
+
+    Does nothing outside a worker, where it would hit others, nor where the system has no such limit (macOS accepts
+    it and does not heed it).
+    """
+    if not _is_worker or not os.path.exists(PROCESS_STATUS):
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = _data_bytes() + spare_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if before[1] < 0 else min(limit, before[1]), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def _data_bytes() -> int:
+    """Memory that counts against RLIMIT_DATA: what this process may write to and shares with nobody."""
+    with open(PROCESS_STATUS) as status:
+        return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmData:"))
+
+
+def _outcome(function: Callable[..., Any], *arguments: Any) -> tuple[bool, Any]:
+    """Whether a call raised, and what it returned or raised: an error of any kind belongs to whoever asked for it."""
+    try:
+        return False, function(*arguments)
+    except Exception as error:
+        return True, error
+
+
+def _settle(future: "Future[Any]", is_error: bool, value: Any) -> None:  # noqa: FBT001 - as `_outcome` returns it
+    if is_error:
+        future.set_exception(value)
+    else:
+        future.set_result(value)
+
+
+def _work(pipe: Connection, parent: int) -> None:
+    """The life of a worker: take an input, say so, work, send what came of it."""
+    _begin(parent)
+    while True:
+        try:
+            job = pipe.recv_bytes()
+            pipe.send_bytes(STARTED)
+            pipe.send_bytes(_packed(*_outcome(_run, job)))
+        except (EOFError, OSError):  # the parent closed the pipe, or is gone
+            return
+
+
+def _run(job: bytes) -> tuple[Any, float]:
+    function, arguments = pickle.loads(job)  # noqa: S301 - our own parent wrote it
+    return timed(function, *arguments)
+
+
+def _packed(is_error: bool, value: Any) -> bytes:  # noqa: FBT001 - as `_outcome` returns it
+    """Pickle an outcome, or why it cannot be; errors of libraries often can be pickled but not unpickled."""
+    if is_error and hasattr(value, "add_note"):
+        value.add_note("".join(traceback.format_exception(value)))
+    failed, packed = _outcome(pickle.dumps, (is_error, value))
+    if not failed and is_error:
+        failed, _ = _outcome(pickle.loads, packed)
+    return pickle.dumps((True, RuntimeError(f"{type(value).__name__}: {value}"))) if failed else packed
+
+
 def _begin(parent: int) -> None:
     """Set up a worker: Ctrl-C is the parent's business; without a parent there is nothing to do."""
+    global _is_worker
+    _is_worker = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with, args=[parent], daemon=True).start()

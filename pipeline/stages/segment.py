@@ -1,8 +1,6 @@
 """Segment: from media to spans and clips, in one pass over the audio."""
 
-import faulthandler
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
@@ -11,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline import isolate
 from pipeline.audio import Decoding, encode_flac, to_int16
 from pipeline.build import Build
 from pipeline.records import SEGMENT_ARTIFACT, Reason, Rejected, Span, SpanKind, Status, stable_id
@@ -83,34 +82,13 @@ def _segment(media: IO[bytes], content_id: str, build: Build) -> Outcome:
 
 def _listen(decoding: Decoding, pcm: IO[bytes], build: Build) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
     listener = Listener(build.config.segment.vad, decoding.rate)
-    with _watchdog(build.config.audio.stall_timeout) as alive:
+    with isolate.watchdog(build.config.audio.stall_timeout) as alive:
         for block in decoding:
             listener.hear(block)
             pcm.write(to_int16(block).tobytes())
             alive()
     marks, levels = listener.finish()
     return (gate(marks, levels) if listener.detector.gated else marks), levels
-
-
-@contextmanager
-def _watchdog(seconds: float) -> Iterator[Any]:
-    """End this process if `alive` is not called for so long: a decoder that hangs in C obeys nothing else.
-
-    Arming starts a thread, so it is done ten times in `seconds`, not for every block; so much later it fires.
-    """
-    due = 0.0
-
-    def alive() -> None:
-        nonlocal due
-        if time.monotonic() >= due:
-            due = time.monotonic() + seconds / 10
-            faulthandler.dump_traceback_later(1.1 * seconds, exit=True, file=2)
-
-    alive()
-    try:
-        yield alive
-    finally:
-        faulthandler.cancel_dump_traceback_later()
 
 
 def _broken_end(decoding: Decoding) -> list[int]:

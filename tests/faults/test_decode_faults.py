@@ -25,7 +25,6 @@ from pipeline.config import RunConfig
 from pipeline.measure import measure
 from pipeline.records import Reason, Rejected
 from pipeline.stages import Outcome, Work
-from pipeline.stages.segment import _watchdog
 from tests.media import (
     RATE,
     a_build,
@@ -328,7 +327,7 @@ def segment_or_crash(work: Work, build: Build) -> Outcome:
     if head == b"SEGV!":
         os.kill(os.getpid(), signal.SIGSEGV)
     if head == b"SLEEP":
-        with _watchdog(build.config.audio.stall_timeout):
+        with isolate.watchdog(build.config.audio.stall_timeout):
             time.sleep(300)
     return stages.segment_media(work, build)
 
