@@ -7,6 +7,7 @@ with it is told in one line that names the key and the fix, before anything is d
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -95,6 +96,43 @@ class Audio(_Section):
     """Seconds without a decoded block after which a decoder counts as hung."""
 
 
+class Login(_Section):
+    """Names of the environment variables that hold a login: no secret stands in a config."""
+
+    env: str | None = None
+    """Variable with `user:password`, or with a token."""
+    user_env: str | None = None
+    """Variable with the user's name, where the password has one of its own."""
+    password_env: str | None = None
+    """Variable with the password."""
+
+
+VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _logins(value: Any, host: str = "") -> Any:
+    """Logins by host, of which `--set fetch.credentials.example.org=NAME` makes sections.
+
+    What is wrong is not shown, unlike other values: it may be the secret itself.
+    """
+    if isinstance(value, Login):
+        return {host: value}
+    if isinstance(value, str):
+        value = {"env": value}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"fetch.credentials{host and '.'}{host}: give the name of an environment variable")
+    if host and value and set(value) <= set(Login.model_fields):
+        names = {key: name for key, name in value.items() if name is not None}
+        if set(names) not in ({"env"}, {"user_env", "password_env"}):
+            raise ConfigError(f"fetch.credentials.{host}: give env, or user_env and password_env")
+        if not all(isinstance(name, str) and VARIABLE.fullmatch(name) for name in names.values()):
+            fix = f"export NAME='user:password' and write {host}: NAME"
+            raise ConfigError(f"fetch.credentials.{host}: not the name of an environment variable; {fix}")
+        return {host: names}
+    below = {f"{host}{host and '.'}{key}".lower(): part for key, part in value.items()}
+    return {name: login for key, part in below.items() for name, login in _logins(part, key).items()}
+
+
 class Fetch(_Section):
     """How media are downloaded."""
 
@@ -102,6 +140,8 @@ class Fetch(_Section):
     """Sent with every request. Put an address in it where you can be reached."""
     allow_hosts: tuple[str, ...] = ()
     """Hosts that may be contacted although their address is private or loopback."""
+    credentials: Annotated[dict[str, Login], BeforeValidator(_logins)] = {}
+    """By host, or host:port, the environment variable that holds its login: `user:password`, or a token."""
     max_bytes: int = Field(4 * 2**30, gt=0)
     """Largest media file in bytes."""
     max_seconds: float = Field(3600.0, gt=0)

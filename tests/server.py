@@ -243,5 +243,51 @@ def chunked(body: bytes, *, finish: bool = True) -> Behaviour:
     return answer
 
 
+def raw(first: bytes, again: bytes = b"", *, pause_s: float = 0.0) -> Behaviour:
+    """Send bytes as they are: `first`, then `again` without end, after a pause each; nothing more if there is none."""
+
+    def answer(handler: Handler) -> None:
+        handler.write(first)
+        while not handler.server.scripted.closing.wait(pause_s if again else 60):
+            handler.write(again)
+
+    return answer
+
+
+class RawServer:
+    """Accepts connections and does as `behaviour` says with each, below HTTP; `asked` counts them."""
+
+    def __init__(self, behaviour: Callable[[socket.socket, threading.Event], None]) -> None:
+        self.asked, self._behaviour, self._closing = 0, behaviour, threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+
+    def _accept(self) -> None:
+        while not self._closing.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.asked += 1
+            threading.Thread(target=self._serve, args=[connection], daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            try:
+                self._behaviour(connection, self._closing)
+            except OSError:
+                pass  # the client had enough
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._closing.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
 def disconnect(handler: Handler) -> None:
     """Close the connection without a word."""

@@ -16,13 +16,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.config import Fetch
-from pipeline.fetch.client import CHUNK_BYTES, Client, Limits, Stopped, never
-from pipeline.fetch.download import complete
+from pipeline.fetch.client import Client
+from pipeline.fetch.coding import CHUNK_BYTES
+from pipeline.fetch.download import Conditions, complete
+from pipeline.fetch.limits import Limits, Stopped, never
+from pipeline.fetch.logins import logins_of
 from pipeline.fetch.models import PACKAGED_MODEL, model_folder
 from pipeline.fetch.parts import Part
 from pipeline.fetch.visit import Answer, Visit
 from pipeline.records import Reason, Recording, Rejected, stable_id
 from pipeline.store import Store
+from pipeline.urls import public_url
 
 __all__ = [
     "MAX_FEED_BYTES", "PACKAGED_MODEL", "Answer", "Fetched", "Stopped", "Visit", "fetch_media", "get_document",
@@ -62,7 +66,8 @@ def fetch_media(
         return _read_in_place(media_path, stopping)
     faults = []
     for url in (recording.media_url, *recording.alternates):
-        client = Client(store, Limits.of(config, config.max_bytes, stopping))
+        logins = logins_of(config, recording.feed_url, recording.media_url)
+        client = Client(store, Limits.of(config, config.max_bytes, stopping), logins)
         try:
             return _download(recording, url, client, store)
         except Rejected as fault:
@@ -115,11 +120,12 @@ def _look(client: Client, url: str) -> None:
 
 def get_document(
     url: str, store: Store, config: Fetch, *, max_bytes: int = MAX_FEED_BYTES, max_age_s: float = 0.0,
-    stopping: Callable[[], bool] = never,
+    stopping: Callable[[], bool] = never, beside: str | None = None,
 ) -> bytes:  # fmt: skip
     """Get a feed, at most `max_bytes` long, anew only if it changed since it was cached in `work/feeds/`.
 
-    The cached copy also serves while it is younger than `max_age_s`, or the server has a passing fault.
+    The cached copy also serves while it is younger than `max_age_s`, or the server has a passing fault. User and
+    password of the address `beside`, the feed that names the document, count where both have the same origin.
     Raises Rejected.
     """
     name = f"work/feeds/{stable_id('document', url)}"
@@ -129,20 +135,22 @@ def get_document(
     with TemporaryDirectory() as folder:
         part = Part.open(Path(folder) / "document", url)
         try:
-            if not complete(part, Client(store, Limits.of(config, max_bytes, stopping)), conditions):
+            client = Client(store, Limits.of(config, max_bytes, stopping), logins_of(config, beside))
+            if not complete(part, client, conditions):
                 store.write_json(f"{name}.json", (store.read_json(f"{name}.json") or {}) | {"when": time.time()})
                 return cached
         except Rejected as fault:
             if not (fault.retry and cached):
                 raise
-            _log.warning("%s: %s; using the copy of the last run", url, fault)
+            _log.warning("%s: %s; using the copy of the last run", public_url(url), fault)
             return cached
         body = part.path.read_bytes()
     with store.create(name) as file:
         file.write(body)
     digest = hashlib.sha256(body).hexdigest()
     facts = {
-        "url": url, "etag": part.etag, "last_modified": part.last_modified, "sha256": digest, "when": time.time(),
+        "url": public_url(url), "origin": part.origin, "etag": part.etag, "last_modified": part.last_modified,
+        "sha256": digest, "when": time.time(),
     }  # fmt: skip
     store.write_json(f"{name}.json", facts)
     return body
@@ -203,15 +211,15 @@ def _sha256(path: Path, stopping: Callable[[], bool]) -> str:
     return digest.hexdigest()
 
 
-def _cached(store: Store, name: str) -> tuple[bytes, dict[str, str], float]:
-    """The document of an earlier run, the headers that ask whether it changed, its age in s; empty if there is none."""
+def _cached(store: Store, name: str) -> tuple[bytes, Conditions | None, float]:
+    """The document of an earlier run, what asks whether it changed, and its age in s; empty if there is none."""
     facts = store.read_json(f"{name}.json")
     if not facts or not store.exists(name):
-        return b"", {}, 0.0
+        return b"", None, 0.0
     with store.open(name) as file:
         body = file.read()
     if hashlib.sha256(body).hexdigest() != facts["sha256"]:
-        return b"", {}, 0.0
+        return b"", None, 0.0
     asked = {"If-None-Match": facts["etag"], "If-Modified-Since": facts["last_modified"]}
-    conditions = {header: value for header, value in asked.items() if value}
-    return body, conditions, time.time() - facts.get("when", 0.0)
+    headers = {header: value for header, value in asked.items() if value}
+    return body, Conditions(headers, facts.get("origin", "")), time.time() - facts.get("when", 0.0)

@@ -5,18 +5,41 @@ to the address that was looked at. A name server that changes its answer in betw
 """
 
 import ipaddress
+import logging
 import socket
+import ssl
 from collections.abc import Collection
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pipeline.fetch import wire
 from pipeline.records import Reason, Rejected
+from pipeline.urls import public_url, without_secrets
 
 if TYPE_CHECKING:
     import urllib3
 
-LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")  # RFC 8215; Python 3.11 calls it global
+# By IANA's registries of special-purpose addresses and of address space (November 2026): all that is not globally
+# reachable, and within it what is. Of IPv6, only 2000::/3 is given out, and 64:ff9b::/96 translated.
+NOT_PUBLIC = [
+    ipaddress.ip_network(one)
+    for one in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+        "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
+        "224.0.0.0/4", "240.0.0.0/4",
+        "::/3", "2001::/23", "2001:db8::/32", "3fff::/20", "4000::/2", "8000::/1",
+    )
+]  # fmt: skip
+PUBLIC_WITHIN = [
+    ipaddress.ip_network(one)
+    for one in (
+        "192.0.0.9/32", "192.0.0.10/32", "2001:1::1/128", "2001:1::2/128", "2001:1::3/128", "2001:3::/32",
+        "2001:4:112::/48", "2001:20::/28", "2001:30::/28",
+    )
+]  # fmt: skip
+TRANSLATED = (0xFFFF, 0x64_FF9B << 64)  # ::ffff:0:0/96 (mapped) and 64:ff9b::/96 (NAT64): an IPv4 address follows
 PORTS = {"http": 80, "https": 443}
+MAX_URL_CHARS = 16_384  # servers take half of it
 POOLS, CONNECTIONS = 64, 16  # hosts whose connections are kept open, and how many of each
 
 
@@ -24,8 +47,13 @@ class Passing(Rejected):
     """A fault that may be gone in a moment: the request is repeated, at the earliest after `after_s`."""
 
     def __init__(self, detail: str, *, after_s: float = 0.0) -> None:
-        super().__init__(Reason.UNREACHABLE, detail, retry=True)
+        super().__init__(Reason.UNREACHABLE, without_secrets(detail), retry=True)
         self.after_s = after_s
+
+
+def broken(error: Exception) -> Passing:
+    """What an error of urllib3 means."""
+    return Passing(f"{type(error).__name__}: {error}"[:300])
 
 
 def host_of(url: str) -> tuple[str, int]:
@@ -33,14 +61,23 @@ def host_of(url: str) -> tuple[str, int]:
     from urllib3.exceptions import LocationParseError
     from urllib3.util import parse_url  # the parser that the connection uses: two parsers may see two hosts
 
+    told = public_url(url[:MAX_URL_CHARS])[:200]
+    if len(url) > MAX_URL_CHARS:
+        raise Rejected(Reason.FORBIDDEN_ADDRESS, f"an address of more than {MAX_URL_CHARS} characters: {told}")
     try:
         parts = parse_url(url)
-    except (LocationParseError, ValueError) as error:
-        raise Rejected(Reason.FORBIDDEN_ADDRESS, f"{url[:200]}: {error}") from None
+    except (LocationParseError, ValueError):
+        raise Rejected(Reason.FORBIDDEN_ADDRESS, f"not a host and a port that can be: {told}") from None
     host = (parts.host or "").strip("[]")
-    if parts.scheme not in PORTS or not host:
-        raise Rejected(Reason.FORBIDDEN_ADDRESS, f"not an http or https address: {url[:200]}")
+    if parts.scheme not in PORTS or not host or parts.port == 0:
+        raise Rejected(Reason.FORBIDDEN_ADDRESS, f"not an http or https address: {told}")
     return host, parts.port or PORTS[parts.scheme]
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of an http(s) URL, by which it is decided who gets a header. Raises as `host_of` does."""
+    host, port = host_of(url)
+    return f"{url.partition(':')[0].lower()}://{host.lower()}:{port}"
 
 
 def addresses_of(host: str, port: int, allow_hosts: Collection[str]) -> list[str]:
@@ -50,30 +87,45 @@ def addresses_of(host: str, port: int, allow_hosts: Collection[str]) -> list[str
     addresses is not on the public Internet, and Passing where the name does not resolve.
     """
     try:
-        found = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        found = wire.resolved(host, port)
     except OSError as error:
-        raise Passing(f"{host}: {error.strerror or error}") from None
-    except UnicodeError as error:
+        raise Passing(f"{host}: {error.strerror or error or 'no answer of the name server'}") from None
+    except ValueError as error:
         raise Rejected(Reason.FORBIDDEN_ADDRESS, f"{host[:200]}: {error}") from None
-    if {host, f"[{host}]", f"{host}:{port}", f"[{host}]:{port}"} & {name.lower() for name in allow_hosts}:
+    if is_allowed(host, port, allow_hosts):
         return found
     if private := sorted(address for address in found if not is_public(address)):
         raise Rejected(Reason.FORBIDDEN_ADDRESS, f"{host} is {private[0]}; fetch.allow_hosts lists exceptions")
     return found
 
 
+def is_allowed(host: str, port: int, allow_hosts: Collection[str]) -> bool:
+    """Whether a host is one of the exceptions."""
+    names = {host, f"[{host}]", f"{host}:{port}", f"[{host}]:{port}"}
+    return bool(names & {name.lower() for name in allow_hosts})
+
+
 def is_public(address: str) -> bool:
     """Whether an IP address is on the public Internet, also by the IPv4 address that an IPv6 one stands for."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        bits = int(ip)
-        if bits >> 32 in (0, 0xFFFF, 0x64_FF9B << 64):  # ::/96, ::ffff:0:0/96 (mapped), 64:ff9b::/96 (NAT64)
-            return is_public(str(ipaddress.IPv4Address(bits & 0xFFFF_FFFF)))
+        if int(ip) >> 32 in TRANSLATED:
+            return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)))
         if ip.sixtofour:
             return is_public(str(ip.sixtofour))
-        if ip in LOCAL_NAT64:
-            return False
-    return ip.is_global and not ip.is_multicast
+    networks = NOT_PUBLIC if not any(ip in one for one in PUBLIC_WITHIN) else ()
+    return not any(ip in one for one in networks)
+
+
+@lru_cache(maxsize=1)
+def tls() -> ssl.SSLContext:
+    """How certificates are checked: against the system's authorities."""
+    from urllib3.util.ssl_ import create_urllib3_context
+
+    context = create_urllib3_context()
+    context.load_default_certs()
+    context.sslsocket_class = wire.SecureSocket
+    return context
 
 
 @lru_cache(maxsize=4)
@@ -82,22 +134,22 @@ def pools(allow_hosts: frozenset[str]) -> "urllib3.PoolManager":
     import urllib3
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
-    from urllib3.util.connection import create_connection
+    from urllib3.exceptions import NewConnectionError
 
     class Checked(HTTPConnection):
         def _new_conn(self) -> socket.socket:
             failure: OSError = OSError("no address")
             for address in addresses_of(self.host.strip("[]"), self.port, allow_hosts):
                 try:
-                    return create_connection(
-                        (address, self.port), self.timeout, self.source_address, self.socket_options
-                    )
-                except TimeoutError as error:
-                    raise ConnectTimeoutError(self, f"connection to {self.host} timed out") from error
+                    return wire.connected(address, self.port, self.socket_options or ())
                 except OSError as error:
                     failure = error
             raise NewConnectionError(self, f"no connection to {self.host}: {failure}") from failure
+
+        def request(self, *arguments: Any, **options: Any) -> None:
+            if self.sock is not None:  # kept open since another exchange
+                wire.take_up(self.sock)
+            super().request(*arguments, **options)
 
     class Plain(Checked):
         pass
@@ -111,6 +163,7 @@ def pools(allow_hosts: frozenset[str]) -> "urllib3.PoolManager":
     class SecurePool(HTTPSConnectionPool):
         ConnectionCls = Secure
 
-    manager = urllib3.PoolManager(num_pools=POOLS, maxsize=CONNECTIONS)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings name addresses, and answers of others, in full
+    manager = urllib3.PoolManager(num_pools=POOLS, maxsize=CONNECTIONS, ssl_context=tls())
     manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
     return manager

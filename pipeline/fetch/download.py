@@ -1,24 +1,35 @@
 """One file, whole: as many requests as it takes, each of them going on where the one before broke off."""
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.fetch.addresses import Passing
-from pipeline.fetch.client import Client, Limits, body, verdict
-from pipeline.fetch.parts import Part, encoding, validator
+from pipeline.fetch.addresses import Passing, broken
+from pipeline.fetch.client import Client, verdict
+from pipeline.fetch.coding import body, layers
+from pipeline.fetch.limits import Limits
+from pipeline.fetch.parts import Part, validator
 from pipeline.records import Reason, Rejected
 
 if TYPE_CHECKING:
     import urllib3
 
 
-def complete(part: Part, client: Client, conditions: dict[str, str] | None = None) -> bool:
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Headers that ask one origin, and no other on the way, whether a file changed."""
+
+    headers: dict[str, str]
+    origin: str
+
+
+def complete(part: Part, client: Client, conditions: Conditions | None = None) -> bool:
     """Complete the part, with as many requests as it takes. False: not modified, by the `conditions` given."""
     limits, failures, most = client.limits, 0, part.size
     while not part.is_whole:
         limits.check()
         try:
-            if not _receive(part, client, conditions or {}):
+            if not _receive(part, client, conditions):
                 return False
             break
         except Passing as fault:
@@ -30,24 +41,25 @@ def complete(part: Part, client: Client, conditions: dict[str, str] | None = Non
     return True
 
 
-def _receive(part: Part, client: Client, conditions: dict[str, str]) -> bool:
+def _receive(part: Part, client: Client, conditions: Conditions | None) -> bool:
     """Make one request and append its body to the part. False: not modified."""
     import urllib3
 
-    headers = dict(conditions)
+    asked = conditions
     if part.size and part.validator:
-        headers |= {"Range": f"bytes={part.size}-", "If-Range": part.validator}
+        asked = Conditions({"Range": f"bytes={part.size}-", "If-Range": part.validator}, part.origin)
     elif part.size:
         part.clear()
+    headers, origin = (asked.headers, asked.origin) if asked else ({}, None)
     try:
-        with client.opened("GET", part.url, headers) as response:
+        with client.opened("GET", part.url, headers, origin=origin) as response:
             if response.status == 304 and conditions:
                 return False
             if _begin(part, response):
                 client.limits.check_bytes(part.total or 0)
                 _append(part, response, client.limits)
     except urllib3.exceptions.HTTPError as error:
-        raise Passing(f"{type(error).__name__}: {error}"[:300]) from None
+        raise broken(error) from None
     return True
 
 
@@ -73,7 +85,7 @@ def _begin(part: Part, response: "urllib3.BaseHTTPResponse") -> bool:
 
 def _continues(part: Part, response: "urllib3.BaseHTTPResponse") -> bool:
     found = re.fullmatch(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)", response.headers.get("Content-Range", ""))
-    if not found or int(found[1]) != part.size or encoding(response):
+    if not found or int(found[1]) != part.size or layers(response):
         return False
     if found[2] != "*" and part.total not in (None, int(found[2])):
         return False

@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from pipeline.records import Reason, Rejected
+from pipeline.fetch.addresses import origin_of
+from pipeline.fetch.coding import layers
+from pipeline.records import stable_id
 
 if TYPE_CHECKING:
     import urllib3
@@ -15,10 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Part:
-    """The bytes received so far and, in a JSON file beside them, whose bytes they are."""
+    """The bytes received so far and, in a JSON file beside them, whose bytes they are.
+
+    `origin` is who sent them, where redirects led; nobody else is told what validates them.
+    """
 
     path: Path
     url: str
+    origin: str = ""
     etag: str = ""
     last_modified: str = ""
     total: int | None = None
@@ -28,10 +34,10 @@ class Part:
         """Take up what an earlier run left of this very URL; anything else is deleted."""
         try:
             facts = json.loads(cls._sidecar(path).read_bytes())
-        except (FileNotFoundError, ValueError):
-            facts = {}
-        if facts.get("url") == url and path.exists():
-            return cls(path, **facts)
+            if facts.pop("source") == stable_id("part", url) and path.exists():
+                return cls(path, url, **facts)
+        except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
+            pass  # none, half of one, or one that another version wrote
         part = cls(path, url)
         part.clear()
         return part
@@ -59,32 +65,26 @@ class Part:
         """Start from nothing with the version that the response brings."""
         self.clear()
         self.path.touch()
+        self.origin = origin_of(response.url or self.url)
         # What is inflated on the way has neither a known length nor a position to continue from.
-        plain = not encoding(response)
+        plain = not layers(response)
         self.etag = validator(response, "ETag") if plain else ""
         self.last_modified = validator(response, "Last-Modified") if plain else ""
         length = response.headers.get("Content-Length", "")
         self.total = int(length) if plain and re.fullmatch("[0-9]{1,18}", length) else None
         temporary = self.path.with_name(f"{self.path.name}.json.tmp")
-        temporary.write_text(json.dumps({k: v for k, v in asdict(self).items() if k != "path"}))
+        facts = {name: value for name, value in asdict(self).items() if name not in ("path", "url")}
+        temporary.write_text(json.dumps({"source": stable_id("part", self.url), **facts}))  # the URL may hold a secret
         os.replace(temporary, self._sidecar(self.path))
 
     def clear(self) -> None:
         """Forget all bytes."""
         self.path.unlink(missing_ok=True)
         self._sidecar(self.path).unlink(missing_ok=True)
-        self.etag, self.last_modified, self.total = "", "", None
+        self.origin, self.etag, self.last_modified, self.total = "", "", "", None
 
 
 def validator(response: "urllib3.BaseHTTPResponse", name: str) -> str:
     """An ETag or date that can be sent back; one with odd characters would break the request."""
     value = response.headers.get(name, "")
     return value if re.fullmatch(r"[\x20-\x7e]{1,500}", value) else ""
-
-
-def encoding(response: "urllib3.BaseHTTPResponse") -> str:
-    """Content-Encoding that was applied although none was asked for; empty if none."""
-    name = response.headers.get("Content-Encoding", "").strip().lower()
-    if name not in ("", "identity", "gzip", "x-gzip", "deflate"):
-        raise Rejected(Reason.UNREACHABLE, f"sent as {name[:40]!r}, which was not asked for", retry=True)
-    return name.replace("identity", "")

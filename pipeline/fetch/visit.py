@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.config import Fetch
-from pipeline.fetch.addresses import Passing
-from pipeline.fetch.client import Client, Limits, body, never, verdict
+from pipeline.fetch.addresses import Passing, broken
+from pipeline.fetch.client import Client, verdict
+from pipeline.fetch.coding import body
+from pipeline.fetch.limits import Limits, never
 from pipeline.records import Rejected
 from pipeline.store import Store
 
@@ -74,7 +76,7 @@ class Visit:
                 client = Client(self._store, limits)
                 response = opened.enter_context(client.opened(method, url, headers, content=content))
             except urllib3.exceptions.HTTPError as error:
-                raise _passing(error) from None
+                raise broken(error) from None
             fault = None if 200 <= response.status < 300 else verdict(response)
             if isinstance(fault, Passing):
                 raise fault
@@ -95,7 +97,7 @@ class Visit:
                 limits.check_bytes(size)
                 yield chunk
         except urllib3.exceptions.HTTPError as error:
-            fault = _passing(error)
+            fault = broken(error)
         if self._open is not mine:  # closed early, which may look like the end
             fault = Passing("the next request was made before this answer was read")
         if fault:
@@ -119,7 +121,3 @@ class _Body(io.RawIOBase):
         count = min(len(into), len(self._left))
         into[:count], self._left = self._left[:count], self._left[count:]
         return count
-
-
-def _passing(error: Exception) -> Passing:
-    return Passing(f"{type(error).__name__}: {error}"[:300])

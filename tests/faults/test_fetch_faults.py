@@ -189,7 +189,7 @@ def test_31_a_silent_server_costs_no_more_than_the_timeout(server: ScriptedServe
 
 def test_31_a_redirect_loop_ends(server: ScriptedServer, store: Store) -> None:
     refused = fault(server, store, redirect("/a.mp3"))
-    assert (refused.reason, len(server.requests)) == (Reason.UNREACHABLE, 11)
+    assert (refused.reason, refused.retry, len(server.requests)) == (Reason.UNREACHABLE, True, 1)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 from pipeline.config import ConfigError, Fetch
 from pipeline.fetch import Stopped, fetch_media, get_document, model_folder
 from pipeline.fetch.addresses import addresses_of, host_of, pools
-from pipeline.fetch.client import Limits, _Turns
+from pipeline.fetch.limits import Limits, Turns
 from pipeline.fetch.models import PACKAGED_MODEL_SHA256
 from pipeline.records import Reason, Recording, Rejected
 from pipeline.store import Store
@@ -331,7 +331,7 @@ def test_announced_checksums_are_checked(server: ScriptedServer, store: Store, a
 
 
 def test_a_host_has_no_more_requests_at_a_time_than_allowed() -> None:
-    turns, limits = _Turns(), Limits.of(Fetch(), 1)
+    turns, limits = Turns(), Limits.of(Fetch(), 1)
     busy, seen, lock = 0, [], threading.Lock()
 
     def take(_: int) -> None:
