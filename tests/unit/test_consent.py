@@ -1,5 +1,6 @@
 """consent: any one signal against it is found, and then no byte of the media is asked for (fault 33)."""
 
+import errno
 import json
 import socket
 import time
@@ -9,7 +10,7 @@ import pytest
 from urllib3 import HTTPHeaderDict
 
 from pipeline.config import Fetch
-from pipeline.fetch import Fetched, addresses, consent, fetch_media, get_document
+from pipeline.fetch import Fetched, addresses, consent, fetch_media, get_document, wire
 from pipeline.records import Reason, Recording, Rejected
 from pipeline.store import Store
 from tests.server import ScriptedServer, ok, redirect, respond, status
@@ -197,12 +198,12 @@ def test_29_a_name_that_rebinds_reaches_no_private_address(
     def resolve(asked: str, *args: object, **kwargs: object) -> list[object]:
         return real(next(answers, "127.0.0.1") if asked == name else asked, *args, **kwargs)  # type: ignore[arg-type]
 
-    def connect(address: tuple[str, int], *_: object) -> None:
+    def connect(_: object, address: tuple[str, int]) -> int:
         reached.append(address)  # nothing is sent to an address that is somebody's
-        raise ConnectionRefusedError
+        return errno.ECONNREFUSED
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    monkeypatch.setattr("urllib3.util.connection.create_connection", connect)
+    monkeypatch.setattr(wire.PlainSocket, "connect_ex", connect)
     addresses.pools.cache_clear()
     server.script("/pod/a.mp3", ok(BODY))
     episode = Recording(recording_id="id", source="rss", media_url=f"http://{name}:{port}/pod/a.mp3")
