@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from pipeline import __version__, yaml_file
+from pipeline.filenames import readable
 from pipeline.languages import language_code
 
 PROFILE_HEX_DIGITS = 12
@@ -67,7 +68,8 @@ Language = Annotated[str, BeforeValidator(_as_language)]
 
 
 def _as_input(value: Any) -> Any:
-    return {"address": value} if isinstance(value, str) else value
+    # A path that is no UTF-8 is kept as text that says which bytes it has.
+    return {"address": readable(value)} if isinstance(value, str) else value
 
 
 class Input(_Section):

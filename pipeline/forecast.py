@@ -16,6 +16,7 @@ from pipeline.advice import no_licence
 from pipeline.build import Build
 from pipeline.config import RunConfig
 from pipeline.inspect import read_run, up_to_scores
+from pipeline.publish.stats import MOST_NAMED
 from pipeline.records import Reason, Rejected, Status
 from pipeline.sources import Listed
 from pipeline.store import Store
@@ -66,6 +67,8 @@ class _Plan:
     decoded: int = 0
     listed_twice: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    left_out_first: list[str] = field(default_factory=list)
     licences: defaultdict[str, _Count] = field(default_factory=lambda: defaultdict(_Count))
     inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     seen: set[int] = field(default_factory=set)
@@ -110,6 +113,11 @@ def _add(listed: Listed, found: _Plan, of_input: _Count, build: Build) -> None:
         found.listed_twice += 1
         return
     found.seen.add(identity)
+    if recording.status is Status.LEFT_OUT:
+        found.left_out[recording.reason or "unknown"] += 1
+        if recording.reason is not Reason.HIDDEN and len(found.left_out_first) < MOST_NAMED:
+            found.left_out_first.append(f"{recording.media_url}: {recording.reason_detail}")
+        return
     if build.removed.against(recording):
         found.refused[Reason.REMOVED] += 1
         return
@@ -164,6 +172,8 @@ def _in_words(found: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
         "already decoded": found.decoded,
         "listed twice": found.listed_twice,
         "refused": dict(found.refused),
+        "left out": dict(found.left_out),
+        "left out, for example": found.left_out_first,
         "licences": licences,
         **({"remark": remark} if (remark := no_licence(licences)) else {}),
         "inputs": found.inputs,

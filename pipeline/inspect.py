@@ -23,7 +23,7 @@ from pipeline.build import (
     profile_of_tokens,
 )
 from pipeline.config import ConfigError, RunConfig, Speakers, Tokenise, Transcribe, load
-from pipeline.publish import RUN_FILE
+from pipeline.publish import RUN_FILE, left_out
 from pipeline.publish.ledger import read_scores, read_tokens, read_transcripts
 from pipeline.records import Recording, Status, recording_from
 from pipeline.store import LOCK_FILE, Store
@@ -176,6 +176,7 @@ def _progress(build: Build) -> tuple[dict[str, Any], dict[str, int]]:
         if fate in (Status.FAILED, Status.OPTED_OUT):
             failed[reason or "unknown"] += 1
     stats = build.store.read_json("stats.json")
+    fates.update([Status.LEFT_OUT] * sum(1 for _ in left_out.read(build)))
     if not fates and stats:  # work/ is gone: what was published stays true
         fates, failed = Counter(stats["recordings"]), Counter(stats["failed_by_reason"])
     return {"seen": fates.total(), **fates, "failed by reason": dict(failed)}, dict(contents)

@@ -31,6 +31,11 @@ class Reason(StrEnum):
     BAD_FEED = "bad_feed"  # a feed or manifest that cannot be read
     BAD_TRANSCRIPT = "bad_transcript"  # a publisher's transcript that cannot be read
     NEEDS_TOOL = "needs_tool"  # a site gives it only in a form that takes more than a download
+    # Leaving out what an input has beside its recordings.
+    OUTSIDE = "outside"  # a link that leads out of the inputs
+    HIDDEN = "hidden"  # hidden and system files, counted in one row
+    UNUSED_KEYS = "unused_keys"  # keys of a manifest that mean nothing here
+    BAD_SPAN = "bad_span"  # a start or an end that cannot be
     # Decoding a recording.
     EMPTY = "empty"  # no bytes, or no samples
     NOT_AUDIO = "not_audio"  # the content is something else, whatever its name says
@@ -81,6 +86,7 @@ class Status(StrEnum):
     OPTED_OUT = "opted_out"
     DUPLICATE = "duplicate"
     REMOVED = "removed"
+    LEFT_OUT = "left_out"  # no recording: what else lies in an input
 
 
 class SpanKind(StrEnum):
@@ -165,7 +171,7 @@ class Recording:
     source_channels: Annotated[int | None, Doc("channels of the media")] = None
     decoded_samples: Annotated[int | None, Doc("decoded length at the corpus rate", "sample")] = None
     bad_packets: Annotated[int | None, Doc("packets that did not decode")] = None
-    status: Annotated[Status, Doc("ok, failed, opted_out, duplicate or removed")] = Status.OK
+    status: Annotated[Status, Doc("ok, failed, opted_out, duplicate, removed or left_out")] = Status.OK
     reason: Annotated[Reason | None, Doc("why it failed; null if it did not")] = None
     reason_detail: Annotated[str | None, Doc("the reason in words, and remarks on kept recordings")] = None
 

@@ -220,9 +220,9 @@ def _failures(store: Store) -> Iterator[str]:
 
 
 def failed_ratio(stats: dict[str, Any]) -> float:
-    """Share of the recordings seen that failed."""
-    recordings = stats["recordings"]
-    return float(recordings.get("failed", 0) / max(sum(recordings.values()), 1))
+    """Share of the recordings seen that failed; what was left out is none."""
+    seen = {status: count for status, count in stats["recordings"].items() if status != Status.LEFT_OUT}
+    return float(seen.get("failed", 0) / max(sum(seen.values()), 1))
 
 
 def by_stage(counters: dict[str, int]) -> dict[str, dict[str, int]]:

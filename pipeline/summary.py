@@ -19,6 +19,7 @@ BY_TEXT = (  # reasons that judge a transcript
 JUDGED_LATE: dict[str, str] = {Reason.DUPLICATE: "compare", Reason.NOT_TOKENISED: "tokenise"}
 NOT_YET = {"not_transcribed": "transcript", "not_tokenised": "mel tokens"}
 LINE_CHARACTERS = 200  # of a recording that failed
+LEFT_OUT_CHARACTERS = 110  # of a line about something left out
 FATES = ("kept", "rejected", "too_short", "too_long", "silence", "corrupt")
 
 
@@ -30,7 +31,8 @@ def render(summary: Summary) -> "RenderableType":
     parts: list[RenderableType] = [_stages(summary)]
     if summary.stats is not None:
         parts.append(Text(_hours(summary.stats)))
-    parts += [Text(printable(line)) for line in (*summary.notes, *_closing(summary))]
+    notes = _left_out(summary.stats) if summary.stats else []
+    parts += [Text(printable(line)) for line in (*notes, *summary.notes, *_closing(summary))]
     return Group(*parts)
 
 
@@ -84,6 +86,19 @@ def _hours(stats: dict[str, Any]) -> str:
     parts = [f"{fate.replace('_', ' ')} {value:.1f}" for fate, value in minutes.items() if value]
     clips = stats["clips"].get("kept", 0)
     return f"{samples['in'] / rate / 60:.1f} minutes in = {' + '.join(parts)};  {clips} clips kept"
+
+
+def _left_out(stats: dict[str, Any]) -> list[str]:
+    """What lies in the inputs and is no recording, in a line: a few names, and where the others are."""
+    counts = dict(stats["left_out"]["by_reason"])
+    hidden, keys = counts.pop(Reason.HIDDEN, 0), counts.get(Reason.UNUSED_KEYS, 0)
+    total = sum(counts.values())
+    if not total:
+        return []
+    files = f"{total - keys:,} files that are no recordings" if total > keys else ""
+    what = " and ".join(filter(None, (files, f"keys of {keys:,} manifests" if keys else "")))
+    more = f"{RECORDINGS_FILE} names them all" + ("; hidden files are only counted" if hidden else "")
+    return [f"left out: {what}; {more}", *(f"  {line[:LEFT_OUT_CHARACTERS]}" for line in stats["left_out"]["first"])]
 
 
 def _closing(summary: Summary) -> list[str]:

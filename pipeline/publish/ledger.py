@@ -4,6 +4,7 @@ A judgement is computed from artifacts, one recording at a time, wherever it is 
 and ledger cannot disagree and nothing has to hold the corpus in memory.
 """
 
+import heapq
 import itertools
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pyarrow as pa
 from pipeline import select
 from pipeline.build import Build
 from pipeline.pauses import pause_agreement
+from pipeline.publish import left_out
 from pipeline.publish.splits import TRAIN, split_of
 from pipeline.records import (
     AGREEMENT,
@@ -77,8 +79,11 @@ def judge_all(build: Build) -> Iterator[Judgement]:
 
 
 def _recordings(build: Build) -> Iterator[Recording]:
-    for recording_id in build.known_recordings():
-        yield recording_from(build.store.read(build.fetched(recording_id)).to_pylist()[0])
+    known = (
+        recording_from(build.store.read(build.fetched(recording_id)).to_pylist()[0])
+        for recording_id in build.known_recordings()
+    )
+    return heapq.merge(known, left_out.read(build), key=lambda recording: recording.recording_id)
 
 
 def judge(recording: Recording, build: Build, *, duplicate_of: tuple[str, str, str] | None = None) -> Judgement:

@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.publish.ledger import KEPT, Judgement
-from pipeline.records import MEASURES, SCORES, SpanKind, Status
+from pipeline.records import MEASURES, SCORES, Reason, Recording, SpanKind, Status
+
+MOST_NAMED = 5  # of what was left out
 
 # Bin edges of the histograms, by column: fixed, so that two corpora can be compared.
 EDGES: dict[str, list[float]] = {
@@ -37,6 +39,8 @@ class Tally:
         self._rate = rate
         self._recordings: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
+        self._left_out: Counter[str] = Counter()
+        self._left_out_first: list[str] = []
         self._samples: Counter[str] = Counter()
         self._clips: Counter[str] = Counter()
         self._reasons: dict[str, Counter[str]] = defaultdict(Counter)
@@ -52,7 +56,9 @@ class Tally:
         """Count one recording and all of its clips."""
         recording = judgement.recording
         self._recordings[recording.status] += 1
-        if recording.status is not Status.OK and recording.reason:
+        if recording.status is Status.LEFT_OUT:
+            self._add_left_out(recording)
+        elif recording.status is not Status.OK and recording.reason:
             self._failed[recording.reason] += 1
         for row in judgement.ledger:
             if row["kind"]:
@@ -62,6 +68,11 @@ class Tally:
             self._add_clip(clip, judgement.split)
         parts = [asdict(recording), judgement.clips, judgement.ledger, judgement.split]
         self._digest.update(json.dumps(parts, sort_keys=True, default=str).encode())
+
+    def _add_left_out(self, recording: Recording) -> None:
+        self._left_out[recording.reason or "unknown"] += 1
+        if recording.reason is not Reason.HIDDEN and len(self._left_out_first) < MOST_NAMED:
+            self._left_out_first.append(f"{recording.media_url}: {recording.reason_detail}")
 
     def add_tokens(self, tokens: pa.Table) -> None:
         """Count the mel tokens of kept clips, rows of a token artifact."""
@@ -96,6 +107,7 @@ class Tally:
             "sampling_rate": self._rate,
             "recordings": dict(self._recordings),
             "failed_by_reason": dict(self._failed),
+            "left_out": {"by_reason": dict(self._left_out), "first": self._left_out_first},
             "samples": {"in": self._samples.total(), **self._samples},
             "clips": dict(self._clips),
             "rejected_by_reason": {reason: dict(counts) for reason, counts in self._reasons.items()},

@@ -7,6 +7,7 @@ Only the module that an input needs is imported, so that an odd dependency of on
 """
 
 import importlib
+import os
 import pkgutil
 import re
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from types import ModuleType
 
 from pipeline.config import ConfigError, Input, RunConfig
 from pipeline.fetch import never
+from pipeline.filenames import readable
 from pipeline.languages import language_code
 from pipeline.records import Reason, Recording, Status, stable_id
 from pipeline.store import Store
@@ -41,7 +43,7 @@ def kinds() -> tuple[str, ...]:
 def kind_of(address: str) -> str:
     """Kind of source that an address means: `kind:rest`; a URL or an XML file is a feed; anything else is local."""
     prefix = address.partition(":")[0]
-    if prefix in kinds():
+    if prefix in kinds() and not os.path.lexists(address):  # a file may be called so
         return prefix
     return "rss" if re.match(r"https?://|.*\.(xml|rss|atom|opml)$", address, re.IGNORECASE | re.DOTALL) else "local"
 
@@ -94,6 +96,21 @@ def failed(kind: str, place: str, *, reason: Reason, detail: str) -> Listed:
             source=kind,
             media_url=plain_text(place) or "",
             status=Status.OPTED_OUT if reason is Reason.OPTED_OUT else Status.FAILED,
+            reason=reason,
+            reason_detail=plain_text(detail),
+        )
+    )
+
+
+def left_out(kind: str, place: str, *, reason: Reason, detail: str, size: int | None = None) -> Listed:
+    """Make the row of what lies in an input and is no recording: no failure, but no silence either."""
+    return Listed(
+        recording=Recording(
+            recording_id=stable_id(kind, "left out", place, reason),
+            source=kind,
+            media_url=readable(place),
+            bytes=size,
+            status=Status.LEFT_OUT,
             reason=reason,
             reason_detail=plain_text(detail),
         )

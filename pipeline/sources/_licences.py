@@ -14,6 +14,8 @@ CC_URL = re.compile(
     r"|(?P<zero>publicdomain/zero/1\.0)|(?P<mark>publicdomain/mark/1\.0)|(?P<old>licenses/publicdomain))(?![\w.])",
     re.IGNORECASE | re.ASCII,
 )
+YOUTUBE_CC = re.compile(r"creative commons attribution licen[cs]e \(reuse allowed\)", re.IGNORECASE)
+YOUTUBE_CC_URL = "https://creativecommons.org/licenses/by/3.0/"  # where YouTube's own link leads
 
 
 def spdx_of(text: str | None) -> str | None:
@@ -31,6 +33,15 @@ def spdx_of(text: str | None) -> str | None:
         # Not all of the many national versions are on the SPDX list.
         return f"LicenseRef-{spdx}-{found['place'].upper()}" if found["place"] else spdx
     return "CC0-1.0" if found["zero"] else "CC-PDM-1.0" if found["mark"] else "CC-PDDC"
+
+
+def of_words(text: str | None) -> tuple[str | None, str | None]:
+    """SPDX id and address of a licence in the words of a site, as far as they are known."""
+    if text is None:
+        return None, None
+    if YOUTUBE_CC.fullmatch(text):
+        return "CC-BY-3.0", YOUTUBE_CC_URL
+    return spdx_of(text) or spdx_of(text.replace(" ", "-")), text if CC_URL.match(text) else None
 
 
 def of_page(page: str) -> str | None:

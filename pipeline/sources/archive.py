@@ -14,7 +14,7 @@ from pipeline.records import Reason, Recording, Rejected, stable_id
 from pipeline.sources import Listed, failed, plain_text, rest_of
 from pipeline.sources._api import Api, language_of, seconds
 from pipeline.sources._licences import spdx_of
-from pipeline.sources.local import SUFFIXES
+from pipeline.sources._probe import SUFFIXES
 from pipeline.store import Store
 
 HOST = "https://archive.org"

@@ -18,7 +18,7 @@ from pipeline.config import ConfigError, Input, RunConfig
 from pipeline.fetch import never
 from pipeline.records import Attachment, Reason, Recording, Rejected, stable_id
 from pipeline.sources import Listed, failed, language_tag, plain_text, rest_of
-from pipeline.sources._licences import CC_URL, spdx_of
+from pipeline.sources._licences import of_words
 from pipeline.sources._ytdlp import Library, Log, asking, needs_tool
 from pipeline.store import Store
 
@@ -34,8 +34,6 @@ FRAGMENTED = {
     "ism": "Smooth Streaming",
 }
 SUBTITLES = {"vtt": "text/vtt", "srt": "application/x-subrip"}  # the preferred first
-YOUTUBE_CC = re.compile(r"creative commons attribution licen[cs]e \(reuse allowed\)", re.IGNORECASE)
-YOUTUBE_CC_URL = "https://creativecommons.org/licenses/by/3.0/"  # where YouTube's own link leads
 NO_LICENCE = ("none", "unknown", "unspecified")
 
 
@@ -236,12 +234,7 @@ def _licence(info: Mapping[str, Any], site: str) -> dict[str, Any]:
     text = plain_text(info.get("license"))
     if text is None or text.lower() in NO_LICENCE:
         return {}
-    if YOUTUBE_CC.fullmatch(text):
-        spdx: str | None = "CC-BY-3.0"
-        url: str | None = YOUTUBE_CC_URL
-    else:
-        spdx = spdx_of(text) or spdx_of(text.replace(" ", "-"))
-        url = text if CC_URL.match(text) else None
+    spdx, url = of_words(text)
     return {"licence": spdx or "unknown", "licence_url": url, "licence_evidence": f"{site} says: {text[:200]}"}
 
 

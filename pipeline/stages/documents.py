@@ -11,10 +11,13 @@ from typing import Any
 
 from pipeline import evidence, fetch
 from pipeline.build import Build
+from pipeline.filenames import readable
 from pipeline.records import Attachment, Reason, Recording, Rejected
+from pipeline.sources import local
 from pipeline.store import Store
 
 WANTED = ("transcript", "text")
+ABOUT = "about"  # a JSON file beside a recording that could not be read when that was listed
 MAX_DOCUMENT_BYTES = 20_000_000
 MAX_AGE_S = 24 * 3600.0  # a book's text is asked for once a day, not once a chapter
 
@@ -32,10 +35,12 @@ def fetch_documents(recording: Recording, media_path: str | None, build: Build) 
     """Get the documents of a recording; one that cannot be had, or read, costs a remark."""
     documents = Documents()
     for attachment in recording.attachments if build.config.fetch.transcripts else ():
-        if attachment.kind not in WANTED:
+        if attachment.kind not in (*WANTED, ABOUT):
             continue
         try:
             raw = _read(attachment, media_path, build)
+            if attachment.kind == ABOUT:  # it leads inside now, and is read with the next listing
+                continue
             evidence.read(raw, attachment.type, name_of(recording, attachment.url))
         except Rejected as error:
             documents.remarks.append(f"{attachment.kind} {attachment.url[:200]}: {error}"[:500])
@@ -61,7 +66,24 @@ def _read(attachment: Attachment, media_path: str | None, build: Build) -> bytes
         )  # fmt: skip
     if media_path is None or os.path.basename(attachment.url) != attachment.url:
         raise Rejected(Reason.FORBIDDEN_ADDRESS, "not a web address, and no file beside the recording")
-    path = os.path.join(os.path.dirname(media_path), attachment.url)
+    path = _path_beside(media_path, attachment.url)
+    if not local.may_be_read(path, build.config.inputs):
+        raise Rejected(Reason.OUTSIDE, "a link that leads out of the inputs; it is not read")
+    return _read_file(path)
+
+
+def _path_beside(media_path: str, shown: str) -> str:
+    """Path of a file beside a recording; its name may have bytes in it that no text can show."""
+    folder = os.path.dirname(media_path)
+    if not os.path.lexists(path := os.path.join(folder, shown)):
+        try:
+            return next((entry.path for entry in os.scandir(folder) if readable(entry.name) == shown), path)
+        except OSError:
+            pass
+    return path
+
+
+def _read_file(path: str) -> bytes:
     try:
         facts = os.stat(path)
         if not stat.S_ISREG(facts.st_mode):  # reading a pipe or a device may never end

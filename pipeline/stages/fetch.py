@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pipeline import fetch, select, sources
 from pipeline.build import ERASE_FILE, Build
 from pipeline.config import Input
+from pipeline.publish import left_out
 from pipeline.publish.ledger import primary_order
 from pipeline.records import Reason, Recording, Rejected, Status, recording_from, stable_id, to_table
 from pipeline.sources import Listed
@@ -25,11 +26,16 @@ def list_input(source: Input, build: Build) -> Iterator[Listed]:
     """List what an input has; an input that cannot be read gets a row of its own, one that was removed none."""
     if build.removed.closes(source.address):
         return
+    kind, others = source.kind or sources.kind_of(source.address), []
     try:
-        yield from sources.list_recordings(source, build.config, build.store)
+        for listed in sources.list_recordings(source, build.config, build.store):
+            if listed.recording.status is Status.LEFT_OUT:
+                others.append(listed.recording)
+            else:
+                yield listed
     except Rejected as error:
-        kind = source.kind or sources.kind_of(source.address)
         yield sources.failed(kind, source.address, reason=error.reason, detail=error.detail)
+    left_out.note(stable_id(kind, source.address), others, build)
 
 
 def list_known(build: Build) -> Iterator[Listed]:

@@ -46,12 +46,14 @@ def render(build: Build, stats: dict[str, Any]) -> str:
     )
     pages.filters |= {"percent": figures.percent, "link": web_link, "clock": clock}
     failures: list[Recording] = []
-    chosen = choose(_noted(judge_all(build), failures), build)
+    others: list[Recording] = []
+    chosen = choose(_noted(judge_all(build), failures, others), build)
     script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
     return pages.get_template("page.html").render(
         _numbers(build, stats),
         groups=_groups(chosen, build, stats),
         failures=failures,
+        left_out=others,
         policy=_policy(script, style),
         script=Markup(script),  # noqa: S704 - a file of this package
         style=Markup(style),  # noqa: S704
@@ -115,11 +117,17 @@ def web_link(address: str | None) -> str | None:
 # --- what gave nothing ---
 
 
-def _noted(judgements: Iterator[Judgement], failures: list[Recording]) -> Iterator[Judgement]:
-    """Note the first MOST_FAILURES recordings that gave nothing as they pass: judging everything twice is slow."""
+def _noted(
+    judgements: Iterator[Judgement], failures: list[Recording], others: list[Recording]
+) -> Iterator[Judgement]:
+    """Note the first MOST_FAILURES recordings that gave nothing as they pass, and as many files that are none.
+
+    Judging everything twice would be slow.
+    """
     for judgement in judgements:
-        if judgement.recording.status is not Status.OK and len(failures) < MOST_FAILURES:
-            failures.append(judgement.recording)
+        noted = others if judgement.recording.status is Status.LEFT_OUT else failures
+        if judgement.recording.status is not Status.OK and len(noted) < MOST_FAILURES:
+            noted.append(judgement.recording)
         yield judgement
 
 
