@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.advice import no_clips
 from pipeline.publish import RECORDINGS_FILE
-from pipeline.records import Reason
+from pipeline.records import Reason, Status
 from pipeline.run import EXIT_INTERRUPTED, EXIT_TOO_MANY_FAILED, Summary
 from pipeline.terminal import printable
 
@@ -133,7 +133,8 @@ def _too_many(summary: Summary) -> list[str]:
     """Why a run ends with exit code 3."""
     if summary.exit_code != EXIT_TOO_MANY_FAILED or summary.stats is None:
         return []
-    failed, seen = summary.stats["recordings"]["failed"], sum(summary.stats["recordings"].values())
+    recordings = summary.stats["recordings"]
+    failed, seen = recordings["failed"], sum(recordings.values()) - recordings.get(Status.LEFT_OUT, 0)
     limit = f"max_failed_ratio is {summary.max_failed_ratio:g}"
     return [f"{failed:,} of {seen:,} recordings failed, and {limit}: exit code {EXIT_TOO_MANY_FAILED}"]
 

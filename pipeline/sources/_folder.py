@@ -47,8 +47,8 @@ def walk(root: str, roots: tuple[str, ...], output: str) -> Iterator[Found]:
             continue
         seen = [entry for entry in entries if not is_hidden(entry.name)]
         hidden += len(entries) - len(seen)
-        folders, files, others = _sorted(seen, roots)
-        yield from sorted([*others, *_files(folder, files)], key=lambda found: found.path)
+        folders, files = _sorted(seen, roots)
+        yield from _files(folder, files)
         waiting += reversed(folders)
     if hidden:
         yield Found(root, fault=Rejected(Reason.HIDDEN, f"{hidden} hidden or system files or folders"))
@@ -64,18 +64,16 @@ def _is_corpus(folder: str) -> bool:
     return os.path.isfile(os.path.join(folder, "corpus.json")) or all(inside)
 
 
-def _sorted(entries: list["os.DirEntry[str]"], roots: tuple[str, ...]) -> tuple[list[str], list[str], list[Found]]:
-    """Paths of folders, names of files, and what is neither or may not be followed."""
-    folders, files, others = [], [], []
+def _sorted(entries: list["os.DirEntry[str]"], roots: tuple[str, ...]) -> tuple[list[str], dict[str, Rejected | None]]:
+    """Paths of folders; and names of all others with what is wrong with those that may not be followed or opened."""
+    folders, files = [], {}
     for entry in entries:
         fault = fault_of(entry.path, roots) if entry.is_symlink() else None
         if fault is None and entry.is_dir():
             folders.append(entry.path)
-        elif fault is None and entry.is_file():
-            files.append(entry.name)
         else:
-            others.append(Found(entry.path, fault=fault or _no_file()))
-    return folders, files, others
+            files[entry.name] = fault or (None if entry.is_file() else _no_file())
+    return folders, files
 
 
 def fault_of(path: str, roots: tuple[str, ...]) -> Rejected | None:
@@ -85,18 +83,18 @@ def fault_of(path: str, roots: tuple[str, ...]) -> Rejected | None:
     return None if is_inside(path, roots) else Rejected(Reason.OUTSIDE, OUTSIDE)
 
 
-def _files(folder: str, names: list[str]) -> Iterator[Found]:
+def _files(folder: str, known: dict[str, Rejected | None]) -> Iterator[Found]:
     """The files of one folder: those that may lie beside others are looked at last, and only if they do not."""
     faults = {
-        name: None if has_media_suffix(name) else fault_in(os.path.join(folder, name))
-        for name in names
-        if not name.lower().endswith(BESIDE)
+        name: fault or (None if has_media_suffix(name) else fault_in(os.path.join(folder, name)))
+        for name, fault in known.items()
+        if fault or not name.lower().endswith(BESIDE)
     }
     media = [name for name, fault in faults.items() if fault is None]
-    shelf = Shelf(names, media)
+    shelf = Shelf(known, media)
     beside = {name: shelf.of(name) for name in media}
     taken = {one.name for found in beside.values() for one in found}
-    for name in names:
+    for name in known:
         path = os.path.join(folder, name)
         if name not in taken:
             fault = faults[name] if name in faults else fault_in(path)

@@ -25,7 +25,7 @@ LISTS = ("items", "recordings", "data")  # keys that may hold the lines
 PATHS = ("path", "audio_filepath", "file", "audio_path", "audio_file")
 USED = {
     *PATHS, "url", "title", "author", "language", "lang", "licence", "license", "licence_url", "license_url",
-    "published", "page_url", "speaker", "speaker_id",
+    "published", "page_url", "speaker", "speaker_id", "duration",
 }  # fmt: skip
 BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
         (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip

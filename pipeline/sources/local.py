@@ -42,7 +42,7 @@ def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[
     check(source)
     start_anew()
     default = (source.licence, "inputs.licence") if source.licence else (config.licences.local, "licences.local")
-    place, named = place_of(source.address), roots(config.inputs)
+    place, named = place_of(source.address), roots((*config.inputs, source))
     if os.path.isfile(place) and is_manifest(place):
         return _some(Manifest(place, source, default, named).listed(), place)
     if is_pattern(place):

@@ -117,9 +117,7 @@ def web_link(address: str | None) -> str | None:
 # --- what gave nothing ---
 
 
-def _noted(
-    judgements: Iterator[Judgement], failures: list[Recording], others: list[Recording]
-) -> Iterator[Judgement]:
+def _noted(judgements: Iterator[Judgement], failures: list[Recording], others: list[Recording]) -> Iterator[Judgement]:
     """Note the first MOST_FAILURES recordings that gave nothing as they pass, and as many files that are none.
 
     Judging everything twice would be slow.
