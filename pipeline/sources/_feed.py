@@ -16,16 +16,15 @@ from urllib.parse import urljoin
 from xml.etree.ElementTree import Element, ParseError
 
 from pipeline.records import Reason, Recording, Rejected, stable_id
-from pipeline.sources import Listed, plain_text
-from pipeline.sources._encodings import in_utf8
+from pipeline.sources import Listed, failed, plain_text
+from pipeline.sources._encodings import in_utf8, in_utf8_as_well_as_can_be, says_another_encoding
 from pipeline.sources._items import ATOM_LINK, block, of_channel, of_item, opted_out, podcast_text
-from pipeline.sources._slices import ITEMS, ITUNES, Parts, cut, local_name, tree
+from pipeline.sources._repair import DECLARED, NotAFeed, cut_apart, lost_in_words, mended
+from pipeline.sources._slices import ITEMS, ITUNES, Broken, Parts, TooMuch, cut, local_name, tree
 
-ROOT_OF_MALFORMED = re.compile(rb"<(rss|feed|rdf:RDF)[\s>]")
-HEAD_BYTES = 4096
-MAX_MALFORMED_BYTES = 1_000_000  # the time of feedparser's forgiving parser can grow with the square
 # What may say that a feed is blocked, where its items cannot be told apart.
 BLOCKED = re.compile(rb"<(?:itunes|podcast):block[^>]*>\s*(?:yes|true)\s*<", re.IGNORECASE)
+ENCLOSED = re.compile(rb"enclosure", re.IGNORECASE)
 # What a feed made of hostile bytes was seen to raise inside the parsers, or may.
 PARSER_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError, RecursionError)
 _log = logging.getLogger("speechmill")
@@ -39,7 +38,7 @@ class Feed:
         self.url, self._parts = url, _parts(raw)
         self._root = tree(self._parts.head) if self._parts.is_xml and self._parts.outlines is None else None
         below = () if self._root is None else self._root
-        self._channel = next((child for child in below if local_name(child.tag) == "channel"), self._root)
+        self._channel = next((child for child in below if local_name(child.tag).lower() == "channel"), self._root)
         self._speaks_of_licences = b"license" in raw or b"licence" in raw
 
     @property
@@ -80,12 +79,15 @@ class Feed:
 
         The feed is known by its podcast:guid, else by `identity`, else by its address; an item by its guid, or one
         without, or whose guid stands at several enclosures, by its enclosure's URL. Of an item listed twice the first
-        counts; one without enclosure is left out. Raises Rejected(BAD_FEED).
+        counts; one without enclosure is left out. What cannot be read of a feed is a row with the reason, the last.
+        Raises Rejected(BAD_FEED) where that is all of it.
         """
         reading = _Reading(self.url)
         reading.add(self._parts.head, self._root)
         for part in self._parts.slices:
             reading.add(part, tree(part))
+        for one in self._parts.broken:
+            reading.add_broken(one)
         channel, blocked, is_clear = self._channel, block(self._channel, "channel"), reading.is_clear()
         if not is_clear:  # which items the feed's statements are about cannot be told
             blocked = "block of the feed or an item" if self._says_it_is_blocked() else None
@@ -93,17 +95,33 @@ class Feed:
                 by_feed, channel = {}, None
         identity = podcast_text(channel, "guid") or identity or self.url
         shared = {"recording_id": identity, "source": "rss", "feed_url": self.url, **by_feed}
-        return reading.recordings(shared | of_channel(reading.feed, channel), opted_out(blocked))
+        self.keys = reading.keys
+        yield from reading.recordings(shared | of_channel(reading.feed, channel), opted_out(blocked))
+        if missing := self._missing(reading.lost):
+            yield failed("rss", self.url, reason=Reason.BAD_FEED, detail=missing)
+
+    def _missing(self, lost: list[tuple[int, str]]) -> str:
+        """What of a feed that is not well formed could not be read, in one line; empty if nothing."""
+        words = [lost_in_words(lost, self._parts.items)] if lost else []
+        if not self._parts.has_end:
+            words.append(f"the feed breaks off in or after its item {self._parts.items}")
+        return "; ".join(words)
 
     def _says_it_is_blocked(self) -> bool:
-        return any(BLOCKED.search(part) for part in (self._parts.head, *self._parts.slices))
+        broken = (one.document or b"" for one in self._parts.broken)
+        return any(BLOCKED.search(part) for part in (self._parts.head, *self._parts.slices, *broken))
 
 
 class _Reading:
-    """What was read of a feed so far; `feed` is what feedparser made of its head."""
+    """What was read of a feed so far; `feed` is what feedparser made of its head.
+
+    `keys` are hashes of what tells items apart, whether they have an enclosure or not; `lost` is which could not be
+    read, and why.
+    """
 
     def __init__(self, url: str) -> None:
         self._url, self._packed = url, list[bytes]()
+        self.keys, self.lost = set[int](), list[tuple[int, str]]()
         self.feed: Mapping[str, Any] = {}
         self._is_feed, self._is_clear, self._left_out = False, True, 0
         self._enclosure_of, self._several = dict[int, int](), set[int]()  # hashes: of a guid, of one of its enclosures
@@ -117,8 +135,27 @@ class _Reading:
         is_clear = root is not None and len(items) == len(parsed.entries)
         self._is_clear &= is_clear
         pairs = zip(parsed.entries, items if is_clear else [None] * len(parsed.entries), strict=True)
-        rows = [row for entry, item in pairs if (row := of_item(entry, item, self._url))["media_url"]]
-        self._left_out += len(parsed.entries) - len(rows)
+        self._keep([of_item(entry, item, self._url) for entry, item in pairs])
+
+    def add_broken(self, broken: Broken) -> None:
+        """Read an item that is no XML. Which words of it are about its licence or block it cannot be told for sure."""
+        found = []
+        if broken.document is not None:
+            try:
+                entries = standard_fields(broken.document, self._url).entries
+                found = [of_item(entry, None, self._url) for entry in entries]
+            except Rejected:
+                pass
+        if not any(row["media_url"] for row in found) and ENCLOSED.search(broken.document or b"<enclosure"):
+            self.lost.append((broken.number, broken.cause))
+            return
+        doubts = _doubts(broken.document or b"")
+        self._keep([row | doubts for row in found])
+
+    def _keep(self, found: list[dict[str, Any]]) -> None:
+        self.keys.update(_key(row) for row in found)
+        rows = [row for row in found if row["media_url"]]
+        self._left_out += len(found) - len(rows)
         for row in rows:
             guid, url = hash(row["guid"]), hash(row["media_url"])
             if self._enclosure_of.setdefault(guid, url) != url:
@@ -129,6 +166,8 @@ class _Reading:
         """Whether it is known of each item what the feed says of it. Raises Rejected(BAD_FEED) if this was no feed."""
         if not self._is_feed:
             raise Rejected(Reason.BAD_FEED, "neither RSS nor Atom")
+        if self.lost and not self.keys:
+            raise Rejected(Reason.BAD_FEED, f"none of its items can be read; item {self.lost[0][0]}: {self.lost[0][1]}")
         if self._left_out:
             _log.info("%s: %d items have no enclosure and are left out", self._url, self._left_out)
         return self._is_clear
@@ -161,16 +200,41 @@ def standard_fields(part: bytes, url: str) -> Any:
         raise Rejected(Reason.BAD_FEED, f"not readable: {type(error).__name__}") from None
 
 
-def _parts(raw: bytes, *, is_recoded: bool = False) -> Parts:
-    """Cut a feed; one that is not well formed but seems to be a feed is all head, and no XML."""
+def _parts(raw: bytes) -> Parts:
+    """Cut a feed; one that is not well formed is mended, and if that does not help taken apart."""
+    parts, fault = _cut(in_utf8_as_well_as_can_be(raw) if says_another_encoding(raw) else raw)
+    if parts is None and (recoded := in_utf8(raw)):
+        parts, fault = _cut(recoded)
+    if parts is not None:
+        return parts
     try:
-        return cut(raw)
+        document = mended(in_utf8_as_well_as_can_be(raw), with_namespaces=not isinstance(fault, TooMuch))
+    except NotAFeed:
+        raise Rejected(Reason.BAD_FEED, f"not a feed: {fault}"[:200]) from None
+    if not isinstance(fault, TooMuch):
+        parts, fault = _cut(document)
+    return parts or cut_apart(document)
+
+
+def _cut(document: bytes) -> tuple[Parts | None, Exception | None]:
+    is_undeclared = document.startswith(b"<") and not document.startswith(b"<?") and b"\0" not in document[:4]
+    try:
+        return cut(DECLARED + document if is_undeclared else document), None
     except (ParseError, ValueError, LookupError) as error:
-        if not is_recoded and (recoded := in_utf8(raw)):
-            return _parts(recoded, is_recoded=True)
-        if not ROOT_OF_MALFORMED.search(raw[:HEAD_BYTES]) or len(raw) > MAX_MALFORMED_BYTES or b"<!ENTITY" in raw:
-            raise Rejected(Reason.BAD_FEED, f"not a feed: {error}"[:200]) from None
-        return Parts(raw, is_xml=False)
+        return None, error
+
+
+def _key(row: Mapping[str, Any]) -> int:
+    """What tells items apart from page to page: not the address of an enclosure, which may be another each time."""
+    named = row["guid"] or row["page_url"] or row["title"]
+    return hash((row["guid"], row["page_url"], row["title"], row["published"]) if named else row["media_url"])
+
+
+def _doubts(item: bytes) -> dict[str, Any]:
+    """Fields of an item whose words about its licence, and whether it is blocked, cannot be matched to elements."""
+    is_licensed = b"license" in item or b"licence" in item
+    unknown = {"licence": "unknown", "licence_evidence": "the item is not well formed"} if is_licensed else {}
+    return unknown | opted_out("block of the item" if BLOCKED.search(item) else None)
 
 
 def _is_page(link: Element) -> bool:

@@ -301,7 +301,7 @@ def test_27_what_is_no_honest_feed_is_refused_soon(name: str) -> None:
     with pytest.raises(Rejected) as caught:
         list(Feed(BOMBS[name], "https://example.org/feed").recordings())
     assert caught.value.reason == Reason.BAD_FEED
-    assert time.process_time() - begin < 2
+    assert time.process_time() - begin < 10  # about 2 on an idle machine; what grows with the square takes minutes
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
 

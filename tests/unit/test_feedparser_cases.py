@@ -159,7 +159,8 @@ def path_of(node: ast.AST) -> list[Any] | None:
 def by_our_reader(case: Case) -> dict[str, Any]:
     """What we read of the fields that we use: slice by slice, without long texts."""
     feed = Feed(case.raw, case.url)
-    head, *slices = (standard_fields(part, case.url) for part in (feed._parts.head, *feed._parts.slices))
+    broken = [one.document for one in feed._parts.broken]
+    head, *slices = (standard_fields(part, case.url) for part in (feed._parts.head, *feed._parts.slices, *broken))
     entries = [*head.entries, *(entry for one in slices for entry in one.entries)]
     return {"feed": head.feed, "entries": entries, "version": head.version, "bozo": not feed._parts.is_xml}
 
@@ -198,10 +199,10 @@ def test_every_case_holds_or_is_in_a_category_with_a_reason(cases: list[Case]) -
     found = Counter(category(case) for case in cases)
     expected = {
         HOLDS: 249,
-        OTHERS_HOLD: 961,
+        OTHERS_HOLD: 962,
         ILL_FORMED: 20,
         HTML: 534,
-        HEADERS: 39,
+        HEADERS: 38,
         ENTITIES: 1,
         CDF: 15,
         FEEDPARSER: 10,
@@ -230,6 +231,10 @@ def test_slices_say_what_the_whole_says(cases: list[Case]) -> None:
         except Rejected:
             continue
         whole = by_feedparser(case)
+        if case.is_ill_formed:  # of bytes that are wrong in their encoding we read more
+            assert len(ours["entries"]) == len(whole["entries"]), case.name
+            entries += len(whole["entries"])
+            continue
         assert told("feed", ours["feed"]) == told("feed", whole["feed"]), case.name
         assert [told("entries", one) for one in ours["entries"]] == [
             told("entries", one) for one in whole["entries"]

@@ -93,9 +93,12 @@ def test_33_a_block_keeps_what_it_is_about(channel: str, inside: str, blocked: l
         assert (one.reason_detail or "").startswith(detail if one.guid in blocked else "")
 
 
-def test_33_in_a_broken_feed_any_block_is_about_all() -> None:
-    raw = feed(item("a"), item("b", "<itunes:block>yes</itunes:block><b>"))
-    assert {one.status for one in read(raw)} == {Status.OPTED_OUT}
+@pytest.mark.parametrize("broken", ["<b>", "<b></i>", '<a x="1" x="2"/>', "&nbsp;<"])
+def test_33_a_block_in_a_broken_item_is_about_it_and_beside_items_about_all(broken: str) -> None:
+    inside = read(feed(item("a"), item("b", f"<itunes:block>yes</itunes:block>{broken}")))
+    assert {one.guid: one.status for one in inside} == {"a": Status.OK, "b": Status.OPTED_OUT}
+    beside = read(feed(item("a"), item("b"), channel=f"<itunes:block>yes</itunes:block>{broken}"))
+    assert {one.guid: one.status for one in beside} == {"a": Status.OPTED_OUT, "b": Status.OPTED_OUT}
 
 
 def test_33_what_opts_out_after_it_was_fetched_is_no_more_of_the_corpus(server: ScriptedServer, tmp_path: Path) -> None:
