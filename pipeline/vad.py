@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from classifiers.packages import packaged_weights
+
 FRAMES_PER_S = 100
 VAD_RATE_HZ = 16_000
 FRAME = VAD_RATE_HZ // FRAMES_PER_S  # 160 samples
@@ -71,6 +73,7 @@ class Silero:
     def __init__(self, threshold: float = 0.5) -> None:
         from faster_whisper.vad import get_vad_model
 
+        packaged_weights("faster_whisper", "assets/silero_vad_v6.onnx")
         self._model = get_vad_model()
         self._threshold = threshold
         self._held = np.zeros(0, np.float32)  # what settles the next stretch, then what waits for it

