@@ -14,7 +14,7 @@ from pipeline.tombstones import Tombstone, Tombstones, row_of
 
 DOCUMENT = re.compile(r"work/documents/[0-9a-f]{64}")
 # What may name a removed recording or quote it, and is made again when it is needed.
-CACHES = ("work/feeds", "work/publish", "work/tmp")
+CACHES = ("work/feeds", "work/publish", "work/spans", "work/tmp")
 
 
 def present(build: Build) -> Iterator[Recording]:
@@ -35,15 +35,17 @@ def erase(build: Build) -> None:
     traces: set[str] = set()
     rows: dict[str, pa.Table] = {}
     documents: dict[bool, set[str]] = {True: set(), False: set()}  # of removed recordings, and of others
+    media: dict[bool, set[str | None]] = {True: set(), False: set()}
     for recording in present(build):
         stone, name = removed.against(recording), build.fetched(recording.recording_id)
         documents[stone is not None].update(_documents(name, store))
+        media[stone is not None].add(recording.sha256)
         if stone is not None:
             gone.add(recording.recording_id)
             contents[stone].update(filter(None, [recording.content_id]))
             traces |= set(filter(None, (recording.title, recording.guid, recording.media_url, *recording.persons)))
             rows[name] = to_table([row_of(recording, stone)])
-    gone.update(*contents.values())
+    gone.update(*contents.values(), filter(None, media[True] - media[False]))
     _forget_repeats(gone, build)
     for name in [*CACHES, *(documents[True] - documents[False]), *_files_of(gone, store)]:
         store.remove(name)

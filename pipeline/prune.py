@@ -7,7 +7,7 @@ stays as well, wherever it lies, and so does all that is behind a link.
 
 import re
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,8 +67,14 @@ def _needless(build: Build) -> Iterator[tuple[str, str, int]]:
 
 def _decoded_media(build: Build) -> Iterator[tuple[str, str, int]]:
     store = build.store
+    decoded_to: dict[str, set[str]] = defaultdict(set)  # contents by media, of which they are all or a part
+    for recording_id in build.known_recordings():
+        row = store.read(build.fetched(recording_id), ["content_id", "sha256"]).to_pylist()[0]
+        if row["content_id"]:
+            decoded_to[row["sha256"]].add(row["content_id"])
     for leaf in store.names("work/media"):
-        if CONTENT.fullmatch(leaf) and not leaf.endswith(".parquet") and store.is_done(build.segments(leaf)):
+        is_media = CONTENT.fullmatch(leaf) and not leaf.endswith(".parquet")
+        if is_media and all(store.is_done(build.segments(one)) for one in decoded_to.get(leaf, {leaf})):
             yield "work/media", f"work/media/{leaf}", store.size(f"work/media/{leaf}")
 
 
@@ -102,7 +108,7 @@ def _unlisted(build: Build) -> Iterator[tuple[str, str, int]]:
     store, listed = build.store, set()
     for recording_id in build.known_recordings():
         name = build.fetched(recording_id)
-        listed.add(store.read(name, ["content_id"])["content_id"][0].as_py())
+        listed.update(store.read(name, ["content_id", "sha256"]).to_pylist()[0].values())
         listed.update(leaf.rpartition("/")[2] for leaf in store.footer(name).get("documents", ()))
     stages = [f"work/{stage}/{profile}" for stage, profile in _profiles(build).items()]
     for folder in ("work/media", "work/documents", *stages):

@@ -137,6 +137,7 @@ class Attachment:
     url: str
     type: str | None = None  # media type, as declared
     language: str | None = None
+    text: str | None = None  # the text itself, where the source states it; `url` then says where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +147,8 @@ class Recording:
     recording_id: Annotated[str, Doc("hash of the source's own stable identity")]
     source: Annotated[str, Doc("kind of source, e.g. local or rss")]
     media_url: Annotated[str, Doc("where the audio is; for a local file its path below the input")]
+    start_s: Annotated[float | None, Doc("where it begins in the media; null if it is all of them", "s")] = None
+    end_s: Annotated[float | None, Doc("where it ends in the media; null at their end", "s")] = None
     alternates: Annotated[tuple[str, ...], Doc("other addresses of the same audio, tried in this order")] = ()
     checksum: Annotated[str | None, Doc("announced hash of the media, as algorithm:hexadecimal")] = None
     attachments: Annotated[tuple[Attachment, ...], Doc("transcripts, chapters and texts beside it")] = ()
@@ -162,8 +165,8 @@ class Recording:
     licence_url: Annotated[str | None, Doc("address of the licence text")] = None
     licence_evidence: Annotated[str | None, Doc("where the licence was seen")] = None
     declared_duration_s: Annotated[float | None, Doc("duration by container or feed", "s")] = None
-    content_id: Annotated[str | None, Doc("identity of the media bytes: their SHA-256; null if not fetched")] = None
-    sha256: Annotated[str | None, Doc("the same, by its usual name")] = None
+    content_id: Annotated[str | None, Doc("SHA-256 of the media, with the times of a part; null if not fetched")] = None
+    sha256: Annotated[str | None, Doc("SHA-256 of the media")] = None
     bytes: Annotated[int | None, Doc("size of the media", "byte")] = None
     container: Annotated[str | None, Doc("container format, by FFmpeg's name")] = None
     codec: Annotated[str | None, Doc("audio codec, by FFmpeg's name")] = None
@@ -188,6 +191,13 @@ class Span:
     def samples(self) -> int:
         """Length in samples."""
         return self.end - self.start
+
+
+def content_of(sha256: str, start_s: float | None, end_s: float | None) -> str:
+    """Identity of what is decoded, 64 hexadecimal digits: the media, or a stretch of them."""
+    if start_s is None:
+        return sha256
+    return hashlib.sha256(json.dumps([sha256, start_s, end_s]).encode()).hexdigest()
 
 
 def stable_id(*parts: str) -> str:

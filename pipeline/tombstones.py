@@ -59,8 +59,10 @@ class Tombstones:
 
     def against(self, recording: Recording) -> Tombstone | None:
         """The first request that a recording falls under, by what is said of it or by its bytes; None if none."""
-        names, content = set(_names(recording)) if self.all else set(), recording.content_id
-        return next((one for one in self.all if content in one.contents or (one.kind, one.value) in names), None)
+        names = set(_names(recording)) if self.all else set()
+        bytes_ = {recording.content_id, recording.sha256} - {None}  # a stretch of what was removed is removed
+        is_meant = (one for one in self.all if bytes_ & set(one.contents) or (one.kind, one.value) in names)
+        return next(is_meant, None)
 
     def closes(self, address: str) -> bool:
         """Whether a whole input is removed, so that it needs no listing."""

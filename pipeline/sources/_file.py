@@ -11,20 +11,37 @@ from pipeline.sources import Listed, plain_text
 from pipeline.sources._about import described, licence, read
 from pipeline.sources._beside import INFO, JSON, Beside, stem_of, transcripts
 from pipeline.sources._places import is_inside
+from pipeline.sources._spans import DIGITS, Span
 
 Licence = tuple[str, str]  # SPDX id, and where it was seen
 
 
-def identity_of(name: str) -> str:
-    """recording_id of a local file: the path below its input, so that a corpus can move to another disk."""
-    return stable_id("local", name)
+def identity_of(kind: str, name: str, span: Span | None) -> str:
+    """recording_id by the path below an input, so that a corpus can move to another disk, or a URL; and by times."""
+    return stable_id(kind, name, *(() if span is None else map(repr, span)))
+
+
+def timed(span: Span | None) -> dict[str, Any]:
+    """Fields of a recording that is a stretch of its media."""
+    if span is None:
+        return {}
+    start, end = span
+    return {"start_s": start, "end_s": end, "declared_duration_s": None if end is None else round(end - start, DIGITS)}
+
+
+def stated_text(told: Mapping[str, Any], where: str, language: str | None) -> list[Attachment]:
+    """The text of a line of a manifest, as what its publisher says is spoken."""
+    text = told.get("text")
+    if not isinstance(text, str) or not (plain := plain_text(text)):
+        return []
+    return [Attachment(kind="transcript", url=where, type="text/plain", language=language, text=plain)]
 
 
 def recording_of(
     path: str, below: str, beside: Iterable[Beside], *, roots: tuple[str, ...], default: Licence,
-    told: Mapping[str, Any] | None = None,
+    told: Mapping[str, Any] | None = None, span: Span | None = None, where: str = "",
 ) -> Listed:  # fmt: skip
-    """List a file, `below` its input; `told` is the line of a manifest, which counts more than what lies beside it."""
+    """List a file, `below` its input; `told`, a line of the manifest `where`, counts more than what lies beside it."""
     folder, own = os.path.dirname(os.path.abspath(path)), told or {}
     abouts = {one.name: one for one in beside if one.is_json}
     barred = [name for name in abouts if leads_outside(os.path.join(folder, name), roots)]
@@ -33,18 +50,20 @@ def recording_of(
     told = about | {key: value for key, value in own.items() if value is not None}
     known = described(told)
     attachments = [
+        *stated_text(own, where, known.get("language")),
         *transcripts(beside, known.get("language")),
         *(_json(name, "transcript", known) for name, found in said.items() if "segments" in found),
         *(_json(name, "about", known) for name in barred),
     ]
     recording = Recording(
-        recording_id=identity_of(below),
+        recording_id=identity_of("local", below, span),
         source="local",
         media_url=readable(below),
         attachments=tuple(attachments),
         **({} if isinstance(own.get("licence"), str) else licence(about))
         or {"licence": default[0], "licence_evidence": default[1]},
         **({"title": plain_text(readable(stem_of(PurePath(below).name)))} | known),
+        **timed(span),
     )
     return Listed(recording=recording, media_path=os.path.abspath(path))
 

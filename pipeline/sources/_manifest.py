@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from pipeline.config import Input
-from pipeline.records import Reason, Recording, Rejected, stable_id
+from pipeline.config import Input, RunConfig
+from pipeline.filenames import readable
+from pipeline.records import Reason, Recording, Rejected
 from pipeline.sources import Listed, failed, left_out, plain_text
 from pipeline.sources._about import described
 from pipeline.sources._beside import shelf_of
-from pipeline.sources._file import Licence, recording_of
+from pipeline.sources._file import Licence, identity_of, recording_of, stated_text, timed
+from pipeline.sources._spans import KEYS, span_of
 
 MAX_LINE = 1_000_000  # characters
 MAX_WHOLE_BYTES = 64_000_000  # of an object that has the lines in it, which is read at once
@@ -25,7 +27,7 @@ LISTS = ("items", "recordings", "data")  # keys that may hold the lines
 PATHS = ("path", "audio_filepath", "file", "audio_path", "audio_file")
 USED = {
     *PATHS, "url", "title", "author", "language", "lang", "licence", "license", "licence_url", "license_url",
-    "published", "page_url", "speaker", "speaker_id", "duration",
+    "published", "page_url", "speaker", "speaker_id", "text", *KEYS,
 }  # fmt: skip
 BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
         (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
@@ -42,6 +44,7 @@ class Manifest:
 
     path: str
     source: Input
+    config: RunConfig
     default: Licence
     roots: tuple[str, ...]
     unused: set[str] = field(default_factory=set)
@@ -54,6 +57,10 @@ class Manifest:
                 if isinstance(told, Exception):
                     raise told
                 yield self._recording(told)
+            except Rejected as error:
+                yield failed(
+                    "local", f"{name} line {number}", reason=error.reason, detail=f"line {number}: {error.detail}"
+                )
             except (ValueError, RecursionError) as error:
                 cause = plain_text(str(error)) or "nested too deeply"
                 yield failed("local", f"{name} line {number}", reason=Reason.BAD_FEED, detail=f"line {number}: {cause}")
@@ -75,9 +82,11 @@ class Manifest:
         # The default for local files is about the user's own; what comes from the web is somebody else's.
         own = (self.source.licence, "inputs.licence") if self.source.licence else ("unknown", None)
         spdx, evidence = (licence, "manifest") if licence else own
+        known, span = described(told), span_of(told, None, self.config)
+        text = stated_text(told, readable(os.path.basename(self.path)), known.get("language"))
         recording = Recording(
-            recording_id=stable_id("url", url), source="local", media_url=url, licence=spdx, licence_evidence=evidence,
-            **described(told),
+            recording_id=identity_of("url", url, span), source="local", media_url=url, licence=spdx,
+            licence_evidence=evidence, attachments=tuple(text), **known, **timed(span),
         )  # fmt: skip
         return Listed(recording=recording)
 
@@ -89,7 +98,10 @@ class Manifest:
         told = told | {"licence": licence}
         default = (licence, "manifest") if licence else self.default
         beside = shelf_of(whole).of(os.path.basename(whole))
-        return recording_of(whole, below, beside, roots=self.roots, default=default, told=told)
+        return recording_of(
+            whole, below, beside, roots=self.roots, default=default, told=told, span=span_of(told, whole, self.config),
+            where=readable(os.path.basename(self.path)),
+        )  # fmt: skip
 
 
 def _lines(path: str) -> Iterator[tuple[int, Any]]:

@@ -44,7 +44,7 @@ def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[
     default = (source.licence, "inputs.licence") if source.licence else (config.licences.local, "licences.local")
     place, named = place_of(source.address), roots((*config.inputs, source))
     if os.path.isfile(place) and is_manifest(place):
-        return _some(Manifest(place, source, default, named).listed(), place)
+        return _some(Manifest(place, source, config, default, named).listed(), place)
     if is_pattern(place):
         top, found = split(place)[0] or ".", _matching(place, named, config.output)
     elif os.path.isdir(place):

@@ -42,9 +42,12 @@ def _clips(work: Work, build: Build) -> Clips:
         for row in read_transcripts(work.content_id, build).to_pylist()
     }
     wanted, rate = set(selected(work, build)), build.config.audio.sample_rate
+    begin = work.span[0] if work.span else 0.0  # times in a publisher's text are those of the media
     places = build.store.read(build.segments(work.content_id), ["clip_id", "start", "end"]).to_pylist()
     return {
-        row["clip_id"]: Heard(start_s=row["start"] / rate, end_s=row["end"] / rate, words=heard.get(row["clip_id"]))
+        row["clip_id"]: Heard(
+            start_s=begin + row["start"] / rate, end_s=begin + row["end"] / rate, words=heard.get(row["clip_id"])
+        )
         for row in places
         if row["clip_id"] in wanted
     }

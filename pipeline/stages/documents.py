@@ -58,6 +58,8 @@ def name_of(recording: Recording, url: str) -> str:
 
 
 def _read(attachment: Attachment, media_path: str | None, build: Build) -> bytes:
+    if attachment.text is not None:
+        return attachment.text.encode()
     if attachment.url.startswith(("http://", "https://")):
         config = build.config.fetch
         return fetch.get_document(

@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline import fetch, select, sources
+from pipeline import select, sources
 from pipeline.build import ERASE_FILE, Build
 from pipeline.config import Input
 from pipeline.publish import left_out
 from pipeline.publish.ledger import primary_order
-from pipeline.records import Reason, Recording, Rejected, Status, recording_from, stable_id, to_table
+from pipeline.records import Reason, Recording, Rejected, Status, content_of, recording_from, stable_id, to_table
 from pipeline.sources import Listed
+from pipeline.stages import spans
 from pipeline.stages.documents import Documents, fetch_documents
 from pipeline.stages.work import Outcome, Work
 from pipeline.tombstones import Tombstone, row_of
@@ -107,25 +108,23 @@ def _note_removed(recording: Recording, stone: Tombstone, build: Build) -> Outco
     """Keep a row for what may not come back, and nothing else of it."""
     row, store, name = row_of(recording, stone), build.store, build.fetched(recording.recording_id)
     is_here = recording.content_id is None and store.exists(name)  # not just fetched, but perhaps by an earlier run
-    known = store.read(name, ["content_id"])["content_id"][0].as_py() if is_here else None
-    if known is not None:  # what was made of it before is deleted at the end of the run, by what its row says
-        recording = replace(recording, content_id=known, sha256=known)
+    known = store.read(name, ["content_id", "sha256"]).to_pylist()[0] if is_here else {}
+    if known.get("content_id"):  # what was made of it before is deleted at the end of the run, by what its row says
+        recording = replace(recording, **known)
         store.write_table(name, to_table([recording]), store.footer(name))
         store.write_text(ERASE_FILE, "")
         return _fetch_outcome("done", row, None)
     store.write_table(name, to_table([row]), {"retry": False})
-    store.remove(f"work/media/{recording.content_id}")
+    store.remove(f"work/media/{recording.sha256}")
     return _fetch_outcome("done", row, None)
 
 
 def _fetch(listed: Listed, build: Build) -> tuple[Recording, dict[str, Any]]:
     """Fetch media. What lies beside them is left for later: whoever reserves the media is not asked for the rest."""
     recording, url = sources.resolve(listed.recording, build.config, build.store, stopping=build.is_stopping)
-    got = fetch.fetch_media(
-        replace(recording, media_url=url), build.store, build.config.fetch,
-        media_path=listed.media_path, stopping=build.is_stopping,
-    )  # fmt: skip
-    recording = replace(recording, content_id=got.content_id, sha256=got.sha256, bytes=got.bytes)
+    got = spans.fetch_once(replace(recording, media_url=url), listed.media_path, build)
+    content_id = content_of(got.sha256, recording.start_s, recording.end_s)
+    recording = replace(recording, content_id=content_id, sha256=got.sha256, bytes=got.bytes)
     footer = {"retry": False, "media": got.path, "is_local": listed.media_path is not None, **_stamp(listed)}
     footer["resolved"] = url != recording.media_url
     return recording, footer | {"documents": {}, "documents_retry": True}
@@ -158,7 +157,7 @@ def _is_unchanged(listed: Listed, known: Recording, footer: dict[str, Any], buil
         return _stamp(listed).items() <= footer.items()
     if known.content_id is None:  # gone, forbidden or opted out: not for ever, but not to be asked for every day
         return bool(time.time() - footer.get("asked", 0.0) < build.config.fetch.ask_again)
-    return build.store.exists(build.segments(known.content_id)) or build.store.exists(f"work/media/{known.content_id}")
+    return build.store.exists(build.segments(known.content_id)) or build.store.exists(f"work/media/{known.sha256}")
 
 
 def _refreshed(
@@ -188,6 +187,8 @@ def _work(recording: Recording, footer: dict[str, Any], build: Build) -> Work | 
     return Work(
         recording_id=recording.recording_id,
         content_id=recording.content_id,
+        sha256=recording.sha256,
+        span=None if recording.start_s is None else (recording.start_s, recording.end_s),
         media=footer["media"],
         is_local=footer["is_local"],
         allowed=select.licence_allowed(recording.licence, build.config.licences),

@@ -14,6 +14,7 @@ from pipeline.audio import Decoding, encode_flac, to_int16
 from pipeline.build import Build
 from pipeline.records import SEGMENT_ARTIFACT, Reason, Rejected, Span, SpanKind, Status, stable_id
 from pipeline.segment import gate, spans
+from pipeline.stages.spans import Stretch
 from pipeline.stages.work import Outcome, Work
 from pipeline.store import Store, add_footer
 from pipeline.vad import Listener
@@ -28,7 +29,7 @@ def segment_media(work: Work, build: Build) -> Outcome:
     if not store.is_done(name):
         try:
             with _open_media(work, store) as media:
-                return _segment(media, work.content_id, build)
+                return _segment(media, work, build)
         except Rejected as error:
             return note_failure(work, build, error)
         except FileNotFoundError:
@@ -61,43 +62,45 @@ def _segment_outcome(state: str, facts: dict[str, Any]) -> Outcome:
 
 @contextmanager
 def _open_media(work: Work, store: Store) -> Iterator[IO[bytes]]:
-    opened = open(work.media, "rb") if work.is_local else store.open(f"work/media/{work.content_id}")  # noqa: SIM115
+    opened = open(work.media, "rb") if work.is_local else store.open(f"work/media/{work.sha256 or work.content_id}")  # noqa: SIM115
     with opened as file:
         yield file
 
 
-def _segment(media: IO[bytes], content_id: str, build: Build) -> Outcome:
+def _segment(media: IO[bytes], work: Work, build: Build) -> Outcome:
     config, rate = build.config, build.config.audio.sample_rate
-    decoding = Decoding(media, rate, config.audio)
+    stretch = Stretch(Decoding(media, rate, config.audio), work.span)
     # The decoded audio waits on disk, not in memory, for the cuts: the background level that they depend on
     # is known only at the end, and an utterance may be as long as the recording.
     with tempfile.TemporaryFile(dir=build.store.scratch()) as pcm:
-        marks, levels = _listen(decoding, pcm, build)
-        breaks = [*decoding.breaks, *_broken_end(decoding)]
-        found = spans(marks, levels, samples=decoding.samples, rate=rate, rules=config.segment, breaks=breaks)
-        facts = _facts(decoding, found)
-        _write_segments(pcm, found, facts, content_id=content_id, build=build)
+        marks, levels = _listen(stretch, pcm, build)
+        breaks = [*stretch.breaks, *_broken_end(stretch)]
+        found = spans(marks, levels, samples=stretch.samples, rate=rate, rules=config.segment, breaks=breaks)
+        facts = _facts(stretch, found)
+        _write_segments(pcm, found, facts, content_id=work.content_id, build=build)
     return _segment_outcome("done", facts)
 
 
-def _listen(decoding: Decoding, pcm: IO[bytes], build: Build) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
-    listener = Listener(build.config.segment.vad, decoding.rate)
+def _listen(stretch: Stretch, pcm: IO[bytes], build: Build) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+    listener = Listener(build.config.segment.vad, stretch.decoding.rate)
     with isolate.watchdog(build.config.audio.stall_timeout) as alive:
-        for block in decoding:
-            listener.hear(block)
-            pcm.write(to_int16(block).tobytes())
+        for block in stretch:
+            if block.size:
+                listener.hear(block)
+                pcm.write(to_int16(block).tobytes())
             alive()
     marks, levels = listener.finish()
     return (gate(marks, levels) if listener.detector.gated else marks), levels
 
 
-def _broken_end(decoding: Decoding) -> list[int]:
+def _broken_end(stretch: Stretch) -> list[int]:
     """The end of a recording that stops before its declared duration cuts whatever is spoken there."""
-    is_short = decoding.decoded_ratio is not None and decoding.decoded_ratio < SHORT_RATIO
-    return [decoding.samples] if is_short else []
+    ratio = None if stretch.is_cut else stretch.decoding.decoded_ratio
+    return [stretch.samples] if ratio is not None and ratio < SHORT_RATIO else []
 
 
-def _facts(decoding: Decoding, found: Sequence[Span]) -> dict[str, Any]:
+def _facts(stretch: Stretch, found: Sequence[Span]) -> dict[str, Any]:
+    decoding = stretch.decoding
     return {
         "status": Status.OK,
         "retry": False,
@@ -105,11 +108,11 @@ def _facts(decoding: Decoding, found: Sequence[Span]) -> dict[str, Any]:
         "codec": decoding.codec,
         "source_sample_rate": decoding.source_rate,
         "source_channels": decoding.channels,
-        "declared_duration_s": decoding.declared_duration_s,
-        "decoded_samples": decoding.samples,
+        "declared_duration_s": decoding.declared_duration_s if stretch.span is None else None,
+        "decoded_samples": stretch.samples,
         "bad_packets": decoding.bad_packets,
-        "detail": decoding.shortfall if _broken_end(decoding) else None,
-        "seconds": decoding.samples / decoding.rate,
+        "detail": decoding.shortfall if _broken_end(stretch) else None,
+        "seconds": stretch.samples / decoding.rate,
         "clip_seconds": sum(s.samples for s in found if s.kind is SpanKind.CLIP) / decoding.rate,
     }
 

@@ -13,6 +13,8 @@ class Work:
 
     recording_id: str
     content_id: str
+    sha256: str | None = None  # of the media, where that is not what they are decoded to; see records.content_of
+    span: tuple[float, float | None] | None = None  # what is decoded of the media, s; None: all
     media: str  # path or URL that the filesystem of the store, or the local one, can open
     is_local: bool
     allowed: bool  # whether its licence lets it be published

@@ -1,0 +1,102 @@
+"""Stretches of media: fetched once for all of them, and taken out of what is decoded."""
+
+import os
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline import fetch
+from pipeline.audio import Decoding, Float32
+from pipeline.build import Build
+from pipeline.fetch import Fetched
+from pipeline.records import Reason, Recording, Rejected, stable_id
+
+FOLDER = "work/spans"  # what was fetched for an address that several recordings are stretches of
+BEYOND_S = 0.1  # what a stretch may end after the media: manifests round, and encoders differ
+MAX_DIGESTS = 256  # of files that are known by heart
+_turns = tuple(threading.Lock() for _ in range(64))  # so that of many stretches one fetches and the others wait
+_fetched: dict[tuple[object, ...], Fetched] = {}
+
+
+def fetch_once(recording: Recording, media_path: str | None, build: Build) -> Fetched:
+    """Get the media of a recording, see fetch.fetch_media; of several stretches of them only once."""
+    if recording.start_s is None:
+        return _fetch(recording, media_path, build)
+    with _turns[zlib.crc32(os.fsencode(media_path or recording.media_url)) % len(_turns)]:
+        if media_path is None:
+            return _from_web(recording, build)
+        key = _stamp(media_path)
+        if key not in _fetched:
+            while len(_fetched) >= MAX_DIGESTS:
+                _fetched.pop(next(iter(_fetched)))
+            _fetched[key] = _fetch(recording, media_path, build)
+        return _fetched[key]
+
+
+def _fetch(recording: Recording, media_path: str | None, build: Build) -> Fetched:
+    return fetch.fetch_media(
+        recording, build.store, build.config.fetch, media_path=media_path, stopping=build.is_stopping
+    )
+
+
+def _from_web(recording: Recording, build: Build) -> Fetched:
+    store, name = build.store, f"{FOLDER}/{stable_id(recording.media_url)}.json"
+    known = store.read_json(name)
+    if known and store.exists(f"work/media/{known['sha256']}"):
+        return Fetched(**known, path=store.path(f"work/media/{known['sha256']}"))
+    got = _fetch(recording, None, build)
+    store.write_json(name, {"content_id": got.content_id, "sha256": got.sha256, "bytes": got.bytes})
+    return got
+
+
+def _stamp(path: str) -> tuple[object, ...]:
+    """What tells that a file is still the same."""
+    try:
+        facts = os.stat(path)
+    except (OSError, ValueError):
+        return (path,)
+    return (path, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+
+
+@dataclass
+class Stretch:
+    """Part of a recording that is being decoded: iterate it for float32[n] mono blocks, some of them empty.
+
+    Without times it is all of it. The counts are complete when the iteration ends. Raises Rejected, as decoding does,
+    and Rejected(BAD_SPAN) for a stretch that the recording does not have.
+    """
+
+    decoding: Decoding
+    span: tuple[float, float | None] | None = None
+    samples: int = 0  # of the stretch, at the rate of the decoding
+    is_cut: bool = False  # whether the recording was not decoded to its end
+    _first: int = field(default=0, init=False)
+
+    def __iter__(self) -> Iterator[Float32]:
+        start_s, end_s = self.span or (0.0, None)
+        rate, at = self.decoding.rate, 0
+        self._first = round(start_s * rate)
+        last = None if end_s is None else round(end_s * rate)
+        with closing(iter(self.decoding)) as blocks:  # type: ignore[type-var]
+            for block in blocks:
+                part = block[max(self._first - at, 0) : None if last is None else max(last - at, 0)]
+                at += block.size
+                self.samples += part.size
+                yield part
+                self.is_cut = last is not None and at >= last
+                if self.is_cut:
+                    return
+        short = last is not None and last - at > BEYOND_S * rate
+        if short or not self.samples:
+            wanted = f"{start_s:g} to {'its end' if end_s is None else f'{end_s:g} s'}"
+            raise Rejected(Reason.BAD_SPAN, f"from {wanted}, and the recording has {at / rate:.3f} s")
+
+    @property
+    def breaks(self) -> list[int]:
+        """Samples of the stretch where audio is missing."""
+        found = np.asarray(self.decoding.breaks, np.int64) - self._first
+        return [int(at) for at in found if 0 <= at <= self.samples]
