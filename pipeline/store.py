@@ -40,9 +40,11 @@ _PUBLISHED = r"data/(train|validation)-[0-9]{5}-of-[0-9]{5}\.parquet|pool\.parqu
 OWN_FILE = re.compile(
     r"work/(.+/)?([0-9a-f]{64}|[0-9a-f]{32}|[0-9a-f]{16}|[0-9a-f]{12})(\.parquet|\.json|\.part|\.part\.json(\.tmp)?)?"
     rf"|work/(.+/)?{UNFINISHED.pattern}"
-    r"|work/((config|models)\.json|log\.jsonl|lock|stop|erase|\.writable|tmp/tmp[a-z0-9_]{8}|publish/plan\.json)"
+    r"|work/((config|finished|models)\.json|log\.jsonl|lock|stop|erase|\.writable|tmp/tmp[a-z0-9_]{8}|publish/plan\.json)"
     rf"|work/publish/staged/[0-9a-f]{{32}}/({_PUBLISHED}|[a-z]+\.(parquet|json|html)|README\.md)"
 )
+# Addresses stand in these with the users, passwords and tokens that are needed to fetch again.
+PRIVATE = ("work/config.json", "work/finished.json", "work/fetch/", "work/feeds/")
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -191,7 +193,9 @@ class Store:
         folder, leaf = os.path.split(final)
         temporary = f"{folder}/.{leaf}.{os.getpid()}-{threading.get_ident()}-{uuid.uuid4().hex[:8]}.tmp"
         try:
-            with open(temporary, "xb") as file:  # never through a link
+            with open(
+                temporary, "xb", opener=_private if name.startswith(PRIVATE) else None
+            ) as file:  # through no link
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -310,6 +314,11 @@ def add_footer(writer: pq.ParquetWriter, facts: dict[str, Any]) -> None:
 
 
 _PARQUET: dict[str, Any] = {"compression": "zstd", "write_page_index": True, "store_schema": True}
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that only its owner may read."""
+    return os.open(path, flags, 0o600)
 
 
 def _sync_folder(folder: str) -> None:
