@@ -12,6 +12,7 @@ from typing import Literal, Self
 
 from pipeline.records import Reason, Recording, Status, stable_id
 from pipeline.store import Store
+from pipeline.urls import public_url
 
 TOMBSTONES_FILE = "removed.json"
 _SEPARATORS = re.compile(r"[,;/&]| and ")  # between the names of several authors in one line
@@ -27,7 +28,7 @@ class Tombstone:
     """One request: what it is about, why, and the contents that were found to be it."""
 
     kind: Kind
-    value: str  # recording_id; URL without scheme, with a slash at its end for all that is below; hash of a name
+    value: str  # recording_id; URL without scheme, with a slash at its end for all below it; hash of a name or a secret
     reason: str
     when: str  # ISO 8601, UTC
     contents: tuple[str, ...] = ()  # whatever name the same bytes come back under
@@ -74,7 +75,7 @@ def named(kind: Kind, value: str) -> str:
     """The value by which a tombstone knows a recording, source or person."""
     if kind == "person":
         return stable_id("person", " ".join(unicodedata.normalize("NFKC", value).casefold().split()))
-    return _plain(value) if kind == "source" else value.strip()
+    return _place(value) if kind == "source" else value.strip()
 
 
 def row_of(recording: Recording, tombstone: Tombstone) -> Recording:
@@ -94,9 +95,16 @@ def _names(recording: Recording) -> Iterator[tuple[Kind, str]]:
         yield "person", named("person", name)
 
 
-def _with_parents(url: str) -> Iterator[str]:
-    """A URL and every folder that it is below, up to its host."""
+def _place(url: str) -> str:
+    """A URL as the list has it: a hash where it names a password or a token, since the list lies beside the corpus."""
     plain = _plain(url)
+    return plain if plain == _plain(public_url(url)) else stable_id("source", plain)
+
+
+def _with_parents(url: str) -> Iterator[str]:
+    """A URL, whole and as it is published, and every folder that it is below, up to its host."""
+    yield _place(url)
+    plain = _plain(public_url(url))
     yield plain
     if plain.startswith("//"):
         parts = plain.removeprefix("//").split("/")

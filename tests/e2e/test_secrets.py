@@ -8,6 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.records import Recording
+from pipeline.tombstones import Tombstone, Tombstones, named
 from tests.commandline import TEXTS, Speechmill, flags
 from tests.server import Behaviour, Handler, ScriptedServer, ok, status
 
@@ -109,3 +111,20 @@ def test_a_run_goes_on_with_the_password_that_only_work_knows(
     private = [path for path in (corpus / "work").rglob("*") if path.is_file() and b"s3cret" in path.read_bytes()]
     assert private
     assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
+
+
+def test_an_address_with_a_token_is_removed_without_being_listed(tmp_path: Path) -> None:
+    secret = Tombstone(kind="source", value=named("source", "https://h.example/feed?key=FEEDKEY"), reason="", when="")
+    public = Tombstone(kind="source", value=named("source", "https://h.example/feed"), reason="", when="")
+    assert "feedkey" not in secret.value.lower()
+
+    def recording(key: str) -> Recording:
+        return Recording(
+            recording_id="1", source="rss", media_url="https://m.example/1", feed_url=f"http://h.example/feed?key={key}"
+        )
+
+    assert Tombstones((secret,)).against(recording("FEEDKEY"))
+    assert not Tombstones((secret,)).against(recording("OTHER"))
+    assert Tombstones((public,)).against(recording("FEEDKEY"))
+    assert Tombstones((secret,)).closes("https://h.example/feed?key=FEEDKEY")
+    assert not Tombstones((secret,)).closes("https://h.example/feed")
