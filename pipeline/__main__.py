@@ -127,7 +127,7 @@ def plan(
     with Line(quiet=quiet) as line:
         found = forecast.plan(_config(config_file, inputs, output, settings), line)
     _print(found, as_json=as_json)
-    return 0
+    return 0 if found["recordings"] or not found["inputs"] else 1
 
 
 @cli.command()

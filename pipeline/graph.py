@@ -24,14 +24,16 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline import isolate, publish, stages
 from pipeline.build import Build
-from pipeline.config import ConfigError
+from pipeline.config import ConfigError, Input
 from pipeline.fetch import Stopped
+from pipeline.records import Status
 from pipeline.runlog import open_log
 from pipeline.sources import Listed
 from pipeline.stages import Outcome, Work
 from pipeline.store import OutOfSpace, raise_if_out_of_space
 
 NAMESPACE = "speechmill"
+LISTED = "listed/"  # before the number of an input: counter of its recordings
 DEFAULT_RUNNER = "--runner=FnApiRunner"  # in process; the name DirectRunner would try to download another first
 WITH_JOB_SERVICE = ("FlinkRunner", "PortableRunner", "PrismRunner", "SparkRunner")
 STOP_CHECK_S = 0.5  # how soon a run that waits for its workers sees that it is to stop
@@ -93,6 +95,25 @@ class Stage(beam.DoFn):  # type: ignore[misc]
         fields |= {"audio_in_s": round(outcome.seconds_in, 3), "audio_kept_s": round(outcome.seconds_kept, 3)}
         fields |= stages.identify(element) | ({"reason": outcome.reason} if outcome.reason else {})
         log.info("%s %s", self._name, outcome.detail or outcome.state, extra={"fields": fields})
+
+
+class Listing(beam.DoFn):  # type: ignore[misc]
+    """Lists inputs, and counts what each of them gives."""
+
+    def __init__(self, build: Build) -> None:
+        self._build = build
+
+    def setup(self) -> None:
+        """Called once a worker."""
+        open_log(self._build.store)
+
+    def process(self, numbered: tuple[int, Input]) -> Iterator[Listed]:
+        """List an input; what is no recording, but a row that says why there is none, is not counted."""
+        number, source = numbered
+        for listed in stages.list_input(source, self._build):
+            if listed.recording.status is not Status.FAILED:
+                Metrics.counter(NAMESPACE, f"{LISTED}{number}").inc()
+            yield listed
 
 
 class WaitingStage(Stage):
@@ -362,7 +383,7 @@ def run(build: Build, beam_options: tuple[str, ...] = (), *, only_publish: bool 
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # its errors are raised, and told in our words
     pipeline = beam.Pipeline(options=_options(beam_options))
     inputs = () if only_publish else build.config.inputs
-    listed = pipeline | "inputs" >> beam.Create(list(inputs)) | "list" >> beam.FlatMap(stages.list_input, build)
+    listed = pipeline | "inputs" >> beam.Create(list(enumerate(inputs))) | "list" >> beam.ParDo(Listing(build))
     known = (
         pipeline
         | "corpus" >> beam.Create([] if only_publish else [None])

@@ -69,6 +69,8 @@ class Summary:
     failed: tuple[str, ...] = ()
     """Recordings that failed, the first of them, each with its reason."""
     max_failed_ratio: float = 1.0
+    empty_inputs: tuple[str, ...] = ()
+    """Inputs without a recording."""
 
 
 def run(
@@ -100,10 +102,13 @@ def run(
             counters = {}
         finally:
             close_log()
+        empty = () if only_publish else empty_inputs(config, counters)
         stages = by_stage(counters)
         if interrupted.is_set():
             return Summary(exit_code=EXIT_INTERRUPTED, changed=False, output=config.output, stages=stages, stats=None)
-        summary = _finish(build, stages, tokens)
+        summary = replace(_finish(build, stages, tokens), empty_inputs=empty)
+        if empty and len(empty) == len(config.inputs):
+            summary = replace(summary, exit_code=EXIT_FAILED)
         erase(build)  # what only this run found to be removed
         return summary
 
@@ -230,8 +235,16 @@ def by_stage(counters: dict[str, int]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {stage: {} for stage in STAGES}
     for name, value in counters.items():
         stage, _, key = name.partition("/")
-        found.setdefault(stage, {})[key] = value
+        if stage in found:
+            found[stage][key] = value
     return found
+
+
+def empty_inputs(config: RunConfig, counters: dict[str, int]) -> tuple[str, ...]:
+    """Addresses of the inputs that have no recording, or could not be read."""
+    return tuple(
+        source.address for number, source in enumerate(config.inputs) if not counters.get(f"{graph.LISTED}{number}")
+    )
 
 
 def run_record(build: Build, stages: dict[str, dict[str, int]]) -> dict[str, Any]:

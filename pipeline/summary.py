@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.advice import no_clips
 from pipeline.publish import RECORDINGS_FILE
 from pipeline.records import Reason, Status
-from pipeline.run import EXIT_INTERRUPTED, EXIT_TOO_MANY_FAILED, Summary
+from pipeline.run import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TOO_MANY_FAILED, Summary
 from pipeline.terminal import printable
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ BY_TEXT = (  # reasons that judge a transcript
 )
 JUDGED_LATE: dict[str, str] = {Reason.DUPLICATE: "compare", Reason.NOT_TOKENISED: "tokenise"}
 NOT_YET = {"not_transcribed": "transcript", "not_tokenised": "mel tokens"}
+NAMED_INPUTS = 10
 LINE_CHARACTERS = 200  # of a recording that failed
 LEFT_OUT_CHARACTERS = 110  # of a line about something left out
 FATES = ("kept", "rejected", "too_short", "too_long", "silence", "corrupt")
@@ -105,7 +106,7 @@ def _closing(summary: Summary) -> list[str]:
     output = summary.output.rstrip("/")
     if summary.exit_code == EXIT_INTERRUPTED:
         return ["interrupted: run the same command again to go on from here"]
-    lines = _failures(summary) + _too_many(summary)
+    lines = _failures(summary) + _too_many(summary) + _empty(summary)
     lines += [] if summary.changed else ["nothing to do: the corpus is complete and up to date"]
     rejected = summary.stats["rejected_by_reason"] if summary.stats else {}
     if missing := [what for reason, what in NOT_YET.items() if rejected.get(reason)]:
@@ -123,6 +124,14 @@ def _failures(summary: Summary) -> list[str]:
     more = summary.stats["recordings"]["failed"] - len(summary.failed)
     others = [f"  and {more:,} more: {summary.output.rstrip('/')}/{RECORDINGS_FILE}"] if more else []
     return ["failed:", *(f"  {_shortened(line)}" for line in summary.failed), *others]
+
+
+def _empty(summary: Summary) -> list[str]:
+    """Name the inputs, where none of them gave anything."""
+    if summary.exit_code != EXIT_FAILED:
+        return []
+    fix = "give the folder, file or address where the recordings are"
+    return [f"no recordings in {address}; {fix}" for address in summary.empty_inputs[:NAMED_INPUTS]]
 
 
 def _shortened(line: str) -> str:

@@ -1,8 +1,11 @@
 """How a run ends is said in words: what failed, why there are no clips, and what would change it."""
 
 import json
+import os
 import shutil
 from pathlib import Path
+
+import pytest
 
 from tests.commandline import Speechmill, flags
 from tests.server import ScriptedServer, ok
@@ -62,3 +65,35 @@ def test_no_clips_for_a_threshold_names_it(folder: Path, speechmill: Speechmill,
     done = speechmill("run", *without_models(one, tmp_path / "corpus", "thresholds.snr_db=99"))
     assert "no clips were kept: low_snr took most" in done.stdout
     assert "thresholds.snr_db decides about it" in done.stdout
+
+
+def test_an_empty_input_ends_with_exit_1(folder: Path, speechmill: Speechmill, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("no sound")
+    done = speechmill("run", *without_models(tmp_path / "empty", tmp_path / "corpus"), code=1)
+    assert f"no recordings in {tmp_path / 'empty'}" in done.stdout
+    speechmill("plan", *without_models(tmp_path / "empty", tmp_path / "other"), code=1)
+    settings = "max_failed_ratio=0.5"
+    both = speechmill("run", "--input", folder, *without_models(tmp_path / "empty", tmp_path / "both", settings))
+    assert f"{tmp_path / 'empty'}  empty: no recordings in" in both.stdout.replace("\n", "")
+
+
+def test_an_input_that_cannot_be_read_ends_with_exit_1(
+    server: ScriptedServer, speechmill: Speechmill, tmp_path: Path
+) -> None:
+    allowed = f"fetch.allow_hosts=['{server.host}']"
+    arguments = without_models(server.url("/gone.xml"), tmp_path / "corpus", allowed, "max_failed_ratio=1")
+    planned = speechmill("plan", *arguments, code=1)
+    assert "404" in planned.stdout
+    done = speechmill("run", *arguments, code=1)
+    assert "404" in done.stdout
+    assert f"no recordings in {server.url('/gone.xml')}" in done.stdout
+
+
+def test_a_folder_without_permission_is_named(speechmill: Speechmill, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    closed.chmod(0)
+    if os.access(closed, os.R_OK):
+        pytest.skip("this user may read everything")
+    speechmill("run", *without_models(closed, tmp_path / "corpus"), code=1)
