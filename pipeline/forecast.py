@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pipeline import select, sources
+from pipeline import isolate, select, sources
 from pipeline.advice import no_licence
 from pipeline.build import Build
-from pipeline.config import RunConfig
+from pipeline.config import Audio, RunConfig
 from pipeline.inspect import read_run, up_to_scores
 from pipeline.publish.stats import MOST_NAMED
 from pipeline.records import Reason, Rejected, Status
@@ -149,15 +149,19 @@ def _head_duration_s(listed: Listed, config: RunConfig) -> float | None:
     """Duration that a local file declares."""
     if listed.media_path is None or not os.path.isfile(listed.media_path):
         return None
-    from pipeline.audio import Decoding
-
-    try:
-        with open(listed.media_path, "rb") as file:
-            decoding = Decoding(file, config.audio.sample_rate, config.audio)
-            next(iter(decoding), None)  # the first second, which is as little as there is
-            return decoding.declared_duration_s
-    except (Rejected, OSError):
+    path, limits = listed.media_path, config.audio
+    try:  # a file that crashes or hangs FFmpeg must not take the plan with it
+        seconds, _ = isolate.result(isolate.pool(1).submit(_declared_duration_s, path, limits))
+    except (Rejected, OSError, MemoryError, isolate.Died):
         return None
+    return None if seconds is None else float(seconds)
+
+
+def _declared_duration_s(path: str, limits: Audio) -> float | None:
+    from pipeline import audio
+
+    with isolate.watchdog(limits.stall_timeout), isolate.memory_limited(audio.DECODER_BYTES):
+        return audio.declared_duration_s(path, limits)
 
 
 def _in_words(found: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class Reason(StrEnum):
     CHECKSUM = "checksum"  # other bytes than the source announces
     UNREACHABLE = "unreachable"  # DNS, TCP or TLS failed, or the server answered 5xx, again and again
     TIMED_OUT = "timed_out"  # slower than fetch.max_seconds
-    TOO_BIG = "too_big"  # more than fetch.max_bytes
+    TOO_BIG = "too_big"  # more than fetch.max_bytes, or decoding it takes more memory than it may
     BAD_FEED = "bad_feed"  # a feed or manifest that cannot be read
     BAD_TRANSCRIPT = "bad_transcript"  # a publisher's transcript that cannot be read
     NEEDS_TOOL = "needs_tool"  # a site gives it only in a form that takes more than a download

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline import isolate
-from pipeline.audio import Decoding, encode_flac, to_int16
+from pipeline.audio import DECODER_BYTES, Decoding, encode_flac, to_int16
 from pipeline.build import Build
 from pipeline.records import SEGMENT_ARTIFACT, Reason, Rejected, Span, SpanKind, Status, stable_id
 from pipeline.segment import gate, spans
@@ -32,6 +32,8 @@ def segment_media(work: Work, build: Build) -> Outcome:
                 return _segment(media, work, build)
         except Rejected as error:
             return note_failure(work, build, error)
+        except MemoryError:
+            return note_failure(work, build, Rejected(Reason.TOO_BIG, "decoding it takes over 1 GiB of memory"))
         except FileNotFoundError:
             gone = Rejected(Reason.NOT_FOUND, "the media are gone since they were fetched", retry=True)
             return note_failure(work, build, gone)
@@ -83,7 +85,7 @@ def _segment(media: IO[bytes], work: Work, build: Build) -> Outcome:
 
 def _listen(stretch: Stretch, pcm: IO[bytes], build: Build) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
     listener = Listener(build.config.segment.vad, stretch.decoding.rate)
-    with isolate.watchdog(build.config.audio.stall_timeout) as alive:
+    with isolate.watchdog(build.config.audio.stall_timeout) as alive, isolate.memory_limited(DECODER_BYTES):
         for block in stretch:
             if block.size:
                 listener.hear(block)

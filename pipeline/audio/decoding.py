@@ -5,7 +5,6 @@ a word: a 20 s MP3 with 200 flipped bytes gives 0.9 s and no error. Here each ba
 place remembered, so that no clip spans it.
 """
 
-import io
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,25 +13,20 @@ from typing import IO, Any
 import av
 import numpy as np
 import numpy.typing as npt
-import soundfile
 import soxr
 
+from pipeline.audio.opening import MAX_CHANNELS, open_media, sound_of
+from pipeline.audio.samples import Float32
 from pipeline.config import Audio
 from pipeline.records import Reason, Rejected
 
-Float32 = npt.NDArray[np.float32]
-Int16 = npt.NDArray[np.int16]
-
 BLOCK_S = 1.0
-MAX_CHANNELS = 64
+BLOCK_SAMPLES = 2**21  # of all channels together: what a block may take, however many channels and whatever rate
 MAX_RATE_HZ = 768_000
 MIN_RATE_HZ = 1_000
-INT16_STEPS = 32_768
-# FFmpeg's own names. Playlists and image sequences are not among them: bytes in, audio out, nothing else opened.
-CONTAINERS = (
-    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,caf,eac3,flac,flv,matroska,webm,mov,mp4,m4a,mp3,mpeg,mpegts,nut,ogg,"
-    "oma,rm,tta,voc,w64,wav,wv,xwma,avi,nistsphere,dsf,iff,mpc,mpc8,shn,tak,gsm,g722"
-)
+MAX_FORMAT_CHANGES = 1_000  # of rate or channels: a stream of a day in songs of a minute and a half has as many
+MAX_SECONDS_PER_BYTE = 1.0  # FLAC, the densest, packs 0.1 s of digital silence into one
+MAX_FRAME_S = 300.0  # Monkey's Audio has 147 s at 8 kHz
 MIN_DECODED_RATIO = 0.5  # less than half of the declared audio: the file is a torso
 GAP_S = 0.05  # a jump of the timestamps: a page of Ogg is 1 s, rounding to milliseconds is far less
 UNINDEXED = {"aac", "ac3", "eac3", "amr"}  # FFmpeg guesses their duration from the bit rate
@@ -63,15 +57,23 @@ class Decoding:
     seconds: float = 0.0  # the same as time
     samples: int = 0
     breaks: list[int] = field(default_factory=list)  # samples at `rate` where audio is missing
+    _formats: int = field(default=0, init=False)
+    _size: int = field(default=0, init=False)
     _due_s: float | None = field(default=None, init=False)  # timestamp that the next frame should have
 
     def __iter__(self) -> Iterator[Float32]:
         head = _head(self.file)
-        with _open(self.file) as container:
+        with open_media(self.file) as container:
             stream = self._describe(container, head)
             for block in self._resampled(self._blocks(container, stream)):
                 yield self._checked(block)
         self._check_end()
+
+    def describe(self) -> None:
+        """Read the header only. Raises Rejected."""
+        head = _head(self.file)
+        with open_media(self.file) as container:
+            self._describe(container, head)
 
     def _resampled(self, blocks: Iterator[tuple[int, Float32]]) -> Iterator[Float32]:
         """Bring blocks to the corpus rate; a stream may change its own rate on the way."""
@@ -84,38 +86,51 @@ class Decoding:
             yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
     def _describe(self, container: Any, head: bytes) -> Any:
-        if not container.streams.audio:
-            raise Rejected(Reason.NOT_AUDIO, f"{container.format.name} without an audio stream")
-        stream = container.streams.best("audio") or container.streams.audio[0]
+        stream = sound_of(container)
         context = stream.codec_context
-        if context is None:
-            raise Rejected(Reason.NOT_AUDIO, f"{container.format.name} with an unknown codec")
+        self._size = container.size
         self.container, self.codec = container.format.name, context.name
         self.source_rate, self.channels = context.sample_rate or 0, context.channels
         duration = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / av.time_base
         is_stated = _states_duration(self.container, head)
         stated = float(duration) * _riff_excess(head, container.size)
         self.declared_duration_s = stated if is_stated and stated > 0 else None
-        if not MIN_RATE_HZ <= self.source_rate <= MAX_RATE_HZ or not 1 <= self.channels <= MAX_CHANNELS:
-            raise Rejected(Reason.BAD_HEADER, f"{self.source_rate} Hz, {self.channels} channels")
+        _check_format(self.source_rate, self.channels)
         return stream
 
     def _blocks(self, container: Any, stream: Any) -> Iterator[tuple[int, Float32]]:
         """Gather frames into mono blocks of about a second, so that NumPy is called seldom."""
         gathered: list[list[npt.NDArray[Any]]] = []
-        count, rate, planes = 0, 0, (0, 0, "")
+        count, last = 0, (0, 0, "")
         for frame in self._frames(container, stream):
             shape = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
-            if gathered and (shape != planes or count >= BLOCK_S * rate):
-                yield rate, _to_mono(gathered, planes)
+            if gathered and (shape != last or count >= _block_length(shape)):
+                yield last[0], _to_mono(gathered, last)
                 gathered, count = [], 0
-            rate, planes = frame.sample_rate, shape
+            if shape != last:
+                self._check_change(shape)
+            last = shape
             gathered.append(_planes(frame))
             count += frame.samples
-            self.source_frames += frame.samples
-            self.seconds += frame.samples / frame.sample_rate
+            self._check_growth(frame)
         if gathered:
-            yield rate, _to_mono(gathered, planes)
+            yield last[0], _to_mono(gathered, last)
+
+    def _check_change(self, shape: tuple[int, int, str]) -> None:
+        """What the header says of rate and channels, a later frame may say otherwise."""
+        rate, channels, _ = shape
+        _check_format(rate, channels)
+        self._formats += 1
+        if self._formats > MAX_FORMAT_CHANGES:
+            raise Rejected(Reason.CORRUPT, f"rate or channels change over {MAX_FORMAT_CHANGES} times")
+
+    def _check_growth(self, frame: Any) -> None:
+        """Stop what unpacks to more than any sound does."""
+        seconds = frame.samples / frame.sample_rate
+        self.source_frames += frame.samples
+        self.seconds += seconds
+        if seconds > MAX_FRAME_S or self.seconds > MAX_SECONDS_PER_BYTE * self._size:
+            raise Rejected(Reason.TOO_LONG, f"{self.seconds:.0f} s of sound in {self._size} bytes")
 
     def _frames(self, container: Any, stream: Any) -> Iterator[Any]:
         for packet in self._packets(container, stream):
@@ -188,23 +203,23 @@ class Decoding:
         return f"decoded {self.samples / self.rate:.1f} s of {self.declared_duration_s or 0:.1f} s declared"
 
 
-def _open(file: IO[bytes]) -> Any:
-    file.seek(0, io.SEEK_END)
-    if not file.tell():
-        raise Rejected(Reason.EMPTY, "no bytes")
-    file.seek(0)
-    try:
-        return av.open(file, options={"format_whitelist": CONTAINERS}, metadata_errors="replace")
-    except (av.error.FFmpegError, ValueError) as error:
-        raise Rejected(_why_unopened(file), getattr(error, "strerror", None) or type(error).__name__) from None
+def declared_duration_s(path: str, limits: Audio) -> float | None:
+    """Duration that the header of a file states, in seconds. Raises Rejected, or OSError where it cannot be read."""
+    with open(path, "rb") as file:
+        decoding = Decoding(file, limits.sample_rate, limits)
+        decoding.describe()
+        return decoding.declared_duration_s
 
 
-def _why_unopened(file: IO[bytes]) -> Reason:
-    """Tell audio with an impossible header from what is not audio at all."""
-    file.seek(0)
-    head = file.read(12)
-    known = head[:4] in (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM") and head[8:12] not in (b"WEBP", b"AVI ")
-    return Reason.BAD_HEADER if known else Reason.NOT_AUDIO
+def _check_format(rate: int, channels: int) -> None:
+    if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ or not 1 <= channels <= MAX_CHANNELS:
+        raise Rejected(Reason.BAD_HEADER, f"{rate} Hz, {channels} channels")
+
+
+def _block_length(shape: tuple[int, int, str]) -> float:
+    """Samples of a channel in a block."""
+    rate, channels, _ = shape
+    return min(BLOCK_S * rate, BLOCK_SAMPLES / channels)
 
 
 def _head(file: IO[bytes]) -> bytes:
@@ -258,27 +273,3 @@ def _to_mono(frames: list[list[npt.NDArray[Any]]], shape: tuple[int, int, str]) 
         scaled = scaled / np.float32(-float(np.iinfo(samples.dtype).min))
     mono: Float32 = scaled[0] if channels == 1 else np.add.reduce(scaled, axis=0) / np.float32(channels)
     return mono
-
-
-def to_int16(block: Float32) -> Int16:
-    """Round [-1, 1] to 16 bits; what is beyond full scale is clipped. Exact for 16-bit sources."""
-    return np.clip(np.rint(block * INT16_STEPS), -INT16_STEPS, INT16_STEPS - 1).astype(np.int16)
-
-
-def encode_flac(samples: Int16, rate: int) -> bytes:
-    """Encode int16[n] mono samples as FLAC. The same samples give the same bytes."""
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, rate, format="FLAC", subtype="PCM_16")
-    return buffer.getvalue()
-
-
-def decode_flac(data: bytes) -> Int16:
-    """Decode FLAC bytes made by `encode_flac` to int16[n]."""
-    samples: Int16 = soundfile.read(io.BytesIO(data), dtype="int16")[0]
-    return samples
-
-
-def resample(samples: Int16, rate: int, target: int) -> Float32:
-    """Bring a whole clip, int16[n] at `rate` Hz, to float32 in [-1, 1] at `target` Hz."""
-    floats: Float32 = samples.astype(np.float32) / np.float32(INT16_STEPS)
-    return floats if rate == target else np.asarray(soxr.resample(floats, rate, target, quality="HQ"), np.float32)

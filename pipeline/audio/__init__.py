@@ -1,0 +1,18 @@
+"""From the bytes of a recording to mono samples at the corpus rate, and from samples to FLAC."""
+
+from pipeline.audio.decoding import Decoding, declared_duration_s
+from pipeline.audio.opening import DECODER_BYTES
+from pipeline.audio.samples import INT16_STEPS, Float32, Int16, decode_flac, encode_flac, resample, to_int16
+
+__all__ = [
+    "DECODER_BYTES",
+    "INT16_STEPS",
+    "Decoding",
+    "Float32",
+    "Int16",
+    "declared_duration_s",
+    "decode_flac",
+    "encode_flac",
+    "resample",
+    "to_int16",
+]
