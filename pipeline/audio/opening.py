@@ -61,9 +61,7 @@ def sound_of(container: Any) -> Any:
     if context is None:
         raise Rejected(Reason.NOT_AUDIO, f"{container.format.name} with an unknown codec")
     if context.codec.name not in CODECS.split(","):
-        raise Rejected(
-            Reason.NOT_AUDIO, f"{container.format.name} with {context.codec.name}, which is not decoded"
-        )
+        raise Rejected(Reason.NOT_AUDIO, f"{container.format.name} with {context.codec.name}, which is not decoded")
     for other in container.streams:
         if other.index != stream.index:
             other.discard = Discard.all
