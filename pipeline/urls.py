@@ -28,9 +28,30 @@ _AUTHORITY_END = re.compile(r"(?<!\\)\\*+/")
 _SEPARATOR = re.compile(r"&amp;|&#38;|\\u0026|[&;]")
 _QUERY = re.compile(r"[?#](?=[^?#]*?=)")  # without a scheme, only what has the form of a query
 _AUTHORIZATION = re.compile(r"(authorization\W{1,5})(?:basic|bearer|digest)\s+[^\s\"',}]+", re.IGNORECASE)
+_PODCAST_LINK = re.compile(r"(feed|itpc|pcast|podcast)(s?):(?://|(https?://))", re.IGNORECASE)
 _MAIL = ("mailto", "acct", "sip", "sips", "xmpp", "email")
 _ENCODINGS = 4  # how often an address may be percent-encoded within another
 _KEPT = "!#$%&'()*+,/:;=?@[]\\~{}|^`"  # not encoded again
+
+
+def web_address(url: str) -> str:
+    """Return the http or https address that a link for podcast programs means; any other text as it is.
+
+    It is http, as these programs read it, from where servers lead to https themselves; https where a password would go
+    in clear and no port is named.
+
+    >>> web_address("feed://example.org/rss"), web_address("pcast:https://example.org/rss")
+    ('http://example.org/rss', 'https://example.org/rss')
+    """
+    found = _PODCAST_LINK.match(url)
+    if not found:
+        return url
+    if found[3]:
+        return url[found.start(3) :]
+    place = url[found.end() :]
+    authority = re.split("[/?#]", place, maxsplit=1)[0]
+    is_secret = "@" in authority and ":" not in authority.rpartition("@")[2]
+    return f"{'https' if found[2] or is_secret else 'http'}://{place}"
 
 
 def public_url(url: str) -> str:

@@ -26,7 +26,7 @@ from pipeline.fetch.parts import Part
 from pipeline.fetch.visit import Answer, Visit
 from pipeline.records import Reason, Recording, Rejected, stable_id
 from pipeline.store import Store
-from pipeline.urls import public_url
+from pipeline.urls import public_url, web_address
 
 __all__ = [
     "MAX_FEED_BYTES", "PACKAGED_MODEL", "Answer", "Fetched", "Stopped", "Visit", "fetch_media", "get_document",
@@ -66,10 +66,10 @@ def fetch_media(
         return _read_in_place(media_path, stopping)
     faults = []
     for url in (recording.media_url, *recording.alternates):
-        logins = logins_of(config, recording.feed_url, recording.media_url)
+        logins = logins_of(config, recording.feed_url)
         client = Client(store, Limits.of(config, config.max_bytes, stopping), logins)
         try:
-            return _download(recording, url, client, store)
+            return _download(recording, web_address(url), client, store)
         except Rejected as fault:
             faults.append(fault)
             if fault.retry or fault.reason is Reason.OPTED_OUT:
@@ -84,7 +84,7 @@ def _download(recording: Recording, url: str, client: Client, store: Store) -> F
             if not part.size:
                 _look(client, url)
             complete(part, client)
-            if url == recording.media_url:
+            if url == web_address(recording.media_url):
                 _check(part, recording.checksum)
         except Rejected as fault:
             if not fault.retry:
@@ -128,6 +128,7 @@ def get_document(
     password of the address `beside`, the feed that names the document, count where both have the same origin.
     Raises Rejected.
     """
+    url = web_address(url)
     name = f"work/feeds/{stable_id('document', url)}"
     cached, conditions, age_s = _cached(store, name)
     if cached and age_s < max_age_s:

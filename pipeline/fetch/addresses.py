@@ -61,7 +61,7 @@ def host_of(url: str) -> tuple[str, int]:
     from urllib3.exceptions import LocationParseError
     from urllib3.util import parse_url  # the parser that the connection uses: two parsers may see two hosts
 
-    told = public_url(url[:MAX_URL_CHARS])[:200]
+    told = "".join(mark if mark.isprintable() else " " for mark in public_url(url[:MAX_URL_CHARS])[:200])
     if len(url) > MAX_URL_CHARS:
         raise Rejected(Reason.FORBIDDEN_ADDRESS, f"an address of more than {MAX_URL_CHARS} characters: {told}")
     try:
@@ -77,7 +77,7 @@ def host_of(url: str) -> tuple[str, int]:
 def origin_of(url: str) -> str:
     """Scheme, host and port of an http(s) URL, by which it is decided who gets a header. Raises as `host_of` does."""
     host, port = host_of(url)
-    return f"{url.partition(':')[0].lower()}://{host.lower()}:{port}"
+    return f"{url.partition(':')[0].lower()}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def addresses_of(host: str, port: int, allow_hosts: Collection[str]) -> list[str]:

@@ -88,8 +88,14 @@ class Chain:
         policy = DefaultCookiePolicy(strict_domain=True)
         return self._jars.setdefault(0 if port in PORTS.values() else port, CookieJar(policy))
 
+    def _place_of_cookies(self) -> Request:
+        """The present address as a jar asks for it: in the one form in which two parsers see the same host."""
+        from urllib3.util import parse_url
+
+        return Request(parse_url(self.url).url)  # noqa: S310 - nothing is opened
+
     def _cookies(self) -> list[str]:
-        request = Request(self.url)  # noqa: S310 - what a jar asks of; nothing is opened
+        request = self._place_of_cookies()
         self._jar().add_cookie_header(request)
         value = request.get_header("Cookie")
         return [value] if value else []
@@ -97,7 +103,7 @@ class Chain:
     def _keep_cookies(self, response: "urllib3.BaseHTTPResponse") -> None:
         given = [one for one in response.headers.getlist("Set-Cookie") if len(one) <= MAX_COOKIE_CHARS]
         if given:
-            self._jar().extract_cookies(_Cookies(given[:MAX_COOKIES]), Request(self.url))  # type: ignore[arg-type] # noqa: S310
+            self._jar().extract_cookies(_Cookies(given[:MAX_COOKIES]), self._place_of_cookies())  # type: ignore[arg-type]
 
 
 class _Cookies:

@@ -19,6 +19,7 @@ from urllib.parse import unquote
 from pipeline.config import ConfigError, Fetch
 from pipeline.fetch.addresses import host_of, is_allowed, origin_of
 from pipeline.records import Reason, Rejected
+from pipeline.urls import web_address
 
 _log = logging.getLogger("speechmill")
 
@@ -55,8 +56,11 @@ class Logins:
 def logins_of(config: Fetch, *urls: str | None) -> Logins:
     """Logins for requests that belong to these addresses: an episode is its feed's if their origins are the same."""
     found = Logins(config)
-    for url in filter(None, urls):
-        found = found.beside(*without_userinfo(url))
+    for url in urls:
+        try:
+            found = found.beside(*without_userinfo(web_address(url or "")))
+        except Rejected:
+            pass  # an address that nothing can be fetched from has no login to give
     return found
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.urls import public_url, public_values, without_secrets
+from pipeline.urls import public_url, public_values, web_address, without_secrets
 
 SECRETS = ["s3cret", "p@ss", "p:w", "FEEDKEY", "a+b=", "s3'cret", "ümlaut", "%41bc", "x" * 300]
 BASE = "https://example.org/feed.xml"
@@ -164,3 +164,24 @@ def test_values_of_json_are_made_public_with_their_keys() -> None:
 
 def test_the_name_of_an_author_is_no_secret() -> None:
     assert public_url("librivox:author=austen") == "librivox:author=austen"
+
+
+@pytest.mark.parametrize(
+    ("link", "address"),
+    [
+        ("feed://example.org/rss", "http://example.org/rss"),
+        ("FEED://127.0.0.1:8533/rss", "http://127.0.0.1:8533/rss"),
+        ("feed:https://example.org/rss", "https://example.org/rss"),
+        ("feed:http://example.org/rss", "http://example.org/rss"),
+        ("pcast://example.org/a@b:c", "http://example.org/a@b:c"),
+        ("itpc://example.org", "http://example.org"),
+        ("feeds://example.org/", "https://example.org/"),
+        ("feed://ann:pw@example.org/rss", "https://ann:pw@example.org/rss"),
+        ("feed://ann:pw@127.0.0.1:8533/rss", "http://ann:pw@127.0.0.1:8533/rss"),
+        ("https://example.org/rss", "https://example.org/rss"),
+        ("feed.xml", "feed.xml"),
+        ("feed:feed.xml", "feed:feed.xml"),
+    ],
+)
+def test_links_for_podcast_programs(link: str, address: str) -> None:
+    assert web_address(link) == address
