@@ -119,11 +119,12 @@ def _logins(value: Any, host: str = "") -> Any:
     """
     if isinstance(value, Login):
         return {host: value}
-    if isinstance(value, str):
+    if isinstance(value, str) and host:
         value = {"env": value}
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"fetch.credentials{host and '.'}{host}: give the name of an environment variable")
-    if host and value and set(value) <= set(Login.model_fields):
+    if not isinstance(value, Mapping) or not (value or not host) or set("/@ ") & set(host):
+        fix = "write HOST: NAME, with the host alone and the name of an environment variable"
+        raise ConfigError(f"fetch.credentials: not a variable by host; {fix}")
+    if host and set(value) <= set(Login.model_fields):
         names = {key: name for key, name in value.items() if name is not None}
         if set(names) not in ({"env"}, {"user_env", "password_env"}):
             raise ConfigError(f"fetch.credentials.{host}: give env, or user_env and password_env")

@@ -44,7 +44,7 @@ class Logins:
         host, port = host_of(origin)
         if origin.startswith("http:") and not is_allowed(host, port, self.config.allow_hosts):
             return None
-        for key in (f"{host}:{port}", host):
+        for key in (f"{host}:{port}", host, _as_written(host)):
             if key in self.config.credentials:
                 try:
                     return _of_environment(key, self.config)
@@ -84,6 +84,14 @@ def check(config: Fetch) -> None:
 def basic(user: str, password: str) -> str:
     """Authorization by user and password (RFC 7617)."""
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+def _as_written(host: str) -> str:
+    """A host in its own script, as a config may name it."""
+    try:
+        return host.encode().decode("idna")
+    except UnicodeError:
+        return host
 
 
 def _split(userinfo: str) -> tuple[str, str]:
