@@ -15,6 +15,7 @@ from pipeline import isolate, select, sources
 from pipeline.advice import no_licence
 from pipeline.build import Build
 from pipeline.config import Audio, RunConfig
+from pipeline.fetch import check_logins
 from pipeline.inspect import read_run, up_to_scores
 from pipeline.publish.stats import MOST_NAMED
 from pipeline.records import Reason, Rejected, Status
@@ -80,6 +81,7 @@ def plan(config: RunConfig, progress: Callable[[str], None] = lambda _: None) ->
     `progress` is told how far a long listing is. Raises ConfigError for an input that does not exist; one that cannot
     be read is an entry of `inputs`.
     """
+    check_logins(config.fetch)
     store = Store(config.output)
     build = up_to_scores(config, store)
     found = _Plan()

@@ -33,7 +33,7 @@ from pipeline.build import (
 )
 from pipeline.config import ConfigError, RunConfig
 from pipeline.erase import erase
-from pipeline.fetch import model_folder
+from pipeline.fetch import check_logins, model_folder
 from pipeline.progress import STAGES, Progress
 from pipeline.publish import card, report
 from pipeline.records import Status
@@ -119,6 +119,8 @@ def check_inputs(config: RunConfig, store: Store, *, only_publish: bool) -> None
         raise ConfigError("inputs: there are none; name a file, folder, manifest or feed with --input or in the config")
     for source in () if only_publish else config.inputs:
         sources.check(source)
+    if not only_publish:
+        check_logins(config.fetch)
 
 
 def _decided_again(config: RunConfig) -> Build:

@@ -20,6 +20,7 @@ from pipeline.fetch.client import Client
 from pipeline.fetch.coding import CHUNK_BYTES
 from pipeline.fetch.download import Conditions, complete
 from pipeline.fetch.limits import Limits, Stopped, never
+from pipeline.fetch.logins import check as check_logins
 from pipeline.fetch.logins import logins_of
 from pipeline.fetch.models import PACKAGED_MODEL, model_folder
 from pipeline.fetch.parts import Part
@@ -29,8 +30,8 @@ from pipeline.store import Store
 from pipeline.urls import public_url, web_address
 
 __all__ = [
-    "MAX_FEED_BYTES", "PACKAGED_MODEL", "Answer", "Fetched", "Stopped", "Visit", "fetch_media", "get_document",
-    "model_folder", "never",
+    "MAX_FEED_BYTES", "PACKAGED_MODEL", "Answer", "Fetched", "Stopped", "Visit", "check_logins", "fetch_media",
+    "get_document", "model_folder", "never",
 ]  # fmt: skip
 
 MAX_FEED_BYTES = 50_000_000

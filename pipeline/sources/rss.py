@@ -56,9 +56,9 @@ class _Reader:
     def __init__(self, config: RunConfig, store: Store, licence: str | None) -> None:
         self._config, self._store, self._licence = config, store, licence
 
-    def read(self, url: str) -> Feed:
-        """Get and read a feed. Raises Rejected."""
-        return Feed(get_document(url, self._store, self._config.fetch), url)
+    def read(self, url: str, beside: str | None = None) -> Feed:
+        """Get and read a feed, with the login of the one `beside` if their origins are the same. Raises Rejected."""
+        return Feed(get_document(url, self._store, self._config.fetch, beside=beside), url)
 
     def all_of(self, urls: list[str]) -> Iterator[Listed]:
         """List the episodes of many feeds; one that cannot be read costs a row."""
@@ -80,7 +80,7 @@ class _Reader:
                 return
             seen.add(page)
             try:
-                feed = self.read(page)
+                feed = self.read(page, identity)
             except Rejected as error:
                 yield failed("rss", page, reason=error.reason, detail=error.detail)
                 return
@@ -91,7 +91,7 @@ class _Reader:
         while (url := feed.moved_to) and url not in seen and len(seen) <= MAX_MOVES:
             seen.add(url)
             try:
-                feed = self.read(url)
+                feed = self.read(url, feed.url)
             except Rejected as error:
                 _log.warning("%s says that it moved to %s, which cannot be read: %s", feed.url, url, error)
                 break

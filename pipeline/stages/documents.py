@@ -38,7 +38,7 @@ def fetch_documents(recording: Recording, media_path: str | None, build: Build) 
         if attachment.kind not in (*WANTED, ABOUT):
             continue
         try:
-            raw = _read(attachment, media_path, build)
+            raw = _read(attachment, media_path, build, recording.feed_url)
             if attachment.kind == ABOUT:  # it leads inside now, and is read with the next listing
                 continue
             evidence.read(raw, attachment.type, name_of(recording, attachment.url))
@@ -57,14 +57,14 @@ def name_of(recording: Recording, url: str) -> str:
     return f"{recording.title or ''} {url}"
 
 
-def _read(attachment: Attachment, media_path: str | None, build: Build) -> bytes:
+def _read(attachment: Attachment, media_path: str | None, build: Build, feed_url: str | None) -> bytes:
     if attachment.text is not None:
         return attachment.text.encode()
     if attachment.url.startswith(("http://", "https://")):
         config = build.config.fetch
         return fetch.get_document(
             attachment.url, build.store, config, max_bytes=MAX_DOCUMENT_BYTES, max_age_s=MAX_AGE_S,
-            stopping=build.is_stopping,
+            stopping=build.is_stopping, beside=feed_url,
         )  # fmt: skip
     if media_path is None or os.path.basename(attachment.url) != attachment.url:
         raise Rejected(Reason.FORBIDDEN_ADDRESS, "not a web address, and no file beside the recording")
