@@ -25,6 +25,8 @@ VOICE_SPEED = (0.9, 1.12)
 PIECE_SPEED = (0.7, 1.4)
 FADE = 800  # samples: 50 ms where a noise begins anew
 PAUSE_S = (0.1, 0.6)
+PATHS = ("file", "path", "audio_filepath")  # keys that name the file of a line
+PARTS = ("start_s", "end_s", "offset")  # keys that would name a part of it
 LEVEL_DB = -26.0  # of every voice, while it speaks
 
 
@@ -92,9 +94,14 @@ def read_manifests(paths: Sequence[Path]) -> Sources:
 
 
 def _take(entry: dict[str, Any], folder: Path) -> Take:
-    file = folder / entry["file"]
+    name = next((entry[key] for key in PATHS if key in entry), None)
+    if name is None:
+        raise KeyError("path")
+    file = folder / name
     if not file.is_file():
-        raise FileNotFoundError(f"there is no file {entry['file']}")
+        raise FileNotFoundError(f"there is no file {name}")
+    if odd := [key for key in PARTS if entry.get(key)]:
+        raise TypeError(f"{odd[0]}: whole files only; cut the stretch out and name that file")
     rttm = folder / entry["rttm"] if entry["kind"] == "overlap" else None
     licence = str(entry.get("licence") or "unknown")
     return Take(file, str(entry.get("speaker") or ""), str(entry["source"]), licence, rttm)

@@ -6,12 +6,12 @@ from pathlib import PurePath
 from typing import Any
 
 from pipeline.filenames import readable
+from pipeline.manifest import DIGITS, Span
 from pipeline.records import Attachment, Recording, stable_id
 from pipeline.sources import Listed, plain_text
 from pipeline.sources._about import described, licence, read
 from pipeline.sources._beside import INFO, JSON, Beside, stem_of, transcripts
 from pipeline.sources._places import is_inside
-from pipeline.sources._spans import DIGITS, Span
 
 Licence = tuple[str, str]  # SPDX id, and where it was seen
 

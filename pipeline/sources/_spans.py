@@ -1,9 +1,5 @@
-"""Stretches of a file that a line of a manifest names: our `start_s` and `end_s`, NeMo's `offset` and `duration`.
+"""Which stretch of a file a line of a manifest means, which may depend on how long the file is."""
 
-NeMo's manifests of utterances state the duration of every file, which is then no stretch but all of it.
-"""
-
-import math
 import os
 import wave
 from collections.abc import Mapping
@@ -11,53 +7,21 @@ from typing import Any
 
 from pipeline import isolate
 from pipeline.config import RunConfig
-from pipeline.records import Reason, Rejected
+from pipeline.manifest import Span, is_whole, stated_span
+from pipeline.records import Rejected
 
-STARTS, ENDS, LENGTH = ("start_s", "offset", "start"), ("end_s", "end"), "duration"
-KEYS = {*STARTS, *ENDS, LENGTH}
-DIGITS = 6  # of a second: below a sample
-SAME_S = 0.1  # what durations of one file may differ by: rounding, and what an encoder adds
 FLAC_HEAD_BYTES = 42
 
-Span = tuple[float, float | None]  # seconds; None: to the end
 
-
-def span_of(told: Mapping[str, Any], path: str | None, config: RunConfig) -> Span | None:
+def span_of(line: Mapping[str, Any], path: str | None, config: RunConfig) -> Span | None:
     """The stretch that a line names; None for all of its file, of which `path` is that on this machine.
 
     Raises Rejected(BAD_SPAN) for one that cannot be.
     """
-    start, end, length = (_first(told, keys) for keys in (STARTS, ENDS, (LENGTH,)))
-    if start is None and end is None and length is None:
-        return None
-    begin = start[1] if start else 0.0
-    if end is None and length is not None:
-        end = (length[0], round(begin + length[1], DIGITS))
-    if end is not None and end[1] <= begin:
-        raise Rejected(Reason.BAD_SPAN, f"it ends at {end[1]:g} s and begins at {begin:g} s")
-    if begin or end is None:
-        return (begin, end[1] if end else None) if begin else None
-    known = None if path is None else duration_s(path, config)
-    is_only_length = start is None and end[0] == LENGTH
-    if known is None:
-        return None if is_only_length else (begin, end[1])
-    is_whole = abs(known - end[1]) <= SAME_S or (is_only_length and end[1] > known)
-    return None if is_whole else (begin, end[1])
-
-
-def _first(told: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[str, float] | None:
-    """The first of some keys that a line has, and its seconds."""
-    key = next((key for key in keys if told.get(key) is not None), None)
-    if key is None:
-        return None
-    value = told[key]
-    try:
-        seconds = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    except OverflowError:
-        seconds = math.nan
-    if not math.isfinite(seconds) or seconds < 0:
-        raise Rejected(Reason.BAD_SPAN, f"{key} is {repr(value)[:50]}, not a number of seconds")
-    return key, round(seconds, DIGITS)
+    span = stated_span(line)
+    if span is None or span[0] or path is None:
+        return None if is_whole(span, line, None) else span
+    return None if is_whole(span, line, duration_s(path, config)) else span
 
 
 def duration_s(path: str, config: RunConfig) -> float | None:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import soundfile
 import soxr
 
+from pipeline.manifest import PATHS, SAME_S, Span, is_whole, lines, plain, stated_span
 from pipeline.records import Reason, Rejected
 from pipeline.transcribe import SAMPLE_RATE_HZ
 
@@ -39,6 +40,8 @@ class Clip:
     file: str
     path: Path
     row: tuple[int, int] | None = None
+    span: Span | None = None  # what is heard of the file; None: all of it
+    only_length: bool = True  # whether that is no more than a length, which most manifests state of whole files
     text: str
     source: str
     speaker: str = ""
@@ -111,27 +114,31 @@ def _manifest(path: Path) -> References:
 def _lines(path: Path, make: Callable[[Any], Clip | None]) -> list[Clip | None]:
     """What is made of each line of JSON."""
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if line.strip():
-            try:
-                found.append(make(json.loads(line)))
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number}: {error}") from None
+    for number, line in lines(str(path)):
+        try:
+            if isinstance(line, Exception):
+                raise line
+            found.append(make(line))
+        except (ValueError, RecursionError, Rejected) as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
     return found
 
 
 def _clip(row: Any, manifest: Path) -> Clip | None:
     """A line; None where nobody says what is spoken. An empty text says that nothing is."""
-    keys = ("file", "text", "transcript", "source", "group", "speaker", "language", "licence")
-    file, text, transcript, source, group, speaker, language, licence = (_text(row, key) for key in keys)
+    row = plain(row) if isinstance(row, dict) else row
+    keys = ("text", "transcript", "source", "group", "speaker", "language", "licence")
+    text, transcript, source, group, speaker, language, licence = (_text(row, key) for key in keys)
+    file = next((_text(row, key) for key in PATHS if row.get(key)), None)
     if not file:
-        raise ValueError("no 'file'")
+        raise ValueError("no 'path'")
     said = transcript if text is None else text
     if said is None:
         return None
     return Clip(
         file=file, path=manifest.parent / file, text=said, source=source or group or manifest.name,
-        speaker=speaker or "", language=_language(language), licence=licence,
+        speaker=speaker or "", language=_language(language), licence=licence, span=stated_span(row),
+        only_length=is_whole(stated_span(row), row, None),
     )  # fmt: skip
 
 
@@ -239,13 +246,16 @@ def _ljspeech(path: Path) -> References:
 def length_s(clip: Clip) -> float:
     """Length in seconds by the header. Raises Rejected where that tells that `sound` would."""
     with _opened(clip) as file:
-        return float(file.frames / file.samplerate)
+        first, last = _frames(clip, file)
+        return float((last - first) / file.samplerate)
 
 
 def sound(clip: Clip) -> Float32:
     """float32[n] at 16 kHz in [-1, 1], channels mixed, shorter than LONGEST_S. Raises Rejected."""
     with _opened(clip) as file:
-        wave, rate = file.read(dtype="float32", always_2d=True).mean(axis=1), file.samplerate
+        (first, last), rate = _frames(clip, file), file.samplerate
+        file.seek(first)
+        wave = file.read(last - first, dtype="float32", always_2d=True).mean(axis=1)
     _check_length(len(wave) / rate)  # of some formats the header only guesses
     if not np.isfinite(wave).all():
         raise Rejected(Reason.NOT_FINITE, "has samples that are not numbers")
@@ -258,12 +268,27 @@ def _opened(clip: Clip) -> Iterator[soundfile.SoundFile]:
         raise Rejected(Reason.NOT_FOUND, "no such file")
     try:
         with soundfile.SoundFile(clip.path if clip.row is None else io.BytesIO(_stored(clip.path, *clip.row))) as file:
-            _check_length(file.frames / file.samplerate)
+            first, last = _frames(clip, file)
+            _check_length((last - first) / file.samplerate)
             yield file
     except soundfile.LibsndfileError as error:  # its text without the path, which is nobody's business
         raise Rejected(Reason.NOT_AUDIO, error.error_string) from None
     except OSError as error:
         raise Rejected(Reason.FORBIDDEN, error.strerror or "cannot be read") from None
+
+
+def _frames(clip: Clip, file: soundfile.SoundFile) -> tuple[int, int]:
+    """First sample of a clip in its file, and one past the last. Raises Rejected for a clip that it does not have."""
+    if clip.span is None:
+        return 0, file.frames
+    (start_s, end_s), rate = clip.span, file.samplerate
+    first, last = round(start_s * rate), file.frames if end_s is None else round(end_s * rate)
+    beyond_s = (last - file.frames) / rate
+    if clip.only_length and beyond_s > -SAME_S:
+        return 0, file.frames
+    if first >= file.frames or beyond_s > SAME_S:
+        raise Rejected(Reason.BAD_SPAN, f"ends at {last / rate:g} s, and the file has {file.frames / rate:.3f} s")
+    return first, min(last, file.frames)
 
 
 def _check_length(seconds: float) -> None:

@@ -179,7 +179,7 @@ def test_voices_never_speak_over_themselves(manifest):
     ("line", "why"),
     [
         ("{", "line 2: "),
-        ('{"kind": "speech", "source": "x"}', "line 2: unknown or missing key 'file'"),
+        ('{"kind": "speech", "source": "x"}', "line 2: unknown or missing key 'path'"),
         ('{"file": "tune.flac", "kind": "song", "source": "x"}', "line 2: unknown or missing key 'song'"),
         ('{"file": "gone.flac", "kind": "speech", "source": "x"}', "line 2: there is no file gone.flac"),
         ("[]", "line 2: "),

@@ -16,7 +16,7 @@ from pipeline.transcribe import Transcript
 from pipeline.transcribe import evaluate as evaluation
 from pipeline.transcribe.evaluate import evaluate
 from pipeline.transcribe.metrics import Written, compare, conventions, figures, spoken, words
-from pipeline.transcribe.references import read, sound
+from pipeline.transcribe.references import length_s, read, sound
 
 RATE = 16_000
 CASED = Written(case=True, marks=True)
@@ -171,7 +171,7 @@ def write(path: Path, seconds: float = 1.0, rate: int = RATE) -> Path:
     [
         ("[1]", "line 2: not a JSON object"),
         ("{", "line 2: "),
-        ('{"text": "a"}', "line 2: no 'file'"),
+        ('{"text": "a"}', "line 2: no 'path'"),
         ('{"file": "a.wav", "text": 7}', "line 2: 'text' is 7, not a text"),
         ('{"file": "a.wav"}', "has no clip with a text"),
     ],
@@ -199,6 +199,24 @@ def test_a_manifest_names_clips_in_several_ways(tmp_path: Path):
     assert found.without_text == 1
     assert [one.file for one in found.limited(2).clips] == ["a.wav", "b.wav"]
     assert len(found.limited(9).clips) == 3
+
+
+def test_a_manifest_of_nemo_names_parts_of_a_file(tmp_path: Path):
+    write(tmp_path / "a.wav", 8.0)
+    wave, _ = soundfile.read(tmp_path / "a.wav", dtype="float32")
+    told = [{"offset": 2.0, "duration": 3.0}, {"duration": 8.0}, {"duration": 2.5}, {"offset": 7, "duration": 3}]
+    rows = [{"audio_filepath": "a.wav", "text": "A.", **one} for one in told]
+    (tmp_path / "m.json").write_bytes(json.dumps(rows).encode("utf-16"))
+    *clips, beyond = read(tmp_path / "m.json").clips
+    assert [length_s(one) for one in clips] == [3.0, 8.0, 2.5]
+    assert [sound(one).size for one in clips] == [3 * RATE, 8 * RATE, 5 * RATE // 2]
+    np.testing.assert_allclose(sound(clips[0]), wave[2 * RATE : 5 * RATE], atol=1e-6)
+    with pytest.raises(Rejected, match="bad_span"):
+        sound(beyond)
+    rows[0] |= {"offset": 5, "end_s": 2}
+    (tmp_path / "m.json").write_text(json.dumps(rows))
+    with pytest.raises(ValueError, match="line 1: bad_span: it ends at 2 s and begins at 5 s"):
+        read(tmp_path / "m.json")
 
 
 def test_a_limit_takes_clips_from_all_over(tmp_path: Path):
