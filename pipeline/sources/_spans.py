@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline import isolate
-from pipeline.config import RunConfig
+from pipeline.config import Audio, RunConfig
 from pipeline.manifest import Span, is_whole, stated_span
 from pipeline.records import Rejected
 
@@ -53,16 +53,14 @@ def _by_head(path: str) -> float | None:
 
 def _by_decoder(path: str, config: RunConfig) -> float | None:
     try:
-        found, _ = isolate.result(isolate.pool(config.workers).submit(_declared_s, path, config))
+        found, _ = isolate.result(isolate.pool(config.workers).submit(_declared_s, path, config.audio))
     except (Rejected, OSError, MemoryError, isolate.Died):
         return None
     return None if found is None else float(found)
 
 
-def _declared_s(path: str, config: RunConfig) -> float | None:
-    from pipeline.audio import Decoding
+def _declared_s(path: str, limits: Audio) -> float | None:
+    from pipeline import audio
 
-    with open(path, "rb") as file, isolate.watchdog(config.audio.stall_timeout):
-        decoding = Decoding(file, config.audio.sample_rate, config.audio)
-        next(iter(decoding), None)  # the first second, which is as little as there is
-        return decoding.declared_duration_s
+    with isolate.watchdog(limits.stall_timeout), isolate.memory_limited(audio.DECODER_BYTES):
+        return audio.declared_duration_s(path, limits)
