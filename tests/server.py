@@ -42,13 +42,10 @@ class Handler(BaseHTTPRequestHandler):
         told = scripted.questions if behaviour is None else scripted.requests
         told.append(Request(self.command, self.path, headers))
         self.close_connection = True
-        scripted.begun(1)
         try:
             (behaviour or status(404))(self)
         except (BrokenPipeError, ConnectionResetError):
             pass  # the client had enough
-        finally:
-            scripted.begun(-1)
 
     do_HEAD = do_GET
 
@@ -81,13 +78,11 @@ class ScriptedServer:
     """`script(path, first, second, …)`: the behaviours answer one request each, the last one all further ones.
 
     HEAD has a script of its own, by `HEAD path`. What no script is about is answered by 404, and kept in `questions`.
-    `busiest` is the most requests that were answered at a time.
     """
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.questions: list[Request] = []
-        self.busy = self.busiest = 0
         self.closing = threading.Event()
         self._scripts: dict[str, Iterator[Behaviour]] = {}
         self._lock = threading.Lock()
@@ -110,11 +105,6 @@ class ScriptedServer:
     def asked(self, path: str) -> list[Request]:
         """GETs of one path, in order."""
         return [request for request in self.requests if request.path == path and request.method == "GET"]
-
-    def begun(self, count: int) -> None:
-        with self._lock:
-            self.busy += count
-            self.busiest = max(self.busy, self.busiest)
 
     def next_behaviour(self, method: str, path: str) -> Behaviour | None:
         with self._lock:
