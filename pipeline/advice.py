@@ -12,6 +12,7 @@ KEYS: dict[str, str] = {
     **{test.reason: f"thresholds.{test.key}" for test in (*SCORE_TESTS, *TRANSCRIPT_TESTS)},
     Reason.REVERB: "thresholds.reverb",  # c50_db gives the same reason, and is off by default
     Reason.LICENCE: LICENCE_KEYS,
+    Reason.AI_GENERATED: "licences.ai_generated=allow",
     Reason.LANGUAGE: "transcribe.languages, or thresholds.language_probability,",
     Reason.ASR_FAILED: "transcribe.model",
     **dict.fromkeys(

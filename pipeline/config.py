@@ -165,6 +165,8 @@ class Fetch(_Section):
     """Seconds after which a recording that was gone, forbidden or opted out is asked for again."""
     transcripts: bool = True
     """Also get publishers' transcripts, subtitles and the texts of books."""
+    pages: bool = True
+    """Also look at the web pages that a feed names, its own and those of its episodes: they may forbid training."""
 
 
 class Segment(_Section):
@@ -308,6 +310,8 @@ class Licences(_Section):
     """SPDX ids to publish; null: all but `unknown` and those that forbid derivatives."""
     local: str = "LicenseRef-local"
     """Licence of local files that state none: by default, the user's own to use."""
+    ai_generated: Literal["allow", "reject"] = "reject"
+    """What becomes of recordings that are marked as made by a machine, in their feed or in the file itself."""
 
 
 class Publish(_Section):

@@ -50,6 +50,7 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"  # the same bytes as another recording, or the same sound as an earlier clip
     REMOVED = "removed"  # on somebody's request, for good
     LICENCE = "licence"  # not in licences.allow
+    AI_GENERATED = "ai_generated"  # marked as made by a machine, see licences.ai_generated
     NOISE = "noise"
     MUSIC = "music"
     PHONE = "phone"
@@ -99,26 +100,39 @@ class SpanKind(StrEnum):
     CORRUPT = "corrupt"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """What a publisher says, for machines, about the use of a recording: a no, or the terms that permit it."""
+
+    signal: str  # kind, such as robots.txt, Content-Signal, RSL, TDM-Reservation, itunes:block or C2PA
+    value: str  # as the publisher wrote it
+    url: str  # where it stands
+    seen: str  # when, ISO 8601 in UTC
+
+
 class Rejected(Exception):  # noqa: N818 - a verdict on one input, not an error of the program
     """One input cannot be used. Costs that input one row, never the run.
 
-    `retry` says that the cause may pass (a server that is down), so that the next run tries again.
+    `retry` says that the cause may pass (a server that is down), so that the next run tries again. `signals` are what
+    a publisher said, where that is the reason.
     """
 
-    def __init__(self, reason: Reason, detail: str = "", *, retry: bool = False) -> None:
+    def __init__(
+        self, reason: Reason, detail: str = "", *, retry: bool = False, signals: tuple[Signal, ...] = ()
+    ) -> None:
         super().__init__(reason, detail, retry)
-        self.reason, self.detail, self.retry = reason, detail, retry
+        self.reason, self.detail, self.retry, self.signals = reason, detail, retry, signals
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Survive the way between processes with all three fields."""
-        return _rejected, (self.reason, self.detail, self.retry)
+        """Survive the way between processes with all fields."""
+        return _rejected, (self.reason, self.detail, self.retry, self.signals)
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)
 
 
-def _rejected(reason: Reason, detail: str, retry: bool) -> Rejected:  # noqa: FBT001 - as pickle calls it
-    return Rejected(reason, detail, retry=retry)
+def _rejected(reason: Reason, detail: str, retry: bool, signals: tuple[Signal, ...]) -> Rejected:  # noqa: FBT001 - as pickle calls it
+    return Rejected(reason, detail, retry=retry, signals=signals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +178,10 @@ class Recording:
     licence: Annotated[str, Doc("SPDX id, or unknown")] = "unknown"
     licence_url: Annotated[str | None, Doc("address of the licence text")] = None
     licence_evidence: Annotated[str | None, Doc("where the licence was seen")] = None
+    consent: Annotated[
+        tuple[Signal, ...], Doc("what the publisher says of machines that learn: kind, value, address and time of each")
+    ] = ()
+    ai_generated: Annotated[bool, Doc("the publisher or the file itself says that a machine made the sound")] = False
     declared_duration_s: Annotated[float | None, Doc("duration by container or feed", "s")] = None
     content_id: Annotated[str | None, Doc("SHA-256 of the media, with the times of a part; null if not fetched")] = None
     sha256: Annotated[str | None, Doc("SHA-256 of the media")] = None
@@ -210,8 +228,10 @@ _ARROW_TYPES: dict[Any, pa.DataType] = {
     str: pa.string(),
     int: pa.int64(),
     float: pa.float64(),
+    bool: pa.bool_(),
     tuple[str, ...]: pa.list_(pa.string()),
     tuple[Attachment, ...]: pa.list_(pa.struct([(field.name, pa.string()) for field in fields(Attachment)])),
+    tuple[Signal, ...]: pa.list_(pa.struct([(field.name, pa.string()) for field in fields(Signal)])),
     Status: pa.string(),
     Reason: pa.string(),
 }
@@ -306,6 +326,7 @@ _PROVENANCE = (
     _field("source_url", pa.string(), "where the audio came from"),
     _field("licence", pa.string(), "SPDX id of the recording's licence"),
     _field("licence_url", pa.string(), "address of the licence text"),
+    _field("ai_generated", pa.bool_(), "the publisher or the file itself says that a machine made the sound"),
     _field("published", pa.string(), "date of publication", "ISO 8601, UTC"),
 )
 _DECISION = (
@@ -416,4 +437,6 @@ def recording_from(row: Mapping[str, Any]) -> Recording:
     values["reason"] = Reason(values["reason"]) if values.get("reason") else None
     values |= {name: tuple(values.get(name) or ()) for name in ("persons", "alternates")}
     values["attachments"] = tuple(Attachment(**one) for one in values.get("attachments") or ())
+    values["consent"] = tuple(Signal(**one) for one in values.get("consent") or ())
+    values["ai_generated"] = bool(values.get("ai_generated"))
     return Recording(**values)

@@ -63,6 +63,12 @@ def licence_allowed(licence: str, rules: Licences) -> bool:
     return licence != "unknown" and not FORBIDDING.search(licence)
 
 
+def reasons_by_licence(licence: str, rules: Licences, *, ai_generated: bool) -> list[Reason]:
+    """Why no clip of a recording may be published; empty where they may."""
+    by_licence = [] if licence_allowed(licence, rules) else [Reason.LICENCE]
+    return by_licence + ([Reason.AI_GENERATED] if ai_generated and rules.ai_generated == "reject" else [])
+
+
 def reasons_by_score(scores: pa.Table, thresholds: Thresholds) -> list[tuple[Reason, ...]]:
     """Why each row of a score artifact is rejected; an empty tuple keeps it."""
     return _failed(scores, SCORE_TESTS, thresholds)

@@ -11,13 +11,15 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.config import Fetch
 from pipeline.fetch.client import Client
 from pipeline.fetch.coding import CHUNK_BYTES
+from pipeline.fetch.consent import CRAWLING, Permit
+from pipeline.fetch.consent.page import Page
 from pipeline.fetch.download import Conditions, complete
 from pipeline.fetch.limits import Limits, Stopped, never
 from pipeline.fetch.logins import check as check_logins
@@ -30,11 +32,12 @@ from pipeline.store import Store
 from pipeline.urls import public_url, web_address
 
 __all__ = [
-    "MAX_FEED_BYTES", "PACKAGED_MODEL", "Answer", "Fetched", "Stopped", "Visit", "check_logins", "fetch_media",
-    "get_document", "model_folder", "never",
+    "MAX_FEED_BYTES", "PACKAGED_MODEL", "Answer", "Fetched", "Permit", "Stopped", "Visit", "check_logins",
+    "fetch_media", "get_document", "look_at_page", "model_folder", "never",
 ]  # fmt: skip
 
 MAX_FEED_BYTES = 50_000_000
+MAX_PAGE_BYTES, MAX_PAGE_AGE_S = 5_000_000, 24 * 3600.0
 ALGORITHMS = ("md5", "sha1", "sha256", "sha384", "sha512")  # of checksums: against damage, not against forgers
 _log = logging.getLogger("speechmill")
 
@@ -47,6 +50,7 @@ class Fetched:
     sha256: str
     bytes: int
     path: str
+    permits: tuple[Permit, ...] = ()  # terms that let it be used
 
 
 def fetch_media(
@@ -91,7 +95,7 @@ def _download(recording: Recording, url: str, client: Client, store: Store) -> F
             if not fault.retry:
                 part.clear()
             raise
-        return _keep(part, store, client.limits.stopping)
+        return replace(_keep(part, store, client.limits.stopping), permits=tuple(client.consent.permits))
 
 
 def _check(part: Part, announced: str | None) -> None:
@@ -156,6 +160,26 @@ def get_document(
     }  # fmt: skip
     store.write_json(f"{name}.json", facts)
     return body
+
+
+def look_at_page(
+    url: str, store: Store, config: Fetch, *, stopping: Callable[[], bool] = never
+) -> tuple[Page, tuple[Permit, ...]] | None:
+    """What a web page says of itself, and terms that permit its use; None where it cannot be seen.
+
+    Raises Rejected(OPTED_OUT) where it, or terms that it names, forbid to learn from it. That robots may not visit it
+    says nothing of what it is about.
+    """
+    try:
+        raw = get_document(
+            url, store, config, max_bytes=MAX_PAGE_BYTES, max_age_s=MAX_PAGE_AGE_S, stopping=stopping
+        )  # fmt: skip
+        consent = Client(store, Limits.of(config, MAX_PAGE_BYTES, stopping)).consent
+        return consent.read(raw.decode("utf-8", "replace"), url), tuple(consent.permits)
+    except Rejected as fault:
+        if fault.reason is Reason.OPTED_OUT and any(one.signal != CRAWLING for one in fault.signals):
+            raise
+        return None
 
 
 @contextlib.contextmanager

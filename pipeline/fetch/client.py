@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pipeline.fetch.addresses import Passing, broken, host_of, pools
 from pipeline.fetch.chain import Chain
 from pipeline.fetch.coding import body
-from pipeline.fetch.consent import MAX_FILE_BYTES, ROBOTS, Consent, read_headers
+from pipeline.fetch.consent import MAX_FILE_BYTES, Consent
 from pipeline.fetch.limits import Limits, turns_of
 from pipeline.fetch.logins import Logins
 from pipeline.fetch.wire import Exchange, serving
@@ -34,7 +34,7 @@ class Client:
     def __init__(self, store: Store, limits: Limits, logins: Logins | None = None) -> None:
         self.limits = limits
         self._logins = logins or Logins(limits.config)
-        self._consent = Consent(store, self._small)
+        self.consent = Consent(store, self._small, limits.config.user_agent)
         self._headers = {"User-Agent": limits.config.user_agent, "Accept-Encoding": "identity"}
 
     def opened(
@@ -48,20 +48,22 @@ class Client:
         """
         told = self._headers | (headers or {})
         chain = Chain(method, url, told, origin=origin, content=content, logins=self._logins)
-        return self._opened(chain, self._consent, self.limits.max_bytes)
+        return self._opened(chain, self.consent, self.limits.max_bytes)
 
     @contextmanager
     def _opened(self, chain: Chain, consent: Consent | None, max_bytes: int) -> Iterator["urllib3.BaseHTTPResponse"]:
         config, is_there = self.limits.config, False
         while not is_there:
             delay = max(config.delay, consent.ask(chain.url) if consent else 0.0)
-            with turns_of(host_of(chain.url)).taken(self.limits, config.per_host, delay) as turns:
+            # What a host says of its use may be asked while an answer of the host is open that names it.
+            most = config.per_host if consent else config.per_host + 1
+            with turns_of(host_of(chain.url)).taken(self.limits, most, delay) as turns:
                 response = self._answer(chain, max_bytes)
                 try:
+                    if consent:
+                        consent.hear(chain.url, response.headers)
                     is_there = not chain.follow(response)
                     if is_there:
-                        if consent:
-                            read_headers(response.headers)
                         yield response
                 except Passing as fault:
                     turns.hold(fault.after_s)
@@ -82,10 +84,10 @@ class Client:
         response.url = chain.url
         return response
 
-    def _small(self, url: str) -> bytes | None:
+    def _small(self, url: str, *, is_needed: bool) -> bytes | None:
         """A file in which a host says what may be taken; None where there is none.
 
-        Whether there is a robots.txt must be known, so all that prevents it is raised; of other files only what passes.
+        Of what is needed all that prevents it is raised, of other files only that the host asks to wait.
         """
         import urllib3
 
@@ -101,7 +103,7 @@ class Client:
             fault: Rejected = broken(error)
         except Rejected as error:
             fault = error
-        if url.endswith(ROBOTS) or "HTTP 429" in fault.detail or "HTTP 503" in fault.detail:
+        if is_needed or "HTTP 429" in fault.detail or "HTTP 503" in fault.detail:
             raise fault
         return None
 

@@ -115,7 +115,8 @@ def public(recording: Recording) -> Recording:
     attachments = tuple(replace(one, url=public_url(one.url)) for one in recording.attachments)
     alternates = tuple(map(public_url, recording.alternates))
     plain |= {"status": recording.status, "reason": recording.reason, "media_url": public_url(recording.media_url)}
-    return replace(recording, **plain, attachments=attachments, alternates=alternates)
+    consent = tuple(replace(one, url=public_url(one.url), value=public_values(one.value)) for one in recording.consent)
+    return replace(recording, **plain, attachments=attachments, alternates=alternates, consent=consent)
 
 
 def _split(recording: Recording, build: Build) -> str:
@@ -155,13 +156,13 @@ def _clips(recording: Recording, build: Build) -> list[Row]:
     texts = _transcripts(recording, durations, references, build)
     tokenised = set(read_tokens(recording.content_id, build, ["clip_id"])["clip_id"].to_pylist())
     speakers = _speakers(recording.content_id, build)
-    allowed = select.licence_allowed(recording.licence, build.config.licences)
+    refused = select.reasons_by_licence(recording.licence, build.config.licences, ai_generated=recording.ai_generated)
     removed = build.removed.clips
     shared = _provenance(recording) | {"sampling_rate": rate}
     for row in rows:
         clip_id = row["clip_id"]
         row |= shared | {"duration_s": durations[clip_id]} | scores.get(clip_id, {"by_score": (Reason.INTERNAL_ERROR,)})
-        reasons = list(row.pop("by_score")) + ([] if allowed else [Reason.LICENCE])
+        reasons = [*row.pop("by_score"), *refused]
         reasons += [Reason.REMOVED] if clip_id in removed else []
         row |= texts.get(clip_id, {}) | references.get(clip_id, {})
         by_text = list(row.pop("by_text", [] if build.transcribe_profile is None else [Reason.NOT_TRANSCRIBED]))
@@ -275,6 +276,7 @@ def _provenance(recording: Recording) -> Row:
         "source_url": recording.media_url,
         "licence": recording.licence,
         "licence_url": recording.licence_url,
+        "ai_generated": recording.ai_generated,
         "published": recording.published,
     }
 

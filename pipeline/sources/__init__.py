@@ -18,9 +18,15 @@ from pipeline.config import ConfigError, Input, RunConfig
 from pipeline.fetch import never
 from pipeline.filenames import readable
 from pipeline.languages import language_code
-from pipeline.records import Reason, Recording, Status, stable_id
+from pipeline.records import Reason, Recording, Signal, Status, stable_id
+from pipeline.sources._licences import by_terms
 from pipeline.store import Store
 from pipeline.terminal import CONTROL
+
+__all__ = [
+    "Listed", "by_terms", "check", "failed", "kind_of", "kinds", "language_tag", "list_recordings", "plain_text",
+    "resolve", "rest_of",
+]  # fmt: skip
 
 MAX_TEXT_CHARACTERS = 10_000
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
@@ -88,8 +94,8 @@ def rest_of(address: str, kind: str) -> str:
     return address.removeprefix(f"{kind}:")
 
 
-def failed(kind: str, place: str, *, reason: Reason, detail: str) -> Listed:
-    """Make the row of something that a source lists but that cannot be read."""
+def failed(kind: str, place: str, *, reason: Reason, detail: str, signals: tuple[Signal, ...] = ()) -> Listed:
+    """Make the row of something that a source lists but that cannot be read, or may not be."""
     return Listed(
         recording=Recording(
             recording_id=stable_id(kind, "failed", place),
@@ -98,6 +104,7 @@ def failed(kind: str, place: str, *, reason: Reason, detail: str) -> Listed:
             status=Status.OPTED_OUT if reason is Reason.OPTED_OUT else Status.FAILED,
             reason=reason,
             reason_detail=plain_text(detail),
+            consent=signals,
         )
     )
 

@@ -9,25 +9,30 @@ import logging
 import pickle
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urljoin
 from xml.etree.ElementTree import Element, ParseError
 
+from pipeline.fetch.consent import rsl
 from pipeline.records import Reason, Recording, Rejected, stable_id
 from pipeline.sources import Listed, failed, plain_text
 from pipeline.sources._encodings import in_utf8, in_utf8_as_well_as_can_be, says_another_encoding
-from pipeline.sources._items import ATOM_LINK, block, of_channel, of_item, opted_out, podcast_text
+from pipeline.sources._items import ATOM_LINK, block, by_rsl, of_channel, of_item, opted_out, podcast_text
 from pipeline.sources._repair import DECLARED, NotAFeed, cut_apart, lost_in_words, mended
 from pipeline.sources._slices import ITEMS, ITUNES, Broken, Parts, TooMuch, cut, local_name, tree
 
 # What may say that a feed is blocked, where its items cannot be told apart.
-BLOCKED = re.compile(rb"<(?:itunes|podcast):block[^>]*>\s*(?:yes|true)\s*<", re.IGNORECASE)
+BLOCKED = re.compile(rb"<(?:itunes|podcast):block[^<>]*>\s*(?:yes|true)\s*<", re.IGNORECASE)
+GENERATED = re.compile(rb"<podcast:txt\s[^<>]*ai-content[^<>]*>\s*(?:yes|true)\s*<", re.IGNORECASE)
 ENCLOSED = re.compile(rb"enclosure", re.IGNORECASE)
 # What a feed made of hostile bytes was seen to raise inside the parsers, or may.
 PARSER_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError, RecursionError)
 _log = logging.getLogger("speechmill")
+
+Fields = Mapping[str, Any]  # of a recording
 
 
 class Feed:
@@ -39,7 +44,7 @@ class Feed:
         self._root = tree(self._parts.head) if self._parts.is_xml and self._parts.outlines is None else None
         below = () if self._root is None else self._root
         self._channel = next((child for child in below if local_name(child.tag).lower() == "channel"), self._root)
-        self._speaks_of_licences = b"license" in raw or b"licence" in raw
+        self.speaks_of_licences = b"license" in raw or b"licence" in raw
 
     @property
     def outlines(self) -> list[str] | None:
@@ -65,17 +70,20 @@ class Feed:
 
     @property
     def page(self) -> str | None:
-        """The web page of the feed, if a licence may be looked for there: the feed itself states none anywhere."""
-        if self._channel is None or self._speaks_of_licences:
+        """The web page of the feed."""
+        if self._channel is None:
             return None
         links = [self._channel.find("link"), *self._channel.findall(ATOM_LINK)]
         told = (plain_text(link.text) or link.get("href") for link in links if link is not None and _is_page(link))
         return next((url for url in told if url and url.startswith(("http://", "https://"))), None)
 
     def recordings(
-        self, *, identity: str | None = None, by_feed: Mapping[str, Any] = MappingProxyType({})
-    ) -> Iterator[Listed]:
+        self, *, identity: str | None = None, by_feed: Mapping[str, Any] = MappingProxyType({}),
+        refused: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Iterator[Listed]:  # fmt: skip
         """List the items; `by_feed` are licence fields of those for which the feed states none.
+
+        `refused` are fields of all, where something that the feed names forbids to take them.
 
         The feed is known by its podcast:guid, else by `identity`, else by its address; an item by its guid, or one
         without, or whose guid stands at several enclosures, by its enclosure's URL. Of an item listed twice the first
@@ -90,13 +98,15 @@ class Feed:
             reading.add_broken(one)
         channel, blocked, is_clear = self._channel, block(self._channel, "channel"), reading.is_clear()
         if not is_clear:  # which items the feed's statements are about cannot be told
-            blocked = "block of the feed or an item" if self._says_it_is_blocked() else None
-            if self._speaks_of_licences:
+            blocked = self._may_be_refused()
+            if self.speaks_of_licences:
                 by_feed, channel = {}, None
         identity = podcast_text(channel, "guid") or identity or self.url
         shared = {"recording_id": identity, "source": "rss", "feed_url": self.url, **by_feed}
         self.keys = reading.keys
-        yield from reading.recordings(shared | of_channel(reading.feed, channel), opted_out(blocked))
+        shared |= of_channel(reading.feed, channel, self.url)
+        overriding = opted_out(blocked, self.url) or dict(refused)
+        yield from reading.recordings(shared, overriding, partial(self._by_terms, rsl.of_feed(channel)))
         if missing := self._missing(reading.lost):
             yield failed("rss", self.url, reason=Reason.BAD_FEED, detail=missing)
 
@@ -107,9 +117,17 @@ class Feed:
             words.append(f"the feed breaks off in or after its item {self._parts.items}")
         return "; ".join(words)
 
-    def _says_it_is_blocked(self) -> bool:
-        broken = (one.document or b"" for one in self._parts.broken)
-        return any(BLOCKED.search(part) for part in (self._parts.head, *self._parts.slices, *broken))
+    def _by_terms(self, contents: list[Element], row: Fields) -> dict[str, Any]:
+        """Fields of an item by the terms that the channel has for it, else for the feed; else any no counts."""
+        places = [row["media_url"], *filter(None, (row["page_url"], self.url, self.page))]
+        found = [terms for place in places if (terms := rsl.judge(contents, place, self.url))]
+        terms = found[0] if found else _no_of(rsl.strictest(contents))
+        return by_rsl(terms, "channel", self.url)
+
+    def _may_be_refused(self) -> str | None:
+        """What refuses the feed or an item of it, where it cannot be told which."""
+        parts = [self._parts.head, *self._parts.slices, *(one.document or b"" for one in self._parts.broken)]
+        return next(filter(None, map(_refusal_in, parts)), None)
 
 
 class _Reading:
@@ -149,7 +167,7 @@ class _Reading:
         if not any(row["media_url"] for row in found) and ENCLOSED.search(broken.document or b"<enclosure"):
             self.lost.append((broken.number, broken.cause))
             return
-        doubts = _doubts(broken.document or b"")
+        doubts = _doubts(broken.document or b"", self._url)
         self._keep([row | doubts for row in found])
 
     def _keep(self, found: list[dict[str, Any]]) -> None:
@@ -172,7 +190,12 @@ class _Reading:
             _log.info("%s: %d items have no enclosure and are left out", self._url, self._left_out)
         return self._is_clear
 
-    def recordings(self, shared: dict[str, Any], overriding: dict[str, Any]) -> Iterator[Listed]:
+    def recordings(
+        self,
+        shared: dict[str, Any],
+        overriding: dict[str, Any],
+        by_terms: Callable[[Mapping[str, Any]], dict[str, Any]],
+    ) -> Iterator[Listed]:
         """Yield what was read. Of what is known as the same, the first counts."""
         seen = set[int]()
         while self._packed:
@@ -183,7 +206,8 @@ class _Reading:
                     _log.info("%s: %s is listed twice; the first counts", self._url, own)
                     continue
                 seen.add(hash(recording_id))
-                yield Listed(recording=Recording(**{**shared, **row, **overriding, "recording_id": recording_id}))
+                fields = _joined([shared, by_terms(row), row, overriding])
+                yield Listed(recording=Recording(**fields | {"recording_id": recording_id}))
 
 
 def standard_fields(part: bytes, url: str) -> Any:
@@ -230,11 +254,35 @@ def _key(row: Mapping[str, Any]) -> int:
     return hash((row["guid"], row["page_url"], row["title"], row["published"]) if named else row["media_url"])
 
 
-def _doubts(item: bytes) -> dict[str, Any]:
+def _doubts(item: bytes, url: str) -> dict[str, Any]:
     """Fields of an item whose words about its licence, and whether it is blocked, cannot be matched to elements."""
     is_licensed = b"license" in item or b"licence" in item
     unknown = {"licence": "unknown", "licence_evidence": "the item is not well formed"} if is_licensed else {}
-    return unknown | opted_out("block of the item" if BLOCKED.search(item) else None)
+    marked = {"ai_generated": True} if GENERATED.search(item) else {}
+    return unknown | marked | opted_out(_refusal_in(item), url)
+
+
+def _refusal_in(part: bytes) -> str | None:
+    """What seems to refuse an item or a feed, in bytes that are no XML."""
+    if BLOCKED.search(part):
+        return "block of the feed or an item"
+    is_refused = rsl.MARK.encode() in part and any(word in part for word in (b"prohibits", b"payment", b"server="))
+    return "RSL of the feed or an item" if is_refused else None
+
+
+def _joined(parts: list[Fields]) -> dict[str, Any]:
+    """Fields of a recording of which the later count; but terms of use are no licence where another is stated."""
+    fields: dict[str, Any] = {}
+    for part in parts:
+        is_by_terms = (part.get("licence_evidence") or "").startswith("RSL ") and fields.get("licence_evidence")
+        consent = (*fields.get("consent", ()), *part.get("consent", ()))
+        fields |= {name: value for name, value in part.items() if not (is_by_terms and name.startswith("licence"))}
+        fields["consent"] = tuple(dict.fromkeys(consent))
+    return fields
+
+
+def _no_of(terms: rsl.Terms | None) -> rsl.Terms | None:
+    return None if terms is None or terms.permits else terms
 
 
 def _is_page(link: Element) -> bool:

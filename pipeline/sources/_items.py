@@ -12,9 +12,12 @@ from typing import Any
 from urllib.parse import urljoin
 from xml.etree.ElementTree import Element
 
+from pipeline.fetch import Permit
+from pipeline.fetch.consent import rsl, signal_of
+from pipeline.fetch.consent.headers import is_rsl
 from pipeline.records import Attachment, Reason, Status
 from pipeline.sources import language_tag, plain_text
-from pipeline.sources._licences import CC_URL, spdx_of
+from pipeline.sources._licences import CC_URL, by_terms, spdx_of
 from pipeline.sources._slices import ATOM, ITUNES, local_name
 
 PODCAST = (
@@ -46,18 +49,19 @@ def of_item(entry: Mapping[str, Any], item: Element | None, feed_url: str) -> di
     return {
         **always,
         **{name: told for name, told in before_the_feeds.items() if told},
+        **says_of_use(item, "item", feed_url),
         **stated_licence(item, "item"),
-        **opted_out(block(item, "item")),
     }
 
 
-def of_channel(feed: Mapping[str, Any], channel: Element | None) -> dict[str, Any]:
-    """Fields that the items of a feed have from it; `feed` is what feedparser made of it."""
+def of_channel(feed: Mapping[str, Any], channel: Element | None, feed_url: str) -> dict[str, Any]:
+    """Fields that the items of a feed have from it, without who blocks them; `feed` is what feedparser made of it."""
     return {
         "author": plain_text(feed.get("author")),
         "language": language_tag(feed.get("language")),
         "persons": persons(channel),
         **stated_licence(channel, "channel"),
+        **generated(channel, "channel", feed_url),
     }
 
 
@@ -139,6 +143,37 @@ def _attachments(element: Element | None, feed_url: str) -> tuple[Attachment, ..
     return tuple(dict.fromkeys(found))[:MAX_FILES]
 
 
+def says_of_use(item: Element | None, where: str, feed_url: str) -> dict[str, Any]:
+    """Fields by what an item says of its use: who may not take it, under which terms, and who made it."""
+    marked = generated(item, where, feed_url)
+    signals = marked.get("consent", ())
+    terms = by_rsl(rsl.strictest(rsl.of_feed(item)), where, feed_url)
+    blocked = opted_out(block(item, where), feed_url)
+    signals += blocked.get("consent", ()) + terms.get("consent", ())
+    return {**marked, **terms, **blocked, **({"consent": signals} if signals else {})}
+
+
+def by_rsl(terms: rsl.Terms | None, where: str, feed_url: str) -> dict[str, Any]:
+    """Fields by the terms of an item or a channel; empty where there are none."""
+    if terms is None:
+        return {}
+    if not terms.permits:
+        return opted_out(f"RSL of the {where}: {terms.value}", feed_url)
+    permit = Permit(signal_of("RSL", terms.value, feed_url), terms.standard)
+    return {"status": Status.OK, "reason": None, "reason_detail": None, **by_terms([permit])}
+
+
+def generated(element: Element | None, where: str, feed_url: str) -> dict[str, Any]:
+    """Fields of what says itself that a machine made it, or that none did (podcast:txt); empty if it says neither."""
+    told = [one for one in _podcast(element, "txt") if (one.get("purpose") or "").strip().lower() == "ai-content"]
+    if not told:
+        return {}
+    if not any(_says_yes(one) for one in told):
+        return {"ai_generated": False}
+    signal = signal_of("podcast:txt", f"ai-content of the {where}: {(told[0].text or '').strip()[:50]}", feed_url)
+    return {"ai_generated": True, "consent": (signal,)}
+
+
 def block(element: Element | None, where: str) -> str | None:
     """The tag that keeps an element out of every directory, or out of ours; None if there is none."""
     if element is None:
@@ -146,20 +181,22 @@ def block(element: Element | None, where: str) -> str | None:
     for one in element.findall(f"{ITUNES}block"):
         if _says_yes(one):
             return f"itunes:block of the {where}"
-    told = {one.get("id"): _says_yes(one) for one in _podcast(element, "block")}
+    told = {(one.get("id") or "").strip().lower() or None: _says_yes(one) for one in _podcast(element, "block")}
     return f"podcast:block of the {where}" if told.get(SERVICE, told.get(None, False)) else None
 
 
 def _says_yes(element: Element) -> bool:
-    return (element.text or "").strip().lower() in ("yes", "true")
+    return (element.text or "").strip().lower() in ("yes", "true", "1")
 
 
-def opted_out(signal: str | None) -> dict[str, Any]:
-    """Fields of what may not be taken for a reason; empty if there is none."""
+def opted_out(signal: str | None, feed_url: str) -> dict[str, Any]:
+    """Fields of what may not be taken, for the reason that a feed gives; empty if there is none."""
     if signal is None:
         return {}
-    detail = f"{signal}, seen {datetime.now(UTC):%Y-%m-%d}"
-    return {"status": Status.OPTED_OUT, "reason": Reason.OPTED_OUT, "reason_detail": detail}
+    kind, _, value = signal.partition(" ")
+    said = signal_of(kind, value, feed_url)
+    detail = f"{signal}, seen {said.seen[:10]}"
+    return {"status": Status.OPTED_OUT, "reason": Reason.OPTED_OUT, "reason_detail": detail, "consent": (said,)}
 
 
 def stated_licence(element: Element | None, where: str) -> dict[str, Any]:
@@ -182,6 +219,8 @@ def _statements(element: Element | None) -> Iterator[tuple[str, str | None, str 
         if text or url:
             yield "podcast:license", text, url or (text if text and CC_URL.match(text) else None)
     for child in element if element is not None else ():
+        if child.tag == ATOM_LINK and is_rsl(child.get("type", "")):
+            continue  # terms that are read elsewhere
         if child.tag == ATOM_LINK and child.get("rel") == "license" and (url := plain_text(child.get("href"))):
             yield "link rel=license", None, url
         elif local_name(child.tag) == "license" and not child.tag.startswith(PODCAST):

@@ -1,7 +1,10 @@
-"""What licence a statement means: slugs, SPDX ids, Creative Commons addresses, and links of web pages."""
+"""What licence a statement means: slugs, SPDX ids, Creative Commons addresses, and terms in RSL."""
 
 import re
-from html.parser import HTMLParser
+from collections.abc import Iterable
+from typing import Any
+
+from pipeline.fetch import Permit
 
 # The ids that podcast:license uses, by their lower-case slugs.
 CC_IDS = [f"CC-BY{kind}-{version}" for kind in ("", "-SA", "-NC", "-NC-SA", "-ND", "-NC-ND") for version in
@@ -44,17 +47,11 @@ def of_words(text: str | None) -> tuple[str | None, str | None]:
     return spdx_of(text) or spdx_of(text.replace(" ", "-")), text if CC_URL.match(text) else None
 
 
-def of_page(page: str) -> str | None:
-    """Address of the licence that a web page links to as its own (`rel=license`); None if there is none."""
-    links = _LicenceLinks()
-    links.feed(page)
-    return links.found
-
-
-class _LicenceLinks(HTMLParser):
-    found: str | None = None
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        told = dict(attrs)
-        if tag in ("a", "link") and "license" in (told.get("rel") or "").lower().split():
-            self.found = self.found or told.get("href")
+def by_terms(permits: Iterable[Permit]) -> dict[str, Any]:
+    """Licence fields by the first terms that permit training, with what they say; empty where there are none."""
+    for permit in permits:
+        licence = spdx_of(permit.standard) or "LicenseRef-RSL"
+        evidence = f"RSL {permit.signal.url}: {permit.signal.value}"
+        url = permit.standard if spdx_of(permit.standard) else permit.signal.url
+        return {"licence": licence, "licence_url": url, "licence_evidence": evidence, "consent": (permit.signal,)}
+    return {}

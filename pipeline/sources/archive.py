@@ -51,7 +51,7 @@ def _items(query: str, api: Api, licence: str | None) -> Iterator[Listed]:
             try:
                 yield from _files(api.get(f"{HOST}/metadata/{quote(identifier)}"), identifier, licence)
             except Rejected as error:
-                yield failed("archive", identifier, reason=error.reason, detail=error.detail)
+                yield failed("archive", identifier, reason=error.reason, detail=error.detail, signals=error.signals)
         cursor = answer.get("cursor")
 
 

@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import ConfigError, Input, RunConfig
-from pipeline.fetch import MAX_FEED_BYTES, get_document
-from pipeline.records import Reason, Rejected
+from pipeline.fetch import MAX_FEED_BYTES, get_document, look_at_page
+from pipeline.records import Reason, Rejected, Status
 from pipeline.sources import Listed, failed, plain_text, rest_of
 from pipeline.sources._feed import Feed
-from pipeline.sources._licences import of_page, spdx_of
+from pipeline.sources._licences import by_terms, spdx_of
 from pipeline.store import Store
 
 URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 MAX_MOVES, MAX_PAGES = 5, 10_000
-MAX_PAGE_BYTES = 2_000_000  # of a web page
 _log = logging.getLogger("speechmill")
 
 
@@ -66,15 +65,15 @@ class _Reader:
             try:
                 yield from self.episodes(self.read(url), url)
             except Rejected as error:
-                yield failed("rss", url, reason=error.reason, detail=error.detail)
+                yield failed("rss", url, reason=error.reason, detail=error.detail, signals=error.signals)
 
     def episodes(self, feed: Feed, identity: str) -> Iterator[Listed]:
         """List the episodes of a feed on all of its pages; `identity` is the address that was given."""
         feed = self._moved(feed)
-        by_feed = self._licence_of(feed)
+        by_feed, refused = self._by_page(feed)
         seen = {feed.url}
         while True:
-            yield from feed.recordings(identity=identity, by_feed=by_feed)
+            yield from feed.recordings(identity=identity, by_feed=by_feed, refused=refused)
             page = feed.next_page
             if page is None or page in seen or len(seen) >= MAX_PAGES:
                 return
@@ -82,7 +81,7 @@ class _Reader:
             try:
                 feed = self.read(page, identity)
             except Rejected as error:
-                yield failed("rss", page, reason=error.reason, detail=error.detail)
+                yield failed("rss", page, reason=error.reason, detail=error.detail, signals=error.signals)
                 return
 
     def _moved(self, feed: Feed) -> Feed:
@@ -98,18 +97,20 @@ class _Reader:
             _log.warning("the feed moved: put %s into inputs", url)
         return feed
 
-    def _licence_of(self, feed: Feed) -> Mapping[str, Any]:
-        """Licence of items for which the feed states none: the config's, or that of the feed's web page."""
-        if self._licence:
-            return {"licence": self._licence, "licence_evidence": "inputs.licence"}
-        if feed.page is None:
-            return {}
+    def _by_page(self, feed: Feed) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Licence of items for which the feed states none, by config or page; and fields of all if the page says no."""
+        by_config = {"licence": self._licence, "licence_evidence": "inputs.licence"} if self._licence else {}
+        url = feed.page if self._config.fetch.pages else None
         try:
-            page = get_document(feed.page, self._store, self._config.fetch, max_bytes=MAX_PAGE_BYTES)
-        except Rejected:
-            return {}
-        url = plain_text(of_page(page.decode("utf-8", "replace")))
-        spdx = spdx_of(url)
+            seen = look_at_page(url, self._store, self._config.fetch) if url else None
+        except Rejected as fault:
+            words = {"reason": fault.reason, "reason_detail": fault.detail, "consent": fault.signals}
+            return {}, {"status": Status.OPTED_OUT, **words}
+        if by_config or seen is None or feed.speaks_of_licences:
+            return by_config, {}
+        page, permits = seen
+        address = plain_text(page.licence)
+        spdx = spdx_of(address)
         if spdx is None:
-            return {}
-        return {"licence": spdx, "licence_url": url, "licence_evidence": f"rel=license of {feed.page}"}
+            return by_terms(permits), {}
+        return {"licence": spdx, "licence_url": address, "licence_evidence": f"rel=license of {url}"}, {}

@@ -138,7 +138,7 @@ class _Listing:
                 raise Rejected(Reason.BAD_FEED, f"a list {depth} lists deep")
             yield from self.of(url, entry.get("ie_key"), depth)
         except Rejected as error:
-            yield failed("ytdlp", _unsmuggled(url)[0], reason=error.reason, detail=error.detail)
+            yield failed("ytdlp", _unsmuggled(url)[0], reason=error.reason, detail=error.detail, signals=error.signals)
 
     def _extractor_of(self, entry: dict[str, Any], url: str) -> Any:
         extractors = self._library._ies

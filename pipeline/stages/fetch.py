@@ -16,6 +16,7 @@ from pipeline.publish.ledger import primary_order
 from pipeline.records import Reason, Recording, Rejected, Status, content_of, recording_from, stable_id, to_table
 from pipeline.sources import Listed
 from pipeline.stages import spans
+from pipeline.stages.consent import first_seen, heed_marks, licensed, look_at_page, still_said
 from pipeline.stages.documents import Documents, fetch_documents
 from pipeline.stages.work import Outcome, Work
 from pipeline.tombstones import Tombstone, row_of
@@ -35,7 +36,7 @@ def list_input(source: Input, build: Build) -> Iterator[Listed]:
             else:
                 yield listed
     except Rejected as error:
-        yield sources.failed(kind, source.address, reason=error.reason, detail=error.detail)
+        yield sources.failed(kind, source.address, reason=error.reason, detail=error.detail, signals=error.signals)
     left_out.note(stable_id(kind, source.address), others, build)
 
 
@@ -86,8 +87,10 @@ def fetch_recording(listed: Listed, build: Build) -> Outcome:
         return _note_removed(listed.recording, stone, build)
     if listed.recording.status not in (Status.OK, Status.REMOVED) and not listed.known:
         # As the source itself says, whatever was fetched before.
-        store.write_table(name, to_table([listed.recording]), {"retry": True, "unlisted": True})
-        return _fetch_outcome("done", listed.recording, None)
+        known = recording_from(store.read(name).to_pylist()[0]) if store.exists(name) else listed.recording
+        recording = first_seen(listed.recording, known)
+        store.write_table(name, to_table([recording]), {"retry": True, "unlisted": True})
+        return _fetch_outcome("done", recording, None)
     if store.exists(name):
         known, footer = recording_from(store.read(name).to_pylist()[0]), store.footer(name)
         if not footer["retry"] and _is_unchanged(listed, known, footer, build):
@@ -121,10 +124,12 @@ def _note_removed(recording: Recording, stone: Tombstone, build: Build) -> Outco
 
 def _fetch(listed: Listed, build: Build) -> tuple[Recording, dict[str, Any]]:
     """Fetch media. What lies beside them is left for later: whoever reserves the media is not asked for the rest."""
+    permits = look_at_page(listed.recording, build)
     recording, url = sources.resolve(listed.recording, build.config, build.store, stopping=build.is_stopping)
     got = spans.fetch_once(replace(recording, media_url=url), listed.media_path, build)
     content_id = content_of(got.sha256, recording.start_s, recording.end_s)
     recording = replace(recording, content_id=content_id, sha256=got.sha256, bytes=got.bytes)
+    recording = licensed(recording, (*got.permits, *permits))
     footer = {"retry": False, "media": got.path, "is_local": listed.media_path is not None, **_stamp(listed)}
     footer["resolved"] = url != recording.media_url
     return recording, footer | {"documents": {}, "documents_retry": True}
@@ -166,10 +171,10 @@ def _refreshed(
     """Take over what the source now says of a recording whose media are here, and what now lies beside it."""
     kept = {key: getattr(known, key) for key in ("content_id", "sha256", "bytes", "status", "reason", "reason_detail")}
     fresh = known if footer.get("resolved") or known.status is Status.REMOVED else replace(listed.recording, **kept)
-    told = footer
+    fresh, told = heed_marks(still_said(fresh, known), footer, build)
     is_new = fresh.attachments != known.attachments or footer.get("documents_retry", True)
-    if known.content_id and build.config.fetch.transcripts and is_new:
-        fresh, told = _with_documents(fresh, footer, fetch_documents(fresh, listed.media_path, build))
+    if fresh.content_id and build.config.fetch.transcripts and is_new:
+        fresh, told = _with_documents(fresh, told, fetch_documents(fresh, listed.media_path, build))
     if (fresh, told) != (known, footer):
         build.store.write_table(build.fetched(known.recording_id), to_table([fresh]), told)
     return fresh, told
@@ -178,7 +183,8 @@ def _refreshed(
 def failed(recording: Recording, error: Rejected) -> Recording:
     """Say on a recording why it failed."""
     status = Status.OPTED_OUT if error.reason is Reason.OPTED_OUT else Status.FAILED
-    return replace(recording, status=status, reason=error.reason, reason_detail=error.detail)
+    consent = (*recording.consent, *error.signals)
+    return replace(recording, status=status, reason=error.reason, reason_detail=error.detail, consent=consent)
 
 
 def _work(recording: Recording, footer: dict[str, Any], build: Build) -> Work | None:

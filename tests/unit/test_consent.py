@@ -10,7 +10,9 @@ import pytest
 from urllib3 import HTTPHeaderDict
 
 from pipeline.config import Fetch
-from pipeline.fetch import Fetched, addresses, consent, fetch_media, get_document, wire
+from pipeline.fetch import Fetched, addresses, fetch_media, get_document, wire
+from pipeline.fetch.consent import memory
+from pipeline.fetch.consent.headers import objections
 from pipeline.records import Reason, Recording, Rejected
 from pipeline.store import Store
 from tests.server import ScriptedServer, ok, redirect, respond, status
@@ -46,22 +48,29 @@ def host(files: dict[str, bytes], server: ScriptedServer) -> None:
 
 
 TDMREP = [{"location": "/open/*", "tdm-reservation": 0}, {"location": "/", "tdm-reservation": 1}]
-RESERVED = {
-    "robots.txt disallows /pod/a.mp3": {"/robots.txt": b"User-agent: *\nDisallow: /pod/"},
-    "robots.txt disallows": {"/robots.txt": b"User-agent: *\nAllow: /\nDisallow: /*.mp3$\n"},
-    "robots.txt disallows /": {"/robots.txt": b"User-agent: SpeechMill\nDisallow: /\n\nUser-agent: *\nAllow: /"},
-    "robots.txt says Content-Usage: train-ai=n": {
-        "/robots.txt": b"User-agent: *\nAllow: /\nContent-Usage: /a train-ai=y\nContent-Usage: /pod/ train-ai=n, x=1"
-    },
-    "Content-Usage": {"/robots.txt": b"User-agent: other\nUser-agent: *\n# all\nContent-Usage: train-ai=n\n"},
-    "ai.txt disallows /pod/a.mp3": {"/ai.txt": b"User-Agent: *\nDisallow: *.mp3\nAllow: *.txt\n"},
-    "tdmrep.json reserves /pod/a.mp3": {"/.well-known/tdmrep.json": json.dumps(TDMREP).encode()},
-}
+RESERVED = [  # kind of the signal, its value, files of the host
+    ("robots.txt", "Disallow: /pod/", {"/robots.txt": b"User-agent: *\nDisallow: /pod/"}),
+    ("robots.txt", "Disallow: /*.mp3$", {"/robots.txt": b"User-agent: *\nAllow: /\nDisallow: /*.mp3$\n"}),
+    ("robots.txt", "Disallow: /", {"/robots.txt": b"User-agent: SpeechMill\nDisallow: /\n\nUser-agent: *\nAllow: /"}),
+    (
+        "Content-Usage",
+        "train-ai=n",
+        {"/robots.txt": b"User-agent: *\nAllow: /\nContent-Usage: /a train-ai=y\nContent-Usage: /pod/ train-ai=n, x=1"},
+    ),
+    (
+        "Content-Usage",
+        "train-ai=n",
+        {"/robots.txt": b"User-agent: other\nUser-agent: *\n# all\nContent-Usage: train-ai=n\n"},
+    ),
+    ("ai.txt", "Disallow: *.mp3", {"/ai.txt": b"User-Agent: *\nDisallow: *.mp3\nAllow: *.txt\n"}),
+    ("tdmrep.json", "reserves /", {"/.well-known/tdmrep.json": json.dumps(TDMREP).encode()}),
+]
 FREE = [
     {"/robots.txt": b"User-agent: *\nDisallow: /private\nAllow: /"},
     {"/robots.txt": b"User-agent: GPTBot\nDisallow: /\nContent-Usage: train-ai=n"},
     {"/robots.txt": b"User-agent: *\nContent-Usage: train-ai=n\nContent-Usage: /pod train-ai=y"},
     {"/robots.txt": b"User-agent: *\nContent-Usage: search=n"},
+    {"/robots.txt": b"User-agent: *\nContent-Signal: search=no, ai-input=no, ai-train=yes"},
     {"/robots.txt": b"<!doctype html><title>404</title>", "/ai.txt": b"\xff\xfe\0", "/.well-known/tdmrep.json": b"<p>"},
     {"/.well-known/tdmrep.json": b'[{"location": "/pod/a", "tdm-reservation": 0}, {"location": "/"}]'},
     {"/.well-known/tdmrep.json": b'{"location": "/x$", "tdm-reservation": 1}'},
@@ -69,13 +78,17 @@ FREE = [
 ]
 
 
-@pytest.mark.parametrize("signal", RESERVED)
-def test_33_a_host_that_reserves_its_files_is_not_asked_for_them(server: ScriptedServer, store: Store, signal) -> None:
-    host(RESERVED[signal], server)
+@pytest.mark.parametrize(("kind", "value", "files"), RESERVED)
+def test_33_a_host_that_reserves_its_files_is_not_asked_for_them(
+    server: ScriptedServer, store: Store, kind: str, value: str, files: dict[str, bytes]
+) -> None:
+    host(files, server)
     refused = refusal(server, store)
     assert (refused.reason, refused.retry) == (Reason.OPTED_OUT, False)
-    assert signal in refused.detail
-    assert refused.detail.endswith(f"of {server.host}, seen {time.strftime('%Y-%m-%d', time.gmtime())}")
+    (signal,) = refused.signals
+    assert (signal.signal, signal.value, signal.url) == (kind, value, server.url(next(iter(files))))
+    assert signal.seen.startswith(time.strftime("%Y-%m-%dT", time.gmtime()))
+    assert refused.detail == f"{kind}: {value} ({signal.url}), seen {signal.seen[:10]}"
     assert all(request.method == "GET" for request in server.questions)  # not even for its headers
 
 
@@ -93,6 +106,8 @@ HEADERS = [
     {"TDM-Reservation": "1"},
     {"Content-Usage": "train-ai=n"},
     {"Content-Usage": 'search=y, bots="n"'},
+    {"Content-Signal": "search=yes, ai-train=no"},
+    {"content-signal": "AI-TRAIN=NO"},
 ]
 
 
@@ -102,7 +117,7 @@ def test_33_headers_are_seen_before_a_file_is_sent(server: ScriptedServer, store
     server.script("HEAD /pod/a.mp3", respond(200, headers))
     refused = refusal(server, store)
     assert (refused.reason, refused.retry) == (Reason.OPTED_OUT, False)
-    assert next(iter(headers)) in refused.detail
+    assert next(iter(headers)).lower() in refused.detail.lower()
 
 
 @pytest.mark.parametrize(
@@ -110,19 +125,19 @@ def test_33_headers_are_seen_before_a_file_is_sent(server: ScriptedServer, store
     [
         {"X-Robots-Tag": "noindex, nofollow"},
         {"X-Robots-Tag": "otherbot: noai, noimageai"},
+        {"Content-Signal": "ai-train=yes, search=no, ai-input=no"},
         {"TDM-Reservation": "0", "Content-Usage": "train-ai=y, bots=n"},
     ],
 )
 def test_33_other_headers_reserve_nothing(headers: dict[str, str]) -> None:
-    consent.read_headers(HTTPHeaderDict(headers))
+    assert list(objections(HTTPHeaderDict(headers), ("speechmill",))) == []
 
 
 def test_33_headers_repeat() -> None:
     headers = HTTPHeaderDict()
     headers.add("X-Robots-Tag", "noindex")
     headers.add("X-Robots-Tag", "noai")
-    with pytest.raises(Rejected, match="noai"):
-        consent.read_headers(headers)
+    assert list(objections(headers, ("speechmill",))) == [("X-Robots-Tag", "noai")]
 
 
 def test_33_headers_of_the_answer_itself_count_where_head_is_not_answered(server: ScriptedServer, store: Store) -> None:
@@ -171,10 +186,10 @@ def test_33_a_host_is_asked_once_a_day(server: ScriptedServer, store: Store, mon
     server.script("/pod/b.mp3", ok(BODY + b"b"))
     take(server, store)
     take(server, store, "/pod/b.mp3")
-    monkeypatch.setattr(consent, "_rules", {})  # as another process has it
+    monkeypatch.setattr(memory, "_memory", {})  # as another process has it
     take(server, store)
     assert len(server.asked("/robots.txt")) == 1
-    monkeypatch.setattr(consent, "MAX_AGE_S", 0.0)
+    monkeypatch.setattr(memory, "MAX_AGE_S", 0.0)
     take(server, store)
     assert len(server.asked("/robots.txt")) > 1
 
