@@ -118,7 +118,8 @@ def load_network(folder: str | Path, key: str, **options: Any) -> tuple[Any, Any
 
 def _load(part: Any, folder: str | Path, key: str, **options: Any) -> Any:
     try:
-        return part.from_pretrained(folder, local_files_only=True, **options)
+        # Left open, a folder that names code of its own would have the user asked whether to run it.
+        return part.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
     except (OSError, RuntimeError, SafetensorError, ValueError) as error:
         raise ConfigError(f"{key}: {folder}: {' '.join(str(error).split())[:200]}") from None
 

@@ -231,6 +231,24 @@ def test_a_network_without_a_head_is_refused(tmp_path: Path) -> None:
         Wav2Vec2(str(headless), Transcribe())
 
 
+@pytest.mark.parametrize("part", ["config.json", "tokenizer_config.json", "preprocessor_config.json"])
+def test_36_code_of_a_model_folder_is_neither_run_nor_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    own = network(tmp_path / "own")
+    auto = {"config.json": "AutoConfig", "tokenizer_config.json": "AutoTokenizer"}.get(part, "AutoFeatureExtractor")
+    named = ["theirs.Own", None] if auto == "AutoTokenizer" else "theirs.Own"
+    kept = json.loads((own / part).read_text())
+    classes = {"config.json": "model_type", "tokenizer_config.json": "tokenizer_class"}
+    kept[classes.get(part, "feature_extractor_type")] = "own"
+    (own / part).write_text(json.dumps(kept | {"auto_map": {auto: named, "AutoModelForCTC": "theirs.Own"}}))
+    (own / "theirs.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Own: pass\n")
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("the user was asked"))
+    with pytest.raises(ConfigError, match=r"^transcribe\.model: "):
+        Wav2Vec2(str(own), Transcribe())
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_language_model_that_is_none_is_told(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "none.arpa").write_text("hello")
     with pytest.raises(ConfigError, match=r"transcribe\.language_model: .*none\.arpa"):
