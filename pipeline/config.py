@@ -136,6 +136,14 @@ def _logins(value: Any, host: str = "") -> Any:
     return {name: login for key, part in below.items() for name, login in _logins(part, key).items()}
 
 
+def _proxy(value: Any) -> Any:
+    if isinstance(value, str) and "@" in value:  # not shown: it is a secret
+        raise ConfigError(
+            "fetch.proxy: leave user and password out; fetch.credentials names, for its host, their variable"
+        )
+    return value
+
+
 class Fetch(_Section):
     """How media are downloaded."""
 
@@ -145,6 +153,8 @@ class Fetch(_Section):
     """Hosts that may be contacted although their address is private or loopback."""
     credentials: Annotated[dict[str, Login], BeforeValidator(_logins)] = {}
     """By host, or host:port, the environment variable that holds its login: `user:password`, or a token."""
+    proxy: Annotated[str, BeforeValidator(_proxy), Field(pattern=r"^(environment|https?://[^/@\s]+/?)$")] | None = None
+    """HTTP proxy, as http://host:port; `environment` takes the one of HTTPS_PROXY, HTTP_PROXY and NO_PROXY."""
     max_bytes: int = Field(4 * 2**30, gt=0)
     """Largest media file in bytes."""
     max_seconds: float = Field(3600.0, gt=0)

@@ -4,15 +4,18 @@ Faults are made, not imitated: the client under test meets real sockets that sta
 """
 
 import email.utils
+import http.client
 import itertools
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 LAST_MODIFIED = email.utils.formatdate(1_767_225_600, usegmt=True)  # 2026-01-01
 
@@ -277,6 +280,82 @@ class RawServer:
         self._closing.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+
+class ProxyServer:
+    """An HTTP proxy that works: tunnels, and requests passed on. `asked` has method, target and headers of each.
+
+    It wants a Proxy-Authorization if `login` is one, and speaks TLS with a `context`.
+    """
+
+    def __init__(self, login: str | None = None, context: ssl.SSLContext | None = None) -> None:
+        self.asked: list[Request] = []
+        proxy = self
+
+        class Passing(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def is_let_in(self) -> bool:
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                proxy.asked.append(Request(self.command, self.path, headers))
+                self.close_connection = True
+                if login in (None, headers.get("proxy-authorization")):
+                    return True
+                self.send_response(407)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return False
+
+            def do_CONNECT(self) -> None:
+                if self.is_let_in():
+                    host, _, port = self.path.rpartition(":")
+                    with socket.create_connection((host, int(port))) as target:
+                        self.send_response(200)
+                        self.end_headers()
+                        there = threading.Thread(target=_pump, args=[self.connection, target], daemon=True)
+                        there.start()
+                        _pump(target, self.connection)
+
+            def do_GET(self) -> None:
+                if self.is_let_in():
+                    place = urlsplit(self.path)
+                    kept = {name: value for name, value in self.headers.items() if not name.lower().startswith("proxy")}
+                    target = http.client.HTTPConnection(place.netloc)
+                    target.request(self.command, place._replace(scheme="", netloc="").geturl(), headers=kept)
+                    answer = target.getresponse()
+                    self.send_response(answer.status)
+                    for name, value in answer.getheaders():
+                        self.send_header(name, value)
+                    self.end_headers()
+                    self.wfile.write(answer.read())
+
+            do_HEAD = do_GET
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Passing)
+        self._server.daemon_threads = True
+        if context:
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.host = f"127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    try:
+        while data := source.recv(65_536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
 
 
 def disconnect(handler: Handler) -> None:

@@ -129,8 +129,10 @@ def tls() -> ssl.SSLContext:
 
 
 @lru_cache(maxsize=4)
-def pools(allow_hosts: frozenset[str]) -> "urllib3.PoolManager":
-    """Connections of this process, kept open and shared by its threads, to checked addresses only."""
+def pools(
+    allow_hosts: frozenset[str], proxy: str | None = None, proxy_login: str | None = None
+) -> "urllib3.PoolManager":
+    """Connections of this process, kept open and shared by its threads, to checked addresses only, or to a proxy."""
     import urllib3
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -139,7 +141,9 @@ def pools(allow_hosts: frozenset[str]) -> "urllib3.PoolManager":
     class Checked(HTTPConnection):
         def _new_conn(self) -> socket.socket:
             failure: OSError = OSError("no address")
-            for address in addresses_of(self.host.strip("[]"), self.port, allow_hosts):
+            host = self.host.strip("[]")
+            allowed = {host} if self.proxy else allow_hosts  # the config names it
+            for address in addresses_of(host, self.port, allowed):
                 try:
                     return wire.connected(address, self.port, self.socket_options or ())
                 except OSError as error:
@@ -164,6 +168,10 @@ def pools(allow_hosts: frozenset[str]) -> "urllib3.PoolManager":
         ConnectionCls = Secure
 
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings name addresses, and answers of others, in full
-    manager = urllib3.PoolManager(num_pools=POOLS, maxsize=CONNECTIONS, ssl_context=tls())
+    options: dict[str, Any] = {"num_pools": POOLS, "maxsize": CONNECTIONS, "ssl_context": tls()}
+    manager = urllib3.PoolManager(**options)
+    if proxy:
+        told = {"Proxy-Authorization": proxy_login} if proxy_login else None
+        manager = urllib3.ProxyManager(proxy, proxy_headers=told, proxy_ssl_context=tls(), **options)
     manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
     return manager

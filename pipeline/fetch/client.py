@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
-from pipeline.fetch.addresses import Passing, broken, host_of, pools
+from pipeline.fetch.addresses import Passing, addresses_of, broken, host_of, pools
 from pipeline.fetch.chain import Chain
 from pipeline.fetch.coding import body
 from pipeline.fetch.consent import MAX_FILE_BYTES, Consent
 from pipeline.fetch.limits import Limits, turns_of
 from pipeline.fetch.logins import Logins
+from pipeline.fetch.proxies import proxy_of
 from pipeline.fetch.wire import Exchange, serving
 from pipeline.records import Reason, Rejected
 from pipeline.store import Store
@@ -74,9 +75,11 @@ class Client:
     def _answer(self, chain: Chain, max_bytes: int) -> "urllib3.BaseHTTPResponse":
         """Make the present request of a chain; the body is not read yet."""
         config = self.limits.config
-        exchange = Exchange(self.limits.check, config.timeout)
+        exchange, proxy = Exchange(self.limits.check, config.timeout), proxy_of(config, chain.url)
         with serving(exchange):
-            response = pools(frozenset(config.allow_hosts)).urlopen(
+            if proxy:  # which resolves the name itself
+                addresses_of(*host_of(chain.url), config.allow_hosts)
+            response = pools(frozenset(config.allow_hosts), *((proxy.url, proxy.login) if proxy else ())).urlopen(
                 chain.method, chain.url, body=chain.content, headers=chain.headers(), retries=False, redirect=False,
                 preload_content=False, timeout=config.timeout,
             )  # fmt: skip

@@ -33,9 +33,8 @@ class Logins:
 
     def beside(self, url: str, userinfo: str) -> Self:
         """The same and, if there is any, what the address itself says."""
-        if not userinfo:
-            return self
-        return type(self)(self.config, {**self.own, origin_of(url): basic(*_split(userinfo))})
+        login = of_userinfo(userinfo)
+        return type(self)(self.config, {**self.own, origin_of(url): login}) if login else self
 
     def of(self, origin: str) -> str | None:
         """Authorization for an origin; None where there is none. Raises Rejected where a variable is not set."""
@@ -44,13 +43,7 @@ class Logins:
         host, port = host_of(origin)
         if origin.startswith("http:") and not is_allowed(host, port, self.config.allow_hosts):
             return None
-        for key in (f"{host}:{port}", host, _as_written(host)):
-            if key in self.config.credentials:
-                try:
-                    return _of_environment(key, self.config)
-                except ConfigError as error:
-                    raise Rejected(Reason.FORBIDDEN, str(error), retry=True) from None
-        return _of_netrc(host)
+        return of_config(self.config, host, port) or _of_netrc(host)
 
 
 def logins_of(config: Fetch, *urls: str | None) -> Logins:
@@ -64,6 +57,17 @@ def logins_of(config: Fetch, *urls: str | None) -> Logins:
     return found
 
 
+def of_config(config: Fetch, host: str, port: int) -> str | None:
+    """What `fetch.credentials` has for a host. Raises Rejected where a variable is not set."""
+    for key in (f"{host}:{port}", host, _as_written(host)):
+        if key in config.credentials:
+            try:
+                return _of_environment(key, config)
+            except ConfigError as error:
+                raise Rejected(Reason.FORBIDDEN, str(error), retry=True) from None
+    return None
+
+
 def without_userinfo(url: str) -> tuple[str, str]:
     """A URL without user and password, and these, as they stand in it; raises as `host_of` does where there are any."""
     from urllib3.util import parse_url
@@ -73,6 +77,12 @@ def without_userinfo(url: str) -> tuple[str, str]:
     host_of(url)
     parts = parse_url(url)
     return (parts._replace(auth=None, fragment=None).url, parts.auth) if parts.auth else (url, "")
+
+
+def of_userinfo(userinfo: str) -> str | None:
+    """Authorization by what an address says of user and password; None for nothing."""
+    user, _, password = userinfo.partition(":")
+    return basic(unquote(user), unquote(password)) if userinfo else None
 
 
 def check(config: Fetch) -> None:
@@ -92,11 +102,6 @@ def _as_written(host: str) -> str:
         return host.encode().decode("idna")
     except UnicodeError:
         return host
-
-
-def _split(userinfo: str) -> tuple[str, str]:
-    user, _, password = userinfo.partition(":")
-    return unquote(user), unquote(password)
 
 
 def _of_environment(key: str, config: Fetch) -> str:
