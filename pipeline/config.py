@@ -171,6 +171,8 @@ class Fetch(_Section):
     """Requests under way to one host at a time."""
     delay: float = Field(0.0, ge=0)
     """Seconds from one request to a host to the next; longer where its robots.txt asks for it."""
+    listing_max_s: float = Field(3600.0, gt=0)
+    """Longest time in seconds for the listing of one input: a feed with all its pages, an OPML file, a channel."""
     ask_again: float = Field(7 * 24 * 3600.0, ge=0)
     """Seconds after which a recording that was gone, forbidden or opted out is asked for again."""
     transcripts: bool = True

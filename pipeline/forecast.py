@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pipeline import isolate, select, sources
+from pipeline import isolate, listing, select
 from pipeline.advice import no_licence
 from pipeline.build import Build
 from pipeline.config import Audio, RunConfig
@@ -106,7 +106,7 @@ def plan(config: RunConfig, progress: Callable[[str], None] = lambda _: None) ->
 def _listed(source: Any, config: RunConfig) -> Iterator[Listed]:
     # A source caches its feeds in the store that it is given: this one is gone when the plan is made.
     with TemporaryDirectory() as folder:
-        yield from sources.list_recordings(source, config, Store(folder))
+        yield from listing.list_recordings(source, config, Store(folder))
 
 
 def _add(listed: Listed, found: _Plan, of_input: _Count, build: Build) -> None:

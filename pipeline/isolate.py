@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 WATCHDOG_EXIT_CODE = 1  # of faulthandler.dump_traceback_later(exit=True)
@@ -50,17 +51,37 @@ class Died(Exception):  # noqa: N818 - what happened to a process, not an error 
         return Died, (self.exit_code,)
 
 
+def spawn(work: Callable[[Connection], None]) -> tuple[BaseProcess, Connection]:
+    """Start a process that does `work` with its end of a pipe; returns it, and our end.
+
+    Ctrl-C does not reach it, and it ends with this process.
+    """
+    context = multiprocessing.get_context("spawn")  # a fork would copy Beam's threads in mid-air
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_live, args=[work, theirs, os.getpid()], daemon=True)
+    with _starting:
+        process.start()
+    theirs.close()
+    return process, ours
+
+
+def end(process: BaseProcess, pipe: Connection) -> int:
+    """Make sure that a process is gone; returns its exit code."""
+    pipe.close()
+    with _starting:
+        process.join(END_S)
+        if process.is_alive():
+            process.kill()
+            process.join()
+    return process.exitcode or 0
+
+
 class _Worker:
     """A process and the pipe to it. `is_fresh`: it has worked on nothing yet."""
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork would copy Beam's threads in mid-air
-        ours, theirs = context.Pipe()
-        self.pipe, self.is_fresh = ours, True
-        self._process = context.Process(target=_work, args=[theirs, os.getpid()], daemon=True)
-        with _starting:
-            self._process.start()
-        theirs.close()
+        self._process, self.pipe = spawn(_work)
+        self.is_fresh = True
 
     def call(self, job: bytes) -> Any:
         """Send a job and wait for its result. Raises what the job raised, or _Lost if the process died on the way."""
@@ -84,13 +105,7 @@ class _Worker:
 
     def end(self) -> int:
         """Make sure that the process is gone; returns its exit code."""
-        self.pipe.close()
-        with _starting:
-            self._process.join(END_S)
-            if self._process.is_alive():
-                self._process.kill()
-                self._process.join()
-        return self._process.exitcode or 0
+        return end(self._process, self.pipe)
 
     def kill(self) -> None:
         """End the process without waiting for it; whoever waits in `call` notices."""
@@ -258,9 +273,13 @@ def _settle(future: "Future[Any]", is_error: bool, value: Any) -> None:  # noqa:
         future.set_result(value)
 
 
-def _work(pipe: Connection, parent: int) -> None:
-    """The life of a worker: take an input, say so, work, send what came of it."""
+def _live(work: Callable[[Connection], None], pipe: Connection, parent: int) -> None:
     _begin(parent)
+    work(pipe)
+
+
+def _work(pipe: Connection) -> None:
+    """The life of a worker: take an input, say so, work, send what came of it."""
     while True:
         try:
             job = pipe.recv_bytes()

@@ -21,7 +21,7 @@ from pipeline.fetch.coding import CHUNK_BYTES
 from pipeline.fetch.consent import CRAWLING, Permit
 from pipeline.fetch.consent.page import Page
 from pipeline.fetch.download import Conditions, complete
-from pipeline.fetch.limits import Limits, Stopped, never
+from pipeline.fetch.limits import Limits, Stopped, delays, hold, never
 from pipeline.fetch.logins import check as check_logins
 from pipeline.fetch.logins import logins_of
 from pipeline.fetch.models import PACKAGED_MODEL, model_folder
@@ -32,8 +32,8 @@ from pipeline.store import Store
 from pipeline.urls import public_url, web_address
 
 __all__ = [
-    "MAX_FEED_BYTES", "PACKAGED_MODEL", "Answer", "Fetched", "Permit", "Stopped", "Visit", "check_logins",
-    "fetch_media", "get_document", "look_at_page", "model_folder", "never",
+    "MAX_FEED_BYTES", "PACKAGED_MODEL", "Answer", "Fetched", "Permit", "Stopped", "Visit", "check_logins", "delays",
+    "fetch_media", "forget_document", "get_document", "hold", "look_at_page", "model_folder", "never",
 ]  # fmt: skip
 
 MAX_FEED_BYTES = 50_000_000
@@ -182,6 +182,14 @@ def look_at_page(
         return None
 
 
+def forget_document(url: str, store: Store) -> None:
+    """Drop the copy of a document in which something went wrong, so that it is asked for anew, whole."""
+    name = f"work/feeds/{stable_id('document', url)}"
+    for one in (f"{name}.json", name):
+        if store.exists(one):
+            store.remove(one)
+
+
 @contextlib.contextmanager
 def _parts_folder(store: Store) -> Iterator[str]:
     """Where parts are kept: beside the media, to survive a crash; an object store cannot append, so not there."""
@@ -239,8 +247,12 @@ def _sha256(path: Path, stopping: Callable[[], bool]) -> str:
 
 def _cached(store: Store, name: str) -> tuple[bytes, Conditions | None, float]:
     """The document of an earlier run, what asks whether it changed, and its age in s; empty if there is none."""
-    facts = store.read_json(f"{name}.json")
-    if not facts or not store.exists(name):
+    try:
+        facts = store.read_json(f"{name}.json")
+    except (ValueError, RecursionError):
+        facts = None
+    is_sound = isinstance(facts, dict) and {"sha256", "etag", "last_modified"} <= facts.keys()
+    if not facts or not is_sound or not store.exists(name):  # a damaged one is none
         return b"", None, 0.0
     with store.open(name) as file:
         body = file.read()

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
@@ -104,6 +104,10 @@ class Turns:
         with self._changed:
             self._next = max(self._next, time.monotonic() + seconds)
 
+    def left_s(self) -> float:
+        """Seconds until the next request may begin."""
+        return max(self._next - time.monotonic(), 0.0)
+
 
 _turns: dict[tuple[str, int], Turns] = {}  # by host and port
 _turns_lock = threading.Lock()
@@ -113,3 +117,15 @@ def turns_of(host: tuple[str, int]) -> Turns:
     """The turns at a host and port."""
     with _turns_lock:
         return _turns.setdefault(host, Turns())
+
+
+def delays() -> dict[tuple[str, int], float]:
+    """Seconds until the next request to each host may begin, where that is not now: for another process of this run."""
+    with _turns_lock:
+        return {host: left for host, turns in _turns.items() if (left := turns.left_s()) > 0}
+
+
+def hold(told: Mapping[tuple[str, int], float]) -> None:
+    """Heed the delays of another process."""
+    for host, seconds in told.items():
+        turns_of(host).hold(seconds)

@@ -74,12 +74,16 @@ def resolve(
     recording: Recording, config: RunConfig, store: Store, *, stopping: Callable[[], bool] = never
 ) -> tuple[Recording, str]:
     """Say where the media of a recording are now, and what only a look at that place tells of it. Raises Rejected."""
-    if recording.source in kinds():
-        module = importlib.import_module(f"{__name__}.{recording.source}")
-        if hasattr(module, "resolve"):
-            found: tuple[Recording, str] = module.resolve(recording, config, store, stopping=stopping)
-            return found
-    return recording, recording.media_url
+    if not is_resolved_late(recording):
+        return recording, recording.media_url
+    module = importlib.import_module(f"{__name__}.{recording.source}")
+    found: tuple[Recording, str] = module.resolve(recording, config, store, stopping=stopping)
+    return found
+
+
+def is_resolved_late(recording: Recording) -> bool:
+    """Whether only its source can say where the media of a recording are."""
+    return recording.source in kinds() and hasattr(importlib.import_module(f"{__name__}.{recording.source}"), "resolve")
 
 
 def _module(source: Input) -> ModuleType:

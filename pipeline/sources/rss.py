@@ -7,11 +7,12 @@ podcast:guid, or else by the address that was given, wherever it moved to.
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import ConfigError, Input, RunConfig
-from pipeline.fetch import MAX_FEED_BYTES, get_document, look_at_page
+from pipeline.fetch import MAX_FEED_BYTES, forget_document, get_document, look_at_page
 from pipeline.records import Reason, Rejected, Status
 from pipeline.sources import Listed, failed, plain_text, rest_of
 from pipeline.sources._feed import Feed
@@ -57,7 +58,18 @@ class _Reader:
 
     def read(self, url: str, beside: str | None = None) -> Feed:
         """Get and read a feed, with the login of the one `beside` if their origins are the same. Raises Rejected."""
-        return Feed(get_document(url, self._store, self._config.fetch, beside=beside), url)
+        raw = get_document(url, self._store, self._config.fetch, beside=beside)
+        with self._forgetting(url):
+            return Feed(raw, url)
+
+    @contextmanager
+    def _forgetting(self, url: str) -> Iterator[None]:
+        """Keep no copy of what could not be read, whatever the error: it is got anew, as the source then has it."""
+        try:
+            yield
+        except Exception:
+            forget_document(url, self._store)
+            raise
 
     def all_of(self, urls: list[str]) -> Iterator[Listed]:
         """List the episodes of many feeds; one that cannot be read costs a row."""
@@ -73,7 +85,8 @@ class _Reader:
         by_feed, refused = self._by_page(feed)
         seen = {feed.url}
         while True:
-            yield from feed.recordings(identity=identity, by_feed=by_feed, refused=refused)
+            with self._forgetting(feed.url):
+                yield from feed.recordings(identity=identity, by_feed=by_feed, refused=refused)
             page = feed.next_page
             if page is None or page in seen or len(seen) >= MAX_PAGES:
                 return

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline import select, sources
+from pipeline import listing, select, sources
 from pipeline.build import ERASE_FILE, Build
 from pipeline.config import Input
 from pipeline.publish import left_out
@@ -30,7 +30,7 @@ def list_input(source: Input, build: Build) -> Iterator[Listed]:
         return
     kind, others = source.kind or sources.kind_of(source.address), []
     try:
-        for listed in sources.list_recordings(source, build.config, build.store):
+        for listed in listing.list_recordings(source, build.config, build.store, stopping=build.is_stopping):
             if listed.recording.status is Status.LEFT_OUT:
                 others.append(listed.recording)
             else:
@@ -125,7 +125,7 @@ def _note_removed(recording: Recording, stone: Tombstone, build: Build) -> Outco
 def _fetch(listed: Listed, build: Build) -> tuple[Recording, dict[str, Any]]:
     """Fetch media. What lies beside them is left for later: whoever reserves the media is not asked for the rest."""
     permits = look_at_page(listed.recording, build)
-    recording, url = sources.resolve(listed.recording, build.config, build.store, stopping=build.is_stopping)
+    recording, url = listing.resolve(listed.recording, build.config, build.store, stopping=build.is_stopping)
     got = spans.fetch_once(replace(recording, media_url=url), listed.media_path, build)
     content_id = content_of(got.sha256, recording.start_s, recording.end_s)
     recording = replace(recording, content_id=content_id, sha256=got.sha256, bytes=got.bytes)
