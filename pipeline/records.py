@@ -190,6 +190,7 @@ class Recording:
     codec: Annotated[str | None, Doc("audio codec, by FFmpeg's name")] = None
     source_sample_rate: Annotated[int | None, Doc("rate of the media", "Hz")] = None
     source_channels: Annotated[int | None, Doc("channels of the media")] = None
+    mixdown: Annotated[str | None, Doc("what became of the channels: mono, mean, sum, difference, one of them")] = None
     decoded_samples: Annotated[int | None, Doc("decoded length at the corpus rate", "sample")] = None
     bad_packets: Annotated[int | None, Doc("packets that did not decode")] = None
     status: Annotated[Status, Doc("ok, failed, opted_out, duplicate, removed or left_out")] = Status.OK

@@ -1,6 +1,8 @@
 """From the bytes of a recording to mono samples at the corpus rate, and from samples to FLAC."""
 
 from pipeline.audio.decoding import Decoding, declared_duration_s
+from pipeline.audio.mixdown import Mix
+from pipeline.audio.mixdown import name_of as mixdown_name
 from pipeline.audio.opening import DECODER_BYTES
 from pipeline.audio.samples import INT16_STEPS, Float32, Int16, decode_flac, encode_flac, resample, to_int16
 
@@ -10,9 +12,11 @@ __all__ = [
     "Decoding",
     "Float32",
     "Int16",
+    "Mix",
     "declared_duration_s",
     "decode_flac",
     "encode_flac",
+    "mixdown_name",
     "resample",
     "to_int16",
 ]

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from pipeline.audio.mixdown import Format, Mix, Mixer
 from pipeline.audio.opening import MAX_CHANNELS, open_media, sound_of
 from pipeline.audio.samples import Float32
 from pipeline.config import Audio
@@ -57,7 +58,9 @@ class Decoding:
     seconds: float = 0.0  # the same as time
     samples: int = 0
     breaks: list[int] = field(default_factory=list)  # samples at `rate` where audio is missing
-    _formats: int = field(default=0, init=False)
+    mixes: tuple[Mix, ...] = ()  # how to mix each stretch of unchanging format down; without: the mean
+    _mixers: list[Mixer] = field(default_factory=list, init=False)
+    _shape: tuple[int, int, str, str] = field(default=(0, 0, "", ""), init=False)
     _size: int = field(default=0, init=False)
     _due_s: float | None = field(default=None, init=False)  # timestamp that the next frame should have
 
@@ -101,28 +104,41 @@ class Decoding:
     def _blocks(self, container: Any, stream: Any) -> Iterator[tuple[int, Float32]]:
         """Gather frames into mono blocks of about a second, so that NumPy is called seldom."""
         gathered: list[list[npt.NDArray[Any]]] = []
-        count, last = 0, (0, 0, "")
+        count, last, mixer = 0, None, None
         for frame in self._frames(container, stream):
-            shape = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
-            if gathered and (shape != last or count >= _block_length(shape)):
-                yield last[0], _to_mono(gathered, last)
+            form = self._format(frame, last)
+            if gathered and mixer and (form is not last or count >= _block_length(mixer.format)):
+                yield mixer.format.rate, mixer.take(_scaled(gathered, mixer.format))
                 gathered, count = [], 0
-            if shape != last:
-                self._check_change(shape)
-            last = shape
+            if form is not last or mixer is None:
+                mixer = self._next_mixer(form)
+            last = form
             gathered.append(_planes(frame))
             count += frame.samples
             self._check_growth(frame)
-        if gathered:
-            yield last[0], _to_mono(gathered, last)
+        if gathered and mixer:
+            yield mixer.format.rate, mixer.take(_scaled(gathered, mixer.format))
 
-    def _check_change(self, shape: tuple[int, int, str]) -> None:
+    def _format(self, frame: Any, last: Format | None) -> Format:
+        """The format of a frame: the very same object as long as it does not change."""
+        shape = (frame.sample_rate, frame.layout.nb_channels, frame.layout.name, frame.format.name)
+        if last is None or shape != self._shape:
+            self._shape = shape
+            _check_format(shape[0], shape[1])
+            return Format(shape[0], shape[2], tuple(one.description for one in frame.layout.channels), shape[3])
+        return last
+
+    def _next_mixer(self, form: Format) -> Mixer:
         """What the header says of rate and channels, a later frame may say otherwise."""
-        rate, channels, _ = shape
-        _check_format(rate, channels)
-        self._formats += 1
-        if self._formats > MAX_FORMAT_CHANGES:
+        if len(self._mixers) >= MAX_FORMAT_CHANGES:
             raise Rejected(Reason.CORRUPT, f"rate or channels change over {MAX_FORMAT_CHANGES} times")
+        known = self.mixes[len(self._mixers)] if len(self._mixers) < len(self.mixes) else None
+        self._mixers.append(Mixer(form, known))
+        return self._mixers[-1]
+
+    def decided_mixes(self) -> tuple[Mix, ...]:
+        """How each stretch of unchanging format is mixed best, once it was decoded: for a second pass, as `mixes`."""
+        return tuple(mixer.decide() for mixer in self._mixers)
 
     def _check_growth(self, frame: Any) -> None:
         """Stop what unpacks to more than any sound does."""
@@ -216,10 +232,9 @@ def _check_format(rate: int, channels: int) -> None:
         raise Rejected(Reason.BAD_HEADER, f"{rate} Hz, {channels} channels")
 
 
-def _block_length(shape: tuple[int, int, str]) -> float:
+def _block_length(form: Format) -> float:
     """Samples of a channel in a block."""
-    rate, channels, _ = shape
-    return min(BLOCK_S * rate, BLOCK_SAMPLES / channels)
+    return min(BLOCK_S * form.rate, BLOCK_SAMPLES / len(form.names))
 
 
 def _head(file: IO[bytes]) -> bytes:
@@ -259,17 +274,15 @@ def _planes(frame: Any) -> list[npt.NDArray[Any]]:
     return [np.frombuffer(plane, dtype, count) for plane in frame.planes]
 
 
-def _to_mono(frames: list[list[npt.NDArray[Any]]], shape: tuple[int, int, str]) -> Float32:
-    """Mean of the channels in [-1, 1]; planar frames have a plane a channel, packed ones a single plane."""
-    _, channels, sample_format = shape
+def _scaled(frames: list[list[npt.NDArray[Any]]], form: Format) -> Float32:
+    """float32[channels, n] in [-1, 1]; planar frames have a plane a channel, packed ones a single plane."""
     planes = len(frames[0])
     samples = np.concatenate([*itertools.chain.from_iterable(zip(*frames, strict=True))]).reshape(planes, -1)
-    if not sample_format.endswith("p"):
-        samples = samples.reshape(-1, channels).T
+    if not form.sample_format.endswith("p"):
+        samples = samples.reshape(-1, len(form.names)).T
     scaled: Float32 = samples.astype(np.float32, copy=False)
     if samples.dtype.kind == "u":
         scaled = (scaled - 128) / np.float32(128)
     elif samples.dtype.kind == "i":
         scaled = scaled / np.float32(-float(np.iinfo(samples.dtype).min))
-    mono: Float32 = scaled[0] if channels == 1 else np.add.reduce(scaled, axis=0) / np.float32(channels)
-    return mono
+    return scaled

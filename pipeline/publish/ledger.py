@@ -133,7 +133,7 @@ def _unfinished(recording: Recording) -> Recording:
 
 def _with_facts(recording: Recording, facts: Row) -> Recording:
     """Add what decoding found out; a feed's own duration stands where the container declares none."""
-    names = ("container", "codec", "source_sample_rate", "source_channels", "decoded_samples", "bad_packets")
+    names = ("container", "codec", "source_sample_rate", "source_channels", "mixdown", "decoded_samples", "bad_packets")
     found: dict[str, Any] = {name: facts.get(name) for name in names}
     return replace(
         recording,

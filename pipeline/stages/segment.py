@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline import isolate
-from pipeline.audio import DECODER_BYTES, Decoding, encode_flac, to_int16
+from pipeline.audio import DECODER_BYTES, Decoding, Mix, encode_flac, mixdown_name, to_int16
 from pipeline.build import Build
 from pipeline.records import SEGMENT_ARTIFACT, Reason, Rejected, Span, SpanKind, Status, stable_id
 from pipeline.segment import gate, spans
@@ -19,6 +19,9 @@ from pipeline.stages.work import Outcome, Work
 from pipeline.store import Store, add_footer
 from pipeline.vad import Listener
 
+Heard = tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]  # marks and levels of each hop
+
+MAX_REMARKS = 5
 GROUP_SPANS = 32  # spans in a row group of the artifact: at most 20 MB of audio are in memory
 SHORT_RATIO = 0.98  # decoded over declared duration; encoders and containers disagree about less than that
 
@@ -70,20 +73,33 @@ def _open_media(work: Work, store: Store) -> Iterator[IO[bytes]]:
 
 
 def _segment(media: IO[bytes], work: Work, build: Build) -> Outcome:
-    config, rate = build.config, build.config.audio.sample_rate
-    stretch = Stretch(Decoding(media, rate, config.audio), work.span)
+    rate, rules = build.config.audio.sample_rate, build.config.segment
     # The decoded audio waits on disk, not in memory, for the cuts: the background level that they depend on
     # is known only at the end, and an utterance may be as long as the recording.
     with tempfile.TemporaryFile(dir=build.store.scratch()) as pcm:
-        marks, levels = _listen(stretch, pcm, build)
+        stretch, mixes, (marks, levels) = _listen_well(media, work, pcm, build)
         breaks = [*stretch.breaks, *_broken_end(stretch)]
-        found = spans(marks, levels, samples=stretch.samples, rate=rate, rules=config.segment, breaks=breaks)
-        facts = _facts(stretch, found)
+        found = spans(marks, levels, samples=stretch.samples, rate=rate, rules=rules, breaks=breaks)
+        facts = _facts(stretch, found, mixes)
         _write_segments(pcm, found, facts, content_id=work.content_id, build=build)
     return _segment_outcome("done", facts)
 
 
-def _listen(stretch: Stretch, pcm: IO[bytes], build: Build) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+def _listen_well(media: IO[bytes], work: Work, pcm: IO[bytes], build: Build) -> tuple[Stretch, tuple[Mix, ...], Heard]:
+    """Decode with the mean of the channels, and, where that turns out to lose speech, again with a better mix."""
+    limits, mixes = build.config.audio, tuple[Mix, ...]()
+    while True:
+        stretch = Stretch(Decoding(media, limits.sample_rate, limits, mixes=mixes), work.span)
+        heard = _listen(stretch, pcm, build)
+        better = stretch.decoding.decided_mixes()
+        if mixes or all(mix.is_default for mix in better):
+            return stretch, better, heard
+        mixes = better
+        pcm.seek(0)
+        pcm.truncate()
+
+
+def _listen(stretch: Stretch, pcm: IO[bytes], build: Build) -> Heard:
     listener = Listener(build.config.segment.vad, stretch.decoding.rate)
     with isolate.watchdog(build.config.audio.stall_timeout) as alive, isolate.memory_limited(DECODER_BYTES):
         for block in stretch:
@@ -101,8 +117,10 @@ def _broken_end(stretch: Stretch) -> list[int]:
     return [stretch.samples] if ratio is not None and ratio < SHORT_RATIO else []
 
 
-def _facts(stretch: Stretch, found: Sequence[Span]) -> dict[str, Any]:
+def _facts(stretch: Stretch, found: Sequence[Span], mixes: Sequence[Mix]) -> dict[str, Any]:
     decoding = stretch.decoding
+    remarks = [decoding.shortfall] if _broken_end(stretch) else []
+    remarks += [mix.remark for mix in mixes if mix.remark]
     return {
         "status": Status.OK,
         "retry": False,
@@ -113,7 +131,8 @@ def _facts(stretch: Stretch, found: Sequence[Span]) -> dict[str, Any]:
         "declared_duration_s": decoding.declared_duration_s if stretch.span is None else None,
         "decoded_samples": stretch.samples,
         "bad_packets": decoding.bad_packets,
-        "detail": decoding.shortfall if _broken_end(stretch) else None,
+        "mixdown": mixdown_name(mixes),
+        "detail": "; ".join(remarks[:MAX_REMARKS]) or None,
         "seconds": stretch.samples / decoding.rate,
         "clip_seconds": sum(s.samples for s in found if s.kind is SpanKind.CLIP) / decoding.rate,
     }

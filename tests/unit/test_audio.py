@@ -64,6 +64,8 @@ def test_mono_is_the_mean_of_the_channels(kind: str, channels: int) -> None:
     sound = noise(30_000, channels)
     decoding, got = decode(wav(sound, kind=kind, subtype="PCM_24"))
     assert decoding.channels == channels
+    if kind == "FLAC" and channels >= 6:  # its fourth channel is for low frequencies
+        sound = np.delete(sound, 3, axis=1)
     np.testing.assert_allclose(got, sound.mean(axis=1), atol=1e-6)
 
 
