@@ -1,0 +1,1 @@
+"""Attacks on purpose: commands that take longer than a test may. docs/reliability.md has what they saw."""
