@@ -137,13 +137,11 @@ def plan(
 @quiet_option
 def demo(output: str, settings: tuple[str, ...], as_json: bool, quiet: bool) -> int:
     """Make a small podcast on this machine, serve it, and run the whole pipeline on it."""
-    from pathlib import Path
-
     from pipeline import config
     from pipeline import demo as podcast
     from pipeline.run import run as run_build
 
-    folder = Path(output) / "podcast"
+    folder = podcast.folder_in(output)
     podcast.make_podcast(folder)
     with podcast.serve(folder) as url:
         chosen = config.load(None, settings, podcast.CONFIG, inputs=(f"{url}/feed.xml",), output=output)

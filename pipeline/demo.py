@@ -3,6 +3,7 @@
 It gives everybody a real feed with every defect planted at a known place, without a download or a licence to clear.
 """
 
+import json
 import re
 import uuid
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 
+from pipeline import ownership
+from pipeline.config import ConfigError
 from pipeline.demo_script import EPISODES
 from pipeline.demo_sound import RATE, encode_mp3, load_voice, render
 from pipeline.store import Store
@@ -45,6 +48,17 @@ CONFIG = {
 }
 
 
+def folder_in(output: str) -> Path:
+    """Make an output ours; returns the folder of the podcast in it. Raises ConfigError where that cannot be."""
+    store = Store(output)
+    if not store.is_local:
+        raise ConfigError(
+            f"output: {output}: the demo serves files of its output, which must be a folder on this machine"
+        )
+    ownership.claim(store)
+    return Path(store.path("podcast"))
+
+
 def make_podcast(folder: Path) -> tuple[Path, ...]:
     """Make `episode-N.mp3` (mono, 44.1 kHz), the first one's transcript, `truth.json` (what was planted where) and
     `feed.xml`; return their paths.
@@ -65,13 +79,18 @@ def _make(store: Store) -> None:
     for episode in EPISODES:
         sound, truth[episode.name] = render(episode, speak)
         seconds[episode.name] = len(sound) / RATE
-        with store.create(episode.name) as file:
-            file.write(encode_mp3(sound, episode.title))
-    store.write_json("truth.json", truth)
-    store.write_text(TRANSCRIPT, _web_vtt(truth[EPISODES[0].name]))
+        _add_file(store, episode.name, encode_mp3(sound, episode.title))
+    _add_file(store, "truth.json", json.dumps(truth, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n")
+    _add_file(store, TRANSCRIPT, _web_vtt(truth[EPISODES[0].name]).encode())
     sizes = {name: store.size(name) for name in seconds}
-    with store.create("feed.xml") as file:
-        file.write(_feed(sizes, seconds))
+    _add_file(store, "feed.xml", _feed(sizes, seconds))
+
+
+def _add_file(store: Store, name: str, content: bytes) -> None:
+    """Write a file that is not there yet."""
+    if not store.exists(name):
+        with store.create(name) as file:
+            file.write(content)
 
 
 def _feed(sizes: dict[str, int], seconds: dict[str, float]) -> bytes:

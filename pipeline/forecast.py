@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pipeline import isolate, listing, select
+from pipeline import isolate, listing, ownership, select
 from pipeline.advice import no_licence
 from pipeline.build import Build
 from pipeline.config import Audio, RunConfig
@@ -78,11 +78,12 @@ class _Plan:
 def plan(config: RunConfig, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Count what a run would fetch. Hours are declared ones, of feeds and of the heads of local files.
 
-    `progress` is told how far a long listing is. Raises ConfigError for an input that does not exist; one that cannot
-    be read is an entry of `inputs`.
+    `progress` is told how far a long listing is. Raises ConfigError for an input that does not exist and
+    for an output that a run may not write to; an input that cannot be read is an entry of `inputs`.
     """
     check_logins(config.fetch)
     store = Store(config.output)
+    ownership.check(store)
     build = up_to_scores(config, store)
     found = _Plan()
     for source in config.inputs:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from pipeline import select
+from pipeline import ownership, select
 from pipeline.build import (
     CONFIG_FILE,
     FINISHED_FILE,
@@ -40,11 +40,13 @@ def stored_config(corpus: str | None, *, required: bool = False) -> dict[str, An
     None where there is neither. Raises ConfigError instead if the config is `required`.
     """
     store = Store(corpus) if corpus else None
+    if store and not ownership.is_corpus(store):
+        store = None
     run = read_run(store) if store else None
     found = _finished_config(run, store) if run and store else store.read_json(CONFIG_FILE) if store else None
     if found is None and required:
         fix = f"make one with: speechmill run --input X --output {corpus}"
-        raise ConfigError(f"{corpus}: no corpus here (neither {RUN_FILE} nor {CONFIG_FILE}); {fix}")
+        raise ConfigError(f"{corpus}: no corpus here; {fix}")
     return found
 
 

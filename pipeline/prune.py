@@ -14,6 +14,7 @@ from typing import Any
 from pipeline.build import CONFIG_FILE, FINGERPRINT_VERSION, Build
 from pipeline.config import ConfigError, load
 from pipeline.inspect import read_run, stored_build
+from pipeline.ownership import MARK_FILE, REMOVALS_FILE
 from pipeline.store import OWN_FILE, UNFINISHED, Store
 
 CONTENT = re.compile(r"([0-9a-f]{64})(\.parquet)?")
@@ -121,6 +122,9 @@ def _remains(store: Store) -> Iterator[tuple[str, str, int]]:
     """Files that a killed process was writing, and parts of downloads that nobody came back for."""
     if not store.is_local:  # there a file appears when it is closed
         return
+    for leaf in store.entries():
+        if leaf.startswith((f".{MARK_FILE}.", f".{REMOVALS_FILE}.")) and UNFINISHED.fullmatch(leaf):
+            yield "unfinished files", leaf, store.size(leaf)
     for entry in store.files("work"):
         old_part = PART.fullmatch(entry.name) and time.time() - entry.mtime > OLD_PART_S
         if old_part or UNFINISHED.fullmatch(entry.name.rpartition("/")[2]):

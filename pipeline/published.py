@@ -61,7 +61,7 @@ class Corpus:
 
     def shards(self, split: str) -> list[str]:
         """Names of the files of a split, in order."""
-        return [f"data/{leaf}" for leaf in self.store.names("data") if leaf.startswith(f"{split}-")]
+        return sorted(name for name in self.run["files"] if name.startswith(f"data/{split}-"))
 
     def rows(self, names: Iterable[str], columns: list[str] | None = None) -> Iterator[Row]:
         """Rows of some files, one after the other."""

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
+from pipeline import ownership
 from pipeline.build import Build
 from pipeline.config import ConfigError
 from pipeline.erase import erase, present
@@ -29,11 +30,16 @@ def remove(corpus: str, names: Collection[tuple[Kind, str]], reason: str, *, dry
     With them go others of the same bytes, others that are for the greater part the same sound, and of the rest the
     clips in which their sound is heard.
 
-    Returns what went. Raises ConfigError for a recording that the corpus does not have, Busy while a run is active.
+    Returns what went. Raises ConfigError for a recording that the corpus does not have, and where a published file is
+    not as it was published, Busy while a run is active.
     """
     if not names:
         raise ConfigError("remove: nothing is named; give --recording ID, --source URL or --person NAME")
     build = stored_build(corpus)
+    if dry_run:
+        ownership.check(build.store)
+    else:
+        ownership.claim(build.store)
     with build.store.locked():
         build = replace(build, removed=Tombstones.load(build.store))  # as it is now that nobody else writes it
         if not dry_run:

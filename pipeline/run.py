@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pipeline import __version__, graph, inspect, publish, sources, tokenise
+from pipeline import __version__, graph, inspect, ownership, publish, sources, tokenise
 from pipeline.build import (
     CONFIG_FILE,
     FETCHED,
@@ -84,7 +84,7 @@ def run(
     store = Store(config.output)
     check_inputs(config, store, only_publish=only_publish)
     again = _decided_again(config) if only_publish else None
-    check_output(store)
+    ownership.claim(store)
     with store.locked(), _stoppable(store) as interrupted:
         build = again or plan_build(config, store, find_model=model_folder)
         _check_languages(build)
@@ -139,16 +139,6 @@ def _check_languages(build: Build) -> None:
             check_language(Path(folder), build.config.transcribe.language, key)
 
 
-def check_output(store: Store) -> None:
-    """Raise ConfigError if nothing can be written to the output."""
-    try:
-        store.write_text("work/.writable", "")
-        store.remove("work/.writable")
-    except OSError as error:
-        fix = "choose another with --output or make it writable"
-        raise ConfigError(f"output: cannot write to {store.root} ({error.strerror or error}); {fix}") from None
-
-
 @contextmanager
 def _stoppable(store: Store) -> Iterator[threading.Event]:
     """Turn the first SIGINT or SIGTERM into a file that every process of the run looks for; end at the second."""
@@ -196,11 +186,13 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], tokens: str | None)
     assert plan is not None
     changed = not publish.is_published(build, plan["fingerprint"])
     if changed:
-        card.write(build, plan["stats"])
-        report.write(build, plan["stats"])
+        pages = {
+            card.CARD_FILE: card.render(build, plan["stats"]),
+            report.REPORT_FILE: report.render(build, plan["stats"]),
+        }
         record = run_record(build, stages) | {"mel_tokens": tokens}
         store.write_json(FINISHED_FILE, json.loads(config.model_dump_json()))
-        publish.commit(build, plan, record)  # last: run.json says that all the rest is there
+        publish.commit(build, plan, record, pages=pages)
     notes = [] if build.has_defects else ["defects.weights is null: columns score_* and c50_db are left out"]
     notes += [f"mel tokens: {tokens}"] if tokens and config.tokenise.checkpoint != "shipped" else []
     return Summary(

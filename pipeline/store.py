@@ -41,7 +41,7 @@ OWN_FILE = re.compile(
     r"work/(.+/)?([0-9a-f]{64}|[0-9a-f]{32}|[0-9a-f]{16}|[0-9a-f]{12})(\.parquet|\.json|\.part|\.part\.json(\.tmp)?)?"
     rf"|work/(.+/)?{UNFINISHED.pattern}"
     r"|work/((config|finished|models)\.json|log\.jsonl|lock|stop|erase|\.writable|tmp/tmp[a-z0-9_]{8}|publish/plan\.json)"
-    rf"|work/publish/staged/[0-9a-f]{{32}}/({_PUBLISHED}|[a-z]+\.(parquet|json|html)|README\.md)"
+    rf"|work/publish/staged/[0-9a-f]{{32}}/({_PUBLISHED}|[A-Za-z0-9_-]+\.[a-z]+)"
 )
 # Addresses stand in these with the users, passwords and tokens that are needed to fetch again.
 PRIVATE = ("work/config.json", "work/finished.json", "work/fetch/", "work/feeds/")
@@ -334,7 +334,7 @@ def _link(temporary: str, final: str) -> None:
     try:
         os.link(temporary, final)
     except FileExistsError:
-        raise
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), final) from None
     except OSError:  # a disk without hard links
         if os.path.lexists(final):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), final) from None

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, Self
 
+from pipeline.config import ConfigError
+from pipeline.ownership import REMOVALS_FILE
 from pipeline.records import Reason, Recording, Status, stable_id
 from pipeline.store import Store
 from pipeline.urls import public_url
 
-TOMBSTONES_FILE = "removed.json"
+TOMBSTONES_FILE = REMOVALS_FILE
 _SEPARATORS = re.compile(r"[,;/&]| and ")  # between the names of several authors in one line
 
 _KIND = re.compile(r"^[a-z]+:(?=https?://)")  # of an input
@@ -44,10 +46,14 @@ class Tombstones:
 
     @classmethod
     def load(cls, store: Store) -> Self:
-        """Read those of a corpus; none where it has no list."""
-        told = (store.read_json(TOMBSTONES_FILE) or {}).get("removed", [])
+        """Read those of a corpus; none where it has no list. Raises ConfigError for a list that is not ours."""
         lists = ("contents", "clips")
-        return cls(tuple(Tombstone(**one | {name: tuple(one.get(name, ())) for name in lists}) for one in told))
+        try:
+            told = (store.read_json(TOMBSTONES_FILE) or {}).get("removed", [])
+            return cls(tuple(Tombstone(**one | {name: tuple(one.get(name, ())) for name in lists}) for one in told))
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            fix = "move it elsewhere if it is another's, else take it from a copy"
+            raise ConfigError(f"{store.root}/{TOMBSTONES_FILE}: no list of removals ({error}); {fix}") from None
 
     @property
     def clips(self) -> frozenset[str]:

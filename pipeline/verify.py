@@ -17,10 +17,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import __version__, recompute, select
+from pipeline import __version__, ownership, recompute, select
 from pipeline.config import ConfigError, load
 from pipeline.inspect import read_run
-from pipeline.publish import LEDGER_FILE, POOL_FILE, PUBLISHED_FOLDERS, RECORDINGS_FILE, RUN_FILE
+from pipeline.paths import OutsideError
+from pipeline.publish import LEDGER_FILE, POOL_FILE, RECORDINGS_FILE, RUN_FILE
 from pipeline.publish.ledger import KEPT, REJECTED
 from pipeline.publish.splits import TRAIN, VALIDATION, split_of
 from pipeline.published import Check, Corpus, Row
@@ -37,6 +38,7 @@ from pipeline.records import (
 from pipeline.store import Store
 from pipeline.tombstones import Tombstones
 
+READ_AS_OURS = ("data/train-", "data/validation-", "pool.parquet/")  # whatever its name goes on with
 RECORDING, ROW = 0, 1  # a recording comes before its rows
 
 
@@ -44,8 +46,11 @@ def verify(corpus: str, *, rows: int = 200) -> dict[str, Any]:
     """Check a corpus; `rows` clips are recomputed from their audio.
 
     Returns {"ok": bool, "checks": {name: {"ok", "checked", "failed", "problems": the first few}}}.
+    Raises ConfigError where there is no corpus.
     """
     store = Store(corpus)
+    if not ownership.is_corpus(store):
+        raise ConfigError(f"{corpus}: no corpus here; make one with: speechmill run --input X --output {corpus}")
     try:
         run = read_run(store)
         config = load(base=run["config"]) if run else None
@@ -79,13 +84,16 @@ def _run(function: Callable[[Corpus, Check], None], corpus: Corpus) -> dict[str,
     check = Check()
     try:
         function(corpus, check)
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError, OutsideError) as error:
         check.fail(f"cannot be read: {type(error).__name__}: {error}")
     return check.result()
 
 
 def _files(corpus: Corpus, check: Check) -> None:
-    """The files of run.json are there, byte for byte, and no others beside them."""
+    """The files of run.json are there, byte for byte, and none that a reader would take for one of them.
+
+    Files of others are named, for they are no fault.
+    """
     listed = corpus.run["files"]
     for name, facts in listed.items():
         check.checked += 1
@@ -97,9 +105,13 @@ def _files(corpus: Corpus, check: Check) -> None:
             with corpus.store.open(name) as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
             check.expect(that=digest == facts["sha256"], problem=f"{name}: not the bytes that were published")
-    for folder in PUBLISHED_FOLDERS:
-        for leaf in corpus.store.names(folder):
-            check.expect(that=f"{folder}/{leaf}" in listed, problem=f"{folder}/{leaf}: not part of the corpus")
+    mark = ownership.mark_of(corpus.store) or ownership.Mark()
+    others = [name for name in ownership.foreign(corpus.store, mark) if name not in listed]
+    for name in sorted(others + [name for name in mark.files if name.startswith(READ_AS_OURS) and name not in listed]):
+        if name.startswith(READ_AS_OURS) and corpus.store.exists(name):
+            check.fail(f"{name}: not part of the corpus")
+    if kept := [name for name in others if not name.startswith(READ_AS_OURS)]:
+        check.note = f"not speechmill's, and left alone: {ownership.shortened(kept)}"
 
 
 def _schema(corpus: Corpus, check: Check) -> None:

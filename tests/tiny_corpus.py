@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline import publish
+from pipeline import ownership, publish
 from pipeline.audio import encode_flac
 from pipeline.build import Build, plan_build
 from pipeline.config import RunConfig
@@ -73,7 +73,8 @@ def publish_tiny(
     config = RunConfig.model_validate(settings | {"transcribe": {"model": "tiny.en" if transcribed else None}})
     profiles = {"segment_profile": "5e9", "score_profile": "5c0", "transcribe_profile": "7e8" if transcribed else None}
     profiles |= {"tokenise_profile": "70c", "text_profile": "7e7" if transcribed else None}
-    planned = plan_build(config, Store(str(root / "tiny")), find_model=lambda *_: model)
+    ownership.claim(store := Store(str(root / "tiny")))
+    planned = plan_build(config, store, find_model=lambda *_: model)
     build = replace(planned, has_defects=defects, **profiles)
     for recording in recordings:
         build.store.write_table(build.fetched(recording.recording_id), to_table([recording]), {"retry": False})

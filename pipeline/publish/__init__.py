@@ -1,7 +1,8 @@
 """From artifacts to a finished corpus: plan, write, commit.
 
 All files are written aside first and renamed into place at the end; `run.json` is removed before the first
-rename and written after the last, so that a corpus with a `run.json` is whole.
+rename and put there after the last, so that a corpus with a `run.json` is whole. What they replace is what
+`corpus.json` lists as ours, and nothing else.
 """
 
 import hashlib
@@ -10,20 +11,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline import ownership
 from pipeline.build import Build
 from pipeline.publish import ledger, shards, voices
 from pipeline.publish.shards import Shard
 from pipeline.publish.stats import Tally
 
 VERSION = 2  # part of the fingerprint: raise it when the same judgements give other files
-RUN_FILE = "run.json"
+RUN_FILE = ownership.RUN_FILE
 PLAN_FILE = "work/publish/plan.json"
 STAGING = "work/publish/staged"
 LEDGER_FILE = "ledger.parquet"
 RECORDINGS_FILE = "recordings.parquet"
 POOL_FILE = "pool.parquet/part-00000.parquet"
-ABOUT = ("README.md", "report.html", "stats.json")
-PUBLISHED_FOLDERS = ("data", "pool.parquet")
+STATS_FILE = "stats.json"
+ABOUT = ("README.md", "report.html", STATS_FILE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,24 +99,24 @@ def write(task: Task, build: Build) -> None:
         writer(task.staged, build)
 
 
-def commit(build: Build, plan: dict[str, Any], run: dict[str, Any]) -> None:
-    """Rename what was written into place, remove what it replaces, and record the run."""
-    store, names = build.store, plan["files"]
-    folder = f"{STAGING}/{plan['fingerprint']}"
-    store.remove(RUN_FILE)
-    for name in names:
-        if store.exists(f"{folder}/{name}"):
-            store.move(f"{folder}/{name}", name)
-    for published in PUBLISHED_FOLDERS:
-        for leaf in store.names(published):
-            if f"{published}/{leaf}" not in names:
-                store.remove(f"{published}/{leaf}")
-    files = {name: {"bytes": store.size(name), "sha256": _sha256(build, name)} for name in names}
-    store.write_json("stats.json", plan["stats"])
-    store.write_json(RUN_FILE, run | {"fingerprint": plan["fingerprint"], "files": files})
+def commit(build: Build, plan: dict[str, Any], run: dict[str, Any], *, pages: dict[str, str] | None = None) -> None:
+    """Put what was written, the counts and the `pages` (name to text) in place, and record the run.
+
+    Raises ConfigError if something in the way is not ours; then nothing was changed.
+    """
+    store, folder = build.store, f"{STAGING}/{plan['fingerprint']}"
+    files = {name: _facts(name, folder, build) for name in plan["files"]}
+    plain = {name: {key: facts[key] for key in ("bytes", "sha256")} for name, facts in files.items()}
+    for name, text in (pages or {}).items():
+        store.write_text(f"{folder}/{name}", text)
+    store.write_json(f"{folder}/{STATS_FILE}", plan["stats"])
+    store.write_json(f"{folder}/{RUN_FILE}", run | {"fingerprint": plan["fingerprint"], "files": plain})
+    files |= {name: _facts(name, folder, build) for name in (*(pages or {}), STATS_FILE, RUN_FILE)}
+    ownership.replace(store, folder, files)
     store.remove(STAGING)
 
 
-def _sha256(build: Build, name: str) -> str:
-    with build.store.open(name) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+def _facts(name: str, folder: str, build: Build) -> dict[str, Any]:
+    """Of a file that waits, or that an interrupted publication put in place."""
+    staged = f"{folder}/{name}"
+    return ownership.facts_of(build.store, staged if build.store.exists(staged) else name)

@@ -33,8 +33,8 @@ NUMERIC = {"samples", "hours", "share", "clips", "recordings"}  # columns of tab
 Rows = list[tuple[Any, ...]]
 
 
-def write(build: Build, stats: dict[str, Any]) -> None:
-    """Write the card of a corpus whose counts are `stats`."""
+def render(build: Build, stats: dict[str, Any]) -> str:
+    """The card of a corpus whose counts are `stats`."""
     front = front_matter(build, stats)
     sections = (
         _summary(build, stats),
@@ -48,7 +48,7 @@ def write(build: Build, stats: dict[str, Any]) -> None:
         _limits(build),
     )
     body = "\n\n".join(text for text in sections if text)
-    build.store.write_text(CARD_FILE, f"---\n{front}\n---\n\n{body}\n")
+    return f"---\n{front}\n---\n\n{body}\n"
 
 
 def front_matter(build: Build, stats: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ Corpus = tuple[Build, dict[str, Any], str]
 
 def _write(root: Path, **options: Any) -> Corpus:
     build, stats = publish_tiny(root, **options)
-    card.write(build, stats)
+    build.store.write_text(card.CARD_FILE, card.render(build, stats))
     return build, stats, Path(build.store.path(card.CARD_FILE)).read_text()
 
 

@@ -37,7 +37,7 @@ for (const audio of document.querySelectorAll("audio")) {
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     build, stats = publish_tiny(tmp_path_factory.mktemp("report"))
-    report.write(build, stats)
+    build.store.write_text(report.REPORT_FILE, report.render(build, stats))
     return build, stats, Path(build.store.path(report.REPORT_FILE)).read_text()
 
 

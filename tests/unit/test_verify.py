@@ -69,6 +69,33 @@ def test_without_run_json_it_is_not_published(corpus: Path) -> None:
     assert "damaged" in failing(corpus)["published"][0]
 
 
+def test_files_of_others_are_named_and_no_fault_unless_they_are_read_as_ours(corpus: Path) -> None:
+    for name in ("notes.txt", "data/labels.csv", ".git/config"):
+        (corpus / name).parent.mkdir(exist_ok=True)
+        (corpus / name).write_text("mine")
+    found = verify(str(corpus), rows=0)
+    assert found["ok"]
+    assert found["checks"]["files"]["note"] == (
+        "not speechmill's, and left alone: .git/config, data/labels.csv, notes.txt"
+    )
+    (corpus / "data/train-mine.parquet").write_text("mine")
+    assert failing(corpus) == {"files": ["data/train-mine.parquet: not part of the corpus"]}
+
+
+def test_a_link_in_the_place_of_a_file_is_a_finding(corpus: Path, tmp_path: Path) -> None:
+    place = shard(corpus)
+    place.rename(tmp_path / "elsewhere.parquet")
+    place.symlink_to(tmp_path / "elsewhere.parquet")
+    assert "is a link" in failing(corpus)["files"][0]
+
+
+def test_names_in_run_json_lead_nowhere(corpus: Path) -> None:
+    record = json.loads((corpus / "run.json").read_text())
+    record["files"]["../victim"] = {"bytes": 1, "sha256": "0" * 64}
+    (corpus / "run.json").write_text(json.dumps(record))
+    assert "not a name" in failing(corpus)["files"][0]
+
+
 def test_a_flipped_byte(corpus: Path) -> None:
     data = bytearray(shard(corpus).read_bytes())
     data[len(data) // 3] ^= 1
@@ -126,9 +153,12 @@ def test_a_clip_twice(corpus: Path) -> None:
 
 
 def test_clips_in_the_wrong_split(corpus: Path) -> None:
-    shard(corpus).rename(corpus / "data" / "validation-00000-of-00001.parquet")
+    name, other = f"data/{shard(corpus).name}", "data/validation-00000-of-00001.parquet"
+    (corpus / name).rename(corpus / other)
+    record = (corpus / "run.json").read_text()
+    (corpus / "run.json").write_text(record.replace(name, other))
     problems = failing(corpus)
-    assert problems.keys() == {"files", "clips"}
+    assert problems.keys() == {"clips"}
     assert "belongs to train" in problems["clips"][0]
 
 

@@ -31,13 +31,8 @@ MIN_BAR = 1.5  # so that a single clip beside thousands is seen
 Limits = list[tuple[Test, float]]
 
 
-def write(build: Build, stats: dict[str, Any]) -> None:
-    """Write the report of a corpus whose counts are `stats`. The same corpus gives the same bytes."""
-    build.store.write_text(REPORT_FILE, render(build, stats))
-
-
 def render(build: Build, stats: dict[str, Any]) -> str:
-    """The page as HTML, at most about 15 MB."""
+    """The report of a corpus whose counts are `stats`: HTML of at most about 15 MB, the same for the same corpus."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
