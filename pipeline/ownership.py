@@ -170,9 +170,11 @@ def _as_it_is(store: Store, name: str, mark: Mark, *, sample: bool = False) -> F
         written = os.stat(store.path(name)).st_mtime_ns
         if same := [facts for facts in alike if facts.get("mtime_ns") == written]:
             return same[0]
-    if not alike or (size > SAMPLE_BYTES and (sample or not store.is_local)):
+    if name != RUN_FILE and (not alike or (size > SAMPLE_BYTES and (sample or not store.is_local))):
         return alike[0] if alike else None
     found = facts_of(store, name)
+    if name == RUN_FILE and _run_record(store):
+        return found
     return found if found["sha256"] in [facts["sha256"] for facts in alike] else None
 
 
@@ -214,8 +216,8 @@ def _of_older(store: Store) -> Mark | None:
     if not store.exists(RUN_FILE):
         return Mark() if set(_others(store)) <= {"work", REMOVALS_FILE} and _is_begun(store) else None
     try:
-        run = store.read_json(RUN_FILE)
-        if run is None or not {"config", "profiles", "fingerprint", "speechmill"} <= run.keys():
+        run = _run_record(store)
+        if run is None:
             return None
         listed = _listed(run["files"])
         tables = [name for name in listed if not name.startswith("data/")]
@@ -226,6 +228,15 @@ def _of_older(store: Store) -> Mark | None:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OutsideError):
         return None
     return Mark(listed | {name: facts_of(store, name) for name in _pages(store)}) if whole else None
+
+
+def _run_record(store: Store) -> dict[str, Any] | None:
+    """The record of a run in run.json, also where somebody changed a value of it; None for anything else."""
+    try:
+        run = store.read_json(RUN_FILE)
+        return run if run is not None and {"config", "profiles", "fingerprint", "files"} <= run.keys() else None
+    except (ValueError, AttributeError, RecursionError):
+        return None
 
 
 def _pages(store: Store) -> list[str]:

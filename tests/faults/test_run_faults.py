@@ -1,5 +1,6 @@
 """Faults 02, 04 to 10 of a whole run, each made for real; 01 is in e2e/test_kill.py."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -31,10 +32,17 @@ def test_fault_02_killed_between_shards_and_commit(corpus: Path, folder: Path, s
     (copy / "run.json").unlink()
     orphan = copy / "data/train-00007-of-00009.parquet"
     shutil.copy(next((copy / "data").iterdir()), orphan)
+    mark = json.loads((copy / "corpus.json").read_text())
+    facts = {"bytes": orphan.stat().st_size, "sha256": hashlib.sha256(orphan.read_bytes()).hexdigest()}
+    mark["next"] = {f"data/{orphan.name}": facts}  # it is listed before it is there
+    (copy / "corpus.json").write_text(json.dumps(mark))
+    (copy / "data/mine.csv").write_text("mine")
     (copy / "ledger.parquet").unlink()
     assert speechmill("verify", copy, code=1)
     speechmill("run", *flags(folder, copy))
     assert not orphan.exists()
+    assert (copy / "data/mine.csv").read_text() == "mine"
+    (copy / "data/mine.csv").unlink()
     assert fingerprint(copy) == fingerprint(corpus)
     speechmill("verify", copy)
 

@@ -176,6 +176,15 @@ def test_a_file_that_its_owner_put_in_the_place_of_ours_stays(store: Store, name
     assert texts(store)["kept.txt"] == text
 
 
+def test_a_run_json_in_which_a_value_was_changed_is_still_ours(tmp_path: Path) -> None:
+    store = republish(tmp_path)
+    record = json.loads((tmp_path / "tiny/run.json").read_text()) | {"config": {}, "profiles": {}, "mine": 1}
+    store.write_json("run.json", record)
+    ownership.claim(store)
+    finish(store, {"run.json": "{}"})
+    assert (tmp_path / "tiny/run.json").read_text() == "{}"
+
+
 def test_a_file_in_the_place_of_a_new_shard_stays(store: Store) -> None:
     ownership.claim(store)
     store.write_text("data/train-00000-of-00001.parquet", "mine")
