@@ -41,6 +41,7 @@ LOG_FILE = "work/log.jsonl"
 CONFIG_FILE = "work/config.json"  # of the run that is, or was last, at work
 FINISHED_FILE = "work/finished.json"  # config of the run that finished last, with the secrets that run.json leaves out
 MODELS_FILE = "work/models.json"
+KNOWN_FILE = "work/tmp/known.parquet"  # what a run knew when it began
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ def erase(build: Build) -> None:
     contents: dict[Tombstone, set[str]] = {stone: set(stone.contents) for stone in removed.all}
     gone: set[str] = set()
     traces: set[str] = set()
-    rows: dict[str, pa.Table] = {}
+    rows: dict[str, tuple[pa.Table, list[str]]] = {}  # with what the recording is known by, in hashes
     documents: dict[bool, set[str]] = {True: set(), False: set()}  # of removed recordings, and of others
     media: dict[bool, set[str | None]] = {True: set(), False: set()}
     for recording in present(build):
@@ -43,15 +43,16 @@ def erase(build: Build) -> None:
         if stone is not None:
             gone.add(recording.recording_id)
             contents[stone].update(filter(None, [recording.content_id]))
-            traces |= set(filter(None, (recording.title, recording.guid, recording.media_url, *recording.persons)))
-            rows[name] = to_table([row_of(recording, stone)])
+            names = (recording.title, recording.guid, recording.media_url, recording.first_url, *recording.persons)
+            traces |= set(filter(None, names))
+            rows[name] = (to_table([row_of(recording, stone)]), store.footer(name).get("aliases", []))
     gone.update(*contents.values(), filter(None, media[True] - media[False]))
     _forget_repeats(gone, build)
     for name in [*CACHES, *(documents[True] - documents[False]), *_files_of(gone, store)]:
         store.remove(name)
     _forget_in_log(gone | traces, store)
-    for name, row in rows.items():  # last: whoever finishes for us must find what was made of it
-        store.write_table(name, row, {"retry": False})
+    for name, (row, aliases) in rows.items():  # last: whoever finishes for us must find what was made of it
+        store.write_table(name, row, {"retry": False, "aliases": aliases})
     found = (replace(stone, contents=tuple(sorted(contents[stone])), erased=True) for stone in removed.all)
     Tombstones(tuple(found)).save(store)
     store.remove(ERASE_FILE)

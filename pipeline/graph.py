@@ -23,7 +23,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline import isolate, publish, stages
-from pipeline.build import Build
+from pipeline.build import KNOWN_FILE, Build
 from pipeline.config import ConfigError, Input
 from pipeline.fetch import Stopped
 from pipeline.records import Status
@@ -243,6 +243,74 @@ class PackedStage(Stage):
             yield from super().process(work)
 
 
+class _Knowing(beam.DoFn):  # type: ignore[misc]
+    """Looks up what the corpus knows."""
+
+    def __init__(self, build: Build) -> None:
+        self._build = build
+
+    def setup(self) -> None:
+        """Called once a worker."""
+        self._registry = stages.load_registry(self._build)
+
+
+class Settle(_Knowing):
+    """Gives what is listed the id that it is known by; what needs comparing goes to the output CLAIMS."""
+
+    CLAIMS = "claims"
+
+    def process(self, listed: Listed) -> Iterator[Any]:
+        """Settle one, unless the run is to stop: it may have to be read."""
+        if self._build.is_stopping():
+            return
+        settled = self._registry.settle(listed)
+        is_open = isinstance(settled, stages.Claims)
+        yield beam.pvalue.TaggedOutput(self.CLAIMS, settled) if is_open else settled
+
+
+class Resolve(_Knowing):
+    """Compares all claims with each other."""
+
+    def process(self, element: tuple[int, Iterable[stages.Claims]]) -> Iterator[Listed]:
+        """Take all claims there are."""
+        yield from self._registry.resolve(element[1])
+
+
+class Distinct(_Knowing):
+    """Makes one of what has one id."""
+
+    def process(self, element: tuple[str, Iterable[Listed]]) -> Iterator[Listed]:
+        """Take all that has one id."""
+        yield from self._registry.distinct(element[1], self._build)
+
+
+class Identify(beam.PTransform):  # type: ignore[misc]
+    """What inputs list in; every recording of the corpus out, once, as itself."""
+
+    def __init__(self, build: Build, known: list[str]) -> None:
+        super().__init__()
+        self.build, self.known = build, known
+
+    def expand(self, listed: beam.PCollection[Listed]) -> beam.PCollection[Listed]:
+        """Wire the comparison with what is known: all claims, which are few, meet in one place."""
+        settled = listed | "settle" >> beam.ParDo(Settle(self.build)).with_outputs(Settle.CLAIMS, main="settled")
+        resolved = (
+            settled[Settle.CLAIMS]
+            | "in one place" >> beam.Map(lambda claims: (0, claims)).with_output_types(tuple[int, stages.Claims])
+            | "all claims" >> beam.GroupByKey()
+            | "resolve" >> beam.ParDo(Resolve(self.build))
+        )
+        known = listed.pipeline | "known" >> beam.Create([stages.placeholder(one) for one in self.known])
+        return (
+            (settled.settled, resolved, known)
+            | "recordings" >> beam.Flatten()
+            | "by id"
+            >> beam.Map(lambda listed: (listed.recording.recording_id, listed)).with_output_types(tuple[str, Listed])
+            | "same recording" >> beam.GroupByKey()
+            | "distinct" >> beam.ParDo(Distinct(self.build))
+        )
+
+
 class Mill(beam.PTransform):  # type: ignore[misc]
     """Listed recordings in; works whose clips are scored and, where selected, transcribed and tokenised out."""
 
@@ -260,7 +328,7 @@ class Mill(beam.PTransform):  # type: ignore[misc]
             | "fetch" >> beam.ParDo(WaitingStage("fetch", stages.fetch_recording, build))
             | "by content" >> beam.Map(lambda work: (work.content_id, work)).with_output_types(tuple[str, Work])
             | "same content" >> beam.GroupByKey()
-            | "primary" >> beam.MapTuple(lambda _, works: min(works, key=lambda work: work.order))
+            | "primary" >> beam.MapTuple(lambda _, works: stages.primary(works))
             | "segment" >> beam.ParDo(IsolatedStage("segment", stages.segment_media, build, stages.is_segmented))
             | "score" >> beam.ParDo(self._score_stage())
             | "compare" >> Compare(build)
@@ -383,19 +451,11 @@ def run(build: Build, beam_options: tuple[str, ...] = (), *, only_publish: bool 
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # its errors are raised, and told in our words
     pipeline = beam.Pipeline(options=_options(beam_options))
     inputs = () if only_publish else build.config.inputs
-    listed = pipeline | "inputs" >> beam.Create(list(enumerate(inputs))) | "list" >> beam.ParDo(Listing(build))
-    known = (
-        pipeline
-        | "corpus" >> beam.Create([] if only_publish else [None])
-        | "list known" >> beam.FlatMap(lambda _, build: stages.list_known(build), build)
-    )
     milled = (
-        (listed, known)
-        | "recordings" >> beam.Flatten()
-        | "by id"
-        >> beam.Map(lambda listed: (listed.recording.recording_id, listed)).with_output_types(tuple[str, Listed])
-        | "same recording" >> beam.GroupByKey()
-        | "distinct" >> beam.FlatMapTuple(lambda _, same: stages.distinct(same))
+        pipeline
+        | "inputs" >> beam.Create(list(enumerate(inputs)))
+        | "list" >> beam.ParDo(Listing(build)).with_output_types(Listed)
+        | "identify" >> Identify(build, [] if only_publish else stages.write_index(build))
         | "mill" >> Mill(build)
     )
     (
@@ -410,5 +470,7 @@ def run(build: Build, beam_options: tuple[str, ...] = (), *, only_publish: bool 
         result.wait_until_finish()
     except (RuntimeError, *FATAL) as error:
         raise _as_raised(error) from None
+    finally:
+        build.store.remove(KNOWN_FILE)
     found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
     return {counter.key.metric.name: counter.committed for counter in found}

@@ -79,6 +79,10 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "internal_error"  # a bug: please report it
 
 
+# The media cannot be had now, which says nothing against them.
+OUT_OF_REACH = (Reason.NOT_FOUND, Reason.FORBIDDEN, Reason.UNREACHABLE, Reason.TIMED_OUT)
+
+
 class Status(StrEnum):
     """What became of a recording."""
 
@@ -186,6 +190,8 @@ class Recording:
     content_id: Annotated[str | None, Doc("SHA-256 of the media, with the times of a part; null if not fetched")] = None
     sha256: Annotated[str | None, Doc("SHA-256 of the media")] = None
     bytes: Annotated[int | None, Doc("size of the media", "byte")] = None
+    first_url: Annotated[str | None, Doc("media_url under which it was listed first")] = None
+    added_in_run: Annotated[int, Doc("publication that this content came with: 1 for the first; 0 if unknown")] = 0
     container: Annotated[str | None, Doc("container format, by FFmpeg's name")] = None
     codec: Annotated[str | None, Doc("audio codec, by FFmpeg's name")] = None
     source_sample_rate: Annotated[int | None, Doc("rate of the media", "Hz")] = None

@@ -40,11 +40,12 @@ _PUBLISHED = r"data/(train|validation)-[0-9]{5}-of-[0-9]{5}\.parquet|pool\.parqu
 OWN_FILE = re.compile(
     r"work/(.+/)?([0-9a-f]{64}|[0-9a-f]{32}|[0-9a-f]{16}|[0-9a-f]{12})(\.parquet|\.json|\.part|\.part\.json(\.tmp)?)?"
     rf"|work/(.+/)?{UNFINISHED.pattern}"
-    r"|work/((config|finished|models)\.json|log\.jsonl|lock|stop|erase|\.writable|tmp/tmp[a-z0-9_]{8}|publish/plan\.json)"
+    r"|work/((config|finished|models)\.json|log\.jsonl|lock|stop|erase|\.writable|publish/plan\.json)"
+    r"|work/tmp/(tmp[a-z0-9_]{8}|known\.parquet)"
     rf"|work/publish/staged/[0-9a-f]{{32}}/({_PUBLISHED}|[A-Za-z0-9_-]+\.[a-z]+)"
 )
 # Addresses stand in these with the users, passwords and tokens that are needed to fetch again.
-PRIVATE = ("work/config.json", "work/finished.json", "work/fetch/", "work/feeds/")
+PRIVATE = ("work/config.json", "work/finished.json", "work/fetch/", "work/feeds/", "work/tmp/known")
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -247,6 +248,13 @@ class Store:
         """Read an artifact, or some of its columns."""
         with self.open(name) as file:
             return pq.ParquetFile(file).read(columns=columns)  # read_table would load pandas first
+
+    def load(self, name: str) -> tuple[pa.Table, dict[str, Any]]:
+        """Read an artifact and the facts about it, opened once."""
+        with self.open(name) as file:
+            parquet = pq.ParquetFile(file)
+            metadata = parquet.metadata.metadata or {}
+            return parquet.read(), json.loads(metadata.get(FOOTER_KEY, b"{}"))
 
     def batches(self, name: str, columns: list[str] | None = None, rows: int = 32) -> Iterator[pa.RecordBatch]:
         """Read an artifact in bounded memory."""

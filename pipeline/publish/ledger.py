@@ -60,14 +60,18 @@ class Judgement:
         return [clip for clip in self.clips if clip["decision"] == KEPT]
 
 
-def primary_order(recording: Recording) -> tuple[str, str, str]:
-    """Sort key: of recordings with the same content, the first published is the one that counts."""
-    return (recording.published or "9999", recording.media_url, recording.recording_id)
+def primary_order(recording: Recording) -> tuple[str, ...]:
+    """Sort key: of recordings with the same content the first published counts, then the one that was here first.
+
+    By its first name, since another name or address makes no other recording of it. Its last part is the id.
+    """
+    name = recording.first_url or recording.media_url
+    return (recording.published or "9999", f"{recording.added_in_run:09}", name, recording.recording_id)
 
 
 def judge_all(build: Build) -> Iterator[Judgement]:
     """Judge every recording this corpus knows, in order of recording_id."""
-    primaries: dict[str, tuple[str, str, str]] = {}
+    primaries: dict[str, tuple[str, ...]] = {}
     for recording in _recordings(build):
         if recording.content_id:
             order = primary_order(recording)
@@ -86,7 +90,7 @@ def _recordings(build: Build) -> Iterator[Recording]:
     return heapq.merge(known, left_out.read(build), key=lambda recording: recording.recording_id)
 
 
-def judge(recording: Recording, build: Build, *, duplicate_of: tuple[str, str, str] | None = None) -> Judgement:
+def judge(recording: Recording, build: Build, *, duplicate_of: tuple[str, ...] | None = None) -> Judgement:
     """Join what the stages stored about one recording and decide about its clips."""
     if recording.status is not Status.REMOVED and (stone := build.removed.against(recording)):
         recording = row_of(recording, stone)
@@ -95,7 +99,7 @@ def judge(recording: Recording, build: Build, *, duplicate_of: tuple[str, str, s
     if content_id is None:
         return Judgement(recording, [], [_ledger_row(recording, 0, 0)])
     if duplicate_of is not None:
-        detail = f"the same bytes as {public_url(duplicate_of[1])} ({duplicate_of[2]})"
+        detail = f"the same bytes as {public_url(duplicate_of[-2])} ({duplicate_of[-1]})"
         recording = replace(recording, status=Status.DUPLICATE, reason=Reason.DUPLICATE, reason_detail=detail)
         return Judgement(recording, [], [_ledger_row(recording, 0, 0)])
     if not build.store.exists(build.segments(content_id)):

@@ -34,11 +34,19 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """A recording that a source has, and for a local one the path to open."""
+    """A recording that a source has, and for a local one the path to open.
+
+    A source mints `recording_id` from what it sees. It may give aliases, by which the recording is known if that id is
+    not: hashes that no two recordings of the source share, the surest first.
+    """
 
     recording: Recording
     media_path: str | None = None
     known: bool = False  # listed by the corpus itself, from an earlier run
+    aliases: tuple[str, ...] = ()
+    former_ids: tuple[str, ...] = ()  # that earlier versions would have minted
+    minted_id: str | None = None  # by the source, where the recording turned out to be another one
+    sha256: str | None = None  # of the media, where they had to be read to know which recording it is
 
 
 def kinds() -> tuple[str, ...]:

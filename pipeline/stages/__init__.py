@@ -23,24 +23,27 @@ from pipeline.stages.compare import (
     note_repeats,
 )
 from pipeline.stages.embed import EMBEDDINGS
-from pipeline.stages.fetch import distinct, failed, fetch_recording, host_of, list_input, list_known
+from pipeline.stages.fetch import failed, fetch_recording, host_of, list_input
+from pipeline.stages.identity import Claims, Registry, load_registry, placeholder, recall, write_index
 from pipeline.stages.parts import Done, Making, Pack, complete_alone
 from pipeline.stages.score import is_scored, score_clips, scores_of
 from pipeline.stages.segment import is_segmented, note_failure, segment_media
 from pipeline.stages.tokenise import TOKENS
 from pipeline.stages.transcribe import SECOND_OPINIONS, TRANSCRIPTS
-from pipeline.stages.work import Outcome, Work, identify
+from pipeline.stages.work import Outcome, Work, identify, primary
 
 __all__ = [
     "EMBEDDINGS",
     "SECOND_OPINIONS",
     "TOKENS",
     "TRANSCRIPTS",
+    "Claims",
     "Compared",
     "Done",
     "Making",
     "Outcome",
     "Pack",
+    "Registry",
     "Sounds",
     "Spreader",
     "Votes",
@@ -48,7 +51,6 @@ __all__ = [
     "align_documents",
     "compared",
     "complete_alone",
-    "distinct",
     "fetch_recording",
     "find_votes",
     "fingerprint_clips",
@@ -58,13 +60,17 @@ __all__ = [
     "is_scored",
     "is_segmented",
     "list_input",
-    "list_known",
+    "load_registry",
     "note_error",
     "note_repeats",
+    "placeholder",
+    "primary",
     "publish_file",
+    "recall",
     "score_clips",
     "scores_of",
     "segment_media",
+    "write_index",
 ]
 
 

@@ -3,7 +3,7 @@
 import os
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,11 +13,22 @@ from pipeline.build import ERASE_FILE, Build
 from pipeline.config import Input
 from pipeline.publish import left_out
 from pipeline.publish.ledger import primary_order
-from pipeline.records import Reason, Recording, Rejected, Status, content_of, recording_from, stable_id, to_table
+from pipeline.records import (
+    OUT_OF_REACH,
+    Reason,
+    Recording,
+    Rejected,
+    Status,
+    content_of,
+    recording_from,
+    stable_id,
+    to_table,
+)
 from pipeline.sources import Listed
 from pipeline.stages import spans
 from pipeline.stages.consent import first_seen, heed_marks, licensed, look_at_page, still_said
 from pipeline.stages.documents import Documents, fetch_documents
+from pipeline.stages.segment import note_failure
 from pipeline.stages.work import Outcome, Work
 from pipeline.tombstones import Tombstone, row_of
 
@@ -40,36 +51,6 @@ def list_input(source: Input, build: Build) -> Iterator[Listed]:
     left_out.note(stable_id(kind, source.address), others, build)
 
 
-def list_known(build: Build) -> Iterator[Listed]:
-    """List what earlier runs fetched, so that a corpus keeps what its sources no longer show.
-
-    What a source itself could not read is forgotten: if it still cannot, the source lists it again.
-    """
-    for recording_id in build.known_recordings():
-        name = build.fetched(recording_id)
-        footer = build.store.footer(name)
-        if footer.get("unlisted"):
-            build.store.remove(name)
-        elif not footer["retry"]:
-            recording = recording_from(build.store.read(name).to_pylist()[0])
-            path = footer["media"] if footer.get("is_local") else None
-            yield Listed(recording=recording, media_path=path, known=True)
-
-
-def distinct(same: Iterable[Listed]) -> list[Listed]:
-    """Of listings with one recording_id, keep one; but files of the same name below two inputs are two recordings."""
-    listed = sorted(same, key=lambda one: (one.known, one.media_path or ""))
-    listed = [one for one in listed if not one.known] or listed[:1]
-    by_path = {one.media_path: one for one in reversed(listed)}
-    first, *others = sorted(by_path.values(), key=lambda one: one.media_path or "")
-    return [first, *(_renamed(one) for one in others)]
-
-
-def _renamed(listed: Listed) -> Listed:
-    recording_id = stable_id(listed.recording.recording_id, listed.media_path or "")
-    return replace(listed, recording=replace(listed.recording, recording_id=recording_id))
-
-
 def host_of(listed: Listed) -> str:
     """What limits how many are fetched at a time: the server, or for local files one of a few heads of a disk."""
     if listed.media_path is not None:
@@ -84,40 +65,57 @@ def fetch_recording(listed: Listed, build: Build) -> Outcome:
     """Bring the media of a recording here, or find that they are; store what is known of it."""
     name, store = build.fetched(listed.recording.recording_id), build.store
     if stone := build.removed.against(listed.recording):
-        return _note_removed(listed.recording, stone, build)
+        return _note_removed(listed, listed.recording, stone, build)
+    known, before = _known(name, build)
     if listed.recording.status not in (Status.OK, Status.REMOVED) and not listed.known:
         # As the source itself says, whatever was fetched before.
-        known = recording_from(store.read(name).to_pylist()[0]) if store.exists(name) else listed.recording
-        recording = first_seen(listed.recording, known)
+        recording = first_seen(listed.recording, known or listed.recording)
         store.write_table(name, to_table([recording]), {"retry": True, "unlisted": True})
         return _fetch_outcome("done", recording, None)
-    if store.exists(name):
-        known, footer = recording_from(store.read(name).to_pylist()[0]), store.footer(name)
-        if not footer["retry"] and _is_unchanged(listed, known, footer, build):
-            known, footer = _refreshed(listed, known, footer, build)
-            return _fetch_outcome("reused", known, _work(known, footer, build))
+    if known is not None and not before["retry"] and _is_unchanged(listed, known, before, build):
+        known, before = _refreshed(listed, known, before, build)
+        return _fetch_outcome("reused", known, _work(known, before, build))
     try:
         recording, footer = _fetch(listed, build)
+        if listed.known and listed.media_path and recording.content_id != listed.recording.content_id:
+            raise Rejected(Reason.NOT_FOUND, "another file lies where the media were")
     except Rejected as error:
+        if known is not None and known.content_id is not None and error.reason in OUT_OF_REACH:
+            return _out_of_reach(known, before, error, build)
         recording, footer = failed(listed.recording, error), _stamp(listed) | {"retry": error.retry}
     if stone := build.removed.against(recording):  # the same bytes under another name
-        return _note_removed(recording, stone, build)
+        return _note_removed(listed, recording, stone, build)
     store.write_table(name, to_table([recording]), footer)  # first, so that a kill does not cost the media
     recording, footer = _refreshed(replace(listed, recording=recording), recording, footer, build)
     return _fetch_outcome("done", recording, _work(recording, footer, build))
 
 
-def _note_removed(recording: Recording, stone: Tombstone, build: Build) -> Outcome:
+def _known(name: str, build: Build) -> tuple[Recording | None, dict[str, Any]]:
+    if not build.store.exists(name):
+        return None, {}
+    rows, footer = build.store.load(name)
+    return recording_from(rows.to_pylist()[0]), footer
+
+
+def _out_of_reach(known: Recording, footer: dict[str, Any], error: Rejected, build: Build) -> Outcome:
+    """Keep what is known of a recording whose media cannot be had now; what was made of them stands."""
+    work = _work(known, footer, build)
+    assert work is not None
+    if build.store.is_done(build.segments(work.content_id)):
+        return _fetch_outcome("reused", known, work)
+    return note_failure(work, build, Rejected(error.reason, error.detail, retry=True))
+
+
+def _note_removed(listed: Listed, recording: Recording, stone: Tombstone, build: Build) -> Outcome:
     """Keep a row for what may not come back, and nothing else of it."""
     row, store, name = row_of(recording, stone), build.store, build.fetched(recording.recording_id)
-    is_here = recording.content_id is None and store.exists(name)  # not just fetched, but perhaps by an earlier run
-    known = store.read(name, ["content_id", "sha256"]).to_pylist()[0] if is_here else {}
-    if known.get("content_id"):  # what was made of it before is deleted at the end of the run, by what its row says
-        recording = replace(recording, **known)
-        store.write_table(name, to_table([recording]), store.footer(name))
+    before, footer = _known(name, build) if recording.content_id is None else (None, {})  # else it was just fetched
+    if before is not None and before.content_id is not None:  # what was made of it goes at the end of the run, by it
+        recording = replace(recording, content_id=before.content_id, sha256=before.sha256)
+        store.write_table(name, to_table([recording]), footer)
         store.write_text(ERASE_FILE, "")
         return _fetch_outcome("done", row, None)
-    store.write_table(name, to_table([row]), {"retry": False})
+    store.write_table(name, to_table([row]), {"retry": False, "aliases": list(listed.aliases)})
     store.remove(f"work/media/{recording.sha256}")
     return _fetch_outcome("done", row, None)
 
@@ -130,7 +128,7 @@ def _fetch(listed: Listed, build: Build) -> tuple[Recording, dict[str, Any]]:
     content_id = content_of(got.sha256, recording.start_s, recording.end_s)
     recording = replace(recording, content_id=content_id, sha256=got.sha256, bytes=got.bytes)
     recording = licensed(recording, (*got.permits, *permits))
-    footer = {"retry": False, "media": got.path, "is_local": listed.media_path is not None, **_stamp(listed)}
+    footer = {"retry": False, "is_local": listed.media_path is not None, **_stamp(listed), "media": got.path}
     footer["resolved"] = url != recording.media_url
     return recording, footer | {"documents": {}, "documents_retry": True}
 
@@ -144,12 +142,16 @@ def _with_documents(
 
 
 def _stamp(listed: Listed) -> dict[str, Any]:
-    """What tells that a local file is still the same, and when one from the web was asked for."""
-    if listed.media_path is None:
-        return {"asked": time.time()}
+    """What the recording is known by, and when one from the web was asked for."""
+    aliases = {"aliases": list(listed.aliases)}
+    return aliases | ({"asked": time.time()} if listed.media_path is None else _file_stamp(listed.media_path))
+
+
+def _file_stamp(path: str) -> dict[str, Any]:
+    """What tells that a local file is still the same."""
     try:
-        status = os.stat(listed.media_path)
-    except OSError:
+        status = os.stat(path)
+    except (OSError, ValueError):
         return {}
     return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
 
@@ -159,10 +161,13 @@ def _is_unchanged(listed: Listed, known: Recording, footer: dict[str, Any], buil
     if known.status is Status.REMOVED or (listed.known and known.content_id is None):
         return True
     if listed.media_path is not None:  # a file that failed is tried again once it is another file
-        return _stamp(listed).items() <= footer.items()
+        is_same = listed.sha256 is not None and listed.sha256 == known.sha256
+        is_left_out = listed.known and known.content_id is not None  # what was made of it stands, whatever it is now
+        is_made = is_left_out and build.store.is_done(build.segments(known.content_id or ""))
+        return is_same or is_made or _file_stamp(listed.media_path).items() <= footer.items()
     if known.content_id is None:  # gone, forbidden or opted out: not for ever, but not to be asked for every day
         return bool(time.time() - footer.get("asked", 0.0) < build.config.fetch.ask_again)
-    return build.store.exists(build.segments(known.content_id)) or build.store.exists(f"work/media/{known.sha256}")
+    return build.store.is_done(build.segments(known.content_id)) or build.store.exists(f"work/media/{known.sha256}")
 
 
 def _refreshed(
@@ -171,13 +176,22 @@ def _refreshed(
     """Take over what the source now says of a recording whose media are here, and what now lies beside it."""
     kept = {key: getattr(known, key) for key in ("content_id", "sha256", "bytes", "status", "reason", "reason_detail")}
     fresh = known if footer.get("resolved") or known.status is Status.REMOVED else replace(listed.recording, **kept)
-    fresh, told = heed_marks(still_said(fresh, known), footer, build)
+    told = footer if listed.known or known.status is Status.REMOVED else footer | _found_at(listed)
+    fresh, told = heed_marks(still_said(fresh, known), told, build)
     is_new = fresh.attachments != known.attachments or footer.get("documents_retry", True)
     if fresh.content_id and build.config.fetch.transcripts and is_new:
         fresh, told = _with_documents(fresh, told, fetch_documents(fresh, listed.media_path, build))
     if (fresh, told) != (known, footer):
         build.store.write_table(build.fetched(known.recording_id), to_table([fresh]), told)
     return fresh, told
+
+
+def _found_at(listed: Listed) -> dict[str, Any]:
+    """Where a recording is now, and what it is known by."""
+    aliases = {"aliases": list(listed.aliases)}
+    if listed.media_path is None:
+        return aliases
+    return aliases | {"is_local": True, "media": os.path.abspath(listed.media_path)} | _file_stamp(listed.media_path)
 
 
 def failed(recording: Recording, error: Rejected) -> Recording:

@@ -37,9 +37,6 @@ def segment_media(work: Work, build: Build) -> Outcome:
             return note_failure(work, build, error)
         except MemoryError:
             return note_failure(work, build, Rejected(Reason.TOO_BIG, "decoding it takes over 1 GiB of memory"))
-        except FileNotFoundError:
-            gone = Rejected(Reason.NOT_FOUND, "the media are gone since they were fetched", retry=True)
-            return note_failure(work, build, gone)
     state = "reused" if store.footer(name)["status"] == Status.OK else "failed"
     return _segment_outcome(state, store.footer(name))
 
@@ -67,7 +64,12 @@ def _segment_outcome(state: str, facts: dict[str, Any]) -> Outcome:
 
 @contextmanager
 def _open_media(work: Work, store: Store) -> Iterator[IO[bytes]]:
-    opened = open(work.media, "rb") if work.is_local else store.open(f"work/media/{work.sha256 or work.content_id}")  # noqa: SIM115
+    try:
+        opened = open(work.media, "rb") if work.is_local else store.open(f"work/media/{work.sha256 or work.content_id}")  # noqa: SIM115
+    except OSError as error:
+        cause = "" if isinstance(error, FileNotFoundError) else f": {error.strerror or error}"
+        detail = f"the media are gone since they were fetched{cause}"
+        raise Rejected(Reason.NOT_FOUND, detail, retry=True) from None
     with opened as file:
         yield file
 

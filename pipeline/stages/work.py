@@ -1,6 +1,8 @@
 """What travels between the stages, and what a stage reports of its work."""
 
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.records import Reason
@@ -18,7 +20,16 @@ class Work:
     media: str  # path or URL that the filesystem of the store, or the local one, can open
     is_local: bool
     allowed: bool  # whether its licence lets it be published
-    order: tuple[str, str, str]  # of recordings with the same content the first in this order is the primary
+    order: tuple[str, ...]  # of recordings with the same content the first in this order is the primary
+
+
+def primary(works: Iterable[Work]) -> Work:
+    """Of works with the same content the one that counts, with media that are there if any of them has such."""
+    first, *others = sorted(works, key=lambda work: work.order)
+    if first.is_local and others and not os.path.exists(first.media):
+        there = next((one for one in others if not one.is_local or os.path.exists(one.media)), first)
+        return replace(first, media=there.media, is_local=there.is_local)
+    return first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

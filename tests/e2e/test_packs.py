@@ -28,7 +28,8 @@ def build_of(corpus: Path) -> Build:
 
 
 def works_of(build: Build) -> list[Work]:
-    found = [stages.fetch_recording(one, build).work for one in stages.list_known(build)]
+    listed = [stages.recall(recording_id, build) for recording_id in build.known_recordings()]
+    found = [stages.fetch_recording(one, build).work for one in listed]
     return [work for work in found if work is not None]
 
 

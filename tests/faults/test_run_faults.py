@@ -98,7 +98,7 @@ def test_fault_08_an_element_processed_twice(corpus: Path, tmp_path: Path) -> No
     copy = tmp_path / "corpus"
     shutil.copytree(corpus, copy)
     build = build_of(copy)
-    listed = list(stages.list_known(build))
+    listed = [stages.recall(one, build) for one in build.known_recordings()]
     before = {path: path.stat().st_mtime_ns for path in (copy / "work").rglob("*.parquet")}
     for one in [*listed, *listed]:
         work = stages.fetch_recording(one, build).work

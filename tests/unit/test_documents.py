@@ -120,6 +120,6 @@ def test_what_was_gone_stays_known_when_its_feed_lists_it_no_more(server: Script
     build = build_at(server, tmp_path, "fetch.ask_again=0")
     stages.fetch_recording(listed(server), build)
     for _ in range(2):
-        (known,) = stages.list_known(build)
+        (known,) = [stages.recall(recording_id, build) for recording_id in build.known_recordings()]
         assert stages.fetch_recording(known, build).reason == "not_found"
     assert len(server.asked("/1.mp3")) == 1
