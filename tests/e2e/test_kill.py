@@ -25,7 +25,9 @@ def begun(output: Path, process: "subprocess.Popen[str]") -> None:
 
 
 @pytest.mark.timeout(600)
-def test_ten_kills_at_random_instants_change_no_byte(corpus: Path, folder: Path, speechmill, tmp_path: Path) -> None:
+def test_fault_01_ten_kills_at_random_instants_change_no_byte(
+    corpus: Path, folder: Path, speechmill, tmp_path: Path
+) -> None:
     output, clean = tmp_path / "corpus", tmp_path / "clean"
     process = start("run", *flags(folder, clean))
     begun(clean, process)

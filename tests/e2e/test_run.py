@@ -260,7 +260,7 @@ def test_interrupt_drains_exits_130_and_goes_on_later(corpus: Path, folder: Path
     assert fingerprint(output) == fingerprint(corpus)
 
 
-def test_a_second_run_at_once_is_refused(folder: Path, speechmill, tmp_path: Path) -> None:
+def test_fault_07_a_second_run_at_once_is_refused(folder: Path, speechmill, tmp_path: Path) -> None:
     output = tmp_path / "corpus"
     first = start("run", *flags(folder, output))
     while not (output / "work/config.json").exists():  # written under the lock

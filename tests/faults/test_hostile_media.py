@@ -136,7 +136,7 @@ def _with_grown_parents(data: bytes, at: int, old: int, new: bytes) -> bytes:
     return bytes(grown)
 
 
-def test_a_file_that_a_container_names_is_not_opened(tmp_path: Path) -> None:
+def test_fault_30_a_file_that_a_container_names_is_not_opened(tmp_path: Path) -> None:
     other = tmp_path / "other.raw"
     other.write_bytes(bytes(200_000))
     opened: list[str] = []

@@ -412,7 +412,7 @@ def test_a_model_of_voice_activity_is_refused(pyannote, specifications, tmp_path
         OverlapFromPyannote(Silent(), tmp_path / "vad.bin")
 
 
-def test_a_hostile_checkpoint_is_not_run(checkpoint: Path, tmp_path: Path):
+def test_fault_36_a_hostile_checkpoint_is_not_run(checkpoint: Path, tmp_path: Path):
     value = torch.load(checkpoint, weights_only=False)
     value["callbacks"] = Command(tmp_path / "ran")
     (tmp_path / "evil.ckpt").write_bytes(saved(value))
@@ -443,7 +443,7 @@ print(found.shape, len(asked), is_metrics_enabled(), os.environ.get("HF_HUB_OFFL
 
 
 @pytest.mark.usefixtures("pyannote")
-def test_a_checkpoint_is_read_without_a_network_or_telemetry(checkpoint: Path):
+def test_fault_40_a_checkpoint_is_read_without_a_network_or_telemetry(checkpoint: Path):
     env = os.environ | {"PYANNOTE_METRICS_ENABLED": "1"}
     env.pop("HF_HUB_OFFLINE", None)
     line = [sys.executable, "-c", ALONE, str(checkpoint)]

@@ -120,7 +120,7 @@ def test_one_licence_goes_by_the_hubs_id(tmp_path: Path, licence: str, expected:
     assert f"`{licence}`" in text
 
 
-def test_what_sources_say_is_not_repeated(tmp_path: Path) -> None:
+def test_fault_35_what_sources_say_is_not_repeated(tmp_path: Path) -> None:
     evil = replace(RECORDINGS[0], licence="x` | [click](javascript:alert(1)) <b>\n# Big")
     _, _, text = _write(tmp_path, recordings=(evil,))
     for foreign in (EVIL_TITLE, "javascript", "alert", "bold", "# Big"):

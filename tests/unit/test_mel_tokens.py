@@ -251,7 +251,7 @@ class Marker:
         return (Path.touch, (self.path,))
 
 
-def test_code_in_a_checkpoint_is_not_run(model, tmp_path):
+def test_fault_36_code_in_a_checkpoint_is_not_run(model, tmp_path):
     torch.save(dict(model.state_dict()) | {"more": Marker(tmp_path / "ran")}, tmp_path / "dvae.pth")
     with pytest.raises(WrongCheckpoint, match="more than weights"):
         load(tmp_path / "dvae.pth")

@@ -106,7 +106,7 @@ def test_histograms_count_every_clip(corpus: Corpus) -> None:
     assert "≥ 15<" in page[page.index("histogram of snr_db") :].split("</svg>")[0]
 
 
-def test_what_sources_say_is_text(corpus: Corpus) -> None:
+def test_fault_35_what_sources_say_is_text(corpus: Corpus) -> None:
     _, _, page = corpus
     assert html.escape(EVIL_TITLE) in page
     assert html.escape(EVIL_TEXT) in page
@@ -223,7 +223,7 @@ def test_spectrogram_of_silence_of_any_length(length: int) -> None:
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no browser here")
-def test_a_browser_runs_the_script_and_decodes_the_sound(corpus: Corpus, tmp_path: Path) -> None:
+def test_fault_35_a_browser_runs_the_script_of_the_page_and_no_other(corpus: Corpus, tmp_path: Path) -> None:
     _, stats, page = corpus
     digest = base64.b64encode(hashlib.sha256(PROBE.encode()).digest()).decode()
     probed = page.replace("script-src ", f"script-src &#39;sha256-{digest}&#39; ")

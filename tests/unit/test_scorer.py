@@ -90,7 +90,7 @@ def test_level_does_not_count(shipped: classifiers.Scorer, voice: Wave) -> None:
     assert np.abs(quiet - loud).max() < 1e-3
 
 
-def test_a_clip_that_is_not_finite_is_lost_alone(shipped: classifiers.Scorer, clips: list[Wave]) -> None:
+def test_fault_38_a_clip_that_is_not_finite_is_lost_alone(shipped: classifiers.Scorer, clips: list[Wave]) -> None:
     broken = [clips[3].copy(), clips[3].copy()]
     broken[0][7], broken[1][-1] = np.nan, np.inf
     found = scores_of([clips[2], broken[0], clips[5], broken[1]], shipped)
@@ -108,7 +108,7 @@ def test_no_clips_give_no_scores(shipped: classifiers.Scorer) -> None:
     assert scores_of([], shipped).shape == (0, len(COLUMNS))
 
 
-def test_a_batch_that_is_too_big_for_memory_is_halved(
+def test_fault_37_a_batch_that_is_too_big_for_memory_is_halved(
     shipped: classifiers.Scorer, clips: list[Wave], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where batches have a fixed number of rows, as on a GPU: no memory is saved by leaving rows empty."""
