@@ -5,6 +5,7 @@ from pipeline.audio.mixdown import Mix
 from pipeline.audio.mixdown import name_of as mixdown_name
 from pipeline.audio.opening import DECODER_BYTES
 from pipeline.audio.samples import INT16_STEPS, Float32, Int16, decode_flac, encode_flac, resample, to_int16
+from pipeline.audio.skipping import Skipping, Unskippable
 
 __all__ = [
     "DECODER_BYTES",
@@ -13,6 +14,8 @@ __all__ = [
     "Float32",
     "Int16",
     "Mix",
+    "Skipping",
+    "Unskippable",
     "declared_duration_s",
     "decode_flac",
     "encode_flac",

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline import isolate
-from pipeline.audio import DECODER_BYTES, Decoding, Mix, encode_flac, mixdown_name, to_int16
+from pipeline.audio import DECODER_BYTES, Mix, Unskippable, encode_flac, mixdown_name, to_int16
 from pipeline.build import Build
 from pipeline.records import SEGMENT_ARTIFACT, Reason, Rejected, Span, SpanKind, Status, stable_id
 from pipeline.segment import gate, spans
-from pipeline.stages.spans import Stretch
+from pipeline.stages.spans import Stretch, decoding_of
 from pipeline.stages.work import Outcome, Work
 from pipeline.store import Store, add_footer
 from pipeline.vad import Listener
@@ -89,10 +89,15 @@ def _segment(media: IO[bytes], work: Work, build: Build) -> Outcome:
 
 def _listen_well(media: IO[bytes], work: Work, pcm: IO[bytes], build: Build) -> tuple[Stretch, tuple[Mix, ...], Heard]:
     """Decode with the mean of the channels, and, where that turns out to lose speech, again with a better mix."""
-    limits, mixes = build.config.audio, tuple[Mix, ...]()
+    limits, mixes, may_skip = build.config.audio, tuple[Mix, ...](), True
     while True:
-        stretch = Stretch(Decoding(media, limits.sample_rate, limits, mixes=mixes), work.span)
-        heard = _listen(stretch, pcm, build)
+        decoding = decoding_of(media, limits, mixes, from_s=work.span[0] if work.span and may_skip else 0.0)
+        stretch = Stretch(decoding, work.span)
+        try:
+            heard = _listen(stretch, pcm, build)
+        except Unskippable:  # before anything was heard
+            may_skip = False
+            continue
         better = stretch.decoding.decided_mixes()
         if mixes or all(mix.is_default for mix in better):
             return stretch, better, heard

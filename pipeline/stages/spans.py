@@ -6,17 +6,20 @@ import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import IO
 
 import numpy as np
 
 from pipeline import fetch
-from pipeline.audio import Decoding, Float32
+from pipeline.audio import Decoding, Float32, Mix, Skipping
 from pipeline.build import Build
+from pipeline.config import Audio
 from pipeline.fetch import Fetched
 from pipeline.records import Reason, Recording, Rejected, stable_id
 
 FOLDER = "work/spans"  # what was fetched for an address that several recordings are stretches of
 BEYOND_S = 0.1  # what a stretch may end after the media: manifests round, and encoders differ
+MIN_SKIPPED_S = 10.0  # before a stretch: less is as quickly decoded
 MAX_DIGESTS = 256  # of files that are known by heart
 _turns = tuple(threading.Lock() for _ in range(64))  # so that of many stretches one fetches and the others wait
 _fetched: dict[tuple[object, ...], Fetched] = {}
@@ -62,6 +65,16 @@ def _stamp(path: str) -> tuple[object, ...]:
     return (path, facts.st_ino, facts.st_size, facts.st_mtime_ns)
 
 
+def decoding_of(file: IO[bytes], limits: Audio, mixes: tuple[Mix, ...] = (), *, from_s: float = 0.0) -> Decoding:
+    """Decode a file that is wanted from some time on; what comes long before is passed over.
+
+    Iterating it may raise Unskippable, before any block, if `from_s` is not 0.
+    """
+    if from_s < MIN_SKIPPED_S:
+        return Decoding(file, limits.sample_rate, limits, mixes=mixes)
+    return Skipping(file, limits.sample_rate, limits, mixes=mixes, from_s=from_s)
+
+
 @dataclass
 class Stretch:
     """Part of a recording that is being decoded: iterate it for float32[n] mono blocks, some of them empty.
@@ -75,6 +88,7 @@ class Stretch:
     samples: int = 0  # of the stretch, at the rate of the decoding
     is_cut: bool = False  # whether the recording was not decoded to its end
     _first: int = field(default=0, init=False)
+    _begin: int = field(default=0, init=False)  # of what is decoded
 
     def __iter__(self) -> Iterator[Float32]:
         start_s, end_s = self.span or (0.0, None)
@@ -82,7 +96,9 @@ class Stretch:
         self._first = round(start_s * rate)
         last = None if end_s is None else round(end_s * rate)
         with closing(iter(self.decoding)) as blocks:  # type: ignore[type-var]
-            for block in blocks:
+            for number, block in enumerate(blocks):
+                if number == 0 and isinstance(self.decoding, Skipping):
+                    at = self._begin = round(self.decoding.first_s * rate)
                 part = block[max(self._first - at, 0) : None if last is None else max(last - at, 0)]
                 at += block.size
                 self.samples += part.size
@@ -90,6 +106,8 @@ class Stretch:
                 self.is_cut = last is not None and at >= last
                 if self.is_cut:
                     return
+        if isinstance(self.decoding, Skipping):
+            at = round(self.decoding.end_s * rate)
         short = last is not None and last - at > BEYOND_S * rate
         if short or not self.samples:
             wanted = f"{start_s:g} to {'its end' if end_s is None else f'{end_s:g} s'}"
@@ -98,5 +116,5 @@ class Stretch:
     @property
     def breaks(self) -> list[int]:
         """Samples of the stretch where audio is missing."""
-        found = np.asarray(self.decoding.breaks, np.int64) - self._first
+        found = np.asarray(self.decoding.breaks, np.int64) + self._begin - self._first
         return [int(at) for at in found if 0 <= at <= self.samples]

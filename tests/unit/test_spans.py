@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline import config, stages
-from pipeline.audio import Decoding, decode_flac
+from pipeline.audio import Decoding, Skipping, Unskippable, decode_flac
 from pipeline.build import Build, plan_build
 from pipeline.config import Audio, Input, RunConfig
 from pipeline.prune import _decoded_media
@@ -110,10 +110,54 @@ def test_a_stretch_has_the_very_samples(rate: int, span: tuple[float, float | No
     assert stretch.samples == got.size
 
 
-@pytest.mark.parametrize("span", [(10.0, 11.0), (9.0, 10.2), (50.0, None)])
+@pytest.mark.parametrize(("container", "codec", "apart_ms", "span"), [
+    ("wav", "pcm_s16le", 0, (27.0, None)), ("flac", "flac", 0, (21.234, 23.5)), ("mp3", "libmp3lame", 1, (21.234, 23.5)),
+    ("ogg", "libopus", 0, (27.0, None)), ("mp4", "aac", 0, (21.234, 23.5)), ("matroska", "libopus", 1, (21.234, 23.5)),
+    ("adts", "aac", 0, (21.234, 23.5)), ("mpegts", "mp2", 0, (21.234, 23.5)), ("ogg", "vorbis", 0, (21.234, 23.5)),
+])  # fmt: skip
+def test_a_late_stretch_is_the_same_without_decoding_what_comes_before(
+    container: str, codec: str, apart_ms: float, span: tuple[float, float | None]
+) -> None:
+    at = np.arange(30 * 48_000) / 48_000
+    sound = encode(container, codec, 0.3 * np.sin(2 * np.pi * (100 + 60 * at) * at), 48_000, channels=2)
+    whole = np.concatenate([*Decoding(io.BytesIO(sound), RATE, Audio())])
+    stretch = Stretch.skipping_to(io.BytesIO(sound), RATE, Audio(), span)
+    got = np.concatenate([*stretch])
+    wanted = whole[round(span[0] * RATE) : None if span[1] is None else round(span[1] * RATE)]
+    assert isinstance(stretch.decoding, Skipping)
+    assert stretch.decoding.source_frames < 12 * 48_000
+    assert not stretch.breaks
+    assert abs(got.size - wanted.size) <= apart_ms * RATE / 1000
+    shifts = range(-30, 31)
+    shift = max(shifts, key=lambda by: float(np.dot(got[100:20_000], wanted[100 + by : 20_000 + by])))
+    assert abs(shift) <= apart_ms * RATE / 1000
+    error = np.abs(got[100:20_000] - wanted[100 + shift : 20_000 + shift]).max()
+    assert error < (0.01 if apart_ms == 0 else 0.2)  # of a millisecond only whole samples were shifted
+
+
+def test_media_that_cannot_be_passed_over_are_decoded_from_the_start(tmp_path: Path) -> None:
+    parts = [encode("ogg", "libopus", tone(hertz, 30.0, 48_000), 48_000) for hertz in (200, 500, 900)]
+    chained = b"".join(parts)
+    whole = np.concatenate([*Decoding(io.BytesIO(chained), RATE, Audio())])
+    (tmp_path / "a.ogg").write_bytes(chained)
+    build, (row,) = build_at(tmp_path / "corpus"), listing(tmp_path, {"path": "a.ogg", "start_s": 65, "end_s": 70})
+    work = stages.fetch_recording(Listed(recording=row, media_path=str(tmp_path / "a.ogg")), build).work
+    assert work is not None
+    assert stages.segment_media(work, build).reason is None
+    try:
+        got = np.concatenate([*Stretch.skipping_to(io.BytesIO(chained), RATE, Audio(), (65.0, 70.0))])
+        assert got.size == 5 * RATE
+        np.testing.assert_allclose(got[1000:], whole[65 * RATE + 1000 : 70 * RATE], atol=0.02)
+    except Unskippable:
+        pass
+
+
+@pytest.mark.parametrize("span", [(10.0, 11.0), (9.0, 10.2), (50.0, None), (11.0, 12.0)])
 def test_a_stretch_beyond_the_end_is_refused(span: tuple[float, float | None]) -> None:
     with pytest.raises(Rejected, match=r"bad_span: from .*, and the recording has 10\.000 s"):
         list(Stretch(Decoding(io.BytesIO(wav(tone(440, SECONDS))), RATE, Audio()), span))
+    with pytest.raises(Rejected, match=r"bad_span: from .*, and the recording has 10\.000 s"):
+        list(Stretch.skipping_to(io.BytesIO(wav(tone(440, SECONDS))), RATE, Audio(), span))
 
 
 def build_at(folder: Path, *settings: str, **base: Any) -> Build:
