@@ -111,28 +111,27 @@ def test_a_stretch_has_the_very_samples(rate: int, span: tuple[float, float | No
 
 
 @pytest.mark.parametrize(("container", "codec", "apart_ms", "span"), [
-    ("wav", "pcm_s16le", 0, (27.0, None)), ("flac", "flac", 0, (21.234, 23.5)), ("mp3", "libmp3lame", 1, (21.234, 23.5)),
+    ("wav", "pcm_s16le", 0, (27.0, None)), ("flac", "flac", 0, (21.234, 23.5)),
+    ("mp3", "libmp3lame", 0, (21.234, 23.5)),
     ("ogg", "libopus", 0, (27.0, None)), ("mp4", "aac", 0, (21.234, 23.5)), ("matroska", "libopus", 1, (21.234, 23.5)),
     ("adts", "aac", 0, (21.234, 23.5)), ("mpegts", "mp2", 0, (21.234, 23.5)), ("ogg", "vorbis", 0, (21.234, 23.5)),
 ])  # fmt: skip
 def test_a_late_stretch_is_the_same_without_decoding_what_comes_before(
     container: str, codec: str, apart_ms: float, span: tuple[float, float | None]
 ) -> None:
-    at = np.arange(30 * 48_000) / 48_000
-    sound = encode(container, codec, 0.3 * np.sin(2 * np.pi * (100 + 60 * at) * at), 48_000, channels=2)
-    whole = np.concatenate([*Decoding(io.BytesIO(sound), RATE, Audio())])
-    stretch = Stretch.skipping_to(io.BytesIO(sound), RATE, Audio(), span)
+    rate, at = 48_000, np.arange(30 * 48_000) / 48_000
+    sound = encode(container, codec, 0.3 * np.sin(2 * np.pi * (100 + 60 * at) * at), rate, channels=2)
+    whole = np.concatenate([*Decoding(io.BytesIO(sound), rate, Audio())])
+    stretch = Stretch.skipping_to(io.BytesIO(sound), rate, Audio(), span)
     got = np.concatenate([*stretch])
-    wanted = whole[round(span[0] * RATE) : None if span[1] is None else round(span[1] * RATE)]
+    wanted = whole[round(span[0] * rate) : None if span[1] is None else round(span[1] * rate)]
     assert isinstance(stretch.decoding, Skipping)
-    assert stretch.decoding.source_frames < 12 * 48_000
+    assert stretch.decoding.source_frames < 12 * rate
     assert not stretch.breaks
-    assert abs(got.size - wanted.size) <= apart_ms * RATE / 1000
-    shifts = range(-30, 31)
-    shift = max(shifts, key=lambda by: float(np.dot(got[100:20_000], wanted[100 + by : 20_000 + by])))
-    assert abs(shift) <= apart_ms * RATE / 1000
-    error = np.abs(got[100:20_000] - wanted[100 + shift : 20_000 + shift]).max()
-    assert error < (0.01 if apart_ms == 0 else 0.2)  # of a millisecond only whole samples were shifted
+    apart = round(apart_ms * rate / 1000)
+    assert abs(got.size - wanted.size) <= apart
+    errors = [np.abs(got[100:40_000] - wanted[100 + by : 40_000 + by]).max() for by in range(-apart, apart + 1)]
+    assert min(errors) < 0.01
 
 
 def test_media_that_cannot_be_passed_over_are_decoded_from_the_start(tmp_path: Path) -> None:
