@@ -15,7 +15,7 @@ from pipeline.config import Audio, Input, RunConfig
 from pipeline.prune import _decoded_media
 from pipeline.records import Reason, Recording, Rejected, Status, content_of, recording_from
 from pipeline.sources import Listed, list_recordings
-from pipeline.stages.spans import Stretch
+from pipeline.stages.spans import Stretch, decoding_of
 from pipeline.store import Store
 from pipeline.tombstones import Tombstone, Tombstones
 from tests.media import RATE, encode, tone, wav
@@ -122,7 +122,7 @@ def test_a_late_stretch_is_the_same_without_decoding_what_comes_before(
     rate, at = 48_000, np.arange(30 * 48_000) / 48_000
     sound = encode(container, codec, 0.3 * np.sin(2 * np.pi * (100 + 60 * at) * at), rate, channels=2)
     whole = np.concatenate([*Decoding(io.BytesIO(sound), rate, Audio())])
-    stretch = Stretch.skipping_to(io.BytesIO(sound), rate, Audio(), span)
+    stretch = late(io.BytesIO(sound), span, rate)
     got = np.concatenate([*stretch])
     wanted = whole[round(span[0] * rate) : None if span[1] is None else round(span[1] * rate)]
     assert isinstance(stretch.decoding, Skipping)
@@ -144,7 +144,7 @@ def test_media_that_cannot_be_passed_over_are_decoded_from_the_start(tmp_path: P
     assert work is not None
     assert stages.segment_media(work, build).reason is None
     try:
-        got = np.concatenate([*Stretch.skipping_to(io.BytesIO(chained), RATE, Audio(), (65.0, 70.0))])
+        got = np.concatenate([*late(io.BytesIO(chained), (65.0, 70.0), RATE)])
         assert got.size == 5 * RATE
         np.testing.assert_allclose(got[1000:], whole[65 * RATE + 1000 : 70 * RATE], atol=0.02)
     except Unskippable:
@@ -156,7 +156,11 @@ def test_a_stretch_beyond_the_end_is_refused(span: tuple[float, float | None]) -
     with pytest.raises(Rejected, match=r"bad_span: from .*, and the recording has 10\.000 s"):
         list(Stretch(Decoding(io.BytesIO(wav(tone(440, SECONDS))), RATE, Audio()), span))
     with pytest.raises(Rejected, match=r"bad_span: from .*, and the recording has 10\.000 s"):
-        list(Stretch.skipping_to(io.BytesIO(wav(tone(440, SECONDS))), RATE, Audio(), span))
+        list(late(io.BytesIO(wav(tone(440, SECONDS))), span, RATE))
+
+
+def late(file: io.BytesIO, span: tuple[float, float | None], rate: int) -> Stretch:
+    return Stretch(decoding_of(file, Audio(sample_rate=rate), from_s=span[0]), span)
 
 
 def build_at(folder: Path, *settings: str, **base: Any) -> Build:
