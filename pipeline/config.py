@@ -334,6 +334,9 @@ class Publish(_Section):
     the clips that do, in whole groups of recordings that share no speaker with others."""
     shard_bytes: int = Field(500_000_000, ge=1_000_000)
     """Most bytes of audio in a shard."""
+    drop_unreachable: bool = False
+    """Publish without recordings that are published now, but cannot be made with the settings since their media are
+    out of reach. false: such a run publishes nothing, and the corpus stays as it was."""
 
 
 class RunConfig(_Section):

@@ -184,6 +184,7 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], tokens: str | None)
     store, config = build.store, build.config
     plan = store.read_json(publish.PLAN_FILE)
     assert plan is not None
+    publish.check(plan)
     changed = not publish.is_published(build, plan["fingerprint"])
     if changed:
         pages = {

@@ -16,6 +16,7 @@ from pipeline.build import Build
 from pipeline.publish import ledger, shards, voices
 from pipeline.publish.shards import Shard
 from pipeline.publish.stats import Tally
+from pipeline.records import OUT_OF_REACH, Status
 
 VERSION = 2  # part of the fingerprint: raise it when the same judgements give other files
 RUN_FILE = ownership.RUN_FILE
@@ -26,6 +27,13 @@ RECORDINGS_FILE = "recordings.parquet"
 POOL_FILE = "pool.parquet/part-00000.parquet"
 STATS_FILE = "stats.json"
 ABOUT = ("README.md", "report.html", STATS_FILE)
+
+
+MOST_NAMED = 5  # recordings in an error
+
+
+class Withheld(Exception):  # noqa: N818 - a verdict on a run
+    """Nothing is published, so that what is published now does not shrink. The message names recordings and fixes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +50,49 @@ def plan(build: Build) -> list[Task]:
     if build.speakers_profile is not None:
         voices.assign(ledger.judge_all(build), build)
     tally = Tally(build.config.audio.sample_rate)
-    planned = shards.plan(_counted(ledger.judge_all(build), tally, build), build)
+    lost: list[str] = []
+    judged = _watched(ledger.judge_all(build), lost, build)
+    planned = shards.plan(_counted(judged, tally, build), build)
     fingerprint = _fingerprint(build, tally)
     names = [*planned, POOL_FILE, LEDGER_FILE, RECORDINGS_FILE]
-    build.store.write_json(PLAN_FILE, {"fingerprint": fingerprint, "files": names, "stats": tally.stats()})
-    if is_published(build, fingerprint):
+    found = {"fingerprint": fingerprint, "files": names, "stats": tally.stats(), "lost": lost}
+    build.store.write_json(PLAN_FILE, found)
+    if lost or is_published(build, fingerprint):
         return []
     folder = f"{STAGING}/{fingerprint}"
     return [Task(name=name, staged=f"{folder}/{name}", shard=planned.get(name)) for name in names]
+
+
+def _watched(judgements: Iterator[ledger.Judgement], lost: list[str], build: Build) -> Iterator[ledger.Judgement]:
+    """Note what is published now and cannot be made, since its media are out of reach."""
+    published = set() if build.config.publish.drop_unreachable else _published(build)
+    for judgement in judgements:
+        recording = judgement.recording
+        is_out_of_reach = recording.status is Status.FAILED and recording.reason in OUT_OF_REACH
+        if is_out_of_reach and recording.recording_id in published:
+            detail = f": {recording.reason_detail}" if recording.reason_detail else ""
+            lost.append(f"{recording.title or recording.media_url} ({recording.reason}{detail})")
+        yield judgement
+
+
+def _published(build: Build) -> set[str]:
+    """Recordings with which the corpus is published now."""
+    if not build.store.exists(RECORDINGS_FILE):
+        return set()
+    rows = build.store.read(RECORDINGS_FILE, ["recording_id", "status"]).to_pylist()
+    return {row["recording_id"] for row in rows if row["status"] == Status.OK}
+
+
+def check(plan: dict[str, Any]) -> None:
+    """Raise Withheld for a plan that would drop what is published now."""
+    lost = plan["lost"]
+    if lost:
+        more = f", and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
+        raise Withheld(
+            f"the corpus stays as it was: {len(lost)} recordings in it cannot be made anew, since their media are"
+            f" out of reach: {', '.join(lost[:MOST_NAMED])}{more}; mount or restore the media and run again, take these"
+            " recordings out with `speechmill remove`, or publish without them: --set publish.drop_unreachable=true"
+        )
 
 
 def _counted(judgements: Iterator[ledger.Judgement], tally: Tally, build: Build) -> Iterator[ledger.Judgement]:

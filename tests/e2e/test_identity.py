@@ -108,6 +108,33 @@ def test_a_moved_corpus_of_a_moved_input_goes_on(write, run: Run, tmp_path: Path
     assert list(fates(tmp_path / "far/corpus").values()) == ["ok", "ok"]
 
 
+def test_while_a_disk_is_away_other_settings_change_nothing_of_what_is_published(
+    write, run: Run, speechmill, tmp_path: Path
+) -> None:
+    write("disk/a.wav", 0)
+    write("here/b.wav", 1)
+    run("disk", "here")
+    before, run_file = fingerprint(tmp_path / "corpus"), (tmp_path / "corpus/run.json").read_bytes()
+    (tmp_path / "disk").rename(tmp_path / "unplugged")
+    chosen = [part for setting in (*SETTINGS, "segment.edge=0.05") for part in ("--set", setting)]
+    arguments = ["run", "--input", tmp_path / "here", "--output", tmp_path / "corpus", *chosen]
+    said = speechmill(*arguments, code=1).stderr
+    assert "the corpus stays as it was: 1 recordings" in said
+    assert "a (not_found: the media are gone" in said
+    assert "publish.drop_unreachable" in said
+    assert fingerprint(tmp_path / "corpus") == before
+    assert (tmp_path / "corpus/run.json").read_bytes() == run_file
+    assert not run("here")["changed"]  # with the old settings there is nothing to do
+
+    shutil.copytree(tmp_path / "corpus", tmp_path / "without")
+    run("here", output="without", more=("segment.edge=0.05", "publish.drop_unreachable=true", "max_failed_ratio=0.5"))
+    assert sorted(fates(tmp_path / "without").values()) == ["failed", "ok"]
+    (tmp_path / "unplugged").rename(tmp_path / "disk")
+    run("here", more=("segment.edge=0.05",))
+    assert list(fates(tmp_path / "corpus").values()) == ["ok", "ok"]
+    assert set(clips(tmp_path / "corpus").values()) == set(fates(tmp_path / "corpus"))
+
+
 def test_matches_do_not_depend_on_workers(write, speechmill, run: Run, tmp_path: Path) -> None:
     for which, name in enumerate(("one/a.wav", "one/b.wav", "two/a.wav", "two/c.wav")):
         write(name, which % 3)
