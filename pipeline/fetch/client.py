@@ -130,20 +130,23 @@ def verdict(response: "urllib3.BaseHTTPResponse") -> Rejected:
     if status in (408, 425, 429) or status >= 500:
         return Passing(detail, after_s=_retry_after_s(response.headers.get("Retry-After", "")))
     if status in (401, 402, 403, 407, 451):
-        return Rejected(Reason.FORBIDDEN, detail + _login_hint(status, response.url))
+        return Rejected(Reason.FORBIDDEN, detail + _login_hint(response))
     if 400 <= status < 500:
         return Rejected(Reason.NOT_FOUND, detail)
     return Rejected(Reason.UNREACHABLE, f"{detail} was no answer to the request", retry=True)
 
 
-def _login_hint(status: int, url: str | None) -> str:
-    if status == 407:
+def _login_hint(response: "urllib3.BaseHTTPResponse") -> str:
+    if response.status == 407:
         return ": the proxy asks for a login; fetch.credentials names, for its host, the variable that holds one"
-    if status not in (401, 403) or not url:
+    if response.status not in (401, 403) or not response.url:
         return ""
-    what = "wants a login, or another one" if status == 401 else "refuses"
-    fix = "give one" if status == 401 else "where that is for want of a login, give one"
-    return f": {host_of(url)[0]} {what}; {fix} by fetch.credentials, which names the variable that holds it"
+    host, wanted = host_of(response.url)[0], response.headers.get("WWW-Authenticate", "").lower()
+    if wanted and not any(scheme in wanted for scheme in ("basic", "bearer")):
+        return f": {host} wants a login that is neither Basic nor Bearer; download it and give the file"
+    what = "wants a login, or another one" if response.status == 401 else "refuses"
+    fix = "give one" if response.status == 401 else "where that is for want of a login, give one"
+    return f": {host} {what}; {fix} by fetch.credentials, which names the variable that holds it"
 
 
 def _retry_after_s(value: str) -> float:

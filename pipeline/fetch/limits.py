@@ -25,12 +25,13 @@ def never() -> bool:
 
 @dataclass(slots=True, kw_only=True)
 class Limits:
-    """What a download may cost; `deadline` is on the monotonic clock."""
+    """What a download may cost; `deadline` is on the monotonic clock, as is when the run is next asked if it stops."""
 
     config: Fetch
     max_bytes: int
     deadline: float
     stopping: Callable[[], bool]
+    next_ask: float = 0.0
 
     @classmethod
     def of(cls, config: Fetch, max_bytes: int, stopping: Callable[[], bool] = never) -> Self:
@@ -47,9 +48,14 @@ class Limits:
         return left
 
     def raise_if_stopping(self) -> None:
-        """Raise Stopped if the run stops."""
+        """Raise Stopped if the run stops. Asking takes at most a tenth of the time, where it is another request."""
+        begun = time.monotonic()
+        if begun < self.next_ask:
+            return
         if self.stopping():
             raise Stopped
+        ended = time.monotonic()
+        self.next_ask = ended + min(10 * (ended - begun), POLL_S)
 
     def check_bytes(self, count: int) -> None:
         """Raise Rejected(TOO_BIG) for more than may come."""

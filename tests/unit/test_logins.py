@@ -12,7 +12,9 @@ from pipeline import config
 from pipeline.config import ConfigError, Fetch
 from pipeline.fetch import fetch_media, get_document, logins
 from pipeline.fetch.addresses import origin_of
+from pipeline.forecast import plan
 from pipeline.records import Reason, Recording, Rejected
+from pipeline.run import check_inputs
 from pipeline.store import Store
 from tests.server import Behaviour, Handler, ScriptedServer, cut, disconnect, ok, redirect, status
 
@@ -164,6 +166,11 @@ def test_by_http_only_hosts_that_are_allowed_get_what_the_config_holds(monkeypat
     assert chosen.of("https://www.example.org:443") is None
 
 
+def test_another_kind_of_login_is_told(server: ScriptedServer, store: Store) -> None:
+    refused = fault(server.script("/a", status(401, WWW_Authenticate='Digest realm="x"')), store)
+    assert "neither Basic nor Bearer" in refused.detail
+
+
 @pytest.mark.parametrize("code", [401, 403])
 def test_a_refusal_names_the_key(server: ScriptedServer, store: Store, code: int) -> None:
     refused = fault(server.script("/a", status(code)), store)
@@ -203,6 +210,12 @@ def test_a_variable_that_is_missing_is_an_error_of_the_config(
     with pytest.raises(ConfigError, match="cannot be sent") as caught:
         logins.check(chosen)
     assert "cret" not in str(caught.value)
+    inputs, place = (server.url("/feed"),), "fetch.credentials.127.0.0.1=MILL_LOGIN"
+    with pytest.raises(ConfigError, match="MILL_LOGIN"):
+        check_inputs(config.load(None, [place], inputs=inputs), store, only_publish=False)
+    with pytest.raises(ConfigError, match="MILL_LOGIN"):
+        plan(config.load(None, [place], inputs=inputs, output=store.root))
+    assert server.questions == []
     refused = fault(server.script("/a", ok(BODY)), store, chosen)  # on a machine that lacks it
     assert (refused.reason, refused.retry, server.requests) == (Reason.FORBIDDEN, True, [])
 
