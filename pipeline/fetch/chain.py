@@ -4,6 +4,7 @@ What was meant for one origin (scheme, host and port) goes to no other: of the h
 few that mean the same to everybody. Cookies are kept for the length of a chain, by their rules, and forgotten after it.
 """
 
+import warnings
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
@@ -21,6 +22,8 @@ MAX_REDIRECTS = 30
 REDIRECTS = (301, 302, 303, 307, 308)
 SAME_METHOD = (307, 308)  # redirects after which a body is sent again (RFC 9110, 15.4)
 FOR_EVERYBODY = {"accept", "accept-encoding", "accept-language", "user-agent"}
+# What the jar says, with a traceback, of a cookie that it cannot make sense of; it goes without.
+warnings.filterwarnings("ignore", message="http.cookiejar bug", module="http.cookiejar")
 MAX_COOKIE_CHARS, MAX_COOKIES = 4096, 50  # of one, and of an answer, as browsers have it
 
 
@@ -66,6 +69,7 @@ class Chain:
             after, userinfo = without_userinfo(urljoin(before, _as_sent(location)))
         except ValueError:
             raise Rejected(Reason.FORBIDDEN_ADDRESS, f"redirect to {public_url(location)[:200]!r}") from None
+        host_of(after)
         self.url = after
         self._logins = self._logins.beside(after, userinfo)
         if self.method == "POST" and response.status not in SAME_METHOD:
@@ -102,21 +106,21 @@ class Chain:
 
     def _keep_cookies(self, response: "urllib3.BaseHTTPResponse") -> None:
         given = [one for one in response.headers.getlist("Set-Cookie") if len(one) <= MAX_COOKIE_CHARS]
-        if given:
-            self._jar().extract_cookies(_Cookies(given[:MAX_COOKIES]), self._place_of_cookies())  # type: ignore[arg-type]
+        for one in given[:MAX_COOKIES]:  # each alone: the jar drops all that it gets together with an odd one
+            self._jar().extract_cookies(_Cookie(one), self._place_of_cookies())  # type: ignore[arg-type]
 
 
-class _Cookies:
+class _Cookie:
     """As much of an answer as a cookie jar reads."""
 
-    def __init__(self, values: list[str]) -> None:
-        self._values = values
+    def __init__(self, value: str) -> None:
+        self._value = value
 
-    def info(self) -> "_Cookies":
+    def info(self) -> "_Cookie":
         return self
 
     def get_all(self, name: str, default: list[str]) -> list[str]:
-        return self._values if name.lower() == "set-cookie" else default
+        return [self._value] if name.lower() == "set-cookie" else default
 
 
 def _as_sent(location: str) -> str:

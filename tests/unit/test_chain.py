@@ -6,16 +6,20 @@ from pathlib import Path
 
 import pytest
 import urllib3
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.config import Fetch
 from pipeline.fetch import Fetched, Visit, fetch_media, get_document
 from pipeline.fetch.chain import MAX_COOKIE_CHARS, Chain
-from pipeline.fetch.logins import Logins
+from pipeline.fetch.logins import Logins, logins_of
 from pipeline.records import Reason, Recording, Rejected
 from pipeline.store import Store
 from tests.server import Behaviour, Handler, ScriptedServer, cut, ok, redirect, respond, status
 
 BODY = bytes(range(256)) * 1200
+pytestmark = pytest.mark.filterwarnings("ignore:http.cookiejar bug")
+ATTRIBUTES = r"a=b(; ?(Expires|Max-Age|Domain|Path|Port|Secure|Version|HttpOnly)(=[ -~]{0,12})?){0,4}"
 SHA256 = hashlib.sha256(BODY).hexdigest()
 
 
@@ -30,12 +34,12 @@ def other() -> Iterator[ScriptedServer]:
         yield running
 
 
-def settings(*servers: ScriptedServer) -> Fetch:
+def fetching(*servers: ScriptedServer) -> Fetch:
     return Fetch(allow_hosts=tuple(one.host for one in servers), backoff=0.01, retries=2, timeout=20)
 
 
 def fetch(url: str, store: Store, *servers: ScriptedServer, **more: str) -> Fetched:
-    return fetch_media(Recording(recording_id="id", source="rss", media_url=url, **more), store, settings(*servers))
+    return fetch_media(Recording(recording_id="id", source="rss", media_url=url, **more), store, fetching(*servers))
 
 
 def chain(server: ScriptedServer, count: int) -> str:
@@ -85,6 +89,19 @@ def test_cookies_come_back_within_a_chain_and_are_forgotten_after_it(server: Scr
     assert [one.headers.get("cookie") for one in server.asked("/a.mp3")] == [None, "seen=1", None, "seen=1"]
 
 
+def test_an_odd_cookie_costs_no_other(server: ScriptedServer, store: Store) -> None:
+    def answer(handler: Handler) -> None:
+        if "seen=1" in handler.headers.get("Cookie", ""):
+            ok(BODY)(handler)
+            return
+        handler.send_response(302)
+        for name, value in (("Set-Cookie", "odd=1; Max-Age"), ("Set-Cookie", "seen=1"), ("Location", handler.path)):
+            handler.send_header(name, value)
+        handler.end_headers()
+
+    assert fetch(server.script("/a", answer), store, server).sha256 == SHA256
+
+
 def test_31_new_cookies_without_end_are_not_followed_without_end(server: ScriptedServer, store: Store) -> None:
     counts = iter(range(1000))
 
@@ -124,7 +141,7 @@ def test_headers_of_one_origin_go_to_no_other(server: ScriptedServer, other: Scr
     there = other.script("/there", ok(BODY))
     here = server.script("/here", redirect(there))
     url = server.script("/first", redirect(here))
-    visit = Visit(store, settings(server, other), max_bytes=10**6)
+    visit = Visit(store, fetching(server, other), max_bytes=10**6)
     answer = visit.ask("GET", url, headers=OWN | {"Accept": "audio/*", "Accept-Language": "de"})
     assert (answer.url, answer.body.read()) == (there, BODY)
     own = {name.lower() for name in OWN}
@@ -158,7 +175,7 @@ def test_only_who_sent_a_document_is_asked_whether_it_changed(
 ) -> None:
     url = server.script("/feed", redirect(other.script("/there", ok(b"<rss/>", etag='"1"'))))
     for _ in range(2):
-        assert get_document(url, store, settings(server, other)) == b"<rss/>"
+        assert get_document(url, store, fetching(server, other)) == b"<rss/>"
     assert [one.headers.get("if-none-match") for one in server.asked("/feed")] == [None, None]
     assert [one.headers.get("if-none-match") for one in other.asked("/there")] == [None, '"1"']
 
@@ -220,6 +237,37 @@ def test_two_parsers_cannot_be_made_to_see_two_hosts() -> None:
     found.add("Set-Cookie", "a=b; Domain=example.org")
     made.follow(urllib3.HTTPResponse(headers=found, status=302))
     assert "Cookie" not in made.headers()
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(st.text(st.characters(max_codepoint=255), max_size=60) | st.from_regex(ATTRIBUTES, fullmatch=True)),
+    st.text(max_size=40) | st.from_regex(r"(https?:)?//[a-z.:@\[\]\\%0-9]{0,20}/[^/]{0,5}", fullmatch=True),
+)
+def test_whatever_a_redirect_says_it_is_followed_or_refused(cookies: list[str], location: str) -> None:
+    made = Chain("GET", "http://a.example.org/", {}, origin=None, content=None, logins=Logins(Fetch()))
+    found = urllib3.HTTPHeaderDict({"Location": location})
+    for one in cookies:
+        found.add("Set-Cookie", one)
+    try:
+        made.follow(urllib3.HTTPResponse(headers=found, status=302))
+        made.headers()
+    except Rejected as refused:
+        assert refused.reason in (Reason.FORBIDDEN_ADDRESS, Reason.UNREACHABLE, Reason.FORBIDDEN)
+
+
+ADDRESSES = r"(https?|feed|HTTP):(//)?([a-z%@:0-9]{0,6}@)?[a-zA-Z0-9.:%_\[\]\-\\@é\n \x00]{0,12}[/?#][ -~é\n]{0,10}"
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.text(max_size=40) | st.from_regex(ADDRESSES, fullmatch=True))
+def test_whatever_an_address_is_it_can_be_asked_for_or_is_refused_in_one_line(url: str) -> None:
+    logins_of(Fetch(), url)
+    try:
+        Chain("GET", url, {}, origin=None, content=None, logins=Logins(Fetch())).headers()
+    except Rejected as refused:
+        assert refused.reason == Reason.FORBIDDEN_ADDRESS
+        assert refused.detail.isprintable()
 
 
 def test_a_redirect_without_a_place_is_an_answer(server: ScriptedServer, store: Store) -> None:
