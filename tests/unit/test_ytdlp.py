@@ -15,7 +15,7 @@ from yt_dlp.utils import ExtractorError, Popen, smuggle_url
 from pipeline.config import ConfigError, Fetch, Input, RunConfig
 from pipeline.fetch import Stopped, Visit
 from pipeline.records import Attachment, Reason, Recording, Rejected, Status, to_table
-from pipeline.sources import Listed, _ytdlp, check, list_recordings, resolve, ytdlp
+from pipeline.sources import Listed, _licences, _ytdlp, check, list_recordings, resolve, ytdlp
 from pipeline.store import Store
 from tests.server import (
     Behaviour,
@@ -401,7 +401,7 @@ def test_a_warning_of_a_tool_costs_nothing_where_there_is_sound(server: Scripted
 
 
 LICENCES = {
-    "Creative Commons Attribution license (reuse allowed)": ("CC-BY-3.0", ytdlp.YOUTUBE_CC_URL),
+    "Creative Commons Attribution license (reuse allowed)": ("CC-BY-3.0", _licences.YOUTUBE_CC_URL),
     "https://creativecommons.org/licenses/by-sa/4.0/": (
         "CC-BY-SA-4.0",
         "https://creativecommons.org/licenses/by-sa/4.0/",
