@@ -18,8 +18,9 @@ from pipeline.config import Audio, RunConfig
 from pipeline.fetch import check_logins
 from pipeline.inspect import read_run, up_to_scores
 from pipeline.publish.stats import MOST_NAMED
-from pipeline.records import Reason, Rejected, Status
+from pipeline.records import Reason, Rejected, Status, recording_from
 from pipeline.sources import Listed
+from pipeline.stages.identity import Claims, place_of, read_registry, stamp_of
 from pipeline.store import Store
 
 # × real time of one process. Segment, score and Whisper tiny.en were measured on two cores of a shared server (2026),
@@ -85,22 +86,30 @@ def plan(config: RunConfig, progress: Callable[[str], None] = lambda _: None) ->
     store = Store(config.output)
     ownership.check(store)
     build = up_to_scores(config, store)
-    found = _Plan()
+    found, registry = _Plan(), read_registry(build)
+    counts, notes = defaultdict[str, _Count](_Count), dict[str, dict[str, Any]]()
+    claims = dict[tuple[str, str], tuple[Claims, _Count]]()
     for source in config.inputs:
-        of_input = _Count()
-        note = {}
+        of_input, notes[source.address] = counts[source.address], {}
         if build.removed.closes(source.address):
-            found.inputs[source.address] = of_input.in_words() | {"error": "removed"}
+            notes[source.address] = {"error": "removed"}
             continue
         progress(f"{source.address}: reading")
         try:
             for number, listed in enumerate(_listed(source, config), 1):
-                _add(listed, found, of_input, build)
+                settled = registry.settle(listed)
+                if isinstance(settled, Claims):
+                    found.listed_twice += place_of(listed) in claims
+                    claims.setdefault(place_of(listed), (settled, of_input))
+                else:
+                    _add(settled, found, of_input, build)
                 if number % TELL_EVERY == 0:
                     progress(f"{source.address}: {number} recordings so far")
         except Rejected as error:
-            note = {"error": str(error)}
-        found.inputs[source.address] = of_input.in_words() | note
+            notes[source.address] = {"error": str(error)}
+    for listed in registry.resolve(claim for claim, _ in claims.values()):
+        _add(listed, found, claims[place_of(listed)][1], build)
+    found.inputs = {address: counts[address].in_words() | note for address, note in notes.items()}
     return _in_words(found, config, store)
 
 
@@ -128,7 +137,7 @@ def _add(listed: Listed, found: _Plan, of_input: _Count, build: Build) -> None:
         found.refused[recording.reason or recording.status] += 1
         return
     seconds = recording.declared_duration_s or _head_duration_s(listed, build.config)
-    content_id = _content_id(recording.recording_id, build)
+    content_id = _content_id(listed, build)
     is_decoded = content_id is not None and build.store.is_done(build.segments(content_id))
     found.fetched += content_id is not None
     found.decoded += is_decoded
@@ -139,13 +148,17 @@ def _add(listed: Listed, found: _Plan, of_input: _Count, build: Build) -> None:
         count.add(seconds)
 
 
-def _content_id(recording_id: str, build: Build) -> str | None:
-    """What an earlier run fetched for a recording, if it did."""
-    name = build.fetched(recording_id)
+def _content_id(listed: Listed, build: Build) -> str | None:
+    """What an earlier run fetched for a recording, if it did, unless its file has changed since."""
+    name = build.fetched(listed.recording.recording_id)
     if not build.store.exists(name):
         return None
-    content_id: str | None = build.store.read(name, ["content_id"])["content_id"][0].as_py()
-    return content_id
+    rows, footer = build.store.load(name)
+    known, path = recording_from(rows.to_pylist()[0]), listed.media_path
+    if path is not None and (listed.sha256 is None or listed.sha256 != known.sha256):
+        is_same = stamp_of(path) == (footer.get("size"), footer.get("mtime_ns"))
+        return known.content_id if is_same else None
+    return known.content_id
 
 
 def _head_duration_s(listed: Listed, config: RunConfig) -> float | None:

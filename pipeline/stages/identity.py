@@ -155,9 +155,9 @@ class Registry:
 
     def resolve(self, claims: Iterable[Claims]) -> Iterator[Listed]:
         """Give each known recording to the strongest claim; who gets none is new. Their order does not count."""
-        ordered = sorted(claims, key=lambda one: (_place(one.listed), repr(one.listed)))
+        ordered = sorted(claims, key=lambda one: (place_of(one.listed), repr(one.listed)))
         wanted = sorted(
-            (rank, _place(one.listed), self._by_id[known].path or "", known)
+            (rank, place_of(one.listed), self._by_id[known].path or "", known)
             for one in ordered
             for rank, known in one.ranked
         )
@@ -168,7 +168,7 @@ class Registry:
                 given[place] = known, rank
                 taken.add(known)
         for one in ordered:
-            known_id, rank = given.get(_place(one.listed), (None, 0))
+            known_id, rank = given.get(place_of(one.listed), (None, 0))
             settled = self._new(one.listed) if known_id is None else _as(one.listed, known_id)
             yield self._dated(settled, is_new=rank in (CHANGED, NAMESAKE))
 
@@ -229,7 +229,8 @@ def _as_minted(listed: Listed) -> Listed:
     return _as(listed, listed.minted_id or listed.recording.recording_id)
 
 
-def _place(listed: Listed) -> tuple[str, str]:
+def place_of(listed: Listed) -> tuple[str, str]:
+    """What tells one listed recording from another, whichever known one it turns out to be."""
     where = listed.media_path or listed.minted_id or listed.recording.recording_id
     return where, repr(span_of(listed.recording))
 

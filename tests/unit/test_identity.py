@@ -16,8 +16,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import stages
+from pipeline import ownership, stages
 from pipeline.build import Build
+from pipeline.forecast import plan
 from pipeline.publish import RECORDINGS_FILE
 from pipeline.publish.ledger import judge_all, write_recordings
 from pipeline.records import Recording
@@ -63,6 +64,8 @@ def identify(tmp_path: Path) -> Identify:
 
     def call(*inputs: object, output: str = "corpus") -> dict[str, Recording]:
         build = a_build(tmp_path / output, inputs=[str(tmp_path / str(one)) for one in inputs])
+        if not ownership.is_corpus(build.store):
+            ownership.claim(build.store)
         ids = [one.recording_id for one in listed_by(build)]
         assert len(ids) == len(set(ids))
         write_recordings(RECORDINGS_FILE, build)
@@ -312,6 +315,25 @@ def test_a_file_that_failed_is_tried_again_as_itself(write, identify: Identify, 
     write("in/a.wav", 0)
     after = identify("in/a.wav")["a.wav"]
     assert (after.recording_id, after.status) == (before.recording_id, "ok")
+
+
+def test_a_plan_says_what_a_run_does(write, identify: Identify, tmp_path: Path) -> None:
+    for which, name in enumerate(("one/a.wav", "one/b.wav", "one/c.wav", "two/a.wav")):
+        write(name, which)
+    identify("one")
+    (tmp_path / "corpus" / RECORDINGS_FILE).unlink()  # nothing was published
+    write("one/c.wav", 9)
+    rename(tmp_path / "one", {"a.wav": "b.wav", "b.wav": "a.wav"})
+    inputs = [str(tmp_path / "one"), str(tmp_path / "two"), str(tmp_path / "one")]
+    chosen = a_build(tmp_path / "corpus", inputs=inputs).config
+    before = sorted(path.name for path in (tmp_path / "corpus").rglob("*"))
+    planned = plan(chosen)
+    assert (planned["recordings"], planned["already fetched"], planned["listed twice"]) == (4, 2, 3)
+    assert {address: one["recordings"] for address, one in planned["inputs"].items()} == {inputs[0]: 3, inputs[1]: 1}
+    assert sorted(path.name for path in (tmp_path / "corpus").rglob("*")) == before
+    identify("one", "two")
+    (tmp_path / "corpus" / RECORDINGS_FILE).unlink()
+    assert plan(chosen)["already fetched"] == 4
 
 
 def test_ten_thousand_known_recordings_are_matched_without_reading_their_files(write, tmp_path: Path) -> None:
