@@ -143,9 +143,11 @@ def robots(data: bytes) -> None:
 def rsl(data: bytes) -> None:
     """Terms of RSL."""
     from pipeline.fetch.consent import rsl as terms
+    from pipeline.fetch.consent.signals import understanding
 
-    contents = terms.read(data.decode("utf-8", "replace"))
-    terms.judge(contents or [], "https://h.example/p/1.mp3", "https://h.example/robots.txt")
+    with suppress(Rejected), understanding("https://h.example/l.xml"):  # terms that nobody understands are a no
+        contents = terms.read(data.decode("utf-8", "replace"))
+        terms.judge(contents or [], "https://h.example/p/1.mp3", "https://h.example/robots.txt")
 
 
 def page(data: bytes) -> None:
