@@ -21,7 +21,7 @@ from pipeline.tombstones import Tombstones
 
 FETCHED = "v1"
 # Raise one when the same input and settings give another result of that stage.
-SEGMENT_VERSION = 4  # audio/, vad.py, segment.py
+SEGMENT_VERSION = 5  # audio/, vad.py, segment.py
 SCORE_VERSION = 2  # measure.py; classifiers have a profile of their own
 TRANSCRIBE_VERSION = 3  # transcribe/
 TOKENISE_VERSION = 1  # tokenise/

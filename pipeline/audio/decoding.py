@@ -7,6 +7,7 @@ place remembered, so that no clip spans it.
 
 import itertools
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -15,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from pipeline.audio import index
+from pipeline.audio.extent import bounded
 from pipeline.audio.mixdown import Format, Mix, Mixer
-from pipeline.audio.opening import MAX_CHANNELS, open_media, sound_of
+from pipeline.audio.opening import MAX_CHANNELS, hidden_by_edits, open_media, sound_of
 from pipeline.audio.samples import Float32
 from pipeline.config import Audio
 from pipeline.records import Reason, Rejected
@@ -32,9 +35,9 @@ MIN_DECODED_RATIO = 0.5  # less than half of the declared audio: the file is a t
 GAP_S = 0.05  # a jump of the timestamps: a page of Ogg is 1 s, rounding to milliseconds is far less
 UNINDEXED = {"aac", "ac3", "eac3", "amr"}  # FFmpeg guesses their duration from the bit rate
 SAMPLE_TYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "flt": np.float32, "dbl": np.float64}
-HEADERED_MP3 = (b"Xing", b"Info", b"VBRI")
-ID3_HEADER_BYTES = 10
-HEAD_BYTES = 16_384  # where the first MP3 frame is, after the tag and some rubbish
+PCM_CONTAINERS = {"wav", "aiff", "caf", "w64", "rf64"}  # FFmpeg goes by their length, whatever they state
+MAX_HIDDEN_S = 1.0  # by an edit list; encoders hide their delay, a tenth of a second
+WRONG_RATIO, WRONG_S = 0.02, 0.5  # of durations: encoders and containers disagree about less than that
 
 
 @dataclass
@@ -58,6 +61,9 @@ class Decoding:
     seconds: float = 0.0  # the same as time
     samples: int = 0
     breaks: list[int] = field(default_factory=list)  # samples at `rate` where audio is missing
+    remarks: list[str] = field(default_factory=list)  # what was wrong with the file and could be put right
+    _excess: float = field(default=1.0, init=False)
+    _ends_broken: bool = field(default=False, init=False)
     mixes: tuple[Mix, ...] = ()  # how to mix each stretch of unchanging format down; without: the mean
     _mixers: list[Mixer] = field(default_factory=list, init=False)
     _shape: tuple[int, int, str, str] = field(default=(0, 0, "", ""), init=False)
@@ -65,18 +71,38 @@ class Decoding:
     _due_s: float | None = field(default=None, init=False)  # timestamp that the next frame should have
 
     def __iter__(self) -> Iterator[Float32]:
-        head = _head(self.file)
-        with open_media(self.file) as container:
-            stream = self._describe(container, head)
+        with self._opened() as (container, stream):
             for block in self._resampled(self._blocks(container, stream)):
                 yield self._checked(block)
         self._check_end()
 
     def describe(self) -> None:
         """Read the header only. Raises Rejected."""
-        head = _head(self.file)
-        with open_media(self.file) as container:
-            self._describe(container, head)
+        with self._opened():
+            pass
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Any, Any]]:
+        """The container and the stream to decode, by the bytes that are there."""
+        file, extent = bounded(self.file)
+        with ExitStack() as stack:
+            container = stack.enter_context(open_media(file))
+            hidden_s = hidden_by_edits(container)
+            if hidden_s > MAX_HIDDEN_S:
+                self._note(f"an edit list hides {hidden_s:.1f} s of the sound: decoded without it")
+                container = stack.enter_context(open_media(file, ignore_editlist="1"))
+            stream = sound_of(container)
+            place = file.tell()  # the demuxer reads on from here
+            self._excess = max(extent.excess, index.excess(container, stream, file))
+            if extent.remark:
+                self._note(extent.remark)
+            self._describe(container, stream, file)
+            file.seek(place)
+            yield container, stream
+
+    def _note(self, remark: str) -> None:
+        if remark not in self.remarks:
+            self.remarks.append(remark)
 
     def _resampled(self, blocks: Iterator[tuple[int, Float32]]) -> Iterator[Float32]:
         """Bring blocks to the corpus rate; a stream may change its own rate on the way."""
@@ -88,18 +114,18 @@ class Decoding:
             yield from (resampler.resample_chunk(block) for _, block in group)
             yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
-    def _describe(self, container: Any, head: bytes) -> Any:
-        stream = sound_of(container)
+    def _describe(self, container: Any, stream: Any, file: IO[bytes]) -> None:
         context = stream.codec_context
         self._size = container.size
         self.container, self.codec = container.format.name, context.name
         self.source_rate, self.channels = context.sample_rate or 0, context.channels
         duration = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / av.time_base
-        is_stated = _states_duration(self.container, head)
-        stated = float(duration) * _riff_excess(head, container.size)
+        is_mp3 = self.container == "mp3"
+        is_stated = index.mp3_header(file) is not None if is_mp3 else self.container not in UNINDEXED
+        # What an index states more than the file has, FFmpeg leaves out of the duration of some containers.
+        stated = float(duration) * (self._excess if self.container in PCM_CONTAINERS else 1)
         self.declared_duration_s = stated if is_stated and stated > 0 else None
         _check_format(self.source_rate, self.channels)
-        return stream
 
     def _blocks(self, container: Any, stream: Any) -> Iterator[tuple[int, Float32]]:
         """Gather frames into mono blocks of about a second, so that NumPy is called seldom."""
@@ -154,10 +180,19 @@ class Decoding:
                 frames = packet.decode()
             except av.error.FFmpegError:
                 self._note_bad_packet()
+                self._ends_broken = True
                 continue
+            if packet.size:
+                self._ends_broken = self._is_partial(packet)
             for frame in frames:
                 self._note_jump(frame)
                 yield frame
+
+    def _is_partial(self, packet: Any) -> bool:
+        """Whether the file ends within a packet; the last one of PCM may have any length."""
+        if self.container == "mp3":
+            return index.frame_bytes(bytes(packet)[:4]) > int(packet.size)
+        return bool(packet.is_corrupt) and not self.codec.startswith("pcm")
 
     def _note_jump(self, frame: Any) -> None:
         """Find what a container lost: after damage, Ogg and Matroska go on at a later page without an error."""
@@ -176,6 +211,7 @@ class Decoding:
                 return
             except av.error.FFmpegError:  # the container itself is broken from here on
                 self._note_bad_packet()
+                self._ends_broken = True
                 return
             if packet.size or packet.dts is None:  # the empty packet at the end flushes the decoder
                 self.packets += bool(packet.size)
@@ -197,14 +233,28 @@ class Decoding:
         return block
 
     def _check_end(self) -> None:
+        ratio = self.decoded_ratio
+        if self.samples and ratio is not None and ratio < MIN_DECODED_RATIO and self.is_cut:
+            raise Rejected(Reason.TRUNCATED, self.shortfall)
         if self.bad_packets > self.limits.max_bad_packets * max(self.packets, 1):
             nothing = Reason.NOT_AUDIO if not self.samples else Reason.CORRUPT
             raise Rejected(nothing, f"{self.bad_packets} of {self.packets} packets did not decode")
-        ratio = self.decoded_ratio
-        if ratio is not None and ratio < MIN_DECODED_RATIO:
-            raise Rejected(Reason.TRUNCATED, self.shortfall)
         if not self.samples:
             raise Rejected(Reason.EMPTY, f"{self.container} without samples")
+        if ratio is not None and not self.is_cut and abs(1 - ratio) > WRONG_RATIO and self._is_far_off():
+            self._note(f"the header states {self.declared_duration_s:.1f} s: all {self._decoded_s:.1f} s are decoded")
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the bytes say that more of them should be there, not only a duration."""
+        return self._ends_broken or self._excess > 1 + WRONG_RATIO
+
+    @property
+    def _decoded_s(self) -> float:
+        return self.samples / self.rate
+
+    def _is_far_off(self) -> bool:
+        return abs(self._decoded_s - (self.declared_duration_s or 0)) > WRONG_S
 
     @property
     def decoded_ratio(self) -> float | None:
@@ -235,34 +285,6 @@ def _check_format(rate: int, channels: int) -> None:
 def _block_length(form: Format) -> float:
     """Samples of a channel in a block."""
     return min(BLOCK_S * form.rate, BLOCK_SAMPLES / len(form.names))
-
-
-def _head(file: IO[bytes]) -> bytes:
-    """The first bytes after an ID3 tag."""
-    file.seek(0)
-    head = file.read(ID3_HEADER_BYTES)
-    tag = ID3_HEADER_BYTES + _syncsafe(head[6:10]) if head[:3] == b"ID3" and len(head) == ID3_HEADER_BYTES else 0
-    file.seek(tag)
-    return file.read(HEAD_BYTES)
-
-
-def _states_duration(container: str, head: bytes) -> bool:
-    """Whether the duration that FFmpeg reports is in the file: MP3 states one in a Xing, Info or VBRI frame."""
-    return any(mark in head for mark in HEADERED_MP3) if container == "mp3" else container not in UNINDEXED
-
-
-def _riff_excess(head: bytes, size: int) -> float:
-    """How many times longer than the file its RIFF header says it is; FFmpeg goes by the file alone.
-
-    Writers to a pipe, who cannot know, put a number near 2 or 4 GB there.
-    """
-    stated = int.from_bytes(head[4:8], "little") + 8
-    is_known = head[:4] == b"RIFF" and all(abs(stated - limit) > 65_536 for limit in (2**31, 2**32))
-    return max(stated / size, 1.0) if is_known else 1.0
-
-
-def _syncsafe(four: bytes) -> int:
-    return sum((byte & 0x7F) << shift for byte, shift in zip(four, (21, 14, 7, 0), strict=True))
 
 
 def _planes(frame: Any) -> list[npt.NDArray[Any]]:

@@ -69,6 +69,19 @@ def sound_of(container: Any) -> Any:
     return stream
 
 
+def hidden_by_edits(container: Any) -> float:
+    """Seconds of an MP4's sound that its edit list leaves out."""
+    if not container.format.name.startswith("mov") or not container.streams.audio:
+        return 0.0
+    stream = container.streams.audio[0]
+    shown = len(stream.index_entries)
+    if not 1 < shown < stream.frames:
+        return 0.0
+    first, last = stream.index_entries[0].timestamp, stream.index_entries[shown - 1].timestamp
+    seconds: float = float((last - first) * stream.time_base) / (shown - 1) * (stream.frames - shown)
+    return seconds
+
+
 def _open_nothing(url: str, *_: object) -> NoReturn:
     """Refuse the files and addresses that a container names, as MP4 and playlists can."""
     raise PermissionError(url)

@@ -121,12 +121,13 @@ def _listen(stretch: Stretch, pcm: IO[bytes], build: Build) -> Heard:
 def _broken_end(stretch: Stretch) -> list[int]:
     """The end of a recording that stops before its declared duration cuts whatever is spoken there."""
     ratio = None if stretch.is_cut else stretch.decoding.decoded_ratio
-    return [stretch.samples] if ratio is not None and ratio < SHORT_RATIO else []
+    return [stretch.samples] if ratio is not None and ratio < SHORT_RATIO and stretch.decoding.is_cut else []
 
 
 def _facts(stretch: Stretch, found: Sequence[Span], mixes: Sequence[Mix]) -> dict[str, Any]:
     decoding = stretch.decoding
     remarks = [decoding.shortfall] if _broken_end(stretch) else []
+    remarks += decoding.remarks
     remarks += [mix.remark for mix in mixes if mix.remark]
     return {
         "status": Status.OK,

@@ -1,0 +1,215 @@
+"""Where the sound of a file begins and ends by its bytes, which headers of PCM files often get wrong.
+
+A size of 32 bits wraps beyond 4 GiB, a writer to a pipe or one that was killed leaves 0 or the highest number there,
+and FFmpeg believes what it reads: of 6 hours it decodes 10 s. The size is believed here if the file ends where it
+says, or if other chunks follow there; else the sound goes on to the end of the file.
+"""
+
+import io
+import struct
+from dataclasses import dataclass
+from typing import IO
+
+ID3_BYTES = 10
+APE_BYTES = 32
+MAX_TAGS = 100
+MAX_CHUNKS = 1_000
+WRAP = 2**32
+NEAR = 65_536  # from 2 or 4 GiB: writers that cannot know put the highest number there, less the header
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """How a format chains its chunks: identifier, size, content."""
+
+    first: int  # where the chain begins
+    data: bytes  # identifier of the sound
+    size: str  # of a chunk, for struct
+    own: int = 0  # bytes of its own header that a size counts
+    align: int = 1
+    unknown: int | None = None  # size that makes FFmpeg read to the end; else the true one is written
+
+
+RIFF = Chunks(12, b"data", "<I", align=2, unknown=WRAP - 1)
+FORMATS = {
+    b"RIFF": RIFF,
+    b"RF64": RIFF,
+    b"BW64": RIFF,
+    b"FORM": Chunks(12, b"SSND", ">I", align=2),
+    b"caff": Chunks(8, b"data", ">q", unknown=-1),
+    b"riff": Chunks(40, b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a", "<Q", own=24, align=8),
+}
+
+
+@dataclass(slots=True)
+class Extent:
+    """The bytes to decode, from `start` to `end`, with others in the place of wrong sizes.
+
+    `excess`: how many times more sound the header states than the file has bytes for; 1 is all of it.
+    """
+
+    start: int
+    end: int
+    patches: tuple[tuple[int, bytes], ...] = ()
+    excess: float = 1.0
+    remark: str | None = None
+
+
+class Window(io.RawIOBase):
+    """A file as its extent says. Only what a demuxer needs: read, seek, tell."""
+
+    def __init__(self, file: IO[bytes], extent: Extent) -> None:
+        super().__init__()
+        self._file, self._extent, self._at = file, extent, 0
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Bytes from where it stands."""
+        start, left = self._extent.start + self._at, self._extent.end - self._extent.start - self._at
+        self._file.seek(start)
+        data = self._file.read(max(left, 0) if size is None or size < 0 else max(min(size, left), 0))
+        self._at += len(data)
+        for place, new in self._extent.patches:
+            at = place - start
+            if -len(new) < at < len(data):
+                new = new[max(-at, 0) : len(data) - at]
+                data = data[: max(at, 0)] + new + data[max(at, 0) + len(new) :]
+        return data
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place in the extent."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at}.get(whence, self._extent.end - self._extent.start)
+        self._at = max(base + offset, 0)
+        return self._at
+
+    def tell(self) -> int:
+        """Where it stands."""
+        return self._at
+
+
+def bounded(file: IO[bytes]) -> tuple[IO[bytes], Extent]:
+    """The file itself, or a window on it where its header is wrong or tags come before it."""
+    extent = extent_of(file)
+    if extent.start == 0 and not extent.patches:
+        return file, extent
+    return Window(file, extent), extent  # type: ignore[return-value]
+
+
+def extent_of(file: IO[bytes]) -> Extent:
+    """Compare what the header says of the sound with the bytes that are there."""
+    size = file.seek(0, io.SEEK_END)
+    start = _after_tags(file, size)
+    head = _read(file, start, 24)
+    if head[:4] == b".snd" and len(head) == 24:
+        place, data, stated = start + 8, start + int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
+        kind = Chunks(0, b"", ">I", unknown=WRAP - 1)
+    elif head[:4] in FORMATS:
+        kind = FORMATS[head[:4]]
+        place, data, stated = _find_sound(file, start, kind)
+    else:
+        return Extent(start, size)
+    return _judged(file, kind, Extent(start, size), place, data, stated) if data else Extent(start, size)
+
+
+def _judged(file: IO[bytes], kind: Chunks, extent: Extent, place: int, data: int, stated: int) -> Extent:
+    size, present = extent.end, extent.end - data
+    if present <= 0 or _fits(file, kind, data, stated, size):
+        return extent
+    is_unknown = stated <= 0 or (
+        struct.calcsize(kind.size) == 4 and min(abs(stated - 2**31), abs(stated - WRAP)) < NEAR
+    )
+    if stated > present and not is_unknown:
+        extent.excess = stated / present
+        return extent
+    ends = [data + stated + WRAP * i for i in range(1, present // WRAP + 1)] if stated > 0 else []
+    end = next((end for end in ends if end < size and _fits(file, kind, data, end - data, size)), size)
+    extent.end = end
+    extent.patches = (_patch(kind, place, end - data),)
+    if not is_unknown:
+        extent.remark = f"the header states {stated} bytes of sound, and there are {end - data}: all are decoded"
+    return extent
+
+
+def _patch(kind: Chunks, place: int, size: int) -> tuple[int, bytes]:
+    """The true size, or that it is unknown; where a ds64 chunk has it, it is 64 bits long."""
+    if place < 0:
+        return -place, struct.pack("<Q", size)
+    value = size + kind.own if kind.unknown is None else kind.unknown
+    return place, struct.pack(kind.size, min(value, WRAP - 1) if kind.size == ">I" else value)
+
+
+def _find_sound(file: IO[bytes], start: int, kind: Chunks) -> tuple[int, int, int]:
+    """Where its size stands (negative: in a ds64 chunk), where it begins (0: nowhere), and its size."""
+    at, wide = start + kind.first, None
+    width = len(kind.data) + struct.calcsize(kind.size)
+    for _ in range(MAX_CHUNKS):
+        head = _read(file, at, width)
+        if len(head) < width:
+            break
+        name, (stated,) = head[: len(kind.data)], struct.unpack(kind.size, head[len(kind.data) :])
+        if name == kind.data:
+            if wide is not None and stated == WRAP - 1:
+                return -wide, at + width, int.from_bytes(_read(file, wide, 8), "little")
+            return at + len(kind.data), at + width, stated - kind.own
+        if name == b"ds64":
+            wide = at + width + 8
+        at += _whole(width + stated - kind.own, kind.align)
+        if stated < kind.own:
+            break
+    return 0, 0, 0
+
+
+def _fits(file: IO[bytes], kind: Chunks, data: int, stated: int, size: int) -> bool:
+    """Whether the file ends where the sound does, or goes on with chunks that end where it does."""
+    if stated < 0 or data + stated > size:
+        return False
+    if not kind.data:  # AU has no chunks
+        return data + stated == size
+    return any(_is_chain(file, kind, end, size) for end in {data + stated, data + _whole(stated, kind.align)})
+
+
+def _is_chain(file: IO[bytes], kind: Chunks, at: int, size: int) -> bool:
+    width, links = len(kind.data) + struct.calcsize(kind.size), 0
+    while at < size and links < MAX_CHUNKS:
+        head = _read(file, at, width)
+        name = head[:4]
+        if len(head) < width:
+            return links > 0 and not any(head)  # padding
+        if not all(32 <= letter < 127 for letter in name) or name == kind.data[:4]:
+            return False
+        at += _whole(width + struct.unpack(kind.size, head[len(kind.data) :])[0] - kind.own, kind.align)
+        links += 1
+    return at in range(size, size + kind.align)
+
+
+def _after_tags(file: IO[bytes], size: int) -> int:
+    """The first byte after any number of ID3v2 and APE tags."""
+    at = 0
+    for _ in range(MAX_TAGS):
+        head = _read(file, at, APE_BYTES)
+        length = 0
+        if head[:3] == b"ID3" and len(head) >= ID3_BYTES and not any(byte & 0x80 for byte in head[6:10]):
+            length = ID3_BYTES + sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+            length += ID3_BYTES * bool(head[5] & 0x10)  # a footer
+        elif head[:8] == b"APETAGEX" and len(head) == APE_BYTES and head[23] & 0x20:
+            length = APE_BYTES + int.from_bytes(head[12:16], "little")
+        if not length or at + length >= size:
+            break
+        at += length
+    return at
+
+
+def _read(file: IO[bytes], at: int, count: int) -> bytes:
+    file.seek(at)
+    return file.read(count)
+
+
+def _whole(size: int, align: int) -> int:
+    return -(-size // align) * align
