@@ -93,13 +93,13 @@ def _left_out(stats: dict[str, Any]) -> list[str]:
     """What lies in the inputs and is no recording, in a line: a few names, and where the others are."""
     counts = dict(stats["left_out"]["by_reason"])
     hidden, keys = counts.pop(Reason.HIDDEN, 0), counts.get(Reason.UNUSED_KEYS, 0)
-    total = sum(counts.values())
-    if not total:
+    files = sum(counts.values()) - keys
+    if not files + keys:
         return []
-    files = f"{total - keys:,} files that are no recordings" if total > keys else ""
-    what = " and ".join(filter(None, (files, f"keys of {keys:,} manifests" if keys else "")))
-    more = f"{RECORDINGS_FILE} names them all" + ("; hidden files are only counted" if hidden else "")
-    return [f"left out: {what}; {more}", *(f"  {line[:LEFT_OUT_CHARACTERS]}" for line in stats["left_out"]["first"])]
+    parts = [f"files left out as no recordings: {files:,}"] if files else []
+    parts += [f"manifests with keys that are not used: {keys:,}"] if keys else []
+    parts.append(f"{RECORDINGS_FILE} names them all" + (", and counts the hidden ones" if hidden else ""))
+    return ["; ".join(parts), *(f"  {line[:LEFT_OUT_CHARACTERS]}" for line in stats["left_out"]["first"])]
 
 
 def _closing(summary: Summary) -> list[str]:

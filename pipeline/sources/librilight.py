@@ -15,6 +15,7 @@ from pipeline.config import ConfigError, Input, RunConfig
 from pipeline.records import Attachment, Recording, stable_id
 from pipeline.sources import Listed, plain_text, rest_of
 from pipeline.sources._api import authors_of, book_text, language_of
+from pipeline.sources._places import place_of
 from pipeline.store import Store
 
 UTTERANCE = re.compile(r"(\d+)-(\d+)-\d+\.flac")
@@ -23,7 +24,7 @@ TRANSCRIPT_TYPE = "text/x-librispeech"  # lines of an utterance's name and what 
 
 def check(source: Input) -> None:
     """Raise ConfigError if there is no such folder."""
-    folder = rest_of(source.address, "librilight")
+    folder = place_of(rest_of(source.address, "librilight"))
     if not os.path.isdir(folder):
         raise ConfigError(f"inputs: no such folder: {plain_text(folder)}; give that of LibriSpeech or Libri-Light")
 
@@ -31,7 +32,7 @@ def check(source: Input) -> None:
 def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[Listed]:  # noqa: ARG001
     """List the utterances of LibriSpeech or the recordings of Libri-Light below a folder, sorted."""
     check(source)
-    root = Path(rest_of(source.address, "librilight"))
+    root = Path(place_of(rest_of(source.address, "librilight")))
     for folder, folders, names in os.walk(root):
         folders.sort()
         for name in sorted(name for name in names if name.endswith(".flac")):

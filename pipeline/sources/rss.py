@@ -17,6 +17,7 @@ from pipeline.records import Reason, Rejected, Status
 from pipeline.sources import Listed, failed, plain_text, rest_of
 from pipeline.sources._feed import Feed
 from pipeline.sources._licences import by_terms, spdx_of
+from pipeline.sources._places import place_of
 from pipeline.store import Store
 
 URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -26,7 +27,7 @@ _log = logging.getLogger("speechmill")
 
 def check(source: Input) -> None:
     """Raise ConfigError if a feed given by path is not there."""
-    address = rest_of(source.address, "rss")
+    address = place_of(rest_of(source.address, "rss"))
     if not URL.match(address) and not Path(address).is_file():
         raise ConfigError(f"inputs: no such file: {plain_text(address)}; give the URL or the path of a feed")
 
@@ -36,7 +37,7 @@ def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[
 
     Raises Rejected if it cannot be had or read, ConfigError if a local file is missing.
     """
-    address = rest_of(source.address, "rss")
+    address = place_of(rest_of(source.address, "rss"))
     reader = _Reader(config, store, source.licence)
     if URL.match(address):
         feed = reader.read(address)

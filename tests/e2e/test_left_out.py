@@ -33,7 +33,7 @@ def test_what_is_left_out_is_told_everywhere(inputs: Path, tmp_path: Path, speec
         assert "all.zip: a ZIP archive; unpack it" in told
         assert "<b>cover.jpg: a picture" in told
         assert "\x1b" not in told
-    assert "left out: 3 files that are no recordings; recordings.parquet names them all" in ran
+    assert "files left out as no recordings: 3; recordings.parquet names them all, and counts the hidden ones" in ran
     rows = pq.read_table(corpus / "recordings.parquet").to_pylist()
     fates = {row["media_url"]: (row["status"], row["reason"]) for row in rows}
     assert fates == {
@@ -51,14 +51,16 @@ def test_what_is_left_out_is_told_everywhere(inputs: Path, tmp_path: Path, speec
     before = fingerprint(corpus)
     again = speechmill("run", "--output", corpus).stdout
     assert "nothing to do" in again
-    assert "left out: 3 files" in again
+    assert "left out as no recordings: 3" in again
     assert fingerprint(corpus) == before
     (inputs / "all.zip").unlink()
-    assert "left out: 2 files" in speechmill("run", "--output", corpus).stdout
+    assert "left out as no recordings: 2" in speechmill("run", "--output", corpus).stdout
 
 
 def test_a_run_without_a_recording_names_its_input(tmp_path: Path, speechmill: Speechmill) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/cover.jpg").write_bytes(b"\xff\xd8\xff\xe0")
-    planned = speechmill("plan", "--input", tmp_path / "in", "--output", tmp_path / "corpus").stdout
-    assert "no recordings in" in planned
+    place = ("--input", tmp_path / "in", "--output", tmp_path / "corpus", "--set", "transcribe.model=null")
+    for command in ("plan", "run"):
+        told = speechmill(command, *place, code=1)
+        assert "no recordings in" in told.stdout + told.stderr

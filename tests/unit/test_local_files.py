@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import pipeline.sources
 from pipeline.config import ConfigError, Input, RunConfig
 from pipeline.filenames import readable, restored
 from pipeline.records import Reason, Recording, Rejected, Status, to_table
@@ -191,6 +192,9 @@ def test_an_address_means_what_exists_before_it_means_a_pattern(
     monkeypatch.chdir(tmp_path)
     assert taken("~/[2024] book") == taken("~/[2024] book/*") == taken("local:~/[2024] book/1.mp3") == ["1.mp3"]
     assert taken("rss:cast") == ["1.mp3"]
+    for kind in ("rss:~/feed.xml", "~/feed.xml", "librilight:~/[2024] book"):
+        (tmp_path / "feed.xml").write_text("<rss/>")
+        pipeline.sources.check(Input(address=kind))
     with pytest.raises(ConfigError, match=r"no such file or folder: ~nobody-of-this-name/x"):
         list_recordings(Input(address="~nobody-of-this-name/x"), RunConfig(), Store("memory://unused"))
 
