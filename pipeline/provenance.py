@@ -96,7 +96,7 @@ def _own(store: dict[str, Any], manifests: dict[str, Any]) -> Iterator[dict[str,
     waiting, seen = [store.get("active_manifest")], set[str]()
     while waiting:
         label = waiting.pop()
-        if label in seen or not isinstance(label, str) or not isinstance(manifest := manifests.get(label), dict):
+        if not isinstance(label, str) or label in seen or not isinstance(manifest := manifests.get(label), dict):
             continue
         seen.add(label)
         yield manifest

@@ -11,6 +11,7 @@ from pipeline.select import (
     SCORE_TESTS,
     TRANSCRIPT_TESTS,
     licence_allowed,
+    reasons_by_licence,
     reasons_by_score,
     reasons_by_transcript,
 )
@@ -76,6 +77,16 @@ def test_every_threshold_is_tested_by_exactly_one_row() -> None:
 )  # fmt: skip
 def test_licences_that_forbid_clips_are_not_published_by_default(licence: str, allowed: bool) -> None:
     assert licence_allowed(licence, Licences()) is allowed
+
+
+def test_what_a_machine_made_is_rejected_for_a_reason_of_its_own_or_kept() -> None:
+    def reasons(licence: str, **chosen: str) -> list[Reason]:
+        return reasons_by_licence(licence, Licences.model_validate(chosen), ai_generated=True)
+
+    assert reasons("CC0-1.0") == [Reason.AI_GENERATED]
+    assert reasons("unknown") == [Reason.LICENCE, Reason.AI_GENERATED]
+    assert reasons("CC0-1.0", ai_generated="allow") == []
+    assert reasons_by_licence("CC0-1.0", Licences(), ai_generated=False) == []
 
 
 def test_a_list_of_licences_is_the_whole_truth() -> None:
