@@ -22,6 +22,7 @@ from pipeline.records import Reason, Rejected, Status, recording_from
 from pipeline.sources import Listed
 from pipeline.stages.identity import Claims, place_of, read_registry, stamp_of
 from pipeline.store import Store
+from pipeline.urls import web_address
 
 # × real time of one process. Segment, score and Whisper tiny.en were measured on two cores of a shared server (2026),
 # with webrtc and int8; 500 x is 8 MB/s of podcasts at 128 kbit/s.
@@ -91,7 +92,7 @@ def plan(config: RunConfig, progress: Callable[[str], None] = lambda _: None) ->
     claims = dict[tuple[str, str], tuple[Claims, _Count]]()
     for source in config.inputs:
         of_input, notes[source.address] = counts[source.address], {}
-        if build.removed.closes(source.address):
+        if build.removed.closes(web_address(source.address)):
             notes[source.address] = {"error": "removed"}
             continue
         progress(f"{source.address}: reading")

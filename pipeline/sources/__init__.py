@@ -22,6 +22,7 @@ from pipeline.records import Reason, Recording, Signal, Status, stable_id
 from pipeline.sources._licences import by_terms
 from pipeline.store import Store
 from pipeline.terminal import CONTROL
+from pipeline.urls import web_address
 
 __all__ = [
     "Listed", "by_terms", "check", "failed", "kind_of", "kinds", "language_tag", "list_recordings", "plain_text",
@@ -59,6 +60,8 @@ def kind_of(address: str) -> str:
     prefix = address.partition(":")[0]
     if prefix in kinds() and not os.path.lexists(address):  # a file may be called so
         return prefix
+    if web_address(address) != address and not os.path.lexists(address):
+        return "rss"
     return "rss" if re.match(r"https?://|.*\.(xml|rss|atom|opml)$", address, re.IGNORECASE | re.DOTALL) else "local"
 
 

@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urljoin
 from xml.etree.ElementTree import Element, ParseError
 
 from pipeline.fetch.consent import rsl
 from pipeline.records import Reason, Recording, Rejected, stable_id
 from pipeline.sources import Listed, failed, plain_text
 from pipeline.sources._encodings import in_utf8, in_utf8_as_well_as_can_be, says_another_encoding
-from pipeline.sources._items import ATOM_LINK, block, by_rsl, of_channel, of_item, opted_out, podcast_text
+from pipeline.sources._items import ATOM_LINK, block, by_rsl, joined, of_channel, of_item, opted_out, podcast_text
 from pipeline.sources._repair import DECLARED, NotAFeed, cut_apart, lost_in_words, mended
 from pipeline.sources._slices import ITEMS, ITUNES, Broken, Parts, TooMuch, cut, local_name, tree
 
@@ -40,6 +39,7 @@ class Feed:
 
     def __init__(self, raw: bytes, url: str) -> None:
         """Read the bytes as XML. Raises Rejected(BAD_FEED)."""
+        self.keys: set[int] = set()  # hashes of what tells its items apart, once they were read
         self.url, self._parts = url, _parts(raw)
         self._root = tree(self._parts.head) if self._parts.is_xml and self._parts.outlines is None else None
         below = () if self._root is None else self._root
@@ -52,7 +52,7 @@ class Feed:
         if self._parts.outlines is None:
             return None
         names = (plain_text(address) for address in self._parts.outlines)
-        return list(dict.fromkeys(urljoin(self.url, name) for name in names if name))
+        return list(dict.fromkeys(joined(self.url, name) for name in names if name))
 
     @property
     def moved_to(self) -> str | None:
@@ -66,7 +66,7 @@ class Feed:
         links = () if self._channel is None else self._channel.findall(ATOM_LINK)
         told = {link.get("rel"): plain_text(link.get("href")) for link in links}
         older = told.get("next") or told.get("prev-archive")
-        return urljoin(self.url, older) if older else None
+        return joined(self.url, older) if older else None
 
     @property
     def page(self) -> str | None:

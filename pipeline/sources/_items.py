@@ -5,6 +5,7 @@ those are read from the elements themselves.
 """
 
 import calendar
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ PODCAST = (
 )
 ATOM_LINK = f"{ATOM}link"
 RDF_RESOURCE = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}resource"
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 MAX_PERSONS, MAX_FILES = 100, 20
 SERVICE = "speechmill"  # our name where podcast:block names one
 DURATION = re.compile(r"(?:(?:(\d{1,4}):)?(\d{1,4}):)?(\d{1,7}(?:\.\d{1,9})?)", re.ASCII)
@@ -70,16 +72,19 @@ def _enclosure(entry: Mapping[str, Any], feed_url: str) -> str | None:
     found = [link for link in entry.get("links", ()) if link.get("rel") == "enclosure" and link.get("href")]
     found.sort(key=lambda link: not _is_audio(link.get("type")))
     url = plain_text(found[0]["href"]) if found else None
-    return url and _joined(feed_url, url)
+    return url and joined(feed_url, url)
 
 
 def _is_audio(kind: object) -> bool:
     return str(kind).lower().startswith(("audio/", "video/"))
 
 
-def _joined(feed_url: str, url: str) -> str:
+def joined(base: str, url: str) -> str:
+    """An address as it is meant where it stands; of a file on this machine the path, with all that leads upwards."""
+    if "://" not in base:
+        return url if SCHEME.match(url) else posixpath.normpath(posixpath.join(posixpath.dirname(base), url))
     try:
-        return urljoin(feed_url, url)
+        return urljoin(base, url)
     except ValueError:
         return url  # fetching will say what is wrong with it
 
@@ -125,7 +130,7 @@ def _alternates(element: Element | None, feed_url: str) -> list[str]:
     told = [one for one in _podcast(element, "alternateEnclosure") if _is_audio(one.get("type"))]
     told.sort(key=lambda one: one.get("default") != "true")
     sources = (plain_text(source.get("uri")) for one in told for source in _podcast(one, "source"))
-    return list(dict.fromkeys(_joined(feed_url, uri) for uri in sources if uri))[:MAX_FILES]
+    return list(dict.fromkeys(joined(feed_url, uri) for uri in sources if uri))[:MAX_FILES]
 
 
 def _attachments(element: Element | None, feed_url: str) -> tuple[Attachment, ...]:
@@ -137,7 +142,7 @@ def _attachments(element: Element | None, feed_url: str) -> tuple[Attachment, ..
                 language = language_tag(one.get("language"))
                 found.append(
                     Attachment(
-                        kind=kind, url=_joined(feed_url, url), type=plain_text(one.get("type")), language=language
+                        kind=kind, url=joined(feed_url, url), type=plain_text(one.get("type")), language=language
                     )
                 )
     return tuple(dict.fromkeys(found))[:MAX_FILES]

@@ -31,13 +31,14 @@ from pipeline.stages.documents import Documents, fetch_documents
 from pipeline.stages.segment import note_failure
 from pipeline.stages.work import Outcome, Work
 from pipeline.tombstones import Tombstone, row_of
+from pipeline.urls import web_address
 
 DISKS = 8  # groups that local files are read in
 
 
 def list_input(source: Input, build: Build) -> Iterator[Listed]:
     """List what an input has; an input that cannot be read gets a row of its own, one that was removed none."""
-    if build.removed.closes(source.address):
+    if build.removed.closes(web_address(source.address)):
         return
     kind, others = source.kind or sources.kind_of(source.address), []
     try:

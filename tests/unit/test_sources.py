@@ -351,7 +351,7 @@ def test_a_feed_comes_from_a_file_or_a_server(tmp_path: Path, server: ScriptedSe
 def test_a_feed_that_is_not_there_is_rejected(tmp_path: Path, server: ScriptedServer) -> None:
     config = RunConfig.model_validate({"fetch": {"allow_hosts": [server.host]}})
     with pytest.raises(Rejected) as caught:
-        list_recordings(Input(address=server.url("/none")), config, Store(str(tmp_path)))
+        list(list_recordings(Input(address=server.url("/none")), config, Store(str(tmp_path))))
     assert caught.value.reason == Reason.NOT_FOUND
 
 

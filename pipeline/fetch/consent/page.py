@@ -20,6 +20,7 @@ _LONG_REFERENCE = re.compile(r"&#[xX]?[0-9a-fA-F]{9,};?")  # no character has it
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}  # str.lower may change the length
 # Elements whose content is no markup, up to their end tag.
 RAW = ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes")
+FEED_TYPES = ("application/rss+xml", "application/atom+xml", "application/rdf+xml")
 MAX_FOUND = 100
 MAX_VALUE_CHARS = 10_000
 
@@ -32,6 +33,7 @@ class Page:
 
     objections: list[tuple[str, str]] = field(default_factory=list)
     licence: str | None = None  # the first `rel=license` that is no RSL
+    feeds: list[tuple[str, str]] = field(default_factory=list)  # address and title of each that is linked as its own
     rsl_links: list[str] = field(default_factory=list)
     rsl_texts: list[str] = field(default_factory=list)
 
@@ -44,6 +46,8 @@ def read(page: str, agents: tuple[str, ...]) -> Page:
             found.objections.append(no)
         elif name == "script" and is_rsl(attributes.get("type", "")) and len(found.rsl_texts) < MAX_FOUND:
             found.rsl_texts.append(content)
+        elif name == "link" and _is_feed(attributes) and len(found.feeds) < MAX_FOUND:
+            found.feeds.append((attributes.get("href", "").strip(), attributes.get("title", "")))
         elif name in ("a", "link") and "license" in attributes.get("rel", "").lower().split():
             address = attributes.get("href", "").strip()
             if is_rsl(attributes.get("type", "")) and len(found.rsl_links) < MAX_FOUND:
@@ -51,6 +55,12 @@ def read(page: str, agents: tuple[str, ...]) -> Page:
             elif not is_rsl(attributes.get("type", "")):
                 found.licence = found.licence or address or None
     return found
+
+
+def _is_feed(attributes: Attributes) -> bool:
+    kind = attributes.get("type", "").partition(";")[0].strip().lower()
+    is_own = "alternate" in attributes.get("rel", "").lower().split()
+    return is_own and kind in FEED_TYPES and bool(attributes.get("href", "").strip())
 
 
 def _forbids(attributes: Attributes, agents: tuple[str, ...]) -> tuple[str, str] | None:
