@@ -1,4 +1,4 @@
-"""Inputs that are or lead to feeds: OPML in any case, links of podcast programs, pages, media files, local files, paging."""
+"""Inputs that are feeds or lead to one: OPML in any case, podcast links, pages, media files, local files; paging."""
 
 from pathlib import Path
 

@@ -476,7 +476,7 @@ def test_33_a_page_that_robots_txt_disallows_is_not_asked_for(server: ScriptedSe
     media(server)
     refused = refusal(listing, server, store, "/pages/talk.html")
     assert (refused.reason, refused.retry) == (Reason.OPTED_OUT, False)
-    assert "robots.txt disallows /pages/talk.html" in refused.detail
+    assert "robots.txt: Disallow: /pages/" in refused.detail
     assert paths(server) == [("GET", "/robots.txt")]
     one, two = listing(server, store, channel(server))[:2]
     video(server, "v2")
