@@ -302,6 +302,7 @@ AGREEMENT = (
 _TEXT = (
     _field("text", pa.string(), "as spoken, cased and punctuated"),
     _field("text_normalized", pa.string(), "lower case, numbers as words, only characters that TorToiSe's text has"),
+    _field("text_normalized_reason", pa.string(), "why there is no text_normalized; null where there is one"),
     _field("text_tokens", pa.list_(pa.int16()), "BPE ids of text_normalized, see run.json for the tokenizer"),
     _field("words", pa.list_(WORD), "times within the clip and probability of each word", "s"),
 )

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.records import Reason, Rejected
-from pipeline.transcribe.text import clean, normalise
+from pipeline.transcribe.text import clean, comparable
 
 MAX_WORDS = 3_000_000  # ten times the longest novel; what has more is no text that anybody reads aloud
 MAX_NUMBERS = 5_000  # different ones that are read as words: each takes up to a millisecond
@@ -165,7 +165,7 @@ class Keys:
     def _parts(self, word: str) -> list[str]:
         if _COUNTED.search(word) and len(word) <= MAX_NUMBER_CHARACTERS and self._counted < MAX_NUMBERS:
             self._counted += 1
-            read = _UNSPOKEN.split(normalise(word) or "")
+            read = _UNSPOKEN.split(comparable(word, "en").lower())
             return [SAME.get(part, part) for part in read if part] or [_key(word)]
         return [_key(word)]
 

