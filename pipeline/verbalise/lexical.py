@@ -49,7 +49,7 @@ def unreadable(text: str) -> str | None:
 
 def without_symbols(text: str) -> str:
     """A text without what has no reading of its own; digits stay."""
-    return "".join(c if c.isdigit() or unreadable(c) is None else " " for c in text)
+    return "".join(c if c.isdecimal() or unreadable(c) is None else " " for c in text)
 
 
 def _abbreviation(place: Place) -> Reading | None:

@@ -35,25 +35,25 @@ def literal(text: str, table: Table) -> Number | None:
     if re.fullmatch(r"\.\d{1,9}", text) and table.text("decimal_mark") == ".":
         text = f"0{text}"
     negative, digits = text[:1] in "-−" and text[:1] != "", text.lstrip("-−")
-    if not digits or not digits[0].isdigit() or len(digits) > 40 or len(text) - len(digits) > 1:
+    if not digits or not digits[0].isdecimal() or len(digits) > 40 or len(text) - len(digits) > 1:
         return None
     whole, mark, decimals = digits, "", ""
     marks = {"."} if table.language == "es" and re.fullmatch(r"\d{1,3}\.\d", digits) else {table.text("decimal_mark")}
     for found in marks:
         if digits.count(found) == 1:
             whole, mark, decimals = digits.partition(found)
-    if mark and not (decimals.isdigit() and len(decimals) <= MOST_DECIMALS):
+    if mark and not (decimals.isdecimal() and len(decimals) <= MOST_DECIMALS):
         return None
     grouped = _ungrouped(whole, table)
     if grouped is None:
         return None
     if mark and len(decimals) == 3 and whole != "0" and len(whole) <= 3 and (mark == "," or decimals == "000"):
         raise UnreadableError(f"{text} may be thousands or decimals")
-    return Number(grouped, decimals, mark, grouped != 0 and not whole.isdigit(), negative)
+    return Number(grouped, decimals, mark, grouped != 0 and not whole.isdecimal(), negative)
 
 
 def _ungrouped(whole: str, table: Table) -> int | None:
-    if whole.isdigit():
+    if whole.isdecimal():
         if len(whole) > 1 and whole[0] == "0":
             raise UnreadableError(f"{whole}: how leading zeros are read is not known")
         return int(whole)

@@ -58,7 +58,7 @@ def _token(gap: str, word: str) -> Token:
     found = _LEAD.match(word)
     assert found is not None
     at = found.end()
-    if at and word[at - 1] in "-–" and word[at : at + 1] and (word[at].isdigit() or word[at] in "$€£¥₹₽"):
+    if at and word[at - 1] in "-–" and word[at : at + 1] and (word[at].isdecimal() or word[at] in "$€£¥₹₽"):
         at -= 1  # a sign
     rest = word[at:]
     core = rest.rstrip(_TAIL)
@@ -107,7 +107,7 @@ def _is_digits(core: str) -> bool:
 
 
 def _all_digits(core: str) -> bool:
-    return core.replace(" ", "").isdigit()
+    return core.replace(" ", "").isdecimal()
 
 
 def _continues(core: str) -> bool:
@@ -121,7 +121,7 @@ def _signs(tokens: list[Token], table: Table) -> list[Token]:
     for token in tokens:
         last = found[-1] if found else None
         is_sign = token.core in table.currencies or token.core in _SIGNS
-        is_before = opened is not None and opened is last and token.core[:1].isdigit()
+        is_before = opened is not None and opened is last and token.core[:1].isdecimal()
         is_behind = is_sign and last is not None and not last.tail and _ends_numeric(last.core)
         if last and not token.lead and (is_before or is_behind):
             last.core, last.tail = last.core + token.core, token.tail
@@ -134,4 +134,4 @@ def _signs(tokens: list[Token], table: Table) -> list[Token]:
 
 
 def _ends_numeric(core: str) -> bool:
-    return core[-1:].isdigit() or core[-1:] in ("½", "¼", "¾")
+    return core[-1:].isdecimal() or core[-1:] in ("½", "¼", "¾")
