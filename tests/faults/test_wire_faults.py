@@ -226,6 +226,7 @@ def test_31_a_bomb_of_any_coding_stops_at_the_limit(server: ScriptedServer, stor
 def test_31_bytes_after_the_end_of_a_gzip_stream_count(server: ScriptedServer, store: Store, rest: bytes) -> None:
     head = OK + b"Content-Encoding: gzip\r\n\r\n" + zlib.compress(b"whole", wbits=31)
     refused = fault(server.script("/a.mp3", raw(head, rest * 100)), store, max_bytes=50_000)
-    assert refused.reason == (Reason.UNREACHABLE if rest.startswith(b"\x1f\x8b g") else Reason.TOO_BIG)
+    is_damaged = rest.startswith(b"\x1f\x8b g")  # and that may be seen first
+    assert refused.reason == Reason.TOO_BIG or (is_damaged and refused.reason == Reason.UNREACHABLE)
     url = server.script("/b.mp3", raw(head, rest[:2], pause_s=0.02))
     assert fault(url, store, max_seconds=0.7).reason in (Reason.TIMED_OUT, Reason.UNREACHABLE)
