@@ -11,6 +11,7 @@ from pipeline import config
 from pipeline.build import defect_files, find_device, profile_of_scorer, token_files
 from pipeline.config import ConfigError, RunConfig
 from pipeline.isolate import usable_cores
+from pipeline.outputs import claim
 from pipeline.progress import Line
 
 
@@ -33,10 +34,9 @@ def train_defects(
         from classifiers import train as training
 
         chosen = config.read(training.Recipe, recipe, settings)
+        folder = claim(output, (training.WEIGHTS_FILE, training.REPORT_FILE, "clips", "calibration", "checkpoints"))
         with Line(quiet=quiet) as line:
-            report = training.train(
-                chosen, Path(output), device=find_device(device), workers=usable_cores(), progress=line
-            )
+            report = training.train(chosen, folder, device=find_device(device), workers=usable_cores(), progress=line)
     aucs = {name: round(found["auc_against_clean"], 4) for name, found in report["calibration"].items()}
     thresholds = {name: found["threshold"] for name, found in report["calibration"].items()}
     return {"weights": f"{output}/{training.WEIGHTS_FILE}", "auc_held_out": aucs, "thresholds": thresholds}
@@ -50,8 +50,9 @@ def train_mel_tokens(
         from pipeline.tokenise import train as training
 
         chosen = config.read(training.Recipe, recipe, settings)
+        folder = claim(output, (training.WEIGHTS_FILE, training.REPORT_FILE, training.STATE_FILE, "sound", "test"))
         with Line(quiet=quiet) as line:
-            report = training.train(chosen, Path(output), device=find_device(device), progress=line)
+            report = training.train(chosen, folder, device=find_device(device), progress=line)
     return {"weights": f"{output}/{training.WEIGHTS_FILE}", "held_out": report.get("held_out")}
 
 
@@ -63,8 +64,9 @@ def recover_mel_tokens(
         from pipeline.tokenise import distil
 
         chosen = config.read(distil.Recipe, recipe, settings, pairs=tuple(pairs))
+        folder = claim(output, (distil.WEIGHTS_FILE, distil.REPORT_FILE, distil.STATE_FILE, "pairs", "good", "test"))
         with Line(quiet=quiet) as line:
-            report = distil.distil(chosen, Path(output), device=find_device(device), progress=line)
+            report = distil.distil(chosen, folder, device=find_device(device), progress=line)
     return {"weights": f"{output}/{distil.WEIGHTS_FILE}", "hours": report["hours"], "test": report["test"]}
 
 
@@ -76,8 +78,9 @@ def train_transcriber(
         from pipeline.transcribe import train as training
 
         chosen = config.read(training.Recipe, None, settings, **given)
+        folder = claim(output, (*training.FILES, "state", "held-out"))
         with Line(quiet=quiet) as line:
-            report = training.train(chosen, Path(output), device=find_device(device), progress=line)
+            report = training.train(chosen, folder, device=find_device(device), progress=line)
     figures = {name: round(found["value"], 4) for name, found in report["held_out"].get("figures", {}).items()}
     return {"model": output, "held_out": figures, "metrics": f"{output}/{training.METRICS_FILE}"}
 
@@ -92,7 +95,8 @@ def evaluate_mel_tokens(chosen: Evaluation, settings: Sequence[str], *, quiet: b
         from pipeline.tokenise.evaluate import FIGURES_FILE, PAGE_FILE, evaluate
         from pipeline.tokenise.sound import collect
 
-        files, device, output = token_files(run.tokenise), find_device(chosen.device), Path(chosen.output)
+        files, device = token_files(run.tokenise), find_device(chosen.device)
+        output = claim(chosen.output, (FIGURES_FILE, PAGE_FILE, "sound"))
         about = tokenise.describe(*files)
         with Line(quiet=quiet) as line:
             sound = collect([Path(chosen.manifest)], output / "sound", line).limited(chosen.limit)
@@ -128,9 +132,10 @@ def evaluate_transcriber(chosen: Evaluation, settings: Sequence[str], *, quiet: 
         kind = _arithmetic(run, device)
         about = {"model": run.transcribe.model, "device": device, "arithmetic": kind, "beam": run.transcribe.beam_size}
         recogniser = transcribe.load(str(model_folder(run.transcribe.model)), run.transcribe, device, kind)
+        folder = claim(chosen.output, (evaluate.FIGURES_FILE, evaluate.PAGE_FILE))
         with Line(quiet=quiet) as line:
             found = evaluate.evaluate(
-                clips, recogniser, Path(chosen.output), about=about, language=run.transcribe.language, progress=line
+                clips, recogniser, folder, about=about, language=run.transcribe.language, progress=line
             )
     ranges = {name: {key: one[key] for key in ("value", "low", "high")} for name, one in found["figures"].items()}
     plain = {key: found[key] for key in ("clips", "hours", "x_real_time", "without_text")}
@@ -151,15 +156,16 @@ def evaluate_defects(chosen: Evaluation, settings: Sequence[str], *, quiet: bool
         raise ConfigError("defects.weights: null means no models, so there is nothing to measure")
     with _told():
         import classifiers
-        from classifiers.evaluate import evaluate
+        from classifiers.evaluate import JSON_FILE, PAGE_FILE, evaluate
         from classifiers.evaluate.baselines import BASELINES
 
         weights, overlap = defect_files(run.defects)
         scorer = classifiers.load(device=find_device(chosen.device), weights=weights, overlap=overlap)
         names = list(BASELINES) if "all" in chosen.baselines else chosen.baselines
+        folder = claim(chosen.output, (JSON_FILE, PAGE_FILE))
         with Line(quiet=quiet) as line:
             found = evaluate(
-                Path(chosen.manifest), Path(chosen.output), scorer=scorer, thresholds=_thresholds(run),
+                Path(chosen.manifest), folder, scorer=scorer, thresholds=_thresholds(run),
                 baselines=names, limit=chosen.limit, progress=lambda done, total: line(f"{done} of {total} clips"),
             )  # fmt: skip
     defects = {
@@ -182,9 +188,10 @@ def degrade(
         from classifiers.degrade import labelled, read_manifests
 
         sources = read_manifests([Path(manifest) for manifest in manifests])
+        folder = claim(output, (labelled.MANIFEST, "clips"))
         with Line(quiet=quiet) as line:
             manifest = labelled.write(
-                sources, Path(output), count=clips, seconds=seconds, seed=seed, workers=usable_cores(),
+                sources, folder, count=clips, seconds=seconds, seed=seed, workers=usable_cores(),
                 progress=lambda done, total: line(f"{done} of {total} clips made"),
             )  # fmt: skip
     return {"clips": len(manifest.read_text(encoding="utf-8").splitlines()), "manifest": str(manifest)}

@@ -27,6 +27,7 @@ from pipeline.fetch.logins import logins_of
 from pipeline.fetch.models import PACKAGED_MODEL, model_folder
 from pipeline.fetch.parts import Part
 from pipeline.fetch.visit import Answer, Visit
+from pipeline.paths import check_name
 from pipeline.records import Reason, Recording, Rejected, stable_id
 from pipeline.store import Store
 from pipeline.urls import public_url, web_address
@@ -83,6 +84,7 @@ def fetch_media(
 
 
 def _download(recording: Recording, url: str, client: Client, store: Store) -> Fetched:
+    check_name(recording.recording_id)
     with _parts_folder(store) as folder:
         part = Part.open(Path(folder) / f"{recording.recording_id}.part", url)
         try:

@@ -31,7 +31,8 @@ class Part:
 
     @classmethod
     def open(cls, path: Path, url: str) -> Self:
-        """Take up what an earlier run left of this very URL; anything else is deleted."""
+        """Take up what an earlier run left of this very URL; anything else is deleted, of a link the link."""
+        _drop_shared(path, cls._sidecar(path), cls._sidecar(path).with_suffix(".json.tmp"))
         try:
             facts = json.loads(cls._sidecar(path).read_bytes())
             if facts.pop("source") == stable_id("part", url) and path.exists():
@@ -88,3 +89,10 @@ def validator(response: "urllib3.BaseHTTPResponse", name: str) -> str:
     """An ETag or date that can be sent back; one with odd characters would break the request."""
     value = response.headers.get(name, "")
     return value if re.fullmatch(r"[\x20-\x7e]{1,500}", value) else ""
+
+
+def _drop_shared(*places: Path) -> None:
+    """Delete names that are links, or second names (hard links) of files: writing to them would change others."""
+    for place in places:
+        if place.is_symlink() or (place.is_file() and place.stat().st_nlink > 1):
+            place.unlink()

@@ -24,6 +24,10 @@ from pipeline.transcribe.wav2vec2 import Wav2Vec2
 __all__ = ["METRICS_FILE", "Recipe", "train"]
 
 METRICS_FILE, CARD_FILE, STATE_FILE = "metrics.json", "README.md", "state/training.safetensors"
+FILES = (  # at the top of the output, transformers' own among them
+    *(METRICS_FILE, CARD_FILE, "config.json", "model.safetensors", "preprocessor_config.json", "vocab.json"),
+    *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+)
 PROGRESS_S, SAVE_S = 5.0, 300.0
 CURVE_POINTS, CURVE_CLIPS = 50, 32
 CARD = """---

@@ -120,6 +120,21 @@ def test_stopping_leaves_the_part_and_the_next_run_goes_on(server: ScriptedServe
     assert server.requests[-1].headers["if-range"] == '"v1"'
 
 
+@pytest.mark.parametrize("suffix", [".part", ".part.json", ".part.json.tmp"])
+@pytest.mark.parametrize("kind", ["link", "hard link"])
+def test_a_part_that_is_a_link_is_not_written_through(
+    server: ScriptedServer, store: Store, tmp_path: Path, suffix: str, kind: str
+) -> None:
+    url = server.script("/a.mp3", ok(BODY))
+    place, victim = Path(store.path(f"work/media/.parts/0123abc{suffix}")), tmp_path / "victim.json"
+    place.parent.mkdir(parents=True)
+    victim.write_text('{"mine": 1}')
+    place.symlink_to(victim) if kind == "link" else os.link(victim, place)
+    assert fetch_media(episode(url), store, settings(server)).sha256 == SHA256
+    assert victim.read_text() == '{"mine": 1}'
+    assert parts(store) == []
+
+
 def test_a_part_of_another_url_is_not_continued(server: ScriptedServer, store: Store) -> None:
     config = settings(server, retries=0)
     with pytest.raises(Rejected):
