@@ -531,7 +531,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         code = 130
     except tuple(_exit_codes()) as error:  # looked up only once something was raised
-        code = _exit_codes()[type(error)]
+        code = next(code for kind, code in _exit_codes().items() if isinstance(error, kind))
         click.echo(printable(f"speechmill: {error}"), err=True)
     sys.exit(code)
 

@@ -26,6 +26,7 @@ from pipeline import isolate, publish, stages
 from pipeline.build import KNOWN_FILE, Build
 from pipeline.config import ConfigError, Input
 from pipeline.fetch import Stopped
+from pipeline.paths import OutsideError
 from pipeline.records import Status
 from pipeline.runlog import open_log
 from pipeline.sources import Listed
@@ -37,7 +38,7 @@ LISTED = "listed/"  # before the number of an input: counter of its recordings
 DEFAULT_RUNNER = "--runner=FnApiRunner"  # in process; the name DirectRunner would try to download another first
 WITH_JOB_SERVICE = ("FlinkRunner", "PortableRunner", "PrismRunner", "SparkRunner")
 STOP_CHECK_S = 0.5  # how soon a run that waits for its workers sees that it is to stop
-FATAL = (MemoryError, OutOfSpace, ConfigError)
+FATAL = (MemoryError, OutOfSpace, OutsideError, ConfigError)
 log = logging.getLogger("speechmill")
 
 StageFunction = Callable[[Any, Build], Outcome]
