@@ -151,7 +151,7 @@ class Doc:
 class Attachment:
     """A file that a source has beside a recording: a transcript of it, its chapters, or the text that is read."""
 
-    kind: str  # transcript, chapters or text
+    kind: str  # transcript, chapters, text, or about: JSON that was not read since it is a link that leads outside
     url: str
     type: str | None = None  # media type, as declared
     language: str | None = None

@@ -1,5 +1,6 @@
 """What lies beside a recording is fetched with it, kept once, and asked for again only where that makes sense."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,30 @@ def test_34_beside_a_local_file_nothing_else_is_read(server: ScriptedServer, tmp
     told, footer = stored(build)
     assert [one["url"] for one in footer["documents"].values()] == ["talk.srt"]
     assert name in (told.reason_detail or "")
+
+
+@pytest.mark.parametrize("kind", ["transcript", "about"])
+def test_34_a_link_beside_a_local_file_is_followed_within_the_inputs_only(
+    server: ScriptedServer, tmp_path: Path, kind: str
+) -> None:
+    (tmp_path / "secret.srt").write_bytes(SRT)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "talk.mp3").write_bytes(b"ID3")
+    (folder / "talk.srt").symlink_to(tmp_path / "secret.srt")
+    beside = (Attachment(kind=kind, url="talk.srt"),)
+    recording = Recording(recording_id="r1", source="local", media_url="talk.mp3", attachments=beside)
+    build = build_at(server, tmp_path)
+    stages.fetch_recording(Listed(recording=recording, media_path=str(folder / "talk.mp3")), build)
+    told, footer = stored(build)
+    assert not footer["documents"]
+    assert "talk.srt: outside: a link that leads out of the inputs" in (told.reason_detail or "")
+    (folder / "talk.srt").unlink()
+    (folder / "own.srt").write_bytes(SRT)
+    (folder / "talk.srt").symlink_to("own.srt")
+    again = Listed(recording=replace(recording, recording_id="r2"), media_path=str(folder / "talk.mp3"))
+    stages.fetch_recording(again, build)
+    assert len(stored(build, "r2")[1]["documents"]) == (kind == "transcript")
 
 
 def test_33_what_opted_out_or_was_gone_is_asked_for_again_only_after_a_while(
