@@ -56,7 +56,7 @@ def prose(lines: list[str]) -> list[str]:
     if len(headings) >= MIN_TIMES:
         lines = [line for line in lines if not _is_heading(line)]
     if sum(bool(_TIME_FIRST.match(line[:MAX_PREFIX])) for line in lines) >= enough:
-        lines = [_TIME_FIRST.sub("", line, count=1) for line in lines]
+        lines = [line[found.end() :] if (found := _TIME_FIRST.match(line)) else line for line in lines]
     named = Counter(name for line in lines if (name := _named(line)))
     if sum(named.values()) < enough:
         return lines

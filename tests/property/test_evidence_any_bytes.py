@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.evidence import Heard, align, read
+from pipeline.evidence.spoken import prose
 from pipeline.records import Reason, Rejected
 
 PARTS = [
@@ -59,3 +60,10 @@ def test_any_pieces_of_transcripts(
     text: str, encoding: str, media_type: str | None, told: list[tuple[float, float, tuple[str, ...] | None]]
 ) -> None:
     check(text.encode(encoding, "replace"), media_type, told)
+
+
+def test_a_line_of_blanks_in_a_transcript_with_times_takes_linear_time() -> None:
+    lines = [f"00:0{n}:00 Hello there." for n in range(9)]
+    begin = time.thread_time()
+    assert prose([*lines, " " * 200_000 + "\n" * 200_000])[:1] == ["Hello there."]
+    assert time.thread_time() - begin < 5
