@@ -7,6 +7,8 @@ from pipeline.verbalise.numbers import cardinal, literal
 from pipeline.verbalise.place import Place, Reading
 
 _LETTERS = re.compile(r"([A-ZА-Я]{1,6})(-?)(\d{1,3})([A-Z]{0,2})")
+_COMPOUNDS = re.compile(r"(\d{1,3})-([a-zäöüßë]{2,20}(?:-[a-z]{2,12}){0,3})")
+_COMPOUND = {"en": "-", "de": "", "nl": ""}  # 5-year-old, 5-jährig, 5-jarig
 _DIMENSION = re.compile(r"(\d{1,2})([KGDPх])")
 
 
@@ -37,6 +39,13 @@ def read_numbered(place: Place) -> Reading | None:
 def read_letters(place: Place) -> Reading | None:
     """MP3, COVID-19, 5G, H2O."""
     core, table = place.core, place.table
+    if table.language in _COMPOUND and (compound := _COMPOUNDS.fullmatch(core)):
+        if compound[1] == "1" or compound[1].startswith("0"):
+            raise UnreadableError(f"how {core} is read is not certain")
+        return Reading(f"{cardinal(int(compound[1]), table)}{_COMPOUND[table.language]}{compound[2]}")
+    named = re.fullmatch(r"([^\W\d_]{3,12})-([1-9]\d?)", core)
+    if named and table.language != "ru":
+        return Reading(f"{named[1]}-{cardinal(int(named[2]), table)}")
     short = _DIMENSION.fullmatch(core)
     found = _LETTERS.fullmatch(core)
     if table.language == "ru" and re.search("[A-Za-z]", core) and (short or found):

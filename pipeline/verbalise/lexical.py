@@ -9,6 +9,7 @@ from pipeline.verbalise.errors import UnreadableError
 from pipeline.verbalise.numbers import cardinal, ordinal
 from pipeline.verbalise.place import Place, Reading
 from pipeline.verbalise.relations import operator
+from pipeline.verbalise.tokens import UNSPOKEN
 
 _PUNCTUATION = frozenset(
     " \"'“”„«»‚‘’‹›()[]{}.,;:!?-–—…/‐‑`´ʼ·,、。「」『』！？：；《》〈〉，．・؟،¿¡*_~|•\ufe0e\ufe0f"
@@ -33,7 +34,10 @@ def read(place: Place) -> Reading:
     doubtful = unreadable(core)
     if doubtful is not None:
         raise UnreadableError(doubtful)
-    if core in _BARE_UNITS:
+    if any(mark in core for mark in UNSPOKEN):
+        raise UnreadableError(f"{core} may leave something out")
+    follows_number = place.previous is not None and place.previous.is_numeric
+    if core in _BARE_UNITS or (follows_number and re.fullmatch(r"[^\W\d_]{1,3}/[^\W\d_]{1,3}", core)):
         raise UnreadableError(f"{core} without a number has no certain form")
     return Reading(core)
 
@@ -57,7 +61,11 @@ def _abbreviation(place: Place) -> Reading | None:
     word, dotted = core.lower(), place.token.tail.startswith(".")
     is_name_next = following is not None and following.core[:1].isupper() and not following.lead
     if core in table.map("undotted") and is_name_next and not place.token.tail:
-        return Reading(table.map("undotted")[core])
+        return _certain(core, table.map("undotted")[core])
+    if "." in word and word in table.map("abbreviations") and not dotted:
+        return _certain(core, table.map("abbreviations")[word])
+    if core == "M" and dotted and table.language == "fr" and following is not None and following.core == "et":
+        return Reading("monsieur", tail="")
     if (
         word in table.map("numbered")
         and following is not None
@@ -70,13 +78,19 @@ def _abbreviation(place: Place) -> Reading | None:
     if not dotted:
         return None
     if word in table.map("abbreviations"):
-        long = table.map("abbreviations")[word]
-        if not long:
-            raise UnreadableError(f"{core}. has several readings")
-        return Reading(long, tail=place.token.tail if following is None else place.token.tail[1:])
+        return _certain(
+            core, table.map("abbreviations")[word], tail=place.token.tail if following is None else place.token.tail[1:]
+        )
     if word in table.map("titles"):
         return _title(place, word, is_name_next=is_name_next)
     return None
+
+
+def _certain(short: str, long: str, *, tail: str | None = None) -> Reading:
+    """What a table has for an abbreviation; "" says that its form depends on the sentence."""
+    if not long:
+        raise UnreadableError(f"{short} has several readings")
+    return Reading(long, tail=tail)
 
 
 def _title(place: Place, word: str, *, is_name_next: bool) -> Reading | None:
@@ -114,9 +128,18 @@ def _roman(place: Place) -> Reading | None:
         return Reading(ordinal(value, table))
     if len(core) > 1 and place.before is not None and place.before in table.list("roman_after"):
         return Reading(cardinal(value, table))
-    if (len(core) > 1 and set(core) <= set("IVX")) or len(core) > 3:
+    is_alone = len(core) == 1 and core in "IVX" and _follows_name(place)
+    if is_alone or (len(core) > 1 and set(core) <= set("IVX")) or len(core) > 3:
         raise UnreadableError(f"how {core} is read is not certain")
     return None
+
+
+def _follows_name(place: Place) -> bool:
+    """Whether a single letter stands behind a name, and so may be a number; in English, I is mostly a word."""
+    last = place.previous
+    if last is None or place.before is None or not last.core[:1].isupper() or len(last.core) < 3:
+        return False
+    return not (place.table.language == "en" and (place.core == "I" or last.core == "Malcolm"))
 
 
 def _value(digits: str) -> int:
@@ -216,12 +239,12 @@ def _sign(place: Place) -> Reading | None:
         return Reading({"AT&T": "a t and t", "C#": "c sharp", "F#": "f sharp"}[core])
     if re.fullmatch(r"[A-Z]\+{1,2}", core):
         return Reading(f"{core.rstrip('+')}{core.count('+') * (' ' + table.signs['plus'])}")
-    if core in table.currencies and last is not None and _is_scale(last.core, place):
+    if core in table.currencies:
+        if last is None or last.core not in table.map("scales"):
+            raise UnreadableError(f"{core} without a number has no certain form")
         return Reading(table.currencies[core]["forms"][-1 if not table.is_slavic else 2])
+    if core in ("x", "X", "х") and last is not None and last.is_numeric and place.next and place.next.is_numeric:
+        raise UnreadableError("x between numbers has several readings")
     if core in OPERATORS:
         return operator(place)
     return None
-
-
-def _is_scale(word: str, place: Place) -> bool:
-    return word in place.table.map("scales") and place.table.language == "de"

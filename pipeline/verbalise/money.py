@@ -8,6 +8,7 @@ from pipeline.verbalise.counts import decimal, require_neutral, signed, value_of
 from pipeline.verbalise.errors import UnreadableError
 from pipeline.verbalise.numbers import NUMERAL, Number, cardinal, decimals, literal, plural, words
 from pipeline.verbalise.place import Place, Reading
+from pipeline.verbalise.units import check_attribute
 
 
 def read_money(place: Place) -> Reading | None:
@@ -39,6 +40,8 @@ def _money(place: Place, amount: str, currency: dict[str, Any], *, is_negative: 
     )
     if number is None:
         return None
+    if table.language == "en":
+        check_attribute(place)
     forms = currency["forms"]
     follows = place.after if table.language == "en" and place.after in table.list("scale_words") else None
     minus = f"{table.signs['minus']} " if is_negative else ""

@@ -13,13 +13,15 @@ from pipeline.verbalise.relations import read_arithmetic, read_fraction, read_ra
 from pipeline.verbalise.tables import context
 from pipeline.verbalise.units import read_degrees, read_glued, read_percent, unit_of, with_unit
 
+LONGEST_CODE = 1_000_000  # from here on digits without marks may be a code
+
 
 def read(place: Place) -> Reading:
     """Read a token with digits. Raises UnreadableError."""
     core = place.core
-    closing = place.token.tail[:1]
-    if closing in ("-", "–") or (closing in "'’" and closing and not place.token.lead):
-        raise UnreadableError(f"{core}{closing} has several readings")
+    lead, tail = place.token.lead, place.token.tail
+    if "~" in lead or tail.startswith(("-", "–", ",-")) or (tail.startswith(("'", "’")) and not lead):
+        raise UnreadableError(f"{core}{tail} has several readings")
     if core.count("²") + core.count("³") and re.fullmatch(r"[A-Za-z][²³]", core):
         return read_power(place)
     for kind in KINDS:
@@ -29,10 +31,17 @@ def read(place: Place) -> Reading:
     raise UnreadableError(f"{core} is of no kind that has a certain reading")
 
 
+def _is_round(core: str) -> bool:
+    """Whether digits without marks for thousands end as a number rather than a code does."""
+    return core.endswith("000")
+
+
 def _plain(place: Place) -> Reading | None:
     number = literal(place.core, place.table)
     if number is None:
         return None
+    if number.whole >= LONGEST_CODE and not number.is_grouped and place.core.isdecimal() and not _is_round(place.core):
+        raise UnreadableError(f"{place.core} may be a number or a code")
     unit = unit_of(place)
     if unit is not None:
         return Reading(with_unit(place, number, unit), count=2)

@@ -7,6 +7,7 @@ from pipeline.verbalise.counts import decimal, signed, value_of
 from pipeline.verbalise.errors import UnreadableError
 from pipeline.verbalise.numbers import NUMERAL, Number, cardinal, decimals, literal, plural
 from pipeline.verbalise.place import Place, Reading
+from pipeline.verbalise.tables import context
 
 _PERCENT = re.compile(rf"([-−]?(?:{NUMERAL}))\s?([%‰])")
 _DEGREES = re.compile(rf"([-−]?(?:{NUMERAL}))\s?(°[CFС]?)")
@@ -49,6 +50,8 @@ def read_degrees(place: Place) -> Reading | None:
     number = literal(found[1], table)
     if number is None:
         return None
+    if table.language == "en" and (place.after or "") in context("behind_degrees"):
+        raise UnreadableError("degrees before a noun have no plural")
     if table.is_slavic:
         if found[2] == "°F":
             raise UnreadableError("degrees Fahrenheit have no forms here")
@@ -101,9 +104,19 @@ def with_unit(place: Place, number: Number, unit: str) -> str:
     """A number and a unit of `unit_of`, agreeing with each other. Raises UnreadableError."""
     table = place.table
     gender = "f" if unit in table.list("feminine_units") else "m"
+    if unit == "m" and len(number.decimals) > 1 and table.language not in ("en", "ru"):
+        raise UnreadableError("metres with centimetres are read in several ways")
+    if table.language == "en":
+        check_attribute(place)
     if table.language == "en" and number.whole == 1 and number.is_plain:
         return f"one {forms_of(unit, 'en')[0]}"
     return measured(place, number, forms_of(unit, table.language), gender)
+
+
+def check_attribute(place: Place) -> None:
+    """Raise UnreadableError where an English unit may stand before a noun, and so have no plural: the 100 m sprint."""
+    if place.before in context("determiners"):
+        raise UnreadableError(f"{place.core} behind {place.before} may be part of a longer name")
 
 
 def unit_of(place: Place) -> str | None:
