@@ -19,6 +19,7 @@ from pipeline.fetch.consent import rsl
 from pipeline.records import Reason, Recording, Rejected, stable_id
 from pipeline.sources import Listed, failed, plain_text
 from pipeline.sources._encodings import in_utf8, in_utf8_as_well_as_can_be, says_another_encoding
+from pipeline.sources._identity import Identities
 from pipeline.sources._items import ATOM_LINK, block, by_rsl, joined, of_channel, of_item, opted_out, podcast_text
 from pipeline.sources._repair import DECLARED, NotAFeed, cut_apart, lost_in_words, mended
 from pipeline.sources._slices import ITEMS, ITUNES, Broken, Parts, TooMuch, cut, local_name, tree
@@ -86,7 +87,7 @@ class Feed:
         `refused` are fields of all, where something that the feed names forbids to take them.
 
         The feed is known by its podcast:guid, else by `identity`, else by its address; an item by its guid, or one
-        without, or whose guid stands at several enclosures, by its enclosure's URL. Of an item listed twice the first
+        without, or whose guid stands at several enclosures, as `Identities` says. Of an item listed twice the first
         counts; one without enclosure is left out. What cannot be read of a feed is a row with the reason, the last.
         Raises Rejected(BAD_FEED) where that is all of it.
         """
@@ -142,7 +143,7 @@ class _Reading:
         self.keys, self.lost = set[int](), list[tuple[int, str]]()
         self.feed: Mapping[str, Any] = {}
         self._is_feed, self._is_clear, self._left_out = False, True, 0
-        self._enclosure_of, self._several = dict[int, int](), set[int]()  # hashes: of a guid, of one of its enclosures
+        self._identities = Identities()
 
     def add(self, part: bytes, root: Element | None) -> None:
         """Read the head or, after it, a slice; `root` is the same as XML, if it is. Raises Rejected(BAD_FEED)."""
@@ -175,9 +176,7 @@ class _Reading:
         rows = [row for row in found if row["media_url"]]
         self._left_out += len(found) - len(rows)
         for row in rows:
-            guid, url = hash(row["guid"]), hash(row["media_url"])
-            if self._enclosure_of.setdefault(guid, url) != url:
-                self._several.add(guid)
+            self._identities.add(row)
         self._packed.append(zlib.compress(pickle.dumps(rows), 1))
 
     def is_clear(self) -> bool:
@@ -200,14 +199,18 @@ class _Reading:
         seen = set[int]()
         while self._packed:
             for row in pickle.loads(zlib.decompress(self._packed.pop(0))):  # noqa: S301 - packed above
-                own = row["guid"] if row["guid"] and hash(row["guid"]) not in self._several else row["media_url"]
-                recording_id = stable_id("rss", shared["recording_id"], own)
-                if hash(recording_id) in seen:
-                    _log.info("%s: %s is listed twice; the first counts", self._url, own)
+                identity = self._identities.name(row, shared["recording_id"])
+                del row["enclosure_bytes"]
+                recording_id = {"recording_id": identity.pop("recording_id")}
+                same = {hash(recording_id["recording_id"])}
+                if identity["former_ids"]:  # without a guid: one enclosure is one item, whatever is said of it
+                    same.add(hash(stable_id("rss", shared["recording_id"], row["media_url"])))
+                if same & seen:
+                    _log.info("%s: %s is listed twice; the first counts", self._url, row["guid"] or row["media_url"])
                     continue
-                seen.add(hash(recording_id))
+                seen |= same
                 fields = _joined([shared, by_terms(row), row, overriding])
-                yield Listed(recording=Recording(**fields | {"recording_id": recording_id}))
+                yield Listed(recording=Recording(**fields | recording_id), **identity)
 
 
 def standard_fields(part: bytes, url: str) -> Any:

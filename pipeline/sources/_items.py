@@ -46,6 +46,7 @@ def of_item(entry: Mapping[str, Any], item: Element | None, feed_url: str) -> di
         "title": plain_text(entry.get("title")),
         "published": _utc(entry.get("published_parsed") or _updated(entry)),
         "declared_duration_s": _duration_s(entry.get("itunes_duration")),
+        "enclosure_bytes": _enclosure_bytes(entry),
     }
     before_the_feeds = {"persons": persons(item), "author": plain_text(entry.get("author"))}
     return {
@@ -73,6 +74,12 @@ def _enclosure(entry: Mapping[str, Any], feed_url: str) -> str | None:
     found.sort(key=lambda link: not _is_audio(link.get("type")))
     url = plain_text(found[0]["href"]) if found else None
     return url and joined(feed_url, url)
+
+
+def _enclosure_bytes(entry: Mapping[str, Any]) -> int | None:
+    """The length that is declared for the first enclosure; None for what is none, or zero."""
+    told = (str(link.get("length")) for link in entry.get("links", ()) if link.get("rel") == "enclosure")
+    return next((int(length) for length in told if re.fullmatch("[0-9]{1,15}", length, re.ASCII)), 0) or None
 
 
 def _is_audio(kind: object) -> bool:

@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import shutil
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +15,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import ownership, stages
-from pipeline.build import Build
+from pipeline import ownership
 from pipeline.forecast import plan
 from pipeline.publish import RECORDINGS_FILE
 from pipeline.publish.ledger import judge_all, write_recordings
 from pipeline.records import Recording
 from pipeline.stages.identity import Claims, Registry
+from tests.identified import listed_by
 from tests.media import a_build, tone, wav
 
 Identify = Callable[..., dict[str, Recording]]
@@ -39,23 +38,6 @@ def write(tmp_path: Path) -> Callable[[str, int], Path]:
         return path
 
     return write_file
-
-
-def listed_by(build: Build) -> list[Recording]:
-    """What the inputs of a build and the corpus itself list, each fetched, as a run does it."""
-    known = [stages.placeholder(one) for one in stages.write_index(build)]
-    registry, claims, same = stages.load_registry(build), list[Claims](), defaultdict(list)
-    for source in build.config.inputs:
-        for one in stages.list_input(source, build):
-            settled = registry.settle(one)
-            claims += [settled] if isinstance(settled, Claims) else []
-            same[settled.recording.recording_id].append(settled) if not isinstance(settled, Claims) else None
-    for one in [*registry.resolve(reversed(claims)), *known]:
-        same[one.recording.recording_id].append(one)
-    found = [one for group in same.values() for one in registry.distinct(group, build)]
-    for one in found:
-        stages.fetch_recording(one, build)
-    return [one.recording for one in found]
 
 
 @pytest.fixture

@@ -1,0 +1,25 @@
+"""What a run does up to fetching, without Beam."""
+
+from collections import defaultdict
+
+from pipeline import stages
+from pipeline.build import Build
+from pipeline.records import Recording
+from pipeline.stages.identity import Claims
+
+
+def listed_by(build: Build) -> list[Recording]:
+    """What the inputs of a build and the corpus itself list, each fetched, as a run does it."""
+    known = [stages.placeholder(one) for one in stages.write_index(build)]
+    registry, claims, same = stages.load_registry(build), list[Claims](), defaultdict(list)
+    for source in build.config.inputs:
+        for one in stages.list_input(source, build):
+            settled = registry.settle(one)
+            claims += [settled] if isinstance(settled, Claims) else []
+            same[settled.recording.recording_id].append(settled) if not isinstance(settled, Claims) else None
+    for one in [*registry.resolve(reversed(claims)), *known]:
+        same[one.recording.recording_id].append(one)
+    found = [one for group in same.values() for one in registry.distinct(group, build)]
+    for one in found:
+        stages.fetch_recording(one, build)
+    return [one.recording for one in found]
