@@ -292,8 +292,10 @@ def _planes(frame: Any) -> list[npt.NDArray[Any]]:
     dtype = SAMPLE_TYPES.get(frame.format.name.removesuffix("p"))
     if dtype is None:  # 64-bit integers: no microphone has such a range
         raise Rejected(Reason.BAD_HEADER, f"{frame.format.name} samples")
-    count = frame.samples * (1 if frame.format.is_planar else frame.layout.nb_channels)
-    return [np.frombuffer(plane, dtype, count) for plane in frame.planes]
+    channels = frame.layout.nb_channels
+    planes, count = (channels, frame.samples) if frame.format.is_planar else (1, frame.samples * channels)
+    # PyAV goes on to the next null pointer: of a frame of 42 channels it gives 48 planes, six of them anywhere.
+    return [np.frombuffer(plane, dtype, count) for plane in frame.planes[:planes]]
 
 
 def _scaled(frames: list[list[npt.NDArray[Any]]], form: Format) -> Float32:

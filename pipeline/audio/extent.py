@@ -14,6 +14,7 @@ ID3_BYTES = 10
 APE_BYTES = 32
 MAX_TAGS = 100
 MAX_CHUNKS = 1_000
+MAX_BYTES = 2**62  # sizes of 64 bits may point anywhere
 WRAP = 2**32
 NEAR = 65_536  # from 2 or 4 GiB: writers that cannot know put the highest number there, less the header
 
@@ -184,7 +185,10 @@ def _is_chain(file: IO[bytes], kind: Chunks, at: int, size: int) -> bool:
             return links > 0 and not any(head)  # padding
         if not all(32 <= letter < 127 for letter in name) or name == kind.data[:4]:
             return False
-        at += _whole(width + struct.unpack(kind.size, head[len(kind.data) :])[0] - kind.own, kind.align)
+        (length,) = struct.unpack(kind.size, head[len(kind.data) :])
+        if length < kind.own:
+            return False
+        at += _whole(width + length - kind.own, kind.align)
         links += 1
     return at in range(size, size + kind.align)
 
@@ -207,6 +211,8 @@ def _after_tags(file: IO[bytes], size: int) -> int:
 
 
 def _read(file: IO[bytes], at: int, count: int) -> bytes:
+    if not 0 <= at < MAX_BYTES:
+        return b""
     file.seek(at)
     return file.read(count)
 

@@ -114,7 +114,7 @@ class Meter:
 def _distance_db(energies: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Float32:
     if not reference.size:
         return np.zeros(energies.shape[:-1], np.float32)
-    ratio = np.log10(np.maximum(energies, 1e-30) / np.maximum(reference, 1e-30))
+    ratio = np.log10(np.maximum(energies, 1e-30)) - np.log10(np.maximum(reference, 1e-30))
     distance: Float32 = np.minimum(np.abs(10 * ratio), WORST_DB).mean(axis=-1, dtype=np.float64).astype(np.float32)
     return distance
 

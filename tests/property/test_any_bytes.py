@@ -53,7 +53,10 @@ def whole_files() -> dict[str, bytes]:
         ("adts", "aac"),
     ]
     files = {f"{container}/{codec}": encode(container, codec, sound) for container, codec in made}
-    return files | {"wav": wav(sound), "flac": wav(sound, kind="FLAC"), "aiff": wav(sound, kind="AIFF")}
+    files |= {kind.lower(): wav(sound, kind=kind) for kind in ("WAV", "FLAC", "AIFF", "CAF", "AU", "W64", "RF64")}
+    others = [("mov", "pcm_s16le"), ("matroska", "flac"), ("wv", "wavpack")]
+    files |= {f"{container}/{codec}": encode(container, codec, sound) for container, codec in others}
+    return files | {"stereo": wav(np.stack([sound, -sound], axis=1))}
 
 
 def check(data: bytes) -> None:
@@ -78,6 +81,20 @@ def test_a_broken_file(data: st.DataObject) -> None:
         where = st.one_of(near_the_head, st.integers(0, len(broken) - 1))
         for at, value in data.draw(st.lists(st.tuples(where, st.integers(0, 255)), max_size=20)):
             broken[at] = value
+    check(bytes(broken))
+
+
+SIZES = [b"\0" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\x80\0\0\0", b"\0\x10\0\0"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_header_whose_numbers_are_wrong(data: st.DataObject) -> None:
+    files = whole_files()
+    broken = bytearray(files[data.draw(st.sampled_from(sorted(files)))])
+    for at in data.draw(st.lists(st.integers(0, min(len(broken), 1_000) - 8), min_size=1, max_size=4)):
+        number = data.draw(st.sampled_from([*SIZES, *(size * 2 for size in SIZES), b"\xff"]))
+        broken[at : at + len(number)] = number
     check(bytes(broken))
 
 

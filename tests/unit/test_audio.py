@@ -2,10 +2,12 @@
 
 import io
 
+import av
 import numpy as np
 import pytest
 
 from pipeline.audio import Decoding, decode_flac, encode_flac, resample, to_int16
+from pipeline.audio.decoding import _planes
 from pipeline.config import Audio
 from pipeline.records import Reason, Rejected
 from tests.media import RATE, Sound, decode, encode, riff, tone, wav
@@ -149,6 +151,12 @@ def test_rounding_to_sixteen_bits_is_exact_and_clips() -> None:
     every = np.arange(-32_768, 32_768).astype(np.int16)
     assert np.array_equal(to_int16(every.astype(np.float32) / 32_768), every)
     assert to_int16(np.array([-2, 2, 1], np.float32)).tolist() == [-32_768, 32_767, 32_767]
+
+
+def test_a_planar_frame_has_the_planes_of_its_channels_and_no_others() -> None:
+    for channels in (1, 9, 42, 48):
+        planes = _planes(av.AudioFrame("fltp", f"{channels} channels", 5))
+        assert [plane.shape for plane in planes] == [(5,)] * channels
 
 
 def test_a_clip_is_resampled_for_a_model() -> None:

@@ -107,6 +107,15 @@ def test_a_chunk_after_four_gibibytes_ends_the_sound(tmp_path: Path) -> None:
         assert extent_of(file).end == 44 + size
 
 
+def test_sizes_that_point_anywhere_end_the_search() -> None:
+    for kind, form in (("CAF", ">q"), ("W64", "<Q"), ("RF64", "<Q")):
+        data, at, _, _ = size_field(kind)
+        for number in (2**63 - 1, 2**62, -(2**63), -5):
+            lying = patched(data, at, struct.pack(form, number % 2**64 if form == "<Q" else number))
+            extent_of(io.BytesIO(lying))
+            extent_of(io.BytesIO(patched(lying, lying.index(b"data"), b"dat1")))
+
+
 def id3(body: bytes) -> bytes:
     return b"ID3\x03\0\0" + bytes(len(body) >> shift & 0x7F for shift in (21, 14, 7, 0)) + body
 
