@@ -15,7 +15,6 @@ from xml.etree.ElementTree import Element
 
 from pipeline.fetch import Permit
 from pipeline.fetch.consent import rsl, signal_of
-from pipeline.fetch.consent.headers import is_rsl
 from pipeline.records import Attachment, Reason, Status
 from pipeline.sources import language_tag, plain_text
 from pipeline.sources._licences import CC_URL, by_terms, spdx_of
@@ -231,8 +230,6 @@ def _statements(element: Element | None) -> Iterator[tuple[str, str | None, str 
         if text or url:
             yield "podcast:license", text, url or (text if text and CC_URL.match(text) else None)
     for child in element if element is not None else ():
-        if child.tag == ATOM_LINK and is_rsl(child.get("type", "")):
-            continue  # terms that are read elsewhere
         if child.tag == ATOM_LINK and child.get("rel") == "license" and (url := plain_text(child.get("href"))):
             yield "link rel=license", None, url
         elif local_name(child.tag) == "license" and not child.tag.startswith(PODCAST):
