@@ -13,7 +13,7 @@ from pipeline.records import Recording, stable_id
 from pipeline.stages import recall
 from tests.identified import listed_by
 from tests.media import a_build, tone, wav
-from tests.server import ScriptedServer, ok
+from tests.server import ScriptedServer, ok, status
 
 Read = Callable[..., list[Recording]]
 MAY_1, MAY_8 = "Thu, 01 May 2025 08:00:00 GMT", "Thu, 08 May 2025 08:00:00 GMT"
@@ -159,3 +159,17 @@ def test_a_corpus_of_an_older_version_knows_its_items_by_their_address(server, r
         (found,) = read(item(media(server, "/a.mp3" + query), "One", date=MAY_1))
         assert found.recording_id == former
     assert len(downloads(server)) == 1
+
+
+def test_media_that_are_out_of_reach_when_settings_changed_stay_known(server, read: Read, build: Build) -> None:
+    (before,) = read(item(media(server, "/a.mp3"), "One", date=MAY_1))
+    build.store.remove(f"work/media/{before.sha256}")  # as `prune` does
+    server.script("/a.mp3", status(404))
+    (after,) = read(item(server.url("/a.mp3"), "One", date=MAY_1))
+    assert (after.status, after.reason) == ("failed", "not_found")
+    assert recall(before.recording_id, build).recording.content_id == before.content_id
+    media(server, "/a.mp3")
+    (back,) = read(item(server.url("/a.mp3"), "One", date=MAY_1))
+    assert (back.recording_id, back.content_id, build.store.exists(f"work/media/{back.sha256}")) == (
+        before.recording_id, before.content_id, True,
+    )  # fmt: skip
