@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.store import Store
+from pipeline.store import OWN_FILE, Store
 from tests.commandline import fingerprint, flags, start, summary
 
 BARE = ("transcribe.model=null", "tokenise.checkpoint=null", "defects.weights=null")
@@ -27,6 +27,13 @@ def project(place: Path, folder: Path) -> dict[str, bytes]:
     for name in ("data/labels.csv", "README.md", "report.html", "stats.json"):
         (place / name).write_text(f"mine: {name}")
     return contents(place)
+
+
+def test_all_files_that_a_run_makes_below_work_are_known_as_ours(corpus: Path) -> None:
+    """Or `remove` would leave some behind."""
+    made = [entry.name for entry in Store(str(corpus)).files("work")]
+    assert made
+    assert [name for name in made if not OWN_FILE.fullmatch(name)] == []
 
 
 def test_a_run_into_a_project_folder_is_refused_before_anything_is_written(
