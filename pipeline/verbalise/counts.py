@@ -62,6 +62,8 @@ def _tenths(number: Number) -> str:
 
 def _count(place: Place, number: Number, gender: str | None) -> str:
     table, value = place.table, number.whole
+    if table.language == "de" and value == 1 and place.after == "Uhr":
+        return "ein"
     year = None if number.is_grouped or gender else times.year(place, value)
     if year is not None:
         return year

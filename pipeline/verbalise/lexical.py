@@ -19,6 +19,9 @@ _DOMAIN = re.compile(
 )
 _EMAIL = re.compile(r"[A-Za-z]{1,40}(?:\.[A-Za-z]{1,40}){0,3}@(?:[A-Za-z]{1,40}\.){1,3}[a-z]{2,6}")
 _ROMAN = re.compile("(?=.)M{0,3}(CM|CD|D?C{0,3})(XC|XL|L?X{0,3})(IX|IV|V?I{0,3})")
+_SHORT_UNIT = re.compile(
+    r"[^\W\d_]{1,3}/[^\W\d_]{1,3}|(?!pm$|vs$|dr$|mr$|ms$|mrs$|tv$)[b-df-hj-np-tv-xz]{2,3}|[KMGT]o"
+)  # behind a number
 _VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 _BARE_UNITS = ("kg", "km", "cm", "mm", "ml", "kHz", "MHz", "GHz", "km/h", "mph", "кг", "км", "см", "мм", "км/ч", "мл")
 MOST_TENS = 10  # up to here kings and centuries are counted with ordinals in Spanish and Portuguese
@@ -36,8 +39,10 @@ def read(place: Place) -> Reading:
         raise UnreadableError(doubtful)
     if any(mark in core for mark in UNSPOKEN):
         raise UnreadableError(f"{core} may leave something out")
+    if len(core) == 1 and "\u0370" <= core <= "\u03ff":
+        raise UnreadableError(f"{core} has no certain name here")
     follows_number = place.previous is not None and place.previous.is_numeric
-    if core in _BARE_UNITS or (follows_number and re.fullmatch(r"[^\W\d_]{1,3}/[^\W\d_]{1,3}", core)):
+    if core in _BARE_UNITS or (follows_number and _SHORT_UNIT.fullmatch(core)):
         raise UnreadableError(f"{core} without a number has no certain form")
     return Reading(core)
 

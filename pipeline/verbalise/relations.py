@@ -45,7 +45,12 @@ def read_range(place: Place) -> Reading | None:
     if all(1000 < one.whole < 2100 and not one.is_grouped for one in (first, last)):
         return Reading(f"{times.as_year(first.whole, table)} {to} {times.as_year(last.whole, table)}")
     unit = None if found[3] else unit_of(place)
-    if not (found[3] or unit or place.follows_label or (place.after and place.after[0].islower())):
+    if not (
+        found[3]
+        or unit
+        or place.follows_label
+        or (place.after and (place.after[0].islower() or table.language == "de"))
+    ):
         raise UnreadableError(f"{place.core} may be a range or something else")
     if any(varies(one.whole, table.language) for one in (first, last)) and not place.follows_label:
         raise UnreadableError("the form of a number depends on a noun that is not known")
