@@ -25,7 +25,7 @@ def block(marker: str) -> str:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Folder in which the README's demo command was run, and what it printed."""
     place = tmp_path_factory.mktemp("demo")
-    command = block("demo").partition("&&")[2].strip()
+    command = block("demo").rpartition("&&")[2].strip()
     assert command.startswith("speechmill ")
     arguments = [sys.executable, "-m", "pipeline", *command.split()[1:]]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
