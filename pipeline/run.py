@@ -210,13 +210,14 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], tokens: str | None)
 
 
 def _failures(store: Store) -> Iterator[str]:
-    """Each recording that failed: its title or address, and why."""
-    columns = ["title", "media_url", "status", "reason", "reason_detail"]
+    """Each recording that failed: its title, or the name of a local one, and why."""
+    columns = ["source", "title", "media_url", "status", "reason", "reason_detail"]
     for batch in store.batches(publish.RECORDINGS_FILE, columns):
         for row in batch.to_pylist():
             if row["status"] == Status.FAILED:
                 detail = f": {row['reason_detail']}" if row["reason_detail"] else ""
-                yield f"{row['title'] or row['media_url']}  {row['reason']}{detail}"
+                name = row["media_url"] if row["source"] == "local" or not row["title"] else row["title"]
+                yield f"{name}  {row['reason']}{detail}"
 
 
 def failed_ratio(stats: dict[str, Any]) -> float:
