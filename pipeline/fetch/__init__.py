@@ -34,7 +34,8 @@ from pipeline.urls import public_url, web_address
 
 __all__ = [
     "MAX_FEED_BYTES", "PACKAGED_MODEL", "Answer", "Fetched", "Permit", "Stopped", "Visit", "check_logins", "delays",
-    "fetch_media", "forget_document", "get_document", "hold", "look_at_page", "model_folder", "never",
+    "fetch_media", "forget_document", "get_document", "hear_terms", "hold", "look_at_page", "model_folder",
+    "never",
 ]  # fmt: skip
 
 MAX_FEED_BYTES = 50_000_000
@@ -182,6 +183,20 @@ def look_at_page(
         if fault.reason is Reason.OPTED_OUT and any(one.signal != CRAWLING for one in fault.signals):
             raise
         return None
+
+
+def hear_terms(
+    documents: tuple[str, ...], places: tuple[str, ...], store: Store, config: Fetch, *,
+    stopping: Callable[[], bool] = never, beside: str | None = None,
+) -> tuple[Permit, ...]:  # fmt: skip
+    """Terms in RSL documents that permit to learn from what has the addresses `places`.
+
+    The login of the feed `beside` counts where the origin is the same. Raises Rejected(OPTED_OUT) where the terms
+    forbid it, and other Rejected where they cannot be had: then nothing may be taken.
+    """
+    client = Client(store, Limits.of(config, MAX_PAGE_BYTES, stopping), logins_of(config, beside))
+    client.consent.heed(tuple(map(web_address, documents)), places)
+    return tuple(client.consent.permits)
 
 
 def forget_document(url: str, store: Store) -> None:

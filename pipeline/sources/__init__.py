@@ -48,6 +48,8 @@ class Listed:
     former_ids: tuple[str, ...] = ()  # that earlier versions would have minted
     minted_id: str | None = None  # by the source, where the recording turned out to be another one
     sha256: str | None = None  # of the media, where they had to be read to know which recording it is
+    terms: tuple[str, ...] = ()  # addresses of RSL documents that it names, to be read before the media
+    places: tuple[str, ...] = ()  # addresses that these may name it by
 
 
 def kinds() -> tuple[str, ...]:

@@ -4,29 +4,44 @@ A feed is read slice by slice and its recordings are packed until all are known,
 item only the whole feed tells: 100,000 items take the memory of some hundred, and some bytes each.
 """
 
+import html
 import io
 import logging
 import pickle
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
 from pipeline.fetch.consent import rsl
+from pipeline.fetch.consent.robots import MAX_LICENCES
 from pipeline.records import Reason, Recording, Rejected, stable_id
 from pipeline.sources import Listed, failed, plain_text
 from pipeline.sources._encodings import in_utf8, in_utf8_as_well_as_can_be, says_another_encoding
 from pipeline.sources._identity import Identities
-from pipeline.sources._items import ATOM_LINK, block, by_rsl, joined, of_channel, of_item, opted_out, podcast_text
+from pipeline.sources._items import (
+    ATOM_LINK,
+    block,
+    by_rsl,
+    joined,
+    of_channel,
+    of_item,
+    opted_out,
+    podcast_text,
+    terms_named,
+)
 from pipeline.sources._repair import DECLARED, NotAFeed, cut_apart, lost_in_words, mended
 from pipeline.sources._slices import ITEMS, ITUNES, Broken, Parts, TooMuch, cut, local_name, tree
 
 # What may say that a feed is blocked, where its items cannot be told apart.
 BLOCKED = re.compile(rb"<(?:itunes|podcast):block[^<>]*>\s*(?:yes|true)\s*<", re.IGNORECASE)
 GENERATED = re.compile(rb"<podcast:txt\s[^<>]*ai-content[^<>]*>\s*(?:yes|true)\s*<", re.IGNORECASE)
+NAMES_TERMS = re.compile(rb"<[^<>]*application/rsl\+xml[^<>]*>", re.IGNORECASE)
+HREF = re.compile(rb"""href\s*=\s*["']([^"'<>]{1,2000})""", re.IGNORECASE)
 ENCLOSED = re.compile(rb"enclosure", re.IGNORECASE)
 # What a feed made of hostile bytes was seen to raise inside the parsers, or may.
 PARSER_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError, RecursionError)
@@ -107,7 +122,9 @@ class Feed:
         self.keys = reading.keys
         shared |= of_channel(reading.feed, channel, self.url)
         overriding = opted_out(blocked, self.url) or dict(refused)
-        yield from reading.recordings(shared, overriding, partial(self._by_terms, rsl.of_feed(channel)))
+        named = terms_named(self._channel, self.url) if is_clear else self._may_be_named()
+        by_channel = _ByChannel(shared, overriding, partial(self._by_terms, rsl.of_feed(channel)), named, self.page)
+        yield from reading.recordings(by_channel)
         if missing := self._missing(reading.lost):
             yield failed("rss", self.url, reason=Reason.BAD_FEED, detail=missing)
 
@@ -121,14 +138,43 @@ class Feed:
     def _by_terms(self, contents: list[Element], row: Fields) -> dict[str, Any]:
         """Fields of an item by the terms that the channel has for it, else for the feed; else any no counts."""
         places = [row["media_url"], *filter(None, (row["page_url"], self.url, self.page))]
-        found = [terms for place in places if (terms := rsl.judge(contents, place, self.url))]
-        terms = found[0] if found else _no_of(rsl.strictest(contents))
-        return by_rsl(terms, "channel", self.url)
+        return by_rsl(rsl.judge_any(contents, places, self.url), "channel", self.url)
 
     def _may_be_refused(self) -> str | None:
         """What refuses the feed or an item of it, where it cannot be told which."""
-        parts = [self._parts.head, *self._parts.slices, *(one.document or b"" for one in self._parts.broken)]
-        return next(filter(None, map(_refusal_in, parts)), None)
+        return next(filter(None, map(_refusal_in, self._all_parts())), None)
+
+    def _may_be_named(self) -> tuple[str, ...]:
+        """Terms that the feed or an item of it names, where it cannot be told which."""
+        return tuple(dict.fromkeys(url for part in self._all_parts() for url in _terms_in(part, self.url)))
+
+    def _all_parts(self) -> list[bytes]:
+        return [self._parts.head, *self._parts.slices, *(one.document or b"" for one in self._parts.broken)]
+
+
+@dataclass(frozen=True, slots=True)
+class _ByChannel:
+    """What the items of a feed have from it.
+
+    shared, overriding: fields that those of an item override, or that override them. by_terms: fields of an item by the
+    terms that stand in the channel. named, page: addresses of the RSL that the channel names, and of its web page.
+    """
+
+    shared: dict[str, Any]
+    overriding: dict[str, Any]
+    by_terms: Callable[[Fields], dict[str, Any]]
+    named: tuple[str, ...]
+    page: str | None
+
+    def listed(self, row: dict[str, Any], identity: dict[str, Any]) -> Listed:
+        """List an item by its own fields, and what it is known by."""
+        terms, recording_id = row.pop("terms"), {"recording_id": identity.pop("recording_id")}
+        fields = _joined([self.shared, self.by_terms(row), row, self.overriding])
+        terms = self.named if terms is None else terms
+        places = (row["media_url"], row["page_url"], self.shared["feed_url"], self.page) if terms else ()
+        return Listed(
+            recording=Recording(**fields | recording_id), terms=terms, places=tuple(filter(None, places)), **identity
+        )
 
 
 class _Reading:
@@ -189,28 +235,22 @@ class _Reading:
             _log.info("%s: %d items have no enclosure and are left out", self._url, self._left_out)
         return self._is_clear
 
-    def recordings(
-        self,
-        shared: dict[str, Any],
-        overriding: dict[str, Any],
-        by_terms: Callable[[Mapping[str, Any]], dict[str, Any]],
-    ) -> Iterator[Listed]:
+    def recordings(self, channel: _ByChannel) -> Iterator[Listed]:
         """Yield what was read. Of what is known as the same, the first counts."""
         seen = set[int]()
         while self._packed:
             for row in pickle.loads(zlib.decompress(self._packed.pop(0))):  # noqa: S301 - packed above
-                identity = self._identities.name(row, shared["recording_id"])
+                feed = channel.shared["recording_id"]
+                identity = self._identities.name(row, feed)
                 del row["enclosure_bytes"]
-                recording_id = {"recording_id": identity.pop("recording_id")}
-                same = {hash(recording_id["recording_id"])}
+                same = {hash(identity["recording_id"])}
                 if identity["former_ids"]:  # without a guid: one enclosure is one item, whatever is said of it
-                    same.add(hash(stable_id("rss", shared["recording_id"], row["media_url"])))
+                    same.add(hash(stable_id("rss", feed, row["media_url"])))
                 if same & seen:
                     _log.info("%s: %s is listed twice; the first counts", self._url, row["guid"] or row["media_url"])
                     continue
                 seen |= same
-                fields = _joined([shared, by_terms(row), row, overriding])
-                yield Listed(recording=Recording(**fields | recording_id), **identity)
+                yield channel.listed(row, identity)
 
 
 def standard_fields(part: bytes, url: str) -> Any:
@@ -262,7 +302,15 @@ def _doubts(item: bytes, url: str) -> dict[str, Any]:
     is_licensed = b"license" in item or b"licence" in item
     unknown = {"licence": "unknown", "licence_evidence": "the item is not well formed"} if is_licensed else {}
     marked = {"ai_generated": True} if GENERATED.search(item) else {}
-    return unknown | marked | opted_out(_refusal_in(item), url)
+    terms = tuple(_terms_in(item, url))
+    return unknown | marked | opted_out(_refusal_in(item), url) | ({"terms": terms} if terms else {})
+
+
+def _terms_in(part: bytes, url: str) -> Iterator[str]:
+    """Addresses of RSL documents that seem to be named in bytes that may be no XML."""
+    for tag in NAMES_TERMS.findall(part)[:MAX_LICENCES]:
+        if found := HREF.search(tag):
+            yield joined(url, plain_text(html.unescape(found[1].decode("utf-8", "replace"))) or "")
 
 
 def _refusal_in(part: bytes) -> str | None:
@@ -282,10 +330,6 @@ def _joined(parts: list[Fields]) -> dict[str, Any]:
         fields |= {name: value for name, value in part.items() if not (is_by_terms and name.startswith("licence"))}
         fields["consent"] = tuple(dict.fromkeys(consent))
     return fields
-
-
-def _no_of(terms: rsl.Terms | None) -> rsl.Terms | None:
-    return None if terms is None or terms.permits else terms
 
 
 def _is_page(link: Element) -> bool:

@@ -21,7 +21,8 @@ def placed(listed: Listed, folder: str | None) -> Listed:
     except Rejected as fault:
         refused = replace(recording, status=Status.FAILED, reason=fault.reason, reason_detail=fault.detail)
         return replace(listed, recording=refused)
-    return Listed(recording=_beside(recording, path, folder), media_path=path)
+    beside = _beside(recording, path, folder)
+    return Listed(recording=beside, media_path=path, terms=listed.terms, places=listed.places)
 
 
 def path_inside(name: str, folder: str) -> str:

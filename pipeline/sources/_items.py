@@ -15,6 +15,7 @@ from xml.etree.ElementTree import Element
 
 from pipeline.fetch import Permit
 from pipeline.fetch.consent import rsl, signal_of
+from pipeline.fetch.consent.headers import is_rsl
 from pipeline.records import Attachment, Reason, Status
 from pipeline.sources import language_tag, plain_text
 from pipeline.sources._licences import CC_URL, by_terms, spdx_of
@@ -33,7 +34,10 @@ DURATION = re.compile(r"(?:(?:(\d{1,4}):)?(\d{1,4}):)?(\d{1,7}(?:\.\d{1,9})?)", 
 
 
 def of_item(entry: Mapping[str, Any], item: Element | None, feed_url: str) -> dict[str, Any]:
-    """Fields of a recording that an item has of its own; `entry` is what feedparser made of it."""
+    """Fields of a recording that an item has of its own; `entry` is what feedparser made of it.
+
+    Among them `enclosure_bytes`, and `terms`, the RSL that it names; None if it says nothing, and the channel counts.
+    """
     others, page = _alternates(item, feed_url), plain_text(entry.get("link"))
     url = _enclosure(entry, feed_url) or next(iter(others), None)
     always = {
@@ -46,6 +50,7 @@ def of_item(entry: Mapping[str, Any], item: Element | None, feed_url: str) -> di
         "published": _utc(entry.get("published_parsed") or _updated(entry)),
         "declared_duration_s": _duration_s(entry.get("itunes_duration")),
         "enclosure_bytes": _enclosure_bytes(entry),
+        "terms": terms_named(item, feed_url) or (() if rsl.strictest(rsl.of_feed(item)) else None),
     }
     before_the_feeds = {"persons": persons(item), "author": plain_text(entry.get("author"))}
     return {
@@ -164,6 +169,18 @@ def says_of_use(item: Element | None, where: str, feed_url: str) -> dict[str, An
     return {**marked, **terms, **blocked, **({"consent": signals} if signals else {})}
 
 
+def terms_named(element: Element | None, feed_url: str) -> tuple[str, ...]:
+    """Addresses of RSL documents that an element links to as its licence."""
+    links = () if element is None else tuple(filter(_names_terms, element))
+    found = (plain_text(link.get("href")) for link in links)
+    return tuple(dict.fromkeys(joined(feed_url, url) for url in found if url))[:MAX_FILES]
+
+
+def _names_terms(child: Element) -> bool:
+    is_licence = local_name(child.tag).lower() == "link" and "license" in (child.get("rel") or "").lower().split()
+    return is_licence and is_rsl(child.get("type") or "")
+
+
 def by_rsl(terms: rsl.Terms | None, where: str, feed_url: str) -> dict[str, Any]:
     """Fields by the terms of an item or a channel; empty where there are none."""
     if terms is None:
@@ -230,6 +247,8 @@ def _statements(element: Element | None) -> Iterator[tuple[str, str | None, str 
         if text or url:
             yield "podcast:license", text, url or (text if text and CC_URL.match(text) else None)
     for child in element if element is not None else ():
+        if _names_terms(child):
+            continue  # what they permit is known once they are read, before the media
         if child.tag == ATOM_LINK and child.get("rel") == "license" and (url := plain_text(child.get("href"))):
             yield "link rel=license", None, url
         elif local_name(child.tag) == "license" and not child.tag.startswith(PODCAST):

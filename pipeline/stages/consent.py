@@ -12,6 +12,7 @@ from pipeline import fetch, isolate, provenance, sources
 from pipeline.build import Build
 from pipeline.fetch.consent import signal_of
 from pipeline.records import Reason, Recording, Signal, Status
+from pipeline.sources import Listed
 
 C2PA = "C2PA"
 MARKS_VERSION = 1  # raise it when the same file gives other marks
@@ -25,6 +26,16 @@ def look_at_page(recording: Recording, build: Build) -> tuple[fetch.Permit, ...]
         return ()
     seen = fetch.look_at_page(recording.page_url, build.store, build.config.fetch, stopping=build.is_stopping)
     return seen[1] if seen else ()
+
+
+def hear_terms(listed: Listed, build: Build) -> tuple[fetch.Permit, ...]:
+    """Terms that a feed names for an episode. Raises Rejected where they forbid it, or cannot be had."""
+    if not listed.terms:
+        return ()
+    return fetch.hear_terms(
+        listed.terms, listed.places, build.store, build.config.fetch, stopping=build.is_stopping,
+        beside=listed.recording.feed_url,
+    )  # fmt: skip
 
 
 def licensed(recording: Recording, permits: tuple[fetch.Permit, ...]) -> Recording:

@@ -26,7 +26,7 @@ from pipeline.records import (
 )
 from pipeline.sources import Listed
 from pipeline.stages import spans
-from pipeline.stages.consent import first_seen, heed_marks, licensed, look_at_page, still_said
+from pipeline.stages.consent import first_seen, hear_terms, heed_marks, licensed, look_at_page, still_said
 from pipeline.stages.documents import Documents, fetch_documents
 from pipeline.stages.segment import note_failure
 from pipeline.stages.work import Outcome, Work
@@ -73,10 +73,13 @@ def fetch_recording(listed: Listed, build: Build) -> Outcome:
         recording = first_seen(listed.recording, known or listed.recording)
         store.write_table(name, to_table([recording]), {"retry": True, "unlisted": True})
         return _fetch_outcome("done", recording, None)
-    if known is not None and not before["retry"] and _is_unchanged(listed, known, before, build):
-        known, before = _refreshed(listed, known, before, build)
-        return _fetch_outcome("reused", known, _work(known, before, build))
+    is_unchanged = known is not None and not before["retry"] and _is_unchanged(listed, known, before, build)
     try:
+        if not (is_unchanged and known and known.content_id is None):
+            listed = replace(listed, recording=licensed(listed.recording, hear_terms(listed, build)))
+        if known is not None and is_unchanged:
+            known, before = _refreshed(listed, known, before, build)
+            return _fetch_outcome("reused", known, _work(known, before, build))
         recording, footer = _fetch(listed, build)
         if listed.known and listed.media_path and recording.content_id != listed.recording.content_id:
             raise Rejected(Reason.NOT_FOUND, "another file lies where the media were")

@@ -216,6 +216,73 @@ def test_terms_of_a_channel_are_for_the_addresses_that_they_name(server: Scripte
     ]
 
 
+LINK = '<{name} rel="license" type="application/rsl+xml" href="{href}"/>'
+
+
+def linked(href: str = "/rsl.xml", name: str = "atom:link") -> str:
+    return LINK.format(name=name, href=href)
+
+
+@pytest.mark.parametrize(("where", "name"), [("item", "atom:link"), ("channel", "atom:link"), ("item", "link")])
+@pytest.mark.parametrize("pattern", ["/a.mp3", "/feed", "", "/elsewhere"])
+def test_33_terms_that_a_feed_links_to(
+    server: ScriptedServer, build: Build, where: str, name: str, pattern: str
+) -> None:
+    """Whatever address the terms have for the episode; and a no of terms that have none for it counts as well."""
+    inside, channel = (linked(name=name), "") if where == "item" else ("", linked(name=name))
+    terms = RSL.format(url=pattern, terms=NO).encode()
+    url = host(server, item("a", inside), channel=channel, **{"/rsl.xml": terms})
+    assert refused(server, build, url) == refused(server, build, url)  # with the time when it was first seen
+    assert refused(server, build, url).url == server.url("/rsl.xml")
+    assert len(server.asked("/rsl.xml")) == 1
+
+
+def test_33_linked_terms_are_asked_for_once_and_those_of_an_item_count_for_it(
+    server: ScriptedServer, build: Build
+) -> None:
+    files = {"/no.xml": RSL.format(url="", terms=NO).encode(), "/yes.xml": RSL.format(url="", terms=CREDIT).encode()}
+    rows = run(host(server, item("a", linked("/yes.xml")), item("b"), channel=linked("/no.xml"), **files), build)
+    assert [rows[name].status for name in "ab"] == [Status.OK, Status.OPTED_OUT]
+    assert (rows["a"].licence, rows["a"].consent[0].url) == ("CC-BY-4.0", server.url("/yes.xml"))
+    assert server.asked("/b.mp3") == []
+
+
+def test_33_linked_terms_that_say_no_later_end_what_was_taken_before(server: ScriptedServer, build: Build) -> None:
+    assert run(host(server), build)["a"].status is Status.OK
+    url = host(server, item("a", linked()), **{"/rsl.xml": RSL.format(url="", terms=NO).encode()})
+    row = run(url, build)["a"]
+    assert (row.status, row.content_id, len(server.asked("/a.mp3"))) == (Status.OPTED_OUT, None, 1)
+
+
+def test_33_linked_terms_that_cannot_be_had_for_now(server: ScriptedServer, build: Build) -> None:
+    server.script("/rsl.xml", status(503))
+    url = host(server, item("a", linked()))
+    row = run(url, build)["a"]
+    assert (row.status, row.reason, server.asked("/a.mp3")) == (Status.FAILED, Reason.UNREACHABLE, [])
+    server.script("/rsl.xml", ok(RSL.format(url="", terms=YES).encode()))
+    row = run(url, build)["a"]
+    assert (row.status, row.licence) == (Status.OK, "LicenseRef-RSL")
+    assert run(url, build)["a"] == row  # no request more, and the same terms
+
+
+@pytest.mark.parametrize("inside", [f"<b>{linked()}", f"&nbsp;{linked()}"])
+def test_33_terms_that_an_item_links_to_which_is_no_xml(server: ScriptedServer, build: Build, inside: str) -> None:
+    url = host(server, item("a", inside), **{"/rsl.xml": RSL.format(url="", terms=NO).encode()})
+    (row,) = run(url, build).values()
+    assert (row.status, row.consent[-1].url) == (Status.OPTED_OUT, server.url("/rsl.xml"))
+    assert server.asked("/a.mp3") == []
+
+
+def test_terms_beside_a_local_feed_cannot_be_had(server: ScriptedServer, build: Build, tmp_path: Path) -> None:
+    server.script("/a.mp3", ok(BODY))
+    place = tmp_path / "feed.xml"
+    enclosure = f'<enclosure url="{server.url("/a.mp3")}" type="audio/mpeg"/>'
+    place.write_bytes(feed(f"<item><guid>a</guid>{linked('terms.xml')}{enclosure}</item>"))
+    row = run(f"rss:{place}", build)["a"]
+    assert (row.status, row.reason) == (Status.FAILED, Reason.FORBIDDEN_ADDRESS)
+    assert server.asked("/a.mp3") == []
+
+
 def test_terms_that_permit_are_evidence_of_a_licence(server: ScriptedServer, build: Build) -> None:
     server.script("/robots.txt", ok(b"User-agent: *\nLicense: /rsl.xml\n"))
     server.script("/rsl.xml", ok(RSL.format(url="/", terms=CREDIT).encode()))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urljoin
+from xml.etree.ElementTree import Element
 
 from pipeline.fetch.consent import headers, page, rsl
 from pipeline.fetch.consent.memory import FILES, MAX_FILE_BYTES, ROBOTS, Document, Rules, remembered, text_of
@@ -88,6 +89,15 @@ class Consent:
             self._judge([urljoin(url, one) for one in found.rsl_links], url)
         return found
 
+    def heed(self, documents: tuple[str, ...], places: tuple[str, ...]) -> None:
+        """Raise Rejected(OPTED_OUT) where RSL documents that name a thing's terms forbid to learn from it.
+
+        places: addresses that the thing is known by. What `get` raises for the documents passes through.
+        """
+        with understanding(places[0]):
+            for document in dict.fromkeys(documents[:MAX_LICENCES]):
+                self._take(rsl.judge_any(self._contents(document), places, document), document)
+
     @property
     def _agents(self) -> tuple[str, ...]:
         return agents_of(self.user_agent, AGENT)
@@ -95,14 +105,13 @@ class Consent:
     def _judge(self, documents: list[str], url: str) -> None:
         """Ask RSL documents about an address."""
         for document in dict.fromkeys(documents[:MAX_LICENCES]):
-            known = remembered(
-                (f"work/hosts/{stable_id('licence', document)}",),
-                self.store,
-                partial(self._get_terms, document),
-                Document,
-            )
-            refuse([("RSL", known.fault, document)] if known.fault else [])
-            self._take(rsl.judge(known.contents, url, document), document)
+            self._take(rsl.judge(self._contents(document), url, document), document)
+
+    def _contents(self, document: str) -> list[Element]:
+        key = (f"work/hosts/{stable_id('licence', document)}",)
+        known = remembered(key, self.store, partial(self._get_terms, document), Document)
+        refuse([("RSL", known.fault, document)] if known.fault else [])
+        return known.contents
 
     def _take(self, terms: rsl.Terms | None, place: str) -> None:
         if terms and not terms.permits:

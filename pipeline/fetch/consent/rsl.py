@@ -67,6 +67,14 @@ def judge(contents: Iterable[Element], url: str, base: str) -> Terms | None:
     return strictest(one for length, one in found if length == longest)
 
 
+def judge_any(contents: list[Element], urls: Iterable[str], base: str) -> Terms | None:
+    """As `judge`, by the first of several addresses of one thing that something is said of; else a no of any counts."""
+    if terms := next((terms for url in urls if (terms := judge(contents, url, base))), None):
+        return terms
+    terms = strictest(contents)
+    return None if terms is None or terms.permits else terms
+
+
 def strictest(contents: Iterable[Element]) -> Terms | None:
     """What contents say that are all about the same, whatever their address; any no counts."""
     said = [terms for one in contents if (terms := terms_of(one))]
