@@ -232,19 +232,19 @@ def containers() -> list[bytes]:
 
 
 TARGETS = {
-    "feed": Target(0.1, lambda: [FEED, ATOM], feed),
-    "opml": Target(0.08, lambda: [OPML], feed),
+    "feed": Target(0.03, lambda: [FEED, ATOM], feed),
+    "opml": Target(0.05, lambda: [OPML], feed),
     "subtitles": Target(0.1, lambda: [bytes([i]) + text for i in range(6) for text in SUBTITLES], subtitles),
-    "manifest": Target(0.08, lambda: [MANIFEST, b"\xff\xfe" + MANIFEST.decode().encode("utf-16-le")], manifest),
-    "config": Target(0.05, lambda: [CONFIG], config),
-    "robots": Target(0.12, lambda: [ROBOTS], robots),
-    "rsl": Target(0.08, lambda: [RSL], rsl),
-    "page": Target(0.1, lambda: [PAGE], page),
-    "tdm": Target(0.08, lambda: [TDM], tdm),
-    "headers": Target(0.08, lambda: [HEADERS], headers),
-    "urls": Target(0.05, lambda: URLS + NUMBERS, urls),
+    "manifest": Target(0.05, lambda: [MANIFEST, b"\xff\xfe" + MANIFEST.decode().encode("utf-16-le")], manifest),
+    "config": Target(0.03, lambda: [CONFIG], config),
+    "robots": Target(0.17, lambda: [ROBOTS], robots),
+    "rsl": Target(0.15, lambda: [RSL], rsl),
+    "page": Target(0.15, lambda: [PAGE], page),
+    "tdm": Target(0.1, lambda: [TDM], tdm),
+    "headers": Target(0.1, lambda: [HEADERS], headers),
+    "urls": Target(0.04, lambda: URLS + NUMBERS, urls),
     "about": Target(
-        0.04, lambda: [b'{"title": "T", "uploader": "U", "license": "CC-BY", "upload_date": "20240101"}'], about
+        0.02, lambda: [b'{"title": "T", "uploader": "U", "license": "CC-BY", "upload_date": "20240101"}'], about
     ),
-    "container": Target(0.04, containers, container, max_bytes=4_096),
+    "container": Target(0.01, containers, container, max_bytes=4_096),
 }
