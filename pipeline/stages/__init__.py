@@ -9,7 +9,7 @@ from typing import Any
 from pipeline import publish
 from pipeline.build import Build
 from pipeline.isolate import Died
-from pipeline.records import Reason, Rejected, to_table
+from pipeline.records import Reason, Rejected
 from pipeline.stages.align import align_documents
 from pipeline.stages.compare import (
     Compared,
@@ -23,7 +23,7 @@ from pipeline.stages.compare import (
     note_repeats,
 )
 from pipeline.stages.embed import EMBEDDINGS
-from pipeline.stages.fetch import failed, fetch_recording, host_of, list_input
+from pipeline.stages.fetch import fetch_recording, host_of, list_input, note_unfetched
 from pipeline.stages.identity import Claims, Registry, load_registry, placeholder, recall, write_index
 from pipeline.stages.parts import Done, Making, Pack, complete_alone
 from pipeline.stages.score import is_scored, score_clips, scores_of
@@ -84,8 +84,7 @@ def note_error(stage: str, element: Any, build: Build, error: Exception) -> Outc
     """Keep a row for an input that brought its decoder down, or met a bug of ours: that is tried again next time."""
     verdict = _verdict(stage, error)
     if stage == "fetch":
-        recording = failed(element.recording, verdict)
-        build.store.write_table(build.fetched(recording.recording_id), to_table([recording]), {"retry": True})
+        return note_unfetched(element, build, verdict)
     if stage == "segment":
         note_failure(element, build, verdict)
     if stage == "publish":

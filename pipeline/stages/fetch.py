@@ -84,7 +84,8 @@ def fetch_recording(listed: Listed, build: Build) -> Outcome:
         if listed.known and listed.media_path and recording.content_id != listed.recording.content_id:
             raise Rejected(Reason.NOT_FOUND, "another file lies where the media were")
     except Rejected as error:
-        if known is not None and known.content_id is not None and error.reason in OUT_OF_REACH:
+        is_ours = error.reason is Reason.INTERNAL_ERROR  # which says nothing of the recording
+        if known is not None and known.content_id is not None and (is_ours or error.reason in OUT_OF_REACH):
             return _out_of_reach(known, before, error, build)
         recording, footer = failed(listed.recording, error), _stamp(listed) | {"retry": error.retry}
     if stone := build.removed.against(recording):  # the same bytes under another name
@@ -92,6 +93,20 @@ def fetch_recording(listed: Listed, build: Build) -> Outcome:
     store.write_table(name, to_table([recording]), footer)  # first, so that a kill does not cost the media
     recording, footer = _refreshed(replace(listed, recording=recording), recording, footer, build)
     return _fetch_outcome("done", recording, _work(recording, footer, build))
+
+
+def note_unfetched(listed: Listed, build: Build, error: Rejected) -> Outcome:
+    """Keep a row for what met a bug of ours. A known recording keeps its own, and what was made of it stands."""
+    name = build.fetched(listed.recording.recording_id)
+    try:
+        known, footer = _known(name, build)
+    except (ValueError, KeyError, TypeError):  # a damaged row, which may be what the error is about
+        known, footer = None, {}
+    if known is not None and known.content_id is not None and known.status is Status.OK:
+        return _out_of_reach(known, footer, error, build)
+    if known is None or known.status is Status.FAILED:
+        build.store.write_table(name, to_table([failed(listed.recording, error)]), {"retry": True})
+    return Outcome(state="failed", reason=error.reason, detail=error.detail)
 
 
 def _known(name: str, build: Build) -> tuple[Recording | None, dict[str, Any]]:
