@@ -133,9 +133,16 @@ def _judged(file: IO[bytes], kind: Chunks, extent: Extent, place: int, data: int
     end = next((end for end in ends if end < size and _fits(file, kind, data, end - data, size)), size)
     extent.end = end
     extent.patches = (_patch(kind, place, end - data),)
-    if not is_unknown:
-        extent.remark = f"the header states {stated} bytes of sound, and there are {end - data}: all are decoded"
+    most = WRAP - 1 - kind.own if _is_bounded(kind) else end - data
+    if not is_unknown or end - data > most:
+        decoded = "all are decoded" if end - data <= most else f"FFmpeg decodes the first {most}"
+        extent.remark = f"the header states {stated} bytes of sound, and there are {end - data}: {decoded}"
     return extent
+
+
+def _is_bounded(kind: Chunks) -> bool:
+    """Whether FFmpeg decodes as much as a size of 32 bits can say, and no more (AIFF)."""
+    return kind.unknown is None and struct.calcsize(kind.size) == 4
 
 
 def _patch(kind: Chunks, place: int, size: int) -> tuple[int, bytes]:
@@ -143,7 +150,7 @@ def _patch(kind: Chunks, place: int, size: int) -> tuple[int, bytes]:
     if place < 0:
         return -place, struct.pack("<Q", size)
     value = size + kind.own if kind.unknown is None else kind.unknown
-    return place, struct.pack(kind.size, min(value, WRAP - 1) if kind.size == ">I" else value)
+    return place, struct.pack(kind.size, min(value, WRAP - 1) if _is_bounded(kind) else value)
 
 
 def _find_sound(file: IO[bytes], start: int, kind: Chunks) -> tuple[int, int, int]:

@@ -97,6 +97,33 @@ def test_a_wav_over_four_gibibytes_is_decoded_to_its_end(tmp_path: Path) -> None
         assert decoding.declared_duration_s == pytest.approx(seconds)
 
 
+@pytest.mark.parametrize("stated", [2 * RATE, 0])
+def test_of_an_aiff_over_four_gibibytes_it_is_told_that_not_all_is_decoded(tmp_path: Path, stated: int) -> None:
+    """Sparse."""
+    path, frame = tmp_path / "big.aiff", 64 * 4
+    size = 90 * 192_000 * frame  # of samples; their chunk has 8 bytes more
+    header = aiff(64, 90 * 192_000, 192_000, stated)
+    with open(path, "wb") as file:
+        file.write(header)
+        file.truncate(len(header) + size)
+    with open(path, "rb") as file:
+        extent = extent_of(file)
+        decoding = Decoding(file, RATE, Audio())
+        decoding.describe()
+    assert decoding.remarks == [extent.remark]
+    assert extent.remark == (
+        f"the header states {stated} bytes of sound, and there are {size + 8}: FFmpeg decodes the first {2**32 - 1}"
+    )
+
+
+def aiff(channels: int, frames: int, rate: int, stated: int) -> bytes:
+    """The header of an AIFF file of 32 bits, up to its samples."""
+    exponent = rate.bit_length() - 1
+    extended = struct.pack(">HQ", 16383 + exponent, rate << (63 - exponent))
+    comm = b"COMM" + struct.pack(">IhIh", 18, channels, frames, 32) + extended
+    return b"FORM\x7f\xff\xff\xffAIFF" + comm + b"SSND" + struct.pack(">III", stated, 0, 0)
+
+
 def test_a_chunk_after_four_gibibytes_ends_the_sound(tmp_path: Path) -> None:
     path, size = tmp_path / "big.wav", 2**32 + 2 * RATE
     with open(path, "wb") as file:
