@@ -4,27 +4,45 @@ They are for readers of a corpus who have no Python at hand. A test holds them e
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from pipeline.config import RunConfig
+from pipeline.config import ConfigError, RunConfig
 from pipeline.records import EVERYTHING, LEDGER, RECORDINGS, data_schema, pool_schema
+
+COLUMN = {"name", "type", "description", "unit", "nullable"}  # keys of what describes one
 
 
 def write_schemas(folder: str, *, check: bool) -> list[str]:
-    """Write the schema files into `folder`, or only compare them. Returns the names of those that differed."""
-    changed = []
-    for name, value in _schemas().items():
-        path, text = Path(folder, name), json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-        if path.is_file() and path.read_text(encoding="utf-8") == text:
-            continue
-        changed.append(name)
-        if not check:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+    """Write the schema files into `folder`, or only compare them. Returns the names of those that differed.
+
+    Raises ConfigError, before anything is written, where another file has such a name.
+    """
+    texts = {name: json.dumps(value, indent=2, ensure_ascii=False) + "\n" for name, value in _schemas().items()}
+    paths = {name: Path(folder, name) for name in texts}
+    changed = [name for name, path in paths.items() if not path.is_file() or path.read_bytes() != texts[name].encode()]
+    if check:
+        return changed
+    if foreign := [name for name in changed if os.path.lexists(paths[name]) and not _is_schema(paths[name])]:
+        raise ConfigError(f"{folder}: not replaced, since they are no schemas of speechmill: {', '.join(foreign)}")
+    for name in changed:
+        paths[name].parent.mkdir(parents=True, exist_ok=True)
+        paths[name].write_text(texts[name], encoding="utf-8")
     return changed
+
+
+def _is_schema(path: Path) -> bool:
+    """Whether a file has the form of a schema that this or another version wrote."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    if isinstance(value, list):
+        return all(isinstance(column, dict) and column.keys() >= COLUMN for column in value)
+    return isinstance(value, dict) and value.get("title") == RunConfig.__name__
 
 
 def _schemas() -> dict[str, Any]:
