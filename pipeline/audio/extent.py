@@ -116,7 +116,10 @@ def extent_of(file: IO[bytes]) -> Extent:
         place, data, stated = _find_sound(file, start, kind)
     else:
         return Extent(start, size)
-    return _judged(file, kind, Extent(start, size), place, data, stated) if data else Extent(start, size)
+    extent = _judged(file, kind, Extent(start, size), place, data, stated) if data else Extent(start, size)
+    if head[:4] == b"FORM" and not any(head[4:8]):  # of a writer to a pipe; FFmpeg refuses it
+        extent.patches += ((start + 4, struct.pack(">I", 2**31 - 1)),)
+    return extent
 
 
 def _judged(file: IO[bytes], kind: Chunks, extent: Extent, place: int, data: int, stated: int) -> Extent:

@@ -116,6 +116,14 @@ def test_of_an_aiff_over_four_gibibytes_it_is_told_that_not_all_is_decoded(tmp_p
     )
 
 
+def test_an_aiff_that_was_written_to_a_pipe_is_decoded() -> None:
+    samples = (2**30 * SOUND).astype(">i4").tobytes()
+    for frames in (0, LENGTH):
+        header = aiff(1, frames, RATE, 0).replace(b"FORM\x7f\xff\xff\xff", b"FORM\0\0\0\0")
+        _, got = decode(header + samples)
+        np.testing.assert_allclose(got, SOUND / 2, atol=1e-4)
+
+
 def aiff(channels: int, frames: int, rate: int, stated: int) -> bytes:
     """The header of an AIFF file of 32 bits, up to its samples."""
     exponent = rate.bit_length() - 1
