@@ -29,7 +29,6 @@ BASE = "{base}"  # stands in the stored feed for the address of the server, whos
 PORT = 8417
 ITUNES = "http://www.itunes.com/dtds/podcast-1.0.dtd"
 PODCAST = "https://podcastindex.org/namespace/1.0"
-HOME = "https://github.com/speechmill/speechmill"
 GUID = uuid.uuid5(uuid.UUID("ead4c236-bf58-58c6-a2c6-a6b28d128cb6"), "speechmill/demo")  # namespace: podcast:guid's
 CC0_URL = "https://creativecommons.org/publicdomain/zero/1.0/"
 TRANSCRIPT = "episode-1.vtt"
@@ -100,7 +99,7 @@ def _feed(sizes: dict[str, int], seconds: dict[str, float]) -> bytes:
     rss = ElementTree.Element("rss", version="2.0")
     channel = ElementTree.SubElement(rss, "channel")
     about = "A small synthetic podcast about a mill, with defects planted on purpose."
-    _add(channel, {"title": "Stories from the Mill", "link": HOME, "description": about, "language": "en"})
+    _add(channel, {"title": "Stories from the Mill", "link": f"{BASE}/", "description": about, "language": "en"})
     _add(channel, {f"{{{ITUNES}}}author": "speechmill", f"{{{PODCAST}}}guid": str(GUID)})
     _add(channel, {f"{{{PODCAST}}}license": "cc0-1.0"}, url=CC0_URL)
     for episode in EPISODES:

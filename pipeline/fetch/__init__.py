@@ -171,8 +171,9 @@ def look_at_page(
     """What a web page says of itself, and terms that permit its use; None where it cannot be seen.
 
     Raises Rejected(OPTED_OUT) where it, or terms that it names, forbid to learn from it. That robots may not visit it
-    says nothing of what it is about.
+    says nothing of what it is about. It is asked for once: a page is not worth the wait for a host that is away.
     """
+    config = config.model_copy(update={"retries": 0})
     try:
         raw = get_document(
             url, store, config, max_bytes=MAX_PAGE_BYTES, max_age_s=MAX_PAGE_AGE_S, stopping=stopping

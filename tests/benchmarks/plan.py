@@ -93,7 +93,7 @@ def many_feeds(folder: Path, items: int) -> list[Figure]:
 
 
 def _plan(name: str, address: Path | str, items: int, *settings: str) -> list[Figure]:
-    flags = [word for setting in settings for word in ("--set", setting)]
+    flags = [word for setting in (*settings, "fetch.pages=false") for word in ("--set", setting)]
     with tempfile.TemporaryDirectory() as output:
         done = plan(str(address), "--output", f"{output}/corpus", *flags)
     found, name = done.found, f"{items} items of {name}"
