@@ -508,10 +508,11 @@ def _print_summary(summary: "Summary", *, as_json: bool) -> None:
 def _exit_codes() -> dict[type[Exception], int]:
     """Errors that are told in one line, with their exit codes."""
     from pipeline.config import ConfigError
+    from pipeline.filesystem import errors_of_stores
     from pipeline.publish import Withheld
     from pipeline.store import Busy, OutOfSpace
 
-    return {ConfigError: 2, Busy: 1, OutOfSpace: 1, Withheld: 1}
+    return {ConfigError: 2, Busy: 1, OutOfSpace: 1, Withheld: 1} | dict.fromkeys(errors_of_stores(), 1)
 
 
 def main(arguments: list[str] | None = None) -> None:

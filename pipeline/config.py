@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -434,7 +435,7 @@ def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
 def _apply(values: dict[str, Any], setting: str) -> None:
     key, equals, text = setting.partition("=")
     if not equals or not key:
-        raise ConfigError(f"--set {setting}: write it as key=value, such as thresholds.snr_db=20")
+        raise ConfigError(f"--set {setting}: no name and '=' before the value; write it like thresholds.snr_db=20")
     try:
         value = yaml_file.parse(text)
     except ValueError as error:
@@ -469,7 +470,7 @@ def _fix(kind: str, given: Any) -> str:
     """How to write a value that is of the wrong kind."""
     if isinstance(given, bool) and kind in KINDS:
         return QUOTE
-    if kind == "string_type" and isinstance(given, int | float):
+    if kind == "string_type" and isinstance(given, int | float | date):
         return f"put it in quotes: '{given}'"
     if kind == "tuple_type":
         return f"write [{_short(given).strip(QUOTES)}]" if isinstance(given, str | int | float) else "write [a, b]"

@@ -10,7 +10,7 @@ import logging
 import traceback
 from argparse import ArgumentParser
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import redirect_stderr
 from functools import partial
@@ -431,6 +431,7 @@ def check_options(given: tuple[str, ...]) -> None:
     except SystemExit:  # argparse's answer to a value of the wrong kind
         cause = usage.getvalue().strip().rpartition("error: ")[2]
         raise ConfigError(f"options for Beam, after --: {' '.join(cause.split())}") from None
+    _check_runner(chosen)
     _, unknown = parsers[0].parse_known_args(list(given))
     if not unknown:
         return
@@ -442,6 +443,18 @@ def check_options(given: tuple[str, ...]) -> None:
         log.warning("%s (passed on to the job service)", message)
         return
     raise ConfigError(message)
+
+
+def _check_runner(chosen: Mapping[str, Any]) -> None:
+    """Raise ConfigError for values that Beam refuses, by a traceback, only when the graph is made or runs."""
+    try:
+        beam.runners.create_runner(chosen["runner"] or "DirectRunner")
+    except (ValueError, ImportError, AttributeError) as error:
+        cause = f"--runner={chosen['runner']}: {str(error).partition('. ')[0]}"
+        raise ConfigError(f"options for Beam, after --: {cause}; leave it out, or see Beam's documentation") from None
+    if chosen["direct_num_workers"] < 0:
+        cause = f"--direct_num_workers={chosen['direct_num_workers']}: must be 1 or more, or 0 for one a core"
+        raise ConfigError(f"options for Beam, after --: {cause}")
 
 
 def run(build: Build, beam_options: tuple[str, ...] = (), *, only_publish: bool = False) -> dict[str, int]:

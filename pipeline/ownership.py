@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.config import ConfigError
+from pipeline.filesystem import errors_of_stores
 from pipeline.paths import OutsideError, check_name
 from pipeline.store import UNFINISHED, Store
 
@@ -71,6 +72,9 @@ def claim(store: Store) -> Mark:
             return claim(store)
         fix = "choose another with --output or make it writable"
         raise ConfigError(f"output: cannot write to {store.root} ({error.strerror or error}); {fix}") from None
+    except errors_of_stores() as error:
+        fix = "see to the credentials, or choose another with --output"
+        raise ConfigError(f"output: cannot write to {store.root} ({error}); {fix}") from None
     return mark
 
 

@@ -82,6 +82,10 @@ def run(
     """
     graph.check_options(beam_options)
     store = Store(config.output)
+    if "memory" in store.fs.protocol:  # of one process, while a run has several: they would write where nobody reads
+        raise ConfigError(
+            f"output: {config.output}: does not outlast the run; give a folder, or a URL such as s3://b/c"
+        )
     check_inputs(config, store, only_publish=only_publish)
     again = _decided_again(config) if only_publish else None
     ownership.claim(store)

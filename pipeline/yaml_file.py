@@ -24,6 +24,18 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _number(loader: _Loader, node: yaml.ScalarNode) -> int | float | str:
+    """A number; but `12:30` is a text, which YAML 1.1 would read to the base of sixty: as 750."""
+    if ":" in node.value:
+        return str(node.value)
+    is_whole = node.tag.endswith(":int")
+    return loader.construct_yaml_int(node) if is_whole else loader.construct_yaml_float(node)
+
+
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _number)
+
+
 def parse(text: str) -> Any:
     """Value of a YAML document. Raises ValueError, in one line, for anything that is none."""
     try:

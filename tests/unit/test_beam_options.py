@@ -32,6 +32,9 @@ def test_options_that_beam_has(given: tuple[str, ...]) -> None:
         (("--direct_running_mode=threads",), "invalid choice"),
         (("podcast.yaml",), "podcast.yaml is unknown"),
         (("-x",), "-x is unknown"),
+        (("--runner=NoSuch",), "--runner=NoSuch: Unexpected pipeline runner"),
+        (("--runner=no.such.Runner",), "--runner=no.such.Runner: "),
+        (("--direct_num_workers=-3",), "--direct_num_workers=-3: must be 1 or more"),
     ],
 )
 def test_options_that_beam_would_drop(given: tuple[str, ...], named: str) -> None:

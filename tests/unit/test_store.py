@@ -1,13 +1,17 @@
 """Artifacts are there whole or not at all, on every filesystem."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from pipeline import config
 from pipeline.config import ConfigError
 from pipeline.paths import OutsideError
+from pipeline.run import run
 from pipeline.store import Busy, OutOfSpace, Store, raise_if_out_of_space
 
 TABLE = pa.table({"n": list(range(100))})
@@ -170,12 +174,39 @@ def test_the_home_folder_is_understood(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     "address",
-    ["nope://bucket/x", "https://example.org/x", "simplecache::s3://a/b", "a::memory://b", "", "a\0b", "s3://a::b://c"],
+    [
+        *("nope://bucket/x", "https://example.org/x", "simplecache::s3://a/b", "a::memory://b", "", "a\0b"),
+        *("s3://a::b://c", " ", "\t", "s3:/bucket/x", "gs:/x", "file:/x", "S3:/x", "s3://"),
+        "not-utf-8-\udcff",
+    ],
 )
 def test_an_address_that_nothing_can_be_written_to_is_refused_in_one_line(address: str) -> None:
     with pytest.raises(ConfigError, match=r"^output: ") as caught:
         Store(address)
     assert "\n" not in str(caught.value)
+
+
+def test_an_object_store_without_credentials_ends_in_one_line(tmp_path: Path) -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    env |= {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
+    (tmp_path / "talk.wav").write_bytes(b"RIFF")
+    models = [f"--set={key}=null" for key in ("transcribe.model", "tokenise.checkpoint", "defects.weights")]
+    for *command, code in (
+        ("run", "--input", str(tmp_path / "talk.wav"), "--output", "s3://bucket/corpus", *models, 2),
+        ("verify", "s3://bucket/corpus", 1),
+    ):
+        ended = subprocess.run(
+            [sys.executable, "-m", "pipeline", *map(str, command)], env=env, capture_output=True, text=True, check=False
+        )
+        assert (ended.returncode, ended.stdout) == (code, "")
+        assert ended.stderr.count("\n") == 1
+        assert "Unable to locate credentials" in ended.stderr
+
+
+def test_a_run_writes_to_no_memory(tmp_path: Path) -> None:
+    chosen = config.load(inputs=(str(tmp_path),), output="memory://corpus")
+    with pytest.raises(ConfigError, match="does not outlast the run"):
+        run(chosen)
 
 
 def test_the_lock_holds_for_one(tmp_path: Path) -> None:
