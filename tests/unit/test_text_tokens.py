@@ -30,7 +30,7 @@ from pipeline.transcribe.text import ALPHABET, normalise
         ("1/2, ¾, 3½", "one half, three quarters, three and one half"),
         ("at 5:30, 12:00, 9:05am", "at five thirty, twelve o'clock, nine oh five am"),
         ("-5°, 50%", "minus five degrees, fifty percent"),
-        ("Mr. Smith & Dr. Jones, Mrs. X", "mister smith and doctor jones, misess x"),
+        ("Mr. Smith & Dr. Jones, Mrs. Lee", "mister smith and doctor jones, misess lee"),
         ("A4, x², ①, ５", "a four, x squared, one, five"),
         ("“Hello” — [she] said… don’t", "hello - (she) said... don't"),
         ("Ünïcödé, Привет, Ⅳ", None),
