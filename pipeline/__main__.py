@@ -127,7 +127,8 @@ def plan(
     with Line(quiet=quiet) as line:
         found = forecast.plan(_config(config_file, inputs, output, settings), line)
     _print(found, as_json=as_json)
-    return 0 if found["recordings"] or not found["inputs"] else 1
+    closed = all(entry.get("error") == "removed" for entry in found["inputs"].values())
+    return 0 if found["recordings"] or closed else 1
 
 
 @cli.command()

@@ -106,7 +106,7 @@ def run(
             counters = {}
         finally:
             close_log()
-        empty = () if only_publish else empty_inputs(config, counters)
+        empty = () if only_publish else empty_inputs(build, counters)
         stages = by_stage(counters)
         if interrupted.is_set():
             return Summary(exit_code=EXIT_INTERRUPTED, changed=False, output=config.output, stages=stages, stats=None)
@@ -240,10 +240,12 @@ def by_stage(counters: dict[str, int]) -> dict[str, dict[str, int]]:
     return found
 
 
-def empty_inputs(config: RunConfig, counters: dict[str, int]) -> tuple[str, ...]:
-    """Addresses of the inputs that have no recording, or could not be read."""
+def empty_inputs(build: Build, counters: dict[str, int]) -> tuple[str, ...]:
+    """Addresses of the inputs that have no recording, or could not be read; without those that were removed."""
     return tuple(
-        source.address for number, source in enumerate(config.inputs) if not counters.get(f"{graph.LISTED}{number}")
+        source.address
+        for number, source in enumerate(build.config.inputs)
+        if not counters.get(f"{graph.LISTED}{number}") and not build.removed.closes(source.address)
     )
 
 

@@ -14,7 +14,7 @@ ID3_BYTES = 10
 APE_BYTES = 32
 MAX_TAGS = 100
 MAX_CHUNKS = 1_000
-MAX_BYTES = 2**62  # sizes of 64 bits may point anywhere
+MAX_BYTES = 2**43  # sizes of 64 bits may point anywhere, and file systems refuse to go there
 WRAP = 2**32
 NEAR = 65_536  # from 2 or 4 GiB: writers that cannot know put the highest number there, less the header
 
@@ -74,8 +74,10 @@ class Window(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """Bytes from where it stands."""
         start, left = self._extent.start + self._at, self._extent.end - self._extent.start - self._at
+        if left <= 0:
+            return b""
         self._file.seek(start)
-        data = self._file.read(max(left, 0) if size is None or size < 0 else max(min(size, left), 0))
+        data = self._file.read(left if size is None or size < 0 else min(size, left))
         self._at += len(data)
         for place, new in self._extent.patches:
             at = place - start
@@ -96,10 +98,8 @@ class Window(io.RawIOBase):
 
 
 def bounded(file: IO[bytes]) -> tuple[IO[bytes], Extent]:
-    """The file itself, or a window on it where its header is wrong or tags come before it."""
+    """A window on a file: behind its tags, with right sizes. FFmpeg may send it anywhere, which a file may refuse."""
     extent = extent_of(file)
-    if extent.start == 0 and not extent.patches:
-        return file, extent
     return Window(file, extent), extent  # type: ignore[return-value]
 
 

@@ -24,6 +24,8 @@ def look_at_page(recording: Recording, build: Build) -> tuple[fetch.Permit, ...]
     """Terms of the page that a feed names for an episode. Raises Rejected(OPTED_OUT) where it reserves the episode."""
     if recording.source != "rss" or not recording.page_url or not build.config.fetch.pages:
         return ()
+    if recording.page_url in (recording.media_url, *recording.alternates):  # a guid that is taken for a link
+        return ()
     seen = fetch.look_at_page(recording.page_url, build.store, build.config.fetch, stopping=build.is_stopping)
     return seen[1] if seen else ()
 
