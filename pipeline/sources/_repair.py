@@ -114,9 +114,10 @@ def _may_be(number: int) -> bool:
 
 
 def _with_namespaces(document: bytes) -> bytes:
-    """Declare at the root the prefixes that are used and that it does not declare."""
+    """Declare at the root the prefixes that are used and that it does not declare. Raises NotAFeed without a root."""
     name = ROOT.match(document)
-    assert name is not None
+    if name is None:  # what was left of its first tag begins no feed
+        raise NotAFeed("neither RSS, Atom nor OPML begins in it")
     tag = document[: document.find(b">") + 1]
     used = {found[1] or found[2] for found in _PREFIX.finditer(document)}
     unknown = sorted(used - set(_DECLARED.findall(tag)) - {b"xml", b"xmlns"})[:MAX_PREFIXES]

@@ -226,3 +226,9 @@ def test_causes_are_told_in_one_short_line() -> None:
     assert words.startswith("7 of 90 items cannot be read: item 1: mismatched tag; item 2")
     assert words.endswith("and 4 more")
     assert "\n" not in json.dumps(words)
+
+
+@pytest.mark.parametrize("raw", [b"<opml\x0c!!\x0c!!\0", b"<rss\0>", b"<feed\x0c<?xml/ v<feed xmln<?s=<?xml/>T</feed>"])
+def test_a_first_tag_that_falls_apart_begins_no_feed(raw: bytes) -> None:  # found by the fuzzer
+    with pytest.raises(Rejected, match="bad_feed"):
+        list(Feed(raw, "https://h.example/feed").recordings(identity="x", by_feed={}, refused={}))
