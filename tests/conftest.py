@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: threads that wait for each other are slow
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would each compile Beam and torch again
 from collections.abc import Iterator
 from pathlib import Path
 
