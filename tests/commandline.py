@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 from hibari import Hibari
-
-from pipeline.__main__ import main
+from speechmill.cli.commands import main
 
 RATE = 24_000
 TEXTS = {
@@ -67,7 +66,7 @@ def speechmill() -> Speechmill:
 
 def start(*arguments: object, **options: Any) -> "subprocess.Popen[str]":
     """Run the command line in a process of its own, for tests that end it."""
-    return subprocess.Popen([sys.executable, "-m", "pipeline", *map(str, arguments)], text=True, **options)
+    return subprocess.Popen([sys.executable, "-m", "speechmill", *map(str, arguments)], text=True, **options)
 
 
 def flags(folder: object, output: object, *settings: str) -> list[str]:

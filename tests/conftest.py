@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from speech_defects.packages import drop_lazy_modules
+from speechmill.demo.podcast import make_podcast
 
-from classifiers.packages import drop_lazy_modules
-from pipeline.demo import make_podcast
 from tests.commandline import corpus, folder, speechmill
 from tests.server import ScriptedServer
 

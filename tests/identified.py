@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 
-from pipeline import stages
-from pipeline.build import Build
-from pipeline.records import Recording
-from pipeline.stages.identity import Claims
+from speechmill import stages
+from speechmill.core.build import Build
+from speechmill.core.records import Recording
+from speechmill.stages.identity import Claims
 
 
 def listed_by(build: Build) -> list[Recording]:

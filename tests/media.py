@@ -11,13 +11,12 @@ import av
 import numpy as np
 import numpy.typing as npt
 import soundfile
-
-from pipeline.audio import Decoding
-from pipeline.build import Build, plan_build
-from pipeline.config import Audio, RunConfig
-from pipeline.records import Reason
-from pipeline.stages import Work, segment_media
-from pipeline.store import Store
+from speechmill.audio import Decoding
+from speechmill.core.build import Build, plan_build
+from speechmill.core.config import Audio, RunConfig
+from speechmill.core.records import Reason
+from speechmill.core.store import Store
+from speechmill.stages import Work, segment_media
 
 RATE = 24_000
 Sound = npt.NDArray[np.floating]

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-
-from pipeline import ownership, publish
-from pipeline.audio import encode_flac
-from pipeline.build import Build, plan_build
-from pipeline.config import RunConfig
-from pipeline.records import (
+from speechmill import publish
+from speechmill.audio import encode_flac
+from speechmill.core import ownership
+from speechmill.core.build import Build, plan_build
+from speechmill.core.config import RunConfig
+from speechmill.core.records import (
     SEGMENT_ARTIFACT,
     TOKEN_ARTIFACT,
     TRANSCRIPT_ARTIFACT,
@@ -26,7 +26,7 @@ from pipeline.records import (
     stable_id,
     to_table,
 )
-from pipeline.store import Store
+from speechmill.core.store import Store
 
 RATE = 24_000
 EVIL_TITLE = "</script><script>alert(1)</script>"

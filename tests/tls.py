@@ -12,8 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-
-from pipeline.fetch import addresses
+from speechmill.fetch import addresses
 
 
 @pytest.fixture(scope="session")

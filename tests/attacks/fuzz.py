@@ -42,7 +42,7 @@ def attack_here(name: str, arguments: list[str]) -> None:
     """Attack a target in this process, which does not return."""
     import atheris
 
-    with atheris.instrument_imports(include=["pipeline"]):
+    with atheris.instrument_imports(include=["speechmill"]):
         target = TARGETS[name]
         target.function(b"")
     _watch_files()

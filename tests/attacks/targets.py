@@ -11,9 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import ConfigError, Input, RunConfig
-from pipeline.records import Rejected
-from pipeline.store import Store
+from speechmill.core.config import ConfigError, Input, RunConfig
+from speechmill.core.records import Rejected
+from speechmill.core.store import Store
 
 AGENTS = ("speechmill",)
 FOLDER = Path(tempfile.gettempdir(), "speechmill-fuzz")  # the one place where targets may write
@@ -83,7 +83,7 @@ def _folder() -> Path:
 
 
 def _listed(name: str, data: bytes) -> None:
-    from pipeline.sources import local, rss
+    from speechmill.sources import local, rss
 
     path = _folder() / name
     path.write_bytes(data)
@@ -97,7 +97,7 @@ def _listed(name: str, data: bytes) -> None:
 
 def feed(data: bytes) -> None:
     """A feed, read from a file: every item is a row, or the feed is refused."""
-    from pipeline.sources._feed import Feed
+    from speechmill.sources._feed import Feed
 
     with suppress(Rejected):
         found = Feed(data, "https://h.example/feed.xml")
@@ -107,7 +107,7 @@ def feed(data: bytes) -> None:
 
 def subtitles(data: bytes) -> None:
     """A transcript of any format, which begins with a byte that picks its media type."""
-    from pipeline.evidence import Heard, align, read
+    from speechmill.reference_text import Heard, align, read
 
     types = (None, "text/vtt", "application/json", "text/html", "text/plain; charset=utf-16", "application/x-subrip")
     with suppress(Rejected):
@@ -122,7 +122,7 @@ def manifest(data: bytes) -> None:
 
 def config(data: bytes) -> None:
     """A config file."""
-    from pipeline import config as configs
+    from speechmill.core import config as configs
 
     path = _folder() / "config.yaml"
     path.write_bytes(data)
@@ -132,7 +132,7 @@ def config(data: bytes) -> None:
 
 def robots(data: bytes) -> None:
     """robots.txt, asked about many addresses."""
-    from pipeline.fetch.consent.robots import Robots
+    from speechmill.fetch.consent.robots import Robots
 
     found = Robots(data.decode("utf-8", "replace"), AGENTS)
     for path in ("/", "/a/b?c=d", "/" + "a" * 200):
@@ -142,8 +142,8 @@ def robots(data: bytes) -> None:
 
 def rsl(data: bytes) -> None:
     """Terms of RSL."""
-    from pipeline.fetch.consent import rsl as terms
-    from pipeline.fetch.consent.signals import understanding
+    from speechmill.fetch.consent import rsl as terms
+    from speechmill.fetch.consent.signals import understanding
 
     with suppress(Rejected), understanding("https://h.example/l.xml"):  # terms that nobody understands are a no
         contents = terms.read(data.decode("utf-8", "replace"))
@@ -152,15 +152,15 @@ def rsl(data: bytes) -> None:
 
 def page(data: bytes) -> None:
     """A web page and what it says of training and licences."""
-    from pipeline.fetch.consent import page as pages
+    from speechmill.fetch.consent import page as pages
 
     pages.read(data.decode("utf-8", "replace"), AGENTS)
 
 
 def tdm(data: bytes) -> None:
     """tdmrep.json."""
-    from pipeline.fetch.consent.signals import understanding
-    from pipeline.fetch.consent.tdm import Reservations
+    from speechmill.fetch.consent.signals import understanding
+    from speechmill.fetch.consent.tdm import Reservations
 
     with suppress(Rejected), understanding("https://h.example/.well-known/tdmrep.json"):
         Reservations(data.decode("utf-8", "replace"), "https://h.example").reserves("/a/" + "b" * 100)
@@ -168,9 +168,8 @@ def tdm(data: bytes) -> None:
 
 def headers(data: bytes) -> None:
     """Headers of an answer."""
+    from speechmill.fetch.consent import headers as told
     from urllib3 import HTTPHeaderDict
-
-    from pipeline.fetch.consent import headers as told
 
     found = HTTPHeaderDict()
     for line in data.decode("latin-1").split("\n"):
@@ -183,7 +182,7 @@ def headers(data: bytes) -> None:
 
 def urls(data: bytes) -> None:
     """Texts with addresses."""
-    from pipeline.terminal import printable
+    from speechmill.core.terminal import printable
 
     once = printable(data.decode("utf-8", "replace"))
     assert "\x1b" not in once
@@ -191,7 +190,7 @@ def urls(data: bytes) -> None:
 
 def about(data: bytes) -> None:
     """JSON beside a recording."""
-    from pipeline.sources import _about
+    from speechmill.sources import _about
 
     path = _folder() / "talk.info.json"
     path.write_bytes(data)
@@ -204,8 +203,8 @@ def container(data: bytes) -> None:
     """The head of a media file, decoded to its end."""
     import io
 
-    from pipeline.audio import Decoding
-    from pipeline.config import Audio
+    from speechmill.audio import Decoding
+    from speechmill.core.config import Audio
 
     with suppress(Rejected):
         for _ in Decoding(io.BytesIO(data), 24_000, Audio(max_duration=600)):

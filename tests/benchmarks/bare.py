@@ -113,8 +113,7 @@ def _as_pydub(source: Float32, rate: int) -> Any:
 def load_model(threads: int) -> Any:
     """The Whisper that comes in a package, as the pipeline runs it on a CPU."""
     from faster_whisper import WhisperModel
-
-    from pipeline.fetch import model_folder
+    from speechmill.fetch import model_folder
 
     return WhisperModel(str(model_folder("tiny.en")), device="cpu", compute_type="int8", cpu_threads=threads)
 
@@ -164,15 +163,16 @@ def whole_run(clips: dict[Path, Positions], output: Path, threads: int) -> None:
     """What a run does to recordings, as a script would: one Parquet file of clips, measures and texts."""
     import pyarrow as pa
     import pyarrow.parquet as pq
-
-    import classifiers
-    from pipeline.measure import measure
+    import speech_defects
+    from speechmill.audio.measures import measure
 
     cut = [clip for path, positions in clips.items() for clip in segment(path, positions)]
     cut.sort(key=lambda clip: -clip[0].size)
     measures = dict(measure([samples for samples, _ in cut], RATE))
     waves = [samples.astype(np.float32) / 32_768 for samples, _ in cut]
-    measures |= {f"score_{name}": scores for name, scores in classifiers.load(device="cpu").score(waves, RATE).items()}
+    measures |= {
+        f"score_{name}": scores for name, scores in speech_defects.load(device="cpu").score(waves, RATE).items()
+    }
     waves = [soxr.resample(np.float32(samples / 32_768), RATE, VAD_RATE, quality="HQ") for samples, _ in cut]
     texts = transcribe(load_model(threads), waves) if waves else []
     words = [[(word.word, word.start, word.end) for word in text.words] for text in texts]

@@ -24,15 +24,15 @@ import numpy as np
 import soxr
 from pocketsphinx import Decoder
 from scipy.signal import butter, sosfilt
+from speechmill.asr import load
+from speechmill.audio import to_int16
+from speechmill.audio.cutting import FRAMES_PER_S, gate, spans
+from speechmill.audio.measures import measure
+from speechmill.audio.vad import DETECTORS, Listener
+from speechmill.core.config import Segment, Thresholds, Transcribe
+from speechmill.core.records import Span, SpanKind
+from speechmill.fetch import model_folder
 
-from pipeline.audio import to_int16
-from pipeline.config import Segment, Thresholds, Transcribe
-from pipeline.fetch import model_folder
-from pipeline.measure import measure
-from pipeline.records import Span, SpanKind
-from pipeline.segment import FRAMES_PER_S, gate, spans
-from pipeline.transcribe import load
-from pipeline.vad import DETECTORS, Listener
 from tests.benchmarks.vad import decode
 
 RATE = 24_000

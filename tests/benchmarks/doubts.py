@@ -1,4 +1,4 @@
-"""Measures what finds wrong transcripts: the rules of pipeline/doubts.yaml, confidence, and a second recogniser.
+"""Measures what finds wrong transcripts: decide/hallucinations.yaml, confidence, and a second recogniser.
 
     python -m tests.benchmarks.doubts --data DIR --second FOLDER [--model tiny.en] [--prompts DIR]
 
@@ -27,14 +27,13 @@ import numpy as np
 import soundfile
 import soxr
 from scipy.signal import fftconvolve
-
-from pipeline.config import Thresholds, Transcribe
-from pipeline.doubts import Heard, doubted
-from pipeline.fetch import model_folder
-from pipeline.pauses import pause_agreement
-from pipeline.transcribe import SAMPLE_RATE_HZ, Transcript, load
-from pipeline.transcribe.metrics import words
-from pipeline.transcribe.opinions import agreement, opinion
+from speechmill.asr import SAMPLE_RATE_HZ, Transcript, load
+from speechmill.core.config import Thresholds, Transcribe
+from speechmill.decide.hallucinations import Heard, doubted
+from speechmill.decide.opinions import agreement, opinion
+from speechmill.decide.pauses import pause_agreement
+from speechmill.fetch import model_folder
+from speechmill.training.asr.metrics import words
 
 RATE = SAMPLE_RATE_HZ
 RIGHT, WRONG, SAME = 0.1, 0.3, 0.05

@@ -1,4 +1,4 @@
-"""Measures the finding of repeated sound on real recordings; the constants of pipeline/fingerprint.py rest on it.
+"""Measures the finding of repeated sound on real recordings; the constants of dedup/fingerprint.py rest on it.
 
     python -m tests.benchmarks.duplicates --data DIR      DIR holds manifest.jsonl and its recordings
 
@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 import soxr
 from scipy.signal import butter, fftconvolve, sosfilt
+from speechmill.audio import to_int16
+from speechmill.dedup import fingerprint as marks
 
-from pipeline import fingerprint as marks
-from pipeline.audio import to_int16
 from tests.media import decode, encode
 
 RATE = 24_000

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import av
 import numpy as np
+from speechmill import stages
+from speechmill.core.build import Build, plan_build
+from speechmill.core.config import load
+from speechmill.core.store import Store
+from speechmill.demo.podcast import make_podcast
+from speechmill.fetch import model_folder
 
-from pipeline import stages
-from pipeline.build import Build, plan_build
-from pipeline.config import load
-from pipeline.demo import make_podcast
-from pipeline.fetch import model_folder
-from pipeline.store import Store
 from tests.benchmarks.bare import decode, to_int16
 
 SOURCE_RATE, BITS_A_SECOND = 44_100, 128_000

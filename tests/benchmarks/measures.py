@@ -1,6 +1,6 @@
 """How well the signal measures do on real recordings: `python -m tests.benchmarks.measures --data DIR`.
 
-The defaults of `thresholds` and the constants of pipeline/measure.py rest on these figures.
+The defaults of `thresholds` and the constants of pipeline/speechmill/audio/measures.py rest on these figures.
 """
 
 import argparse
@@ -15,9 +15,8 @@ import numpy.typing as npt
 import soundfile
 import soxr
 from scipy.signal import butter, sosfilt
-
-from pipeline.config import Thresholds
-from pipeline.measure import NAMES, measure
+from speechmill.audio.measures import NAMES, measure
+from speechmill.core.config import Thresholds
 
 RATE = 24_000
 LONGEST = 20 * RATE

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import soxr
+from speechmill import asr
+from speechmill.audio.measures import measure
+from speechmill.core.config import Transcribe
+from speechmill.fetch import model_folder
 
-from pipeline import transcribe
-from pipeline.config import Transcribe
-from pipeline.fetch import model_folder
-from pipeline.measure import measure
 from tests.benchmarks import bare
 from tests.benchmarks.material import Clips, segment
 from tests.benchmarks.timing import Cost, Figure, Stopwatch, ratio, speed, take_turns
@@ -57,11 +57,11 @@ def measuring(clips: Clips, *, rounds: int) -> list[Figure]:
 
 def transcribing(clips: Clips, *, audio_s: float, rounds: int, threads: int) -> list[Figure]:
     """Whisper tiny.en in int8: our transcriber, CTranslate2 and no more, the batched pipeline, and clip after clip."""
-    from pipeline.transcribe.whisper import window_of
+    from speechmill.asr.whisper import window_of
 
     cut = sorted(_upto(_cut(clips), audio_s), key=lambda clip: -clip.size)
     waves = [soxr.resample(np.float32(clip / 32_768), bare.RATE, bare.VAD_RATE, quality="HQ") for clip in cut]
-    ours = transcribe.load(str(model_folder("tiny.en")), Transcribe(), "cpu", "int8")
+    ours = asr.load(str(model_folder("tiny.en")), Transcribe(), "cpu", "int8")
     model = bare.load_model(threads)
     windows = [window_of(wave) for wave in waves]
     costs = take_turns(

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.fetch import MAX_FEED_BYTES
+from speechmill.fetch import MAX_FEED_BYTES
+
 from tests.benchmarks.timing import HEADING, Figure, show, write_json
 
 ITEMS, ITEMS_A_FEED = 100_000, 100
@@ -118,7 +119,7 @@ class Planned:
 
 def plan(address: str, *flags: str) -> Planned:
     """Run the command in a process of its own."""
-    command = [sys.executable, "-m", "pipeline", "plan", "--json", "--input", address, *flags]
+    command = [sys.executable, "-m", "speechmill", "plan", "--json", "--input", address, *flags]
     done = subprocess.run([sys.executable, "-c", MEASURED, *command], check=True, stdout=subprocess.PIPE)
     return Planned(*json.loads(done.stdout))
 

@@ -18,12 +18,12 @@ import numpy as np
 import soundfile
 import soxr
 import torch
-
-from pipeline.tokenise import distil, mel
-from pipeline.tokenise.dvae import load
-from pipeline.tokenise.encode import MelTokenizer
-from pipeline.tokenise.evaluate import edits, vocode
-from pipeline.tokenise.sound import collect
+from speechmill.tokens import mel
+from speechmill.tokens.dvae import load
+from speechmill.tokens.encode import MelTokenizer
+from speechmill.training.tokens import distil
+from speechmill.training.tokens.evaluate import edits, vocode
+from speechmill.training.tokens.sound import collect
 
 LONGEST = 15 * mel.RATE
 NOISY_HOURS, GOOD_HOURS = 0.4, 0.1

@@ -4,7 +4,7 @@
 
 DIR holds manifest.jsonl and its recordings. Every recording is cut into clips of 5 s or more, and each clip is heard
 clean, under noise, under music, in a room and by telephone; noise, music and room are those of its recording. Half of
-the speakers, by a hash of their names, are for tuning: the law of pipeline/speakers/clusters.py is fitted on them. All
+the speakers, by a hash of their names, are for tuning: the law of speakers/clusters.py is fitted on them. All
 other figures are of the other half. Takes a quarter of an hour on one core.
 """
 
@@ -24,10 +24,9 @@ import soundfile
 import soxr
 from scipy.optimize import minimize
 from scipy.signal import fftconvolve
-
-from pipeline import speakers
-from pipeline.build import PACKAGED_SPEAKERS
-from pipeline.speakers.clusters import CAMPPLUS, Law, find_speakers, find_voices, link
+from speechmill import speakers
+from speechmill.core.build import PACKAGED_SPEAKERS
+from speechmill.speakers.clusters import CAMPPLUS, Law, find_speakers, find_voices, link
 
 RATE = speakers.SAMPLE_RATE_HZ
 SHORTEST = 5 * RATE

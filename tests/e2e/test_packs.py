@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-from pipeline import config, stages
-from pipeline.build import Build, plan_build
-from pipeline.fetch import Stopped, model_folder
-from pipeline.stages import Pack, Work
-from pipeline.store import Store
+from speechmill import stages
+from speechmill.core import config
+from speechmill.core.build import Build, plan_build
+from speechmill.core.store import Store
+from speechmill.fetch import Stopped, model_folder
+from speechmill.stages import Pack, Work
 
 
 @pytest.fixture

@@ -4,16 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from pipeline import sources
+from speechmill import sources
 
 SOURCE = '''
 """Lists the files named on the lines of a text file."""
 
 from pathlib import Path
 
-from pipeline.records import Recording, stable_id
-from pipeline.sources import Listed, rest_of
+from speechmill.core.records import Recording, stable_id
+from speechmill.sources import Listed, rest_of
 
 
 def list_recordings(source, config, store):

@@ -11,8 +11,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-
-from pipeline import records
+from speechmill.core import records
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from pipeline import config
+from speechmill.core import config
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -27,7 +26,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     place = tmp_path_factory.mktemp("demo")
     command = block("demo").rpartition("&&")[2].strip()
     assert command.startswith("speechmill ")
-    arguments = [sys.executable, "-m", "pipeline", *command.split()[1:]]
+    arguments = [sys.executable, "-m", "speechmill", *command.split()[1:]]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(arguments, cwd=place, env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr

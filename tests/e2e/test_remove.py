@@ -6,9 +6,9 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+from speechmill.core.removals import Tombstone, Tombstones
+from speechmill.core.store import Store
 
-from pipeline.store import Store
-from pipeline.tombstones import Tombstone, Tombstones
 from tests.commandline import TEXTS, fingerprint, flags, summary
 from tests.server import ScriptedServer, ok
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from speechmill.core.records import Recording
+from speechmill.core.removals import Tombstone, Tombstones, named
 
-from pipeline.records import Recording
-from pipeline.tombstones import Tombstone, Tombstones, named
 from tests.commandline import TEXTS, Speechmill, flags
 from tests.server import Behaviour, Handler, ScriptedServer, ok, status
 

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
+from speech_defects.packages import ensure_torchaudio
+from speechmill.fetch import model_folder
 
-from classifiers.packages import ensure_torchaudio
-from pipeline.fetch import model_folder
 from tests.commandline import flags, summary
 
 

@@ -17,14 +17,16 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from speechmill import stages
+from speechmill.audio import encode_flac
+from speechmill.audio.measures import measure
+from speechmill.core import processes
+from speechmill.core.build import Build
+from speechmill.core.config import RunConfig
+from speechmill.core.records import Reason, Rejected
+from speechmill.runner import run
+from speechmill.stages import Outcome, Work
 
-from pipeline import isolate, run, stages
-from pipeline.audio import encode_flac
-from pipeline.build import Build
-from pipeline.config import RunConfig
-from pipeline.measure import measure
-from pipeline.records import Reason, Rejected
-from pipeline.stages import Outcome, Work
 from tests.media import (
     RATE,
     a_build,
@@ -47,7 +49,7 @@ MEASURED = """
 import json, re, sys
 from pathlib import Path
 from tests.media import a_build, work_for
-from pipeline.stages import segment_media
+from speechmill.stages import segment_media
 media, folder, settings = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
 build, work = a_build(folder, **settings), work_for(media)
 segment_media(work, build)
@@ -327,7 +329,7 @@ def segment_or_crash(work: Work, build: Build) -> Outcome:
     if head == b"SEGV!":
         os.kill(os.getpid(), signal.SIGSEGV)
     if head == b"SLEEP":
-        with isolate.watchdog(build.config.audio.stall_timeout):
+        with processes.watchdog(build.config.audio.stall_timeout):
             time.sleep(300)
     return stages.segment_media(work, build)
 
@@ -340,7 +342,7 @@ def test_fault_25_a_decoder_that_crashes_or_hangs_costs_its_own_recording(
         (tmp_path / "in" / f"{name}.mp3").write_bytes(data * 100)
     for i, name in enumerate("bcefh"):
         (tmp_path / "in" / f"{name}.wav").write_bytes(wav(speech[i * RATE : (i + 20) * RATE]))
-    monkeypatch.setattr("pipeline.graph.stages", Segmenter())
+    monkeypatch.setattr("speechmill.runner.beam.stages", Segmenter())
     config = RunConfig.model_validate(
         {"inputs": [str(tmp_path / "in")], "output": str(tmp_path / "out"), "transcribe": {"model": None},
          "audio": {"stall_timeout": 1.0}, "workers": 2}
@@ -373,12 +375,12 @@ def write_flac(seconds: int) -> int:
 
 
 def test_fault_26_an_encoder_crash_is_contained_and_flac_does_not_crash() -> None:
-    pool = isolate.Pool(2)
+    pool = processes.Pool(2)
     try:
         futures = [pool.submit(write_flac, 60), pool.submit(write_vorbis, 60), pool.submit(write_flac, 300)]
-        with pytest.raises(isolate.Died):  # if this fails, libsndfile was repaired
-            isolate.result(futures[1])
-        assert all(isolate.result(futures[i])[0] > 0 for i in (0, 2))
+        with pytest.raises(processes.Died):  # if this fails, libsndfile was repaired
+            processes.result(futures[1])
+        assert all(processes.result(futures[i])[0] > 0 for i in (0, 2))
     finally:
         pool.close()
 
@@ -399,10 +401,10 @@ def segment_file(path: str, folder: str) -> tuple[dict[str, Any], list[dict[str,
 def test_odd_files_from_the_wild_give_rows_or_a_reason(shared_data: Path, tmp_path: Path) -> None:
     entries = [json.loads(line) for line in (shared_data / "manifest.jsonl").read_text().splitlines()]
     odd = [entry for entry in entries if entry["group"] == "edge"]
-    pool = isolate.Pool(2)
+    pool = processes.Pool(2)
     try:
         futures = [pool.submit(segment_file, str(shared_data / entry["file"]), str(tmp_path)) for entry in odd]
-        results = [isolate.result(future)[0] for future in futures]
+        results = [processes.result(future)[0] for future in futures]
     finally:
         pool.close()
     for entry, (facts, rows) in zip(odd, results, strict=True):

@@ -12,13 +12,13 @@ import zlib
 from pathlib import Path
 
 import pytest
+from speechmill.core.config import Fetch, Input, RunConfig
+from speechmill.core.records import Reason, Recording, Rejected, to_table
+from speechmill.core.store import Store
+from speechmill.fetch import Fetched, fetch_media, get_document
+from speechmill.sources import Listed, list_recordings
+from speechmill.sources._feed import Feed
 
-from pipeline.config import Fetch, Input, RunConfig
-from pipeline.fetch import Fetched, fetch_media, get_document
-from pipeline.records import Reason, Recording, Rejected, to_table
-from pipeline.sources import Listed, list_recordings
-from pipeline.sources._feed import Feed
-from pipeline.store import Store
 from tests.benchmarks.plan import plan, write_feed
 from tests.server import (
     Behaviour,
@@ -65,10 +65,10 @@ def fault(server: ScriptedServer, store: Store, *behaviours: Behaviour, **values
 
 DOWNLOAD = """
 import sys
-from pipeline.config import Fetch
-from pipeline.fetch import fetch_media
-from pipeline.records import Recording
-from pipeline.store import Store
+from speechmill.core.config import Fetch
+from speechmill.fetch import fetch_media
+from speechmill.core.records import Recording
+from speechmill.core.store import Store
 url, root, host = sys.argv[1:]
 fetch_media(Recording(recording_id="id", source="rss", media_url=url), Store(root), Fetch(allow_hosts=(host,)))
 """

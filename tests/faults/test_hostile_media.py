@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from speechmill.audio import Decoding, declared_duration_s
+from speechmill.core import processes
+from speechmill.core.config import Audio, RunConfig
+from speechmill.core.records import Reason, Rejected
+from speechmill.corpus import plan
+from speechmill.stages import segment, segment_media
 
-from pipeline import forecast, isolate
-from pipeline.audio import Decoding, declared_duration_s
-from pipeline.config import Audio, RunConfig
-from pipeline.records import Reason, Rejected
-from pipeline.stages import segment, segment_media
 from tests.media import RATE, a_build, decode, encode, riff, tone, wav, work_for
 
 MIB = 2**20
@@ -43,7 +44,7 @@ def test_a_rate_that_changes_to_ten_hertz_midway_is_no_reason_to_take_memory() -
 
 
 def test_formats_that_change_over_and_over_are_no_recording(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.audio.decoding.MAX_FORMAT_CHANGES", 4)
+    monkeypatch.setattr("speechmill.audio.decoding.MAX_FORMAT_CHANGES", 4)
     assert decode(wavpack_blocks(24_000, 48_000, 24_000, 48_000))[0].seconds == 6.0
     with pytest.raises(Rejected, match="corrupt: rate or channels change over 4 times"):
         decode(wavpack_blocks(24_000, 48_000, 24_000, 48_000, 24_000))
@@ -52,7 +53,7 @@ def test_formats_that_change_over_and_over_are_no_recording(monkeypatch: pytest.
 def test_more_sound_than_the_bytes_can_hold_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     silence = encode("flac", "flac", np.zeros(100 * RATE))
     assert decode(silence)[0].samples == 100 * RATE  # digital silence packs well, and is sound
-    monkeypatch.setattr("pipeline.audio.decoding.MAX_SECONDS_PER_BYTE", 50 / len(silence))
+    monkeypatch.setattr("speechmill.audio.decoding.MAX_SECONDS_PER_BYTE", 50 / len(silence))
     with pytest.raises(Rejected, match=r"too_long: 50 s of sound in"):
         decode(silence)
 
@@ -84,8 +85,8 @@ def flac_with_cover(picture: bytes) -> bytes:
 PEAK = """
 import re, sys
 from pathlib import Path
-from pipeline.audio import Decoding
-from pipeline.config import Audio
+from speechmill.audio import Decoding
+from speechmill.core.config import Audio
 def peak():
     return int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
 before = peak()
@@ -165,11 +166,11 @@ def segment_with(spare_bytes: int, media: str, folder: str) -> str | None:
 def test_a_file_that_takes_all_memory_costs_itself(tmp_path: Path) -> None:
     for name, channels in (("big", 64), ("small", 1)):
         (tmp_path / name).write_bytes(wav(np.zeros((192_000, channels), np.int16), 192_000))
-    workers = isolate.Pool(1)
+    workers = processes.Pool(1)
 
     def reason_with(spare_bytes: int, name: str, folder: str) -> str | None:
         future = workers.submit(segment_with, spare_bytes, str(tmp_path / name), str(tmp_path / folder))
-        return isolate.result(future)[0]
+        return processes.result(future)[0]
 
     try:
         assert reason_with(30 * MIB, "big", "a") == Reason.TOO_BIG
@@ -188,5 +189,5 @@ def test_a_plan_reads_headers_in_a_process_of_its_own(tmp_path: Path, monkeypatc
         {"inputs": [str(tmp_path / "in")], "output": str(tmp_path / "out"), "transcribe": {"model": None}}
     )
     monkeypatch.setattr(Decoding, "describe", None)  # here; a worker has its own
-    plan = forecast.plan(config)
-    assert (plan["recordings"], plan["hours"], plan["without a length"]) == (2, 5 / 3600, 1)
+    planned = plan.plan(config)
+    assert (planned["recordings"], planned["hours"], planned["without a length"]) == (2, 5 / 3600, 1)

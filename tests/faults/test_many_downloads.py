@@ -8,14 +8,14 @@ from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
+from speechmill import stages
+from speechmill.core.build import Build, plan_build
+from speechmill.core.config import RunConfig
+from speechmill.core.records import Reason, Recording, Status, recording_from
+from speechmill.core.store import Store
+from speechmill.runner.beam import WaitingStage
+from speechmill.sources import Listed
 
-from pipeline import stages
-from pipeline.build import Build, plan_build
-from pipeline.config import RunConfig
-from pipeline.graph import WaitingStage
-from pipeline.records import Reason, Recording, Status, recording_from
-from pipeline.sources import Listed
-from pipeline.store import Store
 from tests.server import Behaviour, Handler, ScriptedServer, cut, disconnect, ok, redirect, respond, slow, status
 
 FILES, PER_HOST = 2_000, 6

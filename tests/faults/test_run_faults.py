@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from speechmill import publish
+from speechmill.core import config
+from speechmill.core.build import plan_build
+from speechmill.core.store import Store
+from speechmill.fetch import model_folder
 
-from pipeline import config, publish
-from pipeline.build import plan_build
-from pipeline.fetch import model_folder
-from pipeline.store import Store
 from tests.commandline import fingerprint, flags, start
 
 
@@ -63,7 +64,7 @@ def test_fault_05_disk_full_is_one_line_and_resumable(corpus: Path, folder: Path
     output = tmp_path / "corpus"
     script = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000));"
-        "from pipeline.__main__ import main; main(sys.argv[1:])"
+        "from speechmill.cli.commands import main; main(sys.argv[1:])"
     )
     code = f"if __name__ == '__main__':\n    {script}"
     entry = tmp_path / "limited.py"
@@ -92,8 +93,8 @@ def test_fault_06_output_that_cannot_be_written(folder: Path, speechmill, tmp_pa
 
 def test_fault_08_an_element_processed_twice(corpus: Path, tmp_path: Path) -> None:
     """A retried bundle runs stages again on what they already made: same artifacts, nothing written twice."""
-    from pipeline import stages
-    from pipeline.publish.ledger import judge_all
+    from speechmill import stages
+    from speechmill.publish.ledger import judge_all
 
     copy = tmp_path / "corpus"
     shutil.copytree(corpus, copy)

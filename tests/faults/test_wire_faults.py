@@ -11,11 +11,11 @@ from pathlib import Path
 
 import brotli
 import pytest
+from speechmill.core.config import Fetch
+from speechmill.core.records import Reason, Recording, Rejected
+from speechmill.core.store import Store
+from speechmill.fetch import Fetched, Stopped, fetch_media
 
-from pipeline.config import Fetch
-from pipeline.fetch import Fetched, Stopped, fetch_media
-from pipeline.records import Reason, Recording, Rejected
-from pipeline.store import Store
 from tests.server import Behaviour, RawServer, ScriptedServer, ok, raw, redirect, respond
 from tests.tls import certificate, over_tls, tls
 

@@ -31,7 +31,7 @@ SETTINGS = (
 
 def make_inputs(folder: Path) -> None:
     """Make the inputs with the code here: a feed on disk, recordings in three formats, stereo, and what is none."""
-    from pipeline.demo import BASE, make_podcast
+    from speechmill.demo.podcast import BASE, make_podcast
 
     make_podcast(folder / "podcast")
     feed = folder / "podcast" / "feed.xml"
@@ -50,7 +50,7 @@ def make_inputs(folder: Path) -> None:
 
 def make_corpora(tree: Path, inputs: Path, output: Path) -> None:
     """Make a corpus of each profile with the code of a tree."""
-    from pipeline.fetch import PACKAGED_MODEL, model_folder
+    from speechmill.fetch import PACKAGED_MODEL, model_folder
 
     link = inputs / "tiny.en"  # a name of its own: a model may not check itself
     if not link.exists():

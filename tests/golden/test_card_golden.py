@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-from pipeline import __version__
-from pipeline.publish import card
+from speechmill.core.version import __version__
+from speechmill.publish import card
+
 from tests.tiny_corpus import publish_tiny
 
 GOLDEN = Path(__file__).with_name("card.md")

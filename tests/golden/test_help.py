@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 from click.testing import CliRunner
-
-from pipeline.__main__ import cli
+from speechmill.cli.commands import cli
 
 GOLDEN = Path(__file__).with_name("help.txt")
 

@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-
-from pipeline.config import ConfigError
-from pipeline.schema import write_schemas
+from speechmill.cli.schema import write_schemas
+from speechmill.core.config import ConfigError
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 

@@ -7,9 +7,8 @@ import pytest
 from anyascii import anyascii
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pipeline.transcribe.text import ALPHABET, comparable, normal_form
-from pipeline.verbalise import LANGUAGES
+from speechmill.text.normal_form import ALPHABET, comparable, normal_form
+from speechmill.text.verbalise import LANGUAGES
 
 SIGNS = "0123456789.,:;-–—+=×÷/%‰°€£$¥₹#@&*²³½¼'’\"()[]<>^|~_  \u00a0IVX№§😀♪"
 WORDS = [

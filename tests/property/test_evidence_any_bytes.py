@@ -5,10 +5,9 @@ import time
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from pipeline.evidence import Heard, align, read
-from pipeline.evidence.spoken import prose
-from pipeline.records import Reason, Rejected
+from speechmill.core.records import Reason, Rejected
+from speechmill.reference_text import Heard, align, read
+from speechmill.reference_text.spoken import prose
 
 PARTS = [
     "WEBVTT\n\n", "1\n", "00:00:01,000 --> 00:00:02,500\n", "00:02.000 --> 00:01.000 align:start\n", "<00:00:01.5>",

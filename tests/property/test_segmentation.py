@@ -6,10 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pipeline.config import Segment
-from pipeline.records import Span, SpanKind
-from pipeline.segment import MAX_TAIL, spans
+from speechmill.audio.cutting import MAX_TAIL, spans
+from speechmill.core.config import Segment
+from speechmill.core.records import Span, SpanKind
 
 RATES_HZ = [8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000]
 MIN_SPEECH = 5  # frames: shorter marks are clicks

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from pipeline import config, demo
-from pipeline.run import run
-from pipeline.store import Store
+from speechmill.core import config
+from speechmill.core.store import Store
+from speechmill.demo.podcast import serve
+from speechmill.runner.run import run
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,7 @@ def finished_corpus(podcast: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """Two episodes by HTTP, of which one has rejected clips, and a local file that is no audio."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "broken.mp3").write_text("This is not audio.\n" * 100)
-    with demo.serve(podcast, 0) as url:
+    with serve(podcast, 0) as url:
         lines = [{"url": f"{url}/episode-{n}.mp3", "licence": "CC-BY-4.0"} for n in (1, 3)] + [{"path": "broken.mp3"}]
         (folder / "all.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
         settings = ("fetch.allow_hosts=[127.0.0.1]", "fetch.retries=0", "transcribe.model=tiny.en", "workers=1")

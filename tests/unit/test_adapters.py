@@ -16,9 +16,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
-from classifiers import Defect, adapters
-from classifiers.adapters import (
+from speech_defects import Defect, adapters
+from speech_defects.adapters import (
     WARM_UP,
     OverlapFromPyannote,
     joined,
@@ -29,7 +28,7 @@ from classifiers.adapters import (
     window_starts,
     window_weights,
 )
-from classifiers.packages import ensure_torchaudio, packaged_weights
+from speech_defects.packages import ensure_torchaudio, packaged_weights
 
 RATE = 16_000
 WINDOW_S = 2.0
@@ -430,7 +429,7 @@ def refuse(*what, **more):
     asked.append(what)
     raise OSError("no network here")
 socket.socket.connect = socket.socket.connect_ex = socket.socket.sendto = socket.getaddrinfo = refuse
-from classifiers.adapters import OverlapFromPyannote
+from speech_defects.adapters import OverlapFromPyannote
 class Silent:
     profile = ""
     def score(self, waves, sample_rate): return {}

@@ -3,9 +3,8 @@
 import ipaddress
 
 import pytest
-
-from pipeline.fetch.addresses import MAX_URL_CHARS, host_of, is_public, origin_of
-from pipeline.records import Reason, Rejected
+from speechmill.core.records import Reason, Rejected
+from speechmill.fetch.addresses import MAX_URL_CHARS, host_of, is_public, origin_of
 
 # The IANA IPv4 and IPv6 Special-Purpose Address Registries, each row with "Globally Reachable"; None is "N/A".
 REGISTRY = {

@@ -5,11 +5,11 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from speechmill.core.config import ConfigError, Input, RunConfig
+from speechmill.core.records import Attachment, Reason, Rejected, Status, to_table
+from speechmill.core.store import Store
+from speechmill.sources import Listed, _api, archive, check, librivox, list_recordings
 
-from pipeline.config import ConfigError, Input, RunConfig
-from pipeline.records import Attachment, Reason, Rejected, Status, to_table
-from pipeline.sources import Listed, _api, archive, check, librivox, list_recordings
-from pipeline.store import Store
 from tests.server import Handler, ScriptedServer, ok, status
 
 BOOKS = 120

@@ -5,11 +5,11 @@ import io
 import av
 import numpy as np
 import pytest
+from speechmill.audio import Decoding, decode_flac, encode_flac, resample, to_int16
+from speechmill.audio.decoding import _planes
+from speechmill.core.config import Audio
+from speechmill.core.records import Reason, Rejected
 
-from pipeline.audio import Decoding, decode_flac, encode_flac, resample, to_int16
-from pipeline.audio.decoding import _planes
-from pipeline.config import Audio
-from pipeline.records import Reason, Rejected
 from tests.media import RATE, Sound, decode, encode, riff, tone, wav
 
 SUBTYPES = ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"]

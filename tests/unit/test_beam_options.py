@@ -3,9 +3,8 @@
 import logging
 
 import pytest
-
-from pipeline import graph
-from pipeline.config import ConfigError
+from speechmill.core.config import ConfigError
+from speechmill.runner import beam
 
 
 @pytest.mark.parametrize(
@@ -20,7 +19,7 @@ from pipeline.config import ConfigError
     ],
 )
 def test_options_that_beam_has(given: tuple[str, ...]) -> None:
-    graph.check_options(given)
+    beam.check_options(given)
 
 
 @pytest.mark.parametrize(
@@ -39,11 +38,11 @@ def test_options_that_beam_has(given: tuple[str, ...]) -> None:
 )
 def test_options_that_beam_would_drop(given: tuple[str, ...], named: str) -> None:
     with pytest.raises(ConfigError, match=named) as caught:
-        graph.check_options(given)
+        beam.check_options(given)
     assert "\n" not in str(caught.value)
 
 
 def test_a_job_service_may_know_more(caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("speechmill").propagate = True
-    graph.check_options(("--runner=FlinkRunner", "--flink_version_of_tomorrow=3"))
+    beam.check_options(("--runner=FlinkRunner", "--flink_version_of_tomorrow=3"))
     assert "--flink_version_of_tomorrow=3 is unknown" in caplog.text

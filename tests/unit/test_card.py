@@ -12,10 +12,10 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from speechmill.core.build import Build
+from speechmill.core.config import Thresholds
+from speechmill.publish import card
 
-from pipeline.build import Build
-from pipeline.config import Thresholds
-from pipeline.publish import card
 from tests.tiny_corpus import EVIL_TITLE, RECORDINGS, publish_tiny
 
 Corpus = tuple[Build, dict[str, Any], str]

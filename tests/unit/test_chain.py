@@ -8,13 +8,13 @@ import pytest
 import urllib3
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from speechmill.core.config import Fetch
+from speechmill.core.records import Reason, Recording, Rejected
+from speechmill.core.store import Store
+from speechmill.fetch import Fetched, Visit, fetch_media, get_document
+from speechmill.fetch.chain import MAX_COOKIE_CHARS, Chain
+from speechmill.fetch.logins import Logins, logins_of
 
-from pipeline.config import Fetch
-from pipeline.fetch import Fetched, Visit, fetch_media, get_document
-from pipeline.fetch.chain import MAX_COOKIE_CHARS, Chain
-from pipeline.fetch.logins import Logins, logins_of
-from pipeline.records import Reason, Recording, Rejected
-from pipeline.store import Store
 from tests.server import Behaviour, Handler, ScriptedServer, cut, ok, redirect, respond, status
 
 BODY = bytes(range(256)) * 1200

@@ -3,10 +3,9 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-
-from pipeline.records import FINGERPRINT_ARTIFACT
-from pipeline.stages.compare import BUCKETS, CLIP_BITS, LANDMARK, Sounds, Spreader, Votes, find_votes
-from pipeline.stages.work import Work
+from speechmill.core.records import FINGERPRINT_ARTIFACT
+from speechmill.stages.compare import BUCKETS, CLIP_BITS, LANDMARK, Sounds, Spreader, Votes, find_votes
+from speechmill.stages.work import Work
 
 
 def sound(name: str, landmarks: list[tuple[int, int, int]], published: str = "2024") -> Sounds:

@@ -4,9 +4,8 @@ import itertools
 from pathlib import Path
 
 import pytest
-
-from pipeline import config
-from pipeline.config import ConfigError, RunConfig, Segment
+from speechmill.core import config
+from speechmill.core.config import ConfigError, RunConfig, Segment
 
 
 def test_file_settings_and_flags_override_each_other_in_order(tmp_path: Path) -> None:

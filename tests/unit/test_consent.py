@@ -7,14 +7,14 @@ import time
 from pathlib import Path
 
 import pytest
+from speechmill.core.config import Fetch
+from speechmill.core.records import Reason, Recording, Rejected
+from speechmill.core.store import Store
+from speechmill.fetch import Fetched, addresses, fetch_media, get_document, wire
+from speechmill.fetch.consent import memory
+from speechmill.fetch.consent.headers import objections
 from urllib3 import HTTPHeaderDict
 
-from pipeline.config import Fetch
-from pipeline.fetch import Fetched, addresses, fetch_media, get_document, wire
-from pipeline.fetch.consent import memory
-from pipeline.fetch.consent.headers import objections
-from pipeline.records import Reason, Recording, Rejected
-from pipeline.store import Store
 from tests.server import ScriptedServer, ok, redirect, respond, status
 
 BODY = b"ID3" + bytes(5000)

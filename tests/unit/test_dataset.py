@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from speechmill.audio import encode_flac
+from speechmill.corpus import dataset
+from speechmill.corpus.dataset import Clips, clvp_batch, gpt_batch
+from speechmill.tokens import Silence, mel
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
-
-from pipeline.audio import encode_flac
-from pipeline.tokenise import Silence, dataset, mel
-from pipeline.tokenise.dataset import Clips, clvp_batch, gpt_batch
 
 ROWS, GROUP, RECORDINGS = 60, 7, 6
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores, on purpose

@@ -10,11 +10,18 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-
-from classifiers import Defect
-from classifiers.evaluate import evaluate, metrics
-from classifiers.evaluate.baselines import BASELINES, WADA_DB, bandwidth, mel_edges, mel_filters, wada_snr, wada_table
-from classifiers.evaluate.clips import Unreadable, read_manifest, read_wave
+from speech_defects import Defect
+from speech_defects.evaluate import evaluate, metrics
+from speech_defects.evaluate.baselines import (
+    BASELINES,
+    WADA_DB,
+    bandwidth,
+    mel_edges,
+    mel_filters,
+    wada_snr,
+    wada_table,
+)
+from speech_defects.evaluate.clips import Unreadable, read_manifest, read_wave
 
 RATE = 16_000
 CLEAN = dict.fromkeys([defect.value for defect in Defect], 0) | {"source": "made", "speaker": "a", "group": "clean"}

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import speech_defects
 import torch
 from safetensors.torch import load_file
+from speech_defects import Defect, train
+from speech_defects.calibrate import CLEAN_LOSS, calibrate, fit
+from speech_defects.degrade import Sources, read_manifests
+from speech_defects.model import Network
+from speechmill.cli import training
+from speechmill.core.config import ConfigError
 
-import classifiers
-from classifiers import Defect, train
-from classifiers.calibrate import CLEAN_LOSS, calibrate, fit
-from classifiers.degrade import Sources, read_manifests
-from classifiers.model import Network
-from pipeline import models
-from pipeline.config import ConfigError
 from tests.recordings import make_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +34,18 @@ def manifest(speech, tmp_path_factory) -> Path:
 
 def command(manifest: Path, output: Path, *more: str) -> list[str]:
     settings = [part for setting in (*SETTINGS, f"manifests=[{manifest}]", *more) for part in ("--set", setting)]
-    return [sys.executable, "-m", "pipeline", "train", "defects", "--output", str(output), "--device", "cpu", *settings]
+    return [
+        sys.executable,
+        "-m",
+        "speechmill",
+        "train",
+        "defects",
+        "--output",
+        str(output),
+        "--device",
+        "cpu",
+        *settings,
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +59,11 @@ def trained(manifest, tmp_path_factory) -> Path:
 
 
 def test_training_makes_weights_that_score(trained, speech):
-    scorer = classifiers.load(device="cpu", weights=trained / "defects.safetensors")
+    scorer = speech_defects.load(device="cpu", weights=trained / "defects.safetensors")
     found = scorer.score([speech[: 5 * 24_000]], 24_000)
     assert all(np.isfinite(column).all() for column in found.values())
     assert not np.allclose(
-        found["noise"], classifiers.load(device="cpu").score([speech[: 5 * 24_000]], 24_000)["noise"]
+        found["noise"], speech_defects.load(device="cpu").score([speech[: 5 * 24_000]], 24_000)["noise"]
     )
 
 
@@ -132,7 +143,7 @@ def test_a_crop_is_judged_by_what_is_left_of_a_defect():
 def test_a_recipe_that_is_wrong_is_told_before_anything_is_made(manifest, tmp_path, setting, why):
     settings = [*SETTINGS, f"manifests=[{manifest}]", setting]
     with pytest.raises(ConfigError, match=re.escape(why)):
-        models.train_defects(None, settings, str(tmp_path / "out"), device="cpu", quiet=True)
+        training.train_defects(None, settings, str(tmp_path / "out"), device="cpu", quiet=True)
     assert not list((tmp_path / "out").glob("[!.]*"))
 
 

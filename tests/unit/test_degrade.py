@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-
-from classifiers import Defect
-from classifiers.degrade import codecs, effects, levels, rooms, sounds
-from classifiers.degrade.degrader import (
+from speech_defects import Defect
+from speech_defects.degrade import codecs, effects, levels, rooms, sounds
+from speech_defects.degrade.degrader import (
     C50_DB,
     FRAME_ROWS,
     MUSIC_SNR_DB,
@@ -20,7 +19,8 @@ from classifiers.degrade.degrader import (
     OVERLAP_DB,
     Degrader,
 )
-from classifiers.degrade.takes import Shelf, read_manifest, voices_at
+from speech_defects.degrade.takes import Shelf, read_manifest, voices_at
+
 from tests.recordings import OVERLAPS_S, make_manifest
 
 RATE = 16_000

@@ -19,9 +19,8 @@ import feedparser
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-
-from pipeline.config import ConfigError
-from pipeline.demo import make_podcast, serve
+from speechmill.core.config import ConfigError
+from speechmill.demo.podcast import make_podcast, serve
 
 RATE = 44_100
 FRAME = RATE // 100

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-
-from pipeline import doctor
+from speechmill.cli import doctor
 
 
 def test_this_installation_is_fit() -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from speechmill import stages
+from speechmill.core import config
+from speechmill.core.build import Build, plan_build
+from speechmill.core.records import Attachment, Recording, recording_from
+from speechmill.core.store import Store
+from speechmill.sources import Listed
 
-from pipeline import config, stages
-from pipeline.build import Build, plan_build
-from pipeline.records import Attachment, Recording, recording_from
-from pipeline.sources import Listed
-from pipeline.store import Store
 from tests.server import ScriptedServer, ok, status
 
 SRT = b"1\n00:00:00,000 --> 00:00:05,000\nThe river rises in the hills.\n"

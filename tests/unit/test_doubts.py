@@ -4,8 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-
-from pipeline.doubts import Heard, doubted, rules, tokens
+from speechmill.decide.hallucinations import Heard, doubted, rules, tokens
 
 
 def marks(text: str, seconds: float, **known: Any) -> set[str]:

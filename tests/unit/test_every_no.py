@@ -9,13 +9,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-
-from pipeline import stages
-from pipeline.build import Build, plan_build
-from pipeline.config import Input, RunConfig
-from pipeline.fetch.consent import memory
-from pipeline.publish.ledger import judge_all
-from pipeline.records import (
+from speechmill import stages
+from speechmill.core.build import Build, plan_build
+from speechmill.core.config import Input, RunConfig
+from speechmill.core.records import (
     Reason,
     Recording,
     Signal,
@@ -25,7 +22,10 @@ from pipeline.records import (
     recording_from,
     to_table,
 )
-from pipeline.store import Store
+from speechmill.core.store import Store
+from speechmill.fetch.consent import memory
+from speechmill.publish.ledger import judge_all
+
 from tests.server import ScriptedServer, ok, redirect, respond, status
 from tests.tiny_corpus import publish_tiny
 
@@ -348,7 +348,7 @@ def test_an_error_that_nobody_foresaw_costs_one_input_and_heals(
         raise AssertionError("unforeseen")
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.fetch.consent.memory.Reservations.__init__", fail)
+        patch.setattr("speechmill.fetch.consent.memory.Reservations.__init__", fail)
         (row,) = run(url, build).values()
         assert (row.status, row.reason) == (Status.FAILED, Reason.INTERNAL_ERROR)
         assert server.asked("/a.mp3") == []

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-
-from pipeline.evidence import Found, Heard, Reference, align, read
-from pipeline.evidence.decode import MAX_BYTES
-from pipeline.records import Reason, Rejected
+from speechmill.core.records import Reason, Rejected
+from speechmill.reference_text import Found, Heard, Reference, align, read
+from speechmill.reference_text.decode import MAX_BYTES
 
 SRT = (
     "\ufeff1\r\n00:00:01,000 --> 00:00:02,500\r\n>> MILLER: The barley\r\n2\r\n"  # no empty line

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from speechmill.audio import Decoding
+from speechmill.audio.extent import extent_of
+from speechmill.core.config import Audio
+from speechmill.core.records import Reason, Rejected
 
-from pipeline.audio import Decoding
-from pipeline.audio.extent import extent_of
-from pipeline.config import Audio
-from pipeline.records import Reason, Rejected
 from tests.media import RATE, decode, encode, riff, tone, wav
 
 SOUND = tone(300, 6)

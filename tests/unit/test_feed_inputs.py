@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
+from speechmill.core.config import Input, RunConfig
+from speechmill.core.records import Reason, Recording, Rejected, Status
+from speechmill.core.store import Store
+from speechmill.corpus import plan
+from speechmill.sources import Listed, kind_of, list_recordings, rss
 
-from pipeline import forecast
-from pipeline.config import Input, RunConfig
-from pipeline.records import Reason, Recording, Rejected, Status
-from pipeline.sources import Listed, kind_of, list_recordings, rss
-from pipeline.store import Store
 from tests.server import Behaviour, Handler, ScriptedServer, ok, status
 
 HEAD = '<rss version="2.0" xmlns:atom="http://www.w3.org/2005/Atom"><channel><title>Show</title>'
@@ -357,6 +357,6 @@ def test_a_plan_says_of_each_input_why_it_cannot_be_read(server: ScriptedServer)
     empty = server.script("/subs", ok(opml("")))
     page_url = server.script("/page", ok(page()))
     told = {"inputs": [empty, page_url], "fetch": {"allow_hosts": [server.host], "retries": 0}}
-    found = forecast.plan(RunConfig.model_validate(told))
+    found = plan.plan(RunConfig.model_validate(told))
     assert "no outline" in found["inputs"][empty]["error"]
     assert f"ytdlp:{page_url}" in found["inputs"][page_url]["error"]

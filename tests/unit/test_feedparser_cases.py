@@ -20,11 +20,10 @@ from urllib.parse import urljoin
 
 import feedparser
 import pytest
-
-from pipeline.records import Reason, Rejected, to_table
-from pipeline.sources import language_tag, plain_text
-from pipeline.sources._encodings import in_utf8
-from pipeline.sources._feed import Feed, standard_fields
+from speechmill.core.records import Reason, Rejected, to_table
+from speechmill.sources import language_tag, plain_text
+from speechmill.sources._encodings import in_utf8
+from speechmill.sources._feed import Feed, standard_fields
 
 pytestmark = pytest.mark.shared_data
 FILES = 1829

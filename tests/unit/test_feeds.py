@@ -3,14 +3,15 @@
 from pathlib import Path
 
 import pytest
+from speechmill import stages
+from speechmill.core.build import plan_build
+from speechmill.core.config import Input, RunConfig
+from speechmill.core.records import Attachment, Reason, Recording, Rejected, Status, recording_from, to_table
+from speechmill.core.store import Store
+from speechmill.corpus import plan
+from speechmill.sources import Listed, list_recordings
+from speechmill.sources._feed import Feed
 
-from pipeline import forecast, stages
-from pipeline.build import plan_build
-from pipeline.config import Input, RunConfig
-from pipeline.records import Attachment, Reason, Recording, Rejected, Status, recording_from, to_table
-from pipeline.sources import Listed, list_recordings
-from pipeline.sources._feed import Feed
-from pipeline.store import Store
 from tests.server import ScriptedServer, ok, redirect, status
 
 HEAD = (
@@ -216,6 +217,6 @@ def test_a_plan_tells_how_far_a_long_listing_is(tmp_path: Path) -> None:
     (tmp_path / "feed.xml").write_bytes(feed(*(item(f"g{n}") for n in range(2500))))
     told: list[str] = []
     address = str(tmp_path / "feed.xml")
-    found = forecast.plan(RunConfig(inputs=(Input(address=address),), output=str(tmp_path / "corpus")), told.append)
+    found = plan.plan(RunConfig(inputs=(Input(address=address),), output=str(tmp_path / "corpus")), told.append)
     assert found["recordings"] == 2500
     assert told == [f"{address}: {what}" for what in ("reading", "1000 recordings so far", "2000 recordings so far")]

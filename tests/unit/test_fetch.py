@@ -13,14 +13,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from speechmill.core.config import ConfigError, Fetch
+from speechmill.core.records import Reason, Recording, Rejected
+from speechmill.core.store import Store
+from speechmill.fetch import Stopped, fetch_media, get_document, model_folder
+from speechmill.fetch.addresses import addresses_of, host_of, pools
+from speechmill.fetch.limits import Limits, Turns
+from speechmill.fetch.models import PACKAGED_MODEL_SHA256
 
-from pipeline.config import ConfigError, Fetch
-from pipeline.fetch import Stopped, fetch_media, get_document, model_folder
-from pipeline.fetch.addresses import addresses_of, host_of, pools
-from pipeline.fetch.limits import Limits, Turns
-from pipeline.fetch.models import PACKAGED_MODEL_SHA256
-from pipeline.records import Reason, Recording, Rejected
-from pipeline.store import Store
 from tests.server import ScriptedServer, chunked, cut, disconnect, ok, redirect, respond, status
 
 BODY = bytes(range(256)) * 1200  # 300 kB

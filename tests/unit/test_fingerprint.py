@@ -5,9 +5,9 @@ import time
 import numpy as np
 import numpy.typing as npt
 import pytest
+from speechmill.dedup import fingerprint as marks
+from speechmill.dedup.fingerprint import HASH, MOST_ORIGINS, Repeat, fingerprint, pairs, repeats, share
 
-from pipeline import fingerprint as marks
-from pipeline.fingerprint import HASH, MOST_ORIGINS, Repeat, fingerprint, pairs, repeats, share
 from tests.media import decode, encode
 
 RATE = 24_000

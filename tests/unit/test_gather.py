@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from speech_defects.degrade import read_manifests
+from speech_defects.degrade.takes import Sources
+from speech_defects.weights import compose
 
-from classifiers.degrade import read_manifests
-from classifiers.degrade.takes import Sources
-from classifiers.weights import compose
-
-WEIGHTS = Path(__file__).parents[2] / "classifiers" / "weights"
+WEIGHTS = Path(__file__).parents[2] / "classifiers" / "speech_defects" / "weights"
 LISTS = ("recordings.csv", "held_out.csv")
 
 
@@ -56,7 +55,7 @@ def test_recordings_are_joined_cut_and_listed(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "classifiers.weights.gather",
+        "speech_defects.weights.gather",
         tmp_path / "list.csv",
         "--local",
         tmp_path / "downloads",

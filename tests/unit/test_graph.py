@@ -4,11 +4,11 @@ import time
 from pathlib import Path
 
 import pytest
+from speechmill.core import processes
+from speechmill.core.build import STOP_FILE, Build
+from speechmill.runner.beam import IsolatedStage
+from speechmill.stages import Outcome, Work
 
-from pipeline import isolate
-from pipeline.build import STOP_FILE, Build
-from pipeline.graph import IsolatedStage
-from pipeline.stages import Outcome, Work
 from tests.media import a_build
 
 SECONDS = 2.0
@@ -46,6 +46,6 @@ def test_what_waits_for_a_worker_is_dropped_when_the_run_stops(tmp_path: Path, *
     assert build.store.names("done") == [work.recording_id for work in out]
     if stop:
         assert len(out) == 1
-        assert isolate.pool(1).submit(len, "abc").result()[0] == 3  # and the worker is there for the next run
+        assert processes.pool(1).submit(len, "abc").result()[0] == 3  # and the worker is there for the next run
     else:
         assert len(out) == WORKS

@@ -29,7 +29,8 @@ def test_tool_finds_nothing(command: list[str]) -> None:
 
 def test_help_is_quick_and_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from pipeline.__main__ import main\ntry: main(['--help'])\nexcept SystemExit: print(*sys.modules)"
+        "import sys\nfrom speechmill.cli.commands import main\n"
+        "try: main(['--help'])\nexcept SystemExit: print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "speechmill demo" in done.stdout

@@ -14,13 +14,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from speechmill.core import ownership
+from speechmill.core.records import Recording
+from speechmill.corpus.plan import plan
+from speechmill.publish import RECORDINGS_FILE
+from speechmill.publish.ledger import judge_all, write_recordings
+from speechmill.stages.identity import Claims, Registry
 
-from pipeline import ownership
-from pipeline.forecast import plan
-from pipeline.publish import RECORDINGS_FILE
-from pipeline.publish.ledger import judge_all, write_recordings
-from pipeline.records import Recording
-from pipeline.stages.identity import Claims, Registry
 from tests.identified import listed_by
 from tests.media import a_build, tone, wav
 
@@ -320,8 +320,8 @@ def test_a_plan_says_what_a_run_does(write, identify: Identify, tmp_path: Path) 
 
 def test_ten_thousand_known_recordings_are_matched_without_reading_their_files(write, tmp_path: Path) -> None:
     """Sizes tell most files apart; of those that claim to be the same the strongest claim counts, in any order."""
-    from pipeline.sources import Listed
-    from pipeline.stages.identity import Known, file_aliases, stamp_of
+    from speechmill.sources import Listed
+    from speechmill.stages.identity import Known, file_aliases, stamp_of
 
     known = [
         Known(

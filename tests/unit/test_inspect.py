@@ -6,14 +6,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-
-from pipeline import config, forecast, inspect
-from pipeline.config import ConfigError
-from pipeline.prune import prune
-from pipeline.run import Summary, run
-from pipeline.store import Busy, Store
-from pipeline.verify import verify
-from pipeline.wording import in_words
+from speechmill.cli.console import in_words
+from speechmill.core import config, state
+from speechmill.core.config import ConfigError
+from speechmill.core.store import Busy, Store
+from speechmill.corpus import plan, status
+from speechmill.corpus.prune import prune
+from speechmill.corpus.verify import verify
+from speechmill.runner.run import Summary, run
 
 
 def tree(folder: Path) -> dict[str, int]:
@@ -21,7 +21,7 @@ def tree(folder: Path) -> dict[str, int]:
 
 
 def again(corpus: Path, *settings: str, only_publish: bool = False) -> Summary:
-    stored = inspect.stored_config(str(corpus), required=True)
+    stored = state.stored_config(str(corpus), required=True)
     return run(config.load(None, settings, stored, output=str(corpus)), only_publish=only_publish, quiet=True)
 
 
@@ -38,24 +38,24 @@ def interrupt(corpus: Path) -> None:
 
 
 def test_the_stored_config_is_that_of_the_last_finish(corpus: Path) -> None:
-    assert inspect.stored_config(str(corpus))["transcribe"]["model"] == "tiny.en"
+    assert state.stored_config(str(corpus))["transcribe"]["model"] == "tiny.en"
     interrupt(corpus)
-    assert inspect.stored_config(str(corpus), required=True)["transcribe"]["model"] == "tiny.en"
+    assert state.stored_config(str(corpus), required=True)["transcribe"]["model"] == "tiny.en"
 
 
 def test_no_corpus_no_config(tmp_path: Path) -> None:
-    assert inspect.stored_config(None) is None
-    assert inspect.stored_config(str(tmp_path / "none")) is None
+    assert state.stored_config(None) is None
+    assert state.stored_config(str(tmp_path / "none")) is None
     with pytest.raises(ConfigError, match="speechmill run --input"):
-        inspect.stored_config(str(tmp_path / "none"), required=True)
+        state.stored_config(str(tmp_path / "none"), required=True)
     with pytest.raises(ConfigError, match="no corpus here"):
-        inspect.status(str(tmp_path / "none"))
+        status.status(str(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
 
 
 def test_status_of_a_finished_corpus(corpus: Path) -> None:
     before = tree(corpus)
-    found = inspect.status(str(corpus))
+    found = status.status(str(corpus))
     assert tree(corpus) == before
     assert found["recordings"] == {"seen": 3, "ok": 2, "failed": 1, "failed by reason": {"not_audio": 1}}
     assert found["contents"] == {"fetched": 3, "decoded": 3, "scored": 2, "transcribed": 2, "tokenised": 2}
@@ -72,7 +72,7 @@ def test_status_of_a_finished_corpus(corpus: Path) -> None:
 def test_status_of_an_interrupted_corpus(corpus: Path) -> None:
     interrupt(corpus)
     before = tree(corpus)
-    found = inspect.status(str(corpus))
+    found = status.status(str(corpus))
     assert tree(corpus) == before
     assert found["published"] is None
     assert found["recordings"]["waiting"] == 1
@@ -83,17 +83,17 @@ def test_status_of_an_interrupted_corpus(corpus: Path) -> None:
 
 def test_status_without_work_tells_what_was_published(corpus: Path) -> None:
     shutil.rmtree(corpus / "work")
-    found = inspect.status(str(corpus))
+    found = status.status(str(corpus))
     assert found["recordings"] == {"seen": 3, "ok": 2, "failed": 1, "failed by reason": {"not_audio": 1}}
     assert not (corpus / "work").exists()
 
 
 def test_a_run_that_holds_the_output_is_seen(corpus: Path) -> None:
     with Store(str(corpus)).locked():
-        assert inspect.status(str(corpus))["run active"]
+        assert status.status(str(corpus))["run active"]
         with pytest.raises(Busy):
             prune(str(corpus), dry_run=True)
-    assert not inspect.is_active(Store(str(corpus)))
+    assert not status.is_active(Store(str(corpus)))
 
 
 def test_a_plan_counts_hours_and_licences_and_creates_nothing(podcast: Path, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_plan_counts_hours_and_licences_and_creates_nothing(podcast: Path, tmp
         output=str(tmp_path / "new"),
     )
     before = tree(tmp_path)
-    found = forecast.plan(chosen)
+    found = plan.plan(chosen)
     assert tree(tmp_path) == before
     assert (found["recordings"], found["without a length"], found["listed twice"]) == (2, 1, 1)
     assert found["hours"] == pytest.approx(88 / 3600, rel=0.05)
@@ -118,18 +118,18 @@ def test_a_plan_counts_hours_and_licences_and_creates_nothing(podcast: Path, tmp
     seconds = found["forecast"]["seconds"]
     assert seconds.keys() == {"fetch", "segment", "score", "total"}  # no models, no transcripts and no tokens
     assert seconds["fetch"] == 0  # local files are read in place
-    assert seconds["segment"] == pytest.approx(2 * 3600 * found["hours"] / forecast.DEFAULT_SPEEDS["segment"])
+    assert seconds["segment"] == pytest.approx(2 * 3600 * found["hours"] / plan.DEFAULT_SPEEDS["segment"])
 
 
 def test_a_licence_that_is_not_allowed_is_told_in_the_plan(podcast: Path, tmp_path: Path) -> None:
     settings = ("licences.allow=[CC0-1.0]",)
     chosen = config.load(None, settings, inputs=(str(podcast / "episode-1.mp3"),), output=str(tmp_path / "new"))
-    assert not forecast.plan(chosen)["licences"]["LicenseRef-local"]["published"]
+    assert not plan.plan(chosen)["licences"]["LicenseRef-local"]["published"]
 
 
 def test_a_plan_for_a_finished_corpus_has_nothing_to_do(corpus: Path) -> None:
     before = tree(corpus)
-    found = forecast.plan(config.load(None, (), inspect.stored_config(str(corpus)), output=str(corpus)))
+    found = plan.plan(config.load(None, (), state.stored_config(str(corpus)), output=str(corpus)))
     assert tree(corpus) == before
     assert (found["recordings"], found["already fetched"], found["already decoded"]) == (3, 3, 3)
     assert found["forecast"]["seconds"]["total"] == 0

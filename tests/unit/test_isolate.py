@@ -13,9 +13,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-
-from pipeline.isolate import Died, Pool, memory_limited, pool, result, timed, watchdog
-from pipeline.records import Reason, Rejected
+from speechmill.core.processes import Died, Pool, memory_limited, pool, result, timed, watchdog
+from speechmill.core.records import Reason, Rejected
 
 
 def square(value: int) -> int:
@@ -233,7 +232,7 @@ def test_threads_that_ask_at_once_get_one_pool() -> None:
 
 PARENT = """
 import os, time
-from pipeline.isolate import Pool
+from speechmill.core.processes import Pool
 if __name__ == "__main__":
     pool = Pool(2)
     futures = [pool.submit(time.sleep, 60) for _ in range(3)]

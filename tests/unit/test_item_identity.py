@@ -4,13 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from speechmill.core import ownership
+from speechmill.core.build import Build
+from speechmill.core.records import Recording, stable_id
+from speechmill.corpus.plan import plan
+from speechmill.publish.ledger import judge_all
+from speechmill.stages import recall
 
-from pipeline import ownership
-from pipeline.build import Build
-from pipeline.forecast import plan
-from pipeline.publish.ledger import judge_all
-from pipeline.records import Recording, stable_id
-from pipeline.stages import recall
 from tests.identified import listed_by
 from tests.media import a_build, tone, wav
 from tests.server import ScriptedServer, ok, status

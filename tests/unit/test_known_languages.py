@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from speechmill.asr.known_languages import check_language, known_languages
+from speechmill.core.config import ConfigError
+from speechmill.fetch import model_folder
 
-from pipeline.config import ConfigError
-from pipeline.fetch import model_folder
-from pipeline.transcribe.known_languages import check_language, known_languages
 from tests.commandline import Speechmill
 
 

@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from speechmill import fetch, stages
+from speechmill.core.build import STOP_FILE, Build, plan_build
+from speechmill.core.config import ConfigError, Input, RunConfig
+from speechmill.core.records import Reason, Recording, Rejected, Status
+from speechmill.core.store import Store
+from speechmill.corpus import plan
+from speechmill.fetch import Stopped, get_document
+from speechmill.sources import Listed, listing
+from speechmill.sources.listing import Bounds, _elsewhere, _Job
 
-from pipeline import fetch, forecast, listing, stages
-from pipeline.build import STOP_FILE, Build, plan_build
-from pipeline.config import ConfigError, Input, RunConfig
-from pipeline.fetch import Stopped, get_document
-from pipeline.listing import Bounds, _elsewhere, _Job
-from pipeline.records import Reason, Recording, Rejected, Status
-from pipeline.sources import Listed
-from pipeline.store import Store
 from tests.server import ScriptedServer, ok, stall, status
 
 BOUNDS = Bounds(seconds=120.0)
@@ -214,7 +215,7 @@ def test_a_feed_that_is_too_slow_costs_its_input_and_not_the_next(server: Script
 def test_a_plan_lists_in_the_same_way(server: ScriptedServer) -> None:
     slow = server.script("/slow", stall(FEED.format("a").encode(), 10))
     good = server.script("/good", ok(FEED.format("g").encode()))
-    found = forecast.plan(config(server, slow, good, listing_max_s=3.0, timeout=300))
+    found = plan.plan(config(server, slow, good, listing_max_s=3.0, timeout=300))
     assert found["recordings"] == 1
     assert "timed_out" in found["inputs"][slow]["error"]
     assert "error" not in found["inputs"][good]

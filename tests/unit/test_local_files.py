@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import speechmill.sources
+from speechmill.core.config import ConfigError, Input, RunConfig
+from speechmill.core.filenames import readable, restored
+from speechmill.core.records import Reason, Recording, Rejected, Status, to_table
+from speechmill.core.store import Store
+from speechmill.sources import Listed, list_recordings
+from speechmill.sources._probe import SUFFIXES, verdict
 
-import pipeline.sources
-from pipeline.config import ConfigError, Input, RunConfig
-from pipeline.filenames import readable, restored
-from pipeline.records import Reason, Recording, Rejected, Status, to_table
-from pipeline.sources import Listed, list_recordings
-from pipeline.sources._probe import SUFFIXES, verdict
-from pipeline.store import Store
 from tests.media import encode, tone, wav
 
 MP3 = encode("mp3", "libmp3lame", tone(440, 1.0))
@@ -194,7 +194,7 @@ def test_an_address_means_what_exists_before_it_means_a_pattern(
     assert taken("rss:cast") == ["1.mp3"]
     for kind in ("rss:~/feed.xml", "~/feed.xml", "librilight:~/[2024] book"):
         (tmp_path / "feed.xml").write_text("<rss/>")
-        pipeline.sources.check(Input(address=kind))
+        speechmill.sources.check(Input(address=kind))
     with pytest.raises(ConfigError, match=r"no such file or folder: ~nobody-of-this-name/x"):
         list_recordings(Input(address="~nobody-of-this-name/x"), RunConfig(), Store("memory://unused"))
 

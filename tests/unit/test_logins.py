@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from speechmill.core import config
+from speechmill.core.config import ConfigError, Fetch
+from speechmill.core.records import Reason, Recording, Rejected
+from speechmill.core.store import Store
+from speechmill.corpus.plan import plan
+from speechmill.fetch import fetch_media, get_document, logins
+from speechmill.fetch.addresses import origin_of
+from speechmill.runner.run import check_inputs
 
-from pipeline import config
-from pipeline.config import ConfigError, Fetch
-from pipeline.fetch import fetch_media, get_document, logins
-from pipeline.fetch.addresses import origin_of
-from pipeline.forecast import plan
-from pipeline.records import Reason, Recording, Rejected
-from pipeline.run import check_inputs
-from pipeline.store import Store
 from tests.server import Behaviour, Handler, ScriptedServer, cut, disconnect, ok, redirect, status
 
 BODY = b"sound" * 1000

@@ -8,8 +8,7 @@ import soxr
 from hibari import Hibari
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from pipeline.measure import NAMES, measure
+from speechmill.audio.measures import NAMES, measure
 
 RATE = 24_000
 TEXT = "She sells sea shells by the sea shore, and so, they say, she is rather rich. Six of us wished to see it."

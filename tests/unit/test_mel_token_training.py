@@ -13,14 +13,14 @@ import soundfile
 import soxr
 import torch
 from safetensors.torch import load_file
-
-from pipeline import models
-from pipeline.config import ConfigError
-from pipeline.tokenise import evaluate, mel, train
-from pipeline.tokenise.dvae import load
-from pipeline.tokenise.encode import MelTokenizer
-from pipeline.tokenise.sound import collect
-from pipeline.tokenise.train import Recipe
+from speechmill.cli import training
+from speechmill.core.config import ConfigError
+from speechmill.tokens import mel
+from speechmill.tokens.dvae import load
+from speechmill.tokens.encode import MelTokenizer
+from speechmill.training.tokens import evaluate, train
+from speechmill.training.tokens.sound import collect
+from speechmill.training.tokens.train import Recipe
 
 ROOT = Path(__file__).parents[2]
 TINY = {"hidden": 32, "code_dim": 16, "codes": 64, "blocks": 1, "batch_size": 8, "crop_tokens": 16, "steps": 200}
@@ -80,9 +80,21 @@ def test_no_speaker_is_on_both_sides(voices, tmp_path):
 def test_the_same_command_gives_the_same_weights_even_when_it_was_killed(voices, trained, tmp_path):
     settings = [f"inputs=[{voices}]", "held_out=0.2", *(f"{key}={value}" for key, value in TINY.items())]
     words = [word for setting in settings for word in ("--set", setting)]
-    command = [sys.executable, "-m", "pipeline", "train", "mel-tokens", *words, "--output", tmp_path, "--device", "cpu"]
+    command = [
+        sys.executable,
+        "-m",
+        "speechmill",
+        "train",
+        "mel-tokens",
+        *words,
+        "--output",
+        tmp_path,
+        "--device",
+        "cpu",
+    ]
     code = (
-        "import sys; from pipeline.tokenise import train; train.SAVE_S = 0; from pipeline.__main__ import main; main()"
+        "from speechmill.training.tokens import train; train.SAVE_S = 0;"
+        "from speechmill.cli.commands import main; main()"
     )
     command[1:3] = ["-c", code]
     running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -139,10 +151,10 @@ def test_what_simvq_writes_are_the_codes_it_learnt_with(voices, tmp_path):
 def test_a_recipe_that_is_wrong_is_told(voices, tmp_path, setting, why):
     settings = [f"inputs=[{voices}]", *(f"{key}={value}" for key, value in (TINY | {"steps": 1}).items()), setting]
     if why is None:
-        assert models.train_mel_tokens(None, settings, str(tmp_path), device="cpu", quiet=True)["held_out"]
+        assert training.train_mel_tokens(None, settings, str(tmp_path), device="cpu", quiet=True)["held_out"]
         return
     with pytest.raises(ConfigError, match=why):
-        models.train_mel_tokens(None, settings, str(tmp_path), device="cpu", quiet=True)
+        training.train_mel_tokens(None, settings, str(tmp_path), device="cpu", quiet=True)
 
 
 def test_a_broken_recording_is_named(tmp_path):
@@ -165,8 +177,8 @@ def test_training_leaves_a_page_with_the_curve_and_what_became_of_held_out_speec
 
 
 def test_evaluation_measures_error_codes_stability_and_sound(trained, voices, tmp_path):
-    found = models.evaluate_mel_tokens(
-        models.Evaluation(manifest=str(voices), output=str(tmp_path), limit=4, device="cpu"),
+    found = training.evaluate_mel_tokens(
+        training.Evaluation(manifest=str(voices), output=str(tmp_path), limit=4, device="cpu"),
         [f"tokenise.checkpoint={trained / train.WEIGHTS_FILE}"],
         quiet=True,
     )
@@ -202,6 +214,6 @@ def test_sound_is_made_of_a_spectrogram(voices):
 )
 def test_what_cannot_be_measured_is_told_in_one_line(voices, tmp_path, settings, where, told_of):
     folder = voices if where == "voices" else tmp_path / "nowhere"
-    chosen = models.Evaluation(manifest=str(folder), output=str(tmp_path / "out"), device="cpu")
+    chosen = training.Evaluation(manifest=str(folder), output=str(tmp_path / "out"), device="cpu")
     with pytest.raises(ConfigError, match=told_of):
-        models.evaluate_mel_tokens(chosen, settings, quiet=True)
+        training.evaluate_mel_tokens(chosen, settings, quiet=True)

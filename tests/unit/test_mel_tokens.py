@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import soxr
 import torch
-
-from pipeline.tokenise import encode, mel
-from pipeline.tokenise.dvae import DVAE, Sizes, WrongCheckpoint, from_state, load, save
-from pipeline.tokenise.encode import MelTokenizer
+from speechmill.tokens import encode, mel
+from speechmill.tokens.dvae import DVAE, Sizes, WrongCheckpoint, from_state, load, save
+from speechmill.tokens.encode import MelTokenizer
 
 SMALL = Sizes(codes=512, code_dim=16, hidden=24, blocks=2)
 

@@ -8,11 +8,11 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
+from speechmill.audio import Decoding, Mix, mixdown_name
+from speechmill.audio.meter import Meter
+from speechmill.audio.mixdown import DIFFERENCE, FIRST_CHANNEL, Format, Mixer
+from speechmill.core.config import Audio
 
-from pipeline.audio import Decoding, Mix, mixdown_name
-from pipeline.audio.meter import Meter
-from pipeline.audio.mixdown import DIFFERENCE, FIRST_CHANNEL, Format, Mixer
-from pipeline.config import Audio
 from tests.media import RATE, segmented, wav
 
 Sound = npt.NDArray[np.float32]

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-
-from pipeline.transcribe.text import ALPHABET, comparable, normal_form
-from pipeline.verbalise import LANGUAGES
+from speechmill.text.normal_form import ALPHABET, comparable, normal_form
+from speechmill.text.verbalise import LANGUAGES
 
 CASES = Path(__file__).with_name("normal_form")
 NULL = "-"  # stands for no reading

@@ -4,13 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from speechmill import stages
+from speechmill.core.build import Build
+from speechmill.core.records import Reason, Recording, Status, recording_from, to_table
+from speechmill.publish.ledger import judge_all
+from speechmill.runner.beam import Stage
+from speechmill.sources import Listed
 
-from pipeline import stages
-from pipeline.build import Build
-from pipeline.graph import Stage
-from pipeline.publish.ledger import judge_all
-from pipeline.records import Reason, Recording, Status, recording_from, to_table
-from pipeline.sources import Listed
 from tests.tiny_corpus import RECORDINGS, publish_tiny
 
 KNOWN, NEW = RECORDINGS[1], replace(RECORDINGS[1], recording_id="new", content_id=None)
@@ -32,7 +32,7 @@ def fetched(recording: Recording, build: Build, monkeypatch: pytest.MonkeyPatch)
 
     listed = Listed(recording=replace(recording, content_id=None, reason=None, status=Status.OK))
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.stages.fetch.hear_terms", fail)
+        patch.setattr("speechmill.stages.fetch.hear_terms", fail)
         works = list(Stage("fetch", stages.fetch_recording, build).process(listed))
     return works, recording_from(build.store.read(build.fetched(recording.recording_id)).to_pylist()[0])
 

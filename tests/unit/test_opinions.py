@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pipeline.transcribe.opinions import TextSource, agreement, is_written, judge, retimed
-from pipeline.transcribe.opinions import opinion as opinion_of
+from speechmill.decide.opinions import TextSource, agreement, is_written, judge, retimed
+from speechmill.decide.opinions import opinion as opinion_of
 
 HEARD = "In two thousand six Mr. Norrell of Hurtfew Abbey had 40 books."
 BOOK = "In 2006, Mr Norrell, of Hurtfew-Abbey, had forty books."

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-
-from pipeline.__main__ import cli
-from pipeline.config import ConfigError
-from pipeline.outputs import MARK_FILE, claim
+from speechmill.cli.commands import cli
+from speechmill.core.config import ConfigError
+from speechmill.training.outputs import MARK_FILE, claim
 
 NAMES = ("defects.json", "clips")
 

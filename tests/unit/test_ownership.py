@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from speechmill import publish
+from speechmill.core import ownership
+from speechmill.core.config import ConfigError, RunConfig
+from speechmill.core.store import Store
+from speechmill.corpus import plan, status
+from speechmill.corpus.prune import prune
+from speechmill.corpus.remove import remove
+from speechmill.corpus.verify import verify
+from speechmill.runner.run import run
 
-from pipeline import forecast, inspect, ownership, publish
-from pipeline.config import ConfigError, RunConfig
-from pipeline.prune import prune
-from pipeline.remove import remove
-from pipeline.run import run
-from pipeline.store import Store
-from pipeline.verify import verify
 from tests.tiny_corpus import publish_tiny
 
 PAGES = {"README.md": "---\ntags:\n- speechmill\n---\n", "report.html": "<title>x – speechmill report</title>"}
@@ -336,8 +338,8 @@ def test_every_command_leaves_a_users_project_alone(tmp_path: Path, monkeypatch:
     for command in (
         lambda: run(chosen, quiet=True),
         lambda: run(chosen, only_publish=True, quiet=True),
-        lambda: forecast.plan(chosen),
-        lambda: inspect.status("."),
+        lambda: plan.plan(chosen),
+        lambda: status.status("."),
         lambda: verify("."),
         lambda: prune(".", dry_run=False),
         lambda: remove(".", [("person", "Ann")], "asked for"),

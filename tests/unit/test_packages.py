@@ -5,11 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from classifiers import packages
-from classifiers.packages import KNOWN_SHA256, UnknownWeights, package_folder, packaged_weights
-from pipeline.build import speaker_files
-from pipeline.config import ConfigError
+from speech_defects import packages
+from speech_defects.packages import KNOWN_SHA256, UnknownWeights, package_folder, packaged_weights
+from speechmill.core.build import speaker_files
+from speechmill.core.config import ConfigError
 
 
 @pytest.mark.parametrize(("package", "name"), KNOWN_SHA256, ids=lambda part: part.rpartition("/")[2])

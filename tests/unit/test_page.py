@@ -5,8 +5,7 @@ import time
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-
-from pipeline.fetch.consent.page import read
+from speechmill.fetch.consent.page import read
 
 US = ("speechmill",)
 NO = [

@@ -4,8 +4,7 @@ from itertools import accumulate
 from typing import Any
 
 import pytest
-
-from pipeline.pauses import pause_agreement
+from speechmill.decide.pauses import pause_agreement
 
 
 def spoken(text: str, pauses: dict[str, float]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import io
 import json
 from pathlib import Path
 
-from pipeline.progress import Progress
+from speechmill.runner.progress import Progress
 
 
 def event(stage: str, state: str, time: float, *, audio: float = 3600.0) -> str:

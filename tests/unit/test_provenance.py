@@ -8,14 +8,15 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from speechmill import stages
+from speechmill.core.build import Build, plan_build
+from speechmill.core.config import RunConfig
+from speechmill.core.records import Reason, Recording, Status, recording_from
+from speechmill.core.store import Store
+from speechmill.fetch.consent import provenance
+from speechmill.fetch.consent.provenance import Marks, read
+from speechmill.sources import Listed
 
-from pipeline import provenance, stages
-from pipeline.build import Build, plan_build
-from pipeline.config import RunConfig
-from pipeline.provenance import Marks, read
-from pipeline.records import Reason, Recording, Status, recording_from
-from pipeline.sources import Listed
-from pipeline.store import Store
 from tests.server import ScriptedServer, ok
 from tests.signed import made, signed, training
 

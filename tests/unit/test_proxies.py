@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from speechmill.core import config
+from speechmill.core.config import ConfigError, Fetch
+from speechmill.core.records import Reason, Recording, Rejected
+from speechmill.core.store import Store
+from speechmill.fetch import fetch_media
 
-from pipeline import config
-from pipeline.config import ConfigError, Fetch
-from pipeline.fetch import fetch_media
-from pipeline.records import Reason, Recording, Rejected
-from pipeline.store import Store
 from tests.server import ProxyServer, RawServer, ScriptedServer, ok, raw, redirect
 from tests.tls import certificate, over_tls, tls
 

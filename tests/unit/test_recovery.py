@@ -8,12 +8,12 @@ import pytest
 import soundfile
 import soxr
 import torch
-
-from pipeline import models
-from pipeline.config import ConfigError
-from pipeline.tokenise import agreement, distil, mel, pairs
-from pipeline.tokenise.dvae import DVAE, Sizes, load, save
-from pipeline.tokenise.encode import MelTokenizer
+from speechmill.cli import training
+from speechmill.core.config import ConfigError
+from speechmill.tokens import mel
+from speechmill.tokens.dvae import DVAE, Sizes, load, save
+from speechmill.tokens.encode import MelTokenizer
+from speechmill.training.tokens import agreement, distil, pairs
 
 CODES, DIM = 64, 16
 QUICK = {"steps": 150, "batch_size": 8, "crop_tokens": 16, "start": None, "hidden": 24, "blocks": 1}
@@ -130,7 +130,7 @@ def test_a_bad_pair_is_named_with_its_line(told, line, told_of):
     manifest = told.parent / "bad.jsonl"
     manifest.write_text(told.read_text().splitlines()[0] + "\n" + json.dumps(line))
     with pytest.raises(ConfigError) as error:
-        models.recover_mel_tokens(None, [str(manifest)], [], str(told.parent / "out"), device="cpu", quiet=True)
+        training.recover_mel_tokens(None, [str(manifest)], [], str(told.parent / "out"), device="cpu", quiet=True)
     assert "line 2" in str(error.value)
     assert told_of in str(error.value)
 
@@ -210,7 +210,7 @@ def test_a_recipe_that_cannot_work_is_told_in_one_line(told, tmp_path, settings,
     torch.save({"other": torch.zeros(3, 3)}, tmp_path / "empty.pth")
     settings = [setting.replace("EMPTY", str(tmp_path / "empty.pth")) for setting in settings]
     with pytest.raises(ConfigError, match=told_of):
-        models.recover_mel_tokens(None, [str(told)], settings, str(tmp_path / "out"), device="cpu", quiet=True)
+        training.recover_mel_tokens(None, [str(told)], settings, str(tmp_path / "out"), device="cpu", quiet=True)
 
 
 # --- the measures ---

@@ -6,10 +6,9 @@ import re
 import time
 
 import pytest
-
-from pipeline.records import Reason, Recording, Rejected
-from pipeline.sources import _repair
-from pipeline.sources._feed import Feed
+from speechmill.core.records import Reason, Recording, Rejected
+from speechmill.sources import _repair
+from speechmill.sources._feed import Feed
 
 URL = "https://example.org/pod/feed.xml"
 HEAD = (

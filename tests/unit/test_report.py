@@ -15,12 +15,12 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from speechmill.audio.spectrogram import COLUMNS, ROWS, draw
+from speechmill.core.build import Build
+from speechmill.publish import report
+from speechmill.publish.ledger import judge_all
+from speechmill.publish.report import samples
 
-from pipeline.build import Build
-from pipeline.publish import report
-from pipeline.publish.ledger import judge_all
-from pipeline.publish.report import samples
-from pipeline.spectrogram import COLUMNS, ROWS, draw
 from tests.tiny_corpus import EVIL_TEXT, EVIL_TITLE, RATE, publish_tiny
 
 Corpus = tuple[Build, dict[str, Any], str]

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from protego import Protego
+from speechmill.fetch.consent import headers
+from speechmill.fetch.consent.patterns import matches, normal_path, normal_pattern
+from speechmill.fetch.consent.robots import MAX_CRAWL_DELAY_S, Robots, agents_of
+from speechmill.fetch.consent.tdm import Reservations
 from urllib3 import HTTPHeaderDict
-
-from pipeline.fetch.consent import headers
-from pipeline.fetch.consent.patterns import matches, normal_path, normal_pattern
-from pipeline.fetch.consent.robots import MAX_CRAWL_DELAY_S, Robots, agents_of
-from pipeline.fetch.consent.tdm import Reservations
 
 US = ("speechmill",)
 FREE = {"allowed": True, "no": []}

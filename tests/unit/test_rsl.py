@@ -5,8 +5,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pipeline.fetch.consent import rsl
+from speechmill.fetch.consent import rsl
 
 BASE, EPISODE = "https://e.org/license.xml", "https://e.org/pod/1.mp3?x=1"
 CC = "https://creativecommons.org/licenses/by/4.0/"

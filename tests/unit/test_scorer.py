@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soxr
+import speech_defects
 import torch
 from safetensors.torch import load_file, save_file
-
-import classifiers
-from classifiers import Defect, model, scorer
+from speech_defects import Defect, model, scorer
 
 RATE = 16_000
 COLUMNS = {*Defect, "snr_db", "c50_db"}
@@ -22,8 +21,8 @@ Wave = npt.NDArray[np.float32]
 
 
 @pytest.fixture(scope="module")
-def shipped() -> classifiers.Scorer:
-    return classifiers.load(device="cpu")
+def shipped() -> speech_defects.Scorer:
+    return speech_defects.load(device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +40,13 @@ def clips(voice: Wave) -> list[Wave]:
     return made
 
 
-def scores_of(waves: Sequence[Wave], by: classifiers.Scorer, rate: int = RATE) -> npt.NDArray[np.float32]:
+def scores_of(waves: Sequence[Wave], by: speech_defects.Scorer, rate: int = RATE) -> npt.NDArray[np.float32]:
     found = by.score(waves, rate)
     assert set(found) == COLUMNS
     return np.stack([found[column] for column in sorted(COLUMNS)], 1)
 
 
-def test_scores_are_probabilities_and_decibels(shipped: classifiers.Scorer, clips: list[Wave]) -> None:
+def test_scores_are_probabilities_and_decibels(shipped: speech_defects.Scorer, clips: list[Wave]) -> None:
     found = shipped.score(clips, RATE)
     for column, values in found.items():
         assert values.dtype == np.float32
@@ -58,7 +57,7 @@ def test_scores_are_probabilities_and_decibels(shipped: classifiers.Scorer, clip
             assert (values <= 1).all()
 
 
-def test_the_high_frequency_bug_of_dl_art_school_is_not_ours(shipped: classifiers.Scorer, clips: list[Wave]) -> None:
+def test_the_high_frequency_bug_of_dl_art_school_is_not_ours(shipped: speech_defects.Scorer, clips: list[Wave]) -> None:
     """There, one spectrum of a batch decided for all: here no batch mate, order or company changes a clip's scores."""
     alone = np.concatenate([scores_of([clip], shipped) for clip in clips])
     together = scores_of(clips, shipped)
@@ -72,9 +71,9 @@ def test_the_high_frequency_bug_of_dl_art_school_is_not_ours(shipped: classifier
 
 def test_threads_change_nothing_that_is_stored(clips: list[Wave], tmp_path: Path) -> None:
     code = (
-        "import json, sys, numpy as np, torch, classifiers; torch.set_num_threads(int(sys.argv[1]));"
+        "import json, sys, numpy as np, torch, speech_defects; torch.set_num_threads(int(sys.argv[1]));"
         "waves = [w for w in np.load(sys.argv[2]).values()];"
-        "found = classifiers.load(device='cpu').score(waves, 16000);"
+        "found = speech_defects.load(device='cpu').score(waves, 16000);"
         "print(json.dumps({c: v.round(4).tolist() for c, v in found.items()}))"
     )
     np.savez(tmp_path / "clips.npz", *clips)
@@ -84,13 +83,13 @@ def test_threads_change_nothing_that_is_stored(clips: list[Wave], tmp_path: Path
     assert np.abs(first - second).max() <= 1.01e-4
 
 
-def test_level_does_not_count(shipped: classifiers.Scorer, voice: Wave) -> None:
+def test_level_does_not_count(shipped: speech_defects.Scorer, voice: Wave) -> None:
     clip = voice[: 6 * RATE]
     quiet, loud = scores_of([clip * np.float32(0.01), clip * np.float32(0.9)], shipped)
     assert np.abs(quiet - loud).max() < 1e-3
 
 
-def test_fault_38_a_clip_that_is_not_finite_is_lost_alone(shipped: classifiers.Scorer, clips: list[Wave]) -> None:
+def test_fault_38_a_clip_that_is_not_finite_is_lost_alone(shipped: speech_defects.Scorer, clips: list[Wave]) -> None:
     broken = [clips[3].copy(), clips[3].copy()]
     broken[0][7], broken[1][-1] = np.nan, np.inf
     found = scores_of([clips[2], broken[0], clips[5], broken[1]], shipped)
@@ -99,17 +98,17 @@ def test_fault_38_a_clip_that_is_not_finite_is_lost_alone(shipped: classifiers.S
 
 
 @pytest.mark.parametrize("wave", [np.zeros(100), np.zeros(61 * RATE), np.zeros((2, 5 * RATE)), np.zeros(0)])
-def test_what_is_no_clip_is_refused(shipped: classifiers.Scorer, wave: npt.NDArray[np.float64]) -> None:
+def test_what_is_no_clip_is_refused(shipped: speech_defects.Scorer, wave: npt.NDArray[np.float64]) -> None:
     with pytest.raises(ValueError, match=r"0\.5 to 60 s"):
         shipped.score([wave.astype(np.float32)], RATE)
 
 
-def test_no_clips_give_no_scores(shipped: classifiers.Scorer) -> None:
+def test_no_clips_give_no_scores(shipped: speech_defects.Scorer) -> None:
     assert scores_of([], shipped).shape == (0, len(COLUMNS))
 
 
 def test_fault_37_a_batch_that_is_too_big_for_memory_is_halved(
-    shipped: classifiers.Scorer, clips: list[Wave], monkeypatch: pytest.MonkeyPatch
+    shipped: speech_defects.Scorer, clips: list[Wave], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where batches have a fixed number of rows, as on a GPU: no memory is saved by leaving rows empty."""
     assert isinstance(shipped, scorer.NetworkScorer)
@@ -136,7 +135,7 @@ def test_half_precision_leaves_the_features_alone(voice: Wave) -> None:
 
 
 def test_memory_for_one_clip_is_needed(
-    shipped: classifiers.Scorer, clips: list[Wave], monkeypatch: pytest.MonkeyPatch
+    shipped: speech_defects.Scorer, clips: list[Wave], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*_: torch.Tensor) -> model.Verdict:
         raise torch.OutOfMemoryError("too big")
@@ -146,7 +145,7 @@ def test_memory_for_one_clip_is_needed(
         shipped.score(clips[:2], RATE)
 
 
-def test_other_rates_are_heard_alike(shipped: classifiers.Scorer, voice: Wave) -> None:
+def test_other_rates_are_heard_alike(shipped: speech_defects.Scorer, voice: Wave) -> None:
     clip = voice[: 8 * RATE]
     ours = scores_of([clip], shipped)
     for rate in (22_050, 24_000, 48_000):
@@ -157,7 +156,7 @@ def test_other_rates_are_heard_alike(shipped: classifiers.Scorer, voice: Wave) -
         assert apart.max() < 1  # dB
 
 
-def test_padding_is_masked(shipped: classifiers.Scorer, voice: Wave) -> None:
+def test_padding_is_masked(shipped: speech_defects.Scorer, voice: Wave) -> None:
     """The network itself: more padding than its own length asks for changes no verdict."""
     assert isinstance(shipped, scorer.NetworkScorer)
     clip = torch.from_numpy(model.levelled(voice[: 5 * RATE + 123]))
@@ -167,46 +166,46 @@ def test_padding_is_masked(shipped: classifiers.Scorer, voice: Wave) -> None:
         waves[0, : clip.numel()] = clip
         with torch.inference_mode():
             verdicts.append(shipped._judge(waves, torch.tensor([clip.numel()])))
-    frames = clip.numel() // classifiers.FRAME
+    frames = clip.numel() // speech_defects.FRAME
     assert torch.allclose(verdicts[0].clips, verdicts[1].clips, atol=1e-4)
     assert torch.allclose(verdicts[0].frames[..., :frames], verdicts[1].frames[..., :frames], atol=1e-4)
 
 
-def test_folding_the_normalisations_changes_nothing(shipped: classifiers.Scorer, voice: Wave) -> None:
+def test_folding_the_normalisations_changes_nothing(shipped: speech_defects.Scorer, voice: Wave) -> None:
     assert isinstance(shipped, scorer.NetworkScorer)
     waves = torch.from_numpy(model.levelled(voice[: 6 * RATE]))[None]
     with torch.inference_mode():
-        plain = scorer.read_network(classifiers.WEIGHTS)(waves, torch.tensor([waves.shape[1]]))
+        plain = scorer.read_network(speech_defects.WEIGHTS)(waves, torch.tensor([waves.shape[1]]))
         fused = shipped._judge(waves, torch.tensor([waves.shape[1]]))
     assert torch.allclose(plain.clips, fused.clips, atol=1e-4)
 
 
 def test_a_profile_names_weights_and_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    state = load_file(classifiers.WEIGHTS)
+    state = load_file(speech_defects.WEIGHTS)
     state["judge.bias"] = state["judge.bias"] + 1
     save_file(state, tmp_path / "other.safetensors")
-    ours = classifiers.profile()
-    assert ours == classifiers.load(device="cpu").profile
-    assert classifiers.profile(weights=tmp_path / "other.safetensors") != ours
-    assert classifiers.profile(overlap=tmp_path / "other.safetensors") != ours
-    monkeypatch.setattr(classifiers, "SCORES_VERSION", -1)
-    assert classifiers.profile() != ours
+    ours = speech_defects.profile()
+    assert ours == speech_defects.load(device="cpu").profile
+    assert speech_defects.profile(weights=tmp_path / "other.safetensors") != ours
+    assert speech_defects.profile(overlap=tmp_path / "other.safetensors") != ours
+    monkeypatch.setattr(speech_defects, "SCORES_VERSION", -1)
+    assert speech_defects.profile() != ours
 
 
 def test_other_files_are_no_weights(tmp_path: Path) -> None:
-    with pytest.raises(classifiers.NoWeights, match="no-such"):
-        classifiers.load(device="cpu", weights=tmp_path / "no-such.safetensors")
+    with pytest.raises(speech_defects.NoWeights, match="no-such"):
+        speech_defects.load(device="cpu", weights=tmp_path / "no-such.safetensors")
     (tmp_path / "text.safetensors").write_text("no weights")
     save_file({"a": torch.zeros(3)}, tmp_path / "other.safetensors")
     for name in ("text", "other"):
         with pytest.raises(ValueError, match=name):
-            classifiers.load(device="cpu", weights=tmp_path / f"{name}.safetensors")
+            speech_defects.load(device="cpu", weights=tmp_path / f"{name}.safetensors")
 
 
 def test_the_weights_are_small() -> None:
-    assert sum(file.stat().st_size for file in classifiers.WEIGHTS.parent.iterdir()) < 20e6
+    assert sum(file.stat().st_size for file in speech_defects.WEIGHTS.parent.iterdir()) < 20e6
 
 
 def test_importing_the_interface_is_cheap() -> None:
-    code = "import sys, classifiers; assert not {'torch', 'scipy', 'soxr', 'speechbrain'} & sys.modules.keys()"
+    code = "import sys, speech_defects; assert not {'torch', 'scipy', 'soxr', 'speechbrain'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)

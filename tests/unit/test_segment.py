@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-
-from pipeline.config import Segment
-from pipeline.records import Span, SpanKind
-from pipeline.segment import gate, spans
+from speechmill.audio.cutting import gate, spans
+from speechmill.core.config import Segment
+from speechmill.core.records import Span, SpanKind
 
 RATE = 24_000
 FRAME = RATE // 100

@@ -4,10 +4,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-
-from pipeline.config import Licences, Thresholds
-from pipeline.records import AGREEMENT, REPEATS, TRANSCRIPT_ARTIFACT, Reason, score_artifact
-from pipeline.select import (
+from speechmill.core.config import Licences, Thresholds
+from speechmill.core.records import AGREEMENT, REPEATS, TRANSCRIPT_ARTIFACT, Reason, score_artifact
+from speechmill.decide.criteria import (
     SCORE_TESTS,
     TRANSCRIPT_TESTS,
     licence_allowed,

@@ -2,12 +2,11 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pipeline.config import Publish, RunConfig
-from pipeline.publish.ledger import Judgement
-from pipeline.publish.shards import plan
-from pipeline.publish.splits import split_of
-from pipeline.records import Recording
+from speechmill.core.config import Publish, RunConfig
+from speechmill.core.records import Recording
+from speechmill.decide.splits import split_of
+from speechmill.publish.ledger import Judgement
+from speechmill.publish.shards import plan
 
 
 class _Build:

@@ -4,11 +4,10 @@ import time
 from pathlib import Path
 
 import pytest
-
-from pipeline.records import Reason, Recording, Rejected
-from pipeline.sources import _slices
-from pipeline.sources._feed import Feed, standard_fields
-from pipeline.sources._slices import cut
+from speechmill.core.records import Reason, Recording, Rejected
+from speechmill.sources import _slices
+from speechmill.sources._feed import Feed, standard_fields
+from speechmill.sources._slices import cut
 
 URL = "https://example.org/pod/feed.xml"
 PODCAST = "https://podcastindex.org/namespace/1.0"

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import speechmill.sources
+from speechmill.core.config import ConfigError, Input, RunConfig
+from speechmill.core.records import Reason, Recording, Rejected, Status, to_table
+from speechmill.core.store import Store
+from speechmill.sources import Listed, kind_of, kinds, list_recordings, plain_text
+from speechmill.sources._feed import Feed
+from speechmill.sources._licences import spdx_of
 
-import pipeline.sources
-from pipeline.config import ConfigError, Input, RunConfig
-from pipeline.records import Reason, Recording, Rejected, Status, to_table
-from pipeline.sources import Listed, kind_of, kinds, list_recordings, plain_text
-from pipeline.sources._feed import Feed
-from pipeline.sources._licences import spdx_of
-from pipeline.store import Store
 from tests.server import ScriptedServer, ok
 
 NAMESPACES = (
@@ -54,7 +54,7 @@ def only(raw: bytes, licence: str | None = None, url: str = "https://example.org
 
 
 def test_listing_the_kinds_imports_none() -> None:
-    code = "import sys, pipeline.sources as s; print(s.kinds()); sys.exit('pipeline.sources.rss' in sys.modules)"
+    code = "import sys, speechmill.sources as s; print(s.kinds()); sys.exit('speechmill.sources.rss' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert {"local", "rss"} <= set(eval(shown))
 
@@ -83,12 +83,12 @@ def test_an_unknown_kind_is_told_the_known_ones() -> None:
 
 def test_one_file_adds_a_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dial.py").write_text(
-        "from pipeline.records import Recording\n"
-        "from pipeline.sources import Listed\n"
+        "from speechmill.core.records import Recording\n"
+        "from speechmill.sources import Listed\n"
         "def list_recordings(source, config, store):\n"
         "    yield Listed(recording=Recording(recording_id='1', source='dial', media_url=source.address))\n"
     )
-    monkeypatch.setattr(pipeline.sources, "__path__", [*pipeline.sources.__path__, str(tmp_path)])
+    monkeypatch.setattr(speechmill.sources, "__path__", [*speechmill.sources.__path__, str(tmp_path)])
     assert "dial" in kinds()
     assert urls(listing("dial:12345")) == ["dial:12345"]
 

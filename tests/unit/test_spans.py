@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from speechmill import stages
+from speechmill.audio import Decoding, Skipping, Unskippable, decode_flac
+from speechmill.core import config
+from speechmill.core.build import Build, plan_build
+from speechmill.core.config import Audio, Input, RunConfig
+from speechmill.core.records import Reason, Recording, Rejected, Status, content_of, recording_from
+from speechmill.core.removals import Tombstone, Tombstones
+from speechmill.core.store import Store
+from speechmill.corpus.prune import _decoded_media
+from speechmill.sources import Listed, list_recordings
+from speechmill.stages.spans import Stretch, decoding_of
 
-from pipeline import config, stages
-from pipeline.audio import Decoding, Skipping, Unskippable, decode_flac
-from pipeline.build import Build, plan_build
-from pipeline.config import Audio, Input, RunConfig
-from pipeline.prune import _decoded_media
-from pipeline.records import Reason, Recording, Rejected, Status, content_of, recording_from
-from pipeline.sources import Listed, list_recordings
-from pipeline.stages.spans import Stretch, decoding_of
-from pipeline.store import Store
-from pipeline.tombstones import Tombstone, Tombstones
 from tests.media import RATE, encode, tone, wav
 from tests.server import ScriptedServer, ok
 

@@ -8,11 +8,10 @@ import soundfile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
-
-from pipeline import speakers
-from pipeline.speakers.clusters import CAMPPLUS, Law, find_speakers, find_voices
-from pipeline.speakers.conditioning import APART_S, COUNT, Spoken, choose
-from pipeline.speakers.split import groups, validation
+from speechmill import speakers
+from speechmill.speakers.clusters import CAMPPLUS, Law, find_speakers, find_voices
+from speechmill.speakers.conditioning import APART_S, COUNT, Spoken, choose
+from speechmill.speakers.split import groups, validation
 
 unhurried = settings(deadline=None)
 

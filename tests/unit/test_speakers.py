@@ -7,12 +7,11 @@ import pytest
 import soundfile
 import soxr
 import torch
-
-from classifiers.packages import ensure_torchaudio
-from pipeline import speakers
-from pipeline.build import ECAPA_FILES, speaker_files
-from pipeline.speakers.campplus import Network, features, read_network
-from pipeline.speakers.ecapa import read_settings
+from speech_defects.packages import ensure_torchaudio
+from speechmill import speakers
+from speechmill.core.build import ECAPA_FILES, speaker_files
+from speechmill.speakers.campplus import Network, features, read_network
+from speechmill.speakers.ecapa import read_settings
 
 RATE = speakers.SAMPLE_RATE_HZ
 SETTINGS = """

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-
-from pipeline import config
-from pipeline.config import ConfigError
-from pipeline.paths import OutsideError
-from pipeline.run import run
-from pipeline.store import Busy, OutOfSpace, Store, raise_if_out_of_space
+from speechmill.core import config
+from speechmill.core.config import ConfigError
+from speechmill.core.paths import OutsideError
+from speechmill.core.store import Busy, OutOfSpace, Store, raise_if_out_of_space
+from speechmill.runner.run import run
 
 TABLE = pa.table({"n": list(range(100))})
 
@@ -196,7 +195,11 @@ def test_an_object_store_without_credentials_ends_in_one_line(tmp_path: Path) ->
         ("verify", "s3://bucket/corpus", 1),
     ):
         ended = subprocess.run(
-            [sys.executable, "-m", "pipeline", *map(str, command)], env=env, capture_output=True, text=True, check=False
+            [sys.executable, "-m", "speechmill", *map(str, command)],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert (ended.returncode, ended.stdout) == (code, "")
         assert ended.stderr.count("\n") == 1

@@ -6,8 +6,7 @@ import subprocess
 import sys
 
 import pytest
-
-from pipeline.terminal import Printable, printable
+from speechmill.core.terminal import Printable, printable
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202eevil\x85\r\x0b\x7f\x08"
 
@@ -37,8 +36,8 @@ def test_log_records_are_printable_with_their_traceback() -> None:
 @pytest.mark.parametrize("error", ["ValueError", "ConfigError"])
 def test_whatever_ends_a_command_is_printable(error: str) -> None:
     code = (
-        "import sys, pipeline.__main__ as m\n"
-        "from pipeline.config import ConfigError\n"
+        "import sys, speechmill.cli.commands as m\n"
+        "from speechmill.core.config import ConfigError\n"
         f"def fail(*a, **k): raise {error}('https://ann:s3cret@h.example/' + sys.argv[1])\n"
         "m.cli.main = fail\n"
         "m.main([])"

@@ -5,8 +5,7 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pipeline.transcribe.text import clean
+from speechmill.text.normal_form import clean
 
 
 @pytest.mark.parametrize(

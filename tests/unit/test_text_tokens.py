@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pipeline.build import TEXT_TOKENS
-from pipeline.config import ConfigError
-from pipeline.tokenise.text import ENTRIES, LETTERS, TextTokenizer, limits, load, train
-from pipeline.transcribe.text import ALPHABET, normalise
+from speechmill.core.build import TEXT_TOKENS
+from speechmill.core.config import ConfigError
+from speechmill.text.normal_form import ALPHABET, normalise
+from speechmill.tokens.text import ENTRIES, LETTERS, TextTokenizer, limits, load, train
 
 
 @pytest.mark.parametrize(

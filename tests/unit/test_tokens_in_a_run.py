@@ -8,23 +8,25 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from speechmill import tokens
+from speechmill.audio import decode_flac, resample
+from speechmill.core import config, state
+from speechmill.core.build import MEL_TOKENS, TEXT_TOKENS
+from speechmill.core.config import ConfigError
+from speechmill.corpus import status
+from speechmill.runner.run import run
+from speechmill.text.normal_form import normalise
+from speechmill.tokens import mel
+from speechmill.tokens.dvae import DVAE, Sizes, save
+from speechmill.tokens.text import load as load_text
 
-from pipeline import config, inspect, tokenise
-from pipeline.audio import decode_flac, resample
-from pipeline.build import MEL_TOKENS, TEXT_TOKENS
-from pipeline.config import ConfigError
-from pipeline.run import run
-from pipeline.tokenise import mel
-from pipeline.tokenise.dvae import DVAE, Sizes, save
-from pipeline.tokenise.text import load as load_text
-from pipeline.transcribe.text import normalise
 from tests.unit.test_verify import edit, failing, shard
 
 POOL = "pool.parquet/part-00000.parquet"
 
 
 def again(corpus: Path, *settings: str, only_publish: bool = False):
-    stored = inspect.stored_config(str(corpus), required=True)
+    stored = state.stored_config(str(corpus), required=True)
     return run(config.load(None, settings, stored, output=str(corpus)), only_publish=only_publish, quiet=True)
 
 
@@ -43,7 +45,7 @@ def tokens_made(corpus: Path) -> dict[str, str]:
 
 
 def test_tokens_of_a_clip_are_those_of_its_stored_samples_alone(corpus: Path) -> None:
-    tokenizer = tokenise.load(MEL_TOKENS, None, "cpu")
+    tokenizer = tokens.load(MEL_TOKENS, None, "cpu")
     rows = rows_of(corpus)
     assert rows
     for row in rows:
@@ -118,7 +120,7 @@ def test_a_users_dvae_takes_the_place_of_the_shipped_one(corpus: Path, own: Path
     profile = rows_of(corpus)[0]["mel_profile"]
     told = again(corpus, f"tokenise.checkpoint={own}")
     rows = rows_of(corpus)
-    assert {row["mel_profile"] for row in rows} == {tokenise.load(own, None, "cpu").profile} != {profile}
+    assert {row["mel_profile"] for row in rows} == {tokens.load(own, None, "cpu").profile} != {profile}
     assert max(max(row["mel_tokens"]) for row in rows) < 300
     assert "not TorToiSe's dVAE by its SHA-256; 300 codes" in told.notes[-1]
     assert failing(corpus, rows=3) == {}
@@ -126,8 +128,8 @@ def test_a_users_dvae_takes_the_place_of_the_shipped_one(corpus: Path, own: Path
 
 def test_norms_of_its_own_go_with_it(corpus: Path, own: Path) -> None:
     again(corpus, f"tokenise.checkpoint={own}", f"tokenise.norms={own.with_name('norms.pth')}")
-    expected = tokenise.load(own, own.with_name("norms.pth"), "cpu").profile
-    assert {row["mel_profile"] for row in rows_of(corpus)} == {expected} != {tokenise.load(own, None, "cpu").profile}
+    expected = tokens.load(own, own.with_name("norms.pth"), "cpu").profile
+    assert {row["mel_profile"] for row in rows_of(corpus)} == {expected} != {tokens.load(own, None, "cpu").profile}
 
 
 def test_a_corpus_whose_dvae_is_gone_can_be_looked_at_and_decided_again(
@@ -137,7 +139,7 @@ def test_a_corpus_whose_dvae_is_gone_can_be_looked_at_and_decided_again(
     mine.write_bytes(own.read_bytes())
     again(corpus, f"tokenise.checkpoint={mine}")
     mine.unlink()
-    assert inspect.status(str(corpus))["contents"]["tokenised"] == 2
+    assert status.status(str(corpus))["contents"]["tokenised"] == 2
     assert failing(corpus, rows=1) == {}
     assert again(corpus, "thresholds.snr_db=16", only_publish=True).exit_code == 0
     with pytest.raises(ConfigError, match=r"tokenise\.checkpoint: .*No such file"):
@@ -164,7 +166,7 @@ def test_norms_must_be_eighty_numbers_to_divide_by(tmp_path: Path) -> None:
     for at, norms in enumerate([torch.zeros(80), torch.ones(79), torch.full((80,), float("nan")), {"a": 1}]):
         torch.save(norms, tmp_path / f"{at}.pth")
         with pytest.raises(ConfigError, match="80 numbers"):
-            tokenise.load(MEL_TOKENS, tmp_path / f"{at}.pth", "cpu")
+            tokens.load(MEL_TOKENS, tmp_path / f"{at}.pth", "cpu")
 
 
 # --- verify ---
@@ -198,9 +200,9 @@ def test_a_profile_that_is_not_that_of_the_dvae(corpus: Path) -> None:
 
 def test_tortoises_own_is_known_by_its_hash_and_must_give_83(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """TorToiSe's file is not ours to have: a stand-in takes its hash."""
-    monkeypatch.setattr(tokenise, "TORTOISE_SHA256", hashlib.sha256(own.read_bytes()).hexdigest())
+    monkeypatch.setattr(tokens, "TORTOISE_SHA256", hashlib.sha256(own.read_bytes()).hexdigest())
     with pytest.raises(ConfigError, match="for silence, not 83"):
-        tokenise.describe(own, None)
-    found = tokenise.load(own, None, "cpu").silence()
-    monkeypatch.setattr(tokenise, "TORTOISE_SILENCE", found)
-    assert tokenise.describe(own, None).startswith("TorToiSe's dVAE by its SHA-256; 300 codes")
+        tokens.describe(own, None)
+    found = tokens.load(own, None, "cpu").silence()
+    monkeypatch.setattr(tokens, "TORTOISE_SILENCE", found)
+    assert tokens.describe(own, None).startswith("TorToiSe's dVAE by its SHA-256; 300 codes")

@@ -14,13 +14,12 @@ import pytest
 import soundfile
 from rapidfuzz.distance import Levenshtein
 from safetensors.torch import load_file
-
-from pipeline import models
-from pipeline.audio import encode_flac
-from pipeline.config import ConfigError, Transcribe
-from pipeline.transcribe import material, train, trainer
-from pipeline.transcribe.references import Clip, read, sound
-from pipeline.transcribe.wav2vec2 import Wav2Vec2
+from speechmill.asr.wav2vec2 import Wav2Vec2
+from speechmill.audio import encode_flac
+from speechmill.cli import training
+from speechmill.core.config import ConfigError, Transcribe
+from speechmill.training.asr import material, train, trainer
+from speechmill.training.asr.references import Clip, read, sound
 
 ROOT = Path(__file__).parents[2]
 TEXTS = {  # by speaker and chapter
@@ -85,8 +84,8 @@ def test_it_learns_a_few_clips_by_heart_with_their_case_and_punctuation(overfitt
 
 
 def test_what_it_writes_is_evaluated_as_any_recogniser_is(overfitted: Path, libritts: Path, tmp_path: Path) -> None:
-    chosen = models.Evaluation(manifest=str(libritts), output=str(tmp_path), device="cpu")
-    found = models.evaluate_transcriber(chosen, [f"transcribe.model={overfitted}"], quiet=True)
+    chosen = training.Evaluation(manifest=str(libritts), output=str(tmp_path), device="cpu")
+    found = training.evaluate_transcriber(chosen, [f"transcribe.model={overfitted}"], quiet=True)
     assert found["clips"] == 4
     assert found["measured"]["wer"]["value"] <= 0.2
     assert min(found["measured"]["f1_marks"]["value"], found["measured"]["f1_case"]["value"]) >= 0.8
@@ -118,7 +117,7 @@ def test_it_learns_real_clips_by_heart_with_their_case_and_punctuation(shared_da
 
 def test_the_same_command_gives_the_same_weights_even_when_it_was_killed(libritts: Path, tmp_path: Path) -> None:
     settings = [word for key, value in (TINY | {"steps": 40}).items() for word in ("--set", f"{key}={value}")]
-    code = "from pipeline.transcribe import train; train.SAVE_S = 0; from pipeline.__main__ import main; main()"
+    code = "from speechmill.asr import train; train.SAVE_S = 0; from speechmill.cli.commands import main; main()"
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     command = [sys.executable, "-c", code, "train", "transcriber", libritts, *settings, "--output", killed]
     state = killed / train.STATE_FILE
@@ -171,7 +170,7 @@ def test_training_goes_on_from_what_was_trained_and_leaves_its_convolutions(
 def test_held_out_speakers_are_judged_and_the_card_says_how(libritts: Path, tmp_path: Path) -> None:
     command = ["train", "transcriber", libritts, "--output", tmp_path / "net", "--steps", "2", "--seed", "3", "--json"]
     settings = [word for key, value in (TINY | {"steps": 9}).items() for word in ("--set", f"{key}={value}")]
-    said = subprocess.check_output([sys.executable, "-m", "pipeline", *command, *settings], cwd=ROOT)
+    said = subprocess.check_output([sys.executable, "-m", "speechmill", *command, *settings], cwd=ROOT)
     found = json.loads(said)
     metrics = json.loads((tmp_path / "net" / train.METRICS_FILE).read_text())
     assert metrics["recipe"]["steps"] == 2
@@ -308,5 +307,5 @@ def test_what_cannot_be_trained_on_is_told_in_one_line(
 ) -> None:
     inputs = (str(libritts if data == "data" else tmp_path / "nowhere"),)
     with pytest.raises(ConfigError, match=why) as caught:
-        models.train_transcriber(settings, str(tmp_path / "out"), device="cpu", quiet=True, inputs=inputs)
+        training.train_transcriber(settings, str(tmp_path / "out"), device="cpu", quiet=True, inputs=inputs)
     assert "\n" not in str(caught.value)

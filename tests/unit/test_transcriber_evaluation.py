@@ -9,14 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-
-from pipeline.audio import encode_flac
-from pipeline.records import Reason, Rejected
-from pipeline.transcribe import Transcript
-from pipeline.transcribe import evaluate as evaluation
-from pipeline.transcribe.evaluate import evaluate
-from pipeline.transcribe.metrics import Written, compare, conventions, figures, spoken, words
-from pipeline.transcribe.references import length_s, read, sound
+from speechmill.asr import Transcript
+from speechmill.audio import encode_flac
+from speechmill.core.records import Reason, Rejected
+from speechmill.training.asr import evaluate as evaluation
+from speechmill.training.asr.evaluate import evaluate
+from speechmill.training.asr.metrics import Written, compare, conventions, figures, spoken, words
+from speechmill.training.asr.references import length_s, read, sound
 
 RATE = 16_000
 CASED = Written(case=True, marks=True)

@@ -6,8 +6,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from pipeline.urls import public_url, public_values, web_address, without_secrets
+from speechmill.core.urls import public_url, public_values, web_address, without_secrets
 
 SECRETS = ["s3cret", "p@ss", "p:w", "FEEDKEY", "a+b=", "s3'cret", "ümlaut", "%41bc", "x" * 300]
 BASE = "https://example.org/feed.xml"

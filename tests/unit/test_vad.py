@@ -7,11 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soxr
-
-from pipeline.config import Segment
-from pipeline.records import SpanKind
-from pipeline.segment import gate, spans
-from pipeline.vad import DETECTORS, Listener
+from speechmill.audio.cutting import gate, spans
+from speechmill.audio.vad import DETECTORS, Listener
+from speechmill.core.config import Segment
+from speechmill.core.records import SpanKind
 
 RATE = 24_000
 Sound = npt.NDArray[np.float32]
@@ -119,7 +118,7 @@ def test_a_noisy_recording_is_cut_at_its_pauses(snr_db: int, speech: Sound) -> N
 HOUR = """
 import re
 import numpy as np
-from pipeline.vad import Listener
+from speechmill.audio.vad import Listener
 listener = Listener("{vad}", 24_000)
 block = np.random.default_rng(0).standard_normal(24_000 * 10).astype(np.float32) / 10
 for second in range(0, {seconds}, 10):

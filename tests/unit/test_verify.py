@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-
-from pipeline.verify import verify
+from speechmill.corpus.verify import verify
 
 
 def failing(corpus: Path, rows: int = 0) -> dict[str, list[str]]:

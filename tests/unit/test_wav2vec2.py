@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-from pipeline import transcribe
-from pipeline.config import ConfigError, Transcribe
-from pipeline.fetch import model_folder, models
-from pipeline.transcribe import ctc
-from pipeline.transcribe.wav2vec2 import Wav2Vec2
+from speechmill import asr
+from speechmill.asr import ctc
+from speechmill.asr.wav2vec2 import Wav2Vec2
+from speechmill.core.config import ConfigError, Transcribe
+from speechmill.fetch import model_folder, models
 
 import transformers  # isort: skip - after wav2vec2, which lets it import torchaudio
 
@@ -107,8 +106,8 @@ HEAR = """
 import json, sys
 from dataclasses import asdict
 import numpy as np
-from pipeline.config import Transcribe
-from pipeline.transcribe.wav2vec2 import Wav2Vec2
+from speechmill.core.config import Transcribe
+from speechmill.asr.wav2vec2 import Wav2Vec2
 heard = Wav2Vec2(sys.argv[1], Transcribe()).transcribe([np.load(sys.argv[2])])
 print(json.dumps(asdict(heard[0])))
 """
@@ -175,8 +174,8 @@ def test_nothing_heard_is_no_word(folder: Path, tmp_path: Path, waves: list[np.n
 
 def test_a_folder_says_itself_which_recogniser_it_is(folder: Path) -> None:
     assert model_folder(str(folder)) == folder
-    assert isinstance(transcribe.load(str(folder), Transcribe(), "cpu", "int8"), Wav2Vec2)
-    whisper = transcribe.load(str(model_folder("tiny.en")), Transcribe(), "cpu", "int8")
+    assert isinstance(asr.load(str(folder), Transcribe(), "cpu", "int8"), Wav2Vec2)
+    whisper = asr.load(str(model_folder("tiny.en")), Transcribe(), "cpu", "int8")
     assert type(whisper).__name__ == "Whisper"
 
 

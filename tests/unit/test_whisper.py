@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soxr
-
-from pipeline.config import Transcribe
-from pipeline.fetch import model_folder
-from pipeline.transcribe.whisper import WHOLE_WINDOW, Whisper, window_of
+from speechmill.asr.whisper import WHOLE_WINDOW, Whisper, window_of
+from speechmill.core.config import Transcribe
+from speechmill.fetch import model_folder
 
 TEXTS = (
     "The miller carried a heavy sack of barley up the narrow stairs.",
@@ -46,9 +45,9 @@ def test_text_words_and_probabilities_are_the_same_in_any_batch(waves: list[np.n
 HEAR = """
 import sys
 import numpy as np
-from pipeline.config import Transcribe
-from pipeline.fetch import model_folder
-from pipeline.transcribe.whisper import Whisper
+from speechmill.core.config import Transcribe
+from speechmill.fetch import model_folder
+from speechmill.asr.whisper import Whisper
 print(Whisper(str(model_folder("tiny.en")), Transcribe(), "cpu", "int8").transcribe([np.load(sys.argv[1])]))
 """
 
@@ -103,7 +102,7 @@ def test_a_clip_of_which_a_short_window_makes_doubtful_text_is_heard_in_the_whol
 ) -> None:
     hiss = np.random.default_rng(1).normal(0, 0.01, 6 * 16_000).astype(np.float32)
     in_short = whisper(4).transcribe([waves[0], hiss])
-    monkeypatch.setattr("pipeline.transcribe.whisper.window_of", lambda _: WHOLE_WINDOW)
+    monkeypatch.setattr("speechmill.asr.whisper.window_of", lambda _: WHOLE_WINDOW)
     in_whole = whisper(4).transcribe([waves[0], hiss])
     assert in_short[1] == in_whole[1]
     assert in_short[0] != in_whole[0]  # good text stays what the short window gave

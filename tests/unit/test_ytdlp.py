@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 
 import pytest
 import yt_dlp.globals
+from speechmill.core.config import ConfigError, Fetch, Input, RunConfig
+from speechmill.core.records import Attachment, Reason, Recording, Rejected, Status, to_table
+from speechmill.core.store import Store
+from speechmill.fetch import Stopped, Visit
+from speechmill.sources import Listed, _licences, _ytdlp, check, list_recordings, resolve, ytdlp
 from yt_dlp.extractor.common import InfoExtractor
 from yt_dlp.utils import ExtractorError, Popen, smuggle_url
 
-from pipeline.config import ConfigError, Fetch, Input, RunConfig
-from pipeline.fetch import Stopped, Visit
-from pipeline.records import Attachment, Reason, Recording, Rejected, Status, to_table
-from pipeline.sources import Listed, _licences, _ytdlp, check, list_recordings, resolve, ytdlp
-from pipeline.store import Store
 from tests.server import (
     Behaviour,
     Handler,
@@ -651,6 +651,6 @@ def test_an_archive_that_is_not_there_is_told_before_a_run(tmp_path: Path) -> No
 
 
 def test_yt_dlp_is_imported_only_for_its_kind() -> None:
-    code = "import sys; from pipeline import sources; assert 'ytdlp' in sources.kinds(); assert 'yt_dlp' not in "
+    code = "import sys; from speechmill import sources; assert 'ytdlp' in sources.kinds(); assert 'yt_dlp' not in "
     code += "sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,0 +1,88 @@
+"""Finds defects in speech clips: noise, music, phone quality, overlapped voices, reverberation.
+
+A leaf: arrays in, floats out. It knows nothing of recordings, Parquet or Beam, so that it can be used, and
+judged, on its own.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+WEIGHTS = Path(__file__).parent / "weights" / "defects.safetensors"
+SCORES_VERSION = 1  # raise when features or pooling change what the same weights find
+OVERLAP_VERSION = 1  # the same for the windows and the pooling of adapters.py
+
+
+RATE = 16_000  # Hz: what all of this hears
+FRAME = 640  # samples in which a defect is judged: 25 frames a second
+
+
+class Defect(StrEnum):
+    """What makes a clip unfit for training. A clip may have several."""
+
+    NOISE = "noise"
+    MUSIC = "music"
+    PHONE = "phone"
+    OVERLAP = "overlap"
+    REVERB = "reverb"
+
+
+class NoWeights(Exception):  # noqa: N818 - a state of the installation that a run goes on without
+    """No trained weights are there to load."""
+
+
+class Scorer(Protocol):
+    """Scores clips for every defect."""
+
+    profile: str
+    """Hash of weights, features and code version: names what the scores are a function of."""
+
+    def score(self, waves: Sequence[Float32], sample_rate: int) -> Mapping[str, Float32]:
+        """Score float32[T] waves in [-1, 1], 0.5 to 60 s long.
+
+        Returns float32[N] arrays: for each Defect the probability in [0, 1] that it is present, and the
+        regressions `snr_db` and `c50_db`. A clip's result does not depend on the others.
+        """
+        ...
+
+
+def profile(*, weights: Path = WEIGHTS, overlap: Path | None = None) -> str:
+    """Hash of the files of a scorer and of the code that applies them. Raises NoWeights where one is not there."""
+    own = hashlib.sha256(f"{SCORES_VERSION}:".encode() + _content(weights)).hexdigest()[:16]
+    return own if overlap is None else profile_with(own, _content(overlap))
+
+
+def profile_with(own: str, checkpoint: bytes) -> str:
+    """Profile of a scorer whose overlap another model judges."""
+    return hashlib.sha256(f"{OVERLAP_VERSION}:{own}:".encode() + checkpoint).hexdigest()[:16]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise NoWeights(f"no defect models at {path}: {error.strerror}") from None
+
+
+@lru_cache(maxsize=2)
+def load(*, device: str = "auto", weights: Path = WEIGHTS, overlap: Path | None = None) -> Scorer:
+    """Load the defect models, once a process; `overlap` is a pyannote checkpoint that judges overlap in their place.
+
+    Raises NoWeights where a file is not there, ValueError where it is of another kind.
+    """
+    profile(weights=weights, overlap=overlap)  # a file that is missing is told before torch is imported
+    from speech_defects.scorer import NetworkScorer
+
+    scorer: Scorer = NetworkScorer(weights, device)
+    if overlap is not None:
+        from speech_defects.adapters import OverlapFromPyannote
+
+        scorer = OverlapFromPyannote(scorer, overlap, device)
+    return scorer

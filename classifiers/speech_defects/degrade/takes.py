@@ -1,0 +1,250 @@
+"""Reads the recordings that clips are made from, and cuts voices, noises and rooms out of them.
+
+Each is decoded once and kept as 16-bit integers, since tens of hours are drawn from under three.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, fields
+from math import ceil
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from speech_defects import FRAME, RATE, Float32
+from speech_defects.degrade import levels, rooms
+
+Int16 = npt.NDArray[np.int16]
+Samples = TypeVar("Samples", Float32, Int16)
+VOICE_SPEED = (0.9, 1.12)
+PIECE_SPEED = (0.7, 1.4)
+FADE = 800  # samples: 50 ms where a noise begins anew
+PAUSE_S = (0.1, 0.6)
+PATHS = ("file", "path", "audio_filepath")  # keys that name the file of a line
+PARTS = ("start_s", "end_s", "offset")  # keys that would name a part of it
+LEVEL_DB = -26.0  # of every voice, while it speaks
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """A recording to draw from."""
+
+    path: Path
+    speaker: str
+    source: str
+    licence: str = "unknown"
+    rttm: Path | None = None  # of a conversation: who speaks when
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Recordings by what they hold; `overlap` are conversations, `telephone` is speech that went over one."""
+
+    speech: tuple[Take, ...]
+    noise: tuple[Take, ...] = ()
+    music: tuple[Take, ...] = ()
+    music_vocal: tuple[Take, ...] = ()
+    room: tuple[Take, ...] = ()
+    overlap: tuple[Take, ...] = ()
+    telephone: tuple[Take, ...] = ()
+
+    @classmethod
+    def kinds(cls) -> tuple[str, ...]:
+        """Names of the fields, which are the kinds of a manifest."""
+        return tuple(one.name for one in fields(cls))
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """One speaker, float32[n] at LEVEL_DB while speaking. `own_snr_db` is by the floor the recordings came with."""
+
+    wave: Float32
+    speaker: str
+    source: str
+    own_snr_db: float
+
+
+def read_manifest(path: Path) -> Sources:
+    """Read a JSONL manifest: a line a file with `file` (relative to the manifest), `kind`, `speaker`, `source`.
+
+    Kinds are the fields of Sources. `licence` may be missing; `overlap` needs `rttm`, a file that says who speaks when.
+    Raises ValueError, naming the line, where one can not be used.
+    """
+    found: dict[str, list[Take]] = {kind: [] for kind in Sources.kinds()}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            if line.strip():
+                entry = json.loads(line)
+                found[entry["kind"]].append(_take(entry, path.parent))
+        except (json.JSONDecodeError, KeyError, TypeError, FileNotFoundError) as error:
+            why = f"unknown or missing key {error}" if isinstance(error, KeyError) else str(error)
+            raise ValueError(f"{path.name}, line {number}: {why}") from error
+    return Sources(**{kind: tuple(takes) for kind, takes in found.items()})
+
+
+def read_manifests(paths: Sequence[Path]) -> Sources:
+    """Read several manifests as one."""
+    parts = [read_manifest(path) for path in paths]
+    return Sources(**{kind: tuple(take for part in parts for take in getattr(part, kind)) for kind in Sources.kinds()})
+
+
+def _take(entry: dict[str, Any], folder: Path) -> Take:
+    name = next((entry[key] for key in PATHS if key in entry), None)
+    if name is None:
+        raise KeyError("path")
+    file = folder / name
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {name}")
+    if odd := [key for key in PARTS if entry.get(key)]:
+        raise TypeError(f"{odd[0]}: whole files only; cut the stretch out and name that file")
+    rttm = folder / entry["rttm"] if entry["kind"] == "overlap" else None
+    licence = str(entry.get("licence") or "unknown")
+    return Take(file, str(entry.get("speaker") or ""), str(entry["source"]), licence, rttm)
+
+
+def share(seed: int, name: str) -> float:
+    """A number in [0, 1) that a name always draws: what parts speakers into those learnt from and those held out."""
+    return int(hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()[:8], 16) / 2**32
+
+
+def voices_at(rttm: Path, frames: int) -> npt.NDArray[np.int64]:
+    """Count who speaks in each frame, int64[frames], by an RTTM file (NIST, "Rich Transcription 2009", appendix A)."""
+    speaks: dict[str, npt.NDArray[np.bool_]] = {}
+    for line in rttm.read_text(encoding="utf-8").splitlines():
+        kind, _, _, start, duration, _, _, name, *_ = [*line.split(), *[""] * 8]
+        if kind == "SPEAKER":
+            first, last = (round(float(at) * RATE / FRAME) for at in (start, float(start) + float(duration)))
+            speaks.setdefault(name, np.zeros(frames, bool))[first:last] = True
+    return np.asarray(np.sum([*speaks.values(), np.zeros(frames, bool)], axis=0, dtype=np.int64))
+
+
+@dataclass(slots=True)
+class Shelf:
+    """Draws from recordings; keeps what it decoded."""
+
+    sources: Sources
+    _waves: dict[Path, Int16] = field(default_factory=dict)
+    _levels: dict[Path, tuple[float, float]] = field(default_factory=dict)
+    _speakers: dict[str, list[Take]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for take in self.sources.speech:
+            self._speakers.setdefault(take.speaker or str(take.path), []).append(take)
+
+    def voice(self, rng: np.random.Generator, length: int, *, but: Collection[str] = ()) -> Voice:
+        """Draw a speaker who is not one of `but`, at a slightly other speed, for `length` samples.
+
+        Recordings of the speaker follow each other, with pauses of their own floor, until there are enough.
+        Raises ValueError where no other speaker is left.
+        """
+        names = [name for name in self._speakers if name not in but]
+        if not names:
+            raise ValueError(f"no speaker but {', '.join(but)}: overlapped voices need recordings of two or more")
+        name = names[int(rng.integers(len(names)))]
+        takes = [self._speakers[name][int(at)] for at in rng.permutation(len(self._speakers[name]))]
+        speed = rng.uniform(*VOICE_SPEED)
+        wanted = ceil(length * speed) + RATE // 100
+        wave = _sped(self._spoken(takes, rng, wanted), speed, length)
+        return Voice(wave, name, takes[0].source, self._measured(takes[0])[1])
+
+    def piece(self, takes: tuple[Take, ...], rng: np.random.Generator, length: int) -> tuple[Float32, Take]:
+        """Draw `length` samples of one of `takes` at another speed, faded into itself where it is too short."""
+        take = takes[int(rng.integers(len(takes)))]
+        speed = rng.uniform(*PIECE_SPEED)
+        wanted = ceil(length * speed) + RATE // 100
+        pcm = self._pcm(take)
+        wave = _float(_crop(pcm, wanted, rng)) if len(pcm) >= wanted else _looped(_float(pcm), wanted + len(pcm))
+        return _sped(_crop(wave, wanted, rng), speed, length), take
+
+    def room(self, rng: np.random.Generator) -> rooms.Room:
+        """Draw one of the measured rooms."""
+        take = self.sources.room[int(rng.integers(len(self.sources.room)))]
+        return rooms.measured(_float(self._pcm(take)), RATE)
+
+    def call(self, rng: np.random.Generator, length: int) -> tuple[Float32, str]:
+        """Cut float32[length] out of what one speaker says over a telephone; also gives the source."""
+        first = self.sources.telephone[int(rng.integers(len(self.sources.telephone)))]
+        others = [
+            take for take in self.sources.telephone if (take.speaker, take.source) == (first.speaker, first.source)
+        ]
+        more = [others[int(at)] for at in rng.permutation(len(others))[:8]]
+        return self._spoken([first, *more], rng, length), first.source
+
+    def meeting(self, rng: np.random.Generator, length: int) -> tuple[Float32, npt.NDArray[np.int64], str]:
+        """Cut float32[length] out of a conversation, with how many speak in each frame, and its source."""
+        take = self.sources.overlap[int(rng.integers(len(self.sources.overlap)))]
+        pcm = self._pcm(take)
+        pcm = np.pad(pcm, (0, max(0, length - len(pcm))))
+        voices = voices_at(take.rttm, levels.frames_in(len(pcm))) if take.rttm else np.zeros(0, np.int64)
+        first = int(rng.integers((len(pcm) - length) // FRAME + 1))
+        wave = _float(pcm[first * FRAME :][:length])
+        return wave, voices[first:][: levels.frames_in(length)], take.source
+
+    def wave(self, take: Take) -> Float32:
+        """A whole recording: float32[n] at 16 kHz."""
+        return _float(self._pcm(take))
+
+    def _pcm(self, take: Take) -> Int16:
+        """Decode a recording, once: int16[n] at 16 kHz, its first channel."""
+        if take.path not in self._waves:
+            wave, rate = soundfile.read(take.path, dtype="float32", always_2d=True)
+            mono = np.ascontiguousarray(wave[:, 0])  # a mean of channels would comb them
+            mono = soxr.resample(mono, rate, RATE) if rate != RATE else mono
+            self._waves[take.path] = np.clip(np.round(mono * 32_767), -32_768, 32_767).astype(np.int16)
+        return self._waves[take.path]
+
+    def _measured(self, take: Take) -> tuple[float, float]:
+        """Level of the speech in a recording, in dBFS, and how far its floor is under it, in dB."""
+        if take.path not in self._levels:
+            wave = _float(self._pcm(take))
+            level = levels.level_db(wave, levels.activity(wave))
+            self._levels[take.path] = level, level - levels.floor_db(wave)
+        return self._levels[take.path]
+
+    def _spoken(self, takes: list[Take], rng: np.random.Generator, length: int) -> Float32:
+        """Cut float32[length] out of a recording, or out of a chain of all of a speaker's where it is too short."""
+        if len(self._pcm(takes[0])) >= length:
+            return _float(_crop(self._pcm(takes[0]), length, rng)) * self._to_level(takes[0])
+        parts = [_float(self._pcm(take)) * self._to_level(take) for take in takes]
+        chain = [piece for part in parts for piece in (part, _pause(part, rng))]
+        while sum(map(len, chain)) < length:
+            chain += chain
+        return _crop(np.concatenate(chain), length, rng)
+
+    def _to_level(self, take: Take) -> np.float32:
+        return np.float32(10 ** ((LEVEL_DB - self._measured(take)[0]) / 20))
+
+
+def _pause(wave: Float32, rng: np.random.Generator) -> Float32:
+    """Make a pause of the floor of a voice, forwards and backwards so that it has no seam."""
+    floor = levels.quietest(wave, RATE // 6)
+    return np.resize(np.concatenate([floor, floor[::-1]]), round(rng.uniform(*PAUSE_S) * RATE))
+
+
+def _float(pcm: Int16) -> Float32:
+    return pcm.astype(np.float32) / np.float32(32_767)
+
+
+def _crop(wave: Samples, length: int, rng: np.random.Generator) -> Samples:
+    start = int(rng.integers(len(wave) - length + 1))
+    return wave[start : start + length]
+
+
+def _sped(wave: Float32, speed: float, length: int) -> Float32:
+    return np.asarray(soxr.resample(wave, RATE * speed, RATE), np.float32)[:length]
+
+
+def _looped(wave: Float32, length: int) -> Float32:
+    """Repeat a noise, each time faded into the next, up to `length` samples or more."""
+    fade = min(FADE, len(wave) // 2)
+    if fade == 0:
+        return np.resize(wave, length)
+    ramp = np.sqrt(np.linspace(0, 1, fade, dtype=np.float32))  # of equal power
+    seam = wave[-fade:] * ramp[::-1] + wave[:fade] * ramp
+    turn = np.concatenate([seam, wave[fade : len(wave) - fade]])
+    return np.resize(turn, length)

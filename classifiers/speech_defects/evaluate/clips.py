@@ -1,0 +1,121 @@
+"""Labelled clips to judge a scorer by: the manifest that names them, and their sound.
+
+A manifest is JSON lines, one a clip. What is wrong with a line is said with its number and key before anything is
+scored; a recording that cannot be read is only left out, since one broken file should not end an evaluation.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speech_defects import RATE, Defect, Float32
+
+SHORTEST_S, LONGEST_S = 0.5, 60.0
+FACTS = ("snr_db", "c50_db", "overlap_db", "overlap_s")
+
+
+class Unreadable(Exception):  # noqa: N818 - a state of a file, which an evaluation goes on without
+    """A clip has no sound that can be scored; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A clip and what is known of it. Labels are 1, 0 or NaN (not judged), facts NaN where they are not known."""
+
+    file: str
+    path: Path
+    labels: dict[Defect, float]
+    facts: dict[str, float]
+    source: str
+    speaker: str
+    group: str
+    codec: str
+
+    @property
+    def is_clean(self) -> bool:
+        """No defect, and none in doubt."""
+        return all(label == 0 for label in self.labels.values())
+
+    @property
+    def only_defect(self) -> Defect | None:
+        """The defect of a clip that has exactly one; others may be in doubt."""
+        present = [defect for defect, label in self.labels.items() if label == 1]
+        return present[0] if len(present) == 1 else None
+
+
+def read_manifest(manifest: Path) -> list[Clip]:
+    """Read a manifest of labelled clips.
+
+    A line is an object with `file` (relative to the manifest), each Defect (1, 0, or null for "not judged"),
+    `source` and `speaker`, and where known FACTS (numbers), `group` and `codec`; other keys are let be. Raises
+    ValueError that names line and key, or OSError.
+    """
+    clips = []
+    for number, line in enumerate(manifest.read_text(encoding="utf-8").splitlines(), 1):
+        if line.strip():
+            try:
+                clips.append(_clip(json.loads(line), manifest.parent))
+            except ValueError as error:
+                raise ValueError(f"{manifest}, line {number}: {error}") from None
+    if not clips:
+        raise ValueError(f"{manifest} names no clips")
+    return clips
+
+
+def _clip(row: Any, folder: Path) -> Clip:
+    if not isinstance(row, dict):
+        raise ValueError("not a JSON object")
+    file = _text(row, "file")
+    if not file:
+        raise ValueError("no 'file'")
+    labels = {defect: _label(row, defect.value) for defect in Defect}
+    facts = {name: _number(row, name) for name in FACTS}
+    source, speaker, group, codec = (_text(row, key) for key in ("source", "speaker", "group", "codec"))
+    return Clip(file, folder / file, labels, facts, source, speaker, group or source, codec)
+
+
+def _label(row: dict[str, Any], key: str) -> float:
+    if key not in row:
+        raise ValueError(f"no '{key}': say 1, 0, or null for not judged")
+    value = row[key]
+    if value is not None and (isinstance(value, str) or value not in (0, 1)):
+        raise ValueError(f"'{key}' is {json.dumps(value)}, not 1, 0 or null")
+    return math.nan if value is None else float(value)
+
+
+def _number(row: dict[str, Any], key: str) -> float:
+    value = row.get(key)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise ValueError(f"'{key}' is {json.dumps(value)}, not a number or null")
+    return math.nan if value is None else float(value)
+
+
+def _text(row: dict[str, Any], key: str) -> str:
+    value = row.get(key)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"'{key}' is {json.dumps(value)}, not a text")
+    return value or ""
+
+
+def read_wave(path: Path) -> Float32:
+    """The sound of a file as float32[T] at 16 kHz in [-1, 1], its channels mixed. Raises Unreadable."""
+    import soundfile
+    import soxr
+
+    if not path.is_file():
+        raise Unreadable("no such file")
+    try:
+        wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:  # its text without the path, which is nobody's business
+        raise Unreadable(error.error_string) from error
+    mono = wave.mean(axis=1)
+    seconds = len(mono) / rate
+    if not SHORTEST_S <= seconds <= LONGEST_S:
+        raise Unreadable(f"{seconds:.2f} s long, not {SHORTEST_S:g} to {LONGEST_S:g} s")
+    if not np.isfinite(mono).all():
+        raise Unreadable("has samples that are not numbers")
+    return np.asarray(np.clip(soxr.resample(mono, rate, RATE), -1, 1), np.float32)

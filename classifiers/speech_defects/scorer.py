@@ -1,0 +1,123 @@
+"""Scores clips in batches, so that a clip's scores depend on that clip alone.
+
+The shape that a clip takes in a batch follows from its own length, and what pads it is masked in every layer:
+batch mates change neither the numbers nor the kernels that compute them.
+"""
+
+import copy
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from speech_defects import RATE, Defect, Float32, profile
+from speech_defects.model import TARGETS, Network, levelled
+
+SHORTEST_S, LONGEST_S = 0.5, 60.0
+LENGTHS_S = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 25, 30, 40, 50, 60)
+BATCH_S = {"cpu": 40, "cuda": 2_400}  # on a CPU what fits its caches is fastest
+COLUMNS = (*Defect, *TARGETS)
+
+
+class NetworkScorer:
+    """The shipped classifiers, or others that `speechmill train defects` made. See `speech_defects.Scorer`."""
+
+    def __init__(self, weights: Path, device: str) -> None:
+        self.profile = profile(weights=weights)
+        self._device = torch.device(find_device(device))
+        self._network = read_network(weights)
+        self._judge = _fused(self._network).to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def score(self, waves: Sequence[Float32], sample_rate: int) -> Mapping[str, Float32]:
+        """Score float32[T] waves, 0.5 to 60 s long (else ValueError); one with samples that are not finite gets NaN."""
+        clips = [_prepared(wave, sample_rate) for wave in waves]
+        scores = np.full((len(clips), len(COLUMNS)), np.nan, np.float32)
+        for rows, length, size in self._batches(clips):
+            scores[rows] = self._score([clips[row] for row in rows], length, size)
+        return {column: scores[:, i] for i, column in enumerate(COLUMNS)}
+
+    def _batches(self, clips: Sequence[Float32]) -> Iterator[tuple[list[int], int, int]]:
+        """Rows of clips of like length, the samples that they are padded to, and the rows that a batch has."""
+        on_gpu = self._device.type == "cuda"
+        alike: dict[int, list[int]] = defaultdict(list)
+        for row, clip in enumerate(clips):
+            if np.isfinite(clip).all():
+                alike[padded_length(clip.size)].append(row)
+        for length, rows in sorted(alike.items()):
+            size = max(1, int(BATCH_S[self._device.type] * RATE / length))
+            for start in range(0, len(rows), size):
+                part = rows[start : start + size]
+                yield part, length, size if on_gpu else len(part)  # a GPU's kernels differ by batch size
+
+    def _score(self, clips: Sequence[Float32], length: int, size: int) -> npt.NDArray[np.float32]:
+        """float32[clips, columns], `size` at a time; a batch that does not fit into memory is halved."""
+        try:
+            parts = [self._run(clips[at : at + size], length, size) for at in range(0, len(clips), size)]
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+        else:
+            return np.concatenate(parts)
+        return self._score(clips, length, size // 2)  # outside the handler, which would hold on to the memory
+
+    @torch.inference_mode()
+    def _run(self, clips: Sequence[Float32], length: int, size: int) -> npt.NDArray[np.float32]:
+        on_gpu = self._device.type == "cuda"
+        waves = torch.zeros(size, length, pin_memory=on_gpu)
+        samples = torch.full((size,), length)
+        for row, clip in enumerate(clips):
+            waves[row, : clip.size], samples[row] = torch.from_numpy(clip), clip.size
+        with torch.autocast("cuda", torch.float16, enabled=on_gpu):
+            verdict = self._judge(*(part.to(self._device, non_blocking=True) for part in (waves, samples)))
+        found = torch.cat([self._network.calibrated(verdict.clips.float().cpu()), verdict.targets.float().cpu()], 1)
+        return found[: len(clips)].numpy()
+
+
+def find_device(device: str) -> str:
+    """Resolve `auto` to cuda where there is a GPU, else cpu."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def read_network(weights: Path) -> Network:
+    """Read a network. Raises ValueError where the file is of another kind; runs no code from it."""
+    network = Network()
+    try:
+        network.load_state_dict(load_file(weights))
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{weights}: not weights of this version's defect network: {error}") from None
+    return network.eval()
+
+
+def padded_length(samples: int) -> int:
+    """Samples that a clip is padded to: its own length decides, never its batch."""
+    seconds = next(length for length in LENGTHS_S if samples <= length * RATE)
+    return seconds * RATE
+
+
+def _prepared(wave: Float32, sample_rate: int) -> Float32:
+    seconds = wave.size / sample_rate
+    if wave.ndim != 1 or not SHORTEST_S <= seconds <= LONGEST_S:
+        allowed = f"float[T] and {SHORTEST_S} to {LONGEST_S:.0f} s long"
+        raise ValueError(f"clips are {allowed}, not {wave.shape} ({seconds:.2f} s)")
+    if not np.isfinite(wave).all():
+        return wave
+    return levelled(soxr.resample(wave.astype(np.float32), sample_rate, RATE)[: int(LONGEST_S * RATE)])
+
+
+def _fused(network: nn.Module) -> nn.Module:
+    """A copy for inference, its normalisations folded into the convolutions before them."""
+    fused = copy.deepcopy(network)
+    for module in fused.modules():
+        if isinstance(module, nn.Sequential) and isinstance(module[-1], nn.BatchNorm2d):
+            module[0], module[1] = fuse_conv_bn_eval(module[0], module[1]), nn.Identity()  # type: ignore[type-var, arg-type]
+    return fused

@@ -1,0 +1,335 @@
+"""Trains the defect network: labelled clips are made once, learnt from, and the scores calibrated.
+
+Everything follows from a recipe and its seed. A run that stops goes on where it was: clips are made in shards,
+and the trainer (SpeechBrain's Brain) checkpoints in the midst of an epoch.
+"""
+
+import json
+import logging
+import multiprocessing
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+from speech_defects import FRAME, RATE, Defect
+from speech_defects.calibrate import calibrate
+from speech_defects.degrade import Degrader, Sources
+from speech_defects.degrade.takes import read_manifests, share
+from speech_defects.evaluate.metrics import roc_auc
+from speech_defects.model import Network, Verdict, levelled
+from speech_defects.packages import drop_lazy_modules, ensure_torchaudio
+
+ensure_torchaudio()
+import speechbrain as sb  # noqa: E402 - it imports torchaudio
+from speechbrain.augment.time_domain import DropFreq  # noqa: E402
+from speechbrain.dataio.dataloader import SaveableDataLoader  # noqa: E402
+
+drop_lazy_modules()
+
+SHARD_CLIPS = 128
+TRAIN, CALIBRATE = 0, 1  # streams of clips: seeds never meet
+CROPS_S = (3.0, 5.0, 8.0, 8.0)  # batches are cut to one of these, so that short clips are known too
+CALIBRATION_S = (3.0, 6.0, 10.0, 20.0)  # lengths of clips that the scores are calibrated on
+LEAST_FRAMES = {Defect.NOISE: 25, Defect.MUSIC: 25, Defect.OVERLAP: 13}  # what of a defect must be left in a crop
+UNKNOWN = 255
+WEIGHTS_FILE, REPORT_FILE = "defects.safetensors", "training.json"
+KINDS = Sources.kinds()
+FRAME_WEIGHT, TARGET_WEIGHT = 0.5, 0.2
+DROP_PROBABILITY = 0.3  # of a batch that has narrow bands muted
+PROGRESS_S, CHECKPOINT_MINUTES = 5.0, 5.0
+
+Progress = Callable[[str], None]
+
+
+class Recipe(BaseModel):
+    """What to train on, and how. Recordings are listed in manifests, see `takes.read_manifest`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    manifests: tuple[Path, ...] = Field(min_length=1)
+    """JSONL lists of speech, noise, music and room responses; of conversations and telephone calls where there are."""
+    hours: float = Field(32.0, gt=0)
+    """Labelled clips to make."""
+    clip_seconds: float = Field(8.0, ge=3, le=20)
+    """Length of a training clip."""
+    calibration_clips: int = Field(2_560, ge=100)
+    """Clips of held-out recordings that calibrate the scores."""
+    held_out: float = Field(0.12, gt=0, lt=0.5)
+    """Share of speakers, and of recordings of other kinds, kept from training."""
+    epochs: int = Field(5, ge=1)
+    """Times that all clips are learnt from."""
+    batch_size: int = Field(16, ge=1)
+    """Clips in a step."""
+    learning_rate: float = Field(1.5e-3, gt=0)
+    """Highest rate of the schedule."""
+    weight_decay: float = Field(1e-2, ge=0)
+    """Of AdamW."""
+    seed: int = Field(1, ge=0)
+    """Draws clips, split, order and first weights."""
+
+
+def train(recipe: Recipe, output: Path, *, device: str, workers: int, progress: Progress = print) -> dict[str, Any]:
+    """Train, calibrate and write WEIGHTS_FILE and REPORT_FILE into a folder; returns what the latter says.
+
+    Raises ValueError or OSError for recordings that cannot be used.
+    """
+    learn, hold = split(read_manifests(recipe.manifests), recipe.held_out, recipe.seed)
+    make = partial(make_clips, workers=workers, progress=progress)
+    shards = max(1, round(recipe.hours * 3_600 / recipe.clip_seconds / SHARD_CLIPS))
+    make(learn, (recipe.seed, TRAIN), output / "clips", [recipe.clip_seconds] * shards)
+    lengths = [CALIBRATION_S[i % len(CALIBRATION_S)] for i in range(-(-recipe.calibration_clips // SHARD_CLIPS))]
+    make(hold, (recipe.seed, CALIBRATE), output / "calibration", lengths)
+    network = _fit(recipe, Clips(output / "clips", recipe), output, device, progress)
+    report: dict[str, Any] = {"calibration": _calibrate(network, output / "calibration")}
+    told = json.loads(recipe.model_dump_json()) | {"manifests": [path.name for path in recipe.manifests]}
+    report |= {"recipe": told, "recordings": _counted(learn), "torch": torch.__version__}
+    _save(network, report, output)
+    return report
+
+
+def split(sources: Sources, held_out: float, seed: int) -> tuple[Sources, Sources]:
+    """Part recordings into what is learnt from and what is not: by speaker, and by recording where none is named.
+
+    A name goes to the same side whatever it is found in. A kind with nothing on one side is whole on that side too.
+    """
+    learn, hold = {}, {}
+    for kind in KINDS:
+        takes = getattr(sources, kind)
+        kept = [take for take in takes if share(seed, take.speaker or take.path.name) < held_out]
+        learn[kind] = tuple(take for take in takes if take not in kept) or takes
+        hold[kind] = tuple(kept) or takes
+    return Sources(**learn), Sources(**hold)
+
+
+def make_clips(
+    sources: Sources, seed: tuple[int, int], folder: Path, lengths: Sequence[float], *, workers: int, progress: Progress
+) -> None:
+    """Write labelled clips, a shard for each length in seconds; shards that are there are kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [shard for shard in range(len(lengths)) if not (folder / f"{shard:05}.npz").exists()]
+    started, made, context = time.monotonic(), 0.0, multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        futures = {pool.submit(_write_shard, sources, seed, lengths[shard], folder, shard): shard for shard in missing}
+        for done, future in enumerate(as_completed(futures), start=1):
+            future.result()
+            made += SHARD_CLIPS * lengths[futures[future]]
+            rate = made / (time.monotonic() - started)
+            progress(f"{folder.name}: {done} of {len(missing)} shards, {made / 3_600:.1f} h, {rate:.0f} x real time")
+
+
+def _write_shard(sources: Sources, seed: tuple[int, int], seconds: float, folder: Path, shard: int) -> None:
+    degrader = _degrader(sources, seed)
+    clips = [degrader.clip(shard * SHARD_CLIPS + i, seconds) for i in range(SHARD_CLIPS)]
+    waves = np.stack([np.clip(np.round(clip.wave * 32_767), -32_768, 32_767).astype(np.int16) for clip in clips])
+    np.save(folder / f"{shard:05}.npy", waves)
+    unfinished = folder / f"{shard:05}.tmp.npz"
+    np.savez(
+        unfinished,
+        labels=np.array([[clip.defects[defect] for defect in Defect] for clip in clips], np.float32),
+        frames=np.stack([clip.frames for clip in clips]),
+        targets=np.array([[clip.snr_db, clip.c50_db] for clip in clips], np.float32),
+    )
+    os.replace(unfinished, folder / f"{shard:05}.npz")
+
+
+@lru_cache(maxsize=2)
+def _degrader(sources: Sources, seed: tuple[int, int]) -> Degrader:
+    """Kept for the next shard of this process, with the recordings that it has decoded."""
+    return Degrader(sources, seed)
+
+
+class Clips(Dataset[dict[str, Tensor]]):
+    """Batches of labelled clips, shuffled anew each epoch: item i is batch i."""
+
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
+        names = sorted(folder.glob("?????.npz"))
+        self._waves = [np.load(name.with_suffix(".npy"), mmap_mode="r") for name in names]
+        parts = [dict(np.load(name)) for name in names]
+        self._labels, self._frames, self._targets = (
+            np.concatenate([part[key] for part in parts]) for key in ("labels", "frames", "targets")
+        )
+        self._recipe = recipe
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self._labels) // self._recipe.batch_size
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """Waves float32[B, T], labels [B, 5], frames uint8[B, 5, F] and targets [B, 2]."""
+        size = self._recipe.batch_size
+        order = np.random.default_rng([self._recipe.seed, self.epoch]).permutation(len(self._labels))
+        rows = order[index * size : (index + 1) * size]
+        rng = np.random.default_rng([self._recipe.seed, self.epoch, index])
+        frames = min(round(rng.choice(CROPS_S) * RATE / FRAME), self._frames.shape[2])
+        first = int(rng.integers(self._frames.shape[2] - frames + 1))
+        waves = np.stack([self._waves[row // SHARD_CLIPS][row % SHARD_CLIPS] for row in rows])
+        cut = waves[:, first * FRAME : (first + frames) * FRAME].astype(np.float32) / 32_768
+        labels, in_frames = cropped(self._labels[rows], self._frames[rows][:, :, first : first + frames])
+        batch = (np.stack([levelled(wave) for wave in cut]), labels, in_frames, self._targets[rows])
+        return dict(zip(("waves", "labels", "frames", "targets"), map(torch.from_numpy, batch), strict=True))
+
+
+def cropped(
+    labels: npt.NDArray[np.float32], frames: npt.NDArray[np.uint8]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    """Labels float32[B, 5] that fit a crop's frames uint8[B, 3, F], and labels of frames for all five, uint8[B, 5, F].
+
+    A defect of which too little is left is not judged; one of which nothing is left is not there.
+    """
+    labels = labels.copy()
+    everywhere = np.repeat(np.where(np.isnan(labels), UNKNOWN, labels).astype(np.uint8)[:, :, None], frames.shape[2], 2)
+    for track, (defect, least) in enumerate(LEAST_FRAMES.items()):
+        column = list(Defect).index(defect)
+        present = (frames[:, track] == 1).sum(1)
+        doubtful = np.isnan(labels[:, column]) | (frames[:, track] == UNKNOWN).any(1)
+        left = np.where(present >= least, 1.0, np.where(doubtful | (present > 0), np.nan, 0.0))
+        labels[:, column] = np.where(labels[:, column] == 0, 0.0, left)
+        everywhere[:, column] = frames[:, track]
+    return labels, everywhere
+
+
+class Checkpoints(sb.utils.checkpoints.Checkpointer):  # type: ignore[misc]
+    """Checkpoints that are whole: written aside, then renamed, so that none is found half written after a crash."""
+
+    def save_checkpoint(self, *arguments: Any, **options: Any) -> Any:
+        """Save, see SpeechBrain."""
+        folder: Path = self.checkpoints_dir  # type: ignore[has-type]
+        self.checkpoints_dir = folder / "unfinished"
+        shutil.rmtree(self.checkpoints_dir, ignore_errors=True)
+        try:
+            made = super().save_checkpoint(*arguments, **options)
+        finally:
+            self.checkpoints_dir = folder
+        return made._replace(path=made.path.rename(folder / made.path.name))
+
+
+class Trainer(sb.Brain):  # type: ignore[misc]
+    """One pass of the optimiser over the network; SpeechBrain does the loop and the checkpoints."""
+
+    def on_fit_start(self) -> None:
+        """Begin, or go on, with the first progress line due."""
+        super().on_fit_start()
+        self.said = time.monotonic()
+
+    def compute_forward(self, batch: dict[str, Tensor], stage: sb.Stage) -> Verdict:
+        """Judge a batch, some of its bands muted."""
+        waves = batch["waves"].to(self.device)
+        samples = torch.full((len(waves),), waves.shape[1], device=self.device)
+        if stage == sb.Stage.TRAIN:
+            torch.manual_seed(self.optimizer_step)  # a run that was stopped goes on with the same draws
+            if float(torch.rand(())) < DROP_PROBABILITY:
+                waves = self.hparams.drop(waves)
+        verdict: Verdict = self.modules.network(waves, samples)
+        return verdict
+
+    def compute_objectives(self, verdict: Verdict, batch: dict[str, Tensor], _: sb.Stage) -> Tensor:
+        """The loss: clips, frames and regressions, each over what is judged."""
+        labels, frames, targets = (batch[key].to(self.device) for key in ("labels", "frames", "targets"))
+        of_clips = _masked_bce(verdict.clips, labels, ~labels.isnan())
+        of_frames = _masked_bce(verdict.frames, frames.float(), frames != UNKNOWN)
+        known = ~targets.isnan()
+        off = functional.smooth_l1_loss(verdict.targets[known] / 10, targets[known] / 10) if known.any() else 0.0
+        return of_clips + FRAME_WEIGHT * of_frames + TARGET_WEIGHT * off
+
+    def on_fit_batch_end(self, *_: Any) -> None:
+        """Follow the schedule; tell how far it is."""
+        self.hparams.schedule.step()
+        if time.monotonic() - self.said > PROGRESS_S:
+            self.said = time.monotonic()
+            epoch, total = self.hparams.counter.current, self.hparams.counter.limit
+            steps = f"step {self.optimizer_step}"
+            self.hparams.progress(f"train: epoch {epoch} of {total}, {steps}, loss {float(self.avg_train_loss):.4f}")
+
+    def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
+        """Shuffle anew."""
+        if stage == sb.Stage.TRAIN:
+            self.hparams.clips.epoch = epoch
+
+    def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
+        """Keep the state at the end of an epoch."""
+        if stage == sb.Stage.TRAIN:
+            self.hparams.progress(f"train: epoch {epoch} done, loss {stage_loss:.4f}")
+            self.checkpointer.save_and_keep_only(meta={"epoch": epoch, "loss": float(stage_loss)}, num_to_keep=2)
+
+
+def _masked_bce(logits: Tensor, labels: Tensor, judged: Tensor) -> Tensor:
+    wanted = labels.nan_to_num(0.0).clamp(max=1.0)
+    losses = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    return (losses * judged).sum() / judged.sum().clamp(min=1)
+
+
+def _fit(recipe: Recipe, clips: Clips, output: Path, device: str, progress: Progress) -> Network:
+    logging.getLogger("speechbrain").setLevel(logging.WARNING)
+    torch.manual_seed(recipe.seed)
+    network = Network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    steps = recipe.epochs * len(clips)
+    optimizer = torch.optim.AdamW(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, steps + 1, pct_start=0.05)
+    counter = sb.utils.epoch_loop.EpochCounter(recipe.epochs)
+    loader = SaveableDataLoader(clips, batch_size=None)
+    checkpointer = Checkpoints(
+        output / "checkpoints", {"network": network, "schedule": schedule, "counter": counter, "loader": loader}
+    )
+    drop = DropFreq(drop_freq_low=0.03, drop_freq_count_high=2, drop_freq_width=0.02)
+    known = {"schedule": schedule, "counter": counter, "clips": clips, "progress": progress, "drop": drop}
+    options = {
+        "device": device, "precision": "fp16" if device == "cuda" else "fp32", "noprogressbar": True,
+        "ckpt_interval_minutes": CHECKPOINT_MINUTES,
+    }  # fmt: skip
+    trainer = Trainer({"network": network}, lambda _: optimizer, known, options, checkpointer)
+    trainer.fit(counter, loader)
+    trained: Network = network.cpu().eval()
+    return trained
+
+
+@torch.inference_mode()
+def _calibrate(network: Network, folder: Path) -> dict[str, Any]:
+    """Set the network's calibration by held-out clips; returns it with the default thresholds and AUCs."""
+    logits, labels = [], []
+    for name in sorted(folder.glob("?????.npz")):
+        waves = np.load(name.with_suffix(".npy"), mmap_mode="r")
+        for start in range(0, len(waves), 16):
+            batch = np.stack([levelled(wave.astype(np.float32) / 32_768) for wave in waves[start : start + 16]])
+            samples = torch.full((len(batch),), batch.shape[1])
+            logits.append(network(torch.from_numpy(batch), samples).clips.numpy())
+        labels.append(np.load(name)["labels"])
+    found, truth = np.concatenate(logits), np.concatenate(labels)
+    calibrations = calibrate(found, truth, found[(truth == 0).all(1)])
+    network.calibration.copy_(torch.tensor([[c.slope, c.offset] for c in calibrations.values()]))
+    report: dict[str, Any] = {}
+    for column, (defect, calibration) in enumerate(calibrations.items()):
+        present, absent = truth[:, column] == 1, (truth == 0).all(1)
+        auc = roc_auc(found[present, column], found[absent, column])
+        report[defect.value] = asdict(calibration) | {"auc_against_clean": auc, "clips": int(present.sum())}
+    return report
+
+
+def _counted(sources: Sources) -> list[dict[str, Any]]:
+    """Recordings learnt from, by kind, source and licence."""
+    kinds = [(kind, take.source, take.licence) for kind in KINDS for take in getattr(sources, kind)]
+    return [
+        {"kind": kind, "source": source, "licence": licence, "recordings": count}
+        for (kind, source, licence), count in sorted(Counter(kinds).items())
+    ]
+
+
+def _save(network: Network, report: dict[str, Any], output: Path) -> None:
+    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    save_file(state, output / WEIGHTS_FILE)
+    (output / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n")

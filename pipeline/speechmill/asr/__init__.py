@@ -1,0 +1,61 @@
+"""Transcribers: clips in, text with word times out. One file a backend."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from speechmill.core.config import Transcribe
+
+SAMPLE_RATE_HZ = 16_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """A word with its place in the clip, in seconds, and its probability."""
+
+    word: str
+    start_s: float
+    end_s: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript:
+    """What a recogniser heard in a clip. `error` says why it heard nothing."""
+
+    text: str = ""
+    words: tuple[Word, ...] = ()
+    language: str | None = None
+    language_probability: float | None = None
+    asr_confidence: float | None = None
+    avg_logprob: float | None = None  # of the text's tokens
+    no_speech_probability: float | None = None
+    error: str | None = None
+
+
+class Transcriber(Protocol):
+    """A loaded recogniser."""
+
+    def transcribe(self, waves: Sequence[npt.NDArray[np.float32]]) -> list[Transcript]:
+        """Transcribe float32[T] waves in [-1, 1] at 16 kHz, shorter than 30 s; one result each, in order.
+
+        A clip's result does not depend on the others.
+        """
+        ...
+
+
+@lru_cache(maxsize=2)  # two opinions; loaded once a process and shared by its threads
+def load(model: str, config: Transcribe, device: str, compute_type: str) -> Transcriber:
+    """Load the recogniser in folder `model` on `device`, cpu or cuda, with an arithmetic that CTranslate2 knows."""
+    if (Path(model) / "model.bin").is_file():
+        from speechmill.asr.whisper import Whisper
+
+        return Whisper(model, config, device, compute_type)
+    from speechmill.asr.wav2vec2 import Wav2Vec2
+
+    return Wav2Vec2(model, config, device)

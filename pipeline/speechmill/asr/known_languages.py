@@ -1,0 +1,42 @@
+"""Which languages a Whisper knows, by its vocabulary: read before a run begins, without loading the model."""
+
+import json
+import re
+from pathlib import Path
+
+from speechmill.core.config import ConfigError
+
+VOCABULARIES = ("vocabulary.json", "vocabulary.txt")  # of models in CTranslate2 format
+ENGLISH_TOKENS = 51_864  # of an English-only Whisper; multilingual ones have more
+ENGLISH = "en"
+_LANGUAGE_TOKEN = re.compile(r"<\|([a-z]{2,3})\|>")
+
+
+def check_language(folder: Path, language: str | None, key: str = "transcribe.model") -> None:
+    """Raise ConfigError that names `key` where the Whisper in a folder does not know a language.
+
+    Passes what cannot be told beforehand: no language, or a model that lists none.
+    """
+    known = known_languages(folder)
+    if language is None or not known or language in known:
+        return
+    if known == {ENGLISH}:
+        fix = "name a multilingual one, or leave transcribe.language out"
+        raise ConfigError(f"{key}: this Whisper knows English only, not {language}; {fix}")
+    raise ConfigError(
+        f"transcribe.language: the model of {key} does not know {language}; it knows {', '.join(sorted(known))}"
+    )
+
+
+def known_languages(folder: Path) -> set[str]:
+    """Codes of the languages that a Whisper has a token for; empty for another kind of model."""
+    path = next((folder / name for name in VOCABULARIES if (folder / name).is_file()), None)
+    if path is None:
+        return set()
+    try:
+        text = path.read_text(encoding="utf-8")
+        tokens = json.loads(text) if path.suffix == ".json" else text.removesuffix("\n").split("\n")
+        found = {match[1] for token in tokens if (match := _LANGUAGE_TOKEN.fullmatch(token))}
+    except (ValueError, TypeError):
+        raise ConfigError(f"transcribe.model: {path} is damaged; fetch the model again") from None
+    return {ENGLISH} & found if len(tokens) <= ENGLISH_TOKENS else found

@@ -1,0 +1,312 @@
+"""Decoding of any container to mono blocks at the corpus rate, in bounded memory, and FLAC.
+
+Packets are decoded one by one, because FFmpeg's convenient interfaces drop what they cannot decode without
+a word: a 20 s MP3 with 200 flipped bytes gives 0.9 s and no error. Here each bad packet is counted and its
+place remembered, so that no clip spans it.
+"""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from speechmill.audio import index
+from speechmill.audio.extent import bounded
+from speechmill.audio.mixdown import Format, Mix, Mixer
+from speechmill.audio.opening import MAX_CHANNELS, hidden_by_edits, open_media, sound_of
+from speechmill.audio.samples import Float32
+from speechmill.core.config import Audio
+from speechmill.core.records import Reason, Rejected
+
+BLOCK_S = 1.0
+BLOCK_SAMPLES = 2**21  # of all channels together: what a block may take, however many channels and whatever rate
+MAX_RATE_HZ = 768_000
+MIN_RATE_HZ = 1_000
+MAX_FORMAT_CHANGES = 1_000  # of rate or channels: a stream of a day in songs of a minute and a half has as many
+MAX_SECONDS_PER_BYTE = 1.0  # FLAC, the densest, packs 0.1 s of digital silence into one
+MAX_FRAME_S = 300.0  # Monkey's Audio has 147 s at 8 kHz
+MIN_DECODED_RATIO = 0.5  # less than half of the declared audio: the file is a torso
+GAP_S = 0.05  # a jump of the timestamps: a page of Ogg is 1 s, rounding to milliseconds is far less
+UNINDEXED = {"aac", "ac3", "eac3", "amr"}  # FFmpeg guesses their duration from the bit rate
+SAMPLE_TYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "flt": np.float32, "dbl": np.float64}
+PCM_CONTAINERS = {"wav", "aiff", "caf", "w64", "rf64"}  # FFmpeg goes by their length, whatever they state
+MAX_HIDDEN_S = 1.0  # by an edit list; encoders hide their delay, a tenth of a second
+WRONG_RATIO, WRONG_S = 0.02, 0.5  # of durations: encoders and containers disagree about less than that
+
+
+@dataclass
+class Decoding:
+    """One media file being decoded: iterate it for float32[n] mono blocks in [-1, 1] at `rate` Hz.
+
+    The counts are complete when the iteration ends. Raises Rejected for what is not decodable audio.
+    """
+
+    file: IO[bytes]
+    rate: int
+    limits: Audio
+    container: str = ""
+    codec: str = ""
+    source_rate: int = 0
+    channels: int = 0
+    declared_duration_s: float | None = None
+    packets: int = 0
+    bad_packets: int = 0
+    source_frames: int = 0  # decoded samples a channel, at the source's rate
+    seconds: float = 0.0  # the same as time
+    samples: int = 0
+    breaks: list[int] = field(default_factory=list)  # samples at `rate` where audio is missing
+    remarks: list[str] = field(default_factory=list)  # what was wrong with the file and could be put right
+    _excess: float = field(default=1.0, init=False)
+    _ends_broken: bool = field(default=False, init=False)
+    mixes: tuple[Mix, ...] = ()  # how to mix each stretch of unchanging format down; without: the mean
+    _mixers: list[Mixer] = field(default_factory=list, init=False)
+    _shape: tuple[int, int, str, str] = field(default=(0, 0, "", ""), init=False)
+    _size: int = field(default=0, init=False)
+    _due_s: float | None = field(default=None, init=False)  # timestamp that the next frame should have
+
+    def __iter__(self) -> Iterator[Float32]:
+        with self._opened() as (container, stream):
+            for block in self._resampled(self._blocks(container, stream)):
+                yield self._checked(block)
+        self._check_end()
+
+    def describe(self) -> None:
+        """Read the header only. Raises Rejected."""
+        with self._opened():
+            pass
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Any, Any]]:
+        """The container and the stream to decode, by the bytes that are there."""
+        file, extent = bounded(self.file)
+        with ExitStack() as stack:
+            container = stack.enter_context(open_media(file))
+            hidden_s = hidden_by_edits(container)
+            if hidden_s > MAX_HIDDEN_S:
+                self._note(f"an edit list hides {hidden_s:.1f} s of the sound: decoded without it")
+                container = stack.enter_context(open_media(file, ignore_editlist="1"))
+            stream = sound_of(container)
+            place = file.tell()  # the demuxer reads on from here
+            self._excess = max(extent.excess, index.excess(container, stream, file))
+            if extent.remark:
+                self._note(extent.remark)
+            self._describe(container, stream, file)
+            file.seek(place)
+            yield container, stream
+
+    def _note(self, remark: str) -> None:
+        if remark not in self.remarks:
+            self.remarks.append(remark)
+
+    def _resampled(self, blocks: Iterator[tuple[int, Float32]]) -> Iterator[Float32]:
+        """Bring blocks to the corpus rate; a stream may change its own rate on the way."""
+        for rate, group in itertools.groupby(blocks, key=lambda pair: pair[0]):
+            if rate == self.rate:
+                yield from (block for _, block in group)
+                continue
+            resampler = soxr.ResampleStream(rate, self.rate, 1, dtype="float32", quality="HQ")
+            yield from (resampler.resample_chunk(block) for _, block in group)
+            yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+    def _describe(self, container: Any, stream: Any, file: IO[bytes]) -> None:
+        context = stream.codec_context
+        self._size = container.size
+        self.container, self.codec = container.format.name, context.name
+        self.source_rate, self.channels = context.sample_rate or 0, context.channels
+        duration = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / av.time_base
+        is_mp3 = self.container == "mp3"
+        is_stated = index.mp3_header(file) is not None if is_mp3 else self.container not in UNINDEXED
+        # What an index states more than the file has, FFmpeg leaves out of the duration of some containers.
+        stated = float(duration) * (self._excess if self.container in PCM_CONTAINERS else 1)
+        self.declared_duration_s = stated if is_stated and stated > 0 else None
+        _check_format(self.source_rate, self.channels)
+
+    def _blocks(self, container: Any, stream: Any) -> Iterator[tuple[int, Float32]]:
+        """Gather frames into mono blocks of about a second, so that NumPy is called seldom."""
+        gathered: list[list[npt.NDArray[Any]]] = []
+        count, last, mixer = 0, None, None
+        for frame in self._frames(container, stream):
+            form = self._format(frame, last)
+            if gathered and mixer and (form is not last or count >= _block_length(mixer.format)):
+                yield mixer.format.rate, mixer.take(_scaled(gathered, mixer.format))
+                gathered, count = [], 0
+            if form is not last or mixer is None:
+                mixer = self._next_mixer(form)
+            last = form
+            gathered.append(_planes(frame))
+            count += frame.samples
+            self._check_growth(frame)
+        if gathered and mixer:
+            yield mixer.format.rate, mixer.take(_scaled(gathered, mixer.format))
+
+    def _format(self, frame: Any, last: Format | None) -> Format:
+        """The format of a frame: the very same object as long as it does not change."""
+        shape = (frame.sample_rate, frame.layout.nb_channels, frame.layout.name, frame.format.name)
+        if last is None or shape != self._shape:
+            self._shape = shape
+            _check_format(shape[0], shape[1])
+            return Format(shape[0], shape[2], tuple(one.description for one in frame.layout.channels), shape[3])
+        return last
+
+    def _next_mixer(self, form: Format) -> Mixer:
+        """What the header says of rate and channels, a later frame may say otherwise."""
+        if len(self._mixers) >= MAX_FORMAT_CHANGES:
+            raise Rejected(Reason.CORRUPT, f"rate or channels change over {MAX_FORMAT_CHANGES} times")
+        known = self.mixes[len(self._mixers)] if len(self._mixers) < len(self.mixes) else None
+        self._mixers.append(Mixer(form, known))
+        return self._mixers[-1]
+
+    def decided_mixes(self) -> tuple[Mix, ...]:
+        """How each stretch of unchanging format is mixed best, once it was decoded: for a second pass, as `mixes`."""
+        return tuple(mixer.decide() for mixer in self._mixers)
+
+    def _check_growth(self, frame: Any) -> None:
+        """Stop what unpacks to more than any sound does."""
+        seconds = frame.samples / frame.sample_rate
+        self.source_frames += frame.samples
+        self.seconds += seconds
+        if seconds > MAX_FRAME_S or self.seconds > MAX_SECONDS_PER_BYTE * self._size:
+            raise Rejected(Reason.TOO_LONG, f"{self.seconds:.0f} s of sound in {self._size} bytes")
+
+    def _frames(self, container: Any, stream: Any) -> Iterator[Any]:
+        for packet in self._packets(container, stream):
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                self._note_bad_packet()
+                self._ends_broken = True
+                continue
+            if packet.size:
+                self._ends_broken = self._is_partial(packet)
+            for frame in frames:
+                self._note_jump(frame)
+                yield frame
+
+    def _is_partial(self, packet: Any) -> bool:
+        """Whether the file ends within a packet; the last one of PCM may have any length."""
+        if self.container == "mp3":
+            return index.frame_bytes(bytes(packet)[:4]) > int(packet.size)
+        return bool(packet.is_corrupt) and not self.codec.startswith("pcm")
+
+    def _note_jump(self, frame: Any) -> None:
+        """Find what a container lost: after damage, Ogg and Matroska go on at a later page without an error."""
+        if frame.time is None:
+            return
+        if self._due_s is not None and abs(frame.time - self._due_s) > GAP_S:
+            self._note_break()
+        self._due_s = frame.time + frame.samples / frame.sample_rate
+
+    def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
+        demuxer = container.demux(stream)
+        while True:
+            try:
+                packet = next(demuxer)
+            except StopIteration:
+                return
+            except av.error.FFmpegError:  # the container itself is broken from here on
+                self._note_bad_packet()
+                self._ends_broken = True
+                return
+            if packet.size or packet.dts is None:  # the empty packet at the end flushes the decoder
+                self.packets += bool(packet.size)
+                yield packet
+
+    def _note_bad_packet(self) -> None:
+        self.bad_packets += 1
+        self._note_break()
+
+    def _note_break(self) -> None:
+        self.breaks.append(round(self.seconds * self.rate))
+
+    def _checked(self, block: Float32) -> Float32:
+        if not np.isfinite(block).all():
+            raise Rejected(Reason.NOT_FINITE, f"NaN or infinity after {self.samples / self.rate:.1f} s")
+        self.samples += block.size
+        if self.samples > self.limits.max_duration * self.rate:
+            raise Rejected(Reason.TOO_LONG, f"over audio.max_duration of {self.limits.max_duration:g} s")
+        return block
+
+    def _check_end(self) -> None:
+        ratio = self.decoded_ratio
+        if self.samples and ratio is not None and ratio < MIN_DECODED_RATIO and self.is_cut:
+            raise Rejected(Reason.TRUNCATED, self.shortfall)
+        if self.bad_packets > self.limits.max_bad_packets * max(self.packets, 1):
+            nothing = Reason.NOT_AUDIO if not self.samples else Reason.CORRUPT
+            raise Rejected(nothing, f"{self.bad_packets} of {self.packets} packets did not decode")
+        if not self.samples:
+            raise Rejected(Reason.EMPTY, f"{self.container} without samples")
+        if ratio is not None and not self.is_cut and abs(1 - ratio) > WRONG_RATIO and self._is_far_off():
+            self._note(f"the header states {self.declared_duration_s:.1f} s: all {self._decoded_s:.1f} s are decoded")
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the bytes say that more of them should be there, not only a duration."""
+        return self._ends_broken or self._excess > 1 + WRONG_RATIO
+
+    @property
+    def _decoded_s(self) -> float:
+        return self.samples / self.rate
+
+    def _is_far_off(self) -> bool:
+        return abs(self._decoded_s - (self.declared_duration_s or 0)) > WRONG_S
+
+    @property
+    def decoded_ratio(self) -> float | None:
+        """Decoded over declared duration; None where the container declares none."""
+        if self.declared_duration_s is None:
+            return None
+        return self.samples / self.rate / self.declared_duration_s
+
+    @property
+    def shortfall(self) -> str:
+        """Decoded against declared duration, in words."""
+        return f"decoded {self.samples / self.rate:.1f} s of {self.declared_duration_s or 0:.1f} s declared"
+
+
+def declared_duration_s(path: str, limits: Audio) -> float | None:
+    """Duration that the header of a file states, in seconds. Raises Rejected, or OSError where it cannot be read."""
+    with open(path, "rb") as file:
+        decoding = Decoding(file, limits.sample_rate, limits)
+        decoding.describe()
+        return decoding.declared_duration_s
+
+
+def _check_format(rate: int, channels: int) -> None:
+    if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ or not 1 <= channels <= MAX_CHANNELS:
+        raise Rejected(Reason.BAD_HEADER, f"{rate} Hz, {channels} channels")
+
+
+def _block_length(form: Format) -> float:
+    """Samples of a channel in a block."""
+    return min(BLOCK_S * form.rate, BLOCK_SAMPLES / len(form.names))
+
+
+def _planes(frame: Any) -> list[npt.NDArray[Any]]:
+    """A frame's samples, one view a plane; its own to_ndarray() copies them and takes five times as long."""
+    dtype = SAMPLE_TYPES.get(frame.format.name.removesuffix("p"))
+    if dtype is None:  # 64-bit integers: no microphone has such a range
+        raise Rejected(Reason.BAD_HEADER, f"{frame.format.name} samples")
+    channels = frame.layout.nb_channels
+    planes, count = (channels, frame.samples) if frame.format.is_planar else (1, frame.samples * channels)
+    # PyAV goes on to the next null pointer: of a frame of 42 channels it gives 48 planes, six of them anywhere.
+    return [np.frombuffer(plane, dtype, count) for plane in frame.planes[:planes]]
+
+
+def _scaled(frames: list[list[npt.NDArray[Any]]], form: Format) -> Float32:
+    """float32[channels, n] in [-1, 1]; planar frames have a plane a channel, packed ones a single plane."""
+    planes = len(frames[0])
+    samples = np.concatenate([*itertools.chain.from_iterable(zip(*frames, strict=True))]).reshape(planes, -1)
+    if not form.sample_format.endswith("p"):
+        samples = samples.reshape(-1, len(form.names)).T
+    scaled: Float32 = samples.astype(np.float32, copy=False)
+    if samples.dtype.kind == "u":
+        scaled = (scaled - 128) / np.float32(128)
+    elif samples.dtype.kind == "i":
+        scaled = scaled / np.float32(-float(np.iinfo(samples.dtype).min))
+    return scaled

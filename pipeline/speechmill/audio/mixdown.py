@@ -1,0 +1,229 @@
+"""From many channels to one, so that speech comes through at its level whatever the layout.
+
+The mean is taken where it loses nothing, as in most podcasts. Where it does, something else is: the channel that has
+all the speech, half the difference of two, or the sum of channels that carry different voices. It is decided for the
+whole recording, or, where no single way will do, by the window.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from speechmill.audio.meter import MIN_CELLS, Meter, Window
+from speechmill.audio.samples import Float32
+
+MEAN, SUM, DIFFERENCE, FIRST_CHANNEL = range(4)  # candidates, in the order of the meter
+GOOD_DB, BAD_DB = 2.0, 4.5  # mean distance over a recording, and in one window: a quiet channel costs the mean 6 dB
+STEADY_GOOD_DB, STEADY_BAD_DB = 5.0, 5.5  # for steady sound: two channels of noise lose 4 dB, and nothing is lost
+TIE_DB = 0.25
+SWITCH_DB = 12.0  # distance, added over windows, that a change of the mix must be worth
+QUIET = 1e-4  # of the level of loud windows: less is background
+FADE_S = 0.02
+AMBISONIC_DB = 4.0
+HEADROOM = 0.999
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """Rate, and the channels by FFmpeg's names for the layout and for each."""
+
+    rate: int
+    layout: str
+    names: tuple[str, ...]
+    sample_format: str
+
+    @property
+    def used(self) -> tuple[int, ...]:
+        """Channels that can carry speech: not the one for low frequencies, and of ambisonics only W."""
+        if self.is_ambisonic:
+            return (0,)
+        return tuple(i for i, name in enumerate(self.names) if not name.startswith("low frequency")) or (0,)
+
+    @property
+    def is_ambisonic(self) -> bool:
+        """Whether the layout says so."""
+        return self.layout.startswith("ambisonic")
+
+    def name(self, channel: int) -> str:
+        """A channel in words: left, back right, channel 3."""
+        if len(self.names) == 2:
+            return ("left", "right")[channel]
+        known = self.names[channel]
+        return f"channel {channel + 1}" if known in ("none", "unknown", "") else known
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """How one stretch of unchanging format is mixed: (first sample, candidate), in order."""
+
+    pieces: tuple[tuple[int, int], ...] = ((0, MEAN),)
+    gain: float = 1.0  # of the sum, so that it does not clip
+    name: str = "mean"
+    remark: str | None = None
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is the mean, which is what a mixer does unasked."""
+        return self.pieces == ((0, MEAN),)
+
+
+@dataclass
+class Mixer:
+    """Mixes the float32[channels, n] blocks of one stretch as `mix` says, and measures, if asked, what is better."""
+
+    format: Format
+    mix: Mix | None  # None: the mean, and measure
+    _at: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._used = self.format.used
+        is_plain = len(self._used) == 1 or self.mix is not None
+        self._meter = None if is_plain else Meter(self.format.rate, len(self._used))
+
+    def take(self, block: Float32) -> Float32:
+        """Mix the next block to float32[n]."""
+        block = block if len(self._used) == len(block) else block[list(self._used)]
+        if self._meter is not None:
+            with np.errstate(all="ignore"):  # what is not finite is rejected a little later
+                self._meter.hear(block)
+        mix = self.mix or Mix()
+        start, self._at = self._at, self._at + block.shape[1]
+        if len(mix.pieces) == 1:
+            return _mixed(block, mix.pieces[0][1], mix.gain)
+        return self._faded(block, mix, start)
+
+    def _faded(self, block: Float32, mix: Mix, start: int) -> Float32:
+        """Pieces that begin and end in fades, which add up to one."""
+        fade, places = FADE_S * self.format.rate, np.arange(start, start + block.shape[1])
+        mixed = np.zeros(block.shape[1], np.float32)
+        for number, (first, candidate) in enumerate(mix.pieces):
+            last = mix.pieces[number + 1][0] if number + 1 < len(mix.pieces) else None
+            if first >= places[-1] + 1 or (last is not None and last + fade < start):
+                continue
+            weight = np.clip((places - first) / fade, 0, 1) if number else np.ones(places.size)
+            if last is not None:
+                weight = weight - np.clip((places - last) / fade, 0, 1)
+            mixed += weight.astype(np.float32) * _mixed(block, candidate, mix.gain)
+        return mixed
+
+    def decide(self) -> Mix:
+        """What suits these channels best, now that all blocks were taken."""
+        if self.mix is not None:
+            return self.mix
+        if self.format.is_ambisonic:
+            return Mix(name="w")
+        if len(self.format.names) == 1:
+            return Mix(name="mono")
+        if self._meter is None:
+            return Mix(name=self.format.name(self._used[0]))
+        return _decided(self._meter, self.format)
+
+
+def _mixed(block: Float32, candidate: int, gain: float) -> Float32:
+    if candidate >= FIRST_CHANNEL or len(block) == 1:
+        one: Float32 = block[max(candidate - FIRST_CHANNEL, 0)]
+        return one
+    if candidate == DIFFERENCE:
+        mixed: Float32 = (block[0] - block[1]) / np.float32(2)
+        return mixed
+    total: Float32 = np.add.reduce(block, axis=0)
+    return total / np.float32(len(block)) if candidate == MEAN else total * np.float32(gain)
+
+
+def _decided(meter: Meter, form: Format) -> Mix:
+    windows = meter.finish()
+    telling = _telling(windows)
+    gain = min(1.0, HEADROOM / max(meter.peak_of_sum, 1e-9))
+    if not telling:
+        return Mix()
+    losses = np.stack([windows[i].losses_db for i in telling]).astype(np.float64)
+    weights = np.array([windows[i].cells for i in telling], np.float64)
+    means = weights @ losses / weights.sum()
+    if _is_first_order(windows, telling, weights, form):
+        return Mix(((0, FIRST_CHANNEL),), name="w")
+    is_steady = not windows[telling[0]].has_speech
+    candidate = _for_all(means, losses.max(axis=0), is_steady=is_steady, is_stereo=len(form.names) == 2)
+    if candidate is not None:
+        return Mix(((0, candidate),), gain, _name(candidate, form))
+    return _by_window(losses, telling, meter.window_samples, gain=gain, form=form)
+
+
+def _telling(windows: Sequence[Window]) -> list[int]:
+    """Windows with speech, or, where there are none, with any sound; without those that are background only."""
+    for kinds in ((True,), (False,)):
+        found = [i for i, one in enumerate(windows) if one.has_speech in kinds and one.cells >= MIN_CELLS]
+        if found:
+            loud = float(np.percentile([windows[i].level for i in found], 95))
+            return [i for i in found if windows[i].level >= QUIET * loud]
+    return []
+
+
+def _is_first_order(
+    windows: Sequence[Window], telling: Sequence[int], weights: npt.NDArray[np.float64], form: Format
+) -> bool:
+    """Whether four channels without names are W, Y, Z and X: the three have together as much energy as the first."""
+    is_unnamed = len(form.names) == 4 and set(form.names) <= {"none", "unknown", ""}
+    distances = np.array([windows[i].w_distance_db for i in telling])
+    return is_unnamed and float(weights @ distances / weights.sum()) < AMBISONIC_DB
+
+
+def _for_all(
+    means: npt.NDArray[np.float64], worst: npt.NDArray[np.float64], *, is_steady: bool, is_stereo: bool
+) -> int | None:
+    """The first candidate that serves the whole recording: mean, difference, the fullest channel, sum."""
+    good, bad = (STEADY_GOOD_DB, STEADY_BAD_DB) if is_steady else (GOOD_DB, BAD_DB)
+    if means[MEAN] <= good and worst[MEAN] <= bad:
+        return MEAN
+    fine = (means <= GOOD_DB) & (worst <= BAD_DB)
+    if is_stereo and fine[DIFFERENCE] and means[DIFFERENCE] <= means[FIRST_CHANNEL:].min() + TIE_DB:
+        return DIFFERENCE
+    fullest = FIRST_CHANNEL + int(np.argmax(means[FIRST_CHANNEL:] <= means[FIRST_CHANNEL:].min() + TIE_DB))
+    if fine[fullest]:
+        return fullest
+    return SUM if fine[SUM] else None
+
+
+def _by_window(
+    losses: npt.NDArray[np.float64], telling: Sequence[int], window_samples: int, *, gain: float, form: Format
+) -> Mix:
+    """The cheapest way through the windows, where each change costs too (Viterbi)."""
+    if len(form.names) != 2:
+        losses[:, DIFFERENCE] = np.inf
+    cost, came_from = losses[0], np.zeros(losses.shape, np.int64)
+    for number in range(1, len(losses)):
+        switched = cost.min() + SWITCH_DB
+        came_from[number] = np.where(cost <= switched, np.arange(cost.size), cost.argmin())
+        cost = np.minimum(cost, switched) + losses[number]
+    path = [int(cost.argmin())]
+    for number in range(len(losses) - 1, 0, -1):
+        path.append(int(came_from[number, path[-1]]))
+    path.reverse()
+    pieces = [(0, path[0])]
+    pieces += [(telling[i] * window_samples, path[i]) for i in range(1, len(path)) if path[i] != path[i - 1]]
+    distance = float(np.mean([losses[i, path[i]] for i in range(len(path))]))
+    return _in_words(pieces, distance, gain=gain, form=form)
+
+
+def _in_words(pieces: Sequence[tuple[int, int]], distance_db: float, *, gain: float, form: Format) -> Mix:
+    names = [f"{_name(candidate, form)} from {first / form.rate:.0f} s" for first, candidate in pieces]
+    remarks = [f"mixed down by the window: {', '.join(names[:5])}"] if len(pieces) > 1 else []
+    if distance_db > GOOD_DB:
+        remarks.append(f"no mixdown keeps the level of all channels, this one is {distance_db:.1f} dB off on average")
+    name = "varying" if len(pieces) > 1 else _name(pieces[0][1], form)
+    return Mix(tuple(pieces), gain, name, "; ".join(remarks) or None)
+
+
+def _name(candidate: int, form: Format) -> str:
+    if candidate < FIRST_CHANNEL:
+        return ("mean", "sum", "difference")[candidate]
+    return form.name(form.used[candidate - FIRST_CHANNEL])
+
+
+def name_of(mixes: Sequence[Mix]) -> str:
+    """One name for all stretches of a recording."""
+    names = {mix.name for mix in mixes}
+    if len(names) > 1:
+        names -= {"mono"}
+    return names.pop() if len(names) == 1 else "varying"

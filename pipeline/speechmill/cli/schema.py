@@ -1,0 +1,69 @@
+"""The schema files: what a config may hold and what the columns of a corpus are, generated from the code.
+
+They are for readers of a corpus who have no Python at hand. A test holds them equal to the code.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from speechmill.core.config import ConfigError, RunConfig
+from speechmill.core.records import EVERYTHING, LEDGER, RECORDINGS, data_schema, pool_schema
+
+COLUMN = {"name", "type", "description", "unit", "nullable"}  # keys of what describes one
+
+
+def write_schemas(folder: str, *, check: bool) -> list[str]:
+    """Write the schema files into `folder`, or only compare them. Returns the names of those that differed.
+
+    Raises ConfigError, before anything is written, where another file has such a name.
+    """
+    texts = {name: json.dumps(value, indent=2, ensure_ascii=False) + "\n" for name, value in _schemas().items()}
+    paths = {name: Path(folder, name) for name in texts}
+    changed = [name for name, path in paths.items() if not path.is_file() or path.read_bytes() != texts[name].encode()]
+    if check:
+        return changed
+    if foreign := [name for name in changed if os.path.lexists(paths[name]) and not _is_schema(paths[name])]:
+        raise ConfigError(f"{folder}: not replaced, since they are no schemas of speechmill: {', '.join(foreign)}")
+    for name in changed:
+        paths[name].parent.mkdir(parents=True, exist_ok=True)
+        paths[name].write_text(texts[name], encoding="utf-8")
+    return changed
+
+
+def _is_schema(path: Path) -> bool:
+    """Whether a file has the form of a schema that this or another version wrote."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    if isinstance(value, list):
+        return all(isinstance(column, dict) and column.keys() >= COLUMN for column in value)
+    return isinstance(value, dict) and value.get("title") == RunConfig.__name__
+
+
+def _schemas() -> dict[str, Any]:
+    """Contents by file name; of `data` and `pool` all columns that any run writes."""
+    return {
+        "config.schema.json": RunConfig.model_json_schema(),
+        "data.json": _columns(data_schema(EVERYTHING)),
+        "pool.json": _columns(pool_schema(EVERYTHING)),
+        "ledger.json": _columns(LEDGER),
+        "recordings.json": _columns(RECORDINGS),
+    }
+
+
+def _columns(schema: pa.Schema) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": field.name,
+            "type": str(field.type),
+            "description": field.metadata[b"description"].decode(),
+            "unit": field.metadata.get(b"unit", b"").decode() or None,
+            "nullable": field.nullable,
+        }
+        for field in schema
+    ]

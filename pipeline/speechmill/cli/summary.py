@@ -1,0 +1,153 @@
+"""The end of a run in words: the table of stages, where the hours went, and where to look."""
+
+from typing import TYPE_CHECKING, Any
+
+from speechmill.core.records import Reason, Status
+from speechmill.core.terminal import printable
+from speechmill.decide.advice import no_clips
+from speechmill.publish import RECORDINGS_FILE
+from speechmill.runner.run import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TOO_MANY_FAILED, Summary
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+BY_TEXT = (  # reasons that judge a transcript
+    *(Reason.NOT_TRANSCRIBED, Reason.ASR_FAILED, Reason.LOW_CONFIDENCE, Reason.EMPTY_TEXT, Reason.NO_SPEECH),
+    *(Reason.REPETITION, Reason.SPEECH_RATE, Reason.STOCK_PHRASE, Reason.MISSING_TEXT, Reason.NOT_SPOKEN),
+    *(Reason.WRONG_SCRIPT, Reason.DISAGREEMENT, Reason.LANGUAGE),
+)
+JUDGED_LATE: dict[str, str] = {Reason.DUPLICATE: "compare", Reason.NOT_TOKENISED: "tokenise"}
+NOT_YET = {"not_transcribed": "transcript", "not_tokenised": "mel tokens"}
+NAMED_INPUTS = 10
+LINE_CHARACTERS = 200  # of a recording that failed
+LEFT_OUT_CHARACTERS = 110  # of a line about something left out
+FATES = ("kept", "rejected", "too_short", "too_long", "silence", "corrupt")
+
+
+def render(summary: Summary) -> "RenderableType":
+    """The summary for a terminal."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = [_stages(summary)]
+    if summary.stats is not None:
+        parts.append(Text(_hours(summary.stats)))
+    notes = _left_out(summary.stats) if summary.stats else []
+    parts += [Text(printable(line)) for line in (*notes, *summary.notes, *_closing(summary))]
+    return Group(*parts)
+
+
+def _stages(summary: Summary) -> "RenderableType":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("stage", no_wrap=True)
+    for name in ("in", "kept", "hours in", "hours kept", "seconds", "× real time"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("rejected", overflow="fold")
+    for stage, counts in summary.stages.items():
+        if counts:
+            table.add_row(stage, *_row(stage, counts, summary.stats))
+    return table
+
+
+def _row(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) -> list[str]:
+    """One line: recordings (files for publish), hours, seconds of work, and how fast new audio went through."""
+    seconds, done = counts.get("wall_ms", 0) / 1000, counts.get("audio_done_ms", 0) / 1000
+    hours = [f"{counts.get(key, 0) / 3_600_000:.3f}" for key in ("audio_in_ms", "audio_kept_ms")]
+    is_reused = counts.get("reused", 0) == counts["in"]
+    return [
+        str(counts["in"]),
+        str(counts["in"] - counts.get("failed", 0)),
+        *(hours if stage != "publish" else ("", "")),
+        "as before" if is_reused else f"{seconds:.1f}",
+        f"{done / seconds:.0f}" if done and seconds and stage != "fetch" else "",
+        _rejected(stage, counts, stats),
+    ]
+
+
+def _rejected(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) -> str:
+    """Reasons with their numbers: recordings for the first stages, clips for scores and transcripts."""
+    reasons = {key.removeprefix("reason."): n for key, n in counts.items() if key.startswith("reason.")}
+    if stats is not None and stage in ("score", "compare", "transcribe", "tokenise"):
+        clips = {reason: found["clips"] for reason, found in stats["rejected_by_reason"].items()}
+        reasons |= {reason: n for reason, n in clips.items() if _judged_by(reason) == stage}
+    return ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _judged_by(reason: str) -> str:
+    """Stage whose result a clip was rejected for."""
+    return JUDGED_LATE.get(reason) or ("transcribe" if reason in set(BY_TEXT) else "score")
+
+
+def _hours(stats: dict[str, Any]) -> str:
+    rate, samples = stats["sampling_rate"], stats["samples"]
+    minutes = {fate: samples.get(fate, 0) / rate / 60 for fate in FATES}
+    parts = [f"{fate.replace('_', ' ')} {value:.1f}" for fate, value in minutes.items() if value]
+    clips = stats["clips"].get("kept", 0)
+    return f"{samples['in'] / rate / 60:.1f} minutes in = {' + '.join(parts)};  {clips} clips kept"
+
+
+def _left_out(stats: dict[str, Any]) -> list[str]:
+    """What lies in the inputs and is no recording, in a line: a few names, and where the others are."""
+    counts = dict(stats["left_out"]["by_reason"])
+    hidden, keys = counts.pop(Reason.HIDDEN, 0), counts.get(Reason.UNUSED_KEYS, 0)
+    files = sum(counts.values()) - keys
+    if not files + keys:
+        return []
+    parts = [f"files left out as no recordings: {files:,}"] if files else []
+    parts += [f"manifests with keys that are not used: {keys:,}"] if keys else []
+    parts.append(f"{RECORDINGS_FILE} names them all" + (", and counts the hidden ones" if hidden else ""))
+    return ["; ".join(parts), *(f"  {line[:LEFT_OUT_CHARACTERS]}" for line in stats["left_out"]["first"])]
+
+
+def _closing(summary: Summary) -> list[str]:
+    output = summary.output.rstrip("/")
+    if summary.exit_code == EXIT_INTERRUPTED:
+        return ["interrupted: run the same command again to go on from here"]
+    lines = _failures(summary) + _too_many(summary) + _empty(summary)
+    lines += [] if summary.changed else ["nothing to do: the corpus is complete and up to date"]
+    rejected = summary.stats["rejected_by_reason"] if summary.stats else {}
+    if missing := [what for reason, what in NOT_YET.items() if rejected.get(reason)]:
+        lines.append(f"some selected clips have no {' or '.join(missing)} yet: speechmill run --output {output}")
+    shards = [name for name in summary.files if name.startswith("data/")]
+    lines.append(f"report  {output}/report.html")
+    lines.append(f"clips   {output}/{shards[0]}" if shards else _no_clips(summary, output))
+    return lines
+
+
+def _failures(summary: Summary) -> list[str]:
+    """Names of recordings that failed, and how many more there are."""
+    if not summary.failed or summary.stats is None:
+        return []
+    more = summary.stats["recordings"]["failed"] - len(summary.failed)
+    others = [f"  and {more:,} more: {summary.output.rstrip('/')}/{RECORDINGS_FILE}"] if more else []
+    return ["failed:", *(f"  {_shortened(line)}" for line in summary.failed), *others]
+
+
+def _empty(summary: Summary) -> list[str]:
+    """Name the inputs, where none of them gave anything."""
+    if summary.exit_code != EXIT_FAILED:
+        return []
+    fix = "give the folder, file or address where the recordings are"
+    return [f"no recordings in {address}; {fix}" for address in summary.empty_inputs[:NAMED_INPUTS]]
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= LINE_CHARACTERS else f"{line[:LINE_CHARACTERS]}…"
+
+
+def _too_many(summary: Summary) -> list[str]:
+    """Why a run ends with exit code 3."""
+    if summary.exit_code != EXIT_TOO_MANY_FAILED or summary.stats is None:
+        return []
+    recordings = summary.stats["recordings"]
+    failed, seen = recordings["failed"], sum(recordings.values()) - recordings.get(Status.LEFT_OUT, 0)
+    limit = f"max_failed_ratio is {summary.max_failed_ratio:g}"
+    return [f"{failed:,} of {seen:,} recordings failed, and {limit}: exit code {EXIT_TOO_MANY_FAILED}"]
+
+
+def _no_clips(summary: Summary, output: str) -> str:
+    why = no_clips(summary.stats) if summary.stats else ""
+    return f"no clips were kept: {why}" if why else f"no clips were kept; {output}/{RECORDINGS_FILE} says why"

@@ -1,0 +1,356 @@
+"""Artifacts: immutable files that are there whole or not at all.
+
+A stage's result for one content is `work/<stage>/<profile>/<content_id>.parquet`. It is written under a
+temporary name, synced and renamed, so that a crash at any instant leaves either the old state or the new
+one. On object stores a file appears when it is closed, which is the same promise. A failure is an artifact
+too: no rows, and in its footer the reason.
+"""
+
+import errno
+import json
+import os
+import re
+import shutil
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from speechmill.core import paths
+from speechmill.core.config import ConfigError
+from speechmill.core.filesystem import filesystem_of
+
+LOCK_FILE = "work/lock"
+MAX_LOCK_BYTES = 100  # it is empty, or has the number of a process
+FOOTER_KEY = b"speechmill"
+ROW_GROUP_BYTES = 8_000_000  # several are in memory while one is written; readers refuse more than 286 MB
+ROW_GROUP_ROWS = 100
+
+
+# Temporary names of Store.create, and all files that are made below `work/`: no others are deleted with a folder.
+UNFINISHED = re.compile(r"\..+\.[0-9]+-[0-9]+-[0-9a-f]{8}\.tmp")
+_PUBLISHED = r"data/(train|validation)-[0-9]{5}-of-[0-9]{5}\.parquet|pool\.parquet/part-[0-9]{5}\.parquet"
+OWN_FILE = re.compile(
+    r"work/(.+/)?([0-9a-f]{64}|[0-9a-f]{32}|[0-9a-f]{16}|[0-9a-f]{12})(\.parquet|\.json|\.part|\.part\.json(\.tmp)?)?"
+    rf"|work/(.+/)?{UNFINISHED.pattern}"
+    r"|work/((config|finished|models)\.json|log\.jsonl|lock|stop|erase|\.writable|publish/plan\.json)"
+    r"|work/tmp/(tmp[a-z0-9_]{8}|known\.parquet)"
+    rf"|work/publish/staged/[0-9a-f]{{32}}/({_PUBLISHED}|[A-Za-z0-9_-]+\.[a-z]+)"
+)
+# Addresses stand in these with the users, passwords and tokens that are needed to fetch again.
+PRIVATE = ("work/config.json", "work/finished.json", "work/fetch/", "work/feeds/", "work/tmp/known")
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class Busy(Exception):  # noqa: N818 - a state of the output
+    """Another run is at work on the same output."""
+
+
+class OutOfSpace(Exception):  # noqa: N818 - a state of the disk
+    """The disk is full. The message names the file that could not be written."""
+
+
+def raise_if_out_of_space(error: Exception, root: str) -> None:
+    """Turn the operating system's word for a full disk into OutOfSpace, which ends a run; ignore the rest."""
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
+        place = error.filename or root
+        raise OutOfSpace(f"no space left to write {place}: free some, or choose another output, and run again")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file below a store: its name, its bytes, and when it was last written (seconds since 1970, 0 if unknown)."""
+
+    name: str
+    bytes: int
+    mtime: float
+
+
+class Store:
+    """A folder, local or on an object store (any fsspec URL), that holds a corpus and its artifacts.
+
+    No name leads out of it, and none is reached through a link: whatever takes one raises OutsideError.
+    Raises ConfigError for an address that cannot be one.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.fs, self._base = filesystem_of(root)
+        self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Store, (self.root,)
+
+    def path(self, name: str) -> str:
+        """Full path, for the filesystem, of a name below the root; of the root itself for an empty one."""
+        base = self._base.rstrip("/")
+        if name:
+            paths.check_name(name)
+            if self.is_local:
+                paths.refuse_links(base, name)
+        return f"{base}/{name}"
+
+    def artifact(self, stage: str, profile: str, key: str) -> str:
+        """Name of the artifact that a stage makes of `key` (a content or recording id)."""
+        return f"work/{stage}/{profile}/{key}.parquet"
+
+    def exists(self, name: str) -> bool:
+        """Whether the file is there (and therefore whole)."""
+        return bool(self.fs.exists(self.path(name)))
+
+    def is_file(self, name: str) -> bool:
+        """Whether it is there and no folder."""
+        return bool(self.fs.isfile(self.path(name)))
+
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+        return int(self.fs.size(self.path(name)))
+
+    def names(self, folder: str) -> list[str]:
+        """Names of the finished files and folders in a folder, sorted, links left out; empty if it is not there."""
+        path = self.path(folder)
+        try:
+            if self.is_local:
+                found = [entry.name for entry in os.scandir(path) if not entry.is_symlink()]
+            else:
+                found = [PurePosixPath(name).name for name in self.fs.ls(path, detail=False)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(name for name in found if not name.startswith("."))
+
+    def files(self, folder: str = "") -> Iterator[Entry]:
+        """All files below a folder, also unfinished ones, sorted within each; nothing that is behind a link."""
+        root = self.path(folder).rstrip("/")
+        below = f"{folder}/" if folder else ""
+        if self.is_local:
+            for name, facts in paths.files_below(root, below):
+                yield Entry(name, facts.st_size, facts.st_mtime)
+            return
+        self.fs.invalidate_cache()
+        for path, facts in sorted(self.fs.find(root, detail=True).items()):
+            if path.startswith(f"{root}/"):  # and not `corpus2` where `corpus` was asked for
+                yield Entry(below + path.removeprefix(f"{root}/"), facts["size"] or 0, 0.0)
+
+    def own_files(self, folder: str) -> Iterator[Entry]:
+        """Those files below a folder in `work/` that are artifacts by their names."""
+        return (entry for entry in self.files(folder) if OWN_FILE.fullmatch(entry.name))
+
+    def entries(self) -> list[str]:
+        """Names of all that lies at the top, of whatever kind, sorted; empty where there is nothing yet."""
+        self.fs.invalidate_cache()
+        try:
+            if self.is_local:
+                return sorted(os.listdir(self.path("")))
+            found = self.fs.ls(self.path("").rstrip("/"), detail=True)
+        except FileNotFoundError:
+            return []
+        root = self.path("").strip("/")
+        paths_ = {facts["name"].strip("/") for facts in found if facts["size"] or facts["name"].strip("/") != root}
+        return sorted(PurePosixPath(path).name for path in paths_)  # without the empty file that stands for a folder
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file for reading."""
+        if self.is_local:
+            return paths.open_file(self.path(name))
+        handle: IO[bytes] = self.fs.open(self.path(name), "rb")
+        return handle
+
+    def scratch(self) -> str | None:
+        """Folder for temporary files, on the same disk; None, the system's own, where the store is remote."""
+        if not self.is_local:
+            return None
+        os.makedirs(self.path("work/tmp"), exist_ok=True)
+        return self.path("work/tmp")
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """Contents of a JSON file, or None if it is not there."""
+        if not self.exists(name):
+            return None
+        with self.open(name) as file:
+            value: dict[str, Any] = json.load(file)
+        return value
+
+    @contextmanager
+    def create(self, name: str, *, new: bool = False) -> Iterator[IO[bytes]]:
+        """Write a file that appears, whole, when the block ends without an exception.
+
+        Raises FileExistsError where it is to be `new` and is there (on object stores it is not looked for).
+        """
+        final = self.path(name)
+        self.fs.makedirs(os.path.dirname(final), exist_ok=True)
+        if not self.is_local:
+            with tempfile.NamedTemporaryFile() as file:  # not fsspec's transactions: all threads share one
+                yield file
+                file.flush()
+                self.fs.put_file(file.name, final)
+            return
+        folder, leaf = os.path.split(final)
+        temporary = f"{folder}/.{leaf}.{os.getpid()}-{threading.get_ident()}-{uuid.uuid4().hex[:8]}.tmp"
+        try:
+            with open(
+                temporary, "xb", opener=_private if name.startswith(PRIVATE) else None
+            ) as file:  # through no link
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            (_link if new else os.replace)(temporary, final)
+            _sync_folder(folder)
+        except OSError as error:
+            error.filename = error.filename or final
+            raise
+        finally:
+            _unlink(temporary)  # which is no more where it was renamed
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a small text file whole."""
+        with self.create(name) as file:
+            file.write(text.encode())
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a JSON file whole, keys sorted."""
+        self.write_text(name, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+    @contextmanager
+    def parquet(self, name: str, schema: pa.Schema, **options: Any) -> Iterator[pq.ParquetWriter]:
+        """Write a Parquet file whole, row group by row group."""
+        with self.create(name) as file, pq.ParquetWriter(file, schema, **(_PARQUET | options)) as writer:
+            yield writer
+
+    def write_table(self, name: str, table: pa.Table, footer: dict[str, Any] | None = None) -> None:
+        """Write a table whole, with facts about all of it in the footer."""
+        with self.parquet(name, table.schema) as writer:
+            writer.write_table(table)
+            add_footer(writer, footer or {})
+
+    def write_failure(self, name: str, schema: pa.Schema, footer: dict[str, Any]) -> None:
+        """Write an artifact without rows whose footer says why there are none."""
+        self.write_table(name, schema.empty_table(), footer)
+
+    def footer(self, name: str) -> dict[str, Any]:
+        """Facts about an artifact as a whole."""
+        with self.open(name) as file:
+            metadata = pq.read_metadata(file).metadata or {}
+        value: dict[str, Any] = json.loads(metadata.get(FOOTER_KEY, b"{}"))
+        return value
+
+    def is_done(self, name: str) -> bool:
+        """Whether an artifact needs no more work: it is there, and not a failure that may pass."""
+        return self.exists(name) and not self.footer(name).get("retry", False)
+
+    def read(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """Read an artifact, or some of its columns."""
+        with self.open(name) as file:
+            return pq.ParquetFile(file).read(columns=columns)  # read_table would load pandas first
+
+    def load(self, name: str) -> tuple[pa.Table, dict[str, Any]]:
+        """Read an artifact and the facts about it, opened once."""
+        with self.open(name) as file:
+            parquet = pq.ParquetFile(file)
+            metadata = parquet.metadata.metadata or {}
+            return parquet.read(), json.loads(metadata.get(FOOTER_KEY, b"{}"))
+
+    def batches(self, name: str, columns: list[str] | None = None, rows: int = 32) -> Iterator[pa.RecordBatch]:
+        """Read an artifact in bounded memory."""
+        with self.open(name) as file:
+            parquet = pq.ParquetFile(file, pre_buffer=False)  # a buffer would grow to the whole file
+            yield from parquet.iter_batches(batch_size=rows, columns=columns)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the corpus for this process; the lock goes with it, however it ends. Raises Busy."""
+        if not self.is_local:  # object stores have no locks; artifacts are idempotent: two runs waste time only
+            yield
+            return
+        from filelock import FileLock, Timeout
+
+        place = self.path(LOCK_FILE)
+        if os.path.lexists(place) and not (os.path.isfile(place) and os.path.getsize(place) < MAX_LOCK_BYTES):
+            raise ConfigError(f"{place}: is no lock of a run, which would be overwritten; move it elsewhere")
+        lock = FileLock(place)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise Busy(f"another run is at work on {self.root}: wait for it, or choose another --output") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def append_alone(self, name: str) -> str:
+        """Path of a local file that is appended to in place; one with a second name (hard link) is copied first."""
+        path = self.path(name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if not paths.is_only_ours(path):
+            with self.open(name) as shared, self.create(name) as own:
+                shutil.copyfileobj(shared, own)
+        return path
+
+    def move(self, source: str, target: str) -> None:
+        """Rename a file, replacing what is there."""
+        if self.is_local:
+            os.makedirs(os.path.dirname(self.path(target)), exist_ok=True)
+            os.replace(self.path(source), self.path(target))
+        else:  # not fsspec's mv, for which `[` and `*` in a name are patterns
+            self.fs.cp_file(self.path(source), self.path(target))
+            self.fs.rm_file(self.path(source))
+
+    def remove(self, name: str) -> None:
+        """Delete a file, or the files in a folder that are artifacts, and then the folder unless more is in it.
+
+        Nothing happens if it is not there. A link in a folder is left alone, with all that is behind it.
+        """
+        path = self.path(name)
+        if self.is_file(name):
+            self.fs.rm_file(path)
+        else:
+            for entry in list(self.own_files(name)):
+                self.remove(entry.name)
+            if self.is_local and os.path.isdir(path):
+                paths.remove_empty(path)
+
+
+def add_footer(writer: pq.ParquetWriter, facts: dict[str, Any]) -> None:
+    """Add facts about the whole artifact, known only at its end."""
+    writer.add_key_value_metadata({FOOTER_KEY: json.dumps(facts, sort_keys=True).encode()})
+
+
+_PARQUET: dict[str, Any] = {"compression": "zstd", "write_page_index": True, "store_schema": True}
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that only its owner may read."""
+    return os.open(path, flags, 0o600)
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _link(temporary: str, final: str) -> None:
+    """Give a file its name unless it is taken. Raises FileExistsError."""
+    try:
+        os.link(temporary, final)
+    except FileExistsError:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), final) from None
+    except OSError:  # a disk without hard links
+        if os.path.lexists(final):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), final) from None
+        os.replace(temporary, final)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,1 @@
+"""Commands on a finished corpus, and its reader: status, plan, verify, prune, remove."""

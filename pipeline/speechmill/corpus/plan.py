@@ -1,0 +1,254 @@
+"""What a run would do: recordings, hours, licences, and the time that it may take.
+
+It reads feeds and the heads of local files, fetches no media, and writes nothing, so that it can be asked
+before there is anything.
+"""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from speechmill.core import ownership, processes
+from speechmill.core.build import Build
+from speechmill.core.config import Audio, RunConfig
+from speechmill.core.records import Reason, Rejected, Status, recording_from
+from speechmill.core.state import read_run, up_to_scores
+from speechmill.core.store import Store
+from speechmill.core.urls import web_address
+from speechmill.decide import criteria
+from speechmill.decide.advice import no_licence
+from speechmill.fetch import check_logins
+from speechmill.publish.stats import MOST_NAMED
+from speechmill.sources import Listed, listing
+from speechmill.stages.identity import Claims, place_of, read_registry, stamp_of
+
+# × real time of one process. Segment, score and Whisper tiny.en were measured on two cores of a shared server (2026),
+# with webrtc and int8; 500 x is 8 MB/s of podcasts at 128 kbit/s.
+DEFAULT_SPEEDS = {"fetch": 500.0, "segment": 100.0, "score": 100.0, "embed": 30.0, "tokenise": 150.0}
+WHISPER_TINY_SPEED = 30.0
+# How much slower than tiny, by the table of relative speeds in OpenAI's README of Whisper.
+WHISPER_COST = {"tiny": 1.0, "base": 10 / 7, "small": 10 / 4, "medium": 10 / 2, "large": 10.0, "turbo": 10 / 8}
+KEPT_STAGES = ("transcribe", "second", "embed", "tokenise")  # which take the clips that are kept
+# Shares of the decoded hours that become clips and that are kept: those of the demo podcast.
+DEFAULT_SHARES = {"fetch": 1.0, "segment": 1.0, "score": 0.8} | dict.fromkeys(KEPT_STAGES, 0.5)
+TELL_EVERY = 1000  # recordings
+
+
+@dataclass(slots=True)
+class _Count:
+    """A number of recordings and their length."""
+
+    recordings: int = 0
+    seconds: float = 0.0
+    undeclared: int = 0
+
+    def add(self, seconds: float | None) -> None:
+        self.recordings += 1
+        self.seconds += seconds or 0.0
+        self.undeclared += seconds is None
+
+    @property
+    def likely_seconds(self) -> float:
+        """Length, if those that declare none are as long as the others on average."""
+        declaring = self.recordings - self.undeclared
+        return self.seconds * self.recordings / declaring if declaring else 0.0
+
+    def in_words(self) -> dict[str, Any]:
+        return {"recordings": self.recordings, "hours": self.seconds / 3600, "without a length": self.undeclared}
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What the inputs hold: counters only, and hashes of the identities that were seen."""
+
+    all: _Count = field(default_factory=_Count)
+    to_fetch: _Count = field(default_factory=_Count)
+    to_decode: _Count = field(default_factory=_Count)
+    fetched: int = 0
+    decoded: int = 0
+    listed_twice: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    left_out_first: list[str] = field(default_factory=list)
+    licences: defaultdict[str, _Count] = field(default_factory=lambda: defaultdict(_Count))
+    inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seen: set[int] = field(default_factory=set)
+
+
+def plan(config: RunConfig, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """Count what a run would fetch. Hours are declared ones, of feeds and of the heads of local files.
+
+    `progress` is told how far a long listing is. Raises ConfigError for an input that does not exist and
+    for an output that a run may not write to; an input that cannot be read is an entry of `inputs`.
+    """
+    check_logins(config.fetch)
+    store = Store(config.output)
+    ownership.check(store)
+    build = up_to_scores(config, store)
+    found, registry = _Plan(), read_registry(build)
+    counts, notes = defaultdict[str, _Count](_Count), dict[str, dict[str, Any]]()
+    claims = dict[tuple[str, str], tuple[Claims, _Count]]()
+    for source in config.inputs:
+        of_input, notes[source.address] = counts[source.address], {}
+        if build.removed.closes(web_address(source.address)):
+            notes[source.address] = {"error": "removed"}
+            continue
+        progress(f"{source.address}: reading")
+        try:
+            for number, listed in enumerate(_listed(source, config), 1):
+                settled = registry.settle(listed)
+                if isinstance(settled, Claims):
+                    found.listed_twice += place_of(listed) in claims
+                    claims.setdefault(place_of(listed), (settled, of_input))
+                else:
+                    _add(settled, found, of_input, build)
+                if number % TELL_EVERY == 0:
+                    progress(f"{source.address}: {number} recordings so far")
+        except Rejected as error:
+            notes[source.address] = {"error": str(error)}
+    for listed in registry.resolve(claim for claim, _ in claims.values()):
+        _add(listed, found, claims[place_of(listed)][1], build)
+    found.inputs = {address: counts[address].in_words() | note for address, note in notes.items()}
+    return _in_words(found, config, store)
+
+
+def _listed(source: Any, config: RunConfig) -> Iterator[Listed]:
+    # A source caches its feeds in the store that it is given: this one is gone when the plan is made.
+    with TemporaryDirectory() as folder:
+        yield from listing.list_recordings(source, config, Store(folder))
+
+
+def _add(listed: Listed, found: _Plan, of_input: _Count, build: Build) -> None:
+    recording, identity = listed.recording, hash((listed.recording.recording_id, listed.media_path))
+    if identity in found.seen:
+        found.listed_twice += 1
+        return
+    found.seen.add(identity)
+    if recording.status is Status.LEFT_OUT:
+        found.left_out[recording.reason or "unknown"] += 1
+        if recording.reason is not Reason.HIDDEN and len(found.left_out_first) < MOST_NAMED:
+            found.left_out_first.append(f"{recording.media_url}: {recording.reason_detail}")
+        return
+    if build.removed.against(recording):
+        found.refused[Reason.REMOVED] += 1
+        return
+    if recording.status is not Status.OK:
+        found.refused[recording.reason or recording.status] += 1
+        return
+    seconds = recording.declared_duration_s or _head_duration_s(listed, build.config)
+    content_id = _content_id(listed, build)
+    is_decoded = content_id is not None and build.store.is_done(build.segments(content_id))
+    found.fetched += content_id is not None
+    found.decoded += is_decoded
+    counts = [found.all, of_input, found.licences[recording.licence]]
+    counts += [found.to_decode] if not is_decoded else []
+    counts += [found.to_fetch] if content_id is None and listed.media_path is None else []
+    for count in counts:
+        count.add(seconds)
+
+
+def _content_id(listed: Listed, build: Build) -> str | None:
+    """What an earlier run fetched for a recording, if it did, unless its file has changed since."""
+    name = build.fetched(listed.recording.recording_id)
+    if not build.store.exists(name):
+        return None
+    rows, footer = build.store.load(name)
+    known, path = recording_from(rows.to_pylist()[0]), listed.media_path
+    if path is not None and (listed.sha256 is None or listed.sha256 != known.sha256):
+        is_same = stamp_of(path) == (footer.get("size"), footer.get("mtime_ns"))
+        return known.content_id if is_same else None
+    return known.content_id
+
+
+def _head_duration_s(listed: Listed, config: RunConfig) -> float | None:
+    """Duration that a local file declares."""
+    if listed.media_path is None or not os.path.isfile(listed.media_path):
+        return None
+    path, limits = listed.media_path, config.audio
+    try:  # a file that crashes or hangs FFmpeg must not take the plan with it
+        seconds, _ = processes.result(processes.pool(1).submit(_declared_duration_s, path, limits))
+    except (Rejected, OSError, MemoryError, processes.Died):
+        return None
+    return None if seconds is None else float(seconds)
+
+
+def _declared_duration_s(path: str, limits: Audio) -> float | None:
+    from speechmill import audio
+
+    with processes.watchdog(limits.stall_timeout), processes.memory_limited(audio.DECODER_BYTES):
+        return audio.declared_duration_s(path, limits)
+
+
+def _in_words(found: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
+    licences = {
+        licence: count.in_words() | {"published": criteria.licence_allowed(licence, config.licences)}
+        for licence, count in sorted(found.licences.items())
+    }
+    return {
+        "output": store.root,
+        **found.all.in_words(),
+        "already fetched": found.fetched,
+        "already decoded": found.decoded,
+        "listed twice": found.listed_twice,
+        "refused": dict(found.refused),
+        "left out": dict(found.left_out),
+        "left out, for example": found.left_out_first,
+        "licences": licences,
+        **({"remark": remark} if (remark := no_licence(licences)) else {}),
+        "inputs": found.inputs,
+        "forecast": _forecast(found, config, store),
+    }
+
+
+def _forecast(found: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
+    """Seconds of each stage. Recordings that declare no length are taken to be as long as the others."""
+    run = read_run(store)
+    speeds, measured = _speeds(config, run)
+    shares = DEFAULT_SHARES | _shares(store)
+    cores = config.workers or os.cpu_count() or 1
+    workers = {"segment": cores, "score": cores if run is None or not run["defect_models"] else 1}
+    left = dict.fromkeys(speeds, found.to_decode.likely_seconds) | {"fetch": found.to_fetch.likely_seconds}
+    seconds = {stage: left[stage] * shares[stage] / speeds[stage] / workers.get(stage, 1) for stage in speeds}
+    return {
+        "seconds": {**seconds, "total": sum(seconds.values())},
+        "speeds": f"as the last run for {', '.join(measured)}" if measured else "typical of a CPU; a GPU is faster",
+    }
+
+
+def _speeds(config: RunConfig, run: dict[str, Any] | None) -> tuple[dict[str, float], list[str]]:
+    """× real time of each stage, and the stages for which the last run of this corpus told it."""
+    speeds = dict(DEFAULT_SPEEDS)
+    models = {"transcribe": config.transcribe.model, "second": config.transcribe.second}
+    for stage, model in models.items():
+        if model is not None:
+            cost = next((cost for name, cost in WHISPER_COST.items() if name in model), WHISPER_COST["base"])
+            speeds[stage] = WHISPER_TINY_SPEED / cost
+    if config.speakers.model is None:
+        del speeds["embed"]
+    if config.tokenise.checkpoint is None:
+        del speeds["tokenise"]
+    stages = run["stages"] if run else {}
+    done = {stage: stages.get(stage, {}) for stage in speeds if stages.get(stage, {}).get("audio_done_ms")}
+    told = {stage: counts["audio_done_ms"] / max(counts["wall_ms"], 1) for stage, counts in done.items()}
+    for stage, key in (("transcribe", "model"), ("second", "second")):
+        if run and run["config"]["transcribe"].get(key) != models[stage]:
+            told.pop(stage, None)
+    if run and run["config"].get("speakers") != config.speakers.model_dump(mode="json"):
+        told.pop("embed", None)
+    if run and run["config"].get("tokenise") != config.tokenise.model_dump(mode="json"):
+        told.pop("tokenise", None)
+    return speeds | told, list(told)
+
+
+def _shares(store: Store) -> dict[str, float]:
+    stats = store.read_json("stats.json")
+    if not stats or not stats["samples"]["in"]:
+        return {}
+    samples = stats["samples"]
+    kept = samples.get("kept", 0)
+    clips = kept + samples.get("rejected", 0)
+    kept_share = kept / samples["in"]
+    return {"score": clips / samples["in"], **dict.fromkeys(KEPT_STAGES, kept_share)}

@@ -1,0 +1,137 @@
+"""Removes from a finished corpus what no later command needs.
+
+What stays is enough for a second run to do nothing and for `select` to decide again: what is known of each
+recording, and the artifacts of the settings that the corpus was finished with. What has no name that speechmill gives
+stays as well, wherever it lies, and so does all that is behind a link.
+"""
+
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from speechmill.core.build import CONFIG_FILE, FINGERPRINT_VERSION, Build
+from speechmill.core.config import ConfigError, load
+from speechmill.core.ownership import MARK_FILE, REMOVALS_FILE
+from speechmill.core.state import read_run, stored_build
+from speechmill.core.store import OWN_FILE, UNFINISHED, Store
+
+CONTENT = re.compile(r"([0-9a-f]{64})(\.parquet)?")
+PROFILE = re.compile(r"[0-9a-f]{12}(-([0-9a-f]{12}|v[0-9]+|None))?")
+PART = re.compile(r"work/media/\.parts/[0-9a-f]{32}\.part(\.json(\.tmp)?)?")
+OLD_PART_S = 24 * 3600.0  # a younger part of a download may still be completed
+SCRATCH = ("work/tmp", "work/publish")
+
+
+def prune(corpus: str, *, dry_run: bool) -> dict[str, Any]:
+    """Remove decoded media, artifacts of other settings and remains of interrupted runs; or only count them.
+
+    Returns the bytes of each area. Local originals lie outside the corpus and are never touched.
+    Raises Busy while a run is active, ConfigError where the corpus is not finished.
+    """
+    build = stored_build(corpus)
+    with build.store.locked():
+        _require_finished(build)
+        found: Counter[str] = Counter()
+        needless = {name: (area, size) for area, name, size in _needless(build)}
+        for name, (area, size) in needless.items():
+            found[area] += size
+            if not dry_run:
+                build.store.remove(name)
+    return {"dry run": dry_run, "bytes": dict(found), "total bytes": found.total()}
+
+
+def _require_finished(build: Build) -> None:
+    """Refuse where artifacts of a run that was interrupted would look like those of other settings."""
+    store = build.store
+    fix = f"finish it with: speechmill run --output {store.root}"
+    if read_run(store) is None:
+        raise ConfigError(f"{store.root}: not finished yet; {fix}")
+    begun = store.read_json(CONFIG_FILE)
+    if begun is not None and load(base=begun).decisive() != build.config.decisive():
+        raise ConfigError(
+            f"{store.root}: a run with other settings is not finished; {fix}, with or without its settings"
+        )
+
+
+def _needless(build: Build) -> Iterator[tuple[str, str, int]]:
+    """Area, name and bytes of each file or folder that can go."""
+    yield from _decoded_media(build)
+    yield from _other_artifacts(build)
+    yield from _unlisted(build)
+    for name in SCRATCH:
+        if size := _size(build.store, name):
+            yield name, name, size
+    yield from _remains(build.store)
+
+
+def _decoded_media(build: Build) -> Iterator[tuple[str, str, int]]:
+    store = build.store
+    decoded_to: dict[str, set[str]] = defaultdict(set)  # contents by media, of which they are all or a part
+    for recording_id in build.known_recordings():
+        row = store.read(build.fetched(recording_id), ["content_id", "sha256"]).to_pylist()[0]
+        if row["content_id"]:
+            decoded_to[row["sha256"]].add(row["content_id"])
+    for leaf in store.names("work/media"):
+        is_media = CONTENT.fullmatch(leaf) and not leaf.endswith(".parquet")
+        if is_media and all(store.is_done(build.segments(one)) for one in decoded_to.get(leaf, {leaf})):
+            yield "work/media", f"work/media/{leaf}", store.size(f"work/media/{leaf}")
+
+
+def _profiles(build: Build) -> dict[str, str]:
+    """The folder of each stage's artifacts under the settings that the corpus was finished with."""
+    return {
+        "segment": build.segment_profile,
+        "score": f"{build.segment_profile}-{build.score_profile}",
+        "fingerprint": f"{build.segment_profile}-v{FINGERPRINT_VERSION}",
+        "repeats": f"{build.segment_profile}-v{FINGERPRINT_VERSION}",
+        "align": f"{build.segment_profile}-{build.transcribe_profile}",
+        "transcribe": f"{build.segment_profile}-{build.transcribe_profile}",
+        "second": f"{build.segment_profile}-{build.second_profile}",
+        "embed": f"{build.segment_profile}-{build.speakers_profile}",
+        "speakers": f"{build.segment_profile}-{build.speakers_profile}",
+        "tokenise": f"{build.segment_profile}-{build.tokenise_profile}",
+    }
+
+
+def _other_artifacts(build: Build) -> Iterator[tuple[str, str, int]]:
+    for stage, profile in _profiles(build).items():
+        for leaf in build.store.names(f"work/{stage}"):
+            if leaf != profile and PROFILE.fullmatch(leaf):
+                name = f"work/{stage}/{leaf}"
+                if size := _size(build.store, name):
+                    yield f"work/{stage}", name, size
+
+
+def _unlisted(build: Build) -> Iterator[tuple[str, str, int]]:
+    """What was made of contents that no recording has any more, since it opted out or its file changed."""
+    store, listed = build.store, set()
+    for recording_id in build.known_recordings():
+        name = build.fetched(recording_id)
+        listed.update(store.read(name, ["content_id", "sha256"]).to_pylist()[0].values())
+        listed.update(leaf.rpartition("/")[2] for leaf in store.footer(name).get("documents", ()))
+    stages = [f"work/{stage}/{profile}" for stage, profile in _profiles(build).items()]
+    for folder in ("work/media", "work/documents", *stages):
+        for leaf in store.names(folder):
+            if (found := CONTENT.fullmatch(leaf)) and found[1] not in listed:
+                yield "of no recording", f"{folder}/{leaf}", _size(store, f"{folder}/{leaf}")
+
+
+def _remains(store: Store) -> Iterator[tuple[str, str, int]]:
+    """Files that a killed process was writing, and parts of downloads that nobody came back for."""
+    if not store.is_local:  # there a file appears when it is closed
+        return
+    for leaf in store.entries():
+        if leaf.startswith((f".{MARK_FILE}.", f".{REMOVALS_FILE}.")) and UNFINISHED.fullmatch(leaf):
+            yield "unfinished files", leaf, store.size(leaf)
+    for entry in store.files("work"):
+        old_part = PART.fullmatch(entry.name) and time.time() - entry.mtime > OLD_PART_S
+        if old_part or UNFINISHED.fullmatch(entry.name.rpartition("/")[2]):
+            yield "unfinished files", entry.name, entry.bytes
+
+
+def _size(store: Store, name: str) -> int:
+    if OWN_FILE.fullmatch(name) and store.is_file(name):
+        return store.size(name)
+    return sum(entry.bytes for entry in store.own_files(name))

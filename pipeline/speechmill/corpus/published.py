@@ -1,0 +1,70 @@
+"""A finished corpus as its readers see it, and the record of a check on it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from speechmill.core.config import RunConfig
+from speechmill.core.records import Made
+from speechmill.core.store import Store
+
+PROBLEMS_TOLD = 5
+BATCH_ROWS = 1_000
+
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Check:
+    """How one check went. Only the first problems are kept; all are counted."""
+
+    checked: int = 0
+    failed: int = 0
+    problems: list[str] = field(default_factory=list)
+    note: str | None = None
+
+    def fail(self, problem: str) -> None:
+        """Note a problem."""
+        self.failed += 1
+        if len(self.problems) < PROBLEMS_TOLD:
+            self.problems.append(problem)
+
+    def expect(self, *, that: bool, problem: str) -> None:
+        """Note a problem unless `that` holds."""
+        if not that:
+            self.fail(problem)
+
+    def result(self) -> dict[str, Any]:
+        """As plain values."""
+        facts = {"ok": not self.failed, "checked": self.checked, "failed": self.failed, "problems": self.problems}
+        return facts | ({"note": self.note} if self.note else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """A finished corpus to be looked at."""
+
+    store: Store
+    run: dict[str, Any]
+    config: RunConfig
+
+    @property
+    def made(self) -> Made:
+        """Which columns it has."""
+        profiles = self.run["profiles"]
+        return Made(
+            defects=self.run["defect_models"],
+            transcript=profiles["transcribe"] is not None,
+            speakers=profiles.get("speakers") is not None,
+            tokens=profiles.get("tokenise") is not None,
+        )
+
+    def shards(self, split: str) -> list[str]:
+        """Names of the files of a split, in order."""
+        return sorted(name for name in self.run["files"] if name.startswith(f"data/{split}-"))
+
+    def rows(self, names: Iterable[str], columns: list[str] | None = None) -> Iterator[Row]:
+        """Rows of some files, one after the other."""
+        for name in names:
+            for batch in self.store.batches(name, columns, BATCH_ROWS):
+                yield from batch.to_pylist()

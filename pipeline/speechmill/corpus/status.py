@@ -1,0 +1,148 @@
+"""What is in a corpus so far, whether it is finished, being made, or interrupted.
+
+Reading opens finished files only and takes part in nothing: it creates no folder, no lock and no cache.
+"""
+
+import fcntl
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from speechmill.core.build import LOG_FILE, Build
+from speechmill.core.records import Recording, Status, recording_from
+from speechmill.core.state import read_run, stored_build
+from speechmill.core.store import LOCK_FILE, Store
+from speechmill.decide import criteria
+from speechmill.publish import left_out
+from speechmill.publish.ledger import read_scores, read_tokens, read_transcripts
+
+WAITING = "waiting"  # fetched, not decoded yet
+LOG_EVENTS = 5
+LOG_TAIL_BYTES = 16_384
+
+
+def status(corpus: str) -> dict[str, Any]:
+    """What is in a corpus, what is to be done, and whether a run is active. Raises ConfigError if none is there."""
+    build = stored_build(corpus)
+    recordings, contents = _progress(build)
+    return {
+        "corpus": build.store.root,
+        "run active": is_active(build.store),
+        "published": _published(build.store),
+        "recordings": recordings,
+        "contents": contents,
+        "bytes": sizes(build.store),
+        "log": _last_events(build.store),
+    }
+
+
+def _published(store: Store) -> dict[str, Any] | None:
+    run, stats = read_run(store), store.read_json("stats.json")
+    if run is None or stats is None:
+        return None
+    in_hour = 3600 * stats["sampling_rate"]
+    return {
+        "finished": run["finished"],
+        "speechmill": run["speechmill"],
+        "fingerprint": run["fingerprint"],
+        "clips kept": stats["clips"].get("kept", 0),
+        "hours kept": stats["samples"].get("kept", 0) / in_hour,
+        "hours in": stats["samples"]["in"] / in_hour,
+    }
+
+
+def _progress(build: Build) -> tuple[dict[str, Any], dict[str, int]]:
+    """Recordings by what became of them, and contents by how far they came, under the profiles of the build."""
+    fates: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+    contents: Counter[str] = Counter(fetched=0, decoded=0, scored=0, transcribed=0, tokenised=0)
+    counted: set[str] = set()
+    for recording in _known(build):
+        fate, reason = (
+            Status.DUPLICATE if recording.content_id in counted else _fate(recording, build),
+            recording.reason,
+        )
+        if recording.content_id is not None and fate is not Status.DUPLICATE:
+            counted.add(recording.content_id)
+            reason = (
+                None if fate != Status.FAILED else build.store.footer(build.segments(recording.content_id))["reason"]
+            )
+            contents.update(["fetched"] + ([] if fate == WAITING else ["decoded", *_done(recording, build)]))
+        fates[fate] += 1
+        if fate in (Status.FAILED, Status.OPTED_OUT):
+            failed[reason or "unknown"] += 1
+    stats = build.store.read_json("stats.json")
+    fates.update([Status.LEFT_OUT] * sum(1 for _ in left_out.read(build)))
+    if not fates and stats:  # work/ is gone: what was published stays true
+        fates, failed = Counter(stats["recordings"]), Counter(stats["failed_by_reason"])
+    return {"seen": fates.total(), **fates, "failed by reason": dict(failed)}, dict(contents)
+
+
+def _known(build: Build) -> Iterator[Recording]:
+    for recording_id in build.known_recordings():
+        yield recording_from(build.store.read(build.fetched(recording_id)).to_pylist()[0])
+
+
+def _fate(recording: Recording, build: Build) -> str:
+    if recording.content_id is None:
+        return recording.status
+    name = build.segments(recording.content_id)
+    return str(build.store.footer(name)["status"]) if build.store.exists(name) else WAITING
+
+
+def _done(recording: Recording, build: Build) -> Iterator[str]:
+    """Names of what was done after decoding one content."""
+    content_id, store = recording.content_id or "", build.store
+    if not store.exists(build.scores(content_id)):
+        return
+    yield "scored"
+    scores = read_scores(content_id, build)
+    reasons = criteria.reasons_by_score(scores, build.config.thresholds)
+    wanted = {clip_id for clip_id, why in zip(scores["clip_id"].to_pylist(), reasons, strict=True) if not why}
+    allowed = criteria.licence_allowed(recording.licence, build.config.licences)
+    heard = set(read_transcripts(content_id, build)["clip_id"].to_pylist())
+    if build.transcribe_profile is not None and (not allowed or wanted <= heard):
+        yield "transcribed"
+    encoded = set(read_tokens(content_id, build, ["clip_id"])["clip_id"].to_pylist())
+    if build.tokenise_profile is not None and (not allowed or wanted <= encoded):
+        yield "tokenised"
+
+
+def is_active(store: Store) -> bool:
+    """Whether a run holds the output. Looks at the lock without creating it."""
+    if not store.is_local or not store.exists(LOCK_FILE):
+        return False
+    with open(store.path(LOCK_FILE), "rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def sizes(store: Store) -> dict[str, int]:
+    """Bytes by area: a folder, or one below `work/`; `tables and pages` are the files at the top."""
+    found: Counter[str] = Counter()
+    for entry in store.files():
+        *folders, _ = entry.name.split("/")
+        area = "/".join(folders[: 1 + (folders[0] == "work")]) if folders else "tables and pages"
+        found[area] += entry.bytes
+    return {area: count for area, count in sorted(found.items()) if count}
+
+
+def _last_events(store: Store) -> list[str]:
+    """The last lines of the log, for people."""
+    if not store.exists(LOG_FILE):
+        return []
+    with store.open(LOG_FILE) as file:
+        file.seek(max(store.size(LOG_FILE) - LOG_TAIL_BYTES, 0))
+        lines = file.read().decode(errors="replace").splitlines()
+    return [_event(json.loads(line)) for line in lines[-LOG_EVENTS:] if line.startswith("{") and line.endswith("}")]
+
+
+def _event(event: dict[str, Any]) -> str:
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(event["time"]))
+    what = event.get("content_id", event.get("recording_id", event.get("file", "")))
+    return f"{moment} UTC  {event['level']}  {event['message']}  {what[:40]}".rstrip()

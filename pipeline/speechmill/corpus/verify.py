@@ -1,0 +1,314 @@
+"""Proves that a finished corpus is whole, from its published files alone.
+
+The ledger must balance to the sample, the tables must agree with each other row by row, and what is said of
+a clip must be what its own audio gives again. Tables are read side by side in their common order, so that
+memory does not grow with the corpus.
+"""
+
+import hashlib
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from heapq import merge
+from operator import itemgetter
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from speechmill.core import ownership
+from speechmill.core.config import ConfigError, load
+from speechmill.core.paths import OutsideError
+from speechmill.core.records import (
+    LEDGER,
+    RECORDINGS,
+    SpanKind,
+    Status,
+    data_schema,
+    pool_schema,
+    recording_from,
+    stable_id,
+)
+from speechmill.core.removals import Tombstones
+from speechmill.core.state import read_run
+from speechmill.core.store import Store
+from speechmill.core.version import __version__
+from speechmill.corpus import recompute
+from speechmill.corpus.published import Check, Corpus, Row
+from speechmill.decide import criteria
+from speechmill.decide.splits import TRAIN, VALIDATION, split_of
+from speechmill.publish import LEDGER_FILE, POOL_FILE, RECORDINGS_FILE, RUN_FILE
+from speechmill.publish.ledger import KEPT, REJECTED
+
+READ_AS_OURS = ("data/train-", "data/validation-", "pool.parquet/")  # whatever its name goes on with
+RECORDING, ROW = 0, 1  # a recording comes before its rows
+
+
+def verify(corpus: str, *, rows: int = 200) -> dict[str, Any]:
+    """Check a corpus; `rows` clips are recomputed from their audio.
+
+    Returns {"ok": bool, "checks": {name: {"ok", "checked", "failed", "problems": the first few}}}.
+    Raises ConfigError where there is no corpus.
+    """
+    store = Store(corpus)
+    if not ownership.is_corpus(store):
+        raise ConfigError(f"{corpus}: no corpus here; make one with: speechmill run --input X --output {corpus}")
+    try:
+        run = read_run(store)
+        config = load(base=run["config"]) if run else None
+    except ConfigError as error:
+        return _unpublished(str(error))
+    if run is None or config is None:
+        return _unpublished(f"not published: no {RUN_FILE}; finish it with: speechmill run --output {corpus}")
+    subject = Corpus(store, run, config)
+    checks: dict[str, Callable[[Corpus, Check], None]] = {
+        "files": _files,
+        "schema": _schema,
+        "ledger": _ledger,
+        "clips": _clips,
+        "duplicates": _duplicates,
+        "speakers": _speakers,
+        "removed": _removed,
+        "audio": lambda corpus, check: recompute.audio(corpus, check, rows),
+        "mel tokens": lambda corpus, check: recompute.tokens(corpus, check, rows),
+        "transcripts": lambda corpus, check: recompute.transcripts(corpus, check, rows),
+    }
+    results = {name: _run(function, subject) for name, function in checks.items()}
+    return {"ok": all(result["ok"] for result in results.values()), "checks": results}
+
+
+def _unpublished(problem: str) -> dict[str, Any]:
+    return {"ok": False, "checks": {"published": Check(1, 1, [problem]).result()}}
+
+
+def _run(function: Callable[[Corpus, Check], None], corpus: Corpus) -> dict[str, Any]:
+    """Run a check; a file that is missing or cannot be parsed is a finding."""
+    check = Check()
+    try:
+        function(corpus, check)
+    except (pa.ArrowException, OSError, ValueError, KeyError, OutsideError) as error:
+        check.fail(f"cannot be read: {type(error).__name__}: {error}")
+    return check.result()
+
+
+def _files(corpus: Corpus, check: Check) -> None:
+    """The files of run.json are there, byte for byte, and none that a reader would take for one of them.
+
+    Files of others are named, for they are no fault.
+    """
+    listed = corpus.run["files"]
+    for name, facts in listed.items():
+        check.checked += 1
+        if not corpus.store.exists(name):
+            check.fail(f"{name}: missing")
+        elif corpus.store.size(name) != facts["bytes"]:
+            check.fail(f"{name}: {corpus.store.size(name)} bytes, not {facts['bytes']}")
+        else:
+            with corpus.store.open(name) as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+            check.expect(that=digest == facts["sha256"], problem=f"{name}: not the bytes that were published")
+    mark = ownership.mark_of(corpus.store) or ownership.Mark()
+    others = [name for name in ownership.foreign(corpus.store, mark) if name not in listed]
+    for name in sorted(others + [name for name in mark.files if name.startswith(READ_AS_OURS) and name not in listed]):
+        if name.startswith(READ_AS_OURS) and corpus.store.exists(name):
+            check.fail(f"{name}: not part of the corpus")
+    if kept := [name for name in others if not name.startswith(READ_AS_OURS)]:
+        check.note = f"not speechmill's, and left alone: {ownership.shortened(kept)}"
+
+
+def _schema(corpus: Corpus, check: Check) -> None:
+    """Columns and types are those of records.py."""
+    schemas = {POOL_FILE: pool_schema(corpus.made), LEDGER_FILE: LEDGER, RECORDINGS_FILE: RECORDINGS}
+    schemas |= {name: data_schema(corpus.made) for split in (TRAIN, VALIDATION) for name in corpus.shards(split)}
+    versions = f"written by speechmill {corpus.run['speechmill']}, this is {__version__}"
+    for name, expected in schemas.items():
+        check.checked += 1
+        with corpus.store.open(name) as file:
+            found = pq.read_schema(file)
+        ours, theirs = ({column.name: column.type for column in schema} for schema in (expected, found))
+        odd = sorted(column for column in ours.keys() | theirs.keys() if ours.get(column) != theirs.get(column))
+        if odd or found.names != expected.names:
+            check.fail(f"{name}: {', '.join(odd) or 'order of columns'} ({versions})")
+
+
+def _ledger(corpus: Corpus, check: Check) -> None:
+    """Spans cover each decoded recording without gap or overlap, and their sum is what stats.json says."""
+    samples: Counter[str] = Counter()
+    statuses: Counter[str] = Counter()
+    for recording_id, recording, spans in _by_recording(corpus, LEDGER_FILE, check):
+        check.checked += 1
+        if recording is None:
+            check.fail(f"{recording_id}: in the ledger, not in {RECORDINGS_FILE}")
+            continue
+        statuses[recording["status"]] += 1
+        if recording["status"] == Status.OK and recording["decoded_samples"] is not None:
+            samples += _balance(recording, spans, check)
+        else:
+            _failed_row(recording, list(spans), check)
+    stats = corpus.store.read_json("stats.json") or {}
+    balance = {"in": samples.total(), **samples}
+    check.expect(
+        that=stats.get("samples") == balance, problem=f"stats.json: samples {stats.get('samples')}, not {balance}"
+    )
+    counted = stats.get("recordings")
+    check.expect(that=counted == statuses, problem=f"stats.json: recordings {counted}, not {dict(statuses)}")
+
+
+def _balance(recording: Row, spans: Iterable[Row], check: Check) -> Counter[str]:
+    """Samples by fate of one recording, whose spans must follow each other from 0 to its end."""
+    place, samples = 0, Counter[str]()
+    name = recording["recording_id"]
+    for span in spans:
+        start, end, kind = span["start"], span["end"], span["kind"]
+        check.expect(that=start == place, problem=f"{name}: a span ends at {place}, the next starts at {start}")
+        check.expect(that=end > start, problem=f"{name}: the span at {start} is empty")
+        is_clip = kind == SpanKind.CLIP
+        fate = (span["decision"] == KEPT, bool(span["reasons"]))
+        known = fate in ((True, False), (False, True)) if is_clip else kind in set(SpanKind) and fate == (False, False)
+        check.expect(
+            that=known and is_clip == bool(span["clip_id"]), problem=f"{name}: the span at {start} has no clear fate"
+        )
+        samples[span["decision"] if is_clip else str(kind)] += end - start
+        place = end
+    length = recording["decoded_samples"]
+    check.expect(that=place == length, problem=f"{name}: spans end at {place}, the recording at {length}")
+    return samples
+
+
+def _failed_row(recording: Row, spans: list[Row], check: Check) -> None:
+    """A recording that was not decoded has one row, which says why."""
+    why = [recording["reason"]] if recording["reason"] else []
+    told = [(row["start"], row["end"], row["kind"], row["decision"], row["reasons"]) for row in spans]
+    name = recording["recording_id"]
+    check.expect(that=told == [(0, 0, None, REJECTED, why)], problem=f"{name}: not one row saying why it has no audio")
+    is_explained = recording["status"] == Status.OK or bool(why)
+    check.expect(that=is_explained, problem=f"{name}: {recording['status']} without a reason")
+
+
+def _by_recording(corpus: Corpus, table: str, check: Check) -> Iterator[tuple[str, Row | None, Iterable[Row]]]:
+    """Each recording_id of recordings.parquet or a table, its recording if there is one, and its rows of the table."""
+    recordings = corpus.rows([RECORDINGS_FILE], ["recording_id", "content_id", "status", "reason", "decoded_samples"])
+    tagged = merge(
+        ((row["recording_id"], RECORDING, row) for row in recordings),
+        ((row["recording_id"], ROW, row) for row in corpus.rows([table])),
+        key=itemgetter(0, 1),
+    )
+    last = ""
+    for recording_id, group in itertools.groupby(tagged, itemgetter(0)):
+        check.expect(that=recording_id > last, problem=f"{table} or {RECORDINGS_FILE}: {recording_id} is out of order")
+        last = recording_id
+        first = next(group)
+        is_known = first[1] == RECORDING
+        rows = itertools.chain([first][is_known:], group)  # noqa: B031 - the rest of it, for the first time
+        yield recording_id, first[2] if is_known else None, map(itemgetter(2), rows)
+
+
+def _clips(corpus: Corpus, check: Check) -> None:
+    """Ledger, pool and data tell of the same clips: each once, in order, in its split, and allowed."""
+    _same(_pool(corpus, check), _ledger_clips(corpus), f"{LEDGER_FILE} and pool.parquet", check)
+    kept = (row for row in corpus.rows([POOL_FILE]) if row["decision"] == KEPT)
+    columns = [name for name in pool_schema(corpus.made).names if name in data_schema(corpus.made).names]
+    pool = ((_position(row), json.dumps([row[name] for name in columns])) for row in kept)
+    shards = [_shard_rows(corpus, split, columns, check) for split in (TRAIN, VALIDATION)]
+    data = ((_position(row), json.dumps([row[name] for name in columns])) for row in merge(*shards, key=_position))
+    _same(pool, data, "the kept clips of pool.parquet and data/", check)
+
+
+def _duplicates(corpus: Corpus, check: Check) -> None:
+    """What a clip is said to repeat is another clip of the pool."""
+    columns = ["clip_id", "duplicate_of"]
+    named = {row["duplicate_of"]: row["clip_id"] for row in corpus.rows([POOL_FILE], columns) if row["duplicate_of"]}
+    for row in corpus.rows([POOL_FILE], columns):
+        check.checked += 1
+        check.expect(that=row["clip_id"] != row["duplicate_of"], problem=f"{row['clip_id']} repeats itself")
+        named.pop(row["clip_id"], None)
+    for missing, clip_id in named.items():
+        check.fail(f"{clip_id} repeats {missing}, which is not in pool.parquet")
+
+
+def _removed(corpus: Corpus, check: Check) -> None:
+    """Nothing that was taken out on request is published."""
+    removed = Tombstones.load(corpus.store)
+    clips = removed.clips
+    fix = f"finish it with: speechmill select {corpus.store.root}"
+    for row in corpus.rows([RECORDINGS_FILE]):
+        check.checked += 1
+        is_out = row["status"] == Status.REMOVED or not removed.against(recording_from(row))
+        check.expect(that=is_out, problem=f"{row['recording_id']} was removed and is still here; {fix}")
+    for row in corpus.rows([POOL_FILE], ["clip_id", "decision"]):
+        is_out = row["decision"] != KEPT or row["clip_id"] not in clips
+        check.expect(that=is_out, problem=f"{row['clip_id']} has the sound of what was removed; {fix}")
+
+
+def _position(row: Row) -> tuple[str, int]:
+    return row["recording_id"], row["start"]
+
+
+def _pool(corpus: Corpus, check: Check) -> Iterator[tuple[tuple[str, int], str]]:
+    """Clips of the pool; each must have the identity that its content and place give."""
+    profile = corpus.run["profiles"]["segment"]
+    for recording_id, recording, rows in _by_recording(corpus, POOL_FILE, check):
+        content_id = (recording or {}).get("content_id") or ""
+        for row in rows:
+            check.checked += 1
+            identity = stable_id(content_id, str(row["start"]), str(row["end"]), profile)
+            told = f"pool.parquet: {row['clip_id']} is not the id of its place in {recording_id}"
+            check.expect(that=identity == row["clip_id"], problem=told)
+            yield _position(row), _judgement(row)
+
+
+def _speakers(corpus: Corpus, check: Check) -> None:
+    """No speaker or recording is in two splits, and conditioning is of the speaker's other clips, of the same split."""
+    if not corpus.made.speakers:
+        check.note = "speakers were not told apart"
+        return
+    seen: dict[str, str] = {}  # split of each speaker and recording
+    for split in (TRAIN, VALIDATION):
+        told = ["clip_id", "recording_id", "speaker_id", "speaker_purity", "conditioning_clip_ids"]
+        speakers = {row["clip_id"]: row["speaker_id"] for row in corpus.rows(corpus.shards(split), told[:3])}
+        for row in corpus.rows(corpus.shards(split), told):
+            check.checked += 1
+            name, speaker, others = row["clip_id"], row["speaker_id"], row["conditioning_clip_ids"] or []
+            for one in filter(None, (row["recording_id"], speaker)):
+                check.expect(that=seen.setdefault(one, split) == split, problem=f"{name}: {one} is in both splits")
+            own = name not in others and all(speakers.get(other) == speaker for other in others)
+            check.expect(that=own, problem=f"{name}: conditioning of another speaker, or of the clip itself")
+            purity = row["speaker_purity"]
+            is_right = (purity is None) == (speaker is None) and 0 <= (purity or 0) <= 1
+            check.expect(that=is_right, problem=f"{name}: a purity of {purity} for {speaker}")
+
+
+def _ledger_clips(corpus: Corpus) -> Iterator[tuple[tuple[str, int], str]]:
+    return ((_position(row), _judgement(row)) for row in corpus.rows([LEDGER_FILE]) if row["clip_id"])
+
+
+def _judgement(row: Row) -> str:
+    return json.dumps([row["clip_id"], row["end"], row["decision"], row["reasons"]])
+
+
+def _shard_rows(corpus: Corpus, split: str, columns: list[str], check: Check) -> Iterator[Row]:
+    last = ("", -1)
+    for row in corpus.rows(corpus.shards(split), columns):
+        name = row["clip_id"]
+        check.expect(that=_position(row) > last, problem=f"data/{split}: {name} is out of order or there twice")
+        due = split if corpus.made.speakers else split_of(row["recording_id"], corpus.config.publish.validation_share)
+        check.expect(that=due == split, problem=f"data/{split}: {name} belongs to {due}")
+        allowed = criteria.licence_allowed(row["licence"], corpus.config.licences)
+        check.expect(
+            that=allowed, problem=f"data/{split}: {name} has the licence {row['licence']}, which is not allowed"
+        )
+        last = _position(row)
+        yield row
+
+
+def _same(
+    left: Iterable[tuple[tuple[str, int], str]], right: Iterable[tuple[tuple[str, int], str]], what: str, check: Check
+) -> None:
+    """Two streams in one order must hold the same positions, once each, and say the same there."""
+    tagged = merge(((*item, 0) for item in left), ((*item, 1) for item in right), key=itemgetter(0))
+    for (recording_id, start), group in itertools.groupby(tagged, itemgetter(0)):
+        said = [(side, value) for _, value, side in group]
+        sides = [side for side, _ in said]
+        problem = f"{what} differ about the clip at {start} of {recording_id}"
+        check.expect(that=sorted(sides) == [0, 1] and said[0][1] == said[1][1], problem=problem)

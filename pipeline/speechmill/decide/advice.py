@@ -1,0 +1,53 @@
+"""Why a corpus has no clips, in one line with the config key that changes it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from speechmill.core.records import Reason, SpanKind
+from speechmill.decide.criteria import SCORE_TESTS, TRANSCRIPT_TESTS
+
+LICENCE_KEYS = "licences.allow, or the `licence` of an input,"
+BETTER_MODEL = "transcribe.model, a larger one,"
+KEYS: dict[str, str] = {
+    **{test.reason: f"thresholds.{test.key}" for test in (*SCORE_TESTS, *TRANSCRIPT_TESTS)},
+    Reason.REVERB: "thresholds.reverb",  # c50_db gives the same reason, and is off by default
+    Reason.LICENCE: LICENCE_KEYS,
+    Reason.AI_GENERATED: "licences.ai_generated=allow",
+    Reason.LANGUAGE: "transcribe.languages, or thresholds.language_probability,",
+    Reason.ASR_FAILED: "transcribe.model",
+    **dict.fromkeys(
+        (Reason.EMPTY_TEXT, Reason.REPETITION, Reason.SPEECH_RATE, Reason.STOCK_PHRASE, Reason.MISSING_TEXT,
+         Reason.NOT_SPOKEN, Reason.WRONG_SCRIPT), BETTER_MODEL,
+    ),
+    SpanKind.TOO_SHORT: "segment.profile=recover, or segment.min_length,",
+    SpanKind.TOO_LONG: "segment.profile=recover",
+    SpanKind.SILENCE: "segment.vad=silero",
+}  # fmt: skip
+
+
+def no_clips(stats: Mapping[str, Any]) -> str:
+    """What took most of the audio of a corpus without clips, and the key that decides about it; '' if nothing did.
+
+    stats: as `Tally.stats` gives them.
+    """
+    samples = stats["samples"]
+    clips = {reason: counts["samples"] for reason, counts in stats["rejected_by_reason"].items()}
+    spans = {kind: count for kind in SpanKind if kind != SpanKind.CLIP and (count := samples.get(kind, 0))}
+    largest = clips or spans  # what never became a clip matters only where nothing did
+    if not largest:
+        return ""
+    reason = max(sorted(largest), key=lambda name: largest[name])
+    share = largest[reason] / samples["in"]
+    key = KEYS.get(reason)
+    return f"{reason} took most, {share:.0%} of the audio" + (f"; {key} decides about it" if key else "")
+
+
+def no_licence(licences: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say that nothing of what is planned may be published, and what would change it; '' where something may.
+
+    licences: counts by SPDX id, each with `published`, as the plan gives them.
+    """
+    if not licences or any(counts["published"] for counts in licences.values()):
+        return ""
+    names = ", ".join(sorted(licences))
+    return f"nothing could be published: the licences are {names}; {LICENCE_KEYS} decides about it"

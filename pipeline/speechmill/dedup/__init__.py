@@ -1,0 +1,1 @@
+"""Finds sound that is in the corpus already."""

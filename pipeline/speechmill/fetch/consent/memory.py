@@ -1,0 +1,94 @@
+"""What hosts said, as it is kept for a day: in memory as it was read, in `work/hosts/` as it came."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+from xml.etree.ElementTree import Element
+
+from speechmill.core.store import Store
+from speechmill.fetch.consent import rsl
+from speechmill.fetch.consent.robots import Robots
+from speechmill.fetch.consent.signals import CRAWLING, PARSER_ERRORS, Words
+from speechmill.fetch.consent.tdm import Reservations
+
+ROBOTS, AI, TDMREP = FILES = ("/robots.txt", "/ai.txt", "/.well-known/tdmrep.json")
+MAX_FILE_BYTES = 512_000  # RFC 9309 2.5: at least 500 KiB of robots.txt count
+MAX_AGE_S = 24 * 3600.0  # RFC 9309 2.4: nobody should rely on what is older
+
+
+class Rules:
+    """What the files of one host say; `when` in seconds since 1970."""
+
+    def __init__(self, told: dict[str, Any], *, agents: tuple[str, ...]) -> None:
+        files, self._origin, self.when = told["files"], str(told["origin"]), float(told["when"])
+        self.robots, self._ai = (Robots(files.get(path, ""), agents) for path in (ROBOTS, AI))
+        self._tdm = Reservations(files.get(TDMREP, ""), self._origin)
+
+    def against(self, path: str) -> Iterator[Words]:
+        """Signals against taking a path, with its query."""
+        if line := self.robots.disallows(path):
+            yield CRAWLING, line, f"{self._origin}{ROBOTS}"
+        if line := self._ai.disallows(path):
+            yield "ai.txt", line, f"{self._origin}{AI}"
+        for name, value in self.robots.forbids_training(path):
+            yield name, value, f"{self._origin}{ROBOTS}"
+        if (where := self._tdm.reserves(path)) is not None:
+            yield "tdmrep.json", f"reserves {where}", f"{self._origin}{TDMREP}"
+
+
+class Document:
+    """RSL that was read; `fault` is why it cannot be."""
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        self.when, self.fault = float(told["when"]), ""
+        self.contents: list[Element] = []
+        try:
+            self.contents = rsl.read(str(told["text"])) or []
+        except ValueError as error:
+            self.fault = str(error)
+
+
+Kept = TypeVar("Kept", Rules, Document)
+_memory: dict[tuple[str, ...], Any] = {}
+_locks: dict[tuple[str, ...], threading.Lock] = {}
+_locks_lock = threading.Lock()
+
+
+def remembered(
+    key: tuple[str, ...], store: Store, ask: Callable[[], dict[str, Any]], read: Callable[[dict[str, Any]], Kept]
+) -> Kept:
+    """What was read not long ago, or is stored, or is asked for now; nothing is stored that cannot be read.
+
+    key: names in the store first what was asked for, then what else decides how it is read.
+    """
+    with _lock_of((store.root, *key)):
+        kept: Kept | None = _memory.get((store.root, *key)) or _stored(key[0], store, read)
+        if kept is None or not 0 <= time.time() - kept.when < MAX_AGE_S:
+            told = ask() | {"when": time.time()}
+            kept = read(told)
+            store.write_json(key[0], told)
+        _memory[store.root, *key] = kept
+    return kept
+
+
+def text_of(raw: bytes | None) -> str:
+    """A file as text, up to the last line that is whole."""
+    raw = raw or b""
+    if len(raw) >= MAX_FILE_BYTES:
+        raw = raw[: raw.rfind(b"\n") + 1] or raw
+    return raw.decode("utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig", "replace")
+
+
+def _lock_of(key: tuple[str, ...]) -> threading.Lock:
+    with _locks_lock:
+        return _locks.setdefault(key, threading.Lock())
+
+
+def _stored(name: str, store: Store, read: Callable[[dict[str, Any]], Kept]) -> Kept | None:
+    """What an earlier run kept; None where that cannot be read."""
+    try:
+        told = store.read_json(name)
+        return read(told) if told else None
+    except PARSER_ERRORS:
+        return None

@@ -1,0 +1,45 @@
+"""A no as it is raised, and everything that a publisher says as it is recorded."""
+
+import itertools
+import re
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from speechmill.core.records import Reason, Rejected, Signal
+from speechmill.core.urls import public_url
+
+MAX_VALUE_CHARS, MAX_SIGNALS = 500, 20
+CRAWLING = "robots.txt"  # the kind of signal that forbids a visit, and says nothing of learning
+# What hostile bytes were seen to raise inside parsers, or may.
+PARSER_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError, RecursionError)
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+Words = tuple[str, str, str]  # kind of a signal, its value, and the address where it stands
+
+
+def refuse(words: Iterable[Words], when: float | None = None) -> None:
+    """Raise Rejected(OPTED_OUT) with all signals, if there are any; `when` they were seen, by default now."""
+    signals = tuple(signal_of(*one, when) for one in itertools.islice(words, MAX_SIGNALS))
+    if signals:
+        first = signals[0]
+        detail = f"{first.signal}: {first.value} ({first.url}), seen {first.seen[:10]}"
+        raise Rejected(Reason.OPTED_OUT, detail, signals=signals)
+
+
+def signal_of(kind: str, value: str, url: str, when: float | None = None) -> Signal:
+    """A signal that was seen now, or at a time in seconds since 1970."""
+    seen = datetime.fromtimestamp(time.time() if when is None else when, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    plain = " ".join(_CONTROL.sub("", value[:MAX_VALUE_CHARS]).split())
+    return Signal(signal=kind, value=plain, url=public_url(url), seen=seen)
+
+
+@contextmanager
+def understanding(place: str) -> Iterator[None]:
+    """Raise as Rejected, which costs one input and may heal, what nobody foresaw that a parser raises."""
+    try:
+        yield
+    except PARSER_ERRORS as error:
+        detail = f"what {public_url(place)} says of its use cannot be read: {type(error).__name__}: {error}"
+        raise Rejected(Reason.INTERNAL_ERROR, detail[:300], retry=True) from error

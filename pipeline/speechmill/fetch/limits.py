@@ -1,0 +1,137 @@
+"""What a download may cost, and whose turn it is at a host."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+from speechmill.core.config import Fetch
+from speechmill.core.records import Reason, Rejected
+from speechmill.fetch.addresses import Passing
+from speechmill.fetch.wire import POLL_S
+
+
+class Stopped(Exception):  # noqa: N818 - an answer to a signal, not an error
+    """The run stops. What was downloaded so far stays in place for the next one."""
+
+
+def never() -> bool:
+    """Say that the run goes on."""
+    return False
+
+
+@dataclass(slots=True, kw_only=True)
+class Limits:
+    """What a download may cost; `deadline` is on the monotonic clock, as is when the run is next asked if it stops."""
+
+    config: Fetch
+    max_bytes: int
+    deadline: float
+    stopping: Callable[[], bool]
+    next_ask: float = 0.0
+
+    @classmethod
+    def of(cls, config: Fetch, max_bytes: int, stopping: Callable[[], bool] = never) -> Self:
+        """Limits of a config, from now on."""
+        deadline = time.monotonic() + config.max_seconds
+        return cls(config=config, max_bytes=max_bytes, deadline=deadline, stopping=stopping)
+
+    def check(self) -> float:
+        """Seconds that are left. Raises Stopped or Rejected(TIMED_OUT)."""
+        self.raise_if_stopping()
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise Rejected(Reason.TIMED_OUT, f"took more than {self.config.max_seconds:g} s", retry=True)
+        return left
+
+    def raise_if_stopping(self) -> None:
+        """Raise Stopped if the run stops. Asking takes at most a tenth of the time, where it is another request."""
+        begun = time.monotonic()
+        if begun < self.next_ask:
+            return
+        if self.stopping():
+            raise Stopped
+        ended = time.monotonic()
+        self.next_ask = ended + min(10 * (ended - begun), POLL_S)
+
+    def check_bytes(self, count: int) -> None:
+        """Raise Rejected(TOO_BIG) for more than may come."""
+        if count > self.max_bytes:
+            raise Rejected(Reason.TOO_BIG, f"more than {self.max_bytes} bytes")
+
+    def pause(self, seconds: float) -> None:
+        """Wait. Raises as `check` does."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, POLL_S, self.check()))
+
+    def back_off(self, failures: int, fault: Passing) -> None:
+        """Wait before a request is repeated; longer with each failure. Raises the fault after too many of them."""
+        if failures > self.config.retries:
+            raise fault
+        backoff = self.config.backoff * 2 ** (failures - 1) * random.uniform(0.5, 1.5)  # noqa: S311
+        self.pause(max(backoff, fault.after_s))
+
+
+class Turns:
+    """Of one host, in this process: how many requests are under way, and when the next may begin."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._open, self._next = 0, 0.0
+
+    @contextmanager
+    def taken(self, limits: Limits, most: int, delay: float) -> Iterator[Self]:
+        """Wait for a turn, which costs none of the time that a download may take, and hold it."""
+        asked = time.monotonic()
+        with self._changed:
+            while self._open >= most:
+                self._changed.wait(POLL_S)
+                limits.raise_if_stopping()
+            self._open += 1
+            begin = max(time.monotonic(), self._next)
+            self._next = begin + delay
+        try:
+            while (left := begin - time.monotonic()) > 0:
+                time.sleep(min(left, POLL_S))
+                limits.raise_if_stopping()
+            limits.deadline += time.monotonic() - asked
+            yield self
+        finally:
+            with self._changed:
+                self._open -= 1
+                self._changed.notify()
+
+    def hold(self, seconds: float) -> None:
+        """Let nobody begin for a while."""
+        with self._changed:
+            self._next = max(self._next, time.monotonic() + seconds)
+
+    def left_s(self) -> float:
+        """Seconds until the next request may begin."""
+        return max(self._next - time.monotonic(), 0.0)
+
+
+_turns: dict[tuple[str, int], Turns] = {}  # by host and port
+_turns_lock = threading.Lock()
+
+
+def turns_of(host: tuple[str, int]) -> Turns:
+    """The turns at a host and port."""
+    with _turns_lock:
+        return _turns.setdefault(host, Turns())
+
+
+def delays() -> dict[tuple[str, int], float]:
+    """Seconds until the next request to each host may begin, where that is not now: for another process of this run."""
+    with _turns_lock:
+        return {host: left for host, turns in _turns.items() if (left := turns.left_s()) > 0}
+
+
+def hold(told: Mapping[tuple[str, int], float]) -> None:
+    """Heed the delays of another process."""
+    for host, seconds in told.items():
+        turns_of(host).hold(seconds)

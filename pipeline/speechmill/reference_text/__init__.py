@@ -1,0 +1,11 @@
+"""Evidence of what is said: a publisher's text, read leniently and aligned to the clips of a recording.
+
+A transcript, subtitles or the book that is read aloud have names, punctuation and spelling that a recogniser
+only guesses. Pure: bytes and words in, text out; no network, no store.
+"""
+
+from speechmill.reference_text.align import Found, Heard, align
+from speechmill.reference_text.formats import read
+from speechmill.reference_text.words import Reference
+
+__all__ = ["Found", "Heard", "Reference", "align", "read"]

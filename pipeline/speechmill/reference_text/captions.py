@@ -1,0 +1,87 @@
+"""Cues to what is spoken when: without markup, speakers and sounds, and without what rolling captions repeat."""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import groupby, pairwise
+
+from speechmill.reference_text.cues import Cue, seconds
+from speechmill.reference_text.markup import unescape
+from speechmill.reference_text.spoken import subtitle_speakers, without_sounds
+from speechmill.reference_text.words import Piece
+
+MIN_OVERLAP = 2  # words: one may be repeated by chance
+MIN_ROLLING = 0.3  # share of cues that repeat the one before where captions roll
+_STAMP = re.compile(r"<(?:(\d{1,6}):)?(\d{1,2}):(\d{1,2})[.,](\d{1,9})>")
+_TAG = re.compile(r"</?[A-Za-z][^<>]*>|<>")
+_MARK = re.compile("\ue000([\\d.]+)\ue001")  # a time among the words; `decode` lets no text have these
+
+Timed = tuple[str, float]  # a word, and from when on it may begin
+Words = list[Timed]
+
+
+def spoken(found: Sequence[Cue]) -> Iterator[Piece]:
+    """What is spoken in cues that are in order of time."""
+    texts = [without_sounds(_plain(cue.text), subtitles=True) for cue in found]
+    speakerless = subtitle_speakers(line for text in texts for line in text.split("\n"))
+    words = [_timed("\n".join(map(speakerless, text.split("\n"))), cue.start_s) for text, cue in zip(texts, found)]
+    shown = [i for i, some in enumerate(words) if some]
+    repeated = _repeated([[word for word, _ in words[i]] for i in shown])
+    for k, i in enumerate(shown):
+        end_s = found[i].end_s
+        if any(repeated) and k + 1 < len(shown):  # a rolling line stays while the next is spoken
+            end_s = max(min(end_s, found[shown[k + 1]].start_s), found[i].start_s)
+        yield from _pieces(words[i][repeated[k] :], end_s)
+
+
+def _plain(text: str) -> str:
+    """Text without tags; times inside it become marks."""
+    if "<" in text:
+        text = _STAMP.sub(lambda stamp: f"\ue000{seconds(*stamp.groups()):.3f}\ue001", text)
+        text = _TAG.sub("", text)
+    return unescape(text)
+
+
+def _timed(text: str, start_s: float) -> Words:
+    found: Words = []
+    for i, part in enumerate(_MARK.split(text)):
+        if i % 2:
+            start_s = max(start_s, float(part))
+        else:
+            found += [(word, start_s) for word in part.split()]
+    return found
+
+
+def _repeated(texts: list[list[str]]) -> list[int]:
+    """How many words at the beginning of each text are the end of the one before, if that is how the texts go on."""
+    overlaps = [0] + [_overlap(before, text) for before, text in pairwise(texts)]
+    if sum(k >= MIN_OVERLAP for k in overlaps) < max(MIN_ROLLING * (len(texts) - 1), 1):
+        return [0] * len(texts)
+    whole = [0] + [min(len(before), len(text)) for before, text in pairwise(texts)]
+    return [k if k >= min(MIN_OVERLAP, most) else 0 for k, most in zip(overlaps, whole)]
+
+
+def _overlap(before: list[str], text: list[str]) -> int:
+    """Length of the longest end of `before` that begins `text`; by Knuth, Morris and Pratt, in linear time."""
+    longest = [0] * len(text)
+    k = 0
+    for i in range(1, len(text)):
+        while k and text[i] != text[k]:
+            k = longest[k - 1]
+        k += text[i] == text[k]
+        longest[i] = k
+    k = 0
+    for word in before:
+        while k and (k == len(text) or word != text[k]):
+            k = longest[k - 1]
+        k += word == text[k]
+    return k
+
+
+def _pieces(words: Words, end_s: float) -> Iterator[Piece]:
+    """Words with one time together, each until the next."""
+    together = [
+        (start_s, " ".join(word for word, _ in some)) for start_s, some in groupby(words, key=lambda one: one[1])
+    ]
+    ends = [start_s for start_s, _ in together[1:]] + [max(end_s, together[-1][0])] if together else []
+    for (start_s, text), until_s in zip(together, ends, strict=True):
+        yield Piece(text=text, start_s=start_s, end_s=until_s)

@@ -1,0 +1,135 @@
+"""Reads a publisher's text in whatever format it is, by what is in it: declared types and names often lie."""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from speechmill.core.records import Reason, Rejected
+from speechmill.reference_text.captions import spoken
+from speechmill.reference_text.cues import Cue, cues, has_cues
+from speechmill.reference_text.decode import decode
+from speechmill.reference_text.markup import is_page, lines_of
+from speechmill.reference_text.prose import spoken_lines
+from speechmill.reference_text.words import Piece, Reference, reference_of
+
+_UTTERANCE = re.compile(r"\d{1,6}-\d{1,6}-\d{4,5}")
+_UTTERANCE_LINE = re.compile(rf"({_UTTERANCE.pattern})[ \t]+(\S.*)")
+_HTML_TYPES, _HTML_NAMES = ("text/html", "application/xhtml"), (".html", ".htm", ".xhtml")
+_JSON_TYPES, _JSON_NAMES = ("application/json", "text/json"), (".json",)
+# What the fields of a segment are called by the podcast namespace, and by Whisper and others.
+STARTS, ENDS, BODIES = ("startTime", "start"), ("endTime", "end"), ("body", "text", "word")
+
+
+def read(raw: bytes, media_type: str | None, name: str) -> Reference:
+    """Read a transcript, subtitles or a book: SubRip, WebVTT, JSON, HTML, plain text or LibriSpeech's `.trans.txt`.
+
+    media_type is what was declared for it, and decides only where the content does not. `name` is that of the text
+    or of the recording: an address, a path or a title; of a LibriSpeech chapter it must contain the id of the
+    utterance, as `19-198-0003`, whose line alone is read. Raises Rejected(BAD_TRANSCRIPT).
+    """
+    text = decode(raw, media_type)
+    return reference_of(_pieces(text, (media_type or "").casefold(), name))
+
+
+def _pieces(text: str, media_type: str, name: str) -> Iterable[Piece]:
+    begin = text.lstrip()[:1]
+    if begin in ("{", "[") and (told := _json(text)) is not None:
+        return spoken(_timed(told)) if _has_times(told) else _untimed(told)
+    if begin == "{" and (media_type.startswith(_JSON_TYPES) or name.casefold().endswith(_JSON_NAMES)):
+        raise Rejected(Reason.BAD_TRANSCRIPT, "JSON that cannot be read")
+    if begin != "<" and has_cues(text):
+        return spoken(cues(text))
+    if (lines := _utterances(text)) is not None:
+        return _utterance(lines, name)
+    if is_page(text) or media_type.startswith(_HTML_TYPES) or name.casefold().endswith(_HTML_NAMES):
+        text = "\n".join(lines_of(text))
+    return (Piece(text=line) for line in spoken_lines(text))
+
+
+def _utterances(text: str) -> dict[str, str] | None:
+    """LibriSpeech's lines by utterance, if all lines are such."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    if not _UTTERANCE_LINE.fullmatch(lines[0]):
+        return None
+    found = [match for line in lines if (match := _UTTERANCE_LINE.fullmatch(line))]
+    return {match[1]: match[2] for match in found} if len(found) == len(lines) else None
+
+
+def _utterance(lines: dict[str, str], name: str) -> list[Piece]:
+    named = [utterance for utterance in _UTTERANCE.findall(name) if utterance in lines]
+    if not named:
+        raise Rejected(Reason.BAD_TRANSCRIPT, f"no line for {name[:200]!r}")
+    return [Piece(text=lines[named[-1]])]
+
+
+def _json(text: str) -> list[dict[str, Any]] | None:
+    """Segments of a transcript in JSON; None where it is no JSON."""
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(told, dict):
+        told = next((told[key] for key in ("segments", "transcript", "results", "words") if key in told), None)
+    segments = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+    found = [one for one in segments if isinstance(_first(one, BODIES), str)]
+    if not found:
+        raise Rejected(Reason.BAD_TRANSCRIPT, "JSON without segments")
+    return _whole_words(found)
+
+
+def _whole_words(segments: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Join parts of words, which where most begin with a space are those that do not."""
+    bodies = [str(_first(one, BODIES)) for one in segments]
+    if 2 * sum(body.startswith(" ") for body in bodies) < len(bodies):
+        return segments
+    joined: list[tuple[list[str], dict[str, Any]]] = []
+    for one, body in zip(segments, bodies):
+        if joined and not body.startswith((" ", "\n")):
+            joined[-1][0].append(body)
+            joined[-1][1]["end"] = _first(one, ENDS)
+        else:
+            joined.append(([body], {"start": _first(one, STARTS), "end": _first(one, ENDS)}))
+    return [about | {"body": "".join(parts)} for parts, about in joined]
+
+
+def _has_times(segments: list[dict[str, Any]]) -> bool:
+    return all(_seconds(_first(one, STARTS)) is not None for one in segments)
+
+
+def _timed(segments: list[dict[str, Any]]) -> list[Cue]:
+    return sorted(_cues(segments), key=lambda cue: cue.start_s)
+
+
+def _cues(segments: list[dict[str, Any]]) -> Iterator[Cue]:
+    """A segment without an end ends where the next begins."""
+    starts = [_seconds(_first(one, STARTS)) or 0.0 for one in segments]
+    for one, start_s, next_s in zip(segments, starts, [*starts[1:], starts[-1]], strict=True):
+        end_s = _seconds(_first(one, ENDS))
+        yield Cue(start_s=start_s, end_s=max(next_s if end_s is None else end_s, start_s), text=_body(one))
+
+
+def _untimed(segments: list[dict[str, Any]]) -> Iterator[Piece]:
+    lines = "\n".join(_body(one) for one in segments)
+    return (Piece(text=line) for line in spoken_lines(lines))
+
+
+def _body(segment: dict[str, Any]) -> str:
+    """Its text, without what only `decode` would have removed."""
+    return str(_first(segment, BODIES)).replace("\ue000", " ").replace("\r", "\n")
+
+
+def _first(segment: dict[str, Any], names: tuple[str, ...]) -> Any:
+    return next((segment[name] for name in names if name in segment), None)
+
+
+def _seconds(value: object) -> float | None:
+    """A number of seconds, also where it is written as text; None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) and 0 <= found < 1e9 else None

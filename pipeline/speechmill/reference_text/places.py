@@ -1,0 +1,62 @@
+"""A text and clips by numbers of words, and where in the text, and in its time, a clip is."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from speechmill.reference_text.anchors import Window
+from speechmill.reference_text.words import Floats, Ints, Keys, Reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """A clip, seconds of the recording, and the keys of what was heard in it, int64; None: not transcribed."""
+
+    start_s: float
+    end_s: float
+    keys: Ints | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Text:
+    """A reference by keys, int64[m], each of which is of the word `owners` says."""
+
+    reference: Reference
+    keys: Ints
+    owners: Ints
+
+    @classmethod
+    def of(cls, reference: Reference, keys: Keys) -> "Text":
+        """Number the words of a reference."""
+        found, owners = keys.of(reference.words())
+        return cls(reference=reference, keys=found, owners=owners)
+
+    @property
+    def times(self) -> Floats | None:
+        """Seconds at which each word, not key, begins and ends."""
+        return self.reference.times
+
+    def spelling(self, first: int, last: int) -> str:
+        """The text of keys [first, last)."""
+        return self.reference.spelling(int(self.owners[first]), int(self.owners[last - 1]) + 1)
+
+    def starts(self, places: Ints) -> Ints:
+        """Characters of the text before each key, and before its end."""
+        at = self.reference.at[self.owners[np.clip(places, 0, len(self.owners) - 1)], 0]
+        return np.where(places < len(self.owners), at, len(self.reference.text))
+
+    def during(self, start_s: float, end_s: float) -> Window:
+        """Keys of the words whose middle is in a time."""
+        assert self.times is not None
+        middles = self.times.mean(axis=1)
+        inside = np.flatnonzero((middles >= start_s) & (middles < end_s))
+        if not inside.size:
+            return 0, 0
+        first, last = np.searchsorted(self.owners, [inside[0], inside[-1] + 1])
+        return int(first), int(last)
+
+    def offset(self, clip: Clip, window: Window) -> float:
+        """Seconds by which the text's times are later than a clip that is at `window`."""
+        assert self.times is not None
+        first, last = self.owners[window[0]], self.owners[window[1] - 1]
+        return float(self.times[first, 0] - clip.start_s + self.times[last, 1] - clip.end_s) / 2

@@ -1,0 +1,59 @@
+"""The log of a run: one JSON line an event in `work/log.jsonl`, from every process of the run.
+
+Progress is read from it, so it works the same for one process, for several, and on the day after.
+"""
+
+import json
+import logging
+import os
+import time
+from typing import Any
+
+from speechmill.core.build import LOG_FILE
+from speechmill.core.store import Store
+from speechmill.core.terminal import Printable, printable
+from speechmill.core.urls import public_values
+
+log = logging.getLogger("speechmill")
+
+
+class JsonLines(logging.Handler):
+    """Appends events to a file. A line is one write, so that processes do not mix theirs."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one event."""
+        event: dict[str, Any] = {"time": round(time.time(), 3), "level": record.levelname.lower()}
+        event |= public_values(getattr(record, "fields", {}) | {"message": record.getMessage()}, printable)
+        os.write(self._file, (json.dumps(event, ensure_ascii=False, default=str) + "\n").encode(errors="replace"))
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+        super().close()
+
+
+def open_log(store: Store, *, console: bool = False) -> None:
+    """Send this process's events to the log of a corpus, its warnings to the console too; object stores have no log."""
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    path = store.path(LOG_FILE)
+    if store.is_local and not any(isinstance(h, JsonLines) and h.path == path for h in log.handlers):
+        close_log()
+        log.addHandler(JsonLines(store.append_alone(LOG_FILE)))
+    if console:
+        human = logging.StreamHandler()
+        human.setLevel(logging.WARNING)
+        human.setFormatter(Printable("speechmill: %(message)s"))
+        log.addHandler(human)
+
+
+def close_log() -> None:
+    """Stop logging."""
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+        handler.close()

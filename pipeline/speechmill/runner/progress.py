@@ -1,0 +1,175 @@
+"""The live line per stage: what the log says so far, on a terminal as it changes, elsewhere every 30 s."""
+
+import json
+import os
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TextIO
+
+from speechmill.core.terminal import printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+STAGES = (
+    *("fetch", "segment", "score", "fingerprint", "compare"),
+    *("transcribe", "second", "align", "embed", "tokenise", "publish"),
+)
+TERMINAL_INTERVAL_S = 0.5
+PLAIN_INTERVAL_S = 30.0
+
+
+@dataclass(slots=True)
+class StageProgress:
+    """What one stage did so far in this run."""
+
+    inputs: int = 0
+    failed: int = 0
+    reused: int = 0
+    hours_in: float = 0.0
+    hours_kept: float = 0.0
+    hours_done: float = 0.0
+    first: float = 0.0
+    last: float = 0.0
+
+    def add(self, event: dict[str, Any]) -> None:
+        """Count one event of the log."""
+        begun = event["time"] - event["seconds"]
+        self.first = min(self.first or begun, begun)
+        self.last = event["time"]
+        self.inputs += 1
+        self.failed += event["state"] == "failed"
+        self.reused += event["state"] == "reused"
+        self.hours_in += event["audio_in_s"] / 3600
+        self.hours_kept += event["audio_kept_s"] / 3600
+        self.hours_done += event["audio_in_s"] / 3600 if event["state"] == "done" else 0.0
+
+    @property
+    def speed(self) -> float:
+        """Hours of audio worked on per hour of clock, all processes together."""
+        return 3600 * self.hours_done / max(self.last - self.first, 0.001)
+
+    def eta_s(self, expected: int) -> float | None:
+        """Seconds until `expected` inputs are through, at the present pace."""
+        left = expected - self.inputs
+        return (self.last - self.first) / self.inputs * left if self.inputs and left > 0 else None
+
+
+class Progress:
+    """Follows a log file from its present end on, and shows it until the block ends."""
+
+    def __init__(self, log_path: str | None, stream: TextIO = sys.stderr, *, quiet: bool = False) -> None:
+        self._path, self._stream, self._quiet = log_path, stream, quiet
+        self._position = _size(log_path)
+        self.stages: dict[str, StageProgress] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._show, daemon=True)
+
+    def __enter__(self) -> "Progress":
+        if not self._quiet:
+            self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.update()
+
+    def update(self) -> None:
+        """Read the events that came since the last time."""
+        if self._path is None or _size(self._path) <= self._position:
+            return
+        with open(self._path, "rb") as file:
+            file.seek(self._position)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._position += len(line)
+                event = json.loads(line)
+                if "stage" in event:
+                    self.stages.setdefault(event["stage"], StageProgress()).add(event)
+
+    def cells(self) -> list[list[str]]:
+        """A row for each stage that began, always with the same columns; some may be empty."""
+        expected = 0
+        found = []
+        for name in STAGES:
+            stage = self.stages.get(name)
+            if stage:
+                found.append(_cells(name, stage, expected))
+                expected = stage.inputs - stage.failed
+        return found
+
+    def _show(self) -> None:
+        if self._stream.isatty():
+            self._show_live()
+        else:
+            while not self._stop.wait(PLAIN_INTERVAL_S):
+                self.update()
+                lines = ["  ".join(filter(None, cells)) for cells in self.cells()]
+                print(" | ".join(lines) or "starting", file=self._stream, flush=True)
+
+    def _show_live(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(file=self._stream)
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            while not self._stop.wait(TERMINAL_INTERVAL_S):
+                self.update()
+                live.update(self._table(), refresh=True)
+
+    def _table(self) -> "Table":
+        from rich.table import Table
+
+        grid = Table.grid(padding=(0, 2))
+        for cells in self.cells():
+            grid.add_row(*cells)
+        return grid
+
+
+def _cells(name: str, stage: StageProgress, expected: int) -> list[str]:
+    is_audio, eta = name != "publish", stage.eta_s(expected)
+    return [
+        name,
+        f"{stage.inputs} of {expected}" if expected > stage.inputs else str(stage.inputs),
+        f"{stage.hours_in:.2f} h in" if is_audio else "",
+        f"{stage.hours_kept:.2f} h kept" if is_audio else "",
+        f"{stage.speed:.0f} x real time" if stage.hours_done and name != "fetch" else "",
+        f"{stage.failed} failed" if stage.failed else "",
+        "" if eta is None else f"ETA {time.strftime('%H:%M:%S', time.gmtime(eta))}",
+    ]
+
+
+def _size(path: str | None) -> int:
+    return os.path.getsize(path) if path is not None and os.path.exists(path) else 0
+
+
+class Line:
+    """One line that tells how far a long task is: on a terminal as it changes, elsewhere every 30 s."""
+
+    def __init__(self, stream: TextIO = sys.stderr, *, quiet: bool = False) -> None:
+        self._stream, self._quiet = stream, quiet
+        self._interval_s = TERMINAL_INTERVAL_S if stream.isatty() else PLAIN_INTERVAL_S
+        self._said = -self._interval_s
+
+    def __call__(self, text: str) -> None:
+        """Say where the task is now; left out if something was said just before."""
+        if self._quiet or time.monotonic() - self._said < self._interval_s:
+            return
+        self._said, text = time.monotonic(), printable(text)
+        if self._stream.isatty():
+            print(f"\r\x1b[2K{text}", end="", file=self._stream, flush=True)
+        else:
+            print(text, file=self._stream, flush=True)
+
+    def __enter__(self) -> "Line":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream.isatty() and self._said > 0:
+            print(file=self._stream)

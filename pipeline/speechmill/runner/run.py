@@ -1,0 +1,280 @@
+"""One run from start to end: lock, signals, graph, commit, summary.
+
+A run is a build: what is there is used, what is missing is made. The first SIGINT or SIGTERM lets the work in
+hand finish, the second ends the run at once; either way the next run goes on from there.
+"""
+
+import itertools
+import json
+import logging
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from speechmill import publish, sources, tokens
+from speechmill.asr.known_languages import check_language
+from speechmill.core import ownership, state
+from speechmill.core.build import (
+    CONFIG_FILE,
+    FETCHED,
+    FINISHED_FILE,
+    LOG_FILE,
+    STOP_FILE,
+    Build,
+    plan_build,
+    text_tokenizer_file,
+    token_files,
+)
+from speechmill.core.config import ConfigError, RunConfig
+from speechmill.core.purge import erase
+from speechmill.core.records import Status
+from speechmill.core.removals import Tombstones
+from speechmill.core.store import Store
+from speechmill.core.urls import public_values
+from speechmill.core.version import __version__
+from speechmill.fetch import check_logins, model_folder
+from speechmill.publish import card, report
+from speechmill.runner import beam
+from speechmill.runner.log import close_log, open_log
+from speechmill.runner.progress import STAGES, Progress
+from speechmill.tokens import text
+
+EXIT_DONE, EXIT_FAILED, EXIT_CONFIG, EXIT_TOO_MANY_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+PACKAGES = (
+    *("apache-beam", "av", "soxr", "soundfile", "webrtcvad-wheels", "faster-whisper", "ctranslate2", "pyarrow"),
+    *("torch", "num2words", "anyascii", "tokenizers", "rapidfuzz", "transformers", "kaldi-native-fbank"),
+)
+
+NAMED_FAILURES = 5
+
+log = logging.getLogger("speechmill")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """How a run ended. `stages` holds the counters; `stats` those of the corpus, None if none was published."""
+
+    exit_code: int
+    changed: bool
+    output: str
+    stages: dict[str, dict[str, int]]
+    stats: dict[str, Any] | None
+    files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    """Recordings that failed, the first of them, each with its reason."""
+    max_failed_ratio: float = 1.0
+    empty_inputs: tuple[str, ...] = ()
+    """Inputs without a recording."""
+
+
+def run(
+    config: RunConfig, beam_options: tuple[str, ...] = (), *, only_publish: bool = False, quiet: bool = False
+) -> Summary:
+    """Make or complete the corpus that a config describes.
+
+    Raises ConfigError (before anything is downloaded), Busy, or OutOfSpace.
+    """
+    beam.check_options(beam_options)
+    store = Store(config.output)
+    if "memory" in store.fs.protocol:  # of one process, while a run has several: they would write where nobody reads
+        raise ConfigError(
+            f"output: {config.output}: does not outlast the run; give a folder, or a URL such as s3://b/c"
+        )
+    check_inputs(config, store, only_publish=only_publish)
+    again = _decided_again(config) if only_publish else None
+    ownership.claim(store)
+    with store.locked(), _stoppable(store) as interrupted:
+        build = again or plan_build(config, store, find_model=model_folder)
+        _check_languages(build)
+        erase(build)
+        build = replace(build, removed=Tombstones.load(store))
+        tokens = _about_tokens(build, again=only_publish)
+        store.write_json(CONFIG_FILE, json.loads(config.model_dump_json()))
+        open_log(store, console=not quiet)
+        try:
+            with Progress(store.path(LOG_FILE) if store.is_local else None, quiet=quiet):
+                counters = beam.run(build, beam_options, only_publish=only_publish)
+        except RuntimeError:
+            if not interrupted.is_set():  # a terminal's Ctrl-C reaches Beam's own worker processes too, and ends them
+                raise
+            counters = {}
+        finally:
+            close_log()
+        empty = () if only_publish else empty_inputs(build, counters)
+        stages = by_stage(counters)
+        if interrupted.is_set():
+            return Summary(exit_code=EXIT_INTERRUPTED, changed=False, output=config.output, stages=stages, stats=None)
+        summary = replace(_finish(build, stages, tokens), empty_inputs=empty)
+        if empty and len(empty) == len(config.inputs):
+            summary = replace(summary, exit_code=EXIT_FAILED)
+        erase(build)  # what only this run found to be removed
+        return summary
+
+
+def check_inputs(config: RunConfig, store: Store, *, only_publish: bool) -> None:
+    """Raise ConfigError if there are no inputs, or one is no known kind of source, or a local one is not there."""
+    if not config.inputs and not store.names(f"work/fetch/{FETCHED}"):
+        raise ConfigError("inputs: there are none; name a file, folder, manifest or feed with --input or in the config")
+    for source in () if only_publish else config.inputs:
+        sources.check(source)
+    if not only_publish:
+        check_logins(config.fetch)
+
+
+def _decided_again(config: RunConfig) -> Build:
+    """The finished build with other thresholds. Raises ConfigError for settings that need a stage to run."""
+    stored = state.stored_build(config.output)
+    if config.decisive() != stored.config.decisive():
+        fix = f"make what it needs with: speechmill run --output {config.output} --set ..."
+        raise ConfigError(f"select: only thresholds, licences and languages can change without running a stage; {fix}")
+    return replace(stored, config=config)
+
+
+def _check_languages(build: Build) -> None:
+    """Raise ConfigError for a language that a recogniser does not know."""
+    for key, folder in (("transcribe.model", build.model), ("transcribe.second", build.second)):
+        if folder is not None:
+            check_language(Path(folder), build.config.transcribe.language, key)
+
+
+@contextmanager
+def _stoppable(store: Store) -> Iterator[threading.Event]:
+    """Turn the first SIGINT or SIGTERM into a file that every process of the run looks for; end at the second."""
+    store.remove(STOP_FILE)
+    interrupted = threading.Event()
+
+    def stop(*_: Any) -> None:
+        if interrupted.is_set():
+            os._exit(EXIT_INTERRUPTED)
+        interrupted.set()
+        store.write_text(STOP_FILE, "")
+        log.warning("interrupted: finishing what is in hand; interrupt again to stop at once")
+
+    is_main = threading.current_thread() is threading.main_thread()  # only there may handlers be set
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)} if is_main else {}
+    try:
+        yield interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        store.remove(STOP_FILE)
+
+
+def _about_tokens(build: Build, *, again: bool) -> str | None:
+    """What the dVAE of mel tokens is; None without one. Raises ConfigError for files that cannot be used.
+
+    Deciding again loads no model: what the run before found stands.
+    """
+    chosen = build.config.tokenise
+    if build.made.transcript:
+        text.load(text_tokenizer_file(chosen))
+    if not build.made.tokens:
+        return None
+    if chosen.checkpoint == "shipped" and not chosen.norms:
+        return "speechmill's own dVAE, whose codes are not TorToiSe's"
+    if again:
+        before: str | None = (state.read_run(build.store) or {}).get("mel_tokens")
+        return before
+    return f"files of the maker's own: {tokens.describe(*token_files(chosen))}"
+
+
+def _finish(build: Build, stages: dict[str, dict[str, int]], tokens: str | None) -> Summary:
+    store, config = build.store, build.config
+    plan = store.read_json(publish.PLAN_FILE)
+    assert plan is not None
+    publish.check(plan)
+    changed = not publish.is_published(build, plan["fingerprint"])
+    if changed:
+        pages = {
+            card.CARD_FILE: card.render(build, plan["stats"]),
+            report.REPORT_FILE: report.render(build, plan["stats"]),
+        }
+        record = run_record(build, stages) | {"mel_tokens": tokens}
+        store.write_json(FINISHED_FILE, json.loads(config.model_dump_json()))
+        publish.commit(build, plan, record, pages=pages)
+    notes = [] if build.has_defects else ["defects.weights is null: columns score_* and c50_db are left out"]
+    notes += [f"mel tokens: {tokens}"] if tokens and config.tokenise.checkpoint != "shipped" else []
+    return Summary(
+        exit_code=EXIT_TOO_MANY_FAILED if failed_ratio(plan["stats"]) > config.max_failed_ratio else EXIT_DONE,
+        changed=changed,
+        output=config.output,
+        stages=stages,
+        stats=plan["stats"],
+        files=tuple(plan["files"]),
+        notes=tuple(notes),
+        failed=tuple(itertools.islice(_failures(store), NAMED_FAILURES)),
+        max_failed_ratio=config.max_failed_ratio,
+    )
+
+
+def _failures(store: Store) -> Iterator[str]:
+    """Each recording that failed: its title, or the name of a local one, and why."""
+    columns = ["source", "title", "media_url", "status", "reason", "reason_detail"]
+    for batch in store.batches(publish.RECORDINGS_FILE, columns):
+        for row in batch.to_pylist():
+            if row["status"] == Status.FAILED:
+                detail = f": {row['reason_detail']}" if row["reason_detail"] else ""
+                name = row["media_url"] if row["source"] == "local" or not row["title"] else row["title"]
+                yield f"{name}  {row['reason']}{detail}"
+
+
+def failed_ratio(stats: dict[str, Any]) -> float:
+    """Share of the recordings seen that failed; what was left out is none."""
+    seen = {status: count for status, count in stats["recordings"].items() if status != Status.LEFT_OUT}
+    return float(seen.get("failed", 0) / max(sum(seen.values()), 1))
+
+
+def by_stage(counters: dict[str, int]) -> dict[str, dict[str, int]]:
+    """Counters by stage, in the order of the flow."""
+    found: dict[str, dict[str, int]] = {stage: {} for stage in STAGES}
+    for name, value in counters.items():
+        stage, _, key = name.partition("/")
+        if stage in found:
+            found[stage][key] = value
+    return found
+
+
+def empty_inputs(build: Build, counters: dict[str, int]) -> tuple[str, ...]:
+    """Addresses of the inputs that have no recording, or could not be read; without those that were removed."""
+    return tuple(
+        source.address
+        for number, source in enumerate(build.config.inputs)
+        if not counters.get(f"{beam.LISTED}{number}") and not build.removed.closes(source.address)
+    )
+
+
+def run_record(build: Build, stages: dict[str, dict[str, int]]) -> dict[str, Any]:
+    """What `run.json` says about how a corpus was made."""
+    versions = {name: _version(name) for name in PACKAGES}
+    return {
+        "speechmill": __version__,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "python": platform.python_version(),
+        "packages": versions,
+        "config": public_values(json.loads(build.config.model_dump_json())),
+        "profiles": {
+            "segment": build.segment_profile, "score": build.score_profile, "transcribe": build.transcribe_profile,
+            "second": build.second_profile, "speakers": build.speakers_profile, "tokenise": build.tokenise_profile,
+            "text": build.text_profile,
+        },
+        "stages": stages,
+        "defect_models": build.has_defects,
+        "device": build.device,
+        "compute_type": build.compute_type,
+    }  # fmt: skip
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

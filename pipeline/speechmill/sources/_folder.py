@@ -1,0 +1,117 @@
+"""Walks a folder: what in it is a recording, by name or by its first bytes, and why anything else is left out."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from speechmill.core.records import Reason, Rejected
+from speechmill.sources._beside import BESIDE, Beside, Shelf, has_media_suffix
+from speechmill.sources._places import is_inside
+from speechmill.sources._probe import probe
+
+SYSTEM = {  # files and folders that systems and their shares leave everywhere, in lower case
+    "thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r", "@eadir", "__macosx", "$recycle.bin", "lost+found",
+    "system volume information",
+}  # fmt: skip
+OUTSIDE = "a link that leads out of the inputs; give what it leads to as an input of its own"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A path in a folder: a recording with what lies beside it, or what is left out, and why."""
+
+    path: str
+    beside: tuple[Beside, ...] = ()
+    fault: Rejected | None = None
+
+
+def walk(root: str, roots: tuple[str, ...], output: str) -> Iterator[Found]:
+    """Find all that is in a folder and below, sorted, its own files first; hidden ones are counted at the end.
+
+    Links are followed within `roots`, real paths, and into no folder for a second time. `output` is not entered, nor
+    is any other corpus.
+    """
+    hidden, visited, waiting = 0, {os.path.realpath(output)}, [root]
+    while waiting:
+        folder = waiting.pop()
+        if (real := os.path.realpath(folder)) in visited:
+            continue
+        visited.add(real)
+        if _is_corpus(folder):
+            yield Found(folder, fault=Rejected(Reason.NOT_AUDIO, "a corpus that speechmill made"))
+            continue
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            yield Found(folder, fault=_unreadable(error))
+            continue
+        seen = [entry for entry in entries if not is_hidden(entry.name)]
+        hidden += len(entries) - len(seen)
+        folders, files = _sorted(seen, roots)
+        yield from _files(folder, files)
+        waiting += reversed(folders)
+    if hidden:
+        yield Found(root, fault=Rejected(Reason.HIDDEN, f"{hidden} hidden or system files or folders"))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a name is of what a system put there, or hides."""
+    return name.startswith((".", "~$")) or name.lower() in SYSTEM
+
+
+def _is_corpus(folder: str) -> bool:
+    inside = (os.path.isfile(os.path.join(folder, name)) for name in ("run.json", "ledger.parquet"))
+    return os.path.isfile(os.path.join(folder, "corpus.json")) or all(inside)
+
+
+def _sorted(entries: list["os.DirEntry[str]"], roots: tuple[str, ...]) -> tuple[list[str], dict[str, Rejected | None]]:
+    """Paths of folders; and names of all others with what is wrong with those that may not be followed or opened."""
+    folders, files = [], {}
+    for entry in entries:
+        fault = fault_of(entry.path, roots) if entry.is_symlink() else None
+        if fault is None and entry.is_dir():
+            folders.append(entry.path)
+        else:
+            files[entry.name] = fault or (None if entry.is_file() else _no_file())
+    return folders, files
+
+
+def fault_of(path: str, roots: tuple[str, ...]) -> Rejected | None:
+    """Why a path may not be taken that is a link, or may be below one; None if it may."""
+    if not os.path.exists(path):
+        return Rejected(Reason.NOT_FOUND, "a link to nothing")
+    return None if is_inside(path, roots) else Rejected(Reason.OUTSIDE, OUTSIDE)
+
+
+def _files(folder: str, known: dict[str, Rejected | None]) -> Iterator[Found]:
+    """The files of one folder: those that may lie beside others are looked at last, and only if they do not."""
+    faults = {
+        name: fault or (None if has_media_suffix(name) else fault_in(os.path.join(folder, name)))
+        for name, fault in known.items()
+        if fault or not name.lower().endswith(BESIDE)
+    }
+    media = [name for name, fault in faults.items() if fault is None]
+    shelf = Shelf(known, media)
+    beside = {name: shelf.of(name) for name in media}
+    taken = {one.name for found in beside.values() for one in found}
+    for name in known:
+        path = os.path.join(folder, name)
+        if name not in taken:
+            fault = faults[name] if name in faults else fault_in(path)
+            yield Found(path, tuple(beside.get(name, ())), fault)
+
+
+def fault_in(path: str) -> Rejected | None:
+    """Why a file is left out, by its first bytes; None if it begins like audio or video."""
+    try:
+        return probe(path) if os.path.isfile(path) else _no_file()
+    except (OSError, ValueError) as error:
+        return _unreadable(error)
+
+
+def _no_file() -> Rejected:
+    return Rejected(Reason.NOT_AUDIO, "no file, but a pipe, a socket or a device")
+
+
+def _unreadable(error: Exception) -> Rejected:
+    return Rejected(Reason.FORBIDDEN, f"cannot be read: {getattr(error, 'strerror', None) or error}")

@@ -1,0 +1,99 @@
+"""Lists the recordings of a manifest, one a line; what is wrong with a line costs that line."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from speechmill.core.config import Input, RunConfig
+from speechmill.core.filenames import readable
+from speechmill.core.manifest import PATHS, SPAN_KEYS, WHOLE, lines, path_of, plain
+from speechmill.core.records import Reason, Recording, Rejected
+from speechmill.sources import Listed, failed, left_out, plain_text
+from speechmill.sources._about import described
+from speechmill.sources._beside import shelf_of
+from speechmill.sources._file import Licence, identity_of, recording_of, stated_text, timed
+from speechmill.sources._spans import span_of
+
+LINES = (".jsonl", ".ndjson")
+USED = {
+    *PATHS, "url", "title", "author", "language", "lang", "licence", "license", "licence_url", "license_url",
+    "published", "page_url", "speaker", "speaker_id", "text", *SPAN_KEYS,
+}  # fmt: skip
+
+
+def is_manifest(path: str) -> bool:
+    """Whether a file is read as a manifest, by its name."""
+    return path.lower().endswith((*LINES, WHOLE))
+
+
+@dataclass
+class Manifest:
+    """One manifest; `listed` yields its recordings, and what could not be used of it."""
+
+    path: str
+    source: Input
+    config: RunConfig
+    default: Licence
+    roots: tuple[str, ...]
+    unused: set[str] = field(default_factory=set)
+
+    def listed(self) -> Iterator[Listed]:
+        """List it line by line. Raises Rejected where it cannot be opened."""
+        name = os.path.basename(self.path)
+        for number, told in self._lines():
+            try:
+                if isinstance(told, Exception):
+                    raise told
+                yield self._recording(told)
+            except Rejected as error:
+                yield failed(
+                    "local", f"{name} line {number}", reason=error.reason, detail=f"line {number}: {error.detail}"
+                )
+            except (ValueError, RecursionError) as error:
+                cause = plain_text(str(error)) or "nested too deeply"
+                yield failed("local", f"{name} line {number}", reason=Reason.BAD_FEED, detail=f"line {number}: {cause}")
+        if self.unused:
+            keys = ", ".join(sorted(self.unused)[:20])
+            yield left_out("local", name, reason=Reason.UNUSED_KEYS, detail=f"keys that are not used: {keys}")
+
+    def _lines(self) -> Iterator[tuple[int, Any]]:
+        try:
+            yield from lines(self.path)
+        except OSError as error:
+            raise Rejected(Reason.FORBIDDEN, f"{plain_text(self.path)}: {error.strerror}") from None
+
+    def _recording(self, told: Any) -> Listed:
+        if not isinstance(told, dict):
+            raise ValueError('not an object such as {"path": "a.flac"}')
+        told = plain(told)
+        self.unused |= {plain_text(key) or "" for key in told.keys() - USED}
+        path, url = path_of(told), plain_text(told.get("url"))
+        licence = plain_text(told.get("licence")) or plain_text(told.get("license"))
+        if isinstance(path, str) and path and "\0" not in path:
+            return self._file(path, told, licence)
+        if path is not None or url is None:
+            raise ValueError("neither a path nor a url that can be used")
+        # The default for local files is about the user's own; what comes from the web is somebody else's.
+        own = (self.source.licence, "inputs.licence") if self.source.licence else ("unknown", None)
+        spdx, evidence = (licence, "manifest") if licence else own
+        known, span = described(told), span_of(told, None, self.config)
+        text = stated_text(told, readable(os.path.basename(self.path)), known.get("language"))
+        recording = Recording(
+            recording_id=identity_of("url", url, span), source="local", media_url=url, licence=spdx,
+            licence_evidence=evidence, attachments=tuple(text), **known, **timed(span),
+        )  # fmt: skip
+        return Listed(recording=recording)
+
+    def _file(self, path: str, told: dict[str, Any], licence: str | None) -> Listed:
+        os.fsencode(path)  # raises UnicodeEncodeError, a ValueError, for what is no name
+        folder = os.path.dirname(self.path)
+        whole = os.path.join(folder, os.path.expanduser(path))
+        below = os.path.relpath(whole, folder or ".")
+        told = told | {"licence": licence}
+        default = (licence, "manifest") if licence else self.default
+        beside = shelf_of(whole).of(os.path.basename(whole))
+        return recording_of(
+            whole, below, beside, roots=self.roots, default=default, told=told, span=span_of(told, whole, self.config),
+            where=readable(os.path.basename(self.path)),
+        )  # fmt: skip

@@ -1,0 +1,113 @@
+"""Lists audio of the Internet Archive, by its JSON APIs.
+
+`archive:IDENTIFIER` is one item; `archive:QUERY`, with a colon or a space in it, is all audio items that match, e.g.
+`archive:collection:librivoxaudio AND language:ger`.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from speechmill.core.config import ConfigError, Input, RunConfig
+from speechmill.core.records import Reason, Recording, Rejected, stable_id
+from speechmill.core.store import Store
+from speechmill.sources import Listed, failed, plain_text, rest_of
+from speechmill.sources._api import Api, language_of, seconds
+from speechmill.sources._licences import spdx_of
+from speechmill.sources._probe import SUFFIXES
+
+HOST = "https://archive.org"
+PAGE = 1_000  # identifiers of one answer
+IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,100}")
+
+
+def check(source: Input) -> None:
+    """Raise ConfigError for an address that names nothing."""
+    if not rest_of(source.address, "archive").strip():
+        raise ConfigError("inputs: archive: names no item; give an identifier or a query, e.g. archive:collection:...")
+
+
+def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[Listed]:
+    """List the audio files of an item, or of all items that match a query. Raises Rejected."""
+    address, api = rest_of(source.address, "archive").strip(), Api(config, store)
+    if IDENTIFIER.fullmatch(address):
+        return _files(api.get(f"{HOST}/metadata/{address}"), address, source.licence)
+    return _items(address, api, source.licence)
+
+
+def _items(query: str, api: Api, licence: str | None) -> Iterator[Listed]:
+    """List what a query finds; an item that cannot be read costs a row."""
+    asked = {"q": f"({query}) AND mediatype:audio", "fields": "identifier", "count": str(PAGE)}
+    cursor: str | None = ""
+    while cursor is not None:
+        answer = api.get(
+            f"{HOST}/services/search/v1/scrape?{urlencode(asked | ({'cursor': cursor} if cursor else {}))}"
+        )
+        if not isinstance(answer, dict) or "items" not in answer:
+            raise Rejected(Reason.BAD_FEED, f"archive.org: {plain_text(str(answer))}"[:300])
+        for item in answer["items"]:
+            identifier = str(item.get("identifier", ""))
+            try:
+                yield from _files(api.get(f"{HOST}/metadata/{quote(identifier)}"), identifier, licence)
+            except Rejected as error:
+                yield failed("archive", identifier, reason=error.reason, detail=error.detail, signals=error.signals)
+        cursor = answer.get("cursor")
+
+
+def _files(item: Any, identifier: str, licence: str | None) -> Iterator[Listed]:
+    """List an item's own audio files; what the Archive derived of them is not listed."""
+    about = item.get("metadata") if isinstance(item, dict) else None
+    if not isinstance(about, dict) or item.get("is_dark"):
+        raise Rejected(Reason.NOT_FOUND, f"archive.org has no item {identifier}, or it was taken down")
+    of_item = {
+        "source": "archive",
+        "page_url": f"{HOST}/details/{quote(identifier)}",
+        "author": _text(about.get("creator")),
+        "language": language_of(_text(about.get("language"))),
+        "published": _date(about.get("publicdate") or about.get("date")),
+        **_licence(about, licence),
+    }
+    for file in item.get("files") or ():
+        name = file.get("name") if isinstance(file, dict) else None
+        if not isinstance(name, str) or not name.lower().endswith(SUFFIXES):
+            continue
+        if file.get("source") == "derivative" or str(file.get("private")).lower() == "true":
+            continue
+        title = " – ".join(filter(None, (_text(about.get("title")), plain_text(file.get("title")) or plain_text(name))))
+        yield Listed(
+            recording=Recording(
+                recording_id=stable_id("archive", identifier, name),
+                media_url=f"{HOST}/download/{quote(identifier)}/{quote(name)}",
+                guid=f"{identifier}/{plain_text(name)}",
+                title=title,
+                checksum=_checksum(file),
+                declared_duration_s=seconds(file.get("length")),
+                **of_item,
+            )
+        )
+
+
+def _licence(about: dict[str, Any], given: str | None) -> dict[str, Any]:
+    url = _text(about.get("licenseurl"))
+    if url:
+        known = spdx_of(url)
+        evidence = "licenseurl of the item" if known else f"licenseurl of the item: {url[:200]}"
+        return {"licence": known or "unknown", "licence_url": url, "licence_evidence": evidence}
+    return {"licence": given, "licence_evidence": "inputs.licence"} if given else {}
+
+
+def _checksum(file: dict[str, Any]) -> str | None:
+    return next((f"{name}:{file[name]}" for name in ("sha1", "md5") if isinstance(file.get(name), str)), None)
+
+
+def _text(value: object) -> str | None:
+    """A field that may be a list, as one line."""
+    texts = value if isinstance(value, list) else [value]
+    return ", ".join(text for one in texts if (text := plain_text(one))) or None
+
+
+def _date(value: object) -> str | None:
+    """`2008-01-31 07:45:21` or `2008-01-31` as ISO 8601; None for anything else."""
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d:\d\d)Z?)?", str(value))
+    return f"{found[1]}T{found[2] or '00:00:00'}Z" if found else None

@@ -1,0 +1,85 @@
+"""Lists LibriSpeech and Libri-Light in their own folder layouts: `librilight:FOLDER`.
+
+LibriSpeech has `SPEAKER/CHAPTER/SPEAKER-CHAPTER-0000.flac` beside `SPEAKER-CHAPTER.trans.txt`, a line an utterance;
+Libri-Light `SPEAKER/BOOK/NAME.flac` beside `NAME.json` with the book of LibriVox that it is from.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from speechmill.core.config import ConfigError, Input, RunConfig
+from speechmill.core.records import Attachment, Recording, stable_id
+from speechmill.core.store import Store
+from speechmill.sources import Listed, plain_text, rest_of
+from speechmill.sources._api import authors_of, book_text, language_of
+from speechmill.sources._places import place_of
+
+UTTERANCE = re.compile(r"(\d+)-(\d+)-\d+\.flac")
+TRANSCRIPT_TYPE = "text/x-librispeech"  # lines of an utterance's name and what is said in it
+
+
+def check(source: Input) -> None:
+    """Raise ConfigError if there is no such folder."""
+    folder = place_of(rest_of(source.address, "librilight"))
+    if not os.path.isdir(folder):
+        raise ConfigError(f"inputs: no such folder: {plain_text(folder)}; give that of LibriSpeech or Libri-Light")
+
+
+def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[Listed]:  # noqa: ARG001
+    """List the utterances of LibriSpeech or the recordings of Libri-Light below a folder, sorted."""
+    check(source)
+    root = Path(place_of(rest_of(source.address, "librilight")))
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted(name for name in names if name.endswith(".flac")):
+            path = Path(folder, name)
+            told = _of_librispeech(path, names) or _of_librilight(path, names)
+            if source.licence:
+                told |= {"licence": source.licence, "licence_evidence": "inputs.licence"}
+            below = path.relative_to(root).as_posix()
+            recording = Recording(
+                recording_id=stable_id("librilight", *path.parts[-3:]), source="librilight", media_url=below, **told
+            )
+            yield Listed(recording=recording, media_path=os.path.abspath(path))
+
+
+def _of_librispeech(path: Path, names: list[str]) -> dict[str, Any]:
+    """What LibriSpeech says of an utterance; empty for other files."""
+    found = UTTERANCE.fullmatch(path.name)
+    transcripts = found and f"{found[1]}-{found[2]}.trans.txt"
+    if not found or transcripts not in names:
+        return {}
+    return {
+        "title": path.stem,
+        "persons": (f"LibriVox reader {found[1]}",),
+        "language": "en",
+        "attachments": (Attachment(kind="transcript", url=str(transcripts), type=TRANSCRIPT_TYPE, language="en"),),
+        "licence": "CC-BY-4.0",
+        "licence_url": "https://creativecommons.org/licenses/by/4.0/",
+        "licence_evidence": "LibriSpeech's LICENSE.TXT",
+    }
+
+
+def _of_librilight(path: Path, names: list[str]) -> dict[str, Any]:
+    """What Libri-Light says of a recording, as far as it says anything."""
+    try:
+        told = json.loads(path.with_suffix(".json").read_bytes()) if f"{path.stem}.json" in names else {}
+    except (OSError, ValueError, RecursionError):
+        told = {}
+    about: dict[str, Any] = told if isinstance(told, dict) else {}
+    book: dict[str, Any] = about["book_meta"] if isinstance(about.get("book_meta"), dict) else {}
+    reader = plain_text(str(about.get("speaker") or ""))
+    return {
+        "title": " – ".join(filter(None, (plain_text(book.get("title")), plain_text(path.stem)))),
+        "author": authors_of(book),
+        "persons": (f"LibriVox reader {reader}",) if reader else (),
+        "language": language_of(book.get("language")) or "en",
+        "page_url": plain_text(book.get("url_librivox")),
+        "attachments": book_text(book),
+        "licence": "CC-PDDC",
+        "licence_evidence": "LibriVox dedicates its recordings to the public domain",
+    }

@@ -1,0 +1,106 @@
+"""Fetch what lies beside a recording: transcripts of its publisher, and the text that is read in it.
+
+They are kept as they came, named by their bytes, so that a book's text is kept once for all of its chapters.
+"""
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import Any
+
+from speechmill import fetch, reference_text
+from speechmill.core.build import Build
+from speechmill.core.filenames import readable
+from speechmill.core.records import Attachment, Reason, Recording, Rejected
+from speechmill.core.store import Store
+from speechmill.sources import local
+
+WANTED = ("transcript", "text")
+ABOUT = "about"  # a JSON file beside a recording that could not be read when that was listed
+MAX_DOCUMENT_BYTES = 20_000_000
+MAX_AGE_S = 24 * 3600.0  # a book's text is asked for once a day, not once a chapter
+
+
+@dataclass(slots=True)
+class Documents:
+    """What was found beside a recording: by the name it is stored under, what its source says of it."""
+
+    found: dict[str, dict[str, Any]] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)  # why others are missing
+    retry: bool = False  # whether one of them may be there later
+
+
+def fetch_documents(recording: Recording, media_path: str | None, build: Build) -> Documents:
+    """Get the documents of a recording; one that cannot be had, or read, costs a remark."""
+    documents = Documents()
+    for attachment in recording.attachments if build.config.fetch.transcripts else ():
+        if attachment.kind not in (*WANTED, ABOUT):
+            continue
+        try:
+            raw = _read(attachment, media_path, build, recording.feed_url)
+            if attachment.kind == ABOUT:  # it leads inside now, and is read with the next listing
+                continue
+            reference_text.read(raw, attachment.type, name_of(recording, attachment.url))
+        except Rejected as error:
+            documents.remarks.append(f"{attachment.kind} {attachment.url[:200]}: {error}"[:500])
+            documents.retry |= error.retry
+            continue
+        documents.found[_keep(raw, build.store)] = {
+            "kind": attachment.kind, "url": attachment.url, "type": attachment.type, "language": attachment.language,
+        }  # fmt: skip
+    return documents
+
+
+def name_of(recording: Recording, url: str) -> str:
+    """What a document is read by: LibriSpeech's have a line for each utterance, and that is the title of one."""
+    return f"{recording.title or ''} {url}"
+
+
+def _read(attachment: Attachment, media_path: str | None, build: Build, feed_url: str | None) -> bytes:
+    if attachment.text is not None:
+        return attachment.text.encode()
+    if attachment.url.startswith(("http://", "https://")):
+        config = build.config.fetch
+        return fetch.get_document(
+            attachment.url, build.store, config, max_bytes=MAX_DOCUMENT_BYTES, max_age_s=MAX_AGE_S,
+            stopping=build.is_stopping, beside=feed_url,
+        )  # fmt: skip
+    if media_path is None or os.path.basename(attachment.url) != attachment.url:
+        raise Rejected(Reason.FORBIDDEN_ADDRESS, "not a web address, and no file beside the recording")
+    path = _path_beside(media_path, attachment.url)
+    if not local.may_be_read(path, build.config.inputs):
+        raise Rejected(Reason.OUTSIDE, "a link that leads out of the inputs; it is not read")
+    return _read_file(path)
+
+
+def _path_beside(media_path: str, shown: str) -> str:
+    """Path of a file beside a recording; its name may have bytes in it that no text can show."""
+    folder = os.path.dirname(media_path)
+    if not os.path.lexists(path := os.path.join(folder, shown)):
+        try:
+            return next((entry.path for entry in os.scandir(folder) if readable(entry.name) == shown), path)
+        except OSError:
+            pass
+    return path
+
+
+def _read_file(path: str) -> bytes:
+    try:
+        facts = os.stat(path)
+        if not stat.S_ISREG(facts.st_mode):  # reading a pipe or a device may never end
+            raise Rejected(Reason.NOT_FOUND, "not a file")
+        if facts.st_size > MAX_DOCUMENT_BYTES:
+            raise Rejected(Reason.TOO_BIG, f"more than {MAX_DOCUMENT_BYTES} bytes")
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise Rejected(Reason.NOT_FOUND, error.strerror or str(error)) from None
+
+
+def _keep(raw: bytes, store: Store) -> str:
+    name = f"work/documents/{hashlib.sha256(raw).hexdigest()}"
+    if not store.exists(name):
+        with store.create(name) as file:
+            file.write(raw)
+    return name

@@ -1,0 +1,78 @@
+"""Score and select: from clips to measures, defect scores, and the clips that pass the thresholds now."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import speech_defects
+
+from speechmill.audio import INT16_STEPS, decode_flac, measures
+from speechmill.core.build import Build, defect_files
+from speechmill.core.records import score_artifact
+from speechmill.core.store import add_footer
+from speechmill.decide import criteria
+from speechmill.publish.ledger import read_scores
+from speechmill.stages.work import Outcome, Work
+
+SCORE_ROWS = 32  # clips scored at a time: at most 20 MB of audio
+# The models' snr_db is left out: on recordings with a floor of their own the measure is nearer.
+SCORES_TO_STORE = {f"{defect}": f"score_{defect}" for defect in speech_defects.Defect} | {"c50_db": "c50_db"}
+
+
+def score_clips(work: Work, build: Build) -> Outcome:
+    """Measure and score every clip of a recording; count as kept what passes the thresholds now."""
+    name, state = build.scores(work.content_id), "reused"
+    if not build.store.is_done(name):
+        state = "done"
+        schema = score_artifact(defects=build.has_defects)
+        with build.store.parquet(name, schema) as writer:
+            for clip_ids, clips in _clips(work.content_id, build):
+                writer.write_table(pa.table({"clip_id": clip_ids, **scores_of(clips, build)}, schema=schema))
+            add_footer(writer, {"retry": False})
+    durations = clip_durations(work.content_id, build)
+    kept = selected(work, build)
+    return Outcome(
+        state=state, seconds_in=sum(durations.values()), seconds_kept=sum(durations[clip_id] for clip_id in kept)
+    )
+
+
+def _clips(content_id: str, build: Build) -> Iterator[tuple[list[str], list[npt.NDArray[np.int16]]]]:
+    for batch in build.store.batches(build.segments(content_id), ["clip_id", "flac"], SCORE_ROWS):
+        rows = [(row["clip_id"], row["flac"]) for row in batch.to_pylist() if row["clip_id"]]
+        if rows:
+            yield [clip_id for clip_id, _ in rows], [decode_flac(flac) for _, flac in rows]
+
+
+def scores_of(clips: Sequence[npt.NDArray[np.int16]], build: Build) -> dict[str, pa.Array]:
+    """Measure and score int16[n] clips at the corpus rate: float32[clips] a column, null where undefined."""
+    rate = build.config.audio.sample_rate
+    values = dict(measures.measure(clips, rate))
+    if build.has_defects:
+        waves = [clip.astype(np.float32) / np.float32(INT16_STEPS) for clip in clips]
+        weights, overlap = defect_files(build.config.defects)
+        found = speech_defects.load(device=build.device, weights=weights, overlap=overlap).score(waves, rate)
+        values |= {column: np.round(found[key], 4) for key, column in SCORES_TO_STORE.items()}
+    return {column: pa.array(array, pa.float32(), from_pandas=True) for column, array in values.items()}
+
+
+def is_scored(work: Work, build: Build) -> bool:
+    """Whether scoring this content would run nothing."""
+    return build.store.is_done(build.scores(work.content_id))
+
+
+def clip_durations(content_id: str, build: Build) -> dict[str, float]:
+    """Seconds of each clip of a content, by clip_id."""
+    table = build.store.read(build.segments(content_id), ["clip_id", "start", "end"])
+    rate = build.config.audio.sample_rate
+    return {row["clip_id"]: (row["end"] - row["start"]) / rate for row in table.to_pylist() if row["clip_id"]}
+
+
+def selected(work: Work, build: Build) -> list[str]:
+    """Clips that pass the licence and the thresholds, in order of position."""
+    if not work.allowed:
+        return []
+    scores = read_scores(work.content_id, build)
+    reasons = criteria.reasons_by_score(scores, build.config.thresholds)
+    clip_ids, removed = scores["clip_id"].to_pylist(), build.removed.clips
+    return [clip_id for clip_id, why in zip(clip_ids, reasons, strict=True) if not why and clip_id not in removed]

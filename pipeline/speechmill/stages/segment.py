@@ -1,0 +1,165 @@
+"""Segment: from media to spans and clips, in one pass over the audio."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from speechmill.audio import DECODER_BYTES, Mix, Unskippable, encode_flac, mixdown_name, to_int16
+from speechmill.audio.cutting import gate, spans
+from speechmill.audio.vad import Listener
+from speechmill.core import processes
+from speechmill.core.build import Build
+from speechmill.core.records import SEGMENT_ARTIFACT, Reason, Rejected, Span, SpanKind, Status, stable_id
+from speechmill.core.store import Store, add_footer
+from speechmill.stages.spans import Stretch, decoding_of
+from speechmill.stages.work import Outcome, Work
+
+Heard = tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]  # marks and levels of each hop
+
+MAX_REMARKS = 5
+GROUP_SPANS = 32  # spans in a row group of the artifact: at most 20 MB of audio are in memory
+SHORT_RATIO = 0.98  # decoded over declared duration; encoders and containers disagree about less than that
+
+
+def segment_media(work: Work, build: Build) -> Outcome:
+    """Decode a recording once, cut it, and store its spans with the clips as FLAC."""
+    name, store = build.segments(work.content_id), build.store
+    if not store.is_done(name):
+        try:
+            with _open_media(work, store) as media:
+                return _segment(media, work, build)
+        except Rejected as error:
+            return note_failure(work, build, error)
+        except MemoryError:
+            return note_failure(work, build, Rejected(Reason.TOO_BIG, "decoding it takes over 1 GiB of memory"))
+    state = "reused" if store.footer(name)["status"] == Status.OK else "failed"
+    return _segment_outcome(state, store.footer(name))
+
+
+def is_segmented(work: Work, build: Build) -> bool:
+    """Whether decoding this content would do nothing."""
+    return build.store.is_done(build.segments(work.content_id))
+
+
+def note_failure(work: Work, build: Build, error: Rejected) -> Outcome:
+    """Store that a recording could not be decoded, and why."""
+    facts = {"status": Status.FAILED, "reason": error.reason, "detail": error.detail, "retry": error.retry}
+    build.store.write_failure(build.segments(work.content_id), SEGMENT_ARTIFACT, facts)
+    return _segment_outcome("failed", facts)
+
+
+def _segment_outcome(state: str, facts: dict[str, Any]) -> Outcome:
+    reason = Reason(facts["reason"]) if facts.get("reason") else None
+    seconds, kept = facts.get("seconds", 0.0), facts.get("clip_seconds", 0.0)
+    return Outcome(
+        state="failed" if reason else state, seconds_in=seconds, seconds_kept=kept, reason=reason,
+        detail=facts.get("detail") or "",
+    )  # fmt: skip
+
+
+@contextmanager
+def _open_media(work: Work, store: Store) -> Iterator[IO[bytes]]:
+    try:
+        opened = open(work.media, "rb") if work.is_local else store.open(f"work/media/{work.sha256 or work.content_id}")  # noqa: SIM115
+    except OSError as error:
+        cause = "" if isinstance(error, FileNotFoundError) else f": {error.strerror or error}"
+        detail = f"the media are gone since they were fetched{cause}"
+        raise Rejected(Reason.NOT_FOUND, detail, retry=True) from None
+    with opened as file:
+        yield file
+
+
+def _segment(media: IO[bytes], work: Work, build: Build) -> Outcome:
+    rate, rules = build.config.audio.sample_rate, build.config.segment
+    # The decoded audio waits on disk, not in memory, for the cuts: the background level that they depend on
+    # is known only at the end, and an utterance may be as long as the recording.
+    with tempfile.TemporaryFile(dir=build.store.scratch()) as pcm:
+        stretch, mixes, (marks, levels) = _listen_well(media, work, pcm, build)
+        breaks = [*stretch.breaks, *_broken_end(stretch)]
+        found = spans(marks, levels, samples=stretch.samples, rate=rate, rules=rules, breaks=breaks)
+        facts = _facts(stretch, found, mixes)
+        _write_segments(pcm, found, facts, content_id=work.content_id, build=build)
+    return _segment_outcome("done", facts)
+
+
+def _listen_well(media: IO[bytes], work: Work, pcm: IO[bytes], build: Build) -> tuple[Stretch, tuple[Mix, ...], Heard]:
+    """Decode with the mean of the channels, and, where that turns out to lose speech, again with a better mix."""
+    limits, mixes, may_skip = build.config.audio, tuple[Mix, ...](), True
+    while True:
+        decoding = decoding_of(media, limits, mixes, from_s=work.span[0] if work.span and may_skip else 0.0)
+        stretch = Stretch(decoding, work.span)
+        try:
+            heard = _listen(stretch, pcm, build)
+        except Unskippable:  # before anything was heard
+            may_skip = False
+            continue
+        better = stretch.decoding.decided_mixes()
+        if mixes or all(mix.is_default for mix in better):
+            return stretch, better, heard
+        mixes = better
+        pcm.seek(0)
+        pcm.truncate()
+
+
+def _listen(stretch: Stretch, pcm: IO[bytes], build: Build) -> Heard:
+    listener = Listener(build.config.segment.vad, stretch.decoding.rate)
+    with processes.watchdog(build.config.audio.stall_timeout) as alive, processes.memory_limited(DECODER_BYTES):
+        for block in stretch:
+            if block.size:
+                listener.hear(block)
+                pcm.write(to_int16(block).tobytes())
+            alive()
+    marks, levels = listener.finish()
+    return (gate(marks, levels) if listener.detector.gated else marks), levels
+
+
+def _broken_end(stretch: Stretch) -> list[int]:
+    """The end of a recording that stops before its declared duration cuts whatever is spoken there."""
+    ratio = None if stretch.is_cut else stretch.decoding.decoded_ratio
+    return [stretch.samples] if ratio is not None and ratio < SHORT_RATIO and stretch.decoding.is_cut else []
+
+
+def _facts(stretch: Stretch, found: Sequence[Span], mixes: Sequence[Mix]) -> dict[str, Any]:
+    decoding = stretch.decoding
+    remarks = [decoding.shortfall] if _broken_end(stretch) else []
+    remarks += decoding.remarks
+    remarks += [mix.remark for mix in mixes if mix.remark]
+    return {
+        "status": Status.OK,
+        "retry": False,
+        "container": decoding.container,
+        "codec": decoding.codec,
+        "source_sample_rate": decoding.source_rate,
+        "source_channels": decoding.channels,
+        "declared_duration_s": decoding.declared_duration_s if stretch.span is None else None,
+        "decoded_samples": stretch.samples,
+        "bad_packets": decoding.bad_packets,
+        "mixdown": mixdown_name(mixes),
+        "detail": "; ".join(remarks[:MAX_REMARKS]) or None,
+        "seconds": stretch.samples / decoding.rate,
+        "clip_seconds": sum(s.samples for s in found if s.kind is SpanKind.CLIP) / decoding.rate,
+    }
+
+
+def _write_segments(
+    pcm: IO[bytes], found: Sequence[Span], facts: dict[str, Any], *, content_id: str, build: Build
+) -> None:
+    rate = build.config.audio.sample_rate
+    with build.store.parquet(build.segments(content_id), SEGMENT_ARTIFACT, compression={"flac": "none"}) as writer:
+        for at in range(0, len(found), GROUP_SPANS):
+            rows = []
+            for span in found[at : at + GROUP_SPANS]:
+                row: dict[str, Any] = {"start": span.start, "end": span.end, "kind": span.kind}
+                if span.kind is SpanKind.CLIP:
+                    pcm.seek(2 * span.start)
+                    flac = encode_flac(np.frombuffer(pcm.read(2 * span.samples), np.int16), rate)
+                    identity = stable_id(content_id, str(span.start), str(span.end), build.segment_profile)
+                    row |= {"clip_id": identity, "flac_bytes": len(flac), "flac": flac}
+                rows.append(row)
+            writer.write_table(pa.Table.from_pylist(rows, schema=SEGMENT_ARTIFACT))
+        add_footer(writer, facts)

@@ -1,0 +1,120 @@
+"""Stretches of media: fetched once for all of them, and taken out of what is decoded."""
+
+import os
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import IO
+
+import numpy as np
+
+from speechmill import fetch
+from speechmill.audio import Decoding, Float32, Mix, Skipping
+from speechmill.core.build import Build
+from speechmill.core.config import Audio
+from speechmill.core.records import Reason, Recording, Rejected, stable_id
+from speechmill.fetch import Fetched
+
+FOLDER = "work/spans"  # what was fetched for an address that several recordings are stretches of
+BEYOND_S = 0.1  # what a stretch may end after the media: manifests round, and encoders differ
+MIN_SKIPPED_S = 10.0  # before a stretch: less is as quickly decoded
+MAX_DIGESTS = 256  # of files that are known by heart
+_turns = tuple(threading.Lock() for _ in range(64))  # so that of many stretches one fetches and the others wait
+_fetched: dict[tuple[object, ...], Fetched] = {}
+
+
+def fetch_once(recording: Recording, media_path: str | None, build: Build) -> Fetched:
+    """Get the media of a recording, see fetch.fetch_media; of several stretches of them only once."""
+    if recording.start_s is None:
+        return _fetch(recording, media_path, build)
+    with _turns[zlib.crc32(os.fsencode(media_path or recording.media_url)) % len(_turns)]:
+        if media_path is None:
+            return _from_web(recording, build)
+        key = _stamp(media_path)
+        if key not in _fetched:
+            while len(_fetched) >= MAX_DIGESTS:
+                _fetched.pop(next(iter(_fetched)))
+            _fetched[key] = _fetch(recording, media_path, build)
+        return _fetched[key]
+
+
+def _fetch(recording: Recording, media_path: str | None, build: Build) -> Fetched:
+    return fetch.fetch_media(
+        recording, build.store, build.config.fetch, media_path=media_path, stopping=build.is_stopping
+    )
+
+
+def _from_web(recording: Recording, build: Build) -> Fetched:
+    store, name = build.store, f"{FOLDER}/{stable_id(recording.media_url)}.json"
+    known = store.read_json(name)
+    if known and store.exists(f"work/media/{known['sha256']}"):
+        return Fetched(**known, path=store.path(f"work/media/{known['sha256']}"))
+    got = _fetch(recording, None, build)
+    store.write_json(name, {"content_id": got.content_id, "sha256": got.sha256, "bytes": got.bytes})
+    return got
+
+
+def _stamp(path: str) -> tuple[object, ...]:
+    """What tells that a file is still the same."""
+    try:
+        facts = os.stat(path)
+    except (OSError, ValueError):
+        return (path,)
+    return (path, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+
+
+def decoding_of(file: IO[bytes], limits: Audio, mixes: tuple[Mix, ...] = (), *, from_s: float = 0.0) -> Decoding:
+    """Decode a file that is wanted from some time on; what comes long before is passed over.
+
+    Iterating it may raise Unskippable, before any block, if `from_s` is not 0.
+    """
+    if from_s < MIN_SKIPPED_S:
+        return Decoding(file, limits.sample_rate, limits, mixes=mixes)
+    return Skipping(file, limits.sample_rate, limits, mixes=mixes, from_s=from_s)
+
+
+@dataclass
+class Stretch:
+    """Part of a recording that is being decoded: iterate it for float32[n] mono blocks, some of them empty.
+
+    Without times it is all of it. The counts are complete when the iteration ends. Raises Rejected, as decoding does,
+    and Rejected(BAD_SPAN) for a stretch that the recording does not have.
+    """
+
+    decoding: Decoding
+    span: tuple[float, float | None] | None = None
+    samples: int = 0  # of the stretch, at the rate of the decoding
+    is_cut: bool = False  # whether the recording was not decoded to its end
+    _first: int = field(default=0, init=False)
+    _begin: int = field(default=0, init=False)  # of what is decoded
+
+    def __iter__(self) -> Iterator[Float32]:
+        start_s, end_s = self.span or (0.0, None)
+        rate, at = self.decoding.rate, 0
+        self._first = round(start_s * rate)
+        last = None if end_s is None else round(end_s * rate)
+        with closing(iter(self.decoding)) as blocks:  # type: ignore[type-var]
+            for number, block in enumerate(blocks):
+                if number == 0 and isinstance(self.decoding, Skipping):
+                    at = self._begin = round(self.decoding.first_s * rate)
+                part = block[max(self._first - at, 0) : None if last is None else max(last - at, 0)]
+                at += block.size
+                self.samples += part.size
+                yield part
+                self.is_cut = last is not None and at >= last
+                if self.is_cut:
+                    return
+        if isinstance(self.decoding, Skipping):
+            at = round(self.decoding.end_s * rate)
+        short = last is not None and last - at > BEYOND_S * rate
+        if short or not self.samples:
+            wanted = f"{start_s:g} to {'its end' if end_s is None else f'{end_s:g} s'}"
+            raise Rejected(Reason.BAD_SPAN, f"from {wanted}, and the recording has {at / rate:.3f} s")
+
+    @property
+    def breaks(self) -> list[int]:
+        """Samples of the stretch where audio is missing."""
+        found = np.asarray(self.decoding.breaks, np.int64) + self._begin - self._first
+        return [int(at) for at in found if 0 <= at <= self.samples]

@@ -1,0 +1,1 @@
+"""Text as it is spoken: normal form, numbers and signs in words."""

@@ -1,0 +1,255 @@
+"""Tokens without digits: words, abbreviations, Roman numerals, signs between words, addresses of the web."""
+
+import re
+import unicodedata
+
+from speechmill.text.verbalise import slavic
+from speechmill.text.verbalise.counts import OPERATORS
+from speechmill.text.verbalise.errors import UnreadableError
+from speechmill.text.verbalise.numbers import cardinal, ordinal
+from speechmill.text.verbalise.place import Place, Reading
+from speechmill.text.verbalise.relations import operator
+from speechmill.text.verbalise.tokens import UNSPOKEN
+
+_PUNCTUATION = frozenset(
+    " \"'“”„«»‚‘’‹›()[]{}.,;:!?-–—…/‐‑`´ʼ·,、。「」『』！？：；《》〈〉，．・؟،¿¡*_~|•\ufe0e\ufe0f"
+)
+_DOMAIN = re.compile(
+    r"(?:[A-Za-z]{2,40}\.){1,4}(?:com|org|net|edu|gov|io|info|eu|tv|de|fr|es|it|pt|nl|pl|ru|uk|br)(?:/[A-Za-z]{1,40}){0,4}/?"
+)
+_EMAIL = re.compile(r"[A-Za-z]{1,40}(?:\.[A-Za-z]{1,40}){0,3}@(?:[A-Za-z]{1,40}\.){1,3}[a-z]{2,6}")
+_ROMAN = re.compile("(?=.)M{0,3}(CM|CD|D?C{0,3})(XC|XL|L?X{0,3})(IX|IV|V?I{0,3})")
+_SHORT_UNIT = re.compile(
+    r"[^\W\d_]{1,3}/[^\W\d_]{1,3}|(?!pm$|vs$|dr$|mr$|ms$|mrs$|tv$)[b-df-hj-np-tv-xz]{2,3}|[KMGT]o"
+)  # behind a number
+_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
+_BARE_UNITS = ("kg", "km", "cm", "mm", "ml", "kHz", "MHz", "GHz", "km/h", "mph", "кг", "км", "см", "мм", "км/ч", "мл")
+MOST_TENS = 10  # up to here kings and centuries are counted with ordinals in Spanish and Portuguese
+
+
+def read(place: Place) -> Reading:
+    """Read a token without digits. Raises UnreadableError."""
+    for kind in (_abbreviation, _roman, _address, _sign):
+        found = kind(place)
+        if found is not None:
+            return found
+    core = place.core
+    doubtful = unreadable(core)
+    if doubtful is not None:
+        raise UnreadableError(doubtful)
+    if any(mark in core for mark in UNSPOKEN):
+        raise UnreadableError(f"{core} may leave something out")
+    if len(core) == 1 and "\u0370" <= core <= "\u03ff":
+        raise UnreadableError(f"{core} has no certain name here")
+    follows_number = place.previous is not None and place.previous.is_numeric
+    if core in _BARE_UNITS or (follows_number and _SHORT_UNIT.fullmatch(core)):
+        raise UnreadableError(f"{core} without a number has no certain form")
+    return Reading(core)
+
+
+def unreadable(text: str) -> str | None:
+    """Why a text cannot be read without rules; None if it can."""
+    for character in text:
+        kind = unicodedata.category(character)
+        if not (kind[0] in "LMZ" or character in _PUNCTUATION):
+            return f"{character!r} has no certain reading"
+    return None
+
+
+def without_symbols(text: str) -> str:
+    """A text without what has no reading of its own; digits stay."""
+    return "".join(c if c.isdecimal() or unreadable(c) is None else " " for c in text)
+
+
+def _abbreviation(place: Place) -> Reading | None:
+    core, table, following = place.core, place.table, place.next
+    word, dotted = core.lower(), place.token.tail.startswith(".")
+    is_name_next = following is not None and following.core[:1].isupper() and not following.lead
+    if core in table.map("undotted") and is_name_next and not place.token.tail:
+        return _certain(core, table.map("undotted")[core])
+    if "." in word and word in table.map("abbreviations") and not dotted:
+        return _certain(core, table.map("abbreviations")[word])
+    if core == "M" and dotted and table.language == "fr" and following is not None and following.core == "et":
+        return Reading("monsieur", tail="")
+    if (
+        word in table.map("numbered")
+        and following is not None
+        and following.is_numeric
+        and (dotted or word in ("nr", "№", "n°", "nº", "n.º"))
+    ):
+        return Reading(table.map("numbered")[word], tail="")
+    if core == "No" and table.language == "en" and following is not None and following.is_numeric and not dotted:
+        raise UnreadableError("No before a number may be number or no")
+    if not dotted:
+        return None
+    if word in table.map("abbreviations"):
+        return _certain(
+            core, table.map("abbreviations")[word], tail=place.token.tail if following is None else place.token.tail[1:]
+        )
+    if word in table.map("titles"):
+        return _title(place, word, is_name_next=is_name_next)
+    return None
+
+
+def _certain(short: str, long: str, *, tail: str | None = None) -> Reading:
+    """What a table has for an abbreviation; "" says that its form depends on the sentence."""
+    if not long:
+        raise UnreadableError(f"{short} has several readings")
+    return Reading(long, tail=tail)
+
+
+def _title(place: Place, word: str, *, is_name_next: bool) -> Reading | None:
+    last = place.previous
+    follows_name = last is not None and last.core[:1].isupper() and place.before is not None and place.at > 1
+    if (
+        is_name_next
+        and place.token.tail == "."
+        and not (word in ("st", "dr") and follows_name and place.table.language == "en")
+    ):
+        return Reading(place.table.map("titles")[word], tail="")
+    if place.core[0].isupper() and len(word) > 1:
+        raise UnreadableError(f"{place.core}. has several readings here")
+    return None
+
+
+# --- Roman numerals ---
+
+
+def _roman(place: Place) -> Reading | None:
+    core, table = place.core, place.table
+    if table.language == "fr" and core in ("Ier", "Ire"):
+        return Reading("première" if core == "Ire" else "premier")
+    century = re.fullmatch(r"([IVX]+)(?:e|ème)", core) if table.language == "fr" else None
+    digits = century[1] if century else core
+    if re.fullmatch("[IVX]{2,}(?:e|ste|th|st|nd|rd|º|ª|-[а-я]{1,2})", core) and not century:
+        raise UnreadableError(f"how {core} is read is not certain")
+    if not digits or not _ROMAN.fullmatch(digits):
+        return None
+    value = _value(digits)
+    found = _century(place, value) or _regnal(place, value)
+    if found is not None:
+        return found
+    if century:
+        return Reading(ordinal(value, table))
+    if len(core) > 1 and place.before is not None and place.before in table.list("roman_after"):
+        return Reading(cardinal(value, table))
+    is_alone = len(core) == 1 and core in "IVX" and _follows_name(place)
+    if is_alone or (len(core) > 1 and set(core) <= set("IVX")) or len(core) > 3:
+        raise UnreadableError(f"how {core} is read is not certain")
+    return None
+
+
+def _follows_name(place: Place) -> bool:
+    """Whether a single letter stands behind a name, and so may be a number; in English, I is mostly a word."""
+    last = place.previous
+    if last is None or place.before is None or not last.core[:1].isupper() or len(last.core) < 3:
+        return False
+    return not (place.table.language == "en" and (place.core == "I" or last.core == "Malcolm"))
+
+
+def _value(digits: str) -> int:
+    values = [_VALUES[digit] for digit in digits]
+    return sum(-one if one < following else one for one, following in zip(values, [*values[1:], 0], strict=True))
+
+
+def _century(place: Place, value: int) -> Reading | None:
+    table, century = place.table, place.table.map("century")
+    after = (place.after or "").lower()
+    if not century or not (place.before in century["before"] or after in century["after"]):
+        return None
+    if century["form"] == "slavic":
+        return Reading(_slavic_century(place, value, after))
+    if century["form"] in ("cardinal", "mixed") and value > MOST_TENS:
+        return Reading(cardinal(value, table))
+    return Reading(ordinal(value, table))
+
+
+def _slavic_century(place: Place, value: int, century: str) -> str:
+    if century in ("wiek", "век"):
+        if place.before not in (None, "to", "это", "был"):
+            raise UnreadableError("the case of a century is not certain")
+        return slavic.ordinal(value, place.table)
+    is_locative = century == "веке" or (century == "wieku" and place.before in ("w", "we"))
+    if century == "wieku" and place.before in ("o", "po", "na", "przy", "ku"):
+        raise UnreadableError("the case of a century is not certain")
+    return slavic.ordinal(value, place.table, "loc" if is_locative else "gen")
+
+
+def _regnal(place: Place, value: int) -> Reading | None:
+    last, table = place.previous, place.table
+    if last is None or last.tail or place.before is None:
+        return None
+    form = ""
+    gender = next((g for g, names in table.map("regnal").items() if last.core in names), None)
+    if gender is None:
+        gender = next((g for g, names in table.map("regnal_genitive").items() if last.core in names), None)
+        form = "gen"
+    if gender is None or value > 39:
+        return None
+    if place.core == "I" and table.language in ("en", "fr"):
+        raise UnreadableError("I behind a name may be a number or a word")
+    tail = place.token.tail
+    if table.language == "de":
+        if place.at != 1:
+            raise UnreadableError("the case of a king's number is not certain")
+        tail = tail[1:] if tail.startswith(".") and place.next else tail
+    return Reading(_number_of_king(place, value, gender, form), tail=tail)
+
+
+def _number_of_king(place: Place, value: int, gender: str, form: str) -> str:
+    table = place.table
+    if table.is_slavic:
+        wanted = {("m", ""): "", ("m", "gen"): "gen", ("f", ""): "f", ("f", "gen"): "f_gen"}[gender, form]
+        return slavic.ordinal(value, table, wanted)
+    pattern = table.map("regnal_pattern")[gender] if table.language == "de" else table.text("regnal_pattern")
+    if pattern == "{cardinal}":
+        return "premier" if value == 1 else cardinal(value, table)
+    if pattern == "{mixed}":
+        return ordinal(value, table, gender) if value <= MOST_TENS else cardinal(value, table)
+    return str(pattern).format(ordinal=ordinal(value, table, gender))
+
+
+# --- signs and addresses ---
+
+
+def _address(place: Place) -> Reading | None:
+    core, signs = place.core, place.table.signs
+    if _EMAIL.fullmatch(core) or _DOMAIN.fullmatch(core):
+        if "@" in core and "at" not in signs:
+            raise UnreadableError("@ has several readings")
+        spoken = re.sub(r"^www\.", "w w w.", core.rstrip("/"), flags=re.IGNORECASE)
+        for mark, name in ((".", "dot"), ("@", "at"), ("/", "slash")):
+            spoken = spoken.replace(mark, f" {signs.get(name)} ")
+        return Reading(spoken)
+    if "://" in core or core.lower().startswith("www."):
+        raise UnreadableError("an address of the web")
+    if re.fullmatch(r"#[^\W\d_]{2,60}", core):
+        if re.search(r"[a-zа-яё][A-ZА-ЯЁ]", core):
+            raise UnreadableError(f"the words of {core} are not apart")
+        return Reading(f"{signs['hashtag']} {core[1:]}")
+    if re.fullmatch(r"@[A-Za-z]{2,40}", core) and "at" in signs:
+        return Reading(f"{signs['at']} {core[1:]}")
+    return None
+
+
+def _sign(place: Place) -> Reading | None:
+    core, table, last = place.core, place.table, place.previous
+    if core == "&":
+        following = place.next.core.lower() if place.next else ""
+        is_e = table.language == "es" and re.match(r"h?i(?!e)", following)
+        return Reading("e" if is_e else table.signs["and"])
+    if table.language == "en" and re.fullmatch(r"[A-Z](?:&[A-Z]){1,2}", core):
+        return Reading(core.replace("&", " and "))
+    if table.language == "en" and core in ("AT&T", "C#", "F#"):
+        return Reading({"AT&T": "a t and t", "C#": "c sharp", "F#": "f sharp"}[core])
+    if re.fullmatch(r"[A-Z]\+{1,2}", core):
+        return Reading(f"{core.rstrip('+')}{core.count('+') * (' ' + table.signs['plus'])}")
+    if core in table.currencies:
+        if last is None or last.core not in table.map("scales"):
+            raise UnreadableError(f"{core} without a number has no certain form")
+        return Reading(table.currencies[core]["forms"][-1 if not table.is_slavic else 2])
+    if core in ("x", "X", "х") and last is not None and last.is_numeric and place.next and place.next.is_numeric:
+        raise UnreadableError("x between numbers has several readings")
+    if core in OPERATORS:
+        return operator(place)
+    return None

@@ -1,0 +1,108 @@
+"""Money: its sign before or behind the number, hundredths, thousands and millions."""
+
+import re
+from typing import Any
+
+from speechmill.text.verbalise import slavic
+from speechmill.text.verbalise.counts import decimal, require_neutral, signed, value_of
+from speechmill.text.verbalise.errors import UnreadableError
+from speechmill.text.verbalise.numbers import NUMERAL, Number, cardinal, decimals, literal, plural, words
+from speechmill.text.verbalise.place import Place, Reading
+from speechmill.text.verbalise.units import check_attribute
+
+
+def read_money(place: Place) -> Reading | None:
+    """Money: $3.50, 3,50 €, $5m."""
+    core, table = place.core, place.table
+    for sign, currency in table.currencies.items():
+        if core.startswith((sign, f"-{sign}")):
+            rest = core.removeprefix("-").removeprefix(sign)
+            negative = core.startswith("-")
+        elif core.endswith(sign):
+            rest, negative = core.removesuffix(sign).strip(), False
+        else:
+            continue
+        return _money(place, rest, currency, is_negative=negative)
+    return None
+
+
+def _money(place: Place, amount: str, currency: dict[str, Any], *, is_negative: bool) -> Reading | None:
+    table = place.table
+    ranged = re.fullmatch(rf"({NUMERAL})[-–]({NUMERAL})", amount)
+    if ranged:
+        return None
+    letters = re.search(r"[A-Za-z]{1,2}$", amount)
+    scale = table.map("scales").get(letters[0]) if letters and table.language == "en" else None
+    if letters and scale is None:
+        return None
+    number = literal(
+        amount[: letters.start()] if letters else "0" + amount if amount.startswith(".") else amount, table
+    )
+    if number is None:
+        return None
+    if table.language == "en":
+        check_attribute(place)
+    forms = currency["forms"]
+    follows = place.after if table.language == "en" and place.after in table.list("scale_words") else None
+    minus = f"{table.signs['minus']} " if is_negative else ""
+    if scale or follows:
+        size = scale or follows
+        spoken = cardinal(number.whole, table) + (f" {decimals(number, table)}" if number.decimals else "")
+        return Reading(f"{minus}{spoken} {size} {forms[1]}", count=2 if follows else 1)
+    return Reading(minus + _coins(place, number, currency))
+
+
+def _coins(place: Place, number: Number, currency: dict[str, Any]) -> str:
+    table, forms = place.table, currency["forms"]
+    gender = str(currency.get("gender", "m"))
+    if table.language == "de" and number.whole == 1 and not number.decimals:
+        raise UnreadableError("the form of one depends on the noun's case")
+    if not number.decimals or number.decimals == "00":
+        unit = forms[plural(number.whole, table.language)]
+        whole = (
+            value_of(place, Number(number.whole, is_negative=number.is_negative), gender)
+            if table.is_slavic
+            else signed(place, number, cardinal(number.whole, table, None if table.language == "de" else gender))
+        )
+        if number.whole >= 10**6 and number.whole % 10**6 == 0 and table.language in ("fr", "es", "it", "pt"):
+            unit = f"d'{unit}" if unit[0] in "aeiou" and table.language == "fr" else f"de {unit}"
+            if table.language == "it":
+                unit = unit.replace("de ", "di ")
+        return f"{whole} {unit}"
+    if len(number.decimals) != 2:
+        if table.is_slavic or table.language in ("es", "pt"):
+            raise UnreadableError("an amount with such decimals is read in several ways")
+        return f"{decimal(place, number)} {forms[1]}"
+    return _with_minor(place, number, currency, gender)
+
+
+def _with_minor(place: Place, number: Number, currency: dict[str, Any], gender: str) -> str:
+    table, forms, minor = place.table, currency["forms"], currency.get("minor")
+    part = int(number.decimals)
+    if table.is_slavic:
+        if not minor:
+            raise UnreadableError("the hundredths of this currency have no certain name")
+        require_neutral(place)
+        main = f"{slavic.agreed(number.whole, gender, table)} {forms[plural(number.whole, table.language)]}"
+        small = slavic.agreed(part, str(currency.get("minor_gender", "m")), table)
+        return f"{main} {small} {minor[plural(part, table.language)]}"
+    if table.language == "en":
+        if not minor:
+            raise UnreadableError("the hundredths of this currency have no certain name")
+        small = f"{words(part, 'en')} {minor[0 if part == 1 else 1]}"
+        main = f"{cardinal(number.whole, table)} {forms[0 if number.whole == 1 else 1]}"
+        return small if number.whole == 0 else f"{main}, {small}"
+    joined = currency.get("joined")
+    if (
+        not joined
+        or number.whole == 0
+        or part < 10
+        or (table.language == "de" and number.whole % 100 == 1 and number.whole > 1)
+    ):
+        raise UnreadableError("an amount of this kind is read in several ways")
+    whole = (
+        "ein"
+        if table.language == "de" and number.whole == 1
+        else cardinal(number.whole, table, None if table.language == "de" else gender)
+    )
+    return f"{whole} {forms[plural(number.whole, table.language)]}{joined}{cardinal(part, table)}"

@@ -1,0 +1,95 @@
+"""Tokens with digits, given to the first kind that takes them; a number alone is the last."""
+
+import re
+
+from speechmill.text.verbalise import times
+from speechmill.text.verbalise.codes import read_letters, read_numbered, read_power
+from speechmill.text.verbalise.counts import decimal, value_of
+from speechmill.text.verbalise.errors import UnreadableError
+from speechmill.text.verbalise.money import read_money
+from speechmill.text.verbalise.numbers import Number, literal, plural
+from speechmill.text.verbalise.place import Place, Reading
+from speechmill.text.verbalise.relations import read_arithmetic, read_fraction, read_range
+from speechmill.text.verbalise.tables import context
+from speechmill.text.verbalise.units import read_degrees, read_glued, read_percent, unit_of, with_unit
+
+LONGEST_CODE = 1_000_000  # from here on digits without marks may be a code
+
+
+def read(place: Place) -> Reading:
+    """Read a token with digits. Raises UnreadableError."""
+    core = place.core
+    lead, tail = place.token.lead, place.token.tail
+    if "~" in lead or tail.startswith(("-", "–", ",-")) or (tail.startswith(("'", "’")) and not lead):
+        raise UnreadableError(f"{core}{tail} has several readings")
+    if core.count("²") + core.count("³") and re.fullmatch(r"[A-Za-z][²³]", core):
+        return read_power(place)
+    for kind in KINDS:
+        found = kind(place)
+        if found is not None:
+            return found
+    raise UnreadableError(f"{core} is of no kind that has a certain reading")
+
+
+def _is_round(core: str) -> bool:
+    """Whether digits without marks for thousands end as a number rather than a code does."""
+    return core.endswith("000")
+
+
+def _plain(place: Place) -> Reading | None:
+    number = literal(place.core, place.table)
+    if number is None:
+        return None
+    if number.whole >= LONGEST_CODE and not number.is_grouped and place.core.isdecimal() and not _is_round(place.core):
+        raise UnreadableError(f"{place.core} may be a number or a code")
+    unit = unit_of(place)
+    if unit is not None:
+        return Reading(with_unit(place, number, unit), count=2)
+    _check_name(place, number)
+    scale = place.table.map("scales").get(place.after or "")
+    if isinstance(scale, list):
+        return _scaled(place, number, scale)
+    return Reading(value_of(place, number))
+
+
+def _check_name(place: Place, number: Number) -> None:
+    """Boeing 747, Room 101: names are read by digits as often as not."""
+    last = place.previous
+    if (
+        last is None
+        or place.before is None
+        or not 100 < number.whole < 1000
+        or not number.is_plain
+        or number.whole % 100 == 0
+    ):
+        return
+    is_noun = place.after is not None and place.after[0].islower() and place.after not in context("verbs")
+    is_plural = place.table.language not in ("en", "fr", "es", "pt") or (place.after or "").endswith(
+        ("s", "people", "men")
+    )
+    is_free = place.at == 1 and is_noun and is_plural
+    if place.table.language == "de":
+        is_free = is_noun or (place.after or "")[:1].isupper()
+    is_name = last.core[:1].isupper() and not place.follows_label and not is_free
+    if is_name or place.before in context("numbered_by_digits"):
+        raise UnreadableError(f"how {place.core} is read behind {last.core} is not certain")
+
+
+def _scaled(place: Place, number: Number, forms: list[str]) -> Reading:
+    """5 Mio., 5 тыс."""
+    table = place.table
+    kind = plural(number.whole, table.language, is_decimal=bool(number.decimals))
+    following = place.tokens[place.at + 1]
+    if table.language == "de" and number.whole == 1 and not number.decimals:
+        raise UnreadableError("the form of one depends on the noun's case")
+    if table.is_slavic and following.core in ("тыс", "tys"):
+        raise UnreadableError("the case of thousands is not certain")
+    spoken = decimal(place, number) if number.decimals else value_of(place, number, gender="m")
+    tail = following.tail[1:] if following.tail.startswith(".") and place.at + 2 < len(place.tokens) else following.tail
+    return Reading(f"{spoken} {forms[kind]}", count=2, tail=tail)
+
+
+KINDS = (
+    times.read, read_numbered, read_money, read_percent, read_degrees, read_glued, read_range, read_fraction,
+    read_arithmetic, read_letters, _plain,
+)  # fmt: skip

@@ -1,0 +1,133 @@
+"""Several numbers in one token: ranges, fractions, arithmetic."""
+
+import re
+
+from speechmill.text.verbalise import times
+from speechmill.text.verbalise.counts import OPERATORS, require_neutral, signed
+from speechmill.text.verbalise.errors import UnreadableError
+from speechmill.text.verbalise.numbers import NUMERAL, cardinal, literal, varies
+from speechmill.text.verbalise.place import Place, Reading
+from speechmill.text.verbalise.tables import context
+from speechmill.text.verbalise.units import forms_of, unit_of
+
+_FRACTIONS = {
+    "½": "1/2",
+    "¼": "1/4",
+    "¾": "3/4",
+    "⅓": "1/3",
+    "⅔": "2/3",
+    "⅕": "1/5",
+    "⅛": "1/8",
+    "⅜": "3/8",
+    "⅝": "5/8",
+    "⅞": "7/8",
+}
+_RANGE = re.compile(rf"({NUMERAL})[-–]({NUMERAL})(%|€|\$|£)?")
+_ARITHMETIC = re.compile(r"[+×÷=<>·*]")
+
+
+def has_fraction(core: str) -> bool:
+    """Whether a token has a fraction or a power in one character, which is no digit for `re`."""
+    return any(character in _FRACTIONS or character in "²³" for character in core)
+
+
+def read_range(place: Place) -> Reading | None:
+    """5-10 kg, 1914-1918, pages 3-5."""
+    found, table = _RANGE.fullmatch(place.core), place.table
+    if found is None:
+        return None
+    first, last = literal(found[1], table), literal(found[2], table)
+    if first is None or last is None or not first.is_plain or not last.is_plain:
+        return None
+    if first.whole >= last.whole or "to" not in table.signs or place.before in context("games") or table.is_slavic:
+        raise UnreadableError(f"how {place.core} is read is not certain")
+    to = table.signs["to"]
+    if all(1000 < one.whole < 2100 and not one.is_grouped for one in (first, last)):
+        return Reading(f"{times.as_year(first.whole, table)} {to} {times.as_year(last.whole, table)}")
+    unit = None if found[3] else unit_of(place)
+    if not (
+        found[3]
+        or unit
+        or place.follows_label
+        or (place.after and (place.after[0].islower() or table.language == "de"))
+    ):
+        raise UnreadableError(f"{place.core} may be a range or something else")
+    if any(varies(one.whole, table.language) for one in (first, last)) and not place.follows_label:
+        raise UnreadableError("the form of a number depends on a noun that is not known")
+    spoken = f"{cardinal(first.whole, table)} {to} {cardinal(last.whole, table)}"
+    if found[3]:
+        name = table.signs["percent"] if found[3] == "%" else table.currencies[found[3]]["forms"][-1]
+        return Reading(f"{spoken} {name}")
+    return Reading(f"{spoken} {forms_of(unit, table.language)[-1]}" if unit else spoken, count=2 if unit else 1)
+
+
+def read_fraction(place: Place) -> Reading | None:
+    """½, 3/4, 3½. Raises UnreadableError."""
+    found = re.fullmatch(r"(\d{0,4})\s?([½¼¾⅓⅔⅕⅛⅜⅝⅞])|(\d/\d{1,2}|\d⁄\d{1,2})", place.core)
+    if found is None:
+        return None
+    table = place.table
+    if found[1]:
+        return _mixed(place, found[1], found[2])
+    name = table.map("fractions").get(_FRACTIONS.get(found[2] or "", (found[3] or "").replace("⁄", "/")))
+    if name is None or (found[3] and place.before in context("date_before")):
+        raise UnreadableError(f"how {place.core} is read is not certain")
+    if table.is_slavic:
+        require_neutral(place)
+        if name.startswith(("jedna", "одна")) and place.before is not None:
+            raise UnreadableError("the case of a fraction is not certain")
+    if table.language == "de" and name.startswith("ein ") and place.before in context("dative"):
+        raise UnreadableError("the case of a fraction is not certain")
+    if table.language != "en" and place.after is not None and place.after.lower() not in context("of"):
+        raise UnreadableError("a fraction before a noun is read in several ways")
+    return Reading(name)
+
+
+def _mixed(place: Place, whole: str, part: str) -> Reading:
+    table = place.table
+    suffix = table.map("mixed_suffix").get(part)
+    if suffix and int(whole) > 1:
+        return Reading(f"{cardinal(int(whole), table)}{suffix}")
+    fraction = table.map("fractions").get(_FRACTIONS[part])
+    if table.language != "en" or fraction is None:
+        raise UnreadableError("a number with a fraction is read in several ways")
+    return Reading(f"{cardinal(int(whole), table)} {table.text('mixed')} {fraction}")
+
+
+def read_arithmetic(place: Place) -> Reading | None:
+    """2+2=4, without spaces. Raises UnreadableError."""
+    core, table = place.core, place.table
+    if not _ARITHMETIC.search(core) or len(core) > 40:
+        return None
+    if re.fullmatch(r"\+\d{1,3}", core):
+        return Reading(f"{table.signs['plus']} {cardinal(int(core[1:]), table)}") if not table.is_slavic else None
+    spoken = []
+    for part in re.split(r"([+×÷=<>·*])", core):
+        if part in OPERATORS:
+            spoken.append(_operator_name(part, place))
+        elif re.fullmatch("[a-z]", part):
+            spoken.append(part)
+        else:
+            number = literal(part, table) if part else None
+            if number is None or number.decimals:
+                raise UnreadableError(f"how {core} is read is not certain")
+            spoken.append(signed(place, number, cardinal(number.whole, table)))
+    return Reading(" ".join(spoken))
+
+
+def operator(place: Place) -> Reading | None:
+    """A sign between numbers."""
+    core, last, following = place.core, place.previous, place.next
+    sides = [one for one in (last, following) if one is not None and (one.is_numeric or len(one.core) == 1)]
+    if core in "+=" and last is not None and following is not None and last.core and following.core:
+        return Reading(_operator_name(core, place))
+    if len(sides) < 2:
+        raise UnreadableError(f"{core} has no certain reading here")
+    return Reading(_operator_name(core, place))
+
+
+def _operator_name(sign: str, place: Place) -> str:
+    name = place.table.signs.get(OPERATORS[sign])
+    if not name:
+        raise UnreadableError(f"{sign} has several readings")
+    return str(name)

@@ -1,0 +1,315 @@
+"""Days, months, years, decades, ordinals, and times of the day."""
+
+import re
+
+from speechmill.text.verbalise import slavic
+from speechmill.text.verbalise.errors import UnreadableError
+from speechmill.text.verbalise.numbers import cardinal, literal, ordinal, words
+from speechmill.text.verbalise.place import Place, Reading
+from speechmill.text.verbalise.tables import Table, context
+
+_CLOCK = re.compile(r"(\d{1,2})([:.h])([0-5]\d)?")
+_FULL_CLOCK = re.compile(r"(\d{1,2})(?::([0-5]\d))?(am|pm|AM|PM)")
+_ENGLISH_ORDINAL = re.compile(r"(\d[\d,]{0,12})(st|nd|rd|th)", re.IGNORECASE)
+_NOT_PLURAL = re.compile(r"(ss|us|is|'s|’s)$|^(was|has|as|does)$")
+
+
+def read(place: Place) -> Reading | None:
+    """Read a token of time or an ordinal; None if it is neither. Raises UnreadableError."""
+    for kind in (_clock, _decade, _suffixed, _day, _dotted, _slavic_year):
+        found = kind(place)
+        if found is not None:
+            return found
+    return None
+
+
+# --- times of the day ---
+
+
+def _clock(place: Place) -> Reading | None:
+    table, core = place.table, place.core
+    if table.language == "en":
+        return _english_clock(place)
+    found = _CLOCK.fullmatch(core)
+    word = table.text("clock_word")
+    followed = (place.after or "").lower() == word != ""
+    if found is None or (found[2] == "h" and table.text("clock") != "h"):
+        return _score(place)
+    if found[2] == "." and not followed:
+        return None
+    if (found[2] != "h" and not found[3]) or int(found[1]) > 23 or (len(found[1]) > 1 and found[1] == "00"):
+        raise UnreadableError(f"{core} is no certain time")
+    hour, minute = int(found[1]), int(found[3] or 0)
+    spoken = _slavic_clock(place, hour, minute) if table.is_slavic else _time(place, hour, minute, is_h=found[2] == "h")
+    return Reading(spoken, count=2 if followed else 1)
+
+
+def _time(place: Place, hour: int, minute: int, *, is_h: bool) -> str:
+    table, openers = place.table, place.table.list("clock_before")
+    if openers and not is_h and place.before not in openers:
+        raise UnreadableError(f"how {place.core} is read here is not certain")
+    if hour == 1 and (openers or table.language == "fr"):
+        if minute or not is_h:
+            raise UnreadableError("how one o'clock is read here is not certain")
+        return table.text("clock_one")
+    if minute and minute < 10 and table.language in ("es", "it"):
+        raise UnreadableError("minutes below ten are read in several ways")
+    if table.language == "fr" and hour == 0:
+        raise UnreadableError("how midnight is read here is not certain")
+    said = (
+        "ein"
+        if table.language == "de" and hour == 1
+        else cardinal(hour, table, "f" if table.language in ("fr", "es", "pt") else None)
+    )
+    if not minute:
+        return table.text("clock_full").format(hour=said)
+    minutes = cardinal(minute, table, "f" if table.language == "fr" else None)
+    return table.text("clock_pattern").format(hour=said, minute=minutes)
+
+
+def _slavic_clock(place: Place, hour: int, minute: int) -> str:
+    table, before = place.table, place.before
+    minutes = (
+        "" if not minute else (f"{words(0, table.language)} " if minute < 10 else "") + words(minute, table.language)
+    )
+    if table.language == "ru":
+        if before not in (None, "в"):
+            raise UnreadableError("the case of a time is not certain")
+        return f"{words(hour, 'ru')} {minutes or 'ноль ноль'}"
+    if before not in (None, "o", "od", "do", "po", "godzinie", "godziny", "jest", "godzina") or hour == 0:
+        raise UnreadableError("the case of a time is not certain")
+    form = "f" if before in (None, "jest", "godzina") else "f_gen"
+    return f"{slavic.ordinal(hour, table, form)} {minutes}".strip()
+
+
+def _english_clock(place: Place) -> Reading | None:
+    core = place.core
+    halves = _FULL_CLOCK.fullmatch(core)
+    found = halves or _CLOCK.fullmatch(core)
+    if found is None or (not halves and found[2] != ":"):
+        return None
+    hour, minute = int(found[1]), (found[2] if halves else found[3]) or "00"
+    is_half = bool(halves) or (place.after or "").lower().replace(".", "") in ("am", "pm")
+    if not 0 < hour <= (12 if is_half else 23) or (hour > 12 and minute == "00") or (not halves and not found[3]):
+        raise UnreadableError(f"{core} is no certain time")
+    half = f" {halves[3]}" if halves else ""
+    if minute == "00":
+        return Reading(f"{words(hour, 'en')}{half}" if is_half else f"{words(hour, 'en')} o'clock")
+    return Reading(f"{words(hour, 'en')} {'oh ' if minute[0] == '0' else ''}{words(int(minute), 'en')}{half}")
+
+
+def _score(place: Place) -> Reading | None:
+    found = re.fullmatch(r"(\d{1,2}):(\d{1,2})", place.core)
+    name = place.table.signs.get("score")
+    if found is None or name is None:
+        return None
+    if int(found[1]) < 10 and int(found[2]) < 10 and len(found[1]) == len(found[2]) == 1:
+        return Reading(f"{words(int(found[1]), 'de')} {name} {words(int(found[2]), 'de')}")
+    return None
+
+
+# --- years and decades ---
+
+
+def as_year(value: int, table: Table) -> str:
+    """A year, 1000 to 2999, in the reading that English and German have for years, else as a cardinal."""
+    if table.language == "en" and 1000 < value < 3000 and value % 1000 >= 10:
+        first, second = divmod(value, 100)
+        if second == 0:
+            return f"{words(first, 'en')} hundred"
+        return f"{words(first, 'en')} {'oh ' if second < 10 else ''}{words(second, 'en')}"
+    if table.language == "de" and 1100 <= value < 2000:
+        rest = value % 100
+        return f"{words(value // 100, 'de')}hundert{words(rest, 'de') if rest else ''}"
+    if table.language == "de" and value < 1100:
+        return words(value, "de").removeprefix("ein")
+    return cardinal(value, table)
+
+
+def year(place: Place, value: int) -> str | None:
+    """A bare number of four digits as a year; None where it is a count. Raises UnreadableError where it may be both."""
+    table, before, after = place.table, place.before, place.after
+    if not 1000 < value < 3000 or len(place.core.lstrip("-")) != 4:
+        return None
+    is_told = before in table.list("year_before") or place.follows_month
+    if table.language == "en":
+        return _english_year(place, value)
+    if table.language == "de" and value < 2000:
+        if is_told or after is None or after[0].islower():
+            return as_year(value, table)
+        if value % 100 == 0:
+            return as_year(value, table)
+        raise UnreadableError(f"{value} may be a year or a count")
+    in_year = before in table.list("citation_before") or place.follows_month
+    if in_year and value < 2100 and table.gender((after or "").lower()) is None:
+        found = cardinal(value, table)
+        return re.sub("(cent|vingt)s$", r"\1", found) if table.language == "fr" else found
+    return None
+
+
+def _english_year(place: Place, value: int) -> str | None:
+    after = place.after
+    if place.before in place.table.list("never_year"):
+        return None
+    is_plural = after is not None and (
+        (after.endswith("s") and not _NOT_PLURAL.search(after)) or after in context("plurals")
+    )
+    if after is not None and after in place.table.list("units"):
+        return None
+    if is_plural and value % 100 and (value < 2000 or value > 2009):
+        raise UnreadableError(f"{value} may be a year or a count")
+    return as_year(value, place.table)
+
+
+def _decade(place: Place) -> Reading | None:
+    core, table, before = place.core, place.table, place.before
+    if table.language == "en":
+        found = re.fullmatch(r"(\d{2}|[12]\d{3})['’]?s", core)
+        if found is None or int(found[1]) % 10 or found[1] in ("00", "10"):
+            return None
+        return Reading(re.sub("ys$", "ies", f"{as_year(int(found[1]), table)}s"))
+    if table.text("decade_suffix"):
+        found = re.fullmatch(r"(\d{2}|1[1-9]\d{2})er", core)
+        if found and int(found[1]) % 10 == 0 and found[1] != "00":
+            return Reading(
+                f"{as_year(int(found[1]), table) if len(found[1]) > 2 else words(int(found[1]), 'de')}er",
+                drops_apostrophe=True,
+            )
+        return None
+    if before in ("anni", "jaren", "años", "années", "anos") and re.fullmatch("[2-9]0", core):
+        return Reading(words(int(core), table.language), drops_apostrophe=True)
+    return _slavic_decade(place) if table.is_slavic else None
+
+
+def _slavic_decade(place: Place) -> Reading | None:
+    core, table, before = place.core, place.table, place.before
+    if table.language == "pl" and re.fullmatch("[2-9]0", core) and before in ("lata", "latach"):
+        tail = place.token.tail.removeprefix(".") if place.next else place.token.tail
+        return Reading(slavic.ordinal(int(core), table, "plural" if before == "lata" else "plural_gen"), tail=tail)
+    found = re.fullmatch("([2-9]0)-(е|х)", core)
+    if table.language == "ru" and found:
+        return Reading(slavic.ordinal(int(found[1]), table, "plural" if found[2] == "е" else "plural_gen"))
+    return None
+
+
+def _slavic_year(place: Place) -> Reading | None:
+    """1999 roku, в 1999 году."""
+    table, before, after = place.table, place.before, (place.after or "").lower()
+    if not table.is_slavic or not re.fullmatch(r"1\d{3}|20\d\d", place.core):
+        return None
+    value = int(place.core)
+    if before == "rok" and not after:
+        return Reading(slavic.ordinal(value, table))
+    if after in ("roku", "году", "года"):
+        is_in = before in ("w", "we", "в", "во")
+        if (after == "году" and not is_in) or before in ("o", "po", "przy", "ku"):
+            raise UnreadableError("the case of a year is not certain")
+        return Reading(slavic.ordinal(value, table, "loc" if is_in and after != "года" else "gen"))
+    if after == "год" and before in (None, "это", "был", "за", "на"):
+        return Reading(slavic.ordinal(value, table))
+    return None
+
+
+# --- days and other ordinals ---
+
+
+def _suffixed(place: Place) -> Reading | None:
+    """1st, 2e, 3ª, 5-я."""
+    core, table = place.core, place.table
+    if table.language == "en":
+        found = _ENGLISH_ORDINAL.fullmatch(core)
+        number = literal(found[1], table) if found else None
+        return Reading(ordinal(number.whole, table)) if number and number.is_plain else None
+    if table.language == "ru":
+        return _russian_suffixed(place)
+    found = re.fullmatch(r"(\d{1,4})(\.?[^\W\d_]{1,3}|\.?º|\.?ª)", core)
+    form = table.map("suffixes").get(found[2]) if found else None
+    if found is None or form is None:
+        return None
+    value = int(found[1])
+    if form == "short":
+        if value not in (1, 3):
+            raise UnreadableError(f"how {core} is read is not certain")
+        return Reading("primer" if value == 1 else "tercer")
+    if form.startswith("second"):
+        return Reading(form) if value == 2 else None
+    if table.language == "nl" and not ordinal(value, table).endswith(found[2]):
+        return None
+    return Reading(ordinal(value, table, form or "m"))
+
+
+def _russian_suffixed(place: Place) -> Reading | None:
+    found = re.fullmatch(r"(\d{1,4})-(го|я|ую)", place.core)
+    if found is None:
+        return None
+    if found[2] == "ую":
+        return None
+    return Reading(slavic.ordinal(int(found[1]), place.table, "gen" if found[2] == "го" else "f"))
+
+
+def _day(place: Place) -> Reading | None:
+    """3 May, May 3, le 3 mai, am 3. Mai."""
+    table, core = place.table, place.core
+    if not re.fullmatch(r"[1-9]|[12]\d|3[01]", core):
+        return None
+    if table.language == "en":
+        return _english_day(place)
+    if not place.before_month or (
+        place.token.tail and not (table.language in ("de", "pl") and place.token.tail == ".")
+    ):
+        return None
+    value = int(core)
+    if table.language == "de":
+        return None if place.token.tail != "." else _german_day(place)
+    if table.is_slavic:
+        if place.before in ("przed", "po", "na", "między", "a", "k", "к", "на", "по", "перед", "между", "ku", "nad"):
+            raise UnreadableError("the case of a date is not certain")
+        return Reading(slavic.ordinal(value, table, "gen"), tail="")
+    if value == 1 and table.text("no_first_of_month"):
+        raise UnreadableError(table.text("no_first_of_month"))
+    if value == 1 and table.text("first_of_month"):
+        return Reading(table.text("first_of_month"))
+    return Reading(cardinal(value, table))
+
+
+def _english_day(place: Place) -> Reading | None:
+    value, after = int(place.core), place.after
+    last = place.previous
+    if place.follows_month and last is not None and not last.tail and last.core[0].isupper():
+        if after is not None and after.endswith("s") and not _NOT_PLURAL.search(after):
+            raise UnreadableError(f"{last.core} {value} may be a date or a count")
+        return Reading(ordinal(value, place.table))
+    if place.before_month and after is not None and after[0].isupper():
+        the = "" if place.before == "the" else "the "
+        return Reading(f"{the}{ordinal(value, place.table)} of")
+    return None
+
+
+def _german_day(place: Place) -> Reading:
+    found = ordinal(int(place.core), place.table)
+    before = place.before
+    if before in (*place.table.map("ordinal_before")["ten"], "bis", "ab", "seit", "vor", "nach"):
+        return Reading(f"{found}n", tail="")
+    if before == "der":
+        return Reading(found, tail="")
+    if place.at == 0:
+        return Reading(f"{found}r", tail="")
+    raise UnreadableError("the case of a date is not certain")
+
+
+def _dotted(place: Place) -> Reading | None:
+    """German and Polish write ordinals with a point, which may also end a sentence."""
+    table, following = place.table, place.next
+    if table.language not in ("de", "pl") or place.token.tail != "." or following is None:
+        return None
+    if not re.fullmatch(r"\d{1,3}", place.core):
+        return None
+    if table.language == "pl":
+        if following.core[:1].islower():
+            raise UnreadableError("the case of an ordinal is not certain")
+        return None
+    forms, before = table.map("ordinal_before"), place.before
+    for ending, openers in (("n", forms["ten"]), ("", forms["te"])):
+        if before in openers:
+            return Reading(f"{ordinal(int(place.core), table)}{ending}", tail="")
+    raise UnreadableError(f"{place.core}. may be an ordinal or end a sentence")

@@ -1,0 +1,142 @@
+"""Numbers with what they measure: per cent, degrees, metres; the names and plurals of units are CLDR's."""
+
+import re
+from typing import Any
+
+from speechmill.text.verbalise.counts import decimal, signed, value_of
+from speechmill.text.verbalise.errors import UnreadableError
+from speechmill.text.verbalise.numbers import NUMERAL, Number, cardinal, decimals, literal, plural
+from speechmill.text.verbalise.place import Place, Reading
+from speechmill.text.verbalise.tables import context
+
+_PERCENT = re.compile(rf"([-−]?(?:{NUMERAL}))\s?([%‰])")
+_DEGREES = re.compile(rf"([-−]?(?:{NUMERAL}))\s?(°[CFС]?)")
+_GLUED = re.compile(rf"([-−]?(?:{NUMERAL}))([^\W\d_]{{1,3}}(?:/h|/ч)?[²³]?)")
+_UNITS = {
+    "kg": "mass-kilogram", "g": "mass-gram", "mg": "mass-milligram", "km": "length-kilometer", "m": "length-meter",
+    "cm": "length-centimeter", "mm": "length-millimeter", "l": "volume-liter", "L": "volume-liter",
+    "ml": "volume-milliliter", "km/h": "speed-kilometer-per-hour", "mph": "speed-mile-per-hour",
+    "min": "duration-minute", "h": "duration-hour", "s": "duration-second", "MB": "digital-megabyte",
+    "GB": "digital-gigabyte", "TB": "digital-terabyte", "Hz": "frequency-hertz", "kHz": "frequency-kilohertz",
+    "MHz": "frequency-megahertz", "GHz": "frequency-gigahertz", "W": "power-watt", "kW": "power-kilowatt",
+    "lb": "mass-pound", "lbs": "mass-pound", "ft": "length-foot", "oz": "mass-ounce", "t": "mass-tonne",
+    "m²": "area-square-meter", "km²": "area-square-kilometer", "m³": "volume-cubic-meter",
+    "°C": "temperature-celsius", "°": "angle-degree",
+}  # fmt: skip
+_SHORTER = {
+    ("it", "t"): ["tonnellata", "tonnellate"],
+    ("nl", "t"): ["ton", "ton"],
+    ("it", "GB"): ["gigabyte", "gigabyte"],
+}
+
+
+def read_percent(place: Place) -> Reading | None:
+    """5 %, 5 ‰."""
+    found = _PERCENT.fullmatch(place.core)
+    number = literal(found[1], place.table) if found else None
+    if found is None or number is None:
+        return None
+    name = place.table.signs["percent" if found[2] == "%" else "permille"]
+    return Reading(measured(place, number, name, "m"))
+
+
+def read_degrees(place: Place) -> Reading | None:
+    """5°, 5 °C. Raises UnreadableError where it may be an ordinal."""
+    found, table = _DEGREES.fullmatch(place.core), place.table
+    if found is None:
+        return None
+    if found[2] == "°" and table.language in ("es", "it", "pt", "fr"):
+        raise UnreadableError("° may be degrees or an ordinal")
+    number = literal(found[1], table)
+    if number is None:
+        return None
+    if table.language == "en" and (place.after or "") in context("behind_degrees"):
+        raise UnreadableError("degrees before a noun have no plural")
+    if table.is_slavic:
+        if found[2] == "°F":
+            raise UnreadableError("degrees Fahrenheit have no forms here")
+        name: Any = forms_of("°C" if found[2] != "°" else "°", table.language)
+        return Reading(measured(place, number, name, "m"))
+    if number.whole == 1 and not number.decimals:
+        if table.language != "en":
+            raise UnreadableError("the form of one depends on the noun")
+        return Reading(
+            signed(
+                place,
+                number,
+                f"one {table.signs[found[2] if found[2] != '°' else 'degree'].replace('degrees', 'degree')}",
+            )
+        )
+    return Reading(measured(place, number, table.signs["degree" if found[2] == "°" else found[2]], "m"))
+
+
+def read_glued(place: Place) -> Reading | None:
+    """5kg, 10km/h."""
+    found = _GLUED.fullmatch(place.core)
+    unit = unit_named(found[2], place) if found else None
+    if found is None or unit is None or unit in ("m", "g", "s", "t", "h", "L"):
+        return None
+    number = literal(found[1], place.table)
+    return None if number is None else Reading(with_unit(place, number, unit))
+
+
+def measured(place: Place, number: Number, name: Any, gender: str) -> str:
+    """A number and what it measures: a name, or its forms."""
+    table = place.table
+    is_decimal = bool(number.decimals)
+    unit = name if isinstance(name, str) else name[plural(number.whole, table.language, is_decimal=is_decimal)]
+    if table.language == "de" and number.whole == 1 and not is_decimal:
+        raise UnreadableError("the form of one depends on the noun's case")
+    if unit in ("por ciento", "por mil", "por cento", "pour cent", "pour mille", "per cento", "per mille"):
+        return signed(place, number, f"{cardinal(number.whole, table)}{_behind(number, table)} {unit}")
+    if is_decimal:
+        return f"{signed(place, number, decimal(place, number))} {unit}"
+    if table.is_slavic:
+        return f"{value_of(place, number, gender)} {unit}"
+    return f"{signed(place, number, cardinal(number.whole, table, gender if table.language != 'de' else None))} {unit}"
+
+
+def _behind(number: Number, table: Any) -> str:
+    return f" {decimals(number, table)}" if number.decimals else ""
+
+
+def with_unit(place: Place, number: Number, unit: str) -> str:
+    """A number and a unit of `unit_of`, agreeing with each other. Raises UnreadableError."""
+    table = place.table
+    gender = "f" if unit in table.list("feminine_units") else "m"
+    if unit == "m" and len(number.decimals) > 1 and table.language not in ("en", "ru"):
+        raise UnreadableError("metres with centimetres are read in several ways")
+    if table.language == "en":
+        check_attribute(place)
+    if table.language == "en" and number.whole == 1 and number.is_plain:
+        return f"one {forms_of(unit, 'en')[0]}"
+    return measured(place, number, forms_of(unit, table.language), gender)
+
+
+def check_attribute(place: Place) -> None:
+    """Raise UnreadableError where an English unit may stand before a noun, and so have no plural: the 100 m sprint."""
+    if place.before in context("determiners"):
+        raise UnreadableError(f"{place.core} behind {place.before} may be part of a longer name")
+
+
+def unit_of(place: Place) -> str | None:
+    """The unit that stands behind a number, as `forms_of` takes it; None if there is none."""
+    return unit_named(place.after or "", place)
+
+
+def unit_named(name: str, place: Place) -> str | None:
+    """The unit of a sign that the language knows, as `forms_of` takes it; None if there is none."""
+    unit = place.table.map("unit_letters").get(name, name)
+    known = place.table.list("units") or [*place.table.map("unit_letters").values()]
+    return unit if unit in known and unit in _UNITS else None
+
+
+def forms_of(unit: str, language: str) -> list[str]:
+    """The forms of a unit by CLDR: one, several; in Slavic languages also many and of fractions."""
+    from babel.units import format_unit
+
+    if (language, unit) in _SHORTER:
+        return _SHORTER[language, unit]
+    values: tuple[float, ...] = (1, 2, 5, 1.5) if language in ("pl", "ru") else (1, 5)
+    found = [format_unit(value, _UNITS[unit], locale=language, length="long") for value in values]
+    return [re.sub(r"^[\d.,]+\s", "", one) for one in found]

@@ -1,0 +1,1 @@
+"""Training and evaluation of models. Nothing that a run needs imports it."""

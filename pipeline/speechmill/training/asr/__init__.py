@@ -1,0 +1,1 @@
+"""Trains and measures ASR models."""

@@ -1,0 +1,1 @@
+"""Trains, recovers and measures the dVAE of mel tokens."""

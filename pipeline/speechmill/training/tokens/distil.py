@@ -1,0 +1,367 @@
+"""Recovers an encoder from pairs of spectrograms and tokens: what `speechmill train mel-tokens --from-pairs` does.
+
+A dVAE whose encoder is lost still speaks through its tokens. TorToiSe's was withheld, but its GPT and its decoder make
+any number of (sound, tokens) pairs; 152334H proposed in 2023 ("Why can't TorToiSe be fine-tuned?") to learn f' ≈ f from
+them. Here in three stages: many pairs of whatever quality, then fewer good ones, then speech without tokens through the
+frozen decoder, where there is one. What is learnt is always the token: the nearest code must be the one that was told.
+
+The codebook may be known. If not, each code begins where its spectrograms are, seen through the encoder that training
+begins with; and a consumer's table of token embeddings, in which codes are alike that sound alike, tells where those
+are that few pairs have.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from speechmill.core.build import MEL_TOKENS
+from speechmill.tokens import mel
+from speechmill.tokens.dvae import DVAE, STRIDE, Sizes, load, save
+from speechmill.training.tokens.agreement import agreement
+from speechmill.training.tokens.embeddings import foretold_by, table_of
+from speechmill.training.tokens.pairs import SILENT, TAIL_FRAMES, Pairs, collect
+
+WEIGHTS_FILE, REPORT_FILE, STATE_FILE = "recovered.safetensors", "recovered.json", "recovered.pt"
+CONTEXT = 7  # tokens that a token hears on either side
+FIT_BATCHES = 60  # that the last layer and the first codes are fitted to
+SHRINK = 1.0  # pairs that weigh as much as what is believed of a code without any
+RANKED = 10
+CURVE_CLIPS = 40  # of the test, for the curve
+PROGRESS_S, SAVE_S = 5.0, 120.0
+
+Progress = Callable[[str], None]
+
+
+class Recipe(BaseModel):
+    """What to recover an encoder from, and how."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pairs: tuple[Path, ...] = Field(min_length=1)
+    """Corpora with mel_tokens, or JSONL manifests of pairs: many, of whatever quality."""
+    good_pairs: tuple[Path, ...] = ()
+    """Fewer and better ones, learnt from after the others."""
+    test_pairs: tuple[Path, ...] = ()
+    """Pairs of other speakers that the encoder is judged on; none: a share of the speakers, see held_out."""
+    codebook: Path | None = None
+    """A dVAE with the codebook of the tokens; its encoder, if it has one, is used for judging only."""
+    embedding: Path | None = None
+    """State dict of a consumer, whose token embeddings tell which codes of an unknown codebook are alike."""
+    embedding_key: str = "mel_embedding.weight"
+    """Which of its tensors they are: float[codes or more, width]."""
+    codes: int = Field(8_192, ge=2, le=65_536)
+    """Number of codes, where the codebook is unknown."""
+    code_dim: int = Field(64, ge=1)
+    """Width of a code, where the codebook is unknown and start is null."""
+    start: Path | None = MEL_TOKENS
+    """A dVAE whose encoder training begins with; null: a new one of hidden and blocks."""
+    hidden: int = Field(128, ge=8)
+    """Width of the first layer of a new encoder."""
+    blocks: int = Field(2, ge=0, le=3)
+    """Residual blocks of a new encoder."""
+    hours: float | None = Field(None, gt=0)
+    """Learn from so many hours of `pairs` only."""
+    steps: int = Field(6_000, ge=1)
+    """Batches of `pairs`."""
+    good_steps: int = Field(2_000, ge=0)
+    """Batches of `good_pairs`, if there are any."""
+    decoder_steps: int = Field(0, ge=0)
+    """Batches through the frozen decoder of `codebook`, at last."""
+    batch_size: int = Field(16, ge=1)
+    """Crops in a batch."""
+    crop_tokens: int = Field(40, ge=8)
+    """Tokens of a crop that are learnt."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Highest rate of the first stage; the others begin with a quarter of it. A cosine brings it down."""
+    held_out: float = Field(0.08, ge=0, lt=0.5)
+    """Share of the speakers of `pairs` that is only judged on, where there are no test_pairs."""
+    seed: int = Field(1, ge=0)
+    """Draws first weights, crops and the split."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        if self.codebook and self.embedding:
+            raise ValueError("codebook and embedding are both given; a known codebook needs no embedding")
+        if self.decoder_steps and not self.codebook:
+            raise ValueError("decoder_steps needs codebook, a dVAE with the decoder of the tokens")
+        return self
+
+
+class Student(nn.Module):
+    """An encoder, its codes as rows of `embed`, float32[codes, dim], and how sharply distance tells codes apart."""
+
+    def __init__(self, model: DVAE, embed: Tensor, *, learn_codes: bool) -> None:
+        super().__init__()
+        self.encoder, self.embed = model.encoder, nn.Parameter(embed.clone(), requires_grad=learn_codes)
+        self.sharpness = nn.Parameter(torch.zeros(()))
+
+    def forward(self, mels: Tensor) -> Tensor:
+        """Encode normalised spectrograms float32[B, 80, 4 T]: float32[B, T, dim]."""
+        return self.encoder(mels).transpose(1, 2)  # type: ignore[no-any-return]
+
+    def logits(self, z: Tensor) -> Tensor:
+        """Of float32[N, dim], float32[N, codes]: the nearest code has the highest."""
+        distances = z.square().sum(1, keepdim=True) + self.embed.square().sum(1) - 2 * z @ self.embed.T
+        return -distances * self.sharpness.exp()
+
+
+class Distiller:
+    """A student in training. What it does in a step follows from the recipe, the pairs and the step's number."""
+
+    def __init__(self, recipe: Recipe, device: str) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.device = recipe, torch.device(device)
+        self.norms = torch.tensor(mel.NORMS, device=self.device)[:, None]
+        self.teacher = load(recipe.codebook) if recipe.codebook else None
+        start = load(recipe.start) if recipe.start else None
+        own = start.sizes if start else Sizes(recipe.codes, recipe.code_dim, recipe.hidden, recipe.blocks)
+        self._own, self._embeddings = own, self._table()
+        known = self.teacher.codebook.embed.T.contiguous() if self.teacher is not None else None
+        count, dim = known.shape if known is not None else (recipe.codes, own.code_dim)
+        model = DVAE(Sizes(count, dim, own.hidden, own.blocks))
+        if start:
+            model.encoder[:-1].load_state_dict(start.encoder[:-1].state_dict())
+            if dim == own.code_dim:
+                model.encoder[-1].load_state_dict(start.encoder[-1].state_dict())
+        embed = known if known is not None else torch.randn(count, dim)
+        self.student = Student(model, embed, learn_codes=known is None).to(self.device)
+        self.step = 0
+
+    def _table(self) -> Tensor | None:
+        """A consumer's token embeddings, float32[codes, width]."""
+        if self.recipe.embedding is None:
+            return None
+        table = table_of(self.recipe.embedding, self.recipe.embedding_key)
+        if len(table) < self.recipe.codes:
+            raise ValueError(f"{self.recipe.embedding_key} has {len(table)} rows, fewer than {self.recipe.codes} codes")
+        return table[: self.recipe.codes]
+
+    # --- to begin with ---
+
+    @torch.no_grad()
+    def begin(self, pairs: Pairs) -> None:
+        """Fit what can be fitted in one go: the first codes to the pairs, or the last layer to the codes."""
+        features, tokens = [], []
+        for batch in range(FIT_BATCHES):
+            mels, codes, wanted = self._crops(pairs, -1 - batch)
+            features.append(self.student.encoder[:-1](mels).transpose(1, 2)[wanted])
+            tokens.append(codes[wanted])
+        x, codes = torch.cat(features).cpu(), torch.cat(tokens).cpu()
+        last = self.student.encoder[-1]
+        assert isinstance(last, nn.Conv1d)
+        assert last.bias is not None
+        if self.teacher is None:
+            self.student.embed.copy_(self._means(pairs))
+        target = self.student.embed.cpu()[codes]
+        ones = torch.cat([x, torch.ones(len(x), 1)], 1).double()
+        ridge = 1e-4 * ones.square().mean() * len(ones) * torch.eye(ones.shape[1], dtype=torch.float64)
+        fitted = torch.linalg.solve(ones.T @ ones + ridge, ones.T @ target.double()).float()
+        last.weight.copy_(fitted[:-1].T[:, :, None])
+        last.bias.copy_(fitted[-1])
+        left = (x @ fitted[:-1] + fitted[-1] - target).square().mean()  # the variance of what the fit leaves
+        self.student.sharpness.fill_(-math.log(2 * max(float(left), 1e-6)))
+
+    @torch.no_grad()
+    def _means(self, pairs: Pairs) -> Tensor:
+        """Codes where their own spectrograms are, float32[codes, dim].
+
+        Of a code that is told seldom or never, more is believed of what a consumer's embeddings foretell; without
+        them, those never told are far from all.
+        """
+        count, dim = self.student.embed.shape
+        sums, counts = torch.zeros(count, dim), torch.zeros(count)
+        for clip in pairs.clips:
+            logs, tokens = pairs.of(clip)
+            z = self.student(self._normalised(logs))[0, : clip.tokens].cpu()
+            codes = torch.from_numpy(tokens.astype(np.int64))
+            sums.index_add_(0, codes, z)
+            counts.index_add_(0, codes, torch.ones(len(codes)))
+        mean, means = sums.sum(0) / counts.sum(), sums / counts.clamp(min=1)[:, None]
+        if self._embeddings is not None:
+            foretold = mean + foretold_by(self._embeddings, means - mean, counts)
+            return (sums + SHRINK * foretold) / (counts[:, None] + SHRINK)
+        found = (sums + SHRINK * mean) / (counts[:, None] + SHRINK)
+        never = counts == 0
+        found[never] = mean + 10 * means[~never].std(0) * torch.randn(int(never.sum()), dim)
+        return found
+
+    # --- learning ---
+
+    def stages(self, pairs: Pairs, good: Pairs | None) -> Iterator[tuple[str, Pairs, int, float]]:
+        """Name, pairs, steps and highest rate of each stage."""
+        recipe = self.recipe
+        yield "pairs", pairs, recipe.steps, recipe.learning_rate
+        if good is not None and recipe.good_steps:
+            yield "good pairs", good, recipe.good_steps, recipe.learning_rate / 4
+        if recipe.decoder_steps:
+            yield "decoder", good or pairs, recipe.decoder_steps, recipe.learning_rate / 4
+
+    def learn(self, stage: str, pairs: Pairs, optimizer: torch.optim.Optimizer) -> float:
+        """Take one step; returns its loss."""
+        mels, codes, wanted = self._crops(pairs, self.step)
+        z = self.student(mels)
+        loss = functional.cross_entropy(self.student.logits(z[wanted]), codes[wanted])
+        if stage == "decoder":
+            loss = 0.1 * loss + self._decoded(z, mels)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
+        optimizer.step()
+        self.step += 1
+        return float(loss.detach())
+
+    def _decoded(self, z: Tensor, mels: Tensor) -> Tensor:
+        """Error of what the frozen decoder makes of the nearest codes, straight through, and distance from them."""
+        assert self.teacher is not None
+        flat = z.flatten(0, 1)
+        nearest = self.student.embed[self.student.logits(flat).argmax(1)].view_as(z)
+        made = self.teacher.decoder(((nearest - z).detach() + z).transpose(1, 2))
+        error: Tensor = ((made - mels) * self.norms).square().mean()
+        return error + 0.25 * (z - nearest.detach()).square().mean()
+
+    def _crops(self, pairs: Pairs, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """A batch: normalised spectrograms [B, 80, F], codes int64[B, F / 4], and which of them have all they hear."""
+        recipe = self.recipe
+        rng = np.random.default_rng([recipe.seed, step + FIT_BATCHES])
+        width = recipe.crop_tokens + 2 * CONTEXT
+        sizes = np.array([clip.tokens for clip in pairs.clips], np.float64)
+        mels = np.full((recipe.batch_size, width * STRIDE, mel.BINS), SILENT, np.float32)
+        codes, wanted = np.zeros((2, recipe.batch_size, width), np.int64)
+        for row, at in enumerate(rng.choice(len(sizes), recipe.batch_size, p=sizes / sizes.sum())):
+            clip = pairs.clips[at]
+            logs, tokens = pairs.of(clip)
+            first = int(rng.integers(-CONTEXT, max(1 - CONTEXT, clip.tokens - width + CONTEXT + 1)))
+            first = max(0, first)  # a clip's beginning has nothing before it, for the true encoder too
+            heard = logs[first * STRIDE : (first + width) * STRIDE]
+            mels[row, : len(heard)] = heard
+            told = tokens[first : first + width]
+            codes[row, : len(told)] = told
+            is_end = first + width >= clip.tokens + TAIL_FRAMES // STRIDE
+            last = len(told) if is_end else min(len(told), width - CONTEXT)
+            wanted[row, CONTEXT if first else 0 : last] = 1
+        inputs, labels, used = (torch.from_numpy(part).to(self.device) for part in (mels, codes, wanted.astype(bool)))
+        return inputs.transpose(1, 2) / self.norms, labels, used
+
+    def _normalised(self, logs: np.ndarray[Any, Any]) -> Tensor:
+        return torch.from_numpy(np.array(logs)).to(self.device).T[None] / self.norms
+
+    # --- judging ---
+
+    @torch.inference_mode()
+    def judge(self, test: Pairs, learnt: Pairs | None = None) -> dict[str, Any]:
+        """All measures on clips; without `learnt` only those that take no training."""
+        true, ranked, mels = [], [], []
+        for clip in test.clips:
+            logs, tokens = test.of(clip)
+            z = self.student(self._normalised(logs))[0, : clip.tokens]
+            ranked.append(self.student.logits(z).topk(RANKED).indices.cpu().numpy())
+            true.append(tokens.astype(np.int64))
+            mels.append(torch.from_numpy(np.array(logs)).T)
+        known = self.teacher.codebook.embed.T if self.teacher is not None else self.student.embed.detach().cpu()
+        decode = None
+        if self.teacher is not None:
+            teacher, norms = self.teacher, self.norms.cpu()
+
+            def decode(codes: np.ndarray[Any, Any]) -> Tensor:
+                return teacher.decode(torch.from_numpy(codes)[None])[0].detach() * norms
+
+        told = [learnt.of(clip)[1].astype(np.int64) for clip in learnt.clips] if learnt else []
+        with torch.inference_mode(mode=False):
+            return agreement(true, ranked, known, decode, mels, told)
+
+    def finished(self) -> DVAE:
+        """The student in TorToiSe's layout, with the decoder of the tokens where it is known."""
+        dim = self.student.embed.shape[1]
+        model = DVAE(Sizes(len(self.student.embed), dim, self._own.hidden, self._own.blocks))
+        model.encoder.load_state_dict({key: value.cpu() for key, value in self.student.encoder.state_dict().items()})
+        model.codebook.embed.copy_(self.student.embed.detach().cpu().T)
+        if self.teacher is not None and self.teacher.sizes == model.sizes:
+            model.decoder.load_state_dict(self.teacher.decoder.state_dict())
+        return model.eval()
+
+
+def distil(recipe: Recipe, output: Path, *, device: str, progress: Progress = print) -> dict[str, Any]:
+    """Learn an encoder, write WEIGHTS_FILE and REPORT_FILE into a folder, and return what the latter says.
+
+    A run that was stopped goes on from STATE_FILE. Raises ValueError or OSError for pairs that cannot be used.
+    """
+    pairs = collect(recipe.pairs, output / "pairs", progress)
+    good = collect(recipe.good_pairs, output / "good", progress) if recipe.good_pairs else None
+    if recipe.test_pairs:
+        test = collect(recipe.test_pairs, output / "test", progress)
+    else:
+        pairs, test = pairs.split(recipe.held_out, recipe.seed)
+    pairs = pairs.limited(recipe.hours)
+    if not pairs.clips or not test.clips:
+        raise ValueError("pairs of one speaker only: give test_pairs, or pairs of more speakers")
+    distiller = Distiller(recipe, device)
+    most = max(int(part.tokens.max()) for part in (pairs, test, good) if part is not None)
+    if most >= len(distiller.student.embed):
+        fix = "set codes, or give the codebook that they are of"
+        raise ValueError(f"a token is {most}, and there are {len(distiller.student.embed)} codes; {fix}")
+    curve = _run(distiller, pairs, good, test, output / STATE_FILE, progress)
+    report = {
+        "recipe": json.loads(recipe.model_dump_json()) | dict.fromkeys(("pairs", "good_pairs", "test_pairs")),
+        "hours": pairs.hours, "test_hours": test.hours, "curve": curve,
+        "codes_told": len(set().union(*(pairs.of(clip)[1].tolist() for clip in pairs.clips))),
+        "test": distiller.judge(test, pairs),
+    }  # fmt: skip
+    save(distiller.finished(), output / WEIGHTS_FILE)
+    (output / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return report
+
+
+def _run(
+    distiller: Distiller, pairs: Pairs, good: Pairs | None, test: Pairs, state: Path, progress: Progress
+) -> list[dict[str, Any]]:
+    curve: list[dict[str, Any]] = []
+    few = Pairs(test.mels, test.tokens, test.clips[:: max(1, len(test.clips) // CURVE_CLIPS)])
+    kept = torch.load(state, weights_only=True) if state.exists() else None
+    if kept is None:
+        distiller.begin(pairs)
+        curve.append({"step": 0, **_brief(distiller.judge(few))})
+    else:
+        distiller.student.load_state_dict(kept["student"])
+        distiller.step, curve = kept["step"], kept["curve"]
+    said = saved = time.monotonic()
+    before = 0
+    for stage, source, steps, highest in distiller.stages(pairs, good):
+        optimizer = torch.optim.AdamW(distiller.student.parameters(), highest, betas=(0.9, 0.99), weight_decay=0.01)
+        if kept is not None and before <= distiller.step < before + steps and kept["optimizer"]:
+            optimizer.load_state_dict(kept["optimizer"])
+        while distiller.step < before + steps:
+            done = (distiller.step - before) / steps
+            rate = highest * min(1.0, 20 * done + 0.01) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            loss = distiller.learn(stage, source, optimizer)
+            if distiller.step % max(1, steps // 10) == 0:
+                curve.append({"step": distiller.step, "stage": stage, "loss": loss, **_brief(distiller.judge(few))})
+            if time.monotonic() - said > PROGRESS_S:
+                said = time.monotonic()
+                progress(f"{stage}: step {distiller.step} of {before + steps}, loss {loss:.3f}")
+            if time.monotonic() - saved > SAVE_S:
+                saved = time.monotonic()
+                _keep(state, distiller, optimizer, curve)
+        before += steps
+    return curve
+
+
+def _brief(found: dict[str, Any]) -> dict[str, float]:
+    return {key: found[key] for key in ("top1", "top5", "distance")}
+
+
+def _keep(path: Path, distiller: Distiller, optimizer: torch.optim.Optimizer, curve: list[dict[str, Any]]) -> None:
+    unfinished = path.with_suffix(".tmp")
+    parts = {"student": distiller.student.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save(parts | {"step": distiller.step, "curve": curve}, unfinished)
+    unfinished.replace(path)

@@ -1,0 +1,125 @@
+"""Recordings as one long array of samples that training draws from: from folders, corpora and manifests."""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+import soundfile
+import soxr
+from speech_defects.degrade.takes import read_manifest, share
+
+from speechmill.tokens import mel
+
+SUFFIXES = {".flac", ".mp3", ".ogg", ".opus", ".wav"}
+SAMPLES_FILE, SPANS_FILE = "sound.i16", "sound.json"
+Int16 = npt.NDArray[np.int16]
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A recording within the samples: who speaks, where it begins and ends."""
+
+    speaker: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """Recordings one after the other: int16[n] at 22,050 Hz, and where each lies."""
+
+    samples: Int16
+    spans: tuple[Span, ...]
+
+    @property
+    def hours(self) -> float:
+        """Length of all recordings."""
+        return sum(span.last - span.first for span in self.spans) / mel.RATE / 3_600
+
+    def wave(self, span: Span) -> Float32:
+        """One recording: float32[n] in [-1, 1]."""
+        return self.samples[span.first : span.last].astype(np.float32) / np.float32(32_768)
+
+    def limited(self, recordings: int | None) -> "Sound":
+        """So many recordings, from all over; None: all."""
+        count = len(self.spans) if recordings is None else min(recordings, len(self.spans))
+        return Sound(self.samples, tuple(self.spans[at * len(self.spans) // count] for at in range(count)))
+
+    def split(self, held_out: float, seed: int) -> tuple["Sound", "Sound"]:
+        """Part by speaker: what is learnt from, and about a share `held_out` of the speakers that is not."""
+        kept = [span for span in self.spans if share(seed, span.speaker) < held_out]
+        learnt = [span for span in self.spans if share(seed, span.speaker) >= held_out]
+        return Sound(self.samples, tuple(learnt)), Sound(self.samples, tuple(kept))
+
+
+def collect(inputs: Sequence[Path], folder: Path, progress: Callable[[str], None]) -> Sound:
+    """Decode all recordings of `inputs` into two files of `folder`, or use those that are there.
+
+    An input is a corpus that speechmill made, a JSONL manifest (`file`, `kind: speech`, `speaker`, `source`), or a
+    folder of audio, in which each folder of files is a speaker. Raises ValueError or OSError that names what cannot
+    be used.
+    """
+    files = [file for path in inputs for file in _files(path)]
+    if not files:
+        raise ValueError(f"no recordings in {', '.join(map(str, inputs))}")
+    listed = hashlib.sha256("\n".join(f"{path} {path.stat().st_size}" for path, _ in files).encode()).hexdigest()
+    index = folder / SPANS_FILE
+    if not index.exists() or json.loads(index.read_text(encoding="utf-8"))["listed"] != listed:
+        _decode(files, folder, listed, progress)
+    spans = tuple(Span(*span) for span in json.loads(index.read_text(encoding="utf-8"))["spans"])
+    return Sound(np.memmap(folder / SAMPLES_FILE, np.int16, "r"), spans)
+
+
+def _files(path: Path) -> list[tuple[Path, str]]:
+    """Files of one input, and who speaks in each; of a corpus its shards, which tell themselves."""
+    if path.suffix == ".jsonl":
+        return [(take.path, take.speaker or take.path.stem) for take in read_manifest(path).speech]
+    shards = sorted((path / "data").glob("*.parquet"))
+    if shards:
+        return [(shard, "") for shard in shards]
+    if not path.is_dir():
+        raise ValueError(f"{path} is neither a folder, nor a corpus, nor a JSONL manifest")
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    return [(file, str(file.parent.relative_to(path))) for file in files]
+
+
+def _decode(files: Sequence[tuple[Path, str]], folder: Path, listed: str, progress: Callable[[str], None]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    spans, at = [], 0
+    with (folder / SAMPLES_FILE).open("wb") as out:
+        for number, (path, speaker) in enumerate(files, start=1):
+            try:
+                for whose, wave in _waves(path, speaker):
+                    out.write(np.clip(np.round(wave * 32_767), -32_768, 32_767).astype("<i2").tobytes())
+                    spans.append((whose, at, at + len(wave)))
+                    at += len(wave)
+            except soundfile.SoundFileError as error:
+                raise ValueError(f"{path}: {error}") from None
+            progress(f"decode: {number} of {len(files)} files, {at / mel.RATE / 3_600:.1f} h")
+    unfinished = folder / f"{SPANS_FILE}.tmp"
+    unfinished.write_text(json.dumps({"listed": listed, "spans": spans}), encoding="utf-8")
+    os.replace(unfinished, folder / SPANS_FILE)
+
+
+def _waves(path: Path, speaker: str) -> Iterator[tuple[str, Float32]]:
+    """Decode a file, or all clips of a shard, in which the recording stands for a speaker whom nobody named."""
+    if path.suffix != ".parquet":
+        yield speaker, read(path)
+        return
+    for batch in pq.ParquetFile(path).iter_batches(64, columns=["recording_id", "audio"]):
+        for row in batch.to_pylist():
+            yield row["recording_id"], read(io.BytesIO(row["audio"]["bytes"]))
+
+
+def read(file: Path | io.BytesIO) -> Float32:
+    """Decode the first channel: float32[n] at 22,050 Hz."""
+    wave, rate = soundfile.read(file, dtype="float32", always_2d=True)
+    return np.asarray(soxr.resample(np.ascontiguousarray(wave[:, 0]), rate, mel.RATE), np.float32)

@@ -1,0 +1,340 @@
+"""Trains the dVAE of mel tokens on speech: what `speechmill train mel-tokens` does.
+
+Small ones collapse onto a few codes when trained as TorToiSe's was. So here the net learns without codes first; then
+its output is given zero mean and unit variance, the codes begin with k-means, and those that nobody uses begin anew.
+The loss weighs all bands alike: its square at first, which learns faster, then its size, which is what is reported.
+"""
+
+import copy
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from speechmill.audio import INT16_STEPS
+from speechmill.tokens import mel
+from speechmill.tokens.dvae import DVAE, STRIDE, Sizes, save
+from speechmill.tokens.encode import MelTokenizer
+from speechmill.training.tokens.evaluate import evaluate
+from speechmill.training.tokens.sound import Float32, Sound, Span, collect
+
+WEIGHTS_FILE, REPORT_FILE, STATE_FILE = "mel-tokens.safetensors", "training.json", "training.pt"
+FSQ_LEVELS = {8_192: [8, 8, 8, 4, 4], 4_096: [8, 8, 8, 8], 1_024: [8, 8, 4, 4], 256: [8, 8, 4]}
+FIRST_BATCHES = 32  # that set the scale of the encoder and the first codes
+REVIVE = 0.3  # of a code's even share of the tokens: one used less begins anew
+QUANTISE, ABSOLUTE, SETTLE = 0.15, 0.6, 0.9  # shares of the steps after which: codes, absolute error, none anew
+# What a crop is drawn with, so that few hours sound like many: none of it is speech of other words.
+SPEED = (0.85, 1.18)  # and pitch; also fills the top of the band that recordings at 16 kHz leave empty
+GAIN_DB = (-12.0, 3.0)  # corpora are not all as loud
+HISS_DB = (-85.0, -55.0)  # white noise under half of the crops
+TILT = 1.0  # nats: spread of a smooth curve over the bands, as of another microphone
+TILTS = 4  # cosines that it is made of
+WARM_UP = 100
+PROGRESS_S, SAVE_S = 5.0, 120.0
+CURVE_SECONDS = 5 * 60  # of held-out speech, for the curve
+
+Quantiser = Literal["vq", "rotation", "simvq", "fsq", "none"]
+Progress = Callable[[str], None]
+Float64 = npt.NDArray[np.float64]
+
+
+class Recipe(BaseModel):
+    """What to train on, and how."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    inputs: tuple[Path, ...] = Field(min_length=1)
+    """Corpora, JSONL manifests or folders of audio."""
+    test: tuple[Path, ...] = ()
+    """More of them, that the finished dVAE is judged on."""
+    steps: int = Field(12_000, ge=1)
+    """Batches learnt from."""
+    batch_size: int = Field(32, ge=1)
+    """Crops in a batch."""
+    crop_tokens: int = Field(40, ge=8)
+    """Length of a crop: 40 tokens are 1.86 s, as TorToiSe's."""
+    quantiser: Quantiser = "vq"
+    """vq: moving averages; rotation: the same with the rotation trick; simvq; fsq and none are for comparison only."""
+    codes: int = Field(8_192, ge=2, le=65_536)
+    """Size of the codebook."""
+    code_dim: int = Field(64, ge=1)
+    """Width of a code."""
+    hidden: int = Field(128, ge=8)
+    """Width of the first layer; the others are twice as wide."""
+    blocks: int = Field(2, ge=0, le=3)
+    """Residual blocks on either side."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Highest rate; a cosine brings it down to a twentieth."""
+    commitment: float = Field(0.25, ge=0)
+    """Weight of the encoder's distance from its codes."""
+    held_out: float = Field(0.08, ge=0, lt=0.5)
+    """Share of the speakers that is only judged on."""
+    seed: int = Field(1, ge=0)
+    """Draws first weights, crops and the split."""
+
+    @property
+    def sizes(self) -> Sizes:
+        """Of the dVAE."""
+        return Sizes(self.codes, self.code_dim, self.hidden, self.blocks)
+
+
+class Trainer:
+    """A dVAE in training. All that changes is in `state`, so that a stopped run goes on as if it had not been."""
+
+    def __init__(self, recipe: Recipe, sound: Sound, device: str) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.sound, self.device = recipe, sound, torch.device(device)
+        self.norms = torch.tensor(mel.NORMS, device=self.device)
+        self.model = DVAE(recipe.sizes).to(self.device)
+        self.quantiser: Any = quantiser(recipe).to(self.device)
+        learnt = [*self.model.parameters(), *self.quantiser.parameters()]
+        self.optimizer = torch.optim.AdamW(learnt, recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
+        self._first_quantised = int(QUANTISE * recipe.steps)
+        self._chances = chances(sound.spans)
+        waves = torch.arange(1, TILTS + 1)[:, None]
+        self._cosines = torch.cos(math.pi * waves * (torch.arange(mel.BINS) + 0.5) / mel.BINS) / waves
+        self.step = 0
+        self.weights = torch.ones(mel.BINS, 1, device=self.device)  # of the error in each band
+
+    def state(self) -> dict[str, Any]:
+        """All that changes while it trains."""
+        parts = {"model": self.model, "quantiser": self.quantiser, "optimizer": self.optimizer}
+        state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
+        return state | {"step": self.step, "weights": self.weights}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        for name in ("model", "quantiser", "optimizer"):
+            getattr(self, name).load_state_dict(state[name])
+        self.step, self.weights = state["step"], state["weights"].to(self.device)
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        """Set what follows from the data: weights and means of the bands."""
+        mels = torch.cat([self._mels(-1 - at) for at in range(FIRST_BATCHES)])
+        self.weights = (1 / mels.std((0, 2)))[:, None]
+        made = self.model.decoder[-1]
+        assert isinstance(made, nn.Conv1d)
+        assert made.bias is not None
+        made.bias.copy_(mels.mean((0, 2)))
+
+    @torch.no_grad()
+    def quantise(self) -> None:
+        """Begin to quantise: zero mean and unit variance for the encoder's output, k-means for the codes."""
+        mels = torch.cat([self._mels(-1 - at) for at in range(FIRST_BATCHES)])
+        z = torch.cat([self.model.encoder(part) for part in torch.split(mels, 64)]).transpose(1, 2).flatten(0, 1)
+        mean, spread = z.mean(0), z.std(0).clamp(min=1e-4)
+        last, first = self.model.encoder[-1], self.model.decoder[0]
+        assert isinstance(last, nn.Conv1d)
+        assert isinstance(first, nn.Conv1d)
+        assert last.bias is not None
+        assert first.bias is not None
+        first.bias += first.weight[:, :, 0] @ mean
+        first.weight *= spread[:, None]
+        last.weight /= spread[:, None, None]
+        last.bias.copy_((last.bias - mean) / spread)
+        self.quantiser(((z - mean) / spread)[None])
+        book = getattr(self.quantiser, "_codebook", None)
+        if book is not None:  # whose averages are of a step's tokens from now on
+            share = self.recipe.batch_size * self.recipe.crop_tokens / self.recipe.codes
+            scale = share / book.cluster_size.mean()
+            book.cluster_size *= scale
+            book.embed_avg *= scale
+
+    def learn(self) -> dict[str, float]:
+        """Take one step; returns its losses."""
+        done = self.step / self.recipe.steps
+        rate = self.recipe.learning_rate * min(1.0, (self.step + 1) / min(WARM_UP, self.recipe.steps / 10))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
+        if done >= SETTLE and hasattr(self.quantiser, "_codebook"):
+            self.quantiser._codebook.threshold_ema_dead_code = 0
+        torch.manual_seed(self.recipe.seed + self.step)  # the draws of a step do not depend on when it is taken
+        self.quantiser.train()
+        if self.step == self._first_quantised:
+            self.quantise()
+        mels = self._mels(self.step)
+        made, _, commitment = self._through(mels)
+        error = (made - mels) * self.weights
+        error = error.abs().mean() if done >= ABSOLUTE else error.square().mean()
+        self.optimizer.zero_grad()
+        (error + commitment).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_([*self.model.parameters(), *self.quantiser.parameters()], 1.0)
+        self.optimizer.step()
+        self.step += 1
+        return {"error": error.item(), "commitment": commitment.item()}
+
+    def _through(self, mels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        z = self.model.encoder(mels).transpose(1, 2)
+        found = (self.quantiser if self.step >= self._first_quantised else Unquantised())(z)
+        quantised, codes = found[0], found[1]
+        commitment = found[2].sum() if len(found) > 2 else torch.zeros((), device=z.device)
+        return self.model.decoder(quantised.transpose(1, 2)), codes, commitment
+
+    def _mels(self, batch: int) -> Tensor:
+        """Normalised spectrograms float32[B, 80, 4 crop_tokens] of crops that seed and batch draw."""
+        rng = np.random.default_rng([self.recipe.seed, batch + FIRST_BATCHES])
+        length = (STRIDE * self.recipe.crop_tokens - 1) * mel.HOP + mel.N_FFT
+        rows = rng.choice(len(self.sound.spans), self.recipe.batch_size, p=self._chances)
+        waves = torch.from_numpy(np.stack([self._crop(self.sound.spans[row], length, rng) for row in rows]))
+        tilts = torch.from_numpy(rng.normal(0, TILT, (len(rows), TILTS)).astype(np.float32)) @ self._cosines
+        norms = self.norms[:, None]
+        logs = mel.log_mel(waves.to(self.device), self.norms) * norms + tilts[:, :, None].to(self.device)
+        return logs.clamp(min=math.log(mel.FLOOR)) / norms
+
+    def _crop(self, span: Span, length: int, rng: np.random.Generator) -> Float32:
+        """Part of a recording, float32[length], with a speed, loudness and noise of its own."""
+        speed = rng.uniform(*SPEED)
+        wanted = math.ceil(length * speed) + 1
+        first = span.first + int(rng.integers(max(1, span.last - span.first - wanted)))
+        cut = self.sound.samples[first : min(first + wanted, span.last)].astype(np.float32) / np.float32(INT16_STEPS)
+        heard = soxr.resample(cut, speed, 1.0, "MQ")[:length]
+        wave = np.zeros(length, np.float32)
+        wave[: len(heard)] = heard * np.float32(10 ** (rng.uniform(*GAIN_DB) / 20))
+        if rng.random() < 0.5:
+            wave += rng.standard_normal(length, np.float32) * np.float32(10 ** (rng.uniform(*HISS_DB) / 20))
+        return wave.clip(-1, 1)
+
+    @torch.no_grad()
+    def judge(self, sound: Sound, most_s: float = math.inf) -> dict[str, float]:
+        """Error in nats and use of the codes on recordings, 20 s of each, `most_s` in all."""
+        self.quantiser.eval()
+        errors, codes, seconds = [], [], 0.0
+        for span in sorted(sound.spans, key=lambda span: (span.first * 7_919) % 104_729):  # of all speakers
+            if seconds > most_s:
+                break
+            wave = sound.wave(span)[: 20 * mel.RATE]
+            frames = len(wave) // (mel.HOP * STRIDE) * STRIDE
+            if frames < STRIDE * 8:
+                continue
+            mels = mel.log_mel(mel.mirrored(torch.from_numpy(wave)[None]).to(self.device), self.norms)[:, :, :frames]
+            made, found, _ = self._through(mels)
+            errors.append(((made - mels) * self.norms[:, None]).abs().mean().repeat(frames))
+            codes.append(found.flatten())
+            seconds += frames * mel.HOP / mel.RATE
+        if not codes:  # all are shorter than a few tokens
+            return {}
+        counts = torch.bincount(torch.cat(codes).cpu(), minlength=self.recipe.codes).double()
+        shares = counts[counts > 0] / counts.sum()
+        entropy = float(-(shares * shares.log2()).sum())
+        return {
+            "l1_nats": float(torch.cat(errors).mean()), "codes_used": float((counts > 0).double().mean()),
+            "perplexity": 2**entropy, "bits_a_second": entropy * mel.RATE / (mel.HOP * STRIDE),
+            "tokens": float(counts.sum()), "seconds": seconds,
+        }  # fmt: skip
+
+    def finished(self) -> DVAE:
+        """The dVAE with its codebook filled in, for the CPU."""
+        codes = self.recipe.codes
+        if self.recipe.quantiser == "simvq":
+            embed, counts = self.quantiser.codebook.detach(), torch.ones(codes)
+        else:
+            embed, counts = self.quantiser._codebook.embed[0], self.quantiser._codebook.cluster_size.reshape(-1)
+        made = copy.deepcopy(self.model).cpu().eval()
+        made.codebook.embed.copy_(embed.T.cpu())
+        made.codebook.cluster_size.copy_(counts.cpu())
+        made.codebook.embed_avg.copy_((embed.cpu() * counts.cpu()[:, None]).T)
+        return made.half().float()  # as it is saved
+
+
+def chances(spans: Sequence[Span]) -> Float64:
+    """Chance of each recording to be drawn from: who speaks four times as long is heard twice as often."""
+    lengths = np.array([span.last - span.first for span in spans], np.float64)
+    speakers = np.unique([span.speaker for span in spans], return_inverse=True)[1]
+    weights = lengths / np.sqrt(np.bincount(speakers, lengths)[speakers])
+    return np.asarray(weights / weights.sum())
+
+
+def quantiser(recipe: Recipe) -> nn.Module:
+    """Make what turns float32[B, T, dim] into quantised, codes int64[B, T] and a loss."""
+    from vector_quantize_pytorch import FSQ, SimVQ, VectorQuantize
+
+    found: nn.Module
+    if recipe.quantiser == "none":
+        return Unquantised()
+    if recipe.quantiser == "fsq":
+        if recipe.codes not in FSQ_LEVELS:
+            raise ValueError(f"fsq has levels for {', '.join(map(str, FSQ_LEVELS))} codes, not for {recipe.codes}")
+        found = FSQ(FSQ_LEVELS[recipe.codes], dim=recipe.code_dim)
+    elif recipe.quantiser == "simvq":
+        found = SimVQ(recipe.code_dim, recipe.codes, rotation_trick=True, commitment_weight=recipe.commitment)
+    else:
+        share = recipe.batch_size * recipe.crop_tokens / recipe.codes
+        found = VectorQuantize(
+            recipe.code_dim, recipe.codes, decay=0.99, commitment_weight=recipe.commitment,
+            kmeans_init=True, kmeans_iters=8, threshold_ema_dead_code=REVIVE * share,
+            rotation_trick=recipe.quantiser == "rotation",
+        )  # fmt: skip
+    return found
+
+
+class Unquantised(nn.Module):
+    """Lets all through: the bound that no quantiser of this width can beat."""
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """float32[B, T, dim] to itself, and no codes."""
+        return z, torch.zeros(z.shape[:2], dtype=torch.int64, device=z.device)
+
+
+def train(recipe: Recipe, output: Path, *, device: str, progress: Progress = print) -> dict[str, Any]:
+    """Train, write WEIGHTS_FILE and REPORT_FILE into a folder, and return what the latter says.
+
+    A run that was stopped goes on from STATE_FILE. Raises ValueError or OSError for recordings that cannot be used.
+    """
+    learnt, held_out = collect(recipe.inputs, output / "sound", progress).split(recipe.held_out, recipe.seed)
+    if not learnt.spans:
+        raise ValueError("no speaker is left to learn from; give more speakers, or set held_out=0")
+    trainer = Trainer(recipe, learnt, device)
+    told = json.loads(recipe.model_dump_json()) | {
+        key: ["/".join(path.parts[-2:]) for path in getattr(recipe, key)] for key in ("inputs", "test")
+    }
+    state, curve = output / STATE_FILE, []
+    if state.exists():
+        kept = torch.load(state, map_location=device, weights_only=True)
+        other = [key for key, value in told.items() if kept["recipe"].get(key) != value]
+        if other:
+            raise ValueError(f"{output} holds a run with another {', '.join(other)}; give another --output")
+        trainer.restore(kept["trainer"])
+        curve = kept["curve"]
+    else:
+        trainer.begin()
+    said = saved = time.monotonic()
+    while trainer.step < recipe.steps:
+        losses = trainer.learn()
+        if trainer.step % max(1, recipe.steps // 50) == 0:
+            curve.append({"step": trainer.step, **losses} | trainer.judge(held_out, CURVE_SECONDS))
+        if time.monotonic() - said > PROGRESS_S:
+            said = time.monotonic()
+            progress(f"train: step {trainer.step} of {recipe.steps}, error {losses['error']:.4f}")
+        if time.monotonic() - saved > SAVE_S:
+            _keep(state, {"recipe": told, "trainer": trainer.state(), "curve": curve})
+            saved = time.monotonic()
+    _keep(state, {"recipe": told, "trainer": trainer.state(), "curve": curve})
+    report: dict[str, Any] = {"recipe": told, "hours": learnt.hours, "curve": curve, "torch": torch.__version__}
+    report["held_out"] = trainer.judge(held_out)
+    if recipe.test:
+        report["test"] = trainer.judge(collect(recipe.test, output / "test", progress))
+    if recipe.quantiser not in ("fsq", "none"):  # which have no codebook that the layout could hold
+        finished = trainer.finished()
+        save(finished, output / WEIGHTS_FILE)
+        if report["held_out"]:
+            evaluate(held_out, MelTokenizer(finished), output, hear=None, curve=curve, progress=progress)
+    (output / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return report
+
+
+def _keep(path: Path, state: dict[str, Any]) -> None:
+    """Write a state aside, then in place, so that a crash leaves a whole one."""
+    unfinished = path.with_suffix(".tmp")
+    torch.save(state, unfinished)
+    os.replace(unfinished, path)
