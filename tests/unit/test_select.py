@@ -1,5 +1,6 @@
 """Decisions: thresholds and their borders, licences, and doubts about transcripts that good prose never raises."""
 
+import pickle
 from typing import Any
 
 import pyarrow as pa
@@ -136,3 +137,11 @@ def test_each_reason_is_given_once_however_many_marks_speak_for_it() -> None:
     assert doubts("you", 14.0, ("de",), **over_noise) == (
         Reason.SPEECH_RATE, Reason.NO_SPEECH, Reason.LOW_CONFIDENCE, Reason.STOCK_PHRASE, Reason.LANGUAGE,
     )  # fmt: skip
+
+
+def test_every_reason_has_a_meaning_of_its_own_and_is_its_value_elsewhere() -> None:
+    meanings = [reason.meaning for reason in Reason]
+    assert all(meanings)
+    assert len(set(meanings)) == len(meanings)
+    assert pickle.loads(pickle.dumps(Reason.NOISE)) is Reason.NOISE is Reason("noise")
+    assert f"{Reason.NOISE}" == "noise"
