@@ -78,7 +78,7 @@ class Input(_Section):
     """One source of recordings. A bare string in the config is its address."""
 
     address: str = Field(min_length=1)
-    """File, folder, glob, JSONL manifest, feed or OPML file by path or URL, or KIND:address; see README."""
+    """File, folder, glob, JSONL manifest, feed or OPML file by path or URL, or KIND:address; see docs/sources.md."""
     kind: str | None = None
     """Kind of source: the name of a file in speechmill/sources. Found from the address when absent."""
     licence: str | None = None
