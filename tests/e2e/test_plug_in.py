@@ -1,4 +1,4 @@
-"""A kind of source is one file: dropped into the package's folder, it is there."""
+"""A kind of source is one file: that of docs/extending.md, dropped into the package's folder, is there."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,21 +6,9 @@ from pathlib import Path
 import pytest
 from speechmill import sources
 
-SOURCE = '''
-"""Lists the files named on the lines of a text file."""
+from tests.docs.snippets import snippets
 
-from pathlib import Path
-
-from speechmill.core.records import Recording, stable_id
-from speechmill.sources import Listed, rest_of
-
-
-def list_recordings(source, config, store):
-    for line in Path(rest_of(source.address, "linewise")).read_text().split():
-        recording_id = stable_id("linewise", line)
-        recording = Recording(recording_id=recording_id, source="linewise", media_url=line, licence="CC0-1.0")
-        yield Listed(recording=recording, media_path=line)
-'''
+(SOURCE,) = [snippet.text for snippet in snippets("python") if snippet.marker == "source: linewise"]
 
 
 @pytest.fixture

@@ -1,14 +1,18 @@
-"""The README's commands and snippets run as they stand."""
+"""The README's commands, and the Python of README and docs/, run as they stand."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from speechmill.core import config
+
+from tests.docs.snippets import Snippet, snippets
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -27,7 +31,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     command = block("demo").rpartition("&&")[2].strip()
     assert command.startswith("speechmill ")
     arguments = [sys.executable, "-m", "speechmill", *command.split()[1:]]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'pipeline'}{os.pathsep}{ROOT / 'classifiers'}"}
     done = subprocess.run(arguments, cwd=place, env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     return place, done.stdout
@@ -44,10 +48,6 @@ def test_the_demo_makes_a_corpus_and_says_where(demo: tuple[Path, str]) -> None:
 
 def test_the_demo_loses_all_planted_defects_and_nothing_else(demo: tuple[Path, str]) -> None:
     """Each by its own classifier: a reason of another kind alone would be a right verdict for a wrong cause."""
-    import json
-
-    import pyarrow.parquet as pq
-
     corpus = demo[0] / "demo-corpus"
     truth = json.loads((corpus / "podcast/truth.json").read_text())
     pool = pq.read_table(corpus / "pool.parquet").to_pylist()
@@ -63,16 +63,17 @@ def test_the_demo_loses_all_planted_defects_and_nothing_else(demo: tuple[Path, s
         assert set(found) == {("rejected", True)}, defect
 
 
-@pytest.mark.parametrize("snippet", ["duckdb", "datasets", "tokens"])
-def test_snippets_run(demo: tuple[Path, str], snippet: str) -> None:
-    environment = os.environ | {"HF_HOME": str(demo[0] / "hf")}
-    done = subprocess.run(
-        [sys.executable, "-c", block(f"python: {snippet}")],
-        cwd=demo[0],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+PYTHON = [snippet for snippet in snippets("python") if not snippet.marker.startswith("source:")]
+
+
+@pytest.mark.parametrize("snippet", PYTHON, ids=[snippet.name for snippet in PYTHON])
+def test_python_of_the_documentation_runs(demo: tuple[Path, str], snippet: Snippet) -> None:
+    place, _ = demo
+    (flac,) = pq.read_table(place / "demo-corpus/data", columns=["audio"]).slice(0, 1)["audio"].to_pylist()
+    (place / "clip.flac").write_bytes(flac["bytes"])
+    environment = os.environ | {"HF_HOME": str(place / "hf")}
+    run = [sys.executable, "-c", snippet.text]
+    done = subprocess.run(run, cwd=place, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 

@@ -1,0 +1,155 @@
+"""Writes into the documentation what follows from the code: config keys, columns, reasons, commands.
+
+MkDocs calls `on_page_markdown` for each page. A page asks for a part with a comment, `<!-- generated: NAME -->`, and
+the function of that name in `PARTS` writes it, so that a renamed key or a new column needs no change here.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, get_args
+
+import click
+import pyarrow as pa
+from pydantic import BaseModel, TypeAdapter
+from pydantic.fields import FieldInfo
+from speechmill.cli.commands import cli
+from speechmill.core.config import RunConfig
+from speechmill.core.records import EVERYTHING, LEDGER, RECORDINGS, Reason, data_schema, pool_schema
+from speechmill.decide.advice import KEYS
+
+COMMENT = re.compile(r"<!-- generated: ([a-z-]+) -->")
+KEY = re.compile(r"\b([a-z_]+)\.([a-z0-9_]+)(=\w+)?")  # of a config, in advice
+HELP_WIDTH = 96  # characters
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Replace the comments of a page with the parts that they name. Raises KeyError for an unknown name."""
+    return COMMENT.sub(lambda comment: PARTS[comment[1]](), markdown)
+
+
+def configuration() -> str:
+    """All keys of a config, a table a section."""
+    top, sections = [], []
+    for name, field in RunConfig.model_fields.items():
+        if model := _model_of(field.annotation):
+            sections.append(_section(name, model))
+        else:
+            top.append((name, field))
+    return "\n\n".join([_keys(top), *sections])
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    """The section that a key holds, or a list of which it holds; None for a plain value."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for part in get_args(annotation) if (model := _model_of(part))), None)
+
+
+def _section(name: str, model: type[BaseModel]) -> str:
+    return f"## {name}\n\n{_prose(model.__doc__)}\n\n{_keys(list(model.model_fields.items()))}"
+
+
+def _keys(fields: list[tuple[str, FieldInfo]]) -> str:
+    rows = ((f"`{name}`", _default(field), _limits(field), _prose(field.description)) for name, field in fields)
+    return _table(("key", "default", "takes", "what it does"), rows)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    default = field.get_default(call_default_factory=True)
+    value = default.model_dump(mode="json") if isinstance(default, BaseModel) else default
+    return f"`{json.dumps(value, ensure_ascii=False)}`"
+
+
+def _limits(field: FieldInfo) -> str:
+    """What a key takes: named values, or limits of a number."""
+    schema = _schema_of(field)
+    choices = [json.dumps(value).strip('"') for value in schema.get("enum", ())]
+    signs = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
+    limits = [f"{sign} {schema[key]:,g}" for key, sign in signs if key in schema]
+    return " · ".join(f"`{value}`" for value in choices) or ", ".join(limits) or str(schema.get("type", ""))
+
+
+def _schema_of(field: FieldInfo) -> dict[str, Any]:
+    """JSON Schema of a key's value, without the null that it may be instead."""
+    schema = TypeAdapter(field.rebuild_annotation()).json_schema()
+    return next((part for part in schema.get("anyOf", ()) if part.get("type") != "null"), schema)
+
+
+def columns(schema: pa.Schema) -> str:
+    """Columns of a file: name, type, unit, description."""
+    rows = (
+        (f"`{field.name}`", f"`{_type(field.type)}`", _metadata(field, "unit"), _prose(_metadata(field, "description")))
+        for field in schema
+    )
+    return _table(("column", "type", "unit", "description"), rows)
+
+
+def _only_in_pool() -> str:
+    data = data_schema(EVERYTHING).names
+    return columns(pa.schema([field for field in pool_schema(EVERYTHING) if field.name not in data]))
+
+
+def _type(kind: pa.DataType) -> str:
+    return str(kind).replace("element: ", "").replace("item: ", "").replace("|", "/")
+
+
+def _metadata(field: pa.Field, key: str) -> str:
+    return str((field.metadata or {}).get(key.encode(), b"").decode())
+
+
+def reasons() -> str:
+    """Every reason, what it means, and the key of the config that decides about it."""
+    rows = ((f"`{reason}`", f"{reason.meaning}", _links(KEYS.get(reason, ""))) for reason in Reason)
+    return _table(("reason", "meaning", "what decides about it"), rows)
+
+
+def _links(advice: str) -> str:
+    """Advice with its config keys linked to their section, and with the defaults of thresholds."""
+    return KEY.sub(_link, advice).strip(",")
+
+
+def _link(key: re.Match[str]) -> str:
+    default = getattr(RunConfig().thresholds, key[2]) if key[1] == "thresholds" else None
+    return f"[`{key[0]}`](configuration.md#{key[1]})" + ("" if default is None else f" (default {default:g})")
+
+
+def commands() -> str:
+    """The help of every command."""
+    return "\n\n".join(_help(path, command) for path, command in _commands(cli))
+
+
+def _commands(group: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for name, command in sorted(group.commands.items()):
+        if isinstance(command, click.Group):
+            yield from _commands(command, *path, name)
+        else:
+            yield (*path, name), command
+
+
+def _help(path: tuple[str, ...], command: click.Command) -> str:
+    parent = click.Context(cli, info_name="speechmill")
+    context = click.Context(command, parent, " ".join(path), terminal_width=HELP_WIDTH)
+    return f"## {' '.join(path)}\n\n```text\n{command.get_help(context)}\n```"
+
+
+def _prose(text: str | None) -> str:
+    return re.sub(r"\s+", " ", text or "").replace("|", "\\|").strip()
+
+
+def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    lines = (head, ("---",) * len(head), *rows)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "configuration": configuration,
+    "data": lambda: columns(data_schema(EVERYTHING)),
+    "pool": _only_in_pool,
+    "ledger": lambda: columns(LEDGER),
+    "recordings": lambda: columns(RECORDINGS),
+    "reasons": reasons,
+    "commands": commands,
+}
