@@ -130,7 +130,7 @@ def _commands(group: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...],
 
 
 def _help(path: tuple[str, ...], command: click.Command) -> str:
-    parent = click.Context(cli, info_name="speechmill")
+    parent = click.Context(cli, info_name="speechmill", **cli.context_settings)
     context = click.Context(command, parent, " ".join(path), terminal_width=HELP_WIDTH)
     return f"## {' '.join(path)}\n\n```text\n{command.get_help(context)}\n```"
 

@@ -103,7 +103,8 @@ def check_speechmill(words: list[str]) -> None:
     while isinstance(command, click.Group):
         path.append(words[len(path)])
         command = command.commands[path[-1]]
-    parameters = command.make_context(" ".join(path), words[len(path) :]).params
+    parent = click.Context(cli, **cli.context_settings)  # from which a command has the names of its help option
+    parameters = command.make_context(" ".join(path), words[len(path) :], parent).params
     kind = (*path, "pairs") if parameters.get("pairs") else tuple(path)
     settings = parameters.get("settings") or ()
     if kind in RECIPES:
