@@ -13,7 +13,7 @@ import click
 import pyarrow as pa
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
-from speechmill.cli.commands import cli
+from speechmill.cli.main import cli
 from speechmill.core.config import RunConfig
 from speechmill.core.records import EVERYTHING, LEDGER, RECORDINGS, Reason, data_schema, pool_schema
 from speechmill.decide.advice import KEYS

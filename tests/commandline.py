@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 from hibari import Hibari
-from speechmill.cli.commands import main
+from speechmill.cli.main import main
 
 RATE = 24_000
 TEXTS = {

@@ -1,6 +1,6 @@
 """`python -m speechmill` is the command `speechmill`."""
 
-from speechmill.cli.commands import main
+from speechmill.cli.main import main
 
 if __name__ == "__main__":
     main()

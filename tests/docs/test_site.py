@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from speechmill.cli.commands import cli
+from speechmill.cli.main import cli
 from speechmill.core.config import RunConfig
 from speechmill.core.records import EVERYTHING, LEDGER, RECORDINGS, Reason, data_schema, pool_schema
 

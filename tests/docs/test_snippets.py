@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
-from speechmill.cli.commands import cli
+from speechmill.cli.main import cli
 from speechmill.core import config
 from speechmill.core.config import RunConfig
 from speechmill.core.manifest import SPAN_KEYS, path_of

@@ -64,7 +64,7 @@ def test_fault_05_disk_full_is_one_line_and_resumable(corpus: Path, folder: Path
     output = tmp_path / "corpus"
     script = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000));"
-        "from speechmill.cli.commands import main; main(sys.argv[1:])"
+        "from speechmill.cli.main import main; main(sys.argv[1:])"
     )
     code = f"if __name__ == '__main__':\n    {script}"
     entry = tmp_path / "limited.py"

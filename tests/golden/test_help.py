@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 from click.testing import CliRunner
-from speechmill.cli.commands import cli
+from speechmill.cli.main import cli
 
 GOLDEN = Path(__file__).with_name("help.txt")
 

@@ -18,7 +18,7 @@ from speech_defects import Defect, train
 from speech_defects.calibrate import CLEAN_LOSS, calibrate, fit
 from speech_defects.degrade import Sources, read_manifests
 from speech_defects.model import Network
-from speechmill.cli import training
+from speechmill.cli.train import Training, train_defects
 from speechmill.core.config import ConfigError
 
 from tests.recordings import make_manifest
@@ -142,8 +142,9 @@ def test_a_crop_is_judged_by_what_is_left_of_a_defect():
 )
 def test_a_recipe_that_is_wrong_is_told_before_anything_is_made(manifest, tmp_path, setting, why):
     settings = [*SETTINGS, f"manifests=[{manifest}]", setting]
+    training = Training(output=str(tmp_path / "out"), settings=settings, device="cpu", quiet=True)
     with pytest.raises(ConfigError, match=re.escape(why)):
-        training.train_defects(None, settings, str(tmp_path / "out"), device="cpu", quiet=True)
+        train_defects(training)
     assert not list((tmp_path / "out").glob("[!.]*"))
 
 

@@ -27,7 +27,7 @@ def test_all_four_tools_are_asked() -> None:
 
 def test_help_is_quick_and_imports_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom speechmill.cli.commands import main\n"
+        "import sys\nfrom speechmill.cli.main import main\n"
         "try: main(['--help'])\nexcept SystemExit: print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -13,7 +13,8 @@ import soundfile
 import soxr
 import torch
 from safetensors.torch import load_file
-from speechmill.cli import training
+from speechmill.cli.evaluate import Evaluation, evaluate_mel_tokens
+from speechmill.cli.train import Training, train_mel_tokens
 from speechmill.core.config import ConfigError
 from speechmill.tokens import mel
 from speechmill.tokens.dvae import load
@@ -92,10 +93,7 @@ def test_the_same_command_gives_the_same_weights_even_when_it_was_killed(voices,
         "--device",
         "cpu",
     ]
-    code = (
-        "from speechmill.training.tokens import train; train.SAVE_S = 0;"
-        "from speechmill.cli.commands import main; main()"
-    )
+    code = "from speechmill.training.tokens import train; train.SAVE_S = 0;from speechmill.cli.main import main; main()"
     command[1:3] = ["-c", code]
     running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 100
@@ -150,11 +148,12 @@ def test_what_simvq_writes_are_the_codes_it_learnt_with(voices, tmp_path):
 )
 def test_a_recipe_that_is_wrong_is_told(voices, tmp_path, setting, why):
     settings = [f"inputs=[{voices}]", *(f"{key}={value}" for key, value in (TINY | {"steps": 1}).items()), setting]
+    training = Training(output=str(tmp_path), settings=settings, device="cpu", quiet=True)
     if why is None:
-        assert training.train_mel_tokens(None, settings, str(tmp_path), device="cpu", quiet=True)["held_out"]
+        assert train_mel_tokens(training)["held_out"]
         return
     with pytest.raises(ConfigError, match=why):
-        training.train_mel_tokens(None, settings, str(tmp_path), device="cpu", quiet=True)
+        train_mel_tokens(training)
 
 
 def test_a_broken_recording_is_named(tmp_path):
@@ -177,10 +176,9 @@ def test_training_leaves_a_page_with_the_curve_and_what_became_of_held_out_speec
 
 
 def test_evaluation_measures_error_codes_stability_and_sound(trained, voices, tmp_path):
-    found = training.evaluate_mel_tokens(
-        training.Evaluation(manifest=str(voices), output=str(tmp_path), limit=4, device="cpu"),
-        [f"tokenise.checkpoint={trained / train.WEIGHTS_FILE}"],
-        quiet=True,
+    settings = [f"tokenise.checkpoint={trained / train.WEIGHTS_FILE}"]
+    found = evaluate_mel_tokens(
+        Evaluation(data=str(voices), output=str(tmp_path), settings=settings, limit=4, device="cpu", quiet=True)
     )
     figures = json.loads((tmp_path / "mel-tokens.json").read_text())
     assert found["recordings"] == figures["recordings"] == 4
@@ -214,6 +212,6 @@ def test_sound_is_made_of_a_spectrogram(voices):
 )
 def test_what_cannot_be_measured_is_told_in_one_line(voices, tmp_path, settings, where, told_of):
     folder = voices if where == "voices" else tmp_path / "nowhere"
-    chosen = training.Evaluation(manifest=str(folder), output=str(tmp_path / "out"), device="cpu")
+    out = str(tmp_path / "out")
     with pytest.raises(ConfigError, match=told_of):
-        training.evaluate_mel_tokens(chosen, settings, quiet=True)
+        evaluate_mel_tokens(Evaluation(data=str(folder), output=out, settings=settings, device="cpu", quiet=True))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from speechmill.cli.commands import cli
+from speechmill.cli.main import cli
 from speechmill.core.config import ConfigError
 from speechmill.training.outputs import MARK_FILE, claim
 

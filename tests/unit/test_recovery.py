@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import soxr
 import torch
-from speechmill.cli import training
+from speechmill.cli.train import Training, recover_encoder
 from speechmill.core.config import ConfigError
 from speechmill.tokens import mel
 from speechmill.tokens.dvae import DVAE, Sizes, load, save
@@ -130,7 +130,7 @@ def test_a_bad_pair_is_named_with_its_line(told, line, told_of):
     manifest = told.parent / "bad.jsonl"
     manifest.write_text(told.read_text().splitlines()[0] + "\n" + json.dumps(line))
     with pytest.raises(ConfigError) as error:
-        training.recover_mel_tokens(None, [str(manifest)], [], str(told.parent / "out"), device="cpu", quiet=True)
+        recover_encoder(Training(output=str(told.parent / "out"), device="cpu", quiet=True), [str(manifest)])
     assert "line 2" in str(error.value)
     assert told_of in str(error.value)
 
@@ -209,8 +209,9 @@ def test_the_same_recipe_gives_the_same_encoder(told, teacher, tmp_path):
 def test_a_recipe_that_cannot_work_is_told_in_one_line(told, tmp_path, settings, told_of):
     torch.save({"other": torch.zeros(3, 3)}, tmp_path / "empty.pth")
     settings = [setting.replace("EMPTY", str(tmp_path / "empty.pth")) for setting in settings]
+    training = Training(output=str(tmp_path / "out"), settings=settings, device="cpu", quiet=True)
     with pytest.raises(ConfigError, match=told_of):
-        training.recover_mel_tokens(None, [str(told)], settings, str(tmp_path / "out"), device="cpu", quiet=True)
+        recover_encoder(training, [str(told)])
 
 
 # --- the measures ---

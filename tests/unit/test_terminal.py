@@ -36,7 +36,7 @@ def test_log_records_are_printable_with_their_traceback() -> None:
 @pytest.mark.parametrize("error", ["ValueError", "ConfigError"])
 def test_whatever_ends_a_command_is_printable(error: str) -> None:
     code = (
-        "import sys, speechmill.cli.commands as m\n"
+        "import sys, speechmill.cli.main as m\n"
         "from speechmill.core.config import ConfigError\n"
         f"def fail(*a, **k): raise {error}('https://ann:s3cret@h.example/' + sys.argv[1])\n"
         "m.cli.main = fail\n"

@@ -16,7 +16,8 @@ from rapidfuzz.distance import Levenshtein
 from safetensors.torch import load_file
 from speechmill.asr.wav2vec2 import Wav2Vec2
 from speechmill.audio import encode_flac
-from speechmill.cli import training
+from speechmill.cli.evaluate import Evaluation, evaluate_transcriber
+from speechmill.cli.train import Training, train_transcriber
 from speechmill.core.config import ConfigError, Transcribe
 from speechmill.training.asr import material, train, trainer
 from speechmill.training.asr.references import Clip, read, sound
@@ -84,8 +85,10 @@ def test_it_learns_a_few_clips_by_heart_with_their_case_and_punctuation(overfitt
 
 
 def test_what_it_writes_is_evaluated_as_any_recogniser_is(overfitted: Path, libritts: Path, tmp_path: Path) -> None:
-    chosen = training.Evaluation(manifest=str(libritts), output=str(tmp_path), device="cpu")
-    found = training.evaluate_transcriber(chosen, [f"transcribe.model={overfitted}"], quiet=True)
+    settings = [f"transcribe.model={overfitted}"]
+    found = evaluate_transcriber(
+        Evaluation(data=str(libritts), output=str(tmp_path), settings=settings, device="cpu", quiet=True)
+    )
     assert found["clips"] == 4
     assert found["measured"]["wer"]["value"] <= 0.2
     assert min(found["measured"]["f1_marks"]["value"], found["measured"]["f1_case"]["value"]) >= 0.8
@@ -117,7 +120,7 @@ def test_it_learns_real_clips_by_heart_with_their_case_and_punctuation(shared_da
 
 def test_the_same_command_gives_the_same_weights_even_when_it_was_killed(libritts: Path, tmp_path: Path) -> None:
     settings = [word for key, value in (TINY | {"steps": 40}).items() for word in ("--set", f"{key}={value}")]
-    code = "from speechmill.asr import train; train.SAVE_S = 0; from speechmill.cli.commands import main; main()"
+    code = "from speechmill.training.asr import train; train.SAVE_S = 0; from speechmill.cli.main import main; main()"
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     command = [sys.executable, "-c", code, "train", "transcriber", libritts, *settings, "--output", killed]
     state = killed / train.STATE_FILE
@@ -306,6 +309,7 @@ def test_what_cannot_be_trained_on_is_told_in_one_line(
     libritts: Path, tmp_path: Path, data: str, settings: list[str], why: str
 ) -> None:
     inputs = (str(libritts if data == "data" else tmp_path / "nowhere"),)
+    training = Training(output=str(tmp_path / "out"), settings=settings, device="cpu", quiet=True)
     with pytest.raises(ConfigError, match=why) as caught:
-        training.train_transcriber(settings, str(tmp_path / "out"), device="cpu", quiet=True, inputs=inputs)
+        train_transcriber(training, inputs=inputs)
     assert "\n" not in str(caught.value)

@@ -1,1 +1,1 @@
-"""The command line: parse, call, print, exit code. One file a group of commands, and what a terminal shows."""
+"""The command line: one file a group of commands, and what a terminal shows. `main.py` puts them together."""

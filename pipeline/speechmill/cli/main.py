@@ -1,0 +1,70 @@
+"""The command `speechmill`: all commands together, and the exit code of each."""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from speechmill.cli.corpus import prune, remove, status, verify
+from speechmill.cli.degrade import degrade
+from speechmill.cli.errors import exit_codes
+from speechmill.cli.evaluate import evaluate
+from speechmill.cli.installation import doctor, schema
+from speechmill.cli.run import demo, plan, run, select
+from speechmill.cli.train import train
+from speechmill.core.terminal import Printable, print_uncaught, printable
+from speechmill.core.version import __version__
+
+EXAMPLES = """
+\b
+Examples:
+  speechmill demo --output demo-corpus
+  speechmill run --input recordings/ --output corpus
+  speechmill run --input https://example.org/feed.xml --output corpus --set transcribe.model=small
+  speechmill run podcast.yaml -- --direct_running_mode=multi_processing --direct_num_workers=4
+  speechmill select corpus --set thresholds.snr_db=20
+"""
+COMMANDS: tuple[click.Command, ...] = (
+    *(run, plan, demo, select),
+    *(status, verify, prune, remove),
+    *(train, evaluate, degrade),
+    *(schema, doctor),
+)
+
+
+@click.group(epilog=EXAMPLES, context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="speechmill")
+def cli() -> None:
+    """Mills hours of audiobooks and podcasts into a speech corpus for text-to-speech models."""
+
+
+for command in COMMANDS:
+    cli.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit with its code."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(Printable("%(name)s: %(message)s"))
+    logging.basicConfig(level=logging.ERROR, handlers=[handler])  # libraries speak up for errors only
+    sys.excepthook = print_uncaught
+    call: Callable[..., Any] = cli.main
+    try:
+        code = call(args=arguments, prog_name="speechmill", standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        code = leave.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    except tuple(exit_codes()) as error:  # looked up only once something was raised
+        code = next(code for kind, code in exit_codes().items() if isinstance(error, kind))
+        click.echo(printable(f"speechmill: {error}"), err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""What a command prints: its result as text or JSON, and the summary of a run."""
+
+import dataclasses
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from speechmill.core.terminal import printable
+
+if TYPE_CHECKING:
+    from speechmill.runner.run import Summary
+
+PLAIN_WIDTH = 120  # characters of the final table where there is no terminal
+
+
+def print_result(value: dict[str, Any], *, as_json: bool) -> None:
+    """Print plain values, as text or as JSON, without secrets and control characters."""
+    from speechmill.cli import console
+    from speechmill.core.urls import public_values
+
+    shown = public_values(value, printable)
+    click.echo(json.dumps(shown, indent=2, default=str) if as_json else console.in_words(shown))
+
+
+def print_summary(summary: "Summary", *, as_json: bool) -> None:
+    """Print how a run ended: a table of stages and where to look next, or JSON."""
+    if as_json:
+        print_result(dataclasses.asdict(summary), as_json=True)
+        return
+    from rich.console import Console
+
+    from speechmill.cli.summary import render
+
+    width = None if sys.stdout.isatty() else PLAIN_WIDTH
+    Console(highlight=False, width=width).print(render(summary))

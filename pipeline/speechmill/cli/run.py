@@ -1,0 +1,135 @@
+"""Commands that make a corpus, or decide what a run would make: `run`, `plan`, `demo`, `select`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from speechmill.cli.options import (
+    beam_argument,
+    config_argument,
+    corpus_argument,
+    input_option,
+    json_option,
+    output_option,
+    quiet_option,
+    set_option,
+)
+from speechmill.cli.output import print_result, print_summary
+
+if TYPE_CHECKING:
+    from speechmill.core.config import RunConfig
+
+RUN_EXAMPLES = """
+\b
+Examples:
+  speechmill run --input recordings/ --output corpus
+  speechmill run --input episode-1.mp3 --input episode-2.mp3 --set segment.profile=recover
+  speechmill run --input https://example.org/feed.xml --set transcribe.model=small --set transcribe.language=en
+  speechmill run --output corpus        (goes on with the config that the corpus was made with)
+  speechmill run podcast.yaml -- --direct_running_mode=multi_processing --direct_num_workers=4
+
+\b
+Every config key and its default: schemas/config.schema.json.
+Exit codes: 0 done, 1 failed, 2 bad config, 3 more recordings failed than max_failed_ratio, 130 interrupted.
+"""
+
+
+def _config(
+    config_file: str | None, inputs: tuple[str, ...], output: str | None, settings: tuple[str, ...]
+) -> "RunConfig":
+    """The config of a run; with an output alone, the one that the corpus there was made with."""
+    from speechmill.core import config
+
+    base = None
+    if output and not config_file and not inputs:
+        from speechmill.core import state
+
+        base = state.stored_config(output)
+    return config.load(config_file, settings, base, inputs=inputs, output=output)
+
+
+@click.command(epilog=RUN_EXAMPLES)
+@config_argument
+@beam_argument
+@input_option
+@output_option
+@set_option
+@json_option
+@quiet_option
+def run(
+    config_file: str | None, beam_options: tuple[str, ...], inputs: tuple[str, ...], output: str | None,
+    settings: tuple[str, ...], as_json: bool, quiet: bool,
+) -> int:  # fmt: skip
+    """Make a corpus, or complete one: what is there is not done again.
+
+    With --output alone, a run goes on with the config that the corpus was made with.
+    """
+    if config_file and config_file.startswith("--"):
+        beam_options, config_file = (config_file, *beam_options), None
+    chosen = _config(config_file, inputs, output, settings)
+
+    from speechmill.runner.run import run as run_build
+
+    summary = run_build(chosen, beam_options, quiet=quiet)
+    print_summary(summary, as_json=as_json)
+    return summary.exit_code
+
+
+@click.command()
+@config_argument
+@input_option
+@output_option
+@set_option
+@json_option
+@quiet_option
+def plan(
+    config_file: str | None, inputs: tuple[str, ...], output: str | None, settings: tuple[str, ...], as_json: bool,
+    quiet: bool,
+) -> int:  # fmt: skip
+    """What a run would fetch: recordings, hours, licences and the time it may take. Fetches no media."""
+    from speechmill.corpus.plan import plan as plan_run
+    from speechmill.runner.progress import Line
+
+    with Line(quiet=quiet) as line:
+        planned = plan_run(_config(config_file, inputs, output, settings), line)
+    print_result(planned, as_json=as_json)
+    is_removed = all(entry.get("error") == "removed" for entry in planned["inputs"].values())
+    return 0 if planned["recordings"] or is_removed else 1
+
+
+@click.command()
+@click.option("--output", metavar="DIR", default="demo-corpus", show_default=True, help="Folder of the corpus.")
+@set_option
+@json_option
+@quiet_option
+def demo(output: str, settings: tuple[str, ...], as_json: bool, quiet: bool) -> int:
+    """Make a small podcast on this machine, serve it, and run the whole pipeline on it."""
+    from speechmill.core import config
+    from speechmill.demo import podcast
+    from speechmill.runner.run import run as run_build
+
+    folder = podcast.folder_in(output)
+    podcast.make_podcast(folder)
+    with podcast.serve(folder) as url:
+        chosen = config.load(None, settings, podcast.CONFIG, inputs=(f"{url}/feed.xml",), output=output)
+        summary = run_build(chosen, quiet=quiet)
+    print_summary(summary, as_json=as_json)
+    return summary.exit_code
+
+
+@click.command()
+@corpus_argument
+@set_option
+@json_option
+@quiet_option
+def select(corpus: str, settings: tuple[str, ...], as_json: bool, quiet: bool) -> int:
+    """Decide again from stored scores with other thresholds, and republish. Runs no model."""
+    from speechmill.core import config, state
+
+    chosen = config.load(None, settings, state.stored_config(corpus, required=True), output=corpus)
+
+    from speechmill.runner.run import run as run_build
+
+    summary = run_build(chosen, only_publish=True, quiet=quiet)
+    print_summary(summary, as_json=as_json)
+    return summary.exit_code
