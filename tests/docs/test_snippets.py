@@ -18,6 +18,7 @@ from speechmill.cli.main import cli
 from speechmill.core import config
 from speechmill.core.config import RunConfig
 from speechmill.core.manifest import SPAN_KEYS, path_of
+from speechmill.decide.advice import KEYS
 
 from tests.docs.snippets import ROOT, Snippet, commands, inline_code, snippets
 
@@ -80,6 +81,12 @@ def test_config_keys_in_prose_exist() -> None:
     assert len(keys) > 5
     for page, key in keys:
         assert key[2] in SECTIONS[key[1]].model_fields, (page.name, key[0])
+
+
+def test_the_keys_that_reasons_are_advised_with_exist() -> None:
+    keys = [key for advice in KEYS.values() for key in re.findall(r"\b([a-z]+)\.([a-z0-9_]+)", advice)]
+    assert len(keys) >= len(KEYS)
+    assert [f"{section}.{key}" for section, key in keys if key not in SECTIONS[section].model_fields] == []
 
 
 def check(words: list[str]) -> None:

@@ -11,6 +11,10 @@ BETTER_MODEL = "transcribe.model, a larger one,"
 KEYS: dict[str, str] = {
     **{test.reason: f"thresholds.{test.key}" for test in (*SCORE_TESTS, *TRANSCRIPT_TESTS)},
     Reason.REVERB: "thresholds.reverb",  # c50_db gives the same reason, and is off by default
+    Reason.FORBIDDEN_ADDRESS: "fetch.allow_hosts",
+    Reason.TIMED_OUT: "fetch.max_seconds",
+    Reason.TOO_BIG: "fetch.max_bytes",
+    Reason.DECODER_HUNG: "audio.stall_timeout",
     Reason.LICENCE: LICENCE_KEYS,
     Reason.AI_GENERATED: "licences.ai_generated=allow",
     Reason.LANGUAGE: "transcribe.languages, or thresholds.language_probability,",
