@@ -28,7 +28,7 @@ TEXTS = {
                  "behind the church."), ("Children run along the dyke with paper kites while their grandparents watch "
                  "them from the bench by the water.")),
 }  # fmt: skip
-SETTINGS = ("transcribe.model=tiny.en", "transcribe.batch_size=2", "workers=1", "publish.validation_share=0.4")
+SETTINGS = ("asr.model=tiny.en", "asr.batch_size=2", "workers=1", "publish.validation_share=0.4")
 Speechmill = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -70,7 +70,7 @@ def publish_tiny(
     model = root / "model"
     model.mkdir(parents=True)
     (model / "config.json").write_text("{}")
-    config = RunConfig.model_validate(settings | {"transcribe": {"model": "tiny.en" if transcribed else None}})
+    config = RunConfig.model_validate(settings | {"asr": {"model": "tiny.en" if transcribed else None}})
     profiles = {"segment_profile": "5e9", "score_profile": "5c0", "transcribe_profile": "7e8" if transcribed else None}
     profiles |= {"tokenise_profile": "70c", "text_profile": "7e7" if transcribed else None}
     ownership.claim(store := Store(str(root / "tiny")))

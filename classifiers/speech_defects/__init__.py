@@ -1,4 +1,4 @@
-"""Finds defects in speech clips: noise, music, phone quality, overlapped voices, reverberation.
+"""Finds defects in speech clips: noise, music, telephone quality, overlapped voices, reverberation.
 
 A leaf: arrays in, floats out. It knows nothing of recordings, Parquet or Beam, so that it can be used, and
 judged, on its own.
@@ -29,7 +29,7 @@ class Defect(StrEnum):
 
     NOISE = "noise"
     MUSIC = "music"
-    PHONE = "phone"
+    TELEPHONE = "telephone"
     OVERLAP = "overlap"
     REVERB = "reverb"
 

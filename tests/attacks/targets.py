@@ -54,7 +54,7 @@ MANIFEST = (
     b'{"audio_filepath": "b.wav", "offset": 2, "duration": 3}\n{"url": "https://h/1.mp3", "published": "2024-01-01"}\n'
 )
 CONFIG = b"""inputs:\n  - a.mp3\n  - {address: "https://h/f.xml", licence: CC-BY-4.0}\noutput: out
-segment: {profile: recover, min_length: 3}\nthresholds: &t {snr_db: 20, noise: null}\ntranscribe: {language: 'no'}\n"""
+segment: {profile: recover, min_length_s: 3}\nthresholds: &t {snr_db: 20, noise: null}\nasr: {language: 'no'}\n"""
 ROBOTS = b"""# c\nUser-agent: *\nDisallow: /a*b$\nAllow: /a\nCrawl-delay: 2\nContent-Signal: ai-train=no, search=yes
 Content-Usage: /x train-ai=n\nLicense: https://h/l.xml\n\nUser-Agent: speechmill\nUser-agent: other\nDisallow: /c%20d\n"""
 RSL = b"""<rsl xmlns="https://rslstandard.org/rsl"><content url="/p/*" server="https://s/"><license>
@@ -207,7 +207,7 @@ def container(data: bytes) -> None:
     from speechmill.core.config import Audio
 
     with suppress(Rejected):
-        for _ in Decoding(io.BytesIO(data), 24_000, Audio(max_duration=600)):
+        for _ in Decoding(io.BytesIO(data), 24_000, Audio(max_duration_s=600)):
             pass
 
 

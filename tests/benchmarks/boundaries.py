@@ -29,7 +29,7 @@ from speechmill.audio import to_int16
 from speechmill.audio.cutting import FRAMES_PER_S, gate, spans
 from speechmill.audio.measures import measure
 from speechmill.audio.vad import DETECTORS, Listener
-from speechmill.core.config import Segment, Thresholds, Transcribe
+from speechmill.core.config import Asr, Segment, Thresholds
 from speechmill.core.records import Span, SpanKind
 from speechmill.fetch import model_folder
 
@@ -42,8 +42,8 @@ REST, AROUND = 10, 50  # frames
 REST_DB = 3.0
 SNRS_DB = (None, 25, 15)  # above the default limit of snr_db, and at it
 RULES = {
-    "tortoise": Segment(min_length=1.0),
-    "recover": Segment(profile="recover", min_length=1.0, max_length=6.0),
+    "tortoise": Segment(min_length_s=1.0),
+    "recover": Segment(profile="recover", min_length_s=1.0, max_length_s=6.0),
 }
 # Phones of letters, for words that the dictionary does not have: rough, but an aligner only has to place them.
 LETTERS = {
@@ -112,7 +112,7 @@ def chapter(data: Path, aligner: Aligner) -> Iterator[Read]:
 
 def readers(data: Path, aligner: Aligner) -> Iterator[Read]:
     """Clips between their own room tone."""
-    recogniser = load(str(model_folder("tiny.en")), Transcribe(), "cpu", "int8")
+    recogniser = load(str(model_folder("tiny.en")), Asr(), "cpu", "int8")
     for row in map(json.loads, (data / "manifest.jsonl").open()):
         if row["group"] != "clean_speech" or "en" not in row["labels"] or row["duration_s"] < 3:
             continue

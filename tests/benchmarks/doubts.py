@@ -28,7 +28,7 @@ import soundfile
 import soxr
 from scipy.signal import fftconvolve
 from speechmill.asr import SAMPLE_RATE_HZ, Transcript, load
-from speechmill.core.config import Thresholds, Transcribe
+from speechmill.core.config import Asr, Thresholds
 from speechmill.decide.hallucinations import Heard, doubted
 from speechmill.decide.opinions import agreement, opinion
 from speechmill.decide.pauses import pause_agreement
@@ -199,7 +199,7 @@ def main() -> None:
 
 
 def _hear(name: str, clips: list[Clip]) -> list[Transcript]:
-    recogniser = load(str(model_folder(name)), Transcribe(), "cpu", "int8")
+    recogniser = load(str(model_folder(name)), Asr(), "cpu", "int8")
     return recogniser.transcribe([clip.wave for clip in clips])
 
 

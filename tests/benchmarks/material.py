@@ -24,13 +24,13 @@ SOURCE_RATE, BITS_A_SECOND = 44_100, 128_000
 FRAME_S = 1152 / SOURCE_RATE
 LAG = 20  # samples by which the right channel is later: 0.5 ms, two microphones in a room
 THRESHOLDS = (
-    *("noise", "music", "phone", "overlap", "reverb"),
+    *("noise", "music", "telephone", "overlap", "reverb"),
     *("snr_db", "bandwidth_hz", "loudness_lufs", "clipped_ratio", "edge_ratio"),
     *("no_speech", "asr_confidence", "language_probability"),
 )
 # Nothing that the bare script does not have either.
 KEEP_ALL = (*(f"thresholds.{name}=null" for name in THRESHOLDS), "defects.weights=null", "tokenise.checkpoint=null")
-NO_TEXT = "transcribe.model=null"
+NO_TEXT = "asr.model=null"
 Clips = dict[Path, list[tuple[int, int]]]  # samples [start, end) of each recording's clips, at the corpus rate
 
 

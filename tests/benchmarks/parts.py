@@ -8,7 +8,7 @@ import numpy as np
 import soxr
 from speechmill import asr
 from speechmill.audio.measures import measure
-from speechmill.core.config import Transcribe
+from speechmill.core.config import Asr
 from speechmill.fetch import model_folder
 
 from tests.benchmarks import bare
@@ -61,7 +61,7 @@ def transcribing(clips: Clips, *, audio_s: float, rounds: int, threads: int) -> 
 
     cut = sorted(_upto(_cut(clips), audio_s), key=lambda clip: -clip.size)
     waves = [soxr.resample(np.float32(clip / 32_768), bare.RATE, bare.VAD_RATE, quality="HQ") for clip in cut]
-    ours = asr.load(str(model_folder("tiny.en")), Transcribe(), "cpu", "int8")
+    ours = asr.load(str(model_folder("tiny.en")), Asr(), "cpu", "int8")
     model = bare.load_model(threads)
     windows = [window_of(wave) for wave in waves]
     costs = take_turns(

@@ -26,12 +26,12 @@ from scipy.optimize import minimize
 from scipy.signal import fftconvolve
 from speechmill import speakers
 from speechmill.core.build import PACKAGED_SPEAKERS
-from speechmill.speakers.clusters import CAMPPLUS, Law, find_speakers, find_voices, link
+from speechmill.speakers.clusters import CAMPPLUS, Calibration, find_speakers, find_voices, link
 
 RATE = speakers.SAMPLE_RATE_HZ
 SHORTEST = 5 * RATE
-EVERYTHING = Law(even=0.2, slope=1_000.0)  # merges whatever has a mean cosine of 0.2
-CONDITIONS = ("clean", "noise", "music", "room", "phone")
+EVERYTHING = Calibration(threshold=0.2, slope=1_000.0)  # merges whatever has a mean cosine of 0.2
+CONDITIONS = ("clean", "noise", "music", "room", "telephone")
 USUAL = CONDITIONS[:-1]  # clips by telephone are not kept
 SNR_DB = (5, 15)
 PODCASTS = 24
@@ -119,7 +119,7 @@ class Sounds:
         elif condition == "room":
             room = self.damage["rir"][rng.integers(len(self.damage["rir"]))]
             wave = fftconvolve(wave, room / np.abs(room).max())[: wave.size]
-        elif condition == "phone":
+        elif condition == "telephone":
             wave = telephoned(wave)
         return (wave / max(1.0, np.abs(wave).max())).astype(np.float32)
 
@@ -232,7 +232,7 @@ class Material:
         return made
 
 
-def fitted(material: Material, rng: np.random.Generator) -> Law:
+def fitted(material: Material, rng: np.random.Generator) -> Calibration:
     """The law under which what is merged, rightly or wrongly, is likeliest."""
     seen = []
     for count in (2, 4, 15, 50, len(material.names)):
@@ -241,14 +241,15 @@ def fitted(material: Material, rng: np.random.Generator) -> Law:
     cosine, alike, count = np.array([one for one in seen if one[0] > LOWEST_FITTED]).T
 
     def doubt(law: np.ndarray) -> float:
-        even, slope = law
-        return float(np.mean(np.logaddexp(0, (1 - 2 * alike) * (slope * (cosine - even) - np.log(count)))))
+        threshold, slope = law
+        return float(np.mean(np.logaddexp(0, (1 - 2 * alike) * (slope * (cosine - threshold) - np.log(count)))))
 
-    even, slope = minimize(doubt, [0.4, 20.0], method="Nelder-Mead").x
+    threshold, slope = minimize(doubt, [0.4, 20.0], method="Nelder-Mead").x
     print(
-        f"fitted on {alike.size} merges, {(alike == 0).sum()} of them wrong: even = {even:.3f}, slope = {slope:.1f}\n"
+        f"fitted on {alike.size} merges, {(alike == 0).sum()} of them wrong: "
+        f"threshold = {threshold:.3f}, slope = {slope:.1f}\n"
     )
-    return Law(even=even, slope=slope)
+    return Calibration(threshold=threshold, slope=slope)
 
 
 def evidence(corpus: Corpus) -> Iterator[tuple[float, bool, int]]:
@@ -295,7 +296,7 @@ class Result:
     clusters: list[tuple[int, float, float]]  # clips, purity as estimated, purity
 
 
-def clustered(corpus: Corpus, law: Law) -> Result:
+def clustered(corpus: Corpus, law: Calibration) -> Result:
     """Cluster as a run does."""
     voices = []
     for number, (clips, embeddings) in enumerate(corpus):
@@ -323,7 +324,7 @@ def agreement(true: Sequence[str], found: Sequence[str]) -> tuple[float, float, 
     return precision, recall, 2 * told / sum(entropy) if sum(entropy) else 1.0
 
 
-def print_clusters(name: str, corpora: Sequence[Corpus], law: Law) -> None:
+def print_clusters(name: str, corpora: Sequence[Corpus], law: Calibration) -> None:
     """A row: means over corpora."""
     results = [clustered(corpus, law) for corpus in corpora]
     means = [float(np.mean([getattr(one, key) for one in results])) for key in ("purity", "coverage", "v_measure")]
@@ -331,7 +332,7 @@ def print_clusters(name: str, corpora: Sequence[Corpus], law: Law) -> None:
     print(f"| {name} |", " | ".join(f"{mean:.4f}" for mean in means), "|", " | ".join(f"{n:.1f}" for n in counts), "|")
 
 
-def print_calibration(corpora: Sequence[Corpus], law: Law) -> None:
+def print_calibration(corpora: Sequence[Corpus], law: Calibration) -> None:
     """Estimated against true purity, also of clusters that are merged too eagerly."""
     print(
         "\n| least certainty | estimate | clusters | clips | estimate, mean | truth, mean |\n|---|---|---|---|---|---|"
@@ -372,7 +373,9 @@ def _unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
 
-def report(clips: Sequence[Clip], embeddings: np.ndarray, podcasts: Sequence[Corpus], known: Law | None) -> None:
+def report(
+    clips: Sequence[Clip], embeddings: np.ndarray, podcasts: Sequence[Corpus], known: Calibration | None
+) -> None:
     """Print every table; clusters are by the law that is known, else by the fitted one."""
     held_out = np.array([is_test(clip.speaker) for clip in clips])
     tune, test = (

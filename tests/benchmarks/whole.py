@@ -27,7 +27,7 @@ def against_bare(folder: Path, clips: Clips, *, audio_s: float, rounds: int) -> 
     for name, job in jobs.items():
         (folder / f"{name}.json").write_text(json.dumps({str(path): found for path, found in job.items()}))
     source = next(iter(clips)).parent
-    text = (*KEEP_ALL, "transcribe.model=tiny.en", "transcribe.language=en")
+    text = (*KEEP_ALL, "asr.model=tiny.en", "asr.language=en")
     costs = take_turns(
         rounds,
         mill=lambda: _mill(source, *text),

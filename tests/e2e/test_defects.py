@@ -9,7 +9,7 @@ import soundfile
 from tests.commandline import Speechmill
 from tests.recordings import OVERLAPS_S, make_manifest
 
-DEFECTS = ("noise", "music", "phone", "overlap", "reverb")
+DEFECTS = ("noise", "music", "telephone", "overlap", "reverb")
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def pool(corpus: Path) -> list[tuple]:
 
 def test_a_copy_in_another_file_is_kept_out_and_says_of_what(doubled: Path, speechmill, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
-    arguments = flags(doubled, corpus, "transcribe.model=null", "tokenise.checkpoint=null")
+    arguments = flags(doubled, corpus, "asr.model=null", "tokenise.checkpoint=null")
     done = summary(speechmill("run", *arguments, "--json"))
     first = [row for row in pool(corpus) if row[0] == "river.flac"]
     again = [row for row in pool(corpus) if row[0] == "z-again.mp3"]
@@ -67,7 +67,7 @@ def test_a_copy_in_another_file_is_kept_out_and_says_of_what(doubled: Path, spee
 def test_a_copy_that_comes_later_changes_nothing_of_the_first(doubled: Path, speechmill, tmp_path: Path) -> None:
     corpus, whole, place = tmp_path / "corpus", tmp_path / "whole", tmp_path / "in"
     place.mkdir()
-    settings = ("transcribe.model=null", "tokenise.checkpoint=null")
+    settings = ("asr.model=null", "tokenise.checkpoint=null")
     for name in (*TEXTS, "z-again.mp3"):
         shutil.copy(doubled / name, place / name)
         speechmill("run", *flags(place, corpus, *settings))
@@ -77,7 +77,7 @@ def test_a_copy_that_comes_later_changes_nothing_of_the_first(doubled: Path, spe
 
 def test_what_is_compared_does_not_depend_on_workers_or_runner(doubled: Path, speechmill, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    settings = ("transcribe.model=null", "tokenise.checkpoint=null", "defects.weights=null")
+    settings = ("asr.model=null", "tokenise.checkpoint=null", "defects.weights=null")
     speechmill("run", *flags(doubled, one, *settings))
     options = ["--", "--direct_running_mode=multi_processing", "--direct_num_workers=2"]
     speechmill("run", *flags(doubled, two, *settings, "workers=2"), *options)
@@ -89,7 +89,7 @@ def test_with_a_recording_its_copies_are_removed_whatever_their_bytes(
     doubled: Path, speechmill, tmp_path: Path
 ) -> None:
     corpus = tmp_path / "corpus"
-    settings = ("transcribe.model=null", "tokenise.checkpoint=null")
+    settings = ("asr.model=null", "tokenise.checkpoint=null")
     speechmill("run", *flags(doubled, corpus, *settings))
     query = f"select media_url, recording_id from '{corpus}/recordings.parquet'"
     ids = dict(duckdb.sql(query).fetchall())
@@ -103,7 +103,7 @@ def test_with_a_recording_its_copies_are_removed_whatever_their_bytes(
 
 def test_verify_finds_a_duplicate_of_nothing(doubled: Path, speechmill, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
-    speechmill("run", *flags(doubled, corpus, "transcribe.model=null", "tokenise.checkpoint=null"))
+    speechmill("run", *flags(doubled, corpus, "asr.model=null", "tokenise.checkpoint=null"))
     (name,) = [path for path in (corpus / "work/repeats").glob("*/*") if pq.read_table(path).num_rows]
     table = pq.read_table(name)
     nowhere = pa.array(["0" * 32] * table.num_rows)
@@ -123,7 +123,7 @@ def test_a_clip_with_the_sound_of_what_was_removed_goes_but_not_its_whole_record
     soundfile.write(place / "z-quotes.wav", np.concatenate([parts[0], parts[1], parts[2][: 8 * 24_000]]), 24_000)
     (place / "wheel.wav").unlink()
     (place / "wind.mp3").unlink()
-    settings = ("transcribe.model=null", "tokenise.checkpoint=null")
+    settings = ("asr.model=null", "tokenise.checkpoint=null")
     speechmill("run", *flags(place, corpus, *settings))
     quoted = [row[1] for row in pool(corpus) if row[0] == "z-quotes.wav" and row[5]]
     assert len(quoted) == 1
@@ -143,6 +143,6 @@ def test_a_copy_that_may_not_be_published_hides_none_that_may(doubled: Path, spe
     lines += [{"path": str(doubled / "z-again.mp3"), "licence": "CC-BY-4.0"}]
     (tmp_path / "all.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     corpus = tmp_path / "corpus"
-    speechmill("run", *flags(tmp_path / "all.jsonl", corpus, "transcribe.model=null", "tokenise.checkpoint=null"))
+    speechmill("run", *flags(tmp_path / "all.jsonl", corpus, "asr.model=null", "tokenise.checkpoint=null"))
     fates = {row[0].rpartition("/")[2]: row[2] for row in pool(corpus)}
     assert fates == {"river.flac": "rejected", "z-again.mp3": "kept"}

@@ -10,7 +10,7 @@ import pytest
 from tests.commandline import Speechmill, flags
 from tests.server import ScriptedServer, ok
 
-NO_TEXT = ("transcribe.model=null", "tokenise.checkpoint=null", "defects.weights=null")
+NO_TEXT = ("asr.model=null", "tokenise.checkpoint=null", "defects.weights=null")
 
 
 def without_models(folder: object, output: object, *settings: str) -> list[str]:
@@ -53,9 +53,9 @@ def test_no_clips_for_their_length_names_the_profile(folder: Path, speechmill: S
     short = tmp_path / "short"
     short.mkdir()
     shutil.copy(folder / "wind.mp3", short)
-    done = speechmill("run", *without_models(short, tmp_path / "corpus", "segment.min_length=19"))
+    done = speechmill("run", *without_models(short, tmp_path / "corpus", "segment.min_length_s=19"))
     assert "no clips were kept: too_short took most" in done.stdout
-    assert "segment.min_length" in done.stdout
+    assert "segment.min_length_s" in done.stdout
 
 
 def test_no_clips_for_a_threshold_names_it(folder: Path, speechmill: Speechmill, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_transcripts_with_and_without_times_are_aligned_to_clips(
 
 def test_times_alone_do_where_nothing_was_heard(feed: str, speechmill, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
-    speechmill("run", *flags(feed, corpus, "fetch.allow_hosts=[127.0.0.1]", "transcribe.model=null"))
+    speechmill("run", *flags(feed, corpus, "fetch.allow_hosts=[127.0.0.1]", "asr.model=null"))
     query = f"select title, reference_text, reference_match from '{corpus}/data/*.parquet' order by title, start"
     found = duckdb.sql(query).fetchall()
     river = [row[1] for row in found if row[0] == "river.flac"]
@@ -88,7 +88,7 @@ def test_times_alone_do_where_nothing_was_heard(feed: str, speechmill, tmp_path:
 
 def test_texts_of_what_may_not_be_published_are_not_shown(feed: str, speechmill, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
-    more = ("transcribe.model=null", "tokenise.checkpoint=null")
+    more = ("asr.model=null", "tokenise.checkpoint=null")
     speechmill("run", *flags(feed, corpus, "fetch.allow_hosts=[127.0.0.1]", *more))
     last = TEXTS["river.flac"][1][-30:]
     assert last in (corpus / "report.html").read_text()

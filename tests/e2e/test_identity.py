@@ -14,7 +14,7 @@ import soundfile
 from tests.commandline import fingerprint, summary
 
 RATE = 24_000
-MODELS = ("transcribe.model=null", "tokenise.checkpoint=null", "defects.weights=null")
+MODELS = ("asr.model=null", "tokenise.checkpoint=null", "defects.weights=null")
 SETTINGS = (*MODELS, "thresholds.repeated_ratio=null", "workers=1")
 Run = Callable[..., dict[str, Any]]
 
@@ -74,7 +74,7 @@ def test_equal_names_in_other_folders_are_other_recordings(write, run: Run, tmp_
         done = run(*inputs)
         assert not done["changed"]
         assert not did(done)
-    run("two", more=("segment.edge=0.05",))  # the one that is left out is decoded anew from where it lies
+    run("two", more=("segment.edge_s=0.05",))  # the one that is left out is decoded anew from where it lies
     assert set(clips(tmp_path / "corpus").values()) == set(both.values())
 
 
@@ -104,7 +104,7 @@ def test_a_moved_corpus_of_a_moved_input_goes_on(write, run: Run, tmp_path: Path
     assert not did(done)
     assert fingerprint(tmp_path / "far/corpus") == before
     write("in/a.wav", 1)
-    run("in", output="far/corpus", more=("segment.edge=0.05",))
+    run("in", output="far/corpus", more=("segment.edge_s=0.05",))
     assert list(fates(tmp_path / "far/corpus").values()) == ["ok", "ok"]
 
 
@@ -116,7 +116,7 @@ def test_while_a_disk_is_away_other_settings_change_nothing_of_what_is_published
     run("disk", "here")
     before, run_file = fingerprint(tmp_path / "corpus"), (tmp_path / "corpus/run.json").read_bytes()
     (tmp_path / "disk").rename(tmp_path / "unplugged")
-    chosen = [part for setting in (*SETTINGS, "segment.edge=0.05") for part in ("--set", setting)]
+    chosen = [part for setting in (*SETTINGS, "segment.edge_s=0.05") for part in ("--set", setting)]
     arguments = ["run", "--input", tmp_path / "here", "--output", tmp_path / "corpus", *chosen]
     said = speechmill(*arguments, code=1).stderr
     assert "the corpus stays as it was: 1 recordings" in said
@@ -127,10 +127,10 @@ def test_while_a_disk_is_away_other_settings_change_nothing_of_what_is_published
     assert not run("here")["changed"]  # with the old settings there is nothing to do
 
     shutil.copytree(tmp_path / "corpus", tmp_path / "without")
-    run("here", output="without", more=("segment.edge=0.05", "publish.drop_unreachable=true", "max_failed_ratio=0.5"))
+    run("here", output="without", more=("segment.edge_s=0.05", "publish.drop_unreachable=true", "max_failed_ratio=0.5"))
     assert sorted(fates(tmp_path / "without").values()) == ["failed", "ok"]
     (tmp_path / "unplugged").rename(tmp_path / "disk")
-    run("here", more=("segment.edge=0.05",))
+    run("here", more=("segment.edge_s=0.05",))
     assert list(fates(tmp_path / "corpus").values()) == ["ok", "ok"]
     assert set(clips(tmp_path / "corpus").values()) == set(fates(tmp_path / "corpus"))
 

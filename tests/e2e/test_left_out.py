@@ -25,7 +25,7 @@ def inputs(folder: Path, tmp_path: Path) -> Path:
 
 
 def test_what_is_left_out_is_told_everywhere(inputs: Path, tmp_path: Path, speechmill: Speechmill) -> None:
-    chosen = ["transcribe.model=null", "tokenise.checkpoint=null", "defects.weights=null", "max_failed_ratio=0"]
+    chosen = ["asr.model=null", "tokenise.checkpoint=null", "defects.weights=null", "max_failed_ratio=0"]
     corpus, settings = tmp_path / "corpus", [part for one in chosen for part in ("--set", one)]
     planned = speechmill("plan", "--input", inputs, "--output", corpus, *settings).stdout
     ran = speechmill("run", "--input", inputs, "--output", corpus, *settings).stdout
@@ -60,7 +60,7 @@ def test_what_is_left_out_is_told_everywhere(inputs: Path, tmp_path: Path, speec
 def test_a_run_without_a_recording_names_its_input(tmp_path: Path, speechmill: Speechmill) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/cover.jpg").write_bytes(b"\xff\xd8\xff\xe0")
-    place = ("--input", tmp_path / "in", "--output", tmp_path / "corpus", "--set", "transcribe.model=null")
+    place = ("--input", tmp_path / "in", "--output", tmp_path / "corpus", "--set", "asr.model=null")
     for command in ("plan", "run"):
         told = speechmill(command, *place, code=1)
         assert "no recordings in" in told.stdout + told.stderr

@@ -14,7 +14,7 @@ from speechmill.core.store import OWN_FILE, Store
 
 from tests.commandline import fingerprint, flags, start, summary
 
-BARE = ("transcribe.model=null", "tokenise.checkpoint=null", "defects.weights=null")
+BARE = ("asr.model=null", "tokenise.checkpoint=null", "defects.weights=null")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -22,7 +22,7 @@ def linewise() -> Iterator[None]:
 def test_a_source_is_added_by_one_file(linewise: None, folder: Path, speechmill, tmp_path: Path) -> None:
     names = tmp_path / "names.txt"
     names.write_text("\n".join(str(path) for path in sorted(folder.iterdir())))
-    settings = ["--set", "transcribe.model=null", "--set", "workers=1"]
+    settings = ["--set", "asr.model=null", "--set", "workers=1"]
     done = speechmill("run", "--input", f"linewise:{names}", "--output", tmp_path / "corpus", *settings)
     assert "clips kept" in done.stdout
     assert "linewise" in sources.kinds()

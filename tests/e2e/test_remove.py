@@ -175,7 +175,7 @@ def test_a_removal_that_was_killed_is_finished_by_whatever_comes_next(
     corpus = tmp_path / "corpus"
     note = server_note(site)
     url = feed(site, "/feed.xml", ["river.flac", "wheel.wav"], transcript=note)
-    speechmill("run", *arguments(url, corpus, "transcribe.model=null", "tokenise.checkpoint=null"))
+    speechmill("run", *arguments(url, corpus, "asr.model=null", "tokenise.checkpoint=null"))
     recording_id = by_title(corpus, "wheel.wav")["recording_id"]
     needles = (SECRET, by_title(corpus, "wheel.wav")["content_id"].encode(), b"Title of wheel")
     assert traces(corpus, *needles)
@@ -205,7 +205,7 @@ def test_who_is_named_only_later_goes_with_all_that_was_made_before(
     site: ScriptedServer, speechmill, tmp_path: Path
 ) -> None:
     corpus = tmp_path / "corpus"
-    settings = ("transcribe.model=null", "tokenise.checkpoint=null")
+    settings = ("asr.model=null", "tokenise.checkpoint=null")
     url = feed(site, "/feed.xml", ["river.flac", "wheel.wav"])
     speechmill("run", *arguments(url, corpus, *settings))
     content = by_title(corpus, "wheel.wav")["content_id"].encode()
@@ -223,7 +223,7 @@ def test_who_is_named_only_later_goes_with_all_that_was_made_before(
 def test_a_transcript_that_others_have_too_stays_with_them(site: ScriptedServer, speechmill, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
     url = feed(site, "/feed.xml", ["river.flac", "wheel.wav"], transcript=server_note(site), of="")
-    speechmill("run", *arguments(url, corpus, "transcribe.model=null", "tokenise.checkpoint=null"))
+    speechmill("run", *arguments(url, corpus, "asr.model=null", "tokenise.checkpoint=null"))
     ids = {name: by_title(corpus, name)["recording_id"] for name in ("river.flac", "wheel.wav")}
     speechmill("remove", corpus, "--recording", ids["wheel.wav"], "--reason", "r")
     (document,) = (corpus / "work/documents").iterdir()

@@ -31,7 +31,7 @@ def test_a_folder_becomes_a_corpus(corpus: Path) -> None:
     assert {language for *_, language in rows} == {"en"}
     kinds = duckdb.sql(f"select kind, count(*) from '{corpus}/ledger.parquet' group by kind").fetchall()
     assert dict(kinds)["too_short"] == 1  # "Yes."
-    assert json.loads((corpus / "run.json").read_text())["config"]["transcribe"]["model"] == "tiny.en"
+    assert json.loads((corpus / "run.json").read_text())["config"]["asr"]["model"] == "tiny.en"
     for name in ("README.md", "report.html", "stats.json"):
         assert (corpus / name).stat().st_size
 
@@ -105,9 +105,7 @@ def test_files_manifest_feed_and_config_give_the_same_clips(
     lines = [{"path": str(folder / name), "title": f"Of {name}", "licence": "CC-BY-4.0"} for name in TEXTS]
     manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
     config = tmp_path / "corpus.yaml"
-    config.write_text(
-        f"inputs: [{manifest}]\noutput: {tmp_path}/manifest\ntranscribe: {{model: tiny.en}}\nworkers: 1\n"
-    )
+    config.write_text(f"inputs: [{manifest}]\noutput: {tmp_path}/manifest\nasr: {{model: tiny.en}}\nworkers: 1\n")
     speechmill("run", config)
     assert texts(tmp_path / "manifest") == texts(corpus)
     licences = duckdb.sql(f"select distinct licence, title from '{tmp_path}/manifest/data/*.parquet' order by 2")
@@ -155,7 +153,7 @@ def test_files_of_one_name_in_two_folders_are_two_recordings(folder: Path, speec
     arguments = [
         "--input",
         str(tmp_path / "one"),
-        *flags(tmp_path / "two", tmp_path / "corpus", "transcribe.model=null"),
+        *flags(tmp_path / "two", tmp_path / "corpus", "asr.model=null"),
     ]
     speechmill("run", *arguments)
     rows = pq.read_table(tmp_path / "corpus/recordings.parquet").to_pylist()
@@ -174,9 +172,9 @@ def test_unlicensed_recordings_are_scored_but_not_published(folder: Path, speech
     ("arguments", "said"),
     [
         (["--set", "thresholds.nois=0.3"], "thresholds.nois: unknown key; did you mean 'noise'?"),
-        (["--set", "transcribe.model=no/such/model"], "transcribe.model"),
+        (["--set", "asr.model=no/such/model"], "asr.model"),
         (["--input", "no-such-folder"], "no such file or folder: no-such-folder"),
-        (["--set", "segment.min_length=25"], "min_length"),
+        (["--set", "segment.min_length_s=25"], "min_length_s"),
         (["no-such.yaml"], "no-such.yaml"),
     ],
 )
@@ -209,7 +207,7 @@ def test_select_needs_the_scores_only_not_the_inputs(corpus: Path, speechmill, t
 
 
 def test_select_refuses_what_needs_a_stage(corpus: Path, speechmill) -> None:
-    done = speechmill("select", corpus, "--set", "segment.edge=0.05", code=2)
+    done = speechmill("select", corpus, "--set", "segment.edge_s=0.05", code=2)
     assert "select: only thresholds" in done.stderr
 
 
@@ -221,7 +219,7 @@ def test_what_was_mended_is_no_failure_any_more(folder: Path, speechmill, tmp_pa
     with ScriptedServer() as server:
         media = server.script("/b.wav", ok((folder / "wheel.wav").read_bytes()))
         url = server.script("/feed.xml", ok(b"<html>maintenance</html>", etag='"v0"'))
-        arguments = ["--input", url, *flags(place, output, "fetch.allow_hosts=[127.0.0.1]", "transcribe.model=null")]
+        arguments = ["--input", url, *flags(place, output, "fetch.allow_hosts=[127.0.0.1]", "asr.model=null")]
         speechmill("run", *arguments, code=3)
         failed = pq.read_table(output / "recordings.parquet").to_pylist()
         assert sorted(row["reason"] for row in failed) == ["bad_feed", "empty"]

@@ -19,7 +19,7 @@ def test_a_manifest_of_nemo(folder: Path, tmp_path: Path, speechmill: Speechmill
     ]
     path = tmp_path / "manifest.json"
     path.write_bytes(json.dumps(lines).encode("utf-16"))
-    chosen = ["transcribe.model=tiny.en", "tokenise.checkpoint=null", "defects.weights=null", "max_failed_ratio=1"]
+    chosen = ["asr.model=tiny.en", "tokenise.checkpoint=null", "defects.weights=null", "max_failed_ratio=1"]
     settings = [part for one in chosen for part in ("--set", one)]
     corpus = tmp_path / "corpus"
     planned = speechmill("plan", "--input", path, "--output", corpus, *settings, "--json")

@@ -122,7 +122,7 @@ def test_speakers_without_the_package_name_the_fix(voices: Path, speechmill, tmp
     done = speechmill("run", *flags(voices / "in", tmp_path / "out", "speakers.model=nowhere.pt"), code=2)
     assert done.stderr.startswith("speechmill: speakers.model: nowhere.pt: No such file")
     unmeasured = speechmill("run", *flags(voices / "in", tmp_path / "out", f"speakers.model={tmp_path}"), code=2)
-    assert "speakers.even, speakers.slope: not known" in unmeasured.stderr
+    assert "speakers.threshold, speakers.slope: not known" in unmeasured.stderr
     (tmp_path / "weights.pt").write_bytes(b"something else")
     broken = speechmill("run", *flags(voices / "in", tmp_path / "out", f"speakers.model={tmp_path}/weights.pt"), code=2)
     assert broken.stderr.splitlines()[-1].startswith("speechmill: speakers.model: not weights of CAM++")

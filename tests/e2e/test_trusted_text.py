@@ -34,17 +34,17 @@ def test_what_two_recognisers_disagree_on_is_not_published(
 ) -> None:
     copy = Path(shutil.copytree(corpus, tmp_path / "corpus"))
     assert {found[1:] for found in opinions(copy)} == {("asr", None)}
-    settings = flags(folder, copy, f"transcribe.second={other}")
+    settings = flags(folder, copy, f"asr.cross_check={other}")
     stages = summary(speechmill("run", *settings, "--json"))["stages"]
-    assert stages["second"]["done"] >= 1
+    assert stages["cross_check"]["done"] >= 1
     assert "done" not in stages["transcribe"]  # what was heard before is not heard again
     assert {found[1:] for found in opinions(copy)} == {("asr", 1.0)}
     assert "nothing to do" in speechmill("run", *settings).stdout
     speechmill("verify", copy)
-    assert "second opinion | `other`, SHA-256" in (copy / "README.md").read_text()
+    assert "cross-check | `other`, SHA-256" in (copy / "README.md").read_text()
 
     kept = [clip_id for clip_id, *_ in opinions(copy)]
-    for name in (copy / "work" / "second").rglob("*.parquet"):
+    for name in (copy / "work" / "cross_check").rglob("*.parquet"):
         table = pq.read_table(name)
         rows = zip(table["clip_id"].to_pylist(), table["text"].to_pylist(), strict=True)
         texts = pa.array(["Something else, as it seems." if clip_id == kept[0] else text for clip_id, text in rows])
@@ -60,26 +60,24 @@ def test_what_two_recognisers_disagree_on_is_not_published(
 
 
 def test_a_second_opinion_must_be_another_one(folder: Path, speechmill, tmp_path: Path) -> None:
-    same = speechmill("run", *flags(folder, tmp_path / "out", "transcribe.second=tiny.en"), code=2)
-    assert "transcribe: second is the same as model" in same.stderr
-    none = speechmill(
-        "run", *flags(folder, tmp_path / "out", "transcribe.second=base", "transcribe.model=null"), code=2
-    )
+    same = speechmill("run", *flags(folder, tmp_path / "out", "asr.cross_check=tiny.en"), code=2)
+    assert "asr: cross_check is the same as model" in same.stderr
+    none = speechmill("run", *flags(folder, tmp_path / "out", "asr.cross_check=base", "asr.model=null"), code=2)
     assert "name a model too" in none.stderr
-    missing = speechmill("run", *flags(folder, tmp_path / "out", f"transcribe.second={tmp_path}"), code=2)
-    assert missing.stderr.startswith("speechmill: transcribe.second: no model.bin")
+    missing = speechmill("run", *flags(folder, tmp_path / "out", f"asr.cross_check={tmp_path}"), code=2)
+    assert missing.stderr.startswith("speechmill: asr.cross_check: no model.bin")
 
 
 def test_what_only_the_second_opinion_needs_goes_when_it_is_not_wanted_any_more(
     corpus: Path, folder: Path, other: Path, speechmill, tmp_path: Path
 ) -> None:
     copy = Path(shutil.copytree(corpus, tmp_path / "corpus"))
-    speechmill("run", *flags(folder, copy, f"transcribe.second={other}"))
+    speechmill("run", *flags(folder, copy, f"asr.cross_check={other}"))
     speechmill("prune", copy)
-    assert list((copy / "work" / "second").rglob("*.parquet"))
-    speechmill("run", *flags(folder, copy, "transcribe.second=null"))
+    assert list((copy / "work" / "cross_check").rglob("*.parquet"))
+    speechmill("run", *flags(folder, copy, "asr.cross_check=null"))
     speechmill("prune", copy)
-    assert not list((copy / "work" / "second").rglob("*.parquet"))
+    assert not list((copy / "work" / "cross_check").rglob("*.parquet"))
     assert {found[1:] for found in opinions(copy)} == {("asr", None)}
 
 
@@ -93,7 +91,7 @@ def test_what_the_source_declares_as_foreign_is_not_heard_as_english(folder: Pat
         from '{output}/pool.parquet/*.parquet' p join '{output}/recordings.parquet' r using (recording_id) group by all
     """).fetchall()
     assert sorted(told, key=str) == [("de-AT", None, "rejected", ["language"]), (None, "en", "kept", [])]
-    speechmill("run", *flags(manifest, output, "transcribe.language=en"))  # the user knows better
+    speechmill("run", *flags(manifest, output, "asr.language=en"))  # the user knows better
     assert duckdb.sql(f"select distinct decision from '{output}/pool.parquet/*.parquet'").fetchall() == [("kept",)]
 
 
@@ -115,15 +113,15 @@ def test_a_network_with_a_ctc_head_can_have_the_second_opinion(
 ) -> None:
     network = make_network(tmp_path / "network")
     copy = Path(shutil.copytree(corpus, tmp_path / "corpus"))
-    stages = summary(speechmill("run", *flags(folder, copy, f"transcribe.second={network}"), "--json"))["stages"]
-    assert stages["second"]["done"] >= 1
+    stages = summary(speechmill("run", *flags(folder, copy, f"asr.cross_check={network}"), "--json"))["stages"]
+    assert stages["cross_check"]["done"] >= 1
     pool = f"'{copy}/pool.parquet/*.parquet'"
     found = duckdb.sql(f"select reasons, asr_agreement from {pool}").fetchall()
     assert found
     assert all(reasons == ["disagreement"] and agreed < 0.3 for reasons, agreed in found)  # it knows nothing yet
     (heard,) = [pq.read_table(path) for path in (copy / "work/second").rglob("*.parquet")][:1]
     assert heard["error"].null_count == heard.num_rows
-    assert "nothing to do" in speechmill("run", *flags(folder, copy, f"transcribe.second={network}")).stdout
+    assert "nothing to do" in speechmill("run", *flags(folder, copy, f"asr.cross_check={network}")).stdout
 
 
 def make_network(folder: Path) -> Path:

@@ -229,7 +229,7 @@ def test_fault_19_a_decompression_bomb_is_stopped_while_it_streams(tmp_path: Pat
     (tmp_path / "bomb.ogg").write_bytes(encode("ogg", "libopus", np.zeros(48_000 * 120), 48_000))
     for name in ("bomb.flac", "bomb.ogg"):
         assert (tmp_path / name).stat().st_size < 2_000_000
-        facts, rows, peak_kib = finish_measured(start_measured(tmp_path / name, audio={"max_duration": 60}))
+        facts, rows, peak_kib = finish_measured(start_measured(tmp_path / name, audio={"max_duration_s": 60}))
         assert (facts["reason"], rows) == (Reason.TOO_LONG, [])
         assert peak_kib < PEAK_KIB
 
@@ -329,7 +329,7 @@ def segment_or_crash(work: Work, build: Build) -> Outcome:
     if head == b"SEGV!":
         os.kill(os.getpid(), signal.SIGSEGV)
     if head == b"SLEEP":
-        with processes.watchdog(build.config.audio.stall_timeout):
+        with processes.watchdog(build.config.audio.stall_timeout_s):
             time.sleep(300)
     return stages.segment_media(work, build)
 
@@ -344,8 +344,8 @@ def test_fault_25_a_decoder_that_crashes_or_hangs_costs_its_own_recording(
         (tmp_path / "in" / f"{name}.wav").write_bytes(wav(speech[i * RATE : (i + 20) * RATE]))
     monkeypatch.setattr("speechmill.runner.beam.stages", Segmenter())
     config = RunConfig.model_validate(
-        {"inputs": [str(tmp_path / "in")], "output": str(tmp_path / "out"), "transcribe": {"model": None},
-         "audio": {"stall_timeout": 1.0}, "workers": 2}
+        {"inputs": [str(tmp_path / "in")], "output": str(tmp_path / "out"), "asr": {"model": None},
+         "audio": {"stall_timeout_s": 1.0}, "workers": 2}
     )  # fmt: skip
     run.run(config, quiet=True)
     table = pq.read_table(tmp_path / "out" / "recordings.parquet").to_pylist()

@@ -48,7 +48,9 @@ def store(tmp_path: Path) -> Store:
 
 
 def settings(server: ScriptedServer, **values: object) -> Fetch:
-    return Fetch.model_validate({"allow_hosts": (server.host,), "backoff": 0.01, "retries": 2, "timeout": 5, **values})
+    return Fetch.model_validate(
+        {"allow_hosts": (server.host,), "backoff_s": 0.01, "retries": 2, "timeout_s": 5, **values}
+    )
 
 
 def fetch(server: ScriptedServer, store: Store, *behaviours: Behaviour, **values: object) -> Fetched:

@@ -186,7 +186,7 @@ def test_a_plan_reads_headers_in_a_process_of_its_own(tmp_path: Path, monkeypatc
     (tmp_path / "in" / "b.wav").write_bytes(riff(b"ab", rate=0))
     assert declared_duration_s(str(tmp_path / "in" / "a.wav"), Audio()) == 5
     config = RunConfig.model_validate(
-        {"inputs": [str(tmp_path / "in")], "output": str(tmp_path / "out"), "transcribe": {"model": None}}
+        {"inputs": [str(tmp_path / "in")], "output": str(tmp_path / "out"), "asr": {"model": None}}
     )
     monkeypatch.setattr(Decoding, "describe", None)  # here; a worker has its own
     planned = plan.plan(config)

@@ -91,8 +91,8 @@ def test_31_32_two_thousand_files_are_fetched_or_explained_and_none_twice(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
     store = Store(str(tmp_path / "corpus"))
-    settings = {"allow_hosts": [server.host], "per_host": PER_HOST, "concurrency": 16, "backoff": 0.01, "retries": 2}
-    chosen = {"fetch": settings, "transcribe": {"model": None}, "output": store.root}
+    settings = {"allow_hosts": [server.host], "per_host": PER_HOST, "concurrency": 16, "backoff_s": 0.01, "retries": 2}
+    chosen = {"fetch": settings, "asr": {"model": None}, "output": store.root}
     build = plan_build(RunConfig.model_validate(chosen), store, find_model=Path)
     listed, due = [], {}
     for number in range(FILES):

@@ -88,7 +88,7 @@ def test_fault_06_output_that_cannot_be_written(folder: Path, speechmill, tmp_pa
     done = speechmill("run", *flags(folder, in_the_way / "corpus"), code=2)
     assert "output: cannot write" in done.stderr
     assert "--output" in done.stderr
-    speechmill("run", *flags(folder, tmp_path / "missing/parents/corpus", "transcribe.model=null"))
+    speechmill("run", *flags(folder, tmp_path / "missing/parents/corpus", "asr.model=null"))
 
 
 def test_fault_08_an_element_processed_twice(corpus: Path, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_fault_08_an_element_processed_twice(corpus: Path, tmp_path: Path) -> No
 def test_fault_09_changed_settings_never_mix(corpus: Path, folder: Path, speechmill, tmp_path: Path) -> None:
     copy = tmp_path / "corpus"
     shutil.copytree(corpus, copy)
-    speechmill("run", *flags(folder, copy, "segment.edge=0.05"))
+    speechmill("run", *flags(folder, copy, "segment.edge_s=0.05"))
     speechmill("verify", copy)
     old, new = pq.read_table(corpus / "data"), pq.read_table(copy / "data")
     assert not set(old["clip_id"].to_pylist()) & set(new["clip_id"].to_pylist())

@@ -45,7 +45,7 @@ def store(tmp_path: Path) -> Store:
 
 def fetch(url: str, store: Store, stopping=lambda: False, **values: object) -> Fetched:
     host = url.split("/")[2]
-    config = Fetch.model_validate({"allow_hosts": (host,), "backoff": 0.01, "retries": 0, "timeout": 60, **values})
+    config = Fetch.model_validate({"allow_hosts": (host,), "backoff_s": 0.01, "retries": 0, "timeout_s": 60, **values})
     return fetch_media(Recording(recording_id="id", source="rss", media_url=url), store, config, stopping=stopping)
 
 

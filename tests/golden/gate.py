@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 PROFILES = ("tortoise", "recover")
 COUNTED = ("data/*.parquet", "pool.parquet/*", "ledger.parquet", "recordings.parquet")
 SETTINGS = (
-    "transcribe.model=tiny.en", "transcribe.second=./tiny.en", "transcribe.language=en", "speakers.model=campplus",
+    "asr.model=tiny.en", "asr.cross_check=./tiny.en", "asr.language=en", "speakers.model=campplus",
     "publish.validation_share=0.25", "thresholds.noise=1", "thresholds.edge_ratio=1", "thresholds.asr_confidence=0.3",
 )  # fmt: skip
 

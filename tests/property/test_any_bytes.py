@@ -61,7 +61,7 @@ def whole_files() -> dict[str, bytes]:
 
 def check(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        assert_accounted(*segmented(data, Path(folder), audio={"max_duration": 120}))
+        assert_accounted(*segmented(data, Path(folder), audio={"max_duration_s": 120}))
 
 
 @settings(max_examples=150, deadline=None)

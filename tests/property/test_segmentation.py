@@ -36,10 +36,10 @@ def rules(draw: st.DrawFn, profile: str | None = None) -> Segment:
     shortest = draw(st.sampled_from([0.003, 1.0, 4.999, 5.0]))
     return Segment(
         profile=profile or draw(st.sampled_from(["tortoise", "recover"])),
-        min_silence=draw(st.sampled_from([0.01, 0.3, 0.5, 2.0])),
-        min_length=shortest,
-        max_length=draw(st.sampled_from([5.0, 10.005, 20.0, 29.0])),
-        edge=draw(st.sampled_from([0.0, 0.1, 1.0])),
+        min_silence_s=draw(st.sampled_from([0.01, 0.3, 0.5, 2.0])),
+        min_length_s=shortest,
+        max_length_s=draw(st.sampled_from([5.0, 10.005, 20.0, 29.0])),
+        edge_s=draw(st.sampled_from([0.0, 0.1, 1.0])),
     )
 
 
@@ -80,16 +80,16 @@ def test_the_spans_balance_to_the_sample(case: Case, limits: Segment, data: st.D
 @given(recordings(), rules())
 def test_every_clip_keeps_the_limits_in_samples(case: Case, limits: Segment) -> None:
     for clip in (span for span in cut(case, limits) if span.kind is SpanKind.CLIP):
-        assert limits.min_length * case[3] <= clip.samples <= limits.max_length * case[3]
+        assert limits.min_length_s * case[3] <= clip.samples <= limits.max_length_s * case[3]
 
 
 @given(recordings(), rules("tortoise"))
 def test_tortoise_neither_cuts_nor_joins_utterances(case: Case, limits: Segment) -> None:
     marks, _, samples, rate = case
     pieces = [span for span in cut(case, limits) if span.kind is not SpanKind.SILENCE]
-    expected = utterances(marks, round(100 * limits.min_silence))
+    expected = utterances(marks, round(100 * limits.min_silence_s))
     assert len(pieces) == len(expected)
-    edge = round(100 * limits.edge) + MAX_TAIL
+    edge = round(100 * limits.edge_s) + MAX_TAIL
     for i, (piece, (start, end)) in enumerate(zip(pieces, expected, strict=True)):
         before = (expected[i - 1][1] + start) / 2 if i else 0
         after = (expected[i + 1][0] + end) / 2 if i + 1 < len(expected) else marks.size
@@ -105,7 +105,7 @@ def test_recover_cuts_at_pauses_and_joins_over_short_gaps(case: Case, limits: Se
     marks, _, _, rate = case
     pieces = [span for span in cut(case, limits) if span.kind is not SpanKind.SILENCE]
     frames = [(span.start * 100 // rate, -(-span.end * 100 // rate)) for span in pieces]
-    silence = round(100 * limits.min_silence)
+    silence = round(100 * limits.min_silence_s)
     for start, end in utterances(marks, min(20, silence)):  # never cut at a pause of under 0.2 s
         assert any(first <= start and end <= last for first, last in frames)
     for (_, end), (start, _) in pairwise(utterances(marks, max(150, silence))):  # never joined over 1.5 s

@@ -10,11 +10,11 @@ from speechmill.core.config import ConfigError, RunConfig, Segment
 
 def test_file_settings_and_flags_override_each_other_in_order(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
-    path.write_text("inputs: [a.mp3]\noutput: from-file\nsegment: {edge: 0.2, min_silence: 0.6}\n")
-    chosen = config.load(str(path), ["segment.edge=0.05", "thresholds.noise=null"], {"device": "cpu"}, output="flag")
+    path.write_text("inputs: [a.mp3]\noutput: from-file\nsegment: {edge_s: 0.2, min_silence_s: 0.6}\n")
+    chosen = config.load(str(path), ["segment.edge_s=0.05", "thresholds.noise=null"], {"device": "cpu"}, output="flag")
     assert chosen.output == "flag"
     assert chosen.inputs[0].address == "a.mp3"
-    assert (chosen.segment.edge, chosen.segment.min_silence) == (0.05, 0.6)
+    assert (chosen.segment.edge_s, chosen.segment.min_silence_s) == (0.05, 0.6)
     assert chosen.thresholds.noise is None
     assert chosen.device == "cpu"
 
@@ -23,19 +23,19 @@ def test_file_settings_and_flags_override_each_other_in_order(tmp_path: Path) ->
     ("setting", "told"),
     [
         ("thresholds.nois=0.3", r"thresholds\.nois: unknown key; did you mean 'noise'\?"),
-        ("colour=red", r"colour: unknown key; known here: audio, defects"),
+        ("colour=red", r"colour: unknown key; known here: asr, audio, defects"),
         ("thresholds.noise=3", r"thresholds\.noise: .*less than or equal to 1 \(got 3\)"),
         ("segment.vad=ears", r"segment\.vad: input should be 'webrtc' or 'silero'"),
-        ("segment.min_length=25", "segment: min_length is over max_length"),
-        ("segment.max_length=60", r"segment\.max_length: .*29"),
+        ("segment.min_length_s=25", "segment: min_length_s is over max_length_s"),
+        ("segment.max_length_s=60", r"segment\.max_length_s: .*29"),
         ("inputs=[{adress: x}]", r"inputs\.0\.adress: unknown key; did you mean 'address'\?"),
         ("segment", "no name and '='"),
         ("segment.vad.x=1", "vad"),
         ("device=[", "not YAML"),
-        ("transcribe.language=no", "put a word in quotes, such as 'no'"),
-        ("transcribe.languages=[de, no]", r"transcribe\.languages\.1: .*put a word in quotes"),
-        ("transcribe.languages=en", r"transcribe\.languages: must be a list .*write \[en\]"),
-        ("transcribe.model=1.5", r"transcribe\.model: must be a text .*put it in quotes: '1\.5'"),
+        ("asr.language=no", "put a word in quotes, such as 'no'"),
+        ("asr.languages=[de, no]", r"asr\.languages\.1: .*put a word in quotes"),
+        ("asr.languages=en", r"asr\.languages: must be a list .*write \[en\]"),
+        ("asr.model=1.5", r"asr\.model: must be a text .*put it in quotes: '1\.5'"),
         ("inputs=talk.mp3", r"inputs: must be a list .*write \[talk\.mp3\]"),
         ("inputs=[no]", r"inputs\.0: must be keys and values .*put a word in quotes"),
         ("thresholds=3", "thresholds: must be keys and values .*or leave it out"),
@@ -99,7 +99,7 @@ def test_merge_keys_may_be_overridden(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["en", "EN", "eng", "en-US", "en_GB", "English", "english"])
 def test_a_language_in_any_spelling(name: str) -> None:
-    chosen = config.load(settings=[f"transcribe.language={name}", f"transcribe.languages=[{name}]"]).transcribe
+    chosen = config.load(settings=[f"asr.language={name}", f"asr.languages=[{name}]"]).asr
     assert (chosen.language, chosen.languages) == ("en", ("en",))
 
 
@@ -109,19 +109,19 @@ def test_a_language_in_any_spelling(name: str) -> None:
      ("jw", "jw"), ("zh-Hans", "zh"), ("Mandarin", "zh"), ("iw", "he"), ("Tagalog", "tl"), ("yue", "yue")],
 )  # fmt: skip
 def test_codes_are_those_of_whisper(name: str, code: str) -> None:
-    assert config.load(settings=[f"transcribe.language={name}"]).transcribe.language == code
+    assert config.load(settings=[f"asr.language={name}"]).asr.language == code
 
 
 @pytest.mark.parametrize("name", ["xx", "Elvish of Lorien", "mul", "und", "e", "''", "en-", "123"])
 def test_what_is_no_language_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"transcribe\.language: .*(not a language|must be a text)"):
-        config.load(settings=[f"transcribe.language={name}"])
+    with pytest.raises(ConfigError, match=r"asr\.language: .*(not a language|must be a text)"):
+        config.load(settings=[f"asr.language={name}"])
 
 
 def test_a_profile_is_a_hash_of_what_it_is_given() -> None:
     assert config.profile_of(1, Segment()) == config.profile_of(1, Segment())
     assert config.profile_of(1, Segment()) != config.profile_of(2, Segment())
-    assert config.profile_of(1, Segment()) != config.profile_of(1, Segment(edge=0.05))
+    assert config.profile_of(1, Segment()) != config.profile_of(1, Segment(edge_s=0.05))
 
 
 def test_every_key_is_described() -> None:
@@ -133,6 +133,29 @@ def test_every_key_is_described() -> None:
                 check(definitions[reference], definitions)
 
     schema = RunConfig.model_json_schema()
-    sections = {"audio", "fetch", "segment", "thresholds", "transcribe", "licences", "publish"}
+    sections = {"audio", "fetch", "segment", "thresholds", "asr", "licences", "publish"}
     for section in sections:
         check(schema["$defs"][section.capitalize()], schema["$defs"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "now"),
+    [
+        ("transcribe.model=base", "asr.model"),
+        ("transcribe.second=base", "asr.cross_check"),
+        ("thresholds.phone=1", "thresholds.telephone"),
+        ("segment.min_length=3", "segment.min_length_s"),
+        ("fetch.timeout=3", "fetch.timeout_s"),
+        ("speakers.even=0.3", "speakers.threshold"),
+    ],
+)
+def test_a_key_of_an_older_version_is_refused_with_its_new_name(setting: str, now: str) -> None:
+    with pytest.raises(ConfigError, match=rf"has another name since 0\.2; write {now}$"):
+        config.load(settings=[setting])
+
+
+def test_every_renamed_key_leads_to_one_that_is_there() -> None:
+    for now in config.RENAMED.values():
+        section, _, key = now.partition(".")
+        fields = RunConfig.model_fields[section].annotation.model_fields
+        assert not key or key in fields, now

@@ -26,7 +26,9 @@ def store(tmp_path: Path) -> Store:
 
 
 def settings(server: ScriptedServer, **values: object) -> Fetch:
-    return Fetch.model_validate({"allow_hosts": (server.host,), "backoff": 0.01, "retries": 1, "timeout": 5, **values})
+    return Fetch.model_validate(
+        {"allow_hosts": (server.host,), "backoff_s": 0.01, "retries": 1, "timeout_s": 5, **values}
+    )
 
 
 def take(server: ScriptedServer, store: Store, path: str = "/pod/a.mp3", **values: object) -> Fetched:
@@ -223,7 +225,7 @@ def test_29_a_name_that_rebinds_reaches_no_private_address(
     server.script("/pod/a.mp3", ok(BODY))
     episode = Recording(recording_id="id", source="rss", media_url=f"http://{name}:{port}/pod/a.mp3")
     with pytest.raises(Rejected) as caught:
-        fetch_media(episode, store, settings(server, retries=3, backoff=0))
+        fetch_media(episode, store, settings(server, retries=3, backoff_s=0))
     addresses.pools.cache_clear()
     assert reached == [("93.184.216.34", port)]  # the very address that was looked at, not the name
     assert caught.value.reason == Reason.FORBIDDEN_ADDRESS

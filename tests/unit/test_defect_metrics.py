@@ -41,7 +41,7 @@ class Rules:
         narrow = [1 - self.measure(wave)["99 % roll-off"] / (RATE / 2) for wave in waves]
         none = np.zeros(len(waves), np.float32)
         return {defect.value: none for defect in Defect} | {
-            "phone": np.array(narrow, np.float32), "snr_db": none, "c50_db": none
+            "telephone": np.array(narrow, np.float32), "snr_db": none, "c50_db": none
         }  # fmt: skip
 
 
@@ -202,7 +202,7 @@ def manifest(tmp_path: Path) -> Path:
     for i in range(12):
         rate = 8_000 if i % 2 else RATE
         soundfile.write(tmp_path / f"{i}.wav", rng.normal(size=2 * rate) / 20, rate)
-        group = {"group": "<b>phone</b>", "phone": 1, "codec": "narrow"} if i % 2 else {}
+        group = {"group": "<b>telephone</b>", "telephone": 1, "codec": "narrow"} if i % 2 else {}
         rows.append(CLEAN | {"file": f"{i}.wav", "speaker": str(i), "snr_db": 30} | group)
     (tmp_path / "text.wav").write_text("no sound")
     rows += [CLEAN | {"file": "text.wav"}, CLEAN | {"file": "gone.wav"}]
@@ -221,21 +221,23 @@ def test_evaluation_of_a_rule(manifest: Path, tmp_path: Path):
     assert (found["clips"], found["clean"]) == (12, 6)
     assert {one["file"] for one in found["left_out"]} == {"text.wav", "gone.wav"}
     assert str(tmp_path) not in json.dumps(found)
-    phone = found["defects"]["phone"]
-    assert (phone["against_clean"]["auc"], phone["against_clean"]["eer"], phone["missed"]) == (1, 0, 0)
+    telephone = found["defects"]["telephone"]
+    assert (telephone["against_clean"]["auc"], telephone["against_clean"]["eer"], telephone["missed"]) == (1, 0, 0)
     assert found["defects"]["noise"]["against_clean"]["auc"] is None  # no such clips: nothing, not zero
-    assert found["confusion"]["phone"]["phone"] == 1
-    assert found["confusion"]["phone"]["noise"] == 0
+    assert found["confusion"]["telephone"]["telephone"] == 1
+    assert found["confusion"]["telephone"]["noise"] == 0
     ours, rival = found["models"][0], next(one for one in found["models"] if one["name"] == "99 % roll-off")
-    assert rival["defects"]["phone"]["auc"] == ours["defects"]["phone"]["auc"] == 1  # low is worse: the sign is turned
-    assert {"by": "codec", "part": "narrow", "clips": 6, "auc": 1, "eer": 0, "missed": 0} in phone["buckets"]
+    assert (
+        rival["defects"]["telephone"]["auc"] == ours["defects"]["telephone"]["auc"] == 1
+    )  # low is worse: the sign is turned
+    assert {"by": "codec", "part": "narrow", "clips": 6, "auc": 1, "eer": 0, "missed": 0} in telephone["buckets"]
 
 
 def test_page_escapes_what_manifests_say_and_loads_nothing(manifest: Path, tmp_path: Path):
     evaluate(manifest, tmp_path / "out", scorer=Rules())
     page = (tmp_path / "out" / "defects.html").read_text()
-    assert "<b>phone</b>" not in page
-    assert "&lt;b&gt;phone&lt;/b&gt;" in page
+    assert "<b>telephone</b>" not in page
+    assert "&lt;b&gt;telephone&lt;/b&gt;" in page
     assert "&lt;rules&gt;" in page
     assert not any(found in page for found in ("<script", "src=", "href=", "http:", "https:", " style="))
     assert "default-src &#39;none&#39;" in page
@@ -243,8 +245,8 @@ def test_page_escapes_what_manifests_say_and_loads_nothing(manifest: Path, tmp_p
 
 def test_given_thresholds_are_used(manifest: Path, tmp_path: Path):
     found = evaluate(manifest, tmp_path / "out", scorer=Rules(), thresholds=dict.fromkeys(Defect, 0.99))
-    assert found["defects"]["phone"]["missed"] == 1
-    assert len(found["defects"]["phone"]["errors"]) == 6
+    assert found["defects"]["telephone"]["missed"] == 1
+    assert len(found["defects"]["telephone"]["errors"]) == 6
 
 
 def test_limit_takes_clips_from_all_over(manifest: Path, tmp_path: Path):

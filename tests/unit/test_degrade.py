@@ -117,7 +117,7 @@ def test_labels_follow_levels(clips):
             assert same(judged(clip, Defect.OVERLAP), expected(facts["overlap_db"], *OVERLAP_DB))
             told["overlap", judged(clip, Defect.OVERLAP) == 1] += 1
         if facts["codec"] in {coding.name for rates in codecs.TELEPHONE for coding in rates}:
-            assert judged(clip, Defect.PHONE) == 1
+            assert judged(clip, Defect.TELEPHONE) == 1
     assert min(told[kind, yes] for kind, yes in [("reverb", True), ("reverb", False), ("noise", True)]) > 3
     assert told["overlap", True] > 5
 
@@ -138,11 +138,11 @@ def test_frames_agree_with_the_clip(clips):
                 assert (row == 1).sum() < 12
 
 
-@pytest.mark.parametrize("phone", [False, True])
-def test_what_is_added_is_as_loud_as_the_facts_say(degrader, phone):
+@pytest.mark.parametrize("telephone", [False, True])
+def test_what_is_added_is_as_loud_as_the_facts_say(degrader, telephone):
     """The stem is what the mixture has more than the voice: its level is measured anew, sample by sample."""
     for seed in range(12):
-        scene = degrader._scene(np.random.default_rng(seed), 6 * RATE, "", phone=phone)
+        scene = degrader._scene(np.random.default_rng(seed), 6 * RATE, "", telephone=telephone)
         degrader._place(scene, frozenset({Defect.REVERB} if seed % 2 else ()), "")
         add, key = ((degrader._music, "music_snr_db"), (partial(degrader._noise, faint=False), "noise_snr_db"))[
             seed % 2
@@ -160,8 +160,8 @@ def test_telephones_are_narrow_or_full_of_holes_and_the_rest_is_wide(clips):
         power = np.square(np.abs(np.fft.rfft(clip.wave)))
         return float(np.searchsorted(np.cumsum(power) / power.sum(), 0.995)) / len(power) * RATE / 2
 
-    narrow = [band(clip) for clip in clips if judged(clip, Defect.PHONE) == 1 and clip.facts["lost"] == 0]
-    wide = [band(clip) for clip in clips if judged(clip, Defect.PHONE) == 0 and judged(clip, Defect.NOISE) == 1]
+    narrow = [band(clip) for clip in clips if judged(clip, Defect.TELEPHONE) == 1 and clip.facts["lost"] == 0]
+    wide = [band(clip) for clip in clips if judged(clip, Defect.TELEPHONE) == 0 and judged(clip, Defect.NOISE) == 1]
     assert np.median(narrow) < 4200 < np.percentile(wide, 90)
     assert max(narrow) < 6000  # MP3 at 24 kbit/s
 
@@ -323,7 +323,7 @@ def test_clips_of_conversations_and_calls_claim_no_more_than_is_known(degrader):
         overlap = judged(clip, Defect.OVERLAP)
         found[clip.facts["found"], overlap] += 1
         if clip.facts["found"] == "call":
-            assert (judged(clip, Defect.PHONE), overlap) == (1, 0)
+            assert (judged(clip, Defect.TELEPHONE), overlap) == (1, 0)
         else:
             both = float((clip.frames[FRAME_ROWS.index(Defect.OVERLAP)] == 1).sum() / 25)
             assert same(overlap, 1.0 if both >= 0.5 else 0.0 if both < 0.2 else float("nan"))

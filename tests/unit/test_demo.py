@@ -64,7 +64,7 @@ def test_lengths_exercise_the_segmenter(passages: Passages) -> None:
 
 def test_each_defect_is_planted_twice(passages: Passages) -> None:
     planted = [p["defect"] for p in passages if p["defect"]]
-    twice = dict.fromkeys(("noise", "overlap", "phone", "music", "reverb"), 2)
+    twice = dict.fromkeys(("noise", "overlap", "telephone", "music", "reverb"), 2)
     assert {d: planted.count(d) for d in planted} == twice | {"duplicate": 1}
 
 
@@ -88,7 +88,7 @@ def test_the_first_episode_has_a_transcript_in_its_feed(podcast: Path) -> None:
 
 def test_only_the_phone_has_no_treble(passages: Passages) -> None:
     for passage in passages:
-        assert (_treble_db(passage["sound"]) < -40) == (passage["defect"] == "phone"), passage["text"]
+        assert (_treble_db(passage["sound"]) < -40) == (passage["defect"] == "telephone"), passage["text"]
 
 
 @pytest.mark.parametrize(("defect", "most_db"), [("noise", 20), ("music", 20), ("reverb", 30), ("overlap", 35)])

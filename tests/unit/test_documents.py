@@ -18,7 +18,7 @@ SRT = b"1\n00:00:00,000 --> 00:00:05,000\nThe river rises in the hills.\n"
 
 
 def build_at(server: ScriptedServer, tmp_path: Path, *settings: str) -> Build:
-    base = {"fetch": {"allow_hosts": [server.host], "retries": 0}, "transcribe": {"model": None}}
+    base = {"fetch": {"allow_hosts": [server.host], "retries": 0}, "asr": {"model": None}}
     chosen = config.load(None, settings, base, inputs=("x",), output=str(tmp_path / "corpus"))
     return plan_build(chosen, Store(chosen.output), find_model=Path)
 
@@ -136,14 +136,14 @@ def test_33_what_opted_out_or_was_gone_is_asked_for_again_only_after_a_while(
     assert stages.fetch_recording(listed(server), build).reason == "not_found"
     assert stages.fetch_recording(listed(server), build).reason == "not_found"
     assert len(server.asked("/1.mp3")) == 1
-    later = build_at(server, tmp_path, "fetch.ask_again=0")
+    later = build_at(server, tmp_path, "fetch.ask_again_s=0")
     assert stages.fetch_recording(listed(server), later).work is not None
     assert stored(later)[0].status == "ok"
 
 
 def test_what_was_gone_stays_known_when_its_feed_lists_it_no_more(server: ScriptedServer, tmp_path: Path) -> None:
     server.script("/1.mp3", status(404))
-    build = build_at(server, tmp_path, "fetch.ask_again=0")
+    build = build_at(server, tmp_path, "fetch.ask_again_s=0")
     stages.fetch_recording(listed(server), build)
     for _ in range(2):
         (known,) = [stages.recall(recording_id, build) for recording_id in build.known_recordings()]

@@ -51,8 +51,8 @@ def build(server: ScriptedServer, tmp_path: Path) -> Build:
 
 
 def made(server: ScriptedServer, tmp_path: Path, **more: object) -> Build:
-    fetch = {"allow_hosts": [server.host], "retries": 0, "backoff": 0.01, "timeout": 5}
-    chosen = {"fetch": fetch, "output": str(tmp_path / "corpus"), "transcribe": {"model": None}, **more}
+    fetch = {"allow_hosts": [server.host], "retries": 0, "backoff_s": 0.01, "timeout_s": 5}
+    chosen = {"fetch": fetch, "output": str(tmp_path / "corpus"), "asr": {"model": None}, **more}
     config = RunConfig.model_validate(chosen)
     return plan_build(config, Store(config.output), find_model=Path)
 
@@ -365,7 +365,7 @@ def test_a_damaged_file_in_work_is_asked_for_anew(
         build.store.write_text(f"work/hosts/{name}", '{"when": "x", "files": [')
     monkeypatch.setattr(memory, "_memory", {})
     server.script("/robots.txt", ok(b"User-agent: *\nAllow: /"))
-    again = made(server, Path(build.store.root).parent, fetch={**build.config.fetch.model_dump(), "ask_again": 0})
+    again = made(server, Path(build.store.root).parent, fetch={**build.config.fetch.model_dump(), "ask_again_s": 0})
     assert run(url, again)["a"].status is Status.OK
 
 

@@ -105,7 +105,7 @@ def test_33_a_block_in_a_broken_item_is_about_it_and_beside_items_about_all(brok
 def test_33_what_opts_out_after_it_was_fetched_is_no_more_of_the_corpus(server: ScriptedServer, tmp_path: Path) -> None:
     server.script("/a.mp3", ok(b"ID3"))
     store = Store(str(tmp_path / "corpus"))
-    chosen = {"fetch": {"allow_hosts": [server.host]}, "transcribe": {"model": None}, "output": store.root}
+    chosen = {"fetch": {"allow_hosts": [server.host]}, "asr": {"model": None}, "output": store.root}
     build = plan_build(RunConfig.model_validate(chosen), store, find_model=Path)
     (free,) = Feed(feed(item("a")), server.url("/feed")).recordings()
     assert stages.fetch_recording(free, build).work is not None

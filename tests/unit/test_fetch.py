@@ -33,7 +33,9 @@ def store(tmp_path: Path) -> Store:
 
 
 def settings(server: ScriptedServer, **values: object) -> Fetch:
-    return Fetch.model_validate({"allow_hosts": (server.host,), "backoff": 0.01, "retries": 2, "timeout": 5, **values})
+    return Fetch.model_validate(
+        {"allow_hosts": (server.host,), "backoff_s": 0.01, "retries": 2, "timeout_s": 5, **values}
+    )
 
 
 def episode(url: str) -> Recording:
@@ -283,7 +285,7 @@ def test_a_model_folder_is_taken_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_model_is_refused_by_key(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^transcribe\.model: no model\.bin"):
+    with pytest.raises(ConfigError, match=r"^asr\.model: no model\.bin"):
         model_folder(str(tmp_path))
 
 
@@ -306,7 +308,7 @@ def test_fault_37_the_packaged_model_is_checked(tmp_path: Path, monkeypatch: pyt
 
 def test_an_unknown_model_names_key_and_fix() -> None:
     pytest.importorskip("faster_whisper")
-    with pytest.raises(ConfigError, match=r"^transcribe\.model: cannot get 'no-such-size'.*give the folder"):
+    with pytest.raises(ConfigError, match=r"^asr\.model: cannot get 'no-such-size'.*give the folder"):
         model_folder("no-such-size")
 
 

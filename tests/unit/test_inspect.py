@@ -38,9 +38,9 @@ def interrupt(corpus: Path) -> None:
 
 
 def test_the_stored_config_is_that_of_the_last_finish(corpus: Path) -> None:
-    assert state.stored_config(str(corpus))["transcribe"]["model"] == "tiny.en"
+    assert state.stored_config(str(corpus))["asr"]["model"] == "tiny.en"
     interrupt(corpus)
-    assert state.stored_config(str(corpus), required=True)["transcribe"]["model"] == "tiny.en"
+    assert state.stored_config(str(corpus), required=True)["asr"]["model"] == "tiny.en"
 
 
 def test_no_corpus_no_config(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_plan_counts_hours_and_licences_and_creates_nothing(podcast: Path, tmp
     inputs = (str(tmp_path / "in"), str(tmp_path / "in" / "episode-1.mp3"), str(tmp_path / "bad.xml"))
     chosen = config.load(
         None,
-        ("workers=1", "transcribe.model=null", "tokenise.checkpoint=null"),
+        ("workers=1", "asr.model=null", "tokenise.checkpoint=null"),
         inputs=inputs,
         output=str(tmp_path / "new"),
     )
@@ -205,7 +205,7 @@ def test_pruning_takes_nothing_that_is_not_ours_and_follows_no_link(corpus: Path
 
 def test_pruning_refuses_what_is_not_finished(corpus: Path) -> None:
     run_json = json.loads((corpus / "run.json").read_text())
-    run_json["config"]["segment"]["min_silence"] = 0.4
+    run_json["config"]["segment"]["min_silence_s"] = 0.4
     (corpus / "work" / "config.json").write_text(json.dumps(run_json["config"]))
     with pytest.raises(ConfigError, match="a run with other settings is not finished"):
         prune(str(corpus), dry_run=False)

@@ -48,8 +48,8 @@ def test_a_damaged_vocabulary_is_named(tmp_path: Path) -> None:
 
 def test_a_run_ends_before_it_fetches(speechmill: Speechmill, folder: Path, tmp_path: Path) -> None:
     done = speechmill(
-        *("run", "--input", folder, "--output", tmp_path / "corpus", "--set", "transcribe.model=tiny.en"),
-        *("--set", "transcribe.language=German"), code=2,
+        *("run", "--input", folder, "--output", tmp_path / "corpus", "--set", "asr.model=tiny.en"),
+        *("--set", "asr.language=German"), code=2,
     )  # fmt: skip
     assert "knows English only, not de" in done.stderr
     assert not list((tmp_path / "corpus" / "work").glob("fetch/*"))

@@ -192,7 +192,7 @@ def test_the_delay_that_a_host_asks_for_holds_in_both_processes() -> None:
 
 def config(server: ScriptedServer, *inputs: str, **values: object) -> RunConfig:
     told = {"allow_hosts": [server.host], "retries": 0, **values}
-    return RunConfig.model_validate({"inputs": inputs, "fetch": told, "transcribe": {"model": None}})
+    return RunConfig.model_validate({"inputs": inputs, "fetch": told, "asr": {"model": None}})
 
 
 def build(server: ScriptedServer, tmp_path: Path, **values: object) -> Build:

@@ -56,7 +56,7 @@ def locked(expected: str, body: bytes = BODY) -> Behaviour:
 
 
 def settings(**values: object) -> Fetch:
-    return Fetch.model_validate({"allow_hosts": (HOST,), "backoff": 0.01, "retries": 1, "timeout": 20, **values})
+    return Fetch.model_validate({"allow_hosts": (HOST,), "backoff_s": 0.01, "retries": 1, "timeout_s": 20, **values})
 
 
 def fetch(url: str, store: Store, chosen: Fetch | None = None, **more: str) -> bytes:

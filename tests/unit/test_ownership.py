@@ -334,7 +334,7 @@ def test_a_list_of_removals_outlives_all_else(tmp_path: Path) -> None:
 def test_every_command_leaves_a_users_project_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = project(tmp_path)
     monkeypatch.chdir(tmp_path)
-    chosen = RunConfig.model_validate({"inputs": ["data/raw"], "output": ".", "transcribe": {"model": None}})
+    chosen = RunConfig.model_validate({"inputs": ["data/raw"], "output": ".", "asr": {"model": None}})
     for command in (
         lambda: run(chosen, quiet=True),
         lambda: run(chosen, only_publish=True, quiet=True),

@@ -134,7 +134,7 @@ def test_only_what_sounds_in_it_makes_it_a_machines(tmp_path: Path) -> None:
 
 @pytest.fixture
 def build(server: ScriptedServer, tmp_path: Path) -> Build:
-    chosen = {"fetch": {"allow_hosts": [server.host]}, "transcribe": {"model": None}, "workers": 1}
+    chosen = {"fetch": {"allow_hosts": [server.host]}, "asr": {"model": None}, "workers": 1}
     config = RunConfig.model_validate(chosen | {"output": str(tmp_path / "corpus")})
     return plan_build(config, Store(config.output), find_model=Path)
 

@@ -40,7 +40,7 @@ def proxy() -> Iterator[ProxyServer]:
 
 
 def fetch(url: str, store: Store, host: str, **values: object) -> bytes:
-    chosen = Fetch.model_validate({"allow_hosts": (host,), "backoff": 0.01, "retries": 0, "timeout": 20, **values})
+    chosen = Fetch.model_validate({"allow_hosts": (host,), "backoff_s": 0.01, "retries": 0, "timeout_s": 20, **values})
     return Path(fetch_media(Recording(recording_id="id", source="rss", media_url=url), store, chosen).path).read_bytes()
 
 

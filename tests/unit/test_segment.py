@@ -55,7 +55,7 @@ def test_a_pause_under_half_a_second_does_not_part_utterances() -> None:
     ],
 )
 def test_the_limits_themselves_are_clips(profile: str, seconds: float, edge: float, kind: SpanKind) -> None:
-    found = cut(2, seconds, 2, edge=edge, profile=profile)
+    found = cut(2, seconds, 2, edge_s=edge, profile=profile)
     assert [span.kind for span in found] == [SpanKind.SILENCE, kind, SpanKind.SILENCE]
 
 
@@ -133,11 +133,11 @@ def test_recover_does_not_cut_what_fits() -> None:
 def test_recover_leaves_room_for_the_ends_of_words() -> None:
     marks, levels = draw(1, 10, 0.4, 9.5, 0.5, 10, 1)
     levels[2090:2110] = -45
-    assert clips(marks, levels, profile="recover", min_silence=0.6) == [(0.9, 11.1), (11.3, 21.15), (21.3, 31.5)]
+    assert clips(marks, levels, profile="recover", min_silence_s=0.6) == [(0.9, 11.1), (11.3, 21.15), (21.3, 31.5)]
 
 
 def test_two_clips_meet_at_most_in_the_middle_of_a_gap() -> None:
-    found = cut(0, 6, 0.5, 6, 0, edge=1)
+    found = cut(0, 6, 0.5, 6, 0, edge_s=1)
     assert outline(found) == [(SpanKind.CLIP, 6.25), (SpanKind.CLIP, 6.25)]
 
 

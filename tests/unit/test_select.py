@@ -18,7 +18,7 @@ from speechmill.decide.criteria import (
 
 SCHEMA = pa.schema([*score_artifact(defects=True), *REPEATS])
 GOOD = {
-    "clip_id": "a", "score_noise": 0.1, "score_music": 0.1, "score_phone": 0.1, "score_overlap": 0.1,
+    "clip_id": "a", "score_noise": 0.1, "score_music": 0.1, "score_telephone": 0.1, "score_overlap": 0.1,
     "score_reverb": 0.1, "snr_db": 30.0, "c50_db": 40.0, "bandwidth_hz": 11_000.0, "loudness_lufs": -20.0,
     "peak_dbfs": -3.0, "clipped_ratio": 0.0, "edge_ratio": 0.1,
 }  # fmt: skip

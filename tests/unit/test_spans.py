@@ -165,7 +165,7 @@ def late(file: io.BytesIO, span: tuple[float, float | None], rate: int) -> Stret
 
 
 def build_at(folder: Path, *settings: str, **base: Any) -> Build:
-    chosen = config.load(None, settings, {"transcribe": {"model": None}, **base}, inputs=("x",), output=str(folder))
+    chosen = config.load(None, settings, {"asr": {"model": None}, **base}, inputs=("x",), output=str(folder))
     return plan_build(chosen, Store(chosen.output), find_model=Path)
 
 

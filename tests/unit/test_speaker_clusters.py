@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 from speechmill import speakers
-from speechmill.speakers.clusters import CAMPPLUS, Law, find_speakers, find_voices
+from speechmill.speakers.clusters import CAMPPLUS, Calibration, find_speakers, find_voices
 from speechmill.speakers.conditioning import APART_S, COUNT, Spoken, choose
 from speechmill.speakers.split import groups, validation
 
@@ -101,7 +101,7 @@ def test_no_clips_have_no_voices_and_no_voices_no_speakers():
 
 def test_the_more_speakers_the_nearer_must_two_be_to_be_one():
     assert CAMPPLUS.least(1) < CAMPPLUS.least(2) < CAMPPLUS.least(1_000) < 1
-    law = Law(even=0.2, slope=10.0, sure=0.8)
+    law = Calibration(threshold=0.2, slope=10.0, sure=0.8)
     for clusters in (1, 30, 10_000):
         assert law.likely(np.array([law.least(clusters)]), clusters) == pytest.approx(law.sure)
 

@@ -189,7 +189,7 @@ def test_an_object_store_without_credentials_ends_in_one_line(tmp_path: Path) ->
     env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     env |= {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
     (tmp_path / "talk.wav").write_bytes(b"RIFF")
-    models = [f"--set={key}=null" for key in ("transcribe.model", "tokenise.checkpoint", "defects.weights")]
+    models = [f"--set={key}=null" for key in ("asr.model", "tokenise.checkpoint", "defects.weights")]
     for *command, code in (
         ("run", "--input", str(tmp_path / "talk.wav"), "--output", "s3://bucket/corpus", *models, 2),
         ("verify", "s3://bucket/corpus", 1),

@@ -89,7 +89,7 @@ def test_a_looser_threshold_makes_only_the_missing_tokens(corpus: Path) -> None:
 
 
 def test_without_transcripts_clips_that_lack_tokens_say_so(corpus: Path) -> None:
-    again(corpus, "transcribe.model=null")
+    again(corpus, "asr.model=null")
     assert "text_tokens" not in pq.read_schema(shard(corpus)).names
     again(corpus, "thresholds.snr_db=null", "thresholds.noise=null", "thresholds.music=null", only_publish=True)
     assert rejected(corpus)["not_tokenised"] > 0
@@ -155,7 +155,7 @@ def test_a_file_that_cannot_be_used_is_told_before_anything_is_fetched(podcast, 
     path = tmp_path / "given.pth"
     if content is not None:
         path.write_bytes(content)
-    settings = (f"tokenise.{key}={path}", "transcribe.model=tiny.en")
+    settings = (f"tokenise.{key}={path}", "asr.model=tiny.en")
     inputs = (str(podcast / "episode-1.mp3"),)
     with pytest.raises(ConfigError, match="tokenise"):
         run(config.load(None, settings, inputs=inputs, output=str(tmp_path / "new")), quiet=True)

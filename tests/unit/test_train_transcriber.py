@@ -18,7 +18,7 @@ from speechmill.asr.wav2vec2 import Wav2Vec2
 from speechmill.audio import encode_flac
 from speechmill.cli.evaluate import Evaluation, evaluate_transcriber
 from speechmill.cli.train import Training, train_transcriber
-from speechmill.core.config import ConfigError, Transcribe
+from speechmill.core.config import Asr, ConfigError
 from speechmill.training.asr import material, train, trainer
 from speechmill.training.asr.references import Clip, read, sound
 
@@ -62,7 +62,7 @@ def recipe(*inputs: Path, **more: object) -> train.Recipe:
 
 
 def heard_again(output: Path, clips: tuple[Clip, ...]) -> list[str]:
-    recogniser = Wav2Vec2(str(output), Transcribe(model=str(output), beam_size=1))
+    recogniser = Wav2Vec2(str(output), Asr(model=str(output), beam_size=1))
     return [heard.text for heard in recogniser.transcribe([sound(clip) for clip in clips])]
 
 
@@ -85,7 +85,7 @@ def test_it_learns_a_few_clips_by_heart_with_their_case_and_punctuation(overfitt
 
 
 def test_what_it_writes_is_evaluated_as_any_recogniser_is(overfitted: Path, libritts: Path, tmp_path: Path) -> None:
-    settings = [f"transcribe.model={overfitted}"]
+    settings = [f"asr.model={overfitted}"]
     found = evaluate_transcriber(
         Evaluation(data=str(libritts), output=str(tmp_path), settings=settings, device="cpu", quiet=True)
     )

@@ -377,9 +377,9 @@ def test_where_nothing_can_be_heard_that_is_an_error(tmp_path: Path, speechmill)
         evaluate(read(tmp_path / "m.jsonl"), Says(), tmp_path / "out", about={})
     done = speechmill("evaluate", "transcriber", tmp_path / "none.jsonl", "--output", tmp_path / "out", code=2)
     assert "none.jsonl: No such file" in done.stderr
-    off = ("--set", "transcribe.model=null")
+    off = ("--set", "asr.model=null")
     done = speechmill("evaluate", "transcriber", tmp_path / "m.jsonl", "--output", tmp_path / "out", *off, code=2)
-    assert "transcribe.model: null" in done.stderr
+    assert "asr.model: null" in done.stderr
 
 
 SAID = {
@@ -404,7 +404,7 @@ def spoken_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_command_hears_clips_and_says_how_wrong_it_was(spoken_clips: Path, tmp_path: Path, speechmill):
-    model = ("--set", "transcribe.model=tiny.en", "--device", "cpu")
+    model = ("--set", "asr.model=tiny.en", "--device", "cpu")
     call = ("evaluate", "transcriber", spoken_clips, "--output", tmp_path, *model, "--json")
     told = json.loads(speechmill(*call, "--quiet").stdout)
     found = json.loads((tmp_path / evaluation.FIGURES_FILE).read_text())
@@ -423,7 +423,7 @@ def test_the_command_hears_clips_and_says_how_wrong_it_was(spoken_clips: Path, t
 
 
 def test_the_page_has_the_figures_the_sound_and_the_differences(spoken_clips: Path, tmp_path: Path, speechmill):
-    model = ("--set", "transcribe.model=tiny.en", "--device", "cpu")
+    model = ("--set", "asr.model=tiny.en", "--device", "cpu")
     done = speechmill("evaluate", "transcriber", spoken_clips, "--output", tmp_path, *model)
     assert str(tmp_path / evaluation.PAGE_FILE) in done.stdout
     found = json.loads((tmp_path / evaluation.FIGURES_FILE).read_text())

@@ -14,7 +14,7 @@ import torch
 from speechmill import asr
 from speechmill.asr import ctc
 from speechmill.asr.wav2vec2 import Wav2Vec2
-from speechmill.core.config import ConfigError, Transcribe
+from speechmill.core.config import Asr, ConfigError
 from speechmill.fetch import model_folder, models
 
 import transformers  # isort: skip - after wav2vec2, which lets it import torchaudio
@@ -93,12 +93,12 @@ def test_a_transcript_is_the_same_alone_and_in_any_batch_and_order(
     tmp_path: Path, waves: list[np.ndarray], kind: str, norm: str, beam_size: int
 ) -> None:
     folder = str(network(tmp_path / "net", kind, norm))
-    recogniser = Wav2Vec2(folder, Transcribe(beam_size=beam_size))
+    recogniser = Wav2Vec2(folder, Asr(beam_size=beam_size))
     alone = [recogniser.transcribe([wave])[0] for wave in waves]
     assert len({one.text for one in alone}) == len(waves)
     for size in (1, 2, 5):
         order = random.Random(size).sample(range(len(waves)), len(waves))
-        other = Wav2Vec2(folder, Transcribe(beam_size=beam_size, batch_size=size))
+        other = Wav2Vec2(folder, Asr(beam_size=beam_size, batch_size=size))
         assert other.transcribe([waves[i] for i in order]) == [alone[i] for i in order]
 
 
@@ -106,9 +106,9 @@ HEAR = """
 import json, sys
 from dataclasses import asdict
 import numpy as np
-from speechmill.core.config import Transcribe
+from speechmill.core.config import Asr
 from speechmill.asr.wav2vec2 import Wav2Vec2
-heard = Wav2Vec2(sys.argv[1], Transcribe()).transcribe([np.load(sys.argv[2])])
+heard = Wav2Vec2(sys.argv[1], Asr()).transcribe([np.load(sys.argv[2])])
 print(json.dumps(asdict(heard[0])))
 """
 
@@ -126,7 +126,7 @@ def test_threads_change_no_text_and_no_time(folder: Path, waves: list[np.ndarray
 
 
 def test_one_recogniser_serves_several_threads(folder: Path, waves: list[np.ndarray], arpa: Path) -> None:
-    recogniser = Wav2Vec2(str(folder), Transcribe(language_model=str(arpa)))
+    recogniser = Wav2Vec2(str(folder), Asr(language_model=str(arpa)))
     alone = recogniser.transcribe(waves)
     with ThreadPoolExecutor(4) as pool:
         together = pool.map(recogniser.transcribe, [[wave] for wave in waves * 4])
@@ -134,7 +134,7 @@ def test_one_recogniser_serves_several_threads(folder: Path, waves: list[np.ndar
 
 
 def test_words_are_timed_and_sure_as_their_characters_are(folder: Path, waves: list[np.ndarray]) -> None:
-    recogniser = Wav2Vec2(str(folder), Transcribe(beam_size=1, language="en"))
+    recogniser = Wav2Vec2(str(folder), Asr(beam_size=1, language="en"))
     (heard,) = recogniser.transcribe([waves[1]])
     assert heard.text == " ".join(word.word for word in heard.words)
     times = [time for word in heard.words for time in (word.start_s, word.end_s)]
@@ -152,7 +152,7 @@ def test_words_are_timed_and_sure_as_their_characters_are(folder: Path, waves: l
 
 
 def test_a_clip_that_cannot_be_heard_is_an_error_row_of_its_own(folder: Path, waves: list[np.ndarray]) -> None:
-    recogniser = Wav2Vec2(str(folder), Transcribe())
+    recogniser = Wav2Vec2(str(folder), Asr())
     heard = recogniser.transcribe([waves[0], waves[0][:0], waves[0][:100], waves[1]])
     assert [one.error is None for one in heard] == [True, False, False, True]
     assert "without sound" in (heard[1].error or "")
@@ -165,7 +165,7 @@ def test_nothing_heard_is_no_word(folder: Path, tmp_path: Path, waves: list[np.n
     torch.nn.init.constant_(deaf.lm_head.bias[:1], 9.0)
     silent = network(tmp_path / "silent")
     deaf.save_pretrained(silent)
-    (heard,) = Wav2Vec2(str(silent), Transcribe()).transcribe(waves[:1])
+    (heard,) = Wav2Vec2(str(silent), Asr()).transcribe(waves[:1])
     assert (heard.text, heard.words, heard.asr_confidence, heard.error) == ("", (), None, None)
 
 
@@ -174,8 +174,8 @@ def test_nothing_heard_is_no_word(folder: Path, tmp_path: Path, waves: list[np.n
 
 def test_a_folder_says_itself_which_recogniser_it_is(folder: Path) -> None:
     assert model_folder(str(folder)) == folder
-    assert isinstance(asr.load(str(folder), Transcribe(), "cpu", "int8"), Wav2Vec2)
-    whisper = asr.load(str(model_folder("tiny.en")), Transcribe(), "cpu", "int8")
+    assert isinstance(asr.load(str(folder), Asr(), "cpu", "int8"), Wav2Vec2)
+    whisper = asr.load(str(model_folder("tiny.en")), Asr(), "cpu", "int8")
     assert type(whisper).__name__ == "Whisper"
 
 
@@ -184,15 +184,15 @@ def test_pickles_are_refused_and_the_fix_is_named(tmp_path: Path) -> None:
     torch.save({}, pickled / "pytorch_model.bin")
     (pickled / "model.safetensors").unlink()
     with pytest.raises(ConfigError, match=r"no safetensors in .*pickled; save the network with .*save_pretrained"):
-        Wav2Vec2(str(pickled), Transcribe())
+        Wav2Vec2(str(pickled), Asr())
     with pytest.raises(ConfigError, match=r"no model\.safetensors in .*pickled; give .*save_pretrained"):
         model_folder(str(pickled))
 
 
 def test_the_extra_that_is_needed_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "CTC_PACKAGES", ("transformers", "not_installed_here"))
-    with pytest.raises(ConfigError, match=r"transcribe\.second: .* pip install 'speechmill\[ctc\]'"):
-        model_folder(str(folder), "transcribe.second")
+    with pytest.raises(ConfigError, match=r"asr\.cross_check: .* pip install 'speechmill\[ctc\]'"):
+        model_folder(str(folder), "asr.cross_check")
 
 
 def test_a_folder_with_code_of_its_own_is_refused(tmp_path: Path) -> None:
@@ -201,8 +201,8 @@ def test_a_folder_with_code_of_its_own_is_refused(tmp_path: Path) -> None:
     config |= {"model_type": "evil", "auto_map": {"AutoConfig": "evil.Config", "AutoModelForCTC": "evil.Model"}}
     (hostile / "config.json").write_text(json.dumps(config))
     (hostile / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
-    with pytest.raises(ConfigError, match=r"transcribe\.model"):
-        Wav2Vec2(str(hostile), Transcribe())
+    with pytest.raises(ConfigError, match=r"asr\.model"):
+        Wav2Vec2(str(hostile), Asr())
     assert not (tmp_path / "ran").exists()
 
 
@@ -211,15 +211,15 @@ def test_a_network_for_another_rate_is_refused(tmp_path: Path) -> None:
     chosen = other / "preprocessor_config.json"
     chosen.write_text(json.dumps(json.loads(chosen.read_text()) | {"sampling_rate": 8_000}))
     with pytest.raises(ConfigError, match="hears 8000 Hz, not 16000"):
-        Wav2Vec2(str(other), Transcribe())
+        Wav2Vec2(str(other), Asr())
 
 
 def test_damaged_files_are_told_in_one_line(tmp_path: Path) -> None:
     damaged = network(tmp_path / "damaged")
     weights = (damaged / "model.safetensors").read_bytes()
     (damaged / "model.safetensors").write_bytes(weights[: len(weights) // 2])
-    with pytest.raises(ConfigError, match=r"transcribe\.model: .*damaged") as caught:
-        Wav2Vec2(str(damaged), Transcribe())
+    with pytest.raises(ConfigError, match=r"asr\.model: .*damaged") as caught:
+        Wav2Vec2(str(damaged), Asr())
     assert "\n" not in str(caught.value)
 
 
@@ -227,7 +227,7 @@ def test_a_network_without_a_head_is_refused(tmp_path: Path) -> None:
     headless = network(tmp_path / "headless")
     transformers.Wav2Vec2Model.from_pretrained(headless).save_pretrained(headless)
     with pytest.raises(ConfigError, match="headless has no CTC head; train one"):
-        Wav2Vec2(str(headless), Transcribe())
+        Wav2Vec2(str(headless), Asr())
 
 
 @pytest.mark.parametrize("part", ["config.json", "tokenizer_config.json", "preprocessor_config.json"])
@@ -243,15 +243,15 @@ def test_36_code_of_a_model_folder_is_neither_run_nor_asked_about(
     (own / part).write_text(json.dumps(kept | {"auto_map": {auto: named, "AutoModelForCTC": "theirs.Own"}}))
     (own / "theirs.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Own: pass\n")
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("the user was asked"))
-    with pytest.raises(ConfigError, match=r"^transcribe\.model: "):
-        Wav2Vec2(str(own), Transcribe())
+    with pytest.raises(ConfigError, match=r"^asr\.model: "):
+        Wav2Vec2(str(own), Asr())
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_language_model_that_is_none_is_told(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "none.arpa").write_text("hello")
-    with pytest.raises(ConfigError, match=r"transcribe\.language_model: .*none\.arpa"):
-        Wav2Vec2(str(folder), Transcribe(language_model=str(tmp_path / "none.arpa")))
+    with pytest.raises(ConfigError, match=r"asr\.language_model: .*none\.arpa"):
+        Wav2Vec2(str(folder), Asr(language_model=str(tmp_path / "none.arpa")))
 
 
 # --- decoding ---
@@ -295,7 +295,7 @@ def test_a_language_model_of_characters_decides_case_and_punctuation(arpa: Path)
 
 def test_the_config_names_language_model_and_weight(folder: Path, arpa: Path, waves: list[np.ndarray]) -> None:
     bare, none, strong = (
-        Wav2Vec2(str(folder), Transcribe(language_model=path, language_model_weight=weight)).transcribe(waves)
+        Wav2Vec2(str(folder), Asr(language_model=path, language_model_weight=weight)).transcribe(waves)
         for path, weight in ((None, 0.5), (str(arpa), 0.0), (str(arpa), 3.0))
     )
     assert bare == none

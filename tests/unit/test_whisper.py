@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soxr
 from speechmill.asr.whisper import WHOLE_WINDOW, Whisper, window_of
-from speechmill.core.config import Transcribe
+from speechmill.core.config import Asr
 from speechmill.fetch import model_folder
 
 TEXTS = (
@@ -31,7 +31,7 @@ def waves() -> list[np.ndarray]:
 
 
 def whisper(batch_size: int) -> Whisper:
-    return Whisper(str(model_folder("tiny.en")), Transcribe(batch_size=batch_size), "cpu", "int8")
+    return Whisper(str(model_folder("tiny.en")), Asr(batch_size=batch_size), "cpu", "int8")
 
 
 def test_text_words_and_probabilities_are_the_same_in_any_batch(waves: list[np.ndarray]) -> None:
@@ -45,10 +45,10 @@ def test_text_words_and_probabilities_are_the_same_in_any_batch(waves: list[np.n
 HEAR = """
 import sys
 import numpy as np
-from speechmill.core.config import Transcribe
+from speechmill.core.config import Asr, Asr
 from speechmill.fetch import model_folder
 from speechmill.asr.whisper import Whisper
-print(Whisper(str(model_folder("tiny.en")), Transcribe(), "cpu", "int8").transcribe([np.load(sys.argv[1])]))
+print(Whisper(str(model_folder("tiny.en")), Asr(), "cpu", "int8").transcribe([np.load(sys.argv[1])]))
 """
 
 

@@ -92,7 +92,14 @@ def store(tmp_path: Path) -> Store:
 
 
 def config(server: ScriptedServer, **values: object) -> RunConfig:
-    told = {"allow_hosts": [server.host], "retries": 1, "backoff": 0.01, "timeout": 5, "user_agent": AGENT, **values}
+    told = {
+        "allow_hosts": [server.host],
+        "retries": 1,
+        "backoff_s": 0.01,
+        "timeout_s": 5,
+        "user_agent": AGENT,
+        **values,
+    }
     return RunConfig.model_validate({"fetch": told})
 
 

@@ -28,13 +28,13 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """A codec at a sample rate and bit rate. `phone` is the label of what comes out: 1, 0, or NaN for in between."""
+    """A codec at a sample rate and bit rate. `telephone` is the label: 1, 0, or NaN for in between."""
 
     codec: str
     encoder: str
     sample_rate: int
     bit_rate: int | None
-    phone: float
+    telephone: float
     options: tuple[tuple[str, str], ...] = field(default=())
 
     @property
@@ -45,9 +45,9 @@ class Coding:
 
 
 def _codings(
-    codec: str, encoder: str, sample_rate: int, bit_rates: tuple[int, ...], phone: float, **options: str
+    codec: str, encoder: str, sample_rate: int, bit_rates: tuple[int, ...], telephone: float, **options: str
 ) -> tuple[Coding, ...]:
-    return tuple(Coding(codec, encoder, sample_rate, rate, phone, tuple(options.items())) for rate in bit_rates)
+    return tuple(Coding(codec, encoder, sample_rate, rate, telephone, tuple(options.items())) for rate in bit_rates)
 
 
 AMR_NB = (4750, 5150, 5900, 6700, 7400, 7950, 10_200, 12_200)

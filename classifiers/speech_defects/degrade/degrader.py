@@ -103,7 +103,7 @@ class Degrader:
         if self.sources.telephone and rng.random() < SHARE_CALLS:
             return self._call(rng, round(seconds * RATE))
         wanted, negative = _drawn(rng)
-        scene = self._scene(rng, round(seconds * RATE), negative, phone=Defect.PHONE in wanted)
+        scene = self._scene(rng, round(seconds * RATE), negative, telephone=Defect.TELEPHONE in wanted)
         self._place(scene, wanted, negative)
         if Defect.OVERLAP in wanted:
             self._overlap(scene)
@@ -117,7 +117,7 @@ class Degrader:
             _events(scene)
         return _finished(scene, negative)
 
-    def _scene(self, rng: np.random.Generator, length: int, negative: str, *, phone: bool) -> _Scene:
+    def _scene(self, rng: np.random.Generator, length: int, negative: str, *, telephone: bool) -> _Scene:
         """Draw the first voice, dry."""
         voice = self._shelf.voice(rng, length)
         wave = effects.sung(voice.wave, rng) if negative == "sung" else voice.wave
@@ -127,7 +127,7 @@ class Degrader:
         wave = effects.coloured(wave, rng)
         wave = effects.compressed(wave, rng) if rng.random() < 0.15 else wave
         wave = effects.gated(wave, rng) if rng.random() < 0.1 else wave
-        through = line.drawn(rng, phone=phone, low_pass=negative == "low-pass")
+        through = line.drawn(rng, telephone=telephone, low_pass=negative == "low-pass")
         frames = np.zeros((len(FRAME_ROWS), levels.frames_in(length)), np.uint8)
         scene = _Scene(rng, voice, through, wave, wave, levels.activity(wave), frames)
         scene.facts = {"speaker": voice.speaker, "source": voice.source, "hard_negative": negative}
@@ -148,7 +148,7 @@ class Degrader:
         wave, source = self._shelf.call(rng, length)
         frames = np.zeros((len(FRAME_ROWS), levels.frames_in(length)), np.uint8)
         frames[FRAME_ROWS.index(Defect.NOISE)] = NOT_JUDGED
-        labels = dict.fromkeys(Defect, 0.0) | {Defect.PHONE: 1.0, Defect.NOISE: nan, Defect.REVERB: nan}
+        labels = dict.fromkeys(Defect, 0.0) | {Defect.TELEPHONE: 1.0, Defect.NOISE: nan, Defect.REVERB: nan}
         return Labelled(_as_found(wave, rng), labels, frames, nan, nan, {"source": source, "found": "call"})
 
     def _taking_turns(self, rng: np.random.Generator, first: Voice, length: int) -> Float32:
@@ -383,7 +383,7 @@ def _finished(scene: _Scene, negative: str) -> Labelled:
     """Send the mixture through its line, set its level, round it to 16 bits, and sum up what is known."""
     rng = scene.rng
     mix = scene.mix / max(1.0, float(np.abs(scene.mix).max()) / 0.95)
-    mix, scene.labels[Defect.PHONE], lost = scene.line.sent(mix, rng)
+    mix, scene.labels[Defect.TELEPHONE], lost = scene.line.sent(mix, rng)
     mix = effects.limited(mix, rng) if rng.random() < 0.1 else mix
     level = rng.uniform(*(QUIET_DBFS if negative == "quiet" else GAIN_DBFS))
     mix = mix * _gain(level - levels.level_db(mix, levels.activity(mix)))

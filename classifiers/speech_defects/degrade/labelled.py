@@ -35,7 +35,7 @@ def write(
 ) -> Path:  # fmt: skip
     """Write `count` made clips of a drawn length, and all recordings as they are; returns the manifest.
 
-    Speech as found is clean, telephones have phone quality, conversations overlap where their RTTM says so; what
+    Speech as found is clean, telephones have telephone quality, conversations overlap where their RTTM says so; what
     is not known of them is null.
     """
     (folder / "clips").mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def _found(sources: Sources, folder: Path) -> Iterator[dict[str, Any]]:
     for take, wave, number in _pieces(shelf, sources.speech, LONGEST_S):
         yield _as_found(folder, take, number, wave, dict.fromkeys(Defect, 0.0), "clean")
     for take, wave, number in _pieces(shelf, sources.telephone, LONGEST_S):
-        yield _as_found(folder, take, number, wave, unknown | {Defect.PHONE: 1.0}, "telephone")
+        yield _as_found(folder, take, number, wave, unknown | {Defect.TELEPHONE: 1.0}, "telephone")
     for take, wave, number in _pieces(shelf, sources.overlap, CONVERSATION_S):
         if take.rttm is None:
             continue

@@ -34,13 +34,13 @@ class Line:
         """Send float32[n] through codec and network; returns it, its label and the share of speech lost."""
         wave = codecs.coded(wave, self.coding) if self.coding else wave
         wave, lost = codecs.lossy(wave, rng) if self.lossy else (wave, 0.0)
-        given = [codecs.band_label(self.high), self.coding.phone if self.coding else 0.0, codecs.lossy_label(lost)]
+        given = [codecs.band_label(self.high), self.coding.telephone if self.coding else 0.0, codecs.lossy_label(lost)]
         return wave, 1.0 if 1.0 in given else nan if any(map(isnan, given)) else 0.0, lost
 
 
-def drawn(rng: np.random.Generator, *, phone: bool, low_pass: bool) -> Line:
+def drawn(rng: np.random.Generator, *, telephone: bool, low_pass: bool) -> Line:
     """Draw what a clip is sent through: a telephone, or something harmless or nothing."""
-    if not phone:
+    if not telephone:
         kind: codecs.Kind = ("fir", "resample")[int(rng.integers(2))]
         high = rng.uniform(codecs.FULL_HZ, 7900) if low_pass or rng.random() < 0.08 else RATE / 2
         return Line(

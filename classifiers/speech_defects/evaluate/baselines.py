@@ -299,7 +299,9 @@ BASELINES: dict[str, Baseline] = {
         {"segmentation-3.0": Figure((Defect.OVERLAP,), more_is_worse=True)},
     ),
     "bandwidth": Baseline(
-        bandwidth, (), {"99 % roll-off": Figure((Defect.PHONE,)), "bandwidth at -50 dB": Figure((Defect.PHONE,))}
+        bandwidth,
+        (),
+        {"99 % roll-off": Figure((Defect.TELEPHONE,)), "bandwidth at -50 dB": Figure((Defect.TELEPHONE,))},
     ),
     "wada": Baseline(wada_snr, (), {"WADA-SNR": Figure((Defect.NOISE, Defect.MUSIC))}),
 }

@@ -20,7 +20,7 @@ MOST_CURVES = 4  # in a plot: ours and the best of the others
 TITLES = {
     Defect.NOISE: "Noise",
     Defect.MUSIC: "Music",
-    Defect.PHONE: "Telephone sound",
+    Defect.TELEPHONE: "Telephone sound",
     Defect.OVERLAP: "Overlapped voices",
     Defect.REVERB: "Reverberation",
 }

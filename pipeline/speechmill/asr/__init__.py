@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from speechmill.core.config import Transcribe
+from speechmill.core.config import Asr
 
 SAMPLE_RATE_HZ = 16_000
 
@@ -50,7 +50,7 @@ class Transcriber(Protocol):
 
 
 @lru_cache(maxsize=2)  # two opinions; loaded once a process and shared by its threads
-def load(model: str, config: Transcribe, device: str, compute_type: str) -> Transcriber:
+def load(model: str, config: Asr, device: str, compute_type: str) -> Transcriber:
     """Load the recogniser in folder `model` on `device`, cpu or cuda, with an arithmetic that CTranslate2 knows."""
     if (Path(model) / "model.bin").is_file():
         from speechmill.asr.whisper import Whisper

@@ -12,7 +12,7 @@ ENGLISH = "en"
 _LANGUAGE_TOKEN = re.compile(r"<\|([a-z]{2,3})\|>")
 
 
-def check_language(folder: Path, language: str | None, key: str = "transcribe.model") -> None:
+def check_language(folder: Path, language: str | None, key: str = "asr.model") -> None:
     """Raise ConfigError that names `key` where the Whisper in a folder does not know a language.
 
     Passes what cannot be told beforehand: no language, or a model that lists none.
@@ -21,11 +21,9 @@ def check_language(folder: Path, language: str | None, key: str = "transcribe.mo
     if language is None or not known or language in known:
         return
     if known == {ENGLISH}:
-        fix = "name a multilingual one, or leave transcribe.language out"
+        fix = "name a multilingual one, or leave asr.language out"
         raise ConfigError(f"{key}: this Whisper knows English only, not {language}; {fix}")
-    raise ConfigError(
-        f"transcribe.language: the model of {key} does not know {language}; it knows {', '.join(sorted(known))}"
-    )
+    raise ConfigError(f"asr.language: the model of {key} does not know {language}; it knows {', '.join(sorted(known))}")
 
 
 def known_languages(folder: Path) -> set[str]:
@@ -38,5 +36,5 @@ def known_languages(folder: Path) -> set[str]:
         tokens = json.loads(text) if path.suffix == ".json" else text.removesuffix("\n").split("\n")
         found = {match[1] for token in tokens if (match := _LANGUAGE_TOKEN.fullmatch(token))}
     except (ValueError, TypeError):
-        raise ConfigError(f"transcribe.model: {path} is damaged; fetch the model again") from None
+        raise ConfigError(f"asr.model: {path} is damaged; fetch the model again") from None
     return {ENGLISH} & found if len(tokens) <= ENGLISH_TOKENS else found

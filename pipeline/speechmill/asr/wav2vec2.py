@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from speech_defects.packages import ensure_torchaudio
 
 from speechmill.asr import SAMPLE_RATE_HZ, Transcript, Word, ctc
-from speechmill.core.config import ConfigError, Transcribe
+from speechmill.core.config import Asr, ConfigError
 from speechmill.text.normal_form import clean
 
 ensure_torchaudio()
@@ -37,21 +37,21 @@ log = logging.getLogger("speechmill")
 
 
 class Wav2Vec2:
-    """A network that transformers loads from a folder with safetensors. See transcribe.Transcriber.
+    """A network that transformers loads from a folder with safetensors. See asr.Transcriber.
 
     A character's probability is the highest that its frames give it, a word's the geometric mean over its characters.
     """
 
-    def __init__(self, folder: str, config: Transcribe, device: str = "cpu") -> None:
+    def __init__(self, folder: str, config: Asr, device: str = "cpu") -> None:
         """Load a folder. Raises ConfigError where it, or the language model, cannot be used."""
         self._language, self._device = config.language, device
-        self._extractor, network = load_network(folder, "transcribe.model")
+        self._extractor, network = load_network(folder, "asr.model")
         if not any(name.endswith("ForCTC") for name in network.config.architectures or ()):
             fix = "train one with `speechmill train transcriber --base`"
-            raise ConfigError(f"transcribe.model: {folder} has no CTC head; {fix}")
+            raise ConfigError(f"asr.model: {folder} has no CTC head; {fix}")
         self._network = network.eval().to(device)
         self._frame_s = network.config.inputs_to_logits_ratio / SAMPLE_RATE_HZ
-        self._alphabet = alphabet(_load(AutoTokenizer, folder, "transcribe.model"), network.config.vocab_size)
+        self._alphabet = alphabet(_load(AutoTokenizer, folder, "asr.model"), network.config.vocab_size)
         self._decode = _decoder(self._alphabet, config)
 
     def transcribe(self, waves: Sequence[Wave]) -> list[Transcript]:
@@ -133,7 +133,7 @@ def alphabet(tokenizer: Any, outputs: int) -> ctc.Alphabet:
     return ctc.Alphabet(tokens=tokens, blank=tokenizer.pad_token_id, space=space, silent=frozenset(silent))
 
 
-def _decoder(letters: ctc.Alphabet, config: Transcribe) -> ctc.Decoder:
+def _decoder(letters: ctc.Alphabet, config: Asr) -> ctc.Decoder:
     if config.beam_size == 1 and config.language_model is None:
         return ctc.greedy
     model = Path(config.language_model).expanduser() if config.language_model else None
@@ -141,4 +141,4 @@ def _decoder(letters: ctc.Alphabet, config: Transcribe) -> ctc.Decoder:
         return ctc.Beam(letters, config.beam_size, model, config.language_model_weight)
     except RuntimeError as error:
         fix = "give an ARPA or binary file of KenLM"
-        raise ConfigError(f"transcribe.language_model: {model}: {' '.join(str(error).split())[-200:]}; {fix}") from None
+        raise ConfigError(f"asr.language_model: {model}: {' '.join(str(error).split())[-200:]}; {fix}") from None

@@ -21,7 +21,7 @@ from scipy.sparse import csr_array
 
 from speechmill.asr import SAMPLE_RATE_HZ, Transcript, Word
 from speechmill.asr.known_languages import ENGLISH, check_language
-from speechmill.core.config import Transcribe
+from speechmill.core.config import Asr
 from speechmill.text.normal_form import clean
 
 DIGITS = 4  # probabilities are stored rounded
@@ -39,9 +39,9 @@ log = logging.getLogger("speechmill")
 
 
 class Whisper:
-    """A Whisper model in CTranslate2 format. See transcribe.Transcriber. Raises ConfigError for another language."""
+    """A Whisper model in CTranslate2 format. See asr.Transcriber. Raises ConfigError for another language."""
 
-    def __init__(self, folder: str, config: Transcribe, device: str = "cpu", compute_type: str = "int8") -> None:
+    def __init__(self, folder: str, config: Asr, device: str = "cpu", compute_type: str = "int8") -> None:
         self._config = config
         self._whisper = WhisperModel(folder, device=device, compute_type=compute_type)
         # A product of BLAS adds in an order that depends on its threads, and int8 makes much of the last bit; this one

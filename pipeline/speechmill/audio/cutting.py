@@ -88,13 +88,13 @@ def _utterances(speech: Marks, rules: Segment) -> list[Utterance]:
     """What lies between two silences; then the profile's changes."""
     runs = _runs(speech)
     runs = runs[runs[:, 1] - runs[:, 0] >= MIN_SPEECH]
-    found = _merge(runs, _frames(rules.min_silence))
+    found = _merge(runs, _frames(rules.min_silence_s))
     if rules.profile == "tortoise":
         return found
-    longest = _frames(rules.max_length)
+    longest = _frames(rules.max_length_s)
     safe = longest - 2 * MAX_TAIL  # has room for what the detector missed at either end
     pieces = [piece for one in found for piece in (_split(one, runs, safe) if one.frames > longest else [one])]
-    return _join(pieces, shortest=_frames(rules.min_length), longest=safe)
+    return _join(pieces, shortest=_frames(rules.min_length_s), longest=safe)
 
 
 def _frames(seconds: float) -> int:
@@ -144,7 +144,7 @@ def _place(found: list[Utterance], levels: Levels, rules: Segment) -> Iterator[U
 
     Neither goes past the middle of a gap.
     """
-    longest, edge = _frames(rules.max_length), _frames(rules.edge)
+    longest, edge = _frames(rules.max_length_s), _frames(rules.edge_s)
     for i, one in enumerate(found):
         before = (found[i - 1].end + one.start + 1) // 2 if i else 0
         after = (one.end + found[i + 1].start) // 2 if i + 1 < len(found) else levels.size
@@ -172,9 +172,9 @@ def _tail(outward: Levels) -> int:
 def _judge(one: Utterance, clip: Utterance, *, samples: int, rate: int, rules: Segment) -> Span:
     """Judge a clip's length in samples, since the last frame may be shorter; what is no clip goes without edges."""
     start, end = (min(at * rate // FRAMES_PER_S, samples) for at in (clip.start, clip.end))
-    if rules.min_length * rate <= end - start <= rules.max_length * rate:
+    if rules.min_length_s * rate <= end - start <= rules.max_length_s * rate:
         return Span(start=start, end=end, kind=SpanKind.CLIP)
-    kind = SpanKind.TOO_SHORT if end - start < rules.min_length * rate else SpanKind.TOO_LONG
+    kind = SpanKind.TOO_SHORT if end - start < rules.min_length_s * rate else SpanKind.TOO_LONG
     start, end = (min(at * rate // FRAMES_PER_S, samples) for at in (one.start, one.end))
     return Span(start=start, end=end, kind=kind)
 

@@ -228,15 +228,15 @@ class Decoding:
         if not np.isfinite(block).all():
             raise Rejected(Reason.NOT_FINITE, f"NaN or infinity after {self.samples / self.rate:.1f} s")
         self.samples += block.size
-        if self.samples > self.limits.max_duration * self.rate:
-            raise Rejected(Reason.TOO_LONG, f"over audio.max_duration of {self.limits.max_duration:g} s")
+        if self.samples > self.limits.max_duration_s * self.rate:
+            raise Rejected(Reason.TOO_LONG, f"over audio.max_duration_s of {self.limits.max_duration_s:g} s")
         return block
 
     def _check_end(self) -> None:
         ratio = self.decoded_ratio
         if self.samples and ratio is not None and ratio < MIN_DECODED_RATIO and self.is_cut:
             raise Rejected(Reason.TRUNCATED, self.shortfall)
-        if self.bad_packets > self.limits.max_bad_packets * max(self.packets, 1):
+        if self.bad_packets > self.limits.max_bad_packet_ratio * max(self.packets, 1):
             nothing = Reason.NOT_AUDIO if not self.samples else Reason.CORRUPT
             raise Rejected(nothing, f"{self.bad_packets} of {self.packets} packets did not decode")
         if not self.samples:

@@ -169,7 +169,7 @@ def _memory() -> str:
     facts = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
     free = int(facts["MemAvailable"].split()[0]) * 1024
     if free < LEAST_MEMORY_BYTES:
-        raise Unfit(f"{free / 2**30:.1f} GiB free", "end other programs, or set workers=1 and transcribe.model=tiny")
+        raise Unfit(f"{free / 2**30:.1f} GiB free", "end other programs, or set workers=1 and asr.model=tiny")
     return f"{free / 2**30:.1f} GiB free"
 
 

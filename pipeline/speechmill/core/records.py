@@ -67,7 +67,7 @@ class Reason(StrEnum):
     AI_GENERATED = "ai_generated", "marked as made by a machine"
     NOISE = "noise", "background noise is too likely"
     MUSIC = "music", "music is too likely"
-    PHONE = "phone", "band-limited or coded speech, as from a telephone, is too likely"
+    TELEPHONE = "telephone", "band-limited or coded speech, as from a telephone, is too likely"
     OVERLAP = "overlap", "several voices at once are too likely"
     REVERB = "reverb", "reverberation is too likely, or too strong"
     LOW_SNR = "low_snr", "speech is not loud enough over the background"
@@ -290,7 +290,7 @@ _POSITION = (
 SCORES = (
     _field("score_noise", pa.float32(), "probability of background noise"),
     _field("score_music", pa.float32(), "probability of music"),
-    _field("score_phone", pa.float32(), "probability of band-limited or coded speech"),
+    _field("score_telephone", pa.float32(), "probability of band-limited or coded speech"),
     _field("score_overlap", pa.float32(), "probability of two or more voices at once"),
     _field("score_reverb", pa.float32(), "probability of reverberation"),
 )

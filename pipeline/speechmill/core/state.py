@@ -16,7 +16,7 @@ from speechmill.core.build import (
     profile_of_speakers,
     profile_of_tokens,
 )
-from speechmill.core.config import ConfigError, RunConfig, Speakers, Tokenise, Transcribe, load
+from speechmill.core.config import Asr, ConfigError, RunConfig, Speakers, Tokenise, load
 from speechmill.core.ownership import RUN_FILE
 from speechmill.core.store import Store
 from speechmill.core.urls import public_values
@@ -66,7 +66,7 @@ def stored_build(corpus: str) -> Build:
     run = read_run(store)
     if run is None:
         return _begun_build(config, store)
-    made = {"second": None, "speakers": None, "tokenise": None, "text": None} | run[
+    made = {"cross_check": None, "speakers": None, "tokenise": None, "text": None} | run[
         "profiles"
     ]  # which older corpora do not name
     profiles = {f"{stage}_profile": profile for stage, profile in made.items()}
@@ -80,8 +80,8 @@ def _begun_build(config: RunConfig, store: Store) -> Build:
     return replace(
         build,
         config=config,
-        transcribe_profile=None if config.transcribe.model is None else _newest("transcribe", build),
-        second_profile=None if config.transcribe.second is None else _newest("second", build),
+        transcribe_profile=None if config.asr.model is None else _newest("transcribe", build),
+        cross_check_profile=None if config.asr.cross_check is None else _newest("cross_check", build),
         speakers_profile=_profile(profile_of_speakers, config.speakers),
         tokenise_profile=_profile(profile_of_tokens, config.tokenise),
     )
@@ -106,7 +106,7 @@ def _profile(of: Callable[[Any], str | None], chosen: Any) -> str | None:
 def up_to_scores(config: RunConfig, store: Store) -> Build:
     """Plan a build up to the scores, which needs no transcription model and no dVAE, and writes nothing."""
     later = {
-        "transcribe": Transcribe(model=None), "speakers": Speakers(model=None), "tokenise": Tokenise(checkpoint=None)
+        "asr": Asr(model=None), "speakers": Speakers(model=None), "tokenise": Tokenise(checkpoint=None)
     }  # fmt: skip
     return plan_build(config.model_copy(update=later), store, find_model=_no_model)
 

@@ -31,7 +31,7 @@ DEFAULT_SPEEDS = {"fetch": 500.0, "segment": 100.0, "score": 100.0, "embed": 30.
 WHISPER_TINY_SPEED = 30.0
 # How much slower than tiny, by the table of relative speeds in OpenAI's README of Whisper.
 WHISPER_COST = {"tiny": 1.0, "base": 10 / 7, "small": 10 / 4, "medium": 10 / 2, "large": 10.0, "turbo": 10 / 8}
-KEPT_STAGES = ("transcribe", "second", "embed", "tokenise")  # which take the clips that are kept
+KEPT_STAGES = ("transcribe", "cross_check", "embed", "tokenise")  # which take the clips that are kept
 # Shares of the decoded hours that become clips and that are kept: those of the demo podcast.
 DEFAULT_SHARES = {"fetch": 1.0, "segment": 1.0, "score": 0.8} | dict.fromkeys(KEPT_STAGES, 0.5)
 TELL_EVERY = 1000  # recordings
@@ -178,7 +178,7 @@ def _head_duration_s(listed: Listed, config: RunConfig) -> float | None:
 def _declared_duration_s(path: str, limits: Audio) -> float | None:
     from speechmill import audio
 
-    with processes.watchdog(limits.stall_timeout), processes.memory_limited(audio.DECODER_BYTES):
+    with processes.watchdog(limits.stall_timeout_s), processes.memory_limited(audio.DECODER_BYTES):
         return audio.declared_duration_s(path, limits)
 
 
@@ -221,7 +221,7 @@ def _forecast(found: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
 def _speeds(config: RunConfig, run: dict[str, Any] | None) -> tuple[dict[str, float], list[str]]:
     """× real time of each stage, and the stages for which the last run of this corpus told it."""
     speeds = dict(DEFAULT_SPEEDS)
-    models = {"transcribe": config.transcribe.model, "second": config.transcribe.second}
+    models = {"transcribe": config.asr.model, "cross_check": config.asr.cross_check}
     for stage, model in models.items():
         if model is not None:
             cost = next((cost for name, cost in WHISPER_COST.items() if name in model), WHISPER_COST["base"])
@@ -233,8 +233,8 @@ def _speeds(config: RunConfig, run: dict[str, Any] | None) -> tuple[dict[str, fl
     stages = run["stages"] if run else {}
     done = {stage: stages.get(stage, {}) for stage in speeds if stages.get(stage, {}).get("audio_done_ms")}
     told = {stage: counts["audio_done_ms"] / max(counts["wall_ms"], 1) for stage, counts in done.items()}
-    for stage, key in (("transcribe", "model"), ("second", "second")):
-        if run and run["config"]["transcribe"].get(key) != models[stage]:
+    for stage, key in (("transcribe", "model"), ("cross_check", "cross_check")):
+        if run and run["config"]["asr"].get(key) != models[stage]:
             told.pop(stage, None)
     if run and run["config"].get("speakers") != config.speakers.model_dump(mode="json"):
         told.pop("embed", None)

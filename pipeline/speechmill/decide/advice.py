@@ -7,7 +7,7 @@ from speechmill.core.records import Reason, SpanKind
 from speechmill.decide.criteria import SCORE_TESTS, TRANSCRIPT_TESTS
 
 LICENCE_KEYS = "licences.allow, or the `licence` of an input,"
-BETTER_MODEL = "transcribe.model, a larger one,"
+BETTER_MODEL = "asr.model, a larger one,"
 KEYS: dict[str, str] = {
     **{test.reason: f"thresholds.{test.key}" for test in (*SCORE_TESTS, *TRANSCRIPT_TESTS)},
     Reason.REVERB: "thresholds.reverb",  # c50_db gives the same reason, and is off by default
@@ -17,13 +17,13 @@ KEYS: dict[str, str] = {
     Reason.DECODER_HUNG: "audio.stall_timeout",
     Reason.LICENCE: LICENCE_KEYS,
     Reason.AI_GENERATED: "licences.ai_generated=allow",
-    Reason.LANGUAGE: "transcribe.languages, or thresholds.language_probability,",
-    Reason.ASR_FAILED: "transcribe.model",
+    Reason.LANGUAGE: "asr.languages, or thresholds.language_probability,",
+    Reason.ASR_FAILED: "asr.model",
     **dict.fromkeys(
         (Reason.EMPTY_TEXT, Reason.REPETITION, Reason.SPEECH_RATE, Reason.STOCK_PHRASE, Reason.MISSING_TEXT,
          Reason.NOT_SPOKEN, Reason.WRONG_SCRIPT), BETTER_MODEL,
     ),
-    SpanKind.TOO_SHORT: "segment.profile=recover, or segment.min_length,",
+    SpanKind.TOO_SHORT: "segment.profile=recover, or segment.min_length_s,",
     SpanKind.TOO_LONG: "segment.profile=recover",
     SpanKind.SILENCE: "segment.vad=silero",
 }  # fmt: skip

@@ -34,7 +34,7 @@ class Test:
 SCORE_TESTS = (
     Test("noise", "score_noise", Reason.NOISE, at_most=True),
     Test("music", "score_music", Reason.MUSIC, at_most=True),
-    Test("phone", "score_phone", Reason.PHONE, at_most=True),
+    Test("telephone", "score_telephone", Reason.TELEPHONE, at_most=True),
     Test("overlap", "score_overlap", Reason.OVERLAP, at_most=True),
     Test("reverb", "score_reverb", Reason.REVERB, at_most=True),
     Test("snr_db", "snr_db", Reason.LOW_SNR, at_most=False),

@@ -42,7 +42,7 @@ FIRST_PUBLISHED = datetime(2024, 3, 4, 6, 0, tzinfo=UTC)
 # The demo's own settings: its server is on this machine, its model in a package, its recordings are few.
 CONFIG = {
     "fetch": {"allow_hosts": ["127.0.0.1"]},
-    "transcribe": {"model": "tiny.en"},
+    "asr": {"model": "tiny.en"},
     "publish": {"validation_share": 0.25},
 }
 

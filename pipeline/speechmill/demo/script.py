@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Voice = Literal["narrator", "miller", "guest"]
-Defect = Literal["noise", "music", "phone", "overlap", "reverb", "duplicate"]  # duplicate: heard before
+Defect = Literal["noise", "music", "telephone", "overlap", "reverb", "duplicate"]  # duplicate: heard before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,7 @@ THE_MILLER = (
         "miller",
         "The eels come down on dark nights in autumn, when the water is high. "
         "My father caught them in a basket by the gate, and we ate them for breakfast with fresh bread.",
-        "phone",
+        "telephone",
     ),
     _said(
         "guest",
@@ -137,7 +137,7 @@ THE_MILLER = (
         "miller",
         "Tell your listeners that the door is open on market days. "
         "Whoever brings a sack of grain may stay and watch, and nobody goes home without a loaf.",
-        "phone",
+        "telephone",
     ),
     _said(
         "guest",

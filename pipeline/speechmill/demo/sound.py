@@ -131,7 +131,7 @@ def _note(frequency_hz: float, *, attack_s: float, decay_s: float) -> Sound:
     return np.asarray(wave * np.minimum(seconds / attack_s, 1) * np.exp(-seconds / decay_s))
 
 
-def _phone(speech: Sound, _: np.random.Generator) -> Sound:
+def _telephone(speech: Sound, _: np.random.Generator) -> Sound:
     """Pass speech through a telephone: 300 to 3400 Hz at 8 kHz, eight bits companded by the µ-law of ITU-T G.711."""
     import soxr
 
@@ -155,7 +155,7 @@ def _reverb(speech: Sound, rng: np.random.Generator) -> Sound:
 DEFECTS: dict[str | None, Callable[[Sound, np.random.Generator], Sound]] = {
     "noise": _noise,
     "music": _music,
-    "phone": _phone,
+    "telephone": _telephone,
     "reverb": _reverb,
 }
 

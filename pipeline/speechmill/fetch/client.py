@@ -55,7 +55,7 @@ class Client:
     def _opened(self, chain: Chain, consent: Consent | None, max_bytes: int) -> Iterator["urllib3.BaseHTTPResponse"]:
         config, is_there = self.limits.config, False
         while not is_there:
-            delay = max(config.delay, consent.ask(chain.url) if consent else 0.0)
+            delay = max(config.delay_s, consent.ask(chain.url) if consent else 0.0)
             # What a host says of its use may be asked while an answer of the host is open that names it.
             most = config.per_host if consent else config.per_host + 1
             with turns_of(host_of(chain.url)).taken(self.limits, most, delay) as turns:
@@ -75,13 +75,13 @@ class Client:
     def _answer(self, chain: Chain, max_bytes: int) -> "urllib3.BaseHTTPResponse":
         """Make the present request of a chain; the body is not read yet."""
         config = self.limits.config
-        exchange, proxy = Exchange(self.limits.check, config.timeout), proxy_of(config, chain.url)
+        exchange, proxy = Exchange(self.limits.check, config.timeout_s), proxy_of(config, chain.url)
         with serving(exchange):
             if proxy:  # which resolves the name itself
                 addresses_of(*host_of(chain.url), config.allow_hosts)
             response = pools(frozenset(config.allow_hosts), *((proxy.url, proxy.login) if proxy else ())).urlopen(
                 chain.method, chain.url, body=chain.content, headers=chain.headers(), retries=False, redirect=False,
-                preload_content=False, timeout=config.timeout,
+                preload_content=False, timeout=config.timeout_s,
             )  # fmt: skip
         exchange.begin_body(max_bytes)
         response.url = chain.url

@@ -72,7 +72,7 @@ class Limits:
         """Wait before a request is repeated; longer with each failure. Raises the fault after too many of them."""
         if failures > self.config.retries:
             raise fault
-        backoff = self.config.backoff * 2 ** (failures - 1) * random.uniform(0.5, 1.5)  # noqa: S311
+        backoff = self.config.backoff_s * 2 ** (failures - 1) * random.uniform(0.5, 1.5)  # noqa: S311
         self.pause(max(backoff, fault.after_s))
 
 

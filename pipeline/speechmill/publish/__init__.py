@@ -108,11 +108,11 @@ def _counted(judgements: Iterator[ledger.Judgement], tally: Tally, build: Build)
 def _fingerprint(build: Build, tally: Tally) -> str:
     # The settings belong to it even where they change no row: run.json, card and report tell them.
     settings = build.config.model_dump(
-        mode="json", include={"thresholds", "licences", "publish", "transcribe", "defects", "tokenise"}
+        mode="json", include={"thresholds", "licences", "publish", "asr", "defects", "tokenise"}
     )
     profiles = [
         build.transcribe_profile,
-        build.second_profile,
+        build.cross_check_profile,
         build.speakers_profile,
         build.tokenise_profile,
         build.text_profile,

@@ -227,13 +227,16 @@ FROM '{folder}/pool.parquet/*.parquet' GROUP BY reason ORDER BY hours DESC;
 
 
 def _settings(build: Build) -> str:
-    cut, chosen = build.config.segment, build.config.transcribe
+    cut, chosen = build.config.segment, build.config.asr
     rows: Rows = [
         ("segments", f"profile `{cut.profile}`, speech found by `{cut.vad}`, profile id `{build.segment_profile}`"),
-        ("lengths", f"{cut.min_length:g} s to {cut.max_length:g} s, cut at silences of {cut.min_silence:g} s or more"),
+        (
+            "lengths",
+            f"{cut.min_length_s:g} s to {cut.max_length_s:g} s, cut at silences of {cut.min_silence_s:g} s or more",
+        ),
         ("scores", f"{'measures and defect models' if build.has_defects else 'measures'}, `{build.score_profile}`"),
         ("transcripts", _recogniser(chosen.model, build.model, build.transcribe_profile, build)),
-        ("second opinion", _recogniser(chosen.second, build.second, build.second_profile, build)),
+        ("cross-check", _recogniser(chosen.cross_check, build.cross_check, build.cross_check_profile, build)),
         ("speakers", _speakers(build)),
         ("mel tokens", _tokens(build)),
     ]

@@ -222,9 +222,9 @@ def _evidence(content_id: str, build: Build) -> dict[str, Row]:
 def _transcripts(
     recording: Recording, durations: dict[str, float], references: dict[str, Row], build: Build
 ) -> dict[str, Row]:
-    content_id, asked = recording.content_id or "", build.config.transcribe
+    content_id, asked = recording.content_id or "", build.config.asr
     rows = read_transcripts(content_id, build).to_pylist()
-    second = {row["clip_id"]: row for row in read_second_opinions(content_id, build).to_pylist()}
+    second = {row["clip_id"]: row for row in read_cross_checks(content_id, build).to_pylist()}
     for row in rows:
         human = references.get(row["clip_id"], {}).get("reference_text")
         heard = row["text"] or "", row["words"] or (), row["language"]
@@ -245,11 +245,11 @@ def read_transcripts(content_id: str, build: Build) -> pa.Table:
     return _parts(build.transcripts(content_id), TRANSCRIPT_ARTIFACT, build)
 
 
-def read_second_opinions(content_id: str, build: Build) -> pa.Table:
+def read_cross_checks(content_id: str, build: Build) -> pa.Table:
     """What the second recogniser heard in a content so far, a row a clip."""
-    if build.second_profile is None:
+    if build.cross_check_profile is None:
         return TRANSCRIPT_ARTIFACT.empty_table()
-    return _parts(build.second_opinions(content_id), TRANSCRIPT_ARTIFACT, build)
+    return _parts(build.cross_checks(content_id), TRANSCRIPT_ARTIFACT, build)
 
 
 def read_embeddings(content_id: str, build: Build) -> pa.Table:

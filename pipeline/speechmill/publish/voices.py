@@ -15,7 +15,7 @@ from speechmill.core.records import SPEAKER_ARTIFACT
 from speechmill.decide.splits import TRAIN, VALIDATION
 from speechmill.publish.ledger import Judgement, Row, read_embeddings
 from speechmill.speakers import Float32
-from speechmill.speakers.clusters import CAMPPLUS, Clusters, Indices, Law, Speaker, find_speakers, find_voices
+from speechmill.speakers.clusters import CAMPPLUS, Calibration, Clusters, Indices, Speaker, find_speakers, find_voices
 from speechmill.speakers.conditioning import Spoken, choose
 from speechmill.speakers.split import validation
 
@@ -33,7 +33,11 @@ class _Heard:
 def assign(judgements: Iterator[Judgement], build: Build) -> None:
     """Find the speakers of all kept clips, choose conditioning and split, and store them content by content."""
     chosen = build.config.speakers
-    law = CAMPPLUS if chosen.even is None or chosen.slope is None else Law(even=chosen.even, slope=chosen.slope)
+    law = (
+        CAMPPLUS
+        if chosen.threshold is None or chosen.slope is None
+        else Calibration(threshold=chosen.threshold, slope=chosen.slope)
+    )
     heard = [_heard(judgement, law, build) for judgement in judgements if judgement.clips]
     found = iter(find_speakers([one.clusters for one in heard if one.clusters], law))
     speakers = [next(found) if one.clusters else [] for one in heard]
@@ -59,7 +63,7 @@ def assign(judgements: Iterator[Judgement], build: Build) -> None:
         build.store.write_table(build.speakers(one.content_id), table, {"split": split})
 
 
-def _heard(judgement: Judgement, law: Law, build: Build) -> _Heard:
+def _heard(judgement: Judgement, law: Calibration, build: Build) -> _Heard:
     content_id = judgement.recording.content_id or ""
     found = _embeddings(content_id, build)
     wanted = ("clip_id", "recording_id", "start", "end", "sampling_rate")

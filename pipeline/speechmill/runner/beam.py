@@ -337,8 +337,8 @@ class Mill(beam.PTransform):  # type: ignore[misc]
         )
         if build.made.transcript:
             works |= "transcribe" >> beam.ParDo(PackedStage("transcribe", stages.TRANSCRIPTS, build))
-        if build.second_profile is not None:
-            works |= "second" >> beam.ParDo(PackedStage("second", stages.SECOND_OPINIONS, build))
+        if build.cross_check_profile is not None:
+            works |= "cross-check" >> beam.ParDo(PackedStage("cross_check", stages.CROSS_CHECKS, build))
         works |= "align" >> beam.ParDo(Stage("align", stages.align_documents, build))
         if build.made.speakers:
             works |= "embed" >> beam.ParDo(PackedStage("embed", stages.EMBEDDINGS, build))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 STAGES = (
     *("fetch", "segment", "score", "fingerprint", "compare"),
-    *("transcribe", "second", "align", "embed", "tokenise", "publish"),
+    *("transcribe", "cross_check", "align", "embed", "tokenise", "publish"),
 )
 TERMINAL_INTERVAL_S = 0.5
 PLAIN_INTERVAL_S = 30.0

@@ -141,9 +141,9 @@ def _decided_again(config: RunConfig) -> Build:
 
 def _check_languages(build: Build) -> None:
     """Raise ConfigError for a language that a recogniser does not know."""
-    for key, folder in (("transcribe.model", build.model), ("transcribe.second", build.second)):
+    for key, folder in (("asr.model", build.model), ("asr.cross_check", build.cross_check)):
         if folder is not None:
-            check_language(Path(folder), build.config.transcribe.language, key)
+            check_language(Path(folder), build.config.asr.language, key)
 
 
 @contextmanager
@@ -263,8 +263,8 @@ def run_record(build: Build, stages: dict[str, dict[str, int]]) -> dict[str, Any
         "config": public_values(json.loads(build.config.model_dump_json())),
         "profiles": {
             "segment": build.segment_profile, "score": build.score_profile, "transcribe": build.transcribe_profile,
-            "second": build.second_profile, "speakers": build.speakers_profile, "tokenise": build.tokenise_profile,
-            "text": build.text_profile,
+            "cross_check": build.cross_check_profile, "speakers": build.speakers_profile,
+            "tokenise": build.tokenise_profile, "text": build.text_profile,
         },
         "stages": stages,
         "defect_models": build.has_defects,

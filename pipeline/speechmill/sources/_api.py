@@ -34,7 +34,7 @@ class Api:
     """Answers of an API, asked for slowly, and anew only where they changed."""
 
     def __init__(self, config: RunConfig, store: Store) -> None:
-        slow = {"delay": max(config.fetch.delay, API_DELAY_S), "per_host": 1}
+        slow = {"delay": max(config.fetch.delay_s, API_DELAY_S), "per_host": 1}
         self._config: Fetch = config.fetch.model_copy(update=slow)
         self._store = store
 

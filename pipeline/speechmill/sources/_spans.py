@@ -62,5 +62,5 @@ def _by_decoder(path: str, config: RunConfig) -> float | None:
 def _declared_s(path: str, limits: Audio) -> float | None:
     from speechmill import audio
 
-    with processes.watchdog(limits.stall_timeout), processes.memory_limited(audio.DECODER_BYTES):
+    with processes.watchdog(limits.stall_timeout_s), processes.memory_limited(audio.DECODER_BYTES):
         return audio.declared_duration_s(path, limits)

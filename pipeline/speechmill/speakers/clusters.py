@@ -23,27 +23,27 @@ Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Law:
+class Calibration:
     """What the mean cosine c of two clusters is worth, which are each other's nearest among n, by a speaker model.
 
-    They are of one speaker with the odds exp(slope * (c - even)) / n.
+    They are of one speaker with the odds exp(slope * (c - threshold)) / n.
     """
 
-    even: float
+    threshold: float
     slope: float
     sure: float = 0.9  # two are taken for one speaker from this probability on
 
     def likely(self, cosine: Floats, clusters: int) -> Floats:
         """Probability that each two nearest neighbours among so many are of one speaker."""
-        return np.asarray(1 / (1 + clusters * np.exp(self.slope * (self.even - cosine))))
+        return np.asarray(1 / (1 + clusters * np.exp(self.slope * (self.threshold - cosine))))
 
     def least(self, clusters: int) -> float:
         """The mean cosine from which on that is `sure`."""
-        return self.even + math.log(clusters * self.sure / (1 - self.sure)) / self.slope
+        return self.threshold + math.log(clusters * self.sure / (1 - self.sure)) / self.slope
 
 
 # Fitted on one half of the speakers of tests/benchmarks/speakers.py and tested on the other.
-CAMPPLUS = Law(even=0.37, slope=34.0)
+CAMPPLUS = Calibration(threshold=0.37, slope=34.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class Speaker:
     mean: Float32  # [D], of length 1
 
 
-def find_voices(clip_ids: Sequence[str], embeddings: Float32, law: Law = CAMPPLUS) -> tuple[Indices, Clusters]:
+def find_voices(clip_ids: Sequence[str], embeddings: Float32, law: Calibration = CAMPPLUS) -> tuple[Indices, Clusters]:
     """Tell the voices of one recording apart, by float32[n, D] as `Embedder.embed` gives them, in any order.
 
     Returns the number of each clip's voice, [n], and the voices.
@@ -85,7 +85,7 @@ def find_voices(clip_ids: Sequence[str], embeddings: Float32, law: Law = CAMPPLU
     return of_clip, voices
 
 
-def find_speakers(recordings: Iterable[Clusters], law: Law = CAMPPLUS) -> list[list[Speaker]]:
+def find_speakers(recordings: Iterable[Clusters], law: Calibration = CAMPPLUS) -> list[list[Speaker]]:
     """Find the speakers of a corpus, by the voices of all its recordings, in any order; for each recording its voices'.
 
     A speaker_id is a hash of the speaker's smallest clip_id: it changes when clusters do.
@@ -115,7 +115,7 @@ def _speaker(found: Clusters, at: int) -> Speaker:
     )
 
 
-def _merged(items: Clusters, law: Law) -> tuple[Indices, Clusters]:
+def _merged(items: Clusters, law: Calibration) -> tuple[Indices, Clusters]:
     """The number of the cluster that each item is in, and the clusters."""
     sums, counts, pure = items.sums.copy(), items.counts.copy(), items.pure.copy()
     steps = list(link(sums, counts, law))
@@ -132,7 +132,7 @@ def _merged(items: Clusters, law: Law) -> tuple[Indices, Clusters]:
     return numbers, Clusters(first=first, sums=sums[kept], counts=counts[kept], pure=pure[kept])
 
 
-def link(sums: Floats, counts: Floats, law: Law) -> Iterator[tuple[Indices, Indices, Floats]]:
+def link(sums: Floats, counts: Floats, law: Calibration) -> Iterator[tuple[Indices, Indices, Floats]]:
     """Add clusters, [k, D] and [k], to each other in place; yields which took which, and their mean cosines.
 
     Nearest neighbours of each other are merged all at once. That gives the same as one pair after the other (Murtagh,

@@ -29,12 +29,12 @@ from speechmill.stages.parts import Done, Making, Pack, complete_alone
 from speechmill.stages.score import is_scored, score_clips, scores_of
 from speechmill.stages.segment import is_segmented, note_failure, segment_media
 from speechmill.stages.tokenise import TOKENS
-from speechmill.stages.transcribe import SECOND_OPINIONS, TRANSCRIPTS
+from speechmill.stages.transcribe import CROSS_CHECKS, TRANSCRIPTS
 from speechmill.stages.work import Outcome, Work, identify, primary
 
 __all__ = [
+    "CROSS_CHECKS",
     "EMBEDDINGS",
-    "SECOND_OPINIONS",
     "TOKENS",
     "TRANSCRIPTS",
     "Claims",

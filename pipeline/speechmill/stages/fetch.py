@@ -186,7 +186,7 @@ def _is_unchanged(listed: Listed, known: Recording, footer: dict[str, Any], buil
         is_made = is_left_out and build.store.is_done(build.segments(known.content_id or ""))
         return is_same or is_made or _file_stamp(listed.media_path).items() <= footer.items()
     if known.content_id is None:  # gone, forbidden or opted out: not for ever, but not to be asked for every day
-        return bool(time.time() - footer.get("asked", 0.0) < build.config.fetch.ask_again)
+        return bool(time.time() - footer.get("asked", 0.0) < build.config.fetch.ask_again_s)
     return build.store.is_done(build.segments(known.content_id)) or build.store.exists(f"work/media/{known.sha256}")
 
 

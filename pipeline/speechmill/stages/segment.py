@@ -108,7 +108,7 @@ def _listen_well(media: IO[bytes], work: Work, pcm: IO[bytes], build: Build) -> 
 
 def _listen(stretch: Stretch, pcm: IO[bytes], build: Build) -> Heard:
     listener = Listener(build.config.segment.vad, stretch.decoding.rate)
-    with processes.watchdog(build.config.audio.stall_timeout) as alive, processes.memory_limited(DECODER_BYTES):
+    with processes.watchdog(build.config.audio.stall_timeout_s) as alive, processes.memory_limited(DECODER_BYTES):
         for block in stretch:
             if block.size:
                 listener.hear(block)

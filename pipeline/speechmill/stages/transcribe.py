@@ -10,7 +10,7 @@ from speechmill import asr
 from speechmill.audio import resample
 from speechmill.core.build import Build
 from speechmill.core.records import TRANSCRIPT_ARTIFACT
-from speechmill.publish.ledger import read_second_opinions, read_transcripts
+from speechmill.publish.ledger import read_cross_checks, read_transcripts
 from speechmill.stages.parts import Clips, Making
 
 
@@ -22,12 +22,12 @@ def _known(content_id: str, build: Build, read: Callable[[str, Build], Any]) -> 
 def _transcripts_of(clips: Clips, build: Build, model: Callable[[Build], str]) -> list[dict[str, Any]]:
     config = build.config
     waves = [resample(clip, config.audio.sample_rate, asr.SAMPLE_RATE_HZ) for clip in clips.values()]
-    recogniser = asr.load(model(build), config.transcribe, build.device, build.compute_type)
+    recogniser = asr.load(model(build), config.asr, build.device, build.compute_type)
     heard = recogniser.transcribe(waves)
     return [{"clip_id": clip_id, **asdict(text)} for clip_id, text in zip(clips, heard, strict=True)]
 
 
-TRANSCRIPTS, SECOND_OPINIONS = (
+TRANSCRIPTS, CROSS_CHECKS = (
     Making(
         known=partial(_known, read=read),
         folder=folder,
@@ -36,6 +36,6 @@ TRANSCRIPTS, SECOND_OPINIONS = (
     )
     for read, folder, model in (
         (read_transcripts, Build.transcripts, "model"),
-        (read_second_opinions, Build.second_opinions, "second"),
+        (read_cross_checks, Build.cross_checks, "cross_check"),
     )
 )

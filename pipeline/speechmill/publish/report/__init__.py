@@ -131,7 +131,7 @@ def _histograms(build: Build, histograms: dict[str, Any], limits: Limits) -> lis
     schema = data_schema(build.made)
     cut = build.config.segment
     lines = {test.column: [(_limit(test, limit), limit)] for test, limit in limits}
-    lines["duration_s"] = [(f"≥ {cut.min_length:g}", cut.min_length), (f"≤ {cut.max_length:g}", cut.max_length)]
+    lines["duration_s"] = [(f"≥ {cut.min_length_s:g}", cut.min_length_s), (f"≤ {cut.max_length_s:g}", cut.max_length_s)]
     return [
         {
             "name": name,

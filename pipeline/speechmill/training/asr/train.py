@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from speechmill.asr.wav2vec2 import Wav2Vec2
-from speechmill.core.config import Transcribe
+from speechmill.core.config import Asr
 from speechmill.core.version import __version__
 from speechmill.training.asr.evaluate import evaluate
 from speechmill.training.asr.material import Plain, Progress, Recipe, gather
@@ -59,7 +59,7 @@ More in metrics.json and held-out/transcriber.html.
 
 
 def train(recipe: Recipe, output: Path, *, device: str, progress: Progress = print) -> Plain:
-    """Train, write a folder that transcribe.model can name, and return what its METRICS_FILE says.
+    """Train, write a folder that asr.model can name, and return what its METRICS_FILE says.
 
     A run that was stopped goes on from STATE_FILE. On a CPU the same recipe gives the same weights. Raises ValueError
     or OSError for clips that cannot be used, ConfigError for a base.
@@ -138,7 +138,7 @@ def _measured(clips: tuple[Clip, ...], output: Path, device: str, progress: Prog
     """Figures of the finished network on held-out clips, greedily decoded; details are in a folder of their own."""
     if not clips:
         return {}
-    recogniser = Wav2Vec2(str(output), Transcribe(beam_size=1), device)
+    recogniser = Wav2Vec2(str(output), Asr(beam_size=1), device)
     found = evaluate(
         References(kind="held out", name="held out", clips=clips), recogniser, output / "held-out",
         about={"model": output.name, "beam": 1}, progress=progress,

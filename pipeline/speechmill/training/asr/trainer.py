@@ -155,7 +155,7 @@ class Trainer:
         return float(np.mean(found))
 
     def save(self, folder: Path) -> None:
-        """Write what transcribe.model names: weights, config, characters and how sound is prepared."""
+        """Write what asr.model names: weights, config, characters and how sound is prepared."""
         vocabulary = folder / "vocab.json"
         vocabulary.write_text(json.dumps({token: index for index, token in enumerate(self.tokens)}), encoding="utf-8")
         tokenizer = Wav2Vec2CTCTokenizer(  # type: ignore[no-untyped-call]
