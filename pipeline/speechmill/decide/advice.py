@@ -14,7 +14,7 @@ KEYS: dict[str, str] = {
     Reason.FORBIDDEN_ADDRESS: "fetch.allow_hosts",
     Reason.TIMED_OUT: "fetch.max_seconds",
     Reason.TOO_BIG: "fetch.max_bytes",
-    Reason.DECODER_HUNG: "audio.stall_timeout",
+    Reason.DECODER_HUNG: "audio.stall_timeout_s",
     Reason.LICENCE: LICENCE_KEYS,
     Reason.AI_GENERATED: "licences.ai_generated=allow",
     Reason.LANGUAGE: "asr.languages, or thresholds.language_probability,",
