@@ -25,5 +25,6 @@ def test_a_source_is_added_by_one_file(linewise: None, folder: Path, speechmill,
     settings = ["--set", "asr.model=null", "--set", "workers=1"]
     done = speechmill("run", "--input", f"linewise:{names}", "--output", tmp_path / "corpus", *settings)
     assert "clips kept" in done.stdout
+    assert list((tmp_path / "corpus/data").glob("train-*.parquet"))
     assert "linewise" in sources.kinds()
     assert "linewise" in (tmp_path / "corpus/work/config.json").read_text()
