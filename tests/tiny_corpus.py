@@ -27,6 +27,7 @@ from speechmill.core.records import (
     to_table,
 )
 from speechmill.core.store import Store
+from speechmill.runner.run import run_record
 
 RATE = 24_000
 EVIL_TITLE = "</script><script>alert(1)</script>"
@@ -84,7 +85,7 @@ def publish_tiny(
         publish.write(task, build)
     plan = build.store.read_json(publish.PLAN_FILE)
     assert plan is not None
-    publish.commit(build, plan, {})
+    publish.commit(build, plan, run_record(build, {}))
     return build, plan["stats"]
 
 

@@ -73,9 +73,29 @@ def _content(path: Path) -> bytes:
 
 @lru_cache(maxsize=2)
 def load(*, device: str = "auto", weights: Path = WEIGHTS, overlap: Path | None = None) -> Scorer:
-    """Load the defect models, once a process; `overlap` is a pyannote checkpoint that judges overlap in their place.
+    """Load the defect models, once a process.
 
-    Raises NoWeights where a file is not there, ValueError where it is of another kind.
+    Args:
+        device: `auto`, `cpu` or `cuda`.
+        weights: a file of weights; by default those of the package.
+        overlap: a pyannote segmentation checkpoint that judges overlap in their place.
+
+    Returns:
+        A scorer of float32[T] waves in [-1, 1]; T is 0.5 to 60 s at any sampling rate.
+
+    Raises:
+        NoWeights: where a file is not there.
+        ValueError: where a file is of another kind.
+
+    >>> import numpy as np
+    >>> import speech_defects
+    >>> scorer = speech_defects.load(device="cpu")
+    >>> noise = np.random.default_rng(1).normal(0, 0.1, 32_000).astype(np.float32)
+    >>> scores = scorer.score([noise, noise[:16_000]], 16_000)
+    >>> scores["noise"].shape, scores["snr_db"].dtype
+    ((2,), dtype('float32'))
+    >>> bool(scores["noise"][0] > 0.5)
+    True
     """
     profile(weights=weights, overlap=overlap)  # a file that is missing is told before torch is imported
     from speech_defects.scorer import NetworkScorer

@@ -411,7 +411,7 @@ def read(
         _merge(values, _read_yaml(Path(path)))
     for setting in settings:
         _apply(values, setting)
-    values |= {key: value for key, value in flags.items() if value not in (None, ())}
+    _merge(values, {key: value for key, value in flags.items() if value not in (None, ())})
     try:
         return kind.model_validate(values)
     except ValidationError as error:

@@ -1,11 +1,12 @@
 """Reads a finished corpus as TorToiSe's models are trained on it: a torch dataset over `data/*.parquet`.
 
-    clips = Clips("corpus")
-    loader = DataLoader(clips, batch_size=16, num_workers=4, collate_fn=gpt_batch)
-    for epoch in range(10):
-        clips.begin(epoch)
-        for batch in loader:
-            ...
+    >>> from torch.utils.data import DataLoader
+    >>> clips = Clips("corpus", only_tortoise=False)
+    >>> loader = DataLoader(clips, batch_size=16, collate_fn=gpt_batch)
+    >>> for epoch in range(2):
+    ...     clips.begin(epoch)
+    ...     for batch in loader:
+    ...         lengths = batch["mel_lengths"]
 
 An epoch is a permutation of row groups, cut into as many equal shares as there are workers on all ranks, so that no
 rank waits for another; within a share, rows are shuffled over BUFFER_ROWS. It follows from seed and epoch alone, so
@@ -15,7 +16,8 @@ a training that stopped goes on in mid-epoch: `clips.begin(epoch, after=batches,
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -26,11 +28,13 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from speechmill.audio import decode_flac, resample
+from speechmill.core.filesystem import filesystem_of
 from speechmill.tokens import Silence, mel
 
 START_MEL, STOP_MEL, STOP_TEXT = 8_192, 8_193, 0
 CONDITIONING_SAMPLES = 44_000  # at 22,050 Hz, as in the fine-tuning configs of DL-Art-School
 BUFFER_ROWS = 512
+NEEDED = ("clip_id", "audio", "sampling_rate", "start", "end", "text_tokens", "mel_tokens", "tortoise_ok")
 SPEAKER = ("speaker_id", "recording_id")  # what tells voices apart: the first of these columns that is there
 
 Row = dict[str, Any]
@@ -40,7 +44,7 @@ Row = dict[str, Any]
 class Group:
     """A row group, and which of its rows are wanted."""
 
-    path: Path
+    path: str
     number: int
     rows: tuple[int, ...]
 
@@ -57,13 +61,25 @@ class Clips(IterableDataset[Row]):
         self, corpus: str | Path, *, split: str = "train", conditioning: int = 2, seed: int = 1, rank: int = 0,
         ranks: int = 1, only_tortoise: bool = True, norms: Sequence[float] = mel.NORMS,
     ) -> None:  # fmt: skip
-        """Look at the files of a corpus. `only_tortoise` leaves out what TorToiSe cannot take (`tortoise_ok`).
+        """Look at the files of a corpus.
 
-        Raises ValueError where there is no such split, or it has no text or mel tokens.
+        Args:
+            corpus: folder, or fsspec URL.
+            split: `train` or `validation`.
+            conditioning: how many clips of the speaker each sample comes with.
+            seed: what the order, and the choice of conditioning, follow from.
+            rank: number of this process among all that train together.
+            ranks: how many they are.
+            only_tortoise: whether clips that TorToiSe cannot take (`tortoise_ok`) are left out.
+            norms: the 80 numbers that spectrograms are divided by.
+
+        Raises:
+            ValueError: where there is no such split, or it has no text or mel tokens.
         """
-        self._files = sorted(Path(corpus, "data").glob(f"{split}-*.parquet"))
-        self._columns, self.profile = _columns(self._files, f"{corpus}/data/{split}-*.parquet")
-        self._groups = [group for path in self._files for group in _groups(path, only_tortoise=only_tortoise)]
+        self._corpus = str(corpus)
+        paths = _paths(self._corpus, split)
+        self._columns, self.profile = self._common(paths, f"{corpus}/data/{split}-*.parquet")
+        self._groups = [group for path in paths for group in self._row_groups(path, only_tortoise=only_tortoise)]
         self._conditioning, self._seed, self._rank, self._ranks = conditioning, seed, rank, ranks
         self._norms = torch.tensor(norms)
         self._epoch = self._batches = self._batch_size = 0
@@ -129,13 +145,39 @@ class Clips(IterableDataset[Row]):
                 "conditioning_is_self": not others,
             }
 
+    def _open(self, path: str) -> pq.ParquetFile:
+        """A file of the corpus. Its filesystem is asked for anew: a worker process cannot use that of its parent."""
+        return pq.ParquetFile(path, filesystem=filesystem_of(self._corpus)[0])
+
+    def _common(self, paths: Sequence[str], pattern: str) -> tuple[list[str], str]:
+        """Columns to read, the one that tells voices apart first; and the mel profile of the corpus."""
+        if not paths:
+            raise ValueError(f"no {pattern}: give a finished corpus and a split that it has")
+        profiles = set()
+        for path in paths:
+            with self._open(path) as file:
+                names = file.schema_arrow.names
+                if missing := [name for name in (*NEEDED, "mel_profile") if name not in names]:
+                    fix = "make the corpus with transcripts and mel tokens"
+                    raise ValueError(f"{path} has no {', '.join(missing)}: {fix}")
+                profiles |= set(file.read(["mel_profile"])[0].unique().to_pylist())
+        if len(profiles) != 1:
+            raise ValueError(f"{pattern} has mel tokens of {len(profiles)} profiles, which do not go together")
+        return [next(name for name in SPEAKER if name in names), *NEEDED], str(profiles.pop())
+
+    def _row_groups(self, path: str, *, only_tortoise: bool) -> Iterator[Group]:
+        with self._open(path) as file:
+            for number in range(file.num_row_groups):
+                takes = file.read_row_group(number, ["tortoise_ok"])[0].to_pylist()
+                yield Group(path, number, tuple(at for at, ok in enumerate(takes) if ok or not only_tortoise))
+
     def _voice(self, row: Row) -> str:
         """Whose clip it is; of an unknown speaker, nobody else's."""
         return str(row[self._columns[0]] or row["clip_id"])
 
     def _read(self, group: Group, numbers: list[int]) -> list[Row]:
         """Some rows of a row group."""
-        with pq.ParquetFile(group.path) as file:
+        with self._open(group.path) as file:
             rows: list[Row] = file.read_row_group(group.number, self._columns).take(numbers).to_pylist()
             return rows
 
@@ -187,25 +229,14 @@ def _padded(rows: Sequence[Tensor], value: int) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=value)
 
 
-def _columns(files: Sequence[Path], pattern: str) -> tuple[list[str], str]:
-    """Columns to read, the one that tells voices apart first; and the mel profile of the corpus."""
-    if not files:
-        raise ValueError(f"no {pattern}: give a finished corpus and a split that it has")
-    names = pq.read_schema(files[0]).names
-    needed = ["clip_id", "audio", "sampling_rate", "start", "end", "text_tokens", "mel_tokens", "tortoise_ok"]
-    if missing := [name for name in (*needed, "mel_profile") if name not in names]:
-        raise ValueError(f"{files[0]} has no {', '.join(missing)}: make the corpus with transcripts and mel tokens")
-    profiles = {profile for path in files for profile in pq.read_table(path, columns=["mel_profile"])[0].unique()}
-    if len(profiles) != 1:
-        raise ValueError(f"{pattern} has mel tokens of {len(profiles)} profiles, which do not go together")
-    return [next(name for name in SPEAKER if name in names), *needed], str(profiles.pop())
-
-
-def _groups(path: Path, *, only_tortoise: bool) -> Iterator[Group]:
-    with pq.ParquetFile(path) as file:
-        for number in range(file.num_row_groups):
-            takes = file.read_row_group(number, ["tortoise_ok"])[0].to_pylist()
-            yield Group(path, number, tuple(at for at, ok in enumerate(takes) if ok or not only_tortoise))
+def _paths(corpus: str, split: str) -> list[str]:
+    """Paths, on the filesystem of the corpus, of the files of a split, in order."""
+    filesystem, base = filesystem_of(corpus)
+    try:
+        paths = filesystem.ls(f"{base}/data", detail=False)
+    except FileNotFoundError:
+        return []
+    return sorted(path for path in paths if fnmatch(PurePosixPath(path).name, f"{split}-*.parquet"))
 
 
 def _buffers(wanted: Sequence[tuple[Group, list[int]]]) -> Iterator[list[tuple[Group, list[int]]]]:

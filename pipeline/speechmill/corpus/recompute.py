@@ -23,7 +23,7 @@ from speechmill.core.build import Build, find_device, plan_build, profile_of_tex
 from speechmill.core.config import ConfigError, RunConfig, Speakers, Tokenise
 from speechmill.core.state import up_to_scores
 from speechmill.core.store import Store
-from speechmill.corpus.published import Check, Corpus, Row
+from speechmill.corpus.checks import Check, CorpusTables, Row
 from speechmill.decide.opinions import TextSource
 from speechmill.decide.splits import TRAIN, VALIDATION
 from speechmill.fetch import PACKAGED_MODEL, model_folder
@@ -44,7 +44,7 @@ class _ReadOnly(Store):
         """Do nothing."""
 
 
-def sample(corpus: Corpus, rows: int) -> Iterator[Row]:
+def sample(corpus: CorpusTables, rows: int) -> Iterator[Row]:
     """At most `rows` clips, evenly spread over all shards: the same ones each time."""
     names = [name for split in (TRAIN, VALIDATION) for name in corpus.shards(split)]
     counts = {name: pq.read_metadata(corpus.store.path(name), filesystem=corpus.store.fs).num_rows for name in names}
@@ -56,7 +56,7 @@ def sample(corpus: Corpus, rows: int) -> Iterator[Row]:
         begin += count
 
 
-def _rows_of(corpus: Corpus, name: str, wanted: set[int]) -> Iterator[Row]:
+def _rows_of(corpus: CorpusTables, name: str, wanted: set[int]) -> Iterator[Row]:
     """Rows of a file by their number; row groups without any are not read."""
     with corpus.store.open(name) as file:
         parquet = pq.ParquetFile(file, pre_buffer=False)
@@ -71,7 +71,7 @@ def _rows_of(corpus: Corpus, name: str, wanted: set[int]) -> Iterator[Row]:
             begin = end
 
 
-def audio(corpus: Corpus, check: Check, rows: int) -> None:
+def audio(corpus: CorpusTables, check: Check, rows: int) -> None:
     """Clips decode to what their row says, and give the same measures again."""
     build = up_to_scores(corpus.config, corpus.store)
     comparable = build.score_profile == corpus.run["profiles"]["score"]
@@ -125,7 +125,7 @@ def _measured(row: Row, found: dict[str, Any], check: Check) -> None:
         check.expect(that=same, problem=f"{row['clip_id']}: {column} is {stored}, its audio gives {value}")
 
 
-def tokens(corpus: Corpus, check: Check, rows: int) -> None:
+def tokens(corpus: CorpusTables, check: Check, rows: int) -> None:
     """Clips give the same mel tokens again, and their texts the same text tokens: not one may differ."""
     if not corpus.made.tokens:
         check.note = "no mel tokens"
@@ -162,7 +162,7 @@ def _heard(row: Row) -> Any:
         return None
 
 
-def transcripts(corpus: Corpus, check: Check, rows: int) -> None:
+def transcripts(corpus: CorpusTables, check: Check, rows: int) -> None:
     """A few clips give the same text and words again, if the model is at hand and the text its own."""
     profile, model = corpus.run["profiles"]["transcribe"], _model_at_hand(corpus.config)
     if profile is None or model is None or not rows:
@@ -200,7 +200,7 @@ def _model_at_hand(config: RunConfig) -> Path | None:
     return model_folder(name) if packaged or Path(name).is_dir() else None
 
 
-def _heard_again(corpus: Corpus, build: Build, rows: int) -> Iterator[tuple[Row, dict[str, Any]]]:
+def _heard_again(corpus: CorpusTables, build: Build, rows: int) -> Iterator[tuple[Row, dict[str, Any]]]:
     """Rows, longest first, with what the recogniser makes of their audio now."""
     assert build.model is not None
     found = sorted(sample(corpus, rows), key=lambda row: -row["duration_s"])

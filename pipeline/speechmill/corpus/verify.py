@@ -35,7 +35,7 @@ from speechmill.core.state import read_run
 from speechmill.core.store import Store
 from speechmill.core.version import __version__
 from speechmill.corpus import recompute
-from speechmill.corpus.published import Check, Corpus, Row
+from speechmill.corpus.checks import Check, CorpusTables, Row
 from speechmill.decide import criteria
 from speechmill.decide.splits import TRAIN, VALIDATION, split_of
 from speechmill.publish import LEDGER_FILE, POOL_FILE, RECORDINGS_FILE, RUN_FILE
@@ -61,8 +61,8 @@ def verify(corpus: str, *, rows: int = 200) -> dict[str, Any]:
         return _unpublished(str(error))
     if run is None or config is None:
         return _unpublished(f"not published: no {RUN_FILE}; finish it with: speechmill run --output {corpus}")
-    subject = Corpus(store, run, config)
-    checks: dict[str, Callable[[Corpus, Check], None]] = {
+    subject = CorpusTables(store, run, config)
+    checks: dict[str, Callable[[CorpusTables, Check], None]] = {
         "files": _files,
         "schema": _schema,
         "ledger": _ledger,
@@ -82,7 +82,7 @@ def _unpublished(problem: str) -> dict[str, Any]:
     return {"ok": False, "checks": {"published": Check(1, 1, [problem]).result()}}
 
 
-def _run(function: Callable[[Corpus, Check], None], corpus: Corpus) -> dict[str, Any]:
+def _run(function: Callable[[CorpusTables, Check], None], corpus: CorpusTables) -> dict[str, Any]:
     """Run a check; a file that is missing or cannot be parsed is a finding."""
     check = Check()
     try:
@@ -92,7 +92,7 @@ def _run(function: Callable[[Corpus, Check], None], corpus: Corpus) -> dict[str,
     return check.result()
 
 
-def _files(corpus: Corpus, check: Check) -> None:
+def _files(corpus: CorpusTables, check: Check) -> None:
     """The files of run.json are there, byte for byte, and none that a reader would take for one of them.
 
     Files of others are named, for they are no fault.
@@ -117,7 +117,7 @@ def _files(corpus: Corpus, check: Check) -> None:
         check.note = f"not speechmill's, and left alone: {ownership.shortened(kept)}"
 
 
-def _schema(corpus: Corpus, check: Check) -> None:
+def _schema(corpus: CorpusTables, check: Check) -> None:
     """Columns and types are those of records.py."""
     schemas = {POOL_FILE: pool_schema(corpus.made), LEDGER_FILE: LEDGER, RECORDINGS_FILE: RECORDINGS}
     schemas |= {name: data_schema(corpus.made) for split in (TRAIN, VALIDATION) for name in corpus.shards(split)}
@@ -132,7 +132,7 @@ def _schema(corpus: Corpus, check: Check) -> None:
             check.fail(f"{name}: {', '.join(odd) or 'order of columns'} ({versions})")
 
 
-def _ledger(corpus: Corpus, check: Check) -> None:
+def _ledger(corpus: CorpusTables, check: Check) -> None:
     """Spans cover each decoded recording without gap or overlap, and their sum is what stats.json says."""
     samples: Counter[str] = Counter()
     statuses: Counter[str] = Counter()
@@ -186,7 +186,7 @@ def _failed_row(recording: Row, spans: list[Row], check: Check) -> None:
     check.expect(that=is_explained, problem=f"{name}: {recording['status']} without a reason")
 
 
-def _by_recording(corpus: Corpus, table: str, check: Check) -> Iterator[tuple[str, Row | None, Iterable[Row]]]:
+def _by_recording(corpus: CorpusTables, table: str, check: Check) -> Iterator[tuple[str, Row | None, Iterable[Row]]]:
     """Each recording_id of recordings.parquet or a table, its recording if there is one, and its rows of the table."""
     recordings = corpus.rows([RECORDINGS_FILE], ["recording_id", "content_id", "status", "reason", "decoded_samples"])
     tagged = merge(
@@ -204,7 +204,7 @@ def _by_recording(corpus: Corpus, table: str, check: Check) -> Iterator[tuple[st
         yield recording_id, first[2] if is_known else None, map(itemgetter(2), rows)
 
 
-def _clips(corpus: Corpus, check: Check) -> None:
+def _clips(corpus: CorpusTables, check: Check) -> None:
     """Ledger, pool and data tell of the same clips: each once, in order, in its split, and allowed."""
     _same(_pool(corpus, check), _ledger_clips(corpus), f"{LEDGER_FILE} and pool.parquet", check)
     kept = (row for row in corpus.rows([POOL_FILE]) if row["decision"] == KEPT)
@@ -215,7 +215,7 @@ def _clips(corpus: Corpus, check: Check) -> None:
     _same(pool, data, "the kept clips of pool.parquet and data/", check)
 
 
-def _duplicates(corpus: Corpus, check: Check) -> None:
+def _duplicates(corpus: CorpusTables, check: Check) -> None:
     """What a clip is said to repeat is another clip of the pool."""
     columns = ["clip_id", "duplicate_of"]
     named = {row["duplicate_of"]: row["clip_id"] for row in corpus.rows([POOL_FILE], columns) if row["duplicate_of"]}
@@ -227,7 +227,7 @@ def _duplicates(corpus: Corpus, check: Check) -> None:
         check.fail(f"{clip_id} repeats {missing}, which is not in pool.parquet")
 
 
-def _removed(corpus: Corpus, check: Check) -> None:
+def _removed(corpus: CorpusTables, check: Check) -> None:
     """Nothing that was taken out on request is published."""
     removed = Tombstones.load(corpus.store)
     clips = removed.clips
@@ -245,7 +245,7 @@ def _position(row: Row) -> tuple[str, int]:
     return row["recording_id"], row["start"]
 
 
-def _pool(corpus: Corpus, check: Check) -> Iterator[tuple[tuple[str, int], str]]:
+def _pool(corpus: CorpusTables, check: Check) -> Iterator[tuple[tuple[str, int], str]]:
     """Clips of the pool; each must have the identity that its content and place give."""
     profile = corpus.run["profiles"]["segment"]
     for recording_id, recording, rows in _by_recording(corpus, POOL_FILE, check):
@@ -258,7 +258,7 @@ def _pool(corpus: Corpus, check: Check) -> Iterator[tuple[tuple[str, int], str]]
             yield _position(row), _judgement(row)
 
 
-def _speakers(corpus: Corpus, check: Check) -> None:
+def _speakers(corpus: CorpusTables, check: Check) -> None:
     """No speaker or recording is in two splits, and conditioning is of the speaker's other clips, of the same split."""
     if not corpus.made.speakers:
         check.note = "speakers were not told apart"
@@ -279,7 +279,7 @@ def _speakers(corpus: Corpus, check: Check) -> None:
             check.expect(that=is_right, problem=f"{name}: a purity of {purity} for {speaker}")
 
 
-def _ledger_clips(corpus: Corpus) -> Iterator[tuple[tuple[str, int], str]]:
+def _ledger_clips(corpus: CorpusTables) -> Iterator[tuple[tuple[str, int], str]]:
     return ((_position(row), _judgement(row)) for row in corpus.rows([LEDGER_FILE]) if row["clip_id"])
 
 
@@ -287,7 +287,7 @@ def _judgement(row: Row) -> str:
     return json.dumps([row["clip_id"], row["end"], row["decision"], row["reasons"]])
 
 
-def _shard_rows(corpus: Corpus, split: str, columns: list[str], check: Check) -> Iterator[Row]:
+def _shard_rows(corpus: CorpusTables, split: str, columns: list[str], check: Check) -> Iterator[Row]:
     last = ("", -1)
     for row in corpus.rows(corpus.shards(split), columns):
         name = row["clip_id"]

@@ -1,4 +1,4 @@
-"""A finished corpus as its readers see it, and the record of a check on it."""
+"""What `verify` works with: the tables of a finished corpus, row by row, and the record of a check on them."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from typing import Any
 from speechmill.core.config import RunConfig
 from speechmill.core.records import Made
 from speechmill.core.store import Store
+from speechmill.corpus.reader import columns_of, names_below
 
 PROBLEMS_TOLD = 5
 BATCH_ROWS = 1_000
@@ -41,8 +42,8 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Corpus:
-    """A finished corpus to be looked at."""
+class CorpusTables:
+    """A finished corpus whose tables are checked row by row."""
 
     store: Store
     run: dict[str, Any]
@@ -51,17 +52,11 @@ class Corpus:
     @property
     def made(self) -> Made:
         """Which columns it has."""
-        profiles = self.run["profiles"]
-        return Made(
-            defects=self.run["defect_models"],
-            transcript=profiles["transcribe"] is not None,
-            speakers=profiles.get("speakers") is not None,
-            tokens=profiles.get("tokenise") is not None,
-        )
+        return columns_of(self.run)
 
     def shards(self, split: str) -> list[str]:
         """Names of the files of a split, in order."""
-        return sorted(name for name in self.run["files"] if name.startswith(f"data/{split}-"))
+        return names_below(self.run, f"data/{split}-")
 
     def rows(self, names: Iterable[str], columns: list[str] | None = None) -> Iterator[Row]:
         """Rows of some files, one after the other."""

@@ -1,0 +1,136 @@
+"""A finished corpus, as a program reads it: kept clips, all candidate clips, recordings, and a dataset for training."""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from speechmill.core import ownership
+from speechmill.core.config import ConfigError
+from speechmill.core.records import Made, data_schema
+from speechmill.core.state import read_run
+from speechmill.core.store import Store
+from speechmill.decide.splits import TRAIN, VALIDATION
+from speechmill.publish import RECORDINGS_FILE, RUN_FILE
+
+if TYPE_CHECKING:
+    from speechmill.corpus.dataset import Clips
+
+SPLITS = (TRAIN, VALIDATION)
+
+
+class Corpus:
+    """A finished corpus in a folder, or at an fsspec URL such as `s3://bucket/corpus`. Reading changes nothing in it.
+
+    The tables are `pyarrow.dataset.Dataset`s: nothing is read before it is asked for, and a filter or a choice of
+    columns leaves out what it can on disk. The schema's metadata describe the columns, as docs/data-model.md does.
+
+    Raises ConfigError where there is no corpus, or one that no run has finished; the message names the fix.
+
+    >>> import speechmill
+    >>> import pyarrow.dataset as ds
+    >>> corpus = speechmill.Corpus("corpus")
+    >>> corpus.clips("train").to_table(columns=["clip_id", "duration_s"]).column_names
+    ['clip_id', 'duration_s']
+    >>> for batch in corpus.clips().to_batches(filter=ds.field("snr_db") > 20):
+    ...     for clip in batch.to_pylist():
+    ...         flac = clip["audio"]["bytes"]
+    """
+
+    def __init__(self, location: str | os.PathLike[str]) -> None:
+        self._store = store = Store(os.fspath(location))
+        if not ownership.is_corpus(store):
+            fix = f"make one with: speechmill run --input X --output {store.root}"
+            raise ConfigError(f"{store.root}: no corpus here; {fix}")
+        run = read_run(store)
+        if run is None:
+            fix = f"finish it with: speechmill run --output {store.root}"
+            raise ConfigError(f"{store.root}: not published: no {RUN_FILE}; {fix}")
+        self._run = run
+
+    def __repr__(self) -> str:
+        return f"Corpus({self._store.root!r})"
+
+    def clips(self, split: str | None = None) -> ds.Dataset:
+        """Kept clips with their audio as FLAC bytes, of one split (`train`, `validation`), or of both.
+
+        Raises ValueError for another split.
+
+        >>> import speechmill
+        >>> corpus = speechmill.Corpus("corpus")
+        >>> corpus.clips().count_rows() == corpus.clips("train").count_rows() + corpus.clips("validation").count_rows()
+        True
+        """
+        if split not in (None, *SPLITS):
+            raise ValueError(f"split {split!r}: give one of {', '.join(SPLITS)}, or None for all")
+        splits = SPLITS if split is None else (split,)
+        return self._dataset([name for one in splits for name in names_below(self._run, f"data/{one}-")])
+
+    def pool(self) -> ds.Dataset:
+        """All candidate clips, kept or rejected, with scores, `decision` and `reasons`, without audio and text.
+
+        >>> import speechmill
+        >>> pool = speechmill.Corpus("corpus").pool().to_table(columns=["decision", "reasons"])
+        >>> all(row["reasons"] for row in pool.to_pylist() if row["decision"] == "rejected")
+        True
+        """
+        return self._dataset(names_below(self._run, "pool.parquet/"))
+
+    def recordings(self) -> ds.Dataset:
+        """All recordings, also failed ones and files left out, with `status`, `reason`, licence and source.
+
+        >>> import speechmill
+        >>> import pyarrow.dataset as ds
+        >>> failed = speechmill.Corpus("corpus").recordings().to_table(filter=ds.field("status") == "failed")
+        >>> failed.select(["recording_id", "reason"]).to_pylist()
+        [{'recording_id': 'r3', 'reason': 'not_audio'}]
+        """
+        return self._dataset([RECORDINGS_FILE])
+
+    def to_torch(self, split: str = TRAIN, **options: Any) -> "Clips":
+        """A torch dataset of text tokens, mel tokens and conditioning, as TorToiSe's models are trained on.
+
+        Args:
+            split: `train` or `validation`.
+            options: keyword arguments of `speechmill.corpus.dataset.Clips`, such as `conditioning`, the number of other
+                clips of the speaker; `rank` and `ranks`, to share clips out over GPUs; `seed`; `only_tortoise=False`,
+                for clips that TorToiSe cannot take as well.
+
+        Returns:
+            An IterableDataset; `speechmill.corpus.dataset.gpt_batch` collates its samples.
+
+        Raises:
+            ValueError: where the split has no clips, or the corpus no text or mel tokens.
+
+        >>> import speechmill
+        >>> clips = speechmill.Corpus("corpus").to_torch(only_tortoise=False)
+        >>> sample = next(iter(clips))
+        >>> sample["codes"].dtype, sample["conditioning"].shape
+        (torch.int64, torch.Size([2, 80, 172]))
+        """
+        from speechmill.corpus.dataset import Clips
+
+        return Clips(self._store.root, split=split, **options)
+
+    def _dataset(self, names: list[str]) -> ds.Dataset:
+        """Published files as one dataset; without any, that of no clips."""
+        if not names:
+            return ds.dataset(pa.Table.from_pylist([], schema=data_schema(columns_of(self._run))))
+        return ds.dataset([self._store.path(name) for name in names], filesystem=self._store.fs, format="parquet")
+
+
+def names_below(run: dict[str, Any], prefix: str) -> list[str]:
+    """Names of the published files that begin with `prefix`, in order; `run` is what run.json says."""
+    return sorted(name for name in run["files"] if name.startswith(prefix))
+
+
+def columns_of(run: dict[str, Any]) -> Made:
+    """Which columns a corpus has, by its run.json."""
+    profiles = run["profiles"]
+    return Made(
+        defects=run["defect_models"],
+        transcript=profiles["transcribe"] is not None,
+        speakers=profiles.get("speakers") is not None,
+        tokens=profiles.get("tokenise") is not None,
+    )
