@@ -2,18 +2,18 @@
 
 from collections import defaultdict
 
-from speechmill import stages
 from speechmill.core.build import Build
 from speechmill.core.records import Recording
-from speechmill.stages.identity import Claims
+from speechmill.stages.fetch import fetch_recording, list_input
+from speechmill.stages.identity import Claims, load_registry, placeholder, write_index
 
 
 def listed_by(build: Build) -> list[Recording]:
     """What the inputs of a build and the corpus itself list, each fetched, as a run does it."""
-    known = [stages.placeholder(one) for one in stages.write_index(build)]
-    registry, claims, same = stages.load_registry(build), list[Claims](), defaultdict(list)
+    known = [placeholder(one) for one in write_index(build)]
+    registry, claims, same = load_registry(build), list[Claims](), defaultdict(list)
     for source in build.config.inputs:
-        for one in stages.list_input(source, build):
+        for one in list_input(source, build):
             settled = registry.settle(one)
             claims += [settled] if isinstance(settled, Claims) else []
             same[settled.recording.recording_id].append(settled) if not isinstance(settled, Claims) else None
@@ -21,5 +21,5 @@ def listed_by(build: Build) -> list[Recording]:
         same[one.recording.recording_id].append(one)
     found = [one for group in same.values() for one in registry.distinct(group, build)]
     for one in found:
-        stages.fetch_recording(one, build)
+        fetch_recording(one, build)
     return [one.recording for one in found]

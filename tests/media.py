@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 from speechmill.audio import Decoding
-from speechmill.core.build import Build, plan_build
+from speechmill.core.build import Build
 from speechmill.core.config import Audio, RunConfig
 from speechmill.core.records import Reason
 from speechmill.core.store import Store
-from speechmill.stages import Work, segment_media
+from speechmill.stages.profiles import plan_build
+from speechmill.stages.segment import segment_media
+from speechmill.stages.work import Work
 
 RATE = 24_000
 Sound = npt.NDArray[np.floating]

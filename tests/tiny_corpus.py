@@ -12,7 +12,7 @@ import pyarrow as pa
 from speechmill import publish
 from speechmill.audio import encode_flac
 from speechmill.core import ownership
-from speechmill.core.build import Build, plan_build
+from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
 from speechmill.core.records import (
     SEGMENT_ARTIFACT,
@@ -28,6 +28,7 @@ from speechmill.core.records import (
 )
 from speechmill.core.store import Store
 from speechmill.runner.run import run_record
+from speechmill.stages.profiles import plan_build
 
 RATE = 24_000
 EVIL_TITLE = "</script><script>alert(1)</script>"
@@ -71,12 +72,16 @@ def publish_tiny(
     model = root / "model"
     model.mkdir(parents=True)
     (model / "config.json").write_text("{}")
-    config = RunConfig.model_validate(settings | {"asr": {"model": "tiny.en" if transcribed else None}})
-    profiles = {"segment_profile": "5e9", "score_profile": "5c0", "transcribe_profile": "7e8" if transcribed else None}
-    profiles |= {"tokenise_profile": "70c", "text_profile": "7e7" if transcribed else None}
+    chosen = {
+        "asr": {"model": "tiny.en" if transcribed else None},
+        "defects": {"weights": "shipped" if defects else None},
+    }
+    config = RunConfig.model_validate(settings | chosen)
+    profiles = {"segment": "5e9", "score": "5c0", "transcribe": "7e8" if transcribed else None}
+    profiles |= {"tokenise": "70c", "text": "7e7" if transcribed else None}
     ownership.claim(store := Store(str(root / "tiny")))
     planned = plan_build(config, store, find_model=lambda *_: model)
-    build = replace(planned, has_defects=defects, **profiles)
+    build = replace(planned, profiles=planned.profiles | profiles)
     for recording in recordings:
         build.store.write_table(build.fetched(recording.recording_id), to_table([recording]), {"retry": False})
         if recording.content_id and not build.store.exists(build.segments(recording.content_id)):
@@ -106,15 +111,15 @@ def _store_artifacts(content_id: str, build: Build) -> None:
     build.store.write_table(build.segments(content_id), pa.Table.from_pylist(spans, schema=SEGMENT_ARTIFACT), facts)
     scores = [MEASURES | odd | {"clip_id": clip_id} for clip_id, odd in zip(ids, clips, strict=True)]
     schema = score_artifact(defects=build.has_defects)
-    build.store.write_table(build.scores(content_id), pa.Table.from_pylist(scores, schema=schema), {})
-    if build.tokenise_profile:
+    build.store.write_table(build.artifact("score", content_id), pa.Table.from_pylist(scores, schema=schema), {})
+    if build.runs("tokenise"):
         tokens = [_tokens(clip_id) for clip_id, odd in zip(ids, clips, strict=True) if not odd]
         table = pa.Table.from_pylist(tokens, schema=TOKEN_ARTIFACT)
-        build.store.write_table(f"{build.tokens(content_id)}/part.parquet", table, {})
-    if build.transcribe_profile:
+        build.store.write_table(f"{build.parts('tokenise', content_id)}/part.parquet", table, {})
+    if build.runs("transcribe"):
         texts = [_transcript(clip_id) for clip_id, odd in zip(ids, clips, strict=True) if not odd]
         table = pa.Table.from_pylist(texts, schema=TRANSCRIPT_ARTIFACT)
-        build.store.write_table(f"{build.transcripts(content_id)}/part.parquet", table, {})
+        build.store.write_table(f"{build.parts('transcribe', content_id)}/part.parquet", table, {})
 
 
 def _tone(frequency_hz: float, samples: int) -> np.ndarray[Any, np.dtype[np.int16]]:

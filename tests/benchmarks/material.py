@@ -11,12 +11,14 @@ from pathlib import Path
 
 import av
 import numpy as np
-from speechmill import stages
-from speechmill.core.build import Build, plan_build
+from speechmill.core.build import Build
 from speechmill.core.config import load
 from speechmill.core.store import Store
 from speechmill.demo.podcast import make_podcast
 from speechmill.fetch import model_folder
+from speechmill.stages.profiles import plan_build
+from speechmill.stages.segment import segment_media
+from speechmill.stages.work import Work
 
 from tests.benchmarks.bare import decode, to_int16
 
@@ -64,12 +66,10 @@ def make_build(output: Path, *settings: str) -> Build:
     return plan_build(load(settings=settings, output=str(output)), Store(str(output)), find_model=model_folder)
 
 
-def work_on(path: Path) -> stages.Work:
+def work_on(path: Path) -> Work:
     """A recording on its way into the segment stage."""
     order = ("", "", "")
-    return stages.Work(
-        recording_id=path.stem, content_id=path.stem, media=str(path), is_local=True, allowed=True, order=order
-    )
+    return Work(recording_id=path.stem, content_id=path.stem, media=str(path), is_local=True, allowed=True, order=order)
 
 
 def segment(paths: list[Path], output: Path) -> Clips:
@@ -77,7 +77,7 @@ def segment(paths: list[Path], output: Path) -> Clips:
     build = make_build(output, NO_TEXT)
     clips: Clips = {}
     for path in paths:
-        stages.segment_media(work_on(path), build)
+        segment_media(work_on(path), build)
         rows = build.store.read(build.segments(path.stem), ["start", "end", "clip_id"]).to_pylist()
         clips[path] = [(row["start"], row["end"]) for row in rows if row["clip_id"]]
     return clips

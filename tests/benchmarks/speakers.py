@@ -25,7 +25,7 @@ import soxr
 from scipy.optimize import minimize
 from scipy.signal import fftconvolve
 from speechmill import speakers
-from speechmill.core.build import PACKAGED_SPEAKERS
+from speechmill.speakers import PACKAGED
 from speechmill.speakers.clusters import CAMPPLUS, Calibration, find_speakers, find_voices, link
 
 RATE = speakers.SAMPLE_RATE_HZ
@@ -410,7 +410,7 @@ def run() -> None:
     """Hear, embed, print."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.speakers", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", default=PACKAGED_SPEAKERS)
+    parser.add_argument("--model", default=PACKAGED)
     options = parser.parse_args()
     embedder, sounds = speakers.load(options.model, "cpu"), Sounds(options.data)
     clips, rows, audio_s, seconds = [], [], 0.0, 0.0
@@ -425,7 +425,7 @@ def run() -> None:
     talks = [
         [([clip for clip, _ in turns], embedder.embed([w for _, w in turns]))] for turns in sounds.podcasts(PODCASTS)
     ]
-    report(clips, np.array(rows), talks, CAMPPLUS if options.model == PACKAGED_SPEAKERS else None)
+    report(clips, np.array(rows), talks, CAMPPLUS if options.model == PACKAGED else None)
     print_scale()
 
 

@@ -104,7 +104,7 @@ def test_with_a_recording_its_copies_are_removed_whatever_their_bytes(
 def test_verify_finds_a_duplicate_of_nothing(doubled: Path, speechmill, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
     speechmill("run", *flags(doubled, corpus, "asr.model=null", "tokenise.checkpoint=null"))
-    (name,) = [path for path in (corpus / "work/repeats").glob("*/*") if pq.read_table(path).num_rows]
+    (name,) = [path for path in (corpus / "work/dedup").glob("*/*") if pq.read_table(path).num_rows]
     table = pq.read_table(name)
     nowhere = pa.array(["0" * 32] * table.num_rows)
     pq.write_table(table.set_column(2, "duplicate_of", nowhere), name)

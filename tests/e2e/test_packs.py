@@ -2,16 +2,21 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from speechmill import stages
 from speechmill.core import config
-from speechmill.core.build import Build, plan_build
+from speechmill.core.build import Build
 from speechmill.core.store import Store
 from speechmill.fetch import Stopped, model_folder
-from speechmill.stages import Pack, Work
+from speechmill.stages.base import Clips, Row
+from speechmill.stages.batches import Batch, complete_alone
+from speechmill.stages.fetch import fetch_recording
+from speechmill.stages.identity import recall
+from speechmill.stages.profiles import plan_build
+from speechmill.stages.transcribe import Transcribe
+from speechmill.stages.work import Work
 
 
 @pytest.fixture
@@ -28,8 +33,8 @@ def build_of(corpus: Path) -> Build:
 
 
 def works_of(build: Build) -> list[Work]:
-    listed = [stages.recall(recording_id, build) for recording_id in build.known_recordings()]
-    found = [stages.fetch_recording(one, build).work for one in listed]
+    listed = [recall(recording_id, build) for recording_id in build.known_recordings()]
+    found = [fetch_recording(one, build).work for one in listed]
     return [work for work in found if work is not None]
 
 
@@ -42,11 +47,12 @@ def texts(corpus: Path) -> dict[str, bytes]:
 def test_recordings_share_a_call_and_keep_artifacts_of_their_own(corpus: Path, unheard: Path) -> None:
     build, calls = build_of(unheard), []
 
-    def make(clips, build):
-        calls.append(len(clips))
-        return stages.TRANSCRIPTS.make(clips, build)
+    class Counted(Transcribe):
+        def rows(self, clips: Clips, build: Build) -> list[Row]:
+            calls.append(len(clips))
+            return super().rows(clips, build)
 
-    pack = Pack(replace(stages.TRANSCRIPTS, make=make), build)
+    pack = Batch(Counted(), build)
     works = works_of(build)
     early = [done for work in works for done in pack.add(work)]
     assert early == []
@@ -61,8 +67,8 @@ def test_recordings_share_a_call_and_keep_artifacts_of_their_own(corpus: Path, u
 def test_what_is_known_is_not_made_again(unheard: Path) -> None:
     build = build_of(unheard)
     first, *others = works_of(build)
-    assert stages.complete_alone(first, build, stages.TRANSCRIPTS).state == "done"
-    pack = Pack(stages.TRANSCRIPTS, build)
+    assert complete_alone(first, build, stages.TRANSCRIBE).state == "done"
+    pack = Batch(stages.TRANSCRIBE, build)
     assert [work for work, _ in pack.add(first)] == [first]  # at once, for it waits for nothing
     for work in others:
         list(pack.add(work))
@@ -71,7 +77,7 @@ def test_what_is_known_is_not_made_again(unheard: Path) -> None:
 
 def test_a_run_that_is_to_stop_begins_no_part(unheard: Path) -> None:
     build = build_of(unheard)
-    pack = Pack(stages.TRANSCRIPTS, build)
+    pack = Batch(stages.TRANSCRIBE, build)
     for work in works_of(build):
         list(pack.add(work))
     build.store.write_json("work/stop", True)

@@ -119,7 +119,7 @@ def test_a_network_with_a_ctc_head_can_have_the_second_opinion(
     found = duckdb.sql(f"select reasons, asr_agreement from {pool}").fetchall()
     assert found
     assert all(reasons == ["disagreement"] and agreed < 0.3 for reasons, agreed in found)  # it knows nothing yet
-    (heard,) = [pq.read_table(path) for path in (copy / "work/second").rglob("*.parquet")][:1]
+    (heard,) = [pq.read_table(path) for path in (copy / "work/cross_check").rglob("*.parquet")][:1]
     assert heard["error"].null_count == heard.num_rows
     assert "nothing to do" in speechmill("run", *flags(folder, copy, f"asr.cross_check={network}")).stdout
 

@@ -25,7 +25,8 @@ from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
 from speechmill.core.records import Reason, Rejected
 from speechmill.runner import run
-from speechmill.stages import Outcome, Work
+from speechmill.stages.segment import segment_media
+from speechmill.stages.work import Outcome, Work
 
 from tests.media import (
     RATE,
@@ -49,7 +50,7 @@ MEASURED = """
 import json, re, sys
 from pathlib import Path
 from tests.media import a_build, work_for
-from speechmill.stages import segment_media
+from speechmill.stages.segment import segment_media
 media, folder, settings = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
 build, work = a_build(folder, **settings), work_for(media)
 segment_media(work, build)
@@ -331,7 +332,7 @@ def segment_or_crash(work: Work, build: Build) -> Outcome:
     if head == b"SLEEP":
         with processes.watchdog(build.config.audio.stall_timeout_s):
             time.sleep(300)
-    return stages.segment_media(work, build)
+    return segment_media(work, build)
 
 
 def test_fault_25_a_decoder_that_crashes_or_hangs_costs_its_own_recording(
@@ -392,7 +393,7 @@ HOLLOW |= {"vbri.mp3", "issue_29.wma", "variable-block.flac"}
 
 def segment_file(path: str, folder: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     build, work = a_build(Path(folder)), work_for(Path(path))
-    stages.segment_media(work, build)
+    segment_media(work, build)
     name = build.segments(work.content_id)
     return build.store.footer(name), build.store.read(name).to_pylist()
 

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
-from speechmill import stages
-from speechmill.core.build import Build, plan_build
+from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
 from speechmill.core.records import Reason, Recording, Status, recording_from
 from speechmill.core.store import Store
-from speechmill.runner.beam import WaitingStage
+from speechmill.runner.beam import WaitingFn
 from speechmill.sources import Listed
+from speechmill.stages.fetch import fetch_recording, host_of
+from speechmill.stages.profiles import plan_build
+from speechmill.stages.work import Outcome
 
 from tests.server import Behaviour, Handler, ScriptedServer, cut, disconnect, ok, redirect, respond, slow, status
 
@@ -28,7 +30,7 @@ class UnderWay:
         self.now = self.most = 0
         self._changed = threading.Condition()
 
-    def __call__(self, listed: Listed, build: Build) -> stages.Outcome:
+    def __call__(self, listed: Listed, build: Build) -> Outcome:
         """Fetch a recording; the first wait for each other, so that it does not depend on speed how many there are."""
         with self._changed:
             self.now += 1
@@ -36,7 +38,7 @@ class UnderWay:
             self._changed.notify_all()
             self._changed.wait_for(lambda: self.most >= PER_HOST, timeout=60)
         try:
-            return stages.fetch_recording(listed, build)
+            return fetch_recording(listed, build)
         finally:
             with self._changed:
                 self.now -= 1
@@ -45,7 +47,7 @@ class UnderWay:
 under_way = UnderWay()
 
 
-def fetch_counted(listed: Listed, build: Build) -> stages.Outcome:
+def fetch_counted(listed: Listed, build: Build) -> Outcome:
     """By its name in this module, so that a copy of the stage counts here too."""
     return under_way(listed, build)
 
@@ -102,8 +104,8 @@ def test_31_32_two_thousand_files_are_fetched_or_explained_and_none_twice(
         listed.append(Listed(recording=recording))
 
     pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
-    hosts = pipeline | beam.Create(listed) | "by host" >> beam.Map(lambda one: (stages.host_of(one), one))
-    _ = hosts | beam.GroupByKey() | beam.ParDo(WaitingStage("fetch", fetch_counted, build))
+    hosts = pipeline | beam.Create(listed) | "by host" >> beam.Map(lambda one: (host_of(one), one))
+    _ = hosts | beam.GroupByKey() | beam.ParDo(WaitingFn("fetch", fetch_counted, build))
     pipeline.run().wait_until_finish()
 
     found = {name: recording_from(store.read(build.fetched(name)).to_pylist()[0]) for name in build.known_recordings()}

@@ -14,9 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from speechmill import publish
 from speechmill.core import config
-from speechmill.core.build import plan_build
 from speechmill.core.store import Store
 from speechmill.fetch import model_folder
+from speechmill.stages.batches import complete_alone
+from speechmill.stages.fetch import fetch_recording
+from speechmill.stages.identity import recall
+from speechmill.stages.profiles import plan_build
+from speechmill.stages.score import score_clips
+from speechmill.stages.segment import segment_media
 
 from tests.commandline import fingerprint, flags, start
 
@@ -99,13 +104,13 @@ def test_fault_08_an_element_processed_twice(corpus: Path, tmp_path: Path) -> No
     copy = tmp_path / "corpus"
     shutil.copytree(corpus, copy)
     build = build_of(copy)
-    listed = [stages.recall(one, build) for one in build.known_recordings()]
+    listed = [recall(one, build) for one in build.known_recordings()]
     before = {path: path.stat().st_mtime_ns for path in (copy / "work").rglob("*.parquet")}
     for one in [*listed, *listed]:
-        work = stages.fetch_recording(one, build).work
+        work = fetch_recording(one, build).work
         assert work is not None
-        outcomes = [stages.segment_media(work, build), stages.score_clips(work, build)]
-        outcomes.append(stages.complete_alone(work, build, stages.TRANSCRIPTS))
+        outcomes = [segment_media(work, build), score_clips(work, build)]
+        outcomes.append(complete_alone(work, build, stages.TRANSCRIBE))
         assert {outcome.state for outcome in outcomes} == {"reused"}
     assert {path: path.stat().st_mtime_ns for path in (copy / "work").rglob("*.parquet")} == before
     assert len(list(judge_all(build))) == len(listed)

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from speechmill.core.records import FINGERPRINT_ARTIFACT
-from speechmill.stages.compare import BUCKETS, CLIP_BITS, LANDMARK, Sounds, Spreader, Votes, find_votes
+from speechmill.stages.dedup import BUCKETS, CLIP_BITS, LANDMARK, Sounds, Spreader, Votes, find_votes
 from speechmill.stages.work import Work
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from speechmill import stages
-from speechmill.core.build import Build, plan_build
+from speechmill.core.build import Build
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.records import (
     Reason,
@@ -25,6 +24,8 @@ from speechmill.core.records import (
 from speechmill.core.store import Store
 from speechmill.fetch.consent import memory
 from speechmill.publish.ledger import judge_all
+from speechmill.stages.fetch import fetch_recording, list_input
+from speechmill.stages.profiles import plan_build
 
 from tests.server import ScriptedServer, ok, redirect, respond, status
 from tests.tiny_corpus import publish_tiny
@@ -78,8 +79,8 @@ def host(server: ScriptedServer, *items: str, channel: str = "", **files: bytes)
 
 def run(url: str, build: Build) -> dict[str, Recording]:
     """Rows by guid, after listing and fetching."""
-    for listed in stages.list_input(Input(address=url), build):
-        stages.fetch_recording(listed, build)
+    for listed in list_input(Input(address=url), build):
+        fetch_recording(listed, build)
     names = [build.fetched(name) for name in build.known_recordings()]
     rows = [recording_from(build.store.read(name).to_pylist()[0]) for name in names]
     return {row.guid or row.media_url: row for row in rows}

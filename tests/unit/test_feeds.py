@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
-from speechmill import stages
-from speechmill.core.build import plan_build
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.records import Attachment, Reason, Recording, Rejected, Status, recording_from, to_table
 from speechmill.core.store import Store
 from speechmill.corpus import plan
 from speechmill.sources import Listed, list_recordings
 from speechmill.sources._feed import Feed
+from speechmill.stages.fetch import fetch_recording
+from speechmill.stages.profiles import plan_build
 
 from tests.server import ScriptedServer, ok, redirect, status
 
@@ -108,9 +108,9 @@ def test_33_what_opts_out_after_it_was_fetched_is_no_more_of_the_corpus(server: 
     chosen = {"fetch": {"allow_hosts": [server.host]}, "asr": {"model": None}, "output": store.root}
     build = plan_build(RunConfig.model_validate(chosen), store, find_model=Path)
     (free,) = Feed(feed(item("a")), server.url("/feed")).recordings()
-    assert stages.fetch_recording(free, build).work is not None
+    assert fetch_recording(free, build).work is not None
     (blocked,) = Feed(feed(item("a", "<itunes:block>yes</itunes:block>")), server.url("/feed")).recordings()
-    outcome = stages.fetch_recording(blocked, build)
+    outcome = fetch_recording(blocked, build)
     assert (outcome.work, outcome.reason) == (None, Reason.OPTED_OUT)
     (row,) = store.read(build.fetched(free.recording.recording_id)).to_pylist()
     assert (row["status"], row["content_id"]) == ("opted_out", None)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from speechmill.core import processes
 from speechmill.core.build import STOP_FILE, Build
-from speechmill.runner.beam import IsolatedStage
-from speechmill.stages import Outcome, Work
+from speechmill.runner.beam import IsolatedFn
+from speechmill.stages.work import Outcome, Work
 
 from tests.media import a_build
 
@@ -30,7 +30,7 @@ def never(work: Work, build: Build) -> bool:
 @pytest.mark.parametrize("stop", [False, True])
 def test_what_waits_for_a_worker_is_dropped_when_the_run_stops(tmp_path: Path, *, stop: bool) -> None:
     build = a_build(tmp_path, workers=1)
-    stage = IsolatedStage("segment", dawdle, build, never)
+    stage = IsolatedFn("segment", dawdle, build, never)
     stage.start_bundle()
     works = [
         Work(recording_id=str(i), content_id=str(i), media="", is_local=True, allowed=True, order=("", "", ""))

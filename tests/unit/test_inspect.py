@@ -14,6 +14,7 @@ from speechmill.corpus import plan, status
 from speechmill.corpus.prune import prune
 from speechmill.corpus.verify import verify
 from speechmill.runner.run import Summary, run
+from speechmill.stages import SEGMENT
 
 
 def tree(folder: Path) -> dict[str, int]:
@@ -118,7 +119,7 @@ def test_a_plan_counts_hours_and_licences_and_creates_nothing(podcast: Path, tmp
     seconds = found["forecast"]["seconds"]
     assert seconds.keys() == {"fetch", "segment", "score", "total"}  # no models, no transcripts and no tokens
     assert seconds["fetch"] == 0  # local files are read in place
-    assert seconds["segment"] == pytest.approx(2 * 3600 * found["hours"] / plan.DEFAULT_SPEEDS["segment"])
+    assert seconds["segment"] == pytest.approx(2 * 3600 * found["hours"] / SEGMENT.typical_speed)
 
 
 def test_a_licence_that_is_not_allowed_is_told_in_the_plan(podcast: Path, tmp_path: Path) -> None:

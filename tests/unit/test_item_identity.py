@@ -9,7 +9,7 @@ from speechmill.core.build import Build
 from speechmill.core.records import Recording, stable_id
 from speechmill.corpus.plan import plan
 from speechmill.publish.ledger import judge_all
-from speechmill.stages import recall
+from speechmill.stages.identity import recall
 
 from tests.identified import listed_by
 from tests.media import a_build, tone, wav

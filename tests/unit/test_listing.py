@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from speechmill import fetch, stages
-from speechmill.core.build import STOP_FILE, Build, plan_build
+from speechmill import fetch
+from speechmill.core.build import STOP_FILE, Build
 from speechmill.core.config import ConfigError, Input, RunConfig
 from speechmill.core.records import Reason, Recording, Rejected, Status
 from speechmill.core.store import Store
@@ -21,6 +21,8 @@ from speechmill.corpus import plan
 from speechmill.fetch import Stopped, get_document
 from speechmill.sources import Listed, listing
 from speechmill.sources.listing import Bounds, _elsewhere, _Job
+from speechmill.stages.fetch import list_input
+from speechmill.stages.profiles import plan_build
 
 from tests.server import ScriptedServer, ok, stall, status
 
@@ -200,7 +202,7 @@ def build(server: ScriptedServer, tmp_path: Path, **values: object) -> Build:
 
 
 def listed(address: str, build: Build) -> list[Recording]:
-    return [one.recording for one in stages.list_input(Input(address=address), build)]
+    return [one.recording for one in list_input(Input(address=address), build)]
 
 
 def test_a_feed_that_is_too_slow_costs_its_input_and_not_the_next(server: ScriptedServer, tmp_path: Path) -> None:

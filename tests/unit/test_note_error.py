@@ -4,12 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from speechmill import stages
 from speechmill.core.build import Build
 from speechmill.core.records import Reason, Recording, Status, recording_from, to_table
 from speechmill.publish.ledger import judge_all
-from speechmill.runner.beam import Stage
+from speechmill.runner.beam import StageFn
 from speechmill.sources import Listed
+from speechmill.stages.fetch import fetch_recording
 
 from tests.tiny_corpus import RECORDINGS, publish_tiny
 
@@ -33,7 +33,7 @@ def fetched(recording: Recording, build: Build, monkeypatch: pytest.MonkeyPatch)
     listed = Listed(recording=replace(recording, content_id=None, reason=None, status=Status.OK))
     with monkeypatch.context() as patch:
         patch.setattr("speechmill.stages.fetch.hear_terms", fail)
-        works = list(Stage("fetch", stages.fetch_recording, build).process(listed))
+        works = list(StageFn("fetch", fetch_recording, build).process(listed))
     return works, recording_from(build.store.read(build.fetched(recording.recording_id)).to_pylist()[0])
 
 

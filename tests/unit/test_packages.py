@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from speech_defects import packages
 from speech_defects.packages import KNOWN_SHA256, UnknownWeights, package_folder, packaged_weights
-from speechmill.core.build import speaker_files
 from speechmill.core.config import ConfigError
+from speechmill.speakers import files_of
 
 
 @pytest.mark.parametrize(("package", "name"), KNOWN_SHA256, ids=lambda part: part.rpartition("/")[2])
@@ -45,4 +45,4 @@ def test_other_bytes_are_refused(forged: Path) -> None:
 
 def test_a_run_with_other_bytes_does_not_begin(forged: Path) -> None:
     with pytest.raises(ConfigError, match=r"speakers\.model: .*not the weights that are known"):
-        speaker_files("campplus")
+        files_of("campplus")

@@ -8,14 +8,15 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from speechmill import stages
-from speechmill.core.build import Build, plan_build
+from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
 from speechmill.core.records import Reason, Recording, Status, recording_from
 from speechmill.core.store import Store
 from speechmill.fetch.consent import provenance
 from speechmill.fetch.consent.provenance import Marks, read
 from speechmill.sources import Listed
+from speechmill.stages.fetch import fetch_recording
+from speechmill.stages.profiles import plan_build
 
 from tests.server import ScriptedServer, ok
 from tests.signed import made, signed, training
@@ -141,7 +142,7 @@ def build(server: ScriptedServer, tmp_path: Path) -> Build:
 
 def fetched(url: str, build: Build, media_path: str | None = None) -> Recording:
     listed = Listed(recording=Recording(recording_id="id", source="rss", media_url=url), media_path=media_path)
-    stages.fetch_recording(listed, build)
+    fetch_recording(listed, build)
     return recording_from(build.store.read(build.fetched("id")).to_pylist()[0])
 
 

@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from speechmill import stages
 from speechmill.audio import Decoding, Skipping, Unskippable, decode_flac
 from speechmill.core import config
-from speechmill.core.build import Build, plan_build
+from speechmill.core.build import Build
 from speechmill.core.config import Audio, Input, RunConfig
 from speechmill.core.records import Reason, Recording, Rejected, Status, content_of, recording_from
 from speechmill.core.removals import Tombstone, Tombstones
 from speechmill.core.store import Store
 from speechmill.corpus.prune import _decoded_media
 from speechmill.sources import Listed, list_recordings
+from speechmill.stages.fetch import fetch_recording
+from speechmill.stages.profiles import plan_build
+from speechmill.stages.segment import segment_media
 from speechmill.stages.spans import Stretch, decoding_of
 
 from tests.media import RATE, encode, tone, wav
@@ -141,9 +143,9 @@ def test_media_that_cannot_be_passed_over_are_decoded_from_the_start(tmp_path: P
     whole = np.concatenate([*Decoding(io.BytesIO(chained), RATE, Audio())])
     (tmp_path / "a.ogg").write_bytes(chained)
     build, (row,) = build_at(tmp_path / "corpus"), listing(tmp_path, {"path": "a.ogg", "start_s": 65, "end_s": 70})
-    work = stages.fetch_recording(Listed(recording=row, media_path=str(tmp_path / "a.ogg")), build).work
+    work = fetch_recording(Listed(recording=row, media_path=str(tmp_path / "a.ogg")), build).work
     assert work is not None
-    assert stages.segment_media(work, build).reason is None
+    assert segment_media(work, build).reason is None
     try:
         got = np.concatenate([*late(io.BytesIO(chained), (65.0, 70.0), RATE)])
         assert got.size == 5 * RATE
@@ -184,11 +186,11 @@ def test_stretches_are_decoded_from_media_that_are_fetched_once(server: Scripted
         Recording(recording_id=f"r{at}", source="local", media_url=server.url("/a.wav"), start_s=start, end_s=end)
         for at, (start, end) in enumerate(spans)
     ]
-    works = [stages.fetch_recording(Listed(recording=row), build).work for row in rows]
+    works = [fetch_recording(Listed(recording=row), build).work for row in rows]
     assert len([one for one in server.asked("/a.wav") if one.method == "GET"]) == 2  # one for all, one for the whole
     assert len({work.content_id for work in works if work}) == 4
     assert len({work.sha256 for work in works if work}) == 1
-    outcomes = [stages.segment_media(work, build) for work in works if work]
+    outcomes = [segment_media(work, build) for work in works if work]
     assert [one.reason for one in outcomes] == [None, None, Reason.BAD_SPAN, None]
     for work, (start, _) in list(zip(works, spans, strict=True))[:2]:
         assert work is not None
@@ -214,12 +216,12 @@ def test_media_stay_while_a_stretch_of_them_waits(server: ScriptedServer, tmp_pa
         Recording(recording_id=f"r{at}", source="local", media_url=server.url("/a.wav"), start_s=at, end_s=at + 6)
         for at in (0, 7)
     ]
-    first, second = [stages.fetch_recording(Listed(recording=row), build).work for row in rows]
+    first, second = [fetch_recording(Listed(recording=row), build).work for row in rows]
     assert first is not None
     assert second is not None
-    stages.segment_media(first, build)
+    segment_media(first, build)
     assert not [*_decoded_media(build)]
-    stages.segment_media(second, build)
+    segment_media(second, build)
     assert [*_decoded_media(build)]
 
 
@@ -246,15 +248,15 @@ def test_local_stretches_share_a_file(folder: Path) -> None:
         folder, {"path": "a.wav", "start_s": 0, "end_s": 7}, {"path": "a.wav", "start_s": 7, "text": "Hello."}
     )
     for row in rows:
-        work = stages.fetch_recording(Listed(recording=row, media_path=str(folder / "a.wav")), build).work
+        work = fetch_recording(Listed(recording=row, media_path=str(folder / "a.wav")), build).work
         assert work is not None
         assert work.content_id == content_of(work.sha256 or "", row.start_s, row.end_s)
-        stages.segment_media(work, build)
+        segment_media(work, build)
         assert build.store.footer(build.segments(work.content_id))["decoded_samples"] == 7 * RATE
     stored = recording_from(build.store.read(build.fetched(rows[1].recording_id)).to_pylist()[0])
     assert (stored.start_s, stored.end_s, stored.attachments[0].text) == (7.0, None, "Hello.")
     assert len(build.store.footer(build.fetched(rows[1].recording_id))["documents"]) == 1
     (folder / "a.wav").write_bytes(spoken(21))  # another file in its place
-    changed = stages.fetch_recording(Listed(recording=rows[0], media_path=str(folder / "a.wav")), build).work
+    changed = fetch_recording(Listed(recording=rows[0], media_path=str(folder / "a.wav")), build).work
     assert changed is not None
     assert changed.sha256 != stored.sha256

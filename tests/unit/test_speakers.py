@@ -9,7 +9,7 @@ import soxr
 import torch
 from speech_defects.packages import ensure_torchaudio
 from speechmill import speakers
-from speechmill.core.build import ECAPA_FILES, speaker_files
+from speechmill.speakers import ECAPA_FILES, files_of
 from speechmill.speakers.campplus import Network, features, read_network
 from speechmill.speakers.ecapa import read_settings
 
@@ -107,7 +107,7 @@ def test_campplus_hears_what_kaldi_computes(speech):
 
 def test_a_file_of_weights_is_loaded_like_the_package(campplus, voices, tmp_path):
     path = tmp_path / "mine.pt"
-    path.write_bytes(speaker_files("campplus")[0].read_bytes())
+    path.write_bytes(files_of("campplus")[0].read_bytes())
     np.testing.assert_array_equal(speakers.load(str(path), "cpu").embed(voices[0]), campplus.embed(voices[0]))
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from speechmill.core.build import TEXT_TOKENS
 from speechmill.core.config import ConfigError
 from speechmill.text.normal_form import ALPHABET, normalise
+from speechmill.tokens import TEXT_TOKENS
 from speechmill.tokens.text import ENTRIES, LETTERS, TextTokenizer, limits, load, train
 
 

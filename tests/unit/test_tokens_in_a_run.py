@@ -11,12 +11,11 @@ import torch
 from speechmill import tokens
 from speechmill.audio import decode_flac, resample
 from speechmill.core import config, state
-from speechmill.core.build import MEL_TOKENS, TEXT_TOKENS
 from speechmill.core.config import ConfigError
 from speechmill.corpus import status
 from speechmill.runner.run import run
 from speechmill.text.normal_form import normalise
-from speechmill.tokens import mel
+from speechmill.tokens import MEL_TOKENS, TEXT_TOKENS, mel
 from speechmill.tokens.dvae import DVAE, Sizes, save
 from speechmill.tokens.text import load as load_text
 

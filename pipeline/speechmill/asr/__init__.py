@@ -49,7 +49,14 @@ class Transcriber(Protocol):
         ...
 
 
-@lru_cache(maxsize=2)  # two opinions; loaded once a process and shared by its threads
+def arithmetic(chosen: Asr, device: str) -> str:
+    """The arithmetic of CTranslate2 that a config asks for on a device, cpu or cuda."""
+    if chosen.compute_type != "auto":
+        return chosen.compute_type
+    return "float16" if device == "cuda" else "int8"
+
+
+@lru_cache(maxsize=2)  # a model and the one that checks it; loaded once a process and shared by its threads
 def load(model: str, config: Asr, device: str, compute_type: str) -> Transcriber:
     """Load the recogniser in folder `model` on `device`, cpu or cuda, with an arithmetic that CTranslate2 knows."""
     if (Path(model) / "model.bin").is_file():

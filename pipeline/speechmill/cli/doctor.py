@@ -139,8 +139,7 @@ def _mel_tokens() -> str:
     import numpy as np
 
     from speechmill import tokens
-    from speechmill.core.build import MEL_TOKENS, TEXT_TOKENS
-    from speechmill.tokens import text
+    from speechmill.tokens import MEL_TOKENS, TEXT_TOKENS, text
 
     if not MEL_TOKENS.is_file():
         raise Unfit("the weights are not there", REINSTALL)

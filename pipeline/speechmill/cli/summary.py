@@ -16,7 +16,7 @@ BY_TEXT = (  # reasons that judge a transcript
     *(Reason.REPETITION, Reason.SPEECH_RATE, Reason.STOCK_PHRASE, Reason.MISSING_TEXT, Reason.NOT_SPOKEN),
     *(Reason.WRONG_SCRIPT, Reason.DISAGREEMENT, Reason.LANGUAGE),
 )
-JUDGED_LATE: dict[str, str] = {Reason.DUPLICATE: "compare", Reason.NOT_TOKENISED: "tokenise"}
+JUDGED_LATE: dict[str, str] = {Reason.DUPLICATE: "dedup", Reason.NOT_TOKENISED: "tokenise"}
 NOT_YET = {"not_transcribed": "transcript", "not_tokenised": "mel tokens"}
 NAMED_INPUTS = 10
 LINE_CHARACTERS = 200  # of a recording that failed
@@ -70,7 +70,7 @@ def _row(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) -> li
 def _rejected(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) -> str:
     """Reasons with their numbers: recordings for the first stages, clips for scores and transcripts."""
     reasons = {key.removeprefix("reason."): n for key, n in counts.items() if key.startswith("reason.")}
-    if stats is not None and stage in ("score", "compare", "transcribe", "tokenise"):
+    if stats is not None and stage in ("score", "dedup", "transcribe", "tokenise"):
         clips = {reason: found["clips"] for reason, found in stats["rejected_by_reason"].items()}
         reasons |= {reason: n for reason, n in clips.items() if _judged_by(reason) == stage}
     return ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0])))

@@ -71,7 +71,7 @@ class Training:
             ConfigError: where the recipe is wrong, or one of `names` is there and is somebody else's.
         """
         from speechmill.core import config
-        from speechmill.core.build import find_device
+        from speechmill.core.models import find_device
         from speechmill.runner.progress import Line
         from speechmill.training.outputs import claim
 

@@ -385,8 +385,8 @@ class RunConfig(_Section):
 Kind = TypeVar("Kind", bound=BaseModel)
 
 
-def profile_of(*parts: BaseModel | str | int | float | None) -> str:
-    """Hash what a stage's result depends on: its config, its code version, its weights."""
+def profile_of(*parts: Any) -> str:
+    """Hash what a stage's result depends on, sections of a config and values of JSON: 12 hexadecimal digits."""
     plain = [p.model_dump(mode="json") if isinstance(p, BaseModel) else p for p in parts]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:PROFILE_HEX_DIGITS]
 

@@ -21,6 +21,7 @@ from speechmill.core.version import __version__
 
 MARK_FILE = "corpus.json"
 FORMAT, FORMAT_VERSION = "speechmill corpus", 1
+RECORDINGS_FILE = "recordings.parquet"
 RUN_FILE = "run.json"
 REMOVALS_FILE = "removed.json"
 SAMPLE_BYTES = 16_000_000  # larger files are known by their size where reading them would take long

@@ -63,7 +63,7 @@ def _forget_repeats(ids: set[str], build: Build) -> None:
     store = build.store
     found = [store.read(name, ["clip_id"]) for one in ids if store.exists(name := build.segments(one))]
     clips = pa.concat_tables(found)["clip_id"].drop_null() if found else pa.array([], pa.string())
-    folder = build.repeats("").rpartition("/")[0]
+    folder = build.artifact("dedup", "").rpartition("/")[0]
     for leaf in store.names(folder):
         table = store.read(f"{folder}/{leaf}")
         kept = table.filter(pc.invert(pc.is_in(table["duplicate_of"], value_set=clips)))

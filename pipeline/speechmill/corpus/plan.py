@@ -15,7 +15,7 @@ from speechmill.core import ownership, processes
 from speechmill.core.build import Build
 from speechmill.core.config import Audio, RunConfig
 from speechmill.core.records import Reason, Rejected, Status, recording_from
-from speechmill.core.state import read_run, up_to_scores
+from speechmill.core.state import read_run
 from speechmill.core.store import Store
 from speechmill.core.urls import web_address
 from speechmill.decide import criteria
@@ -23,15 +23,11 @@ from speechmill.decide.advice import no_licence
 from speechmill.fetch import check_logins
 from speechmill.publish.stats import MOST_NAMED
 from speechmill.sources import Listed, listing
+from speechmill.stages import STAGES
 from speechmill.stages.identity import Claims, place_of, read_registry, stamp_of
+from speechmill.stages.profiles import up_to_scores
 
-# × real time of one process. Segment, score and Whisper tiny.en were measured on two cores of a shared server (2026),
-# with webrtc and int8; 500 x is 8 MB/s of podcasts at 128 kbit/s.
-DEFAULT_SPEEDS = {"fetch": 500.0, "segment": 100.0, "score": 100.0, "embed": 30.0, "tokenise": 150.0}
-WHISPER_TINY_SPEED = 30.0
-# How much slower than tiny, by the table of relative speeds in OpenAI's README of Whisper.
-WHISPER_COST = {"tiny": 1.0, "base": 10 / 7, "small": 10 / 4, "medium": 10 / 2, "large": 10.0, "turbo": 10 / 8}
-KEPT_STAGES = ("transcribe", "cross_check", "embed", "tokenise")  # which take the clips that are kept
+KEPT_STAGES = tuple(stage.name for stage in STAGES if stage.clips_only)  # which take the clips that are kept
 # Shares of the decoded hours that become clips and that are kept: those of the demo podcast.
 DEFAULT_SHARES = {"fetch": 1.0, "segment": 1.0, "score": 0.8} | dict.fromkeys(KEPT_STAGES, 0.5)
 TELL_EVERY = 1000  # recordings
@@ -220,16 +216,9 @@ def _forecast(found: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
 
 def _speeds(config: RunConfig, run: dict[str, Any] | None) -> tuple[dict[str, float], list[str]]:
     """× real time of each stage, and the stages for which the last run of this corpus told it."""
-    speeds = dict(DEFAULT_SPEEDS)
+    typical = {stage.name: stage.speed(config) for stage in STAGES if stage.settings(config) is not None}
+    speeds = {name: speed for name, speed in typical.items() if speed is not None}
     models = {"transcribe": config.asr.model, "cross_check": config.asr.cross_check}
-    for stage, model in models.items():
-        if model is not None:
-            cost = next((cost for name, cost in WHISPER_COST.items() if name in model), WHISPER_COST["base"])
-            speeds[stage] = WHISPER_TINY_SPEED / cost
-    if config.speakers.model is None:
-        del speeds["embed"]
-    if config.tokenise.checkpoint is None:
-        del speeds["tokenise"]
     stages = run["stages"] if run else {}
     done = {stage: stages.get(stage, {}) for stage in speeds if stages.get(stage, {}).get("audio_done_ms")}
     told = {stage: counts["audio_done_ms"] / max(counts["wall_ms"], 1) for stage, counts in done.items()}

@@ -11,14 +11,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from speechmill.core.build import CONFIG_FILE, FINGERPRINT_VERSION, Build
+from speechmill.core.build import CONFIG_FILE, Build
 from speechmill.core.config import ConfigError, load
 from speechmill.core.ownership import MARK_FILE, REMOVALS_FILE
-from speechmill.core.state import read_run, stored_build
+from speechmill.core.state import read_run
 from speechmill.core.store import OWN_FILE, UNFINISHED, Store
+from speechmill.stages import FETCH, STAGES
+from speechmill.stages.profiles import stored_build
 
 CONTENT = re.compile(r"([0-9a-f]{64})(\.parquet)?")
-PROFILE = re.compile(r"[0-9a-f]{12}(-([0-9a-f]{12}|v[0-9]+|None))?")
+PROFILE = re.compile(r"[0-9a-f]{12}(-([0-9a-f]{12}|None))*")
 PART = re.compile(r"work/media/\.parts/[0-9a-f]{32}\.part(\.json(\.tmp)?)?")
 OLD_PART_S = 24 * 3600.0  # a younger part of a download may still be completed
 SCRATCH = ("work/tmp", "work/publish")
@@ -81,18 +83,7 @@ def _decoded_media(build: Build) -> Iterator[tuple[str, str, int]]:
 
 def _profiles(build: Build) -> dict[str, str]:
     """The folder of each stage's artifacts under the settings that the corpus was finished with."""
-    return {
-        "segment": build.segment_profile,
-        "score": f"{build.segment_profile}-{build.score_profile}",
-        "fingerprint": f"{build.segment_profile}-v{FINGERPRINT_VERSION}",
-        "repeats": f"{build.segment_profile}-v{FINGERPRINT_VERSION}",
-        "align": f"{build.segment_profile}-{build.transcribe_profile}",
-        "transcribe": f"{build.segment_profile}-{build.transcribe_profile}",
-        "cross_check": f"{build.segment_profile}-{build.cross_check_profile}",
-        "embed": f"{build.segment_profile}-{build.speakers_profile}",
-        "speakers": f"{build.segment_profile}-{build.speakers_profile}",
-        "tokenise": f"{build.segment_profile}-{build.tokenise_profile}",
-    }
+    return {stage.name: str(build.profiles[stage.name]) for stage in STAGES if stage is not FETCH}
 
 
 def _other_artifacts(build: Build) -> Iterator[tuple[str, str, int]]:

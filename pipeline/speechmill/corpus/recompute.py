@@ -19,17 +19,20 @@ import soundfile
 
 from speechmill import asr
 from speechmill.audio import decode_flac, resample
-from speechmill.core.build import Build, find_device, plan_build, profile_of_text, profile_of_tokens, token_files
+from speechmill.core.build import Build
 from speechmill.core.config import ConfigError, RunConfig, Speakers, Tokenise
-from speechmill.core.state import up_to_scores
+from speechmill.core.models import find_device
 from speechmill.core.store import Store
 from speechmill.corpus.checks import Check, CorpusTables, Row
 from speechmill.decide.opinions import TextSource
 from speechmill.decide.splits import TRAIN, VALIDATION
 from speechmill.fetch import PACKAGED_MODEL, model_folder
 from speechmill.publish.shards import text_columns
-from speechmill.stages import scores_of
+from speechmill.stages import TEXT, TOKENISE
+from speechmill.stages.profiles import plan_build, profile_here, up_to_scores
+from speechmill.stages.score import scores_of
 from speechmill.text.normal_form import clean
+from speechmill.tokens import dvae_files
 from speechmill.tokens import load as load_tokenizer
 
 MAX_TRANSCRIPTS = 8
@@ -74,7 +77,7 @@ def _rows_of(corpus: CorpusTables, name: str, wanted: set[int]) -> Iterator[Row]
 def audio(corpus: CorpusTables, check: Check, rows: int) -> None:
     """Clips decode to what their row says, and give the same measures again."""
     build = up_to_scores(corpus.config, corpus.store)
-    comparable = build.score_profile == corpus.run["profiles"]["score"]
+    comparable = build.profiles["score"] == corpus.run["profiles"]["score"]
     if not comparable:
         check.note = "measures and scores come from another version or other models; they were not computed again"
     for row in sample(corpus, rows):
@@ -131,8 +134,9 @@ def tokens(corpus: CorpusTables, check: Check, rows: int) -> None:
         check.note = "no mel tokens"
         return
     try:
-        profile = profile_of_tokens(corpus.config.tokenise)
-        tokenizer = load_tokenizer(*token_files(corpus.config.tokenise), find_device(corpus.config.device))
+        profile = profile_here(TOKENISE, corpus.config, corpus.store, corpus.run["profiles"])
+        text_profile = profile_here(TEXT, corpus.config, corpus.store, corpus.run["profiles"])
+        tokenizer = load_tokenizer(*dvae_files(corpus.config.tokenise), find_device(corpus.config.device))
     except ConfigError as error:
         check.note = f"the dVAE is not on this machine; no clip was encoded again ({error})"
         return
@@ -148,7 +152,7 @@ def tokens(corpus: CorpusTables, check: Check, rows: int) -> None:
             differing = len(set(enumerate(again.tolist())) ^ set(enumerate(row["mel_tokens"])))
             problem = f"{row['clip_id']}: mel_tokens differ in {differing} places from those of its audio"
             check.expect(that=not differing, problem=problem)
-        if corpus.run["profiles"]["text"] == profile_of_text(corpus.config.tokenise):
+        if corpus.run["profiles"]["text"] == text_profile:
             due = text_columns(row, corpus.made, corpus.config)
             odd = [column for column, value in due.items() if column in row and row[column] != value]
             check.expect(that=not odd, problem=f"{row['clip_id']}: {', '.join(odd)} do not follow from its text")
@@ -178,7 +182,7 @@ def transcripts(corpus: CorpusTables, check: Check, rows: int) -> None:
     others = {"speakers": Speakers(model=None), "tokenise": Tokenise(checkpoint=None)}
     config = corpus.config.model_copy(update={"asr": alone, **others})
     build = plan_build(config, _ReadOnly(corpus.store.root), find_model=lambda *_: model)
-    if build.transcribe_profile != profile:
+    if build.profiles["transcribe"] != profile:
         check.note = "transcripts come from another version or another model; nothing was transcribed again"
         return
     for row, heard in _heard_again(corpus, build, min(rows, MAX_TRANSCRIPTS)):
@@ -202,10 +206,10 @@ def _model_at_hand(config: RunConfig) -> Path | None:
 
 def _heard_again(corpus: CorpusTables, build: Build, rows: int) -> Iterator[tuple[Row, dict[str, Any]]]:
     """Rows, longest first, with what the recogniser makes of their audio now."""
-    assert build.model is not None
+    (folder,) = build.models["transcribe"][0].files
     found = sorted(sample(corpus, rows), key=lambda row: -row["duration_s"])
     waves = [resample(decode_flac(r["audio"]["bytes"]), r["sampling_rate"], asr.SAMPLE_RATE_HZ) for r in found]
-    recogniser = asr.load(build.model, corpus.config.asr, build.device, build.compute_type)
+    recogniser = asr.load(folder, corpus.config.asr, build.device, asr.arithmetic(corpus.config.asr, build.device))
     for row, transcript in zip(found, recogniser.transcribe(waves), strict=True):
         heard = asdict(transcript)
         heard["words"] = [

@@ -16,10 +16,11 @@ from speechmill.core.config import ConfigError
 from speechmill.core.purge import erase, present
 from speechmill.core.records import Recording
 from speechmill.core.removals import Kind, Tombstone, Tombstones, named
-from speechmill.core.state import read_run, stored_build
+from speechmill.core.state import read_run
 from speechmill.core.store import Store
 from speechmill.publish import POOL_FILE
 from speechmill.runner.run import run
+from speechmill.stages.profiles import stored_build
 
 SAME_SOUND = 0.5  # share of the clips of either recording that the other repeats, from which on they are the same
 

@@ -12,11 +12,12 @@ from typing import Any
 
 from speechmill.core.build import LOG_FILE, Build
 from speechmill.core.records import Recording, Status, recording_from
-from speechmill.core.state import read_run, stored_build
+from speechmill.core.state import read_run
 from speechmill.core.store import LOCK_FILE, Store
 from speechmill.decide import criteria
-from speechmill.publish import left_out
-from speechmill.publish.ledger import read_scores, read_tokens, read_transcripts
+from speechmill.stages import TOKENISE, TRANSCRIBE, left_out
+from speechmill.stages.profiles import stored_build
+from speechmill.stages.score import read_scores
 
 WAITING = "waiting"  # fetched, not decoded yet
 LOG_EVENTS = 5
@@ -95,18 +96,18 @@ def _fate(recording: Recording, build: Build) -> str:
 def _done(recording: Recording, build: Build) -> Iterator[str]:
     """Names of what was done after decoding one content."""
     content_id, store = recording.content_id or "", build.store
-    if not store.exists(build.scores(content_id)):
+    if not store.exists(build.artifact("score", content_id)):
         return
     yield "scored"
     scores = read_scores(content_id, build)
     reasons = criteria.reasons_by_score(scores, build.config.thresholds)
     wanted = {clip_id for clip_id, why in zip(scores["clip_id"].to_pylist(), reasons, strict=True) if not why}
     allowed = criteria.licence_allowed(recording.licence, build.config.licences)
-    heard = set(read_transcripts(content_id, build)["clip_id"].to_pylist())
-    if build.transcribe_profile is not None and (not allowed or wanted <= heard):
+    heard = set(TRANSCRIBE.read(content_id, build)["clip_id"].to_pylist())
+    if build.runs("transcribe") and (not allowed or wanted <= heard):
         yield "transcribed"
-    encoded = set(read_tokens(content_id, build, ["clip_id"])["clip_id"].to_pylist())
-    if build.tokenise_profile is not None and (not allowed or wanted <= encoded):
+    encoded = set(TOKENISE.read(content_id, build, ["clip_id"])["clip_id"].to_pylist())
+    if build.runs("tokenise") and (not allowed or wanted <= encoded):
         yield "tokenised"
 
 

@@ -17,13 +17,14 @@ from speechmill.core.records import OUT_OF_REACH, Status
 from speechmill.publish import ledger, shards, voices
 from speechmill.publish.shards import Shard
 from speechmill.publish.stats import Tally
+from speechmill.stages import TOKENISE
 
 VERSION = 2  # part of the fingerprint: raise it when the same judgements give other files
 RUN_FILE = ownership.RUN_FILE
 PLAN_FILE = "work/publish/plan.json"
 STAGING = "work/publish/staged"
 LEDGER_FILE = "ledger.parquet"
-RECORDINGS_FILE = "recordings.parquet"
+RECORDINGS_FILE = ownership.RECORDINGS_FILE
 POOL_FILE = "pool.parquet/part-00000.parquet"
 STATS_FILE = "stats.json"
 ABOUT = ("README.md", "report.html", STATS_FILE)
@@ -47,7 +48,7 @@ class Task:
 
 def plan(build: Build) -> list[Task]:
     """Judge everything, store the plan, and say what must be written: nothing if it is all there."""
-    if build.speakers_profile is not None:
+    if build.runs("speakers"):
         voices.assign(ledger.judge_all(build), build)
     tally = Tally(build.config.audio.sample_rate)
     lost: list[str] = []
@@ -98,9 +99,9 @@ def check(plan: dict[str, Any]) -> None:
 def _counted(judgements: Iterator[ledger.Judgement], tally: Tally, build: Build) -> Iterator[ledger.Judgement]:
     for judgement in judgements:
         tally.add(judgement)
-        if judgement.kept and build.tokenise_profile is not None:
+        if judgement.kept and build.runs("tokenise"):
             kept = {row["clip_id"] for row in judgement.kept}
-            table = ledger.read_tokens(judgement.recording.content_id or "", build)
+            table = TOKENISE.read(judgement.recording.content_id or "", build)
             tally.add_tokens(table.filter([clip_id in kept for clip_id in table["clip_id"].to_pylist()]))
         yield judgement
 
@@ -110,14 +111,7 @@ def _fingerprint(build: Build, tally: Tally) -> str:
     settings = build.config.model_dump(
         mode="json", include={"thresholds", "licences", "publish", "asr", "defects", "tokenise"}
     )
-    profiles = [
-        build.transcribe_profile,
-        build.cross_check_profile,
-        build.speakers_profile,
-        build.tokenise_profile,
-        build.text_profile,
-    ]
-    layout = [VERSION, settings, build.has_defects, *profiles]
+    layout = [VERSION, settings, sorted(build.profiles.items())]
     return hashlib.sha256(json.dumps([layout, tally.digest]).encode()).hexdigest()[:32]
 
 

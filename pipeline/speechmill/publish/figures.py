@@ -75,7 +75,7 @@ def kept_by(stats: dict[str, Any], what: str) -> list[Amount]:
 def limits(build: Build) -> list[tuple[Test, float]]:
     """The threshold tests that were in force: those not switched off whose column was made."""
     columns = {*score_artifact(defects=build.has_defects).names, *(field.name for field in REPEATS)}
-    if build.transcribe_profile is not None:
+    if build.runs("transcribe"):
         columns |= {*TRANSCRIPT_ARTIFACT.names, *(field.name for field in AGREEMENT)}
     found = [(test, getattr(build.config.thresholds, test.key)) for test in (*SCORE_TESTS, *TRANSCRIPT_TESTS)]
     return [(test, limit) for test, limit in found if limit is not None and test.column in columns]

@@ -16,12 +16,9 @@ import pyarrow as pa
 from speechmill.core.build import Build
 from speechmill.core.records import (
     AGREEMENT,
-    EMBEDDING_ARTIFACT,
     EVIDENCE_ARTIFACT,
     LEDGER,
     RECORDINGS,
-    REPEATS,
-    TOKEN_ARTIFACT,
     TRANSCRIPT_ARTIFACT,
     Reason,
     Recording,
@@ -37,7 +34,9 @@ from speechmill.decide.opinions import judge as judge_text
 from speechmill.decide.opinions import opinion
 from speechmill.decide.pauses import pause_agreement
 from speechmill.decide.splits import TRAIN, split_of
-from speechmill.publish import left_out
+from speechmill.stages import CROSS_CHECK, TOKENISE, TRANSCRIBE, left_out
+from speechmill.stages.score import read_scores
+from speechmill.stages.work import primary_order
 
 KEPT, REJECTED = "kept", "rejected"
 GROUP_ROWS = 10_000  # rows of pool, ledger and recordings in a row group
@@ -58,15 +57,6 @@ class Judgement:
     def kept(self) -> list[Row]:
         """Rows of the clips that are published."""
         return [clip for clip in self.clips if clip["decision"] == KEPT]
-
-
-def primary_order(recording: Recording) -> tuple[str, ...]:
-    """Sort key: of recordings with the same content the first published counts, then the one that was here first.
-
-    By its first name, since another name or address makes no other recording of it. Its last part is the id.
-    """
-    name = recording.first_url or recording.media_url
-    return (recording.published or "9999", f"{recording.added_in_run:09}", name, recording.recording_id)
 
 
 def judge_all(build: Build) -> Iterator[Judgement]:
@@ -125,8 +115,8 @@ def public(recording: Recording) -> Recording:
 
 def _split(recording: Recording, build: Build) -> str:
     """As its speakers ask for, where they were told apart, else by its hash."""
-    name = build.speakers(recording.content_id or "")
-    if build.speakers_profile is None or not build.store.exists(name):
+    name = build.artifact("speakers", recording.content_id or "")
+    if not build.runs("speakers") or not build.store.exists(name):
         return split_of(recording.recording_id, build.config.publish.validation_share)
     return str(build.store.footer(name)["split"])
 
@@ -158,7 +148,7 @@ def _clips(recording: Recording, build: Build) -> list[Row]:
     durations = {row["clip_id"]: (row["end"] - row["start"]) / rate for row in rows}
     references = _evidence(recording.content_id, build)
     texts = _transcripts(recording, durations, references, build)
-    tokenised = set(read_tokens(recording.content_id, build, ["clip_id"])["clip_id"].to_pylist())
+    tokenised = set(TOKENISE.read(recording.content_id, build, ["clip_id"])["clip_id"].to_pylist())
     speakers = _speakers(recording.content_id, build)
     refused = criteria.reasons_by_licence(recording.licence, build.config.licences, ai_generated=recording.ai_generated)
     removed = build.removed.clips
@@ -169,8 +159,8 @@ def _clips(recording: Recording, build: Build) -> list[Row]:
         reasons = [*row.pop("by_score"), *refused]
         reasons += [Reason.REMOVED] if clip_id in removed else []
         row |= texts.get(clip_id, {}) | references.get(clip_id, {})
-        by_text = list(row.pop("by_text", [] if build.transcribe_profile is None else [Reason.NOT_TRANSCRIBED]))
-        missing = build.tokenise_profile is not None and clip_id not in tokenised
+        by_text = list(row.pop("by_text", [] if not build.runs("transcribe") else [Reason.NOT_TRANSCRIBED]))
+        missing = build.runs("tokenise") and clip_id not in tokenised
         row["reasons"] = reasons or by_text or ([Reason.NOT_TOKENISED] if missing else [])
         row["decision"] = REJECTED if row["reasons"] else KEPT
         row |= speakers.get(clip_id, {}) if row["decision"] == KEPT else {}
@@ -188,32 +178,22 @@ def _spoken(clips: list[Row]) -> str | None:
 
 
 def _scores(content_id: str, build: Build) -> dict[str, Row]:
-    if not build.store.exists(build.scores(content_id)):
+    if not build.store.exists(build.artifact("score", content_id)):
         return {}
     table = read_scores(content_id, build)
     reasons = criteria.reasons_by_score(table, build.config.thresholds)
     return {row["clip_id"]: row | {"by_score": why} for row, why in zip(table.to_pylist(), reasons, strict=True)}
 
 
-def read_scores(content_id: str, build: Build) -> pa.Table:
-    """Measures and scores of a content, a row a clip, with how much of each repeats an earlier clip."""
-    store, table = build.store, build.store.read(build.scores(content_id))
-    compared = store.exists(build.repeats(content_id))
-    repeats = store.read(build.repeats(content_id)).to_pylist() if compared else []
-    found, (ratio, of), none = {row["clip_id"]: row for row in repeats}, REPEATS, 0.0 if compared else None
-    clip_ids = table["clip_id"].to_pylist()
-    table = table.append_column(ratio, pa.array([found.get(c, {}).get(ratio.name, none) for c in clip_ids], ratio.type))
-    return table.append_column(of, pa.array([found.get(c, {}).get(of.name) for c in clip_ids], of.type))
-
-
 def _speakers(content_id: str, build: Build) -> dict[str, Row]:
-    if build.speakers_profile is None or not build.store.exists(build.speakers(content_id)):
+    name = build.artifact("speakers", content_id)
+    if not build.runs("speakers") or not build.store.exists(name):
         return {}
-    return {row["clip_id"]: row for row in build.store.read(build.speakers(content_id)).to_pylist()}
+    return {row["clip_id"]: row for row in build.store.read(name).to_pylist()}
 
 
 def _evidence(content_id: str, build: Build) -> dict[str, Row]:
-    name = build.evidence(content_id)
+    name = build.artifact("align", content_id)
     table = build.store.read(name) if build.store.exists(name) else EVIDENCE_ARTIFACT.empty_table()
     rows = ({**row, "reference_url": public_url(row["reference_url"])} for row in table.to_pylist())
     return {row["clip_id"]: row for row in rows}
@@ -223,8 +203,8 @@ def _transcripts(
     recording: Recording, durations: dict[str, float], references: dict[str, Row], build: Build
 ) -> dict[str, Row]:
     content_id, asked = recording.content_id or "", build.config.asr
-    rows = read_transcripts(content_id, build).to_pylist()
-    second = {row["clip_id"]: row for row in read_cross_checks(content_id, build).to_pylist()}
+    rows = TRANSCRIBE.read(content_id, build).to_pylist()
+    second = {row["clip_id"]: row for row in CROSS_CHECK.read(content_id, build).to_pylist()}
     for row in rows:
         human = references.get(row["clip_id"], {}).get("reference_text")
         heard = row["text"] or "", row["words"] or (), row["language"]
@@ -236,40 +216,6 @@ def _transcripts(
     declared = None if asked.language else recording.language
     reasons = criteria.reasons_by_transcript(table, lengths, build.config.thresholds, asked.languages, declared)
     return {row["clip_id"]: row | {"by_text": why} for row, why in zip(table.to_pylist(), reasons, strict=True)}
-
-
-def read_transcripts(content_id: str, build: Build) -> pa.Table:
-    """All transcripts of a content so far, a row a clip."""
-    if build.transcribe_profile is None:
-        return TRANSCRIPT_ARTIFACT.empty_table()
-    return _parts(build.transcripts(content_id), TRANSCRIPT_ARTIFACT, build)
-
-
-def read_cross_checks(content_id: str, build: Build) -> pa.Table:
-    """What the second recogniser heard in a content so far, a row a clip."""
-    if build.cross_check_profile is None:
-        return TRANSCRIPT_ARTIFACT.empty_table()
-    return _parts(build.cross_checks(content_id), TRANSCRIPT_ARTIFACT, build)
-
-
-def read_embeddings(content_id: str, build: Build) -> pa.Table:
-    """All embeddings of voices of a content so far, a row a clip."""
-    if build.speakers_profile is None:
-        return EMBEDDING_ARTIFACT.empty_table()
-    return _parts(build.embeddings(content_id), EMBEDDING_ARTIFACT, build)
-
-
-def read_tokens(content_id: str, build: Build, columns: list[str] | None = None) -> pa.Table:
-    """All mel tokens of a content so far, a row a clip."""
-    schema = TOKEN_ARTIFACT if columns is None else pa.schema([TOKEN_ARTIFACT.field(name) for name in columns])
-    if build.tokenise_profile is None:
-        return schema.empty_table()
-    return _parts(build.tokens(content_id), schema, build)
-
-
-def _parts(folder: str, schema: pa.Schema, build: Build) -> pa.Table:
-    parts = [build.store.read(f"{folder}/{name}", schema.names) for name in build.store.names(folder)]
-    return pa.concat_tables(parts) if parts else schema.empty_table()
 
 
 def _provenance(recording: Recording) -> Row:

@@ -13,13 +13,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from speechmill.core.build import Build, text_tokenizer_file
+from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
 from speechmill.core.records import Made, data_schema, recording_from
 from speechmill.core.store import ROW_GROUP_BYTES, ROW_GROUP_ROWS
 from speechmill.decide.splits import TRAIN, VALIDATION
-from speechmill.publish.ledger import Judgement, Row, judge, read_tokens
+from speechmill.publish.ledger import Judgement, Row, judge
+from speechmill.stages import TOKENISE
 from speechmill.text.normal_form import NormalForm, normal_form
+from speechmill.tokens import text_tokenizer_file
 from speechmill.tokens.text import limits, load
 
 _FEATURE_OF_TYPE = {
@@ -92,7 +94,7 @@ def _rows(shard: Shard, build: Build) -> Iterator[Row]:
 
 def _tokens(content_id: str, clip_ids: Collection[str], build: Build) -> dict[str, Row]:
     """Mel tokens of some clips of a content, and whether the clips fit."""
-    table = read_tokens(content_id, build, ["clip_id", "mel_tokens", "mel_profile"])
+    table = TOKENISE.read(content_id, build, ["clip_id", "mel_tokens", "mel_profile"])
     found = table.filter(pa.array([clip_id in clip_ids for clip_id in table["clip_id"].to_pylist()], pa.bool_()))
     return {row["clip_id"]: row for row in found.to_pylist()}
 

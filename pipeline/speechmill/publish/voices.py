@@ -13,11 +13,12 @@ import pyarrow as pa
 from speechmill.core.build import Build
 from speechmill.core.records import SPEAKER_ARTIFACT
 from speechmill.decide.splits import TRAIN, VALIDATION
-from speechmill.publish.ledger import Judgement, Row, read_embeddings
+from speechmill.publish.ledger import Judgement, Row
 from speechmill.speakers import Float32
 from speechmill.speakers.clusters import CAMPPLUS, Calibration, Clusters, Indices, Speaker, find_speakers, find_voices
 from speechmill.speakers.conditioning import Spoken, choose
 from speechmill.speakers.split import validation
+from speechmill.stages import EMBED
 
 
 @dataclass(slots=True)
@@ -60,7 +61,7 @@ def assign(judgements: Iterator[Judgement], build: Build) -> None:
         ]
         split = VALIDATION if any(row["recording_id"] in held_out for row in one.rows) else TRAIN
         table = pa.Table.from_pylist(rows, schema=SPEAKER_ARTIFACT)
-        build.store.write_table(build.speakers(one.content_id), table, {"split": split})
+        build.store.write_table(build.artifact("speakers", one.content_id), table, {"split": split})
 
 
 def _heard(judgement: Judgement, law: Calibration, build: Build) -> _Heard:
@@ -75,7 +76,7 @@ def _heard(judgement: Judgement, law: Calibration, build: Build) -> _Heard:
 
 
 def _embeddings(content_id: str, build: Build) -> dict[str, Float32]:
-    table = read_embeddings(content_id, build)
+    table = EMBED.read(content_id, build)
     rows = np.array(table["embedding"].to_pylist(), np.float32)
     return dict(zip(table["clip_id"].to_pylist(), rows, strict=True))
 

@@ -13,7 +13,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import redirect_stderr
-from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -32,7 +31,13 @@ from speechmill.core.store import OutOfSpace, raise_if_out_of_space
 from speechmill.fetch import Stopped
 from speechmill.runner.log import open_log
 from speechmill.sources import Listed
-from speechmill.stages import Outcome, Work
+from speechmill.stages import DEDUP, FETCH, STAGES, ClipStage, Stage
+from speechmill.stages.base import Batched, GroupedByHost, Isolated
+from speechmill.stages.batches import Batch, Done
+from speechmill.stages.dedup import Sounds, Spreader, Votes, compared, find_votes
+from speechmill.stages.fetch import host_of, list_input
+from speechmill.stages.identity import Claims, load_registry, placeholder, write_index
+from speechmill.stages.work import Outcome, Work, identify, primary
 
 NAMESPACE = "speechmill"
 LISTED = "listed/"  # before the number of an input: counter of its recordings
@@ -45,7 +50,7 @@ log = logging.getLogger("speechmill")
 StageFunction = Callable[[Any, Build], Outcome]
 
 
-class Stage(beam.DoFn):  # type: ignore[misc]
+class StageFn(beam.DoFn):  # type: ignore[misc]
     """Runs one stage function on each element: counts, logs, turns errors into rows."""
 
     def __init__(self, name: str, function: StageFunction, build: Build) -> None:
@@ -73,8 +78,11 @@ class Stage(beam.DoFn):  # type: ignore[misc]
             raise_if_out_of_space(error, self._build.store.root)
             if not isinstance(error, processes.Died):
                 log.error("%s: %s", self._name, "".join(traceback.format_exception(error)))
-            outcome = stages.note_error(self._name, element, self._build, error)
+            outcome = self._failed(element, error)
         yield from self._account(element, outcome, seconds)
+
+    def _failed(self, element: Any, error: Exception) -> Outcome:
+        return stages.note_error(self._name, element, self._build, error)
 
     def _account(self, element: Any, outcome: Outcome, seconds: float) -> Iterator[Any]:
         """Count and log one element, and pass it on."""
@@ -95,8 +103,21 @@ class Stage(beam.DoFn):  # type: ignore[misc]
             Metrics.counter(NAMESPACE, f"{self._name}/{key}").inc(value)
         fields = {"stage": self._name, "state": outcome.state, "seconds": round(seconds, 3)}
         fields |= {"audio_in_s": round(outcome.seconds_in, 3), "audio_kept_s": round(outcome.seconds_kept, 3)}
-        fields |= stages.identify(element) | ({"reason": outcome.reason} if outcome.reason else {})
+        fields |= identify(element) | ({"reason": outcome.reason} if outcome.reason else {})
         log.info("%s %s", self._name, outcome.detail or outcome.state, extra={"fields": fields})
+
+
+def publish_file(task: publish.Task, build: Build) -> Outcome:
+    """Write one file of the finished corpus aside."""
+    publish.write(task, build)
+    return Outcome(state="done")
+
+
+class PublishFn(StageFn):
+    """Writes files of the corpus. One that fails ends the run: a corpus with a file missing is no corpus."""
+
+    def _failed(self, element: Any, error: Exception) -> Outcome:
+        raise error
 
 
 class Listing(beam.DoFn):  # type: ignore[misc]
@@ -112,13 +133,13 @@ class Listing(beam.DoFn):  # type: ignore[misc]
     def process(self, numbered: tuple[int, Input]) -> Iterator[Listed]:
         """List an input; what is no recording, but a row that says why there is none, is not counted."""
         number, source = numbered
-        for listed in stages.list_input(source, self._build):
+        for listed in list_input(source, self._build):
             if listed.recording.status is not Status.FAILED:
                 Metrics.counter(NAMESPACE, f"{LISTED}{number}").inc()
             yield listed
 
 
-class WaitingStage(Stage):
+class WaitingFn(StageFn):
     """A stage that waits for servers: many elements at a time, few of each host, in threads.
 
     It takes what is grouped by host: all of one comes to one worker, so that the host's limit holds on any runner.
@@ -169,7 +190,7 @@ class WaitingStage(Stage):
         self._begin()
 
 
-class IsolatedStage(Stage):
+class IsolatedFn(StageFn):
     """A stage in processes of its own: a decoder that crashes or hangs costs one recording, and all cores work."""
 
     def __init__(self, name: str, function: StageFunction, build: Build, is_done: Callable[[Any, Build], bool]) -> None:
@@ -208,28 +229,28 @@ class IsolatedStage(Stage):
                 yield WindowedValue(element, GlobalWindow().max_timestamp(), [GlobalWindow()])
 
 
-class PackedStage(Stage):
+class BatchedFn(StageFn):
     """A stage that works on clips of many elements together, so that the batches of a model are full."""
 
-    def __init__(self, name: str, making: stages.Making, build: Build) -> None:
-        super().__init__(name, partial(stages.complete_alone, making=making), build)
-        self._making = making
+    def __init__(self, stage: ClipStage, build: Build) -> None:
+        super().__init__(stage.name, stage.process, build)
+        self._stage = stage
 
     def start_bundle(self) -> None:
-        """Begin with an empty pack."""
-        self._pack = stages.Pack(self._making, self._build)
+        """Begin with an empty batch."""
+        self._batch = Batch(self._stage, self._build)
 
     def process(self, element: Work) -> Iterator[Any]:
-        """Add to the pack; yield what is done by then."""
+        """Add to the batch; yield what is done by then."""
         if not self._build.is_stopping():
-            yield from self._together(self._pack.add(element))
+            yield from self._together(self._batch.add(element))
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Work on what is left."""
-        for element in self._together(self._pack.rest()):
+        for element in self._together(self._batch.rest()):
             yield WindowedValue(element, GlobalWindow().max_timestamp(), [GlobalWindow()])
 
-    def _together(self, done: Iterator[stages.Done]) -> Iterator[Any]:
+    def _together(self, done: Iterator[Done]) -> Iterator[Any]:
         """Account for what is done. Whatever fails in company is tried alone, so that it harms no neighbour."""
         try:
             for work, (outcome, seconds) in done:
@@ -240,7 +261,7 @@ class PackedStage(Stage):
         except FATAL:
             raise
         except Exception:
-            works, self._pack = self._pack.works, stages.Pack(self._making, self._build)
+            works, self._batch = self._batch.works, Batch(self._stage, self._build)
         for work in works:
             yield from super().process(work)
 
@@ -253,7 +274,7 @@ class _Knowing(beam.DoFn):  # type: ignore[misc]
 
     def setup(self) -> None:
         """Called once a worker."""
-        self._registry = stages.load_registry(self._build)
+        self._registry = load_registry(self._build)
 
 
 class Settle(_Knowing):
@@ -266,14 +287,14 @@ class Settle(_Knowing):
         if self._build.is_stopping():
             return
         settled = self._registry.settle(listed)
-        is_open = isinstance(settled, stages.Claims)
+        is_open = isinstance(settled, Claims)
         yield beam.pvalue.TaggedOutput(self.CLAIMS, settled) if is_open else settled
 
 
 class Resolve(_Knowing):
     """Compares all claims with each other."""
 
-    def process(self, element: tuple[int, Iterable[stages.Claims]]) -> Iterator[Listed]:
+    def process(self, element: tuple[int, Iterable[Claims]]) -> Iterator[Listed]:
         """Take all claims there are."""
         yield from self._registry.resolve(element[1])
 
@@ -298,11 +319,11 @@ class Identify(beam.PTransform):  # type: ignore[misc]
         settled = listed | "settle" >> beam.ParDo(Settle(self.build)).with_outputs(Settle.CLAIMS, main="settled")
         resolved = (
             settled[Settle.CLAIMS]
-            | "in one place" >> beam.Map(lambda claims: (0, claims)).with_output_types(tuple[int, stages.Claims])
+            | "in one place" >> beam.Map(lambda claims: (0, claims)).with_output_types(tuple[int, Claims])
             | "all claims" >> beam.GroupByKey()
             | "resolve" >> beam.ParDo(Resolve(self.build))
         )
-        known = listed.pipeline | "known" >> beam.Create([stages.placeholder(one) for one in self.known])
+        known = listed.pipeline | "known" >> beam.Create([placeholder(one) for one in self.known])
         return (
             (settled.settled, resolved, known)
             | "recordings" >> beam.Flatten()
@@ -313,43 +334,41 @@ class Identify(beam.PTransform):  # type: ignore[misc]
         )
 
 
-class Mill(beam.PTransform):  # type: ignore[misc]
-    """Listed recordings in; works whose clips are scored and, where selected, transcribed and tokenised out."""
+def run_by(stage: Stage, build: Build) -> StageFn:
+    """What runs a stage, as it asks for."""
+    how = stage.execution_in(build)
+    if isinstance(how, Batched):
+        assert isinstance(stage, ClipStage)
+        return BatchedFn(stage, build)
+    if isinstance(how, Isolated):
+        return IsolatedFn(stage.name, stage.process, build, stage.is_done)
+    return (WaitingFn if isinstance(how, GroupedByHost) else StageFn)(stage.name, stage.process, build)
+
+
+class RecordingStages(beam.PTransform):  # type: ignore[misc]
+    """Listed recordings in; works that every stage of the build is through with out."""
 
     def __init__(self, build: Build) -> None:
         super().__init__()
         self.build = build
 
     def expand(self, listed: beam.PCollection[Listed]) -> beam.PCollection[Work]:
-        """Wire the stages of a recording."""
-        build = self.build
+        """Wire fetching by host, one work a content, and the stages after it in their order."""
         works = (
             listed
-            | "by host" >> beam.Map(lambda one: (stages.host_of(one), one)).with_output_types(tuple[str, Listed])
+            | "by host" >> beam.Map(lambda one: (host_of(one), one)).with_output_types(tuple[str, Listed])
             | "same host" >> beam.GroupByKey()
-            | "fetch" >> beam.ParDo(WaitingStage("fetch", stages.fetch_recording, build))
+            | FETCH.name >> beam.ParDo(run_by(FETCH, self.build))
             | "by content" >> beam.Map(lambda work: (work.content_id, work)).with_output_types(tuple[str, Work])
             | "same content" >> beam.GroupByKey()
-            | "primary" >> beam.MapTuple(lambda _, works: stages.primary(works))
-            | "segment" >> beam.ParDo(IsolatedStage("segment", stages.segment_media, build, stages.is_segmented))
-            | "score" >> beam.ParDo(self._score_stage())
-            | "compare" >> Compare(build)
+            | "primary" >> beam.MapTuple(lambda _, works: primary(works))
         )
-        if build.made.transcript:
-            works |= "transcribe" >> beam.ParDo(PackedStage("transcribe", stages.TRANSCRIPTS, build))
-        if build.cross_check_profile is not None:
-            works |= "cross-check" >> beam.ParDo(PackedStage("cross_check", stages.CROSS_CHECKS, build))
-        works |= "align" >> beam.ParDo(Stage("align", stages.align_documents, build))
-        if build.made.speakers:
-            works |= "embed" >> beam.ParDo(PackedStage("embed", stages.EMBEDDINGS, build))
-        if build.made.tokens:
-            works |= "tokenise" >> beam.ParDo(PackedStage("tokenise", stages.TOKENS, build))
+        for stage in STAGES:
+            if stage is DEDUP:
+                works |= DEDUP.name >> Deduplicate(self.build)
+            elif stage is not FETCH and stage.is_in_graph and self.build.runs(stage.name):
+                works |= stage.name >> beam.ParDo(run_by(stage, self.build))
         return works
-
-    def _score_stage(self) -> Stage:
-        if self.build.has_defects:  # models are loaded once, here, not in every process
-            return Stage("score", stages.score_clips, self.build)
-        return IsolatedStage("score", stages.score_clips, self.build, stages.is_scored)
 
 
 class Spread(beam.DoFn):  # type: ignore[misc]
@@ -360,9 +379,9 @@ class Spread(beam.DoFn):  # type: ignore[misc]
 
     def start_bundle(self) -> None:
         """Begin with nothing gathered."""
-        self._spreader = stages.Spreader()
+        self._spreader = Spreader()
 
-    def process(self, work: Work) -> Iterator[tuple[int, stages.Sounds]]:
+    def process(self, work: Work) -> Iterator[tuple[int, Sounds]]:
         """Gather; spread when there is enough."""
         self._spreader.add(work, self._build)
         if self._spreader.is_full:
@@ -374,7 +393,7 @@ class Spread(beam.DoFn):  # type: ignore[misc]
             yield WindowedValue(element, GlobalWindow().max_timestamp(), [GlobalWindow()])
 
 
-class Compare(beam.PTransform):  # type: ignore[misc]
+class Deduplicate(beam.PTransform):  # type: ignore[misc]
     """Works in; the same works out, once all of them were compared with each other by their sound."""
 
     def __init__(self, build: Build) -> None:
@@ -384,24 +403,18 @@ class Compare(beam.PTransform):  # type: ignore[misc]
     def expand(self, works: beam.PCollection[Work]) -> beam.PCollection[Work]:
         """Wire the comparison: landmarks of one hash meet in a bucket, what they say goes to the later content."""
         build = self.build
-        works |= "fingerprint" >> beam.ParDo(
-            IsolatedStage("fingerprint", stages.fingerprint_clips, build, stages.is_fingerprinted)
-        )
         votes = (
             works
-            | "spread" >> beam.ParDo(Spread(build)).with_output_types(tuple[int, stages.Sounds])
+            | "spread" >> beam.ParDo(Spread(build)).with_output_types(tuple[int, Sounds])
             | "same bucket" >> beam.GroupByKey()
-            | "vote"
-            >> beam.FlatMapTuple(lambda _, sounds: stages.find_votes(sounds)).with_output_types(
-                tuple[str, stages.Votes]
-            )
+            | "vote" >> beam.FlatMapTuple(lambda _, sounds: find_votes(sounds)).with_output_types(tuple[str, Votes])
         )
         own = works | "own" >> beam.Map(lambda work: (work.content_id, work)).with_output_types(tuple[str, Work])
         return (
             {"works": own, "votes": votes}
             | "for each" >> beam.CoGroupByKey()
-            | "voted for" >> beam.FlatMapTuple(lambda _, found: stages.compared(**found))
-            | "judge" >> beam.ParDo(Stage("compare", stages.note_repeats, build))
+            | "voted for" >> beam.FlatMapTuple(lambda _, found: compared(**found))
+            | "judge" >> beam.ParDo(run_by(DEDUP, build))
         )
 
 
@@ -470,15 +483,15 @@ def run(build: Build, beam_options: tuple[str, ...] = (), *, only_publish: bool 
         pipeline
         | "inputs" >> beam.Create(list(enumerate(inputs)))
         | "list" >> beam.ParDo(Listing(build)).with_output_types(Listed)
-        | "identify" >> Identify(build, [] if only_publish else stages.write_index(build))
-        | "mill" >> Mill(build)
+        | "identify" >> Identify(build, [] if only_publish else write_index(build))
+        | "stages" >> RecordingStages(build)
     )
     (
         milled
         | "all milled" >> beam.combiners.Count.Globally()
         | "plan" >> beam.FlatMap(lambda _, build: [] if build.is_stopping() else publish.plan(build), build)
         | "spread files" >> beam.Reshuffle()
-        | "publish" >> beam.ParDo(Stage("publish", stages.publish_file, build))
+        | "publish" >> beam.ParDo(PublishFn("publish", publish_file, build))
     )
     try:
         result = pipeline.run()

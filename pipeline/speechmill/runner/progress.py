@@ -14,10 +14,6 @@ from speechmill.core.terminal import printable
 if TYPE_CHECKING:
     from rich.table import Table
 
-STAGES = (
-    *("fetch", "segment", "score", "fingerprint", "compare"),
-    *("transcribe", "cross_check", "align", "embed", "tokenise", "publish"),
-)
 TERMINAL_INTERVAL_S = 0.5
 PLAIN_INTERVAL_S = 30.0
 
@@ -97,11 +93,9 @@ class Progress:
         """A row for each stage that began, always with the same columns; some may be empty."""
         expected = 0
         found = []
-        for name in STAGES:
-            stage = self.stages.get(name)
-            if stage:
-                found.append(_cells(name, stage, expected))
-                expected = stage.inputs - stage.failed
+        for name, stage in self.stages.items():  # in the order in which they began
+            found.append(_cells(name, stage, expected))
+            expected = stage.inputs - stage.failed
         return found
 
     def _show(self) -> None:

@@ -19,20 +19,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from speechmill import publish, sources, tokens
+from speechmill import asr, publish, sources, tokens
 from speechmill.asr.known_languages import check_language
 from speechmill.core import ownership, state
-from speechmill.core.build import (
-    CONFIG_FILE,
-    FETCHED,
-    FINISHED_FILE,
-    LOG_FILE,
-    STOP_FILE,
-    Build,
-    plan_build,
-    text_tokenizer_file,
-    token_files,
-)
+from speechmill.core.build import CONFIG_FILE, FETCHED, FINISHED_FILE, LOG_FILE, STOP_FILE, Build
 from speechmill.core.config import ConfigError, RunConfig
 from speechmill.core.purge import erase
 from speechmill.core.records import Status
@@ -44,9 +34,12 @@ from speechmill.fetch import check_logins, model_folder
 from speechmill.publish import card, report
 from speechmill.runner import beam
 from speechmill.runner.log import close_log, open_log
-from speechmill.runner.progress import STAGES, Progress
+from speechmill.runner.progress import Progress
+from speechmill.stages import STAGES
+from speechmill.stages.profiles import plan_build, stored_build
 from speechmill.tokens import text
 
+PUBLISH = "publish"  # the last row of the table of stages
 EXIT_DONE, EXIT_FAILED, EXIT_CONFIG, EXIT_TOO_MANY_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 PACKAGES = (
     *("apache-beam", "av", "soxr", "soundfile", "webrtcvad-wheels", "faster-whisper", "ctranslate2", "pyarrow"),
@@ -97,7 +90,7 @@ def run(
         _check_languages(build)
         erase(build)
         build = replace(build, removed=Tombstones.load(store))
-        tokens = _about_tokens(build, again=only_publish)
+        mel_tokens = _about_tokens(build, again=only_publish)
         store.write_json(CONFIG_FILE, json.loads(config.model_dump_json()))
         open_log(store, console=not quiet)
         try:
@@ -113,7 +106,7 @@ def run(
         stages = by_stage(counters)
         if interrupted.is_set():
             return Summary(exit_code=EXIT_INTERRUPTED, changed=False, output=config.output, stages=stages, stats=None)
-        summary = replace(_finish(build, stages, tokens), empty_inputs=empty)
+        summary = replace(_finish(build, stages, mel_tokens), empty_inputs=empty)
         if empty and len(empty) == len(config.inputs):
             summary = replace(summary, exit_code=EXIT_FAILED)
         erase(build)  # what only this run found to be removed
@@ -132,7 +125,7 @@ def check_inputs(config: RunConfig, store: Store, *, only_publish: bool) -> None
 
 def _decided_again(config: RunConfig) -> Build:
     """The finished build with other thresholds. Raises ConfigError for settings that need a stage to run."""
-    stored = state.stored_build(config.output)
+    stored = stored_build(config.output)
     if config.decisive() != stored.config.decisive():
         fix = f"make what it needs with: speechmill run --output {config.output} --set ..."
         raise ConfigError(f"select: only thresholds, licences and languages can change without running a stage; {fix}")
@@ -141,9 +134,10 @@ def _decided_again(config: RunConfig) -> Build:
 
 def _check_languages(build: Build) -> None:
     """Raise ConfigError for a language that a recogniser does not know."""
-    for key, folder in (("asr.model", build.model), ("asr.cross_check", build.cross_check)):
-        if folder is not None:
-            check_language(Path(folder), build.config.asr.language, key)
+    for stage in ("transcribe", "cross_check"):
+        for model in build.models[stage][:1]:
+            if model.files:  # else it was used by an earlier run, and is not now
+                check_language(Path(model.files[0]), build.config.asr.language, model.key)
 
 
 @contextmanager
@@ -176,7 +170,7 @@ def _about_tokens(build: Build, *, again: bool) -> str | None:
     """
     chosen = build.config.tokenise
     if build.made.transcript:
-        text.load(text_tokenizer_file(chosen))
+        text.load(tokens.text_tokenizer_file(chosen))
     if not build.made.tokens:
         return None
     if chosen.checkpoint == "shipped" and not chosen.norms:
@@ -184,10 +178,10 @@ def _about_tokens(build: Build, *, again: bool) -> str | None:
     if again:
         before: str | None = (state.read_run(build.store) or {}).get("mel_tokens")
         return before
-    return f"files of the maker's own: {tokens.describe(*token_files(chosen))}"
+    return f"files of the maker's own: {tokens.describe(*tokens.dvae_files(chosen))}"
 
 
-def _finish(build: Build, stages: dict[str, dict[str, int]], tokens: str | None) -> Summary:
+def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | None) -> Summary:
     store, config = build.store, build.config
     plan = store.read_json(publish.PLAN_FILE)
     assert plan is not None
@@ -198,11 +192,11 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], tokens: str | None)
             card.CARD_FILE: card.render(build, plan["stats"]),
             report.REPORT_FILE: report.render(build, plan["stats"]),
         }
-        record = run_record(build, stages) | {"mel_tokens": tokens}
+        record = run_record(build, stages) | {"mel_tokens": mel_tokens}
         store.write_json(FINISHED_FILE, json.loads(config.model_dump_json()))
         publish.commit(build, plan, record, pages=pages)
     notes = [] if build.has_defects else ["defects.weights is null: columns score_* and c50_db are left out"]
-    notes += [f"mel tokens: {tokens}"] if tokens and config.tokenise.checkpoint != "shipped" else []
+    notes += [f"mel tokens: {mel_tokens}"] if mel_tokens and config.tokenise.checkpoint != "shipped" else []
     return Summary(
         exit_code=EXIT_TOO_MANY_FAILED if failed_ratio(plan["stats"]) > config.max_failed_ratio else EXIT_DONE,
         changed=changed,
@@ -235,7 +229,9 @@ def failed_ratio(stats: dict[str, Any]) -> float:
 
 def by_stage(counters: dict[str, int]) -> dict[str, dict[str, int]]:
     """Counters by stage, in the order of the flow."""
-    found: dict[str, dict[str, int]] = {stage: {} for stage in STAGES}
+    found: dict[str, dict[str, int]] = {
+        name: {} for name in (*(stage.name for stage in STAGES if stage.is_in_graph), PUBLISH)
+    }
     for name, value in counters.items():
         stage, _, key = name.partition("/")
         if stage in found:
@@ -261,15 +257,16 @@ def run_record(build: Build, stages: dict[str, dict[str, int]]) -> dict[str, Any
         "python": platform.python_version(),
         "packages": versions,
         "config": public_values(json.loads(build.config.model_dump_json())),
-        "profiles": {
-            "segment": build.segment_profile, "score": build.score_profile, "transcribe": build.transcribe_profile,
-            "cross_check": build.cross_check_profile, "speakers": build.speakers_profile,
-            "tokenise": build.tokenise_profile, "text": build.text_profile,
+        "profiles": dict(build.profiles),
+        "models": {
+            stage: [{"key": model.key, "name": model.name, "sha256": model.sha256} for model in models]
+            for stage, models in build.models.items()
+            if models
         },
         "stages": stages,
         "defect_models": build.has_defects,
         "device": build.device,
-        "compute_type": build.compute_type,
+        "compute_type": asr.arithmetic(build.config.asr, build.device),
     }  # fmt: skip
 
 

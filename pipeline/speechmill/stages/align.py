@@ -8,20 +8,34 @@ from typing import Any
 import pyarrow as pa
 
 from speechmill import reference_text
-from speechmill.core.build import ALIGN_VERSION, Build
+from speechmill.core.build import Build
 from speechmill.core.records import EVIDENCE_ARTIFACT, Recording, Rejected, recording_from
-from speechmill.publish.ledger import read_transcripts
 from speechmill.reference_text import Found, Heard
+from speechmill.stages.base import Stage
 from speechmill.stages.documents import name_of
 from speechmill.stages.score import selected
+from speechmill.stages.transcribe import Transcribe
 from speechmill.stages.work import Outcome, Work
 
 Clips = dict[str, Heard]  # by clip_id, in order of position
 
 
+class Align(Stage):
+    """Reference texts of the clips."""
+
+    name = "align"
+    version = 2  # reference_text/
+    after = ("segment", "transcribe")
+    artifact = EVIDENCE_ARTIFACT
+
+    def process(self, element: Work, build: Build) -> Outcome:
+        """Find each clip that passes so far in the texts that lie beside its recording."""
+        return align_documents(element, build)
+
+
 def align_documents(work: Work, build: Build) -> Outcome:
     """Find each selected clip in the publisher's texts, anew only where a text or what was heard has changed."""
-    store, name = build.store, build.evidence(work.content_id)
+    store, name = build.store, build.artifact("align", work.content_id)
     documents = store.footer(build.fetched(work.recording_id)).get("documents", {})
     clips = _clips(work, build) if documents else {}
     inputs = _digest(work, documents, clips)
@@ -39,7 +53,7 @@ def _clips(work: Work, build: Build) -> Clips:
     """The selected clips with their places in the recording and the words that were heard in them."""
     heard = {
         row["clip_id"]: tuple(word["word"] for word in row["words"] or ())
-        for row in read_transcripts(work.content_id, build).to_pylist()
+        for row in Transcribe().read(work.content_id, build).to_pylist()
     }
     wanted, rate = set(selected(work, build)), build.config.audio.sample_rate
     begin = work.span[0] if work.span else 0.0  # times in a publisher's text are those of the media
@@ -54,7 +68,7 @@ def _clips(work: Work, build: Build) -> Clips:
 
 
 def _digest(work: Work, documents: Mapping[str, Any], clips: Clips) -> str:
-    told = [ALIGN_VERSION, work.recording_id, documents, [(clip_id, one.words) for clip_id, one in clips.items()]]
+    told = [Align.version, work.recording_id, documents, [(clip_id, one.words) for clip_id, one in clips.items()]]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

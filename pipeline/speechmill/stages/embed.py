@@ -1,27 +1,43 @@
-"""Embed: from the selected clips to embeddings of the voices in them, for those that have none yet."""
+"""Embed: from the clips that pass so far to embeddings of the voices in them."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from speechmill import speakers
 from speechmill.audio import resample
 from speechmill.core.build import Build
-from speechmill.core.config import ConfigError
+from speechmill.core.config import ConfigError, RunConfig
+from speechmill.core.models import FindModel, ModelRef, model_file
 from speechmill.core.records import EMBEDDING_ARTIFACT
-from speechmill.publish.ledger import read_embeddings
-from speechmill.stages.parts import Clips, Making
+from speechmill.core.store import Store
+from speechmill.stages.base import Clips, ClipStage, Row
 
 
-def _known(content_id: str, build: Build) -> Iterable[str]:
-    clip_ids: list[str] = read_embeddings(content_id, build)["clip_id"].to_pylist()
-    return clip_ids
+class Embed(ClipStage):
+    """Speaker embeddings."""
 
+    name = "embed"
+    artifact = EMBEDDING_ARTIFACT
+    typical_speed = 30.0
 
-def _embeddings_of(clips: Clips, build: Build) -> list[dict[str, Any]]:
-    assert build.config.speakers.model is not None
-    embedder = _load(build.config.speakers.model, build.device)
-    waves = [resample(clip, build.config.audio.sample_rate, speakers.SAMPLE_RATE_HZ) for clip in clips.values()]
-    return [{"clip_id": clip_id, "embedding": row} for clip_id, row in zip(clips, embedder.embed(waves), strict=True)]
+    def settings(self, config: RunConfig) -> Any:
+        """Nothing but the model decides."""
+        return None if config.speakers.model is None else ()
+
+    def models(self, config: RunConfig, store: Store, find_model: FindModel) -> tuple[ModelRef, ...]:
+        """The speaker model."""
+        name = str(config.speakers.model)
+        files = speakers.files_of(name)
+        if len(files) > 1 and config.speakers.threshold is None:  # ECAPA-TDNN, which others trained
+            fix = "fit them with: python -m tests.benchmarks.speakers --data DIR --model FOLDER"
+            raise ConfigError(f"speakers.threshold, speakers.slope: not known for {name}; {fix}")
+        return (model_file("speakers.model", name, *files),)
+
+    def rows(self, clips: Clips, build: Build) -> list[Row]:
+        """Embed clips."""
+        embedder = _load(str(build.config.speakers.model), build.device)
+        waves = [resample(clip, build.config.audio.sample_rate, speakers.SAMPLE_RATE_HZ) for clip in clips.values()]
+        embeddings = embedder.embed(waves)
+        return [{"clip_id": clip_id, "embedding": row} for clip_id, row in zip(clips, embeddings, strict=True)]
 
 
 def _load(model: str, device: str) -> speakers.Embedder:
@@ -29,6 +45,3 @@ def _load(model: str, device: str) -> speakers.Embedder:
         return speakers.load(model, device)
     except (ModuleNotFoundError, ValueError) as error:
         raise ConfigError(f"speakers.model: {error}") from None
-
-
-EMBEDDINGS = Making(known=_known, folder=Build.embeddings, make=_embeddings_of, schema=EMBEDDING_ARTIFACT)

@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from speechmill.core.build import KNOWN_FILE, Build
+from speechmill.core.ownership import RECORDINGS_FILE
 from speechmill.core.records import Recording, Status, recording_from, stable_id
 from speechmill.core.store import Store
-from speechmill.publish import RECORDINGS_FILE
 from speechmill.sources import Listed
 
 READERS = 16  # footers that are read at a time, which helps where a store is far away

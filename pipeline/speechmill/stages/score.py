@@ -1,6 +1,7 @@
 """Score and select: from clips to measures, defect scores, and the clips that pass the thresholds now."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -8,11 +9,13 @@ import pyarrow as pa
 import speech_defects
 
 from speechmill.audio import INT16_STEPS, decode_flac, measures
-from speechmill.core.build import Build, defect_files
-from speechmill.core.records import score_artifact
-from speechmill.core.store import add_footer
+from speechmill.core.build import Build
+from speechmill.core.config import ConfigError, Defects, RunConfig
+from speechmill.core.models import FindModel, ModelRef
+from speechmill.core.records import REPEATS, score_artifact
+from speechmill.core.store import Store, add_footer
 from speechmill.decide import criteria
-from speechmill.publish.ledger import read_scores
+from speechmill.stages.base import Execution, InProcess, Isolated, Stage
 from speechmill.stages.work import Outcome, Work
 
 SCORE_ROWS = 32  # clips scored at a time: at most 20 MB of audio
@@ -20,9 +23,55 @@ SCORE_ROWS = 32  # clips scored at a time: at most 20 MB of audio
 SCORES_TO_STORE = {f"{defect}": f"score_{defect}" for defect in speech_defects.Defect} | {"c50_db": "c50_db"}
 
 
+class Score(Stage):
+    """Measures of every clip, and scores where there are defect models."""
+
+    name = "score"
+    version = 2  # audio/measures.py; the models have a version of their own
+    after = ("segment",)
+    execution = Isolated()
+    typical_speed = 100.0
+
+    def models(self, config: RunConfig, store: Store, find_model: FindModel) -> tuple[ModelRef, ...]:
+        """The defect models, and a pyannote checkpoint that judges overlap in their place."""
+        if (profile := profile_of_scorer(config.defects)) is None:
+            return ()
+        files = (str(path) for path in defect_files(config.defects) if path is not None)
+        return (ModelRef(key="defects.weights", name=str(config.defects.weights), files=tuple(files), sha256=profile),)
+
+    def execution_in(self, build: Build) -> Execution:
+        """Models are loaded once, in the worker itself, not in every process."""
+        return InProcess() if build.has_defects else self.execution
+
+    def process(self, element: Work, build: Build) -> Outcome:
+        """Measure and score every clip of a recording."""
+        return score_clips(element, build)
+
+
+def profile_of_scorer(defects: Defects) -> str | None:
+    """Profile of the defect models that a config names; None where it names none. Raises ConfigError."""
+    if defects.weights is None:
+        if defects.overlap:
+            raise ConfigError("defects.overlap: needs defects.weights, since it takes the place of one of its scores")
+        return None
+    try:
+        weights, overlap = defect_files(defects)
+        return speech_defects.profile(weights=weights, overlap=overlap)
+    except speech_defects.NoWeights as error:
+        fix = "give a file made by `speechmill train defects`, or null for no models"
+        raise ConfigError(f"defects: {error}; {fix}") from None
+
+
+def defect_files(defects: Defects) -> tuple[Path, Path | None]:
+    """The files of the defect models: weights, and what judges overlap in their place."""
+    shipped = defects.weights == "shipped"
+    weights = speech_defects.WEIGHTS if shipped else Path(defects.weights or "").expanduser()
+    return weights, Path(defects.overlap).expanduser() if defects.overlap else None
+
+
 def score_clips(work: Work, build: Build) -> Outcome:
     """Measure and score every clip of a recording; count as kept what passes the thresholds now."""
-    name, state = build.scores(work.content_id), "reused"
+    name, state = build.artifact("score", work.content_id), "reused"
     if not build.store.is_done(name):
         state = "done"
         schema = score_artifact(defects=build.has_defects)
@@ -56,11 +105,6 @@ def scores_of(clips: Sequence[npt.NDArray[np.int16]], build: Build) -> dict[str,
     return {column: pa.array(array, pa.float32(), from_pandas=True) for column, array in values.items()}
 
 
-def is_scored(work: Work, build: Build) -> bool:
-    """Whether scoring this content would run nothing."""
-    return build.store.is_done(build.scores(work.content_id))
-
-
 def clip_durations(content_id: str, build: Build) -> dict[str, float]:
     """Seconds of each clip of a content, by clip_id."""
     table = build.store.read(build.segments(content_id), ["clip_id", "start", "end"])
@@ -76,3 +120,14 @@ def selected(work: Work, build: Build) -> list[str]:
     reasons = criteria.reasons_by_score(scores, build.config.thresholds)
     clip_ids, removed = scores["clip_id"].to_pylist(), build.removed.clips
     return [clip_id for clip_id, why in zip(clip_ids, reasons, strict=True) if not why and clip_id not in removed]
+
+
+def read_scores(content_id: str, build: Build) -> pa.Table:
+    """Measures and scores of a content, a row a clip, with how much of each repeats an earlier clip."""
+    store, table = build.store, build.store.read(build.artifact("score", content_id))
+    compared = store.exists(build.artifact("dedup", content_id))
+    repeats = store.read(build.artifact("dedup", content_id)).to_pylist() if compared else []
+    found, (ratio, of), none = {row["clip_id"]: row for row in repeats}, REPEATS, 0.0 if compared else None
+    clip_ids = table["clip_id"].to_pylist()
+    table = table.append_column(ratio, pa.array([found.get(c, {}).get(ratio.name, none) for c in clip_ids], ratio.type))
+    return table.append_column(of, pa.array([found.get(c, {}).get(of.name) for c in clip_ids], of.type))

@@ -14,8 +14,10 @@ from speechmill.audio.cutting import gate, spans
 from speechmill.audio.vad import Listener
 from speechmill.core import processes
 from speechmill.core.build import Build
+from speechmill.core.config import RunConfig
 from speechmill.core.records import SEGMENT_ARTIFACT, Reason, Rejected, Span, SpanKind, Status, stable_id
 from speechmill.core.store import Store, add_footer
+from speechmill.stages.base import Isolated, Stage
 from speechmill.stages.spans import Stretch, decoding_of
 from speechmill.stages.work import Outcome, Work
 
@@ -24,6 +26,24 @@ Heard = tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]  # marks and level
 MAX_REMARKS = 5
 GROUP_SPANS = 32  # spans in a row group of the artifact: at most 20 MB of audio are in memory
 SHORT_RATIO = 0.98  # decoded over declared duration; encoders and containers disagree about less than that
+
+
+class Segment(Stage):
+    """Spans of a recording, and its clips as FLAC."""
+
+    name = "segment"
+    version = 6  # audio/
+    artifact = SEGMENT_ARTIFACT
+    execution = Isolated()
+    typical_speed = 100.0
+
+    def settings(self, config: RunConfig) -> Any:
+        """How media are decoded and cut."""
+        return config.audio.model_dump(exclude={"stall_timeout_s"}, mode="json"), config.segment
+
+    def process(self, element: Work, build: Build) -> Outcome:
+        """Decode a recording once, cut it, and store its spans with the clips."""
+        return segment_media(element, build)
 
 
 def segment_media(work: Work, build: Build) -> Outcome:
@@ -39,11 +59,6 @@ def segment_media(work: Work, build: Build) -> Outcome:
             return note_failure(work, build, Rejected(Reason.TOO_BIG, "decoding it takes over 1 GiB of memory"))
     state = "reused" if store.footer(name)["status"] == Status.OK else "failed"
     return _segment_outcome(state, store.footer(name))
-
-
-def is_segmented(work: Work, build: Build) -> bool:
-    """Whether decoding this content would do nothing."""
-    return build.store.is_done(build.segments(work.content_id))
 
 
 def note_failure(work: Work, build: Build, error: Rejected) -> Outcome:
@@ -158,7 +173,7 @@ def _write_segments(
                 if span.kind is SpanKind.CLIP:
                     pcm.seek(2 * span.start)
                     flac = encode_flac(np.frombuffer(pcm.read(2 * span.samples), np.int16), rate)
-                    identity = stable_id(content_id, str(span.start), str(span.end), build.segment_profile)
+                    identity = stable_id(content_id, str(span.start), str(span.end), str(build.profiles["segment"]))
                     row |= {"clip_id": identity, "flac_bytes": len(flac), "flac": flac}
                 rows.append(row)
             writer.write_table(pa.Table.from_pylist(rows, schema=SEGMENT_ARTIFACT))

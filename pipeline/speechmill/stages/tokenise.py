@@ -1,27 +1,41 @@
-"""Tokenise: from the selected clips to mel tokens, for those that have none yet, of the samples that are stored."""
+"""Tokenise: from the clips that pass so far to mel tokens, of the samples that are stored."""
 
-from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from speechmill import tokens
-from speechmill.core.build import Build, token_files
+from speechmill.core.build import Build
+from speechmill.core.config import RunConfig
+from speechmill.core.models import FindModel, ModelRef, model_file
 from speechmill.core.records import TOKEN_ARTIFACT
-from speechmill.publish.ledger import read_tokens
-from speechmill.stages.parts import Clips, Making
+from speechmill.core.store import Store
+from speechmill.stages.base import Clips, ClipStage, Row
 
 
-def _known(content_id: str, build: Build) -> Iterable[str]:
-    clip_ids: list[str] = read_tokens(content_id, build, ["clip_id"])["clip_id"].to_pylist()
-    return clip_ids
+class Tokenise(ClipStage):
+    """Codes of a dVAE."""
 
+    name = "tokenise"
+    artifact = TOKEN_ARTIFACT
+    typical_speed = 150.0
 
-def _tokens_of(clips: Clips, build: Build) -> list[dict[str, Any]]:
-    tokenizer = tokens.load(*token_files(build.config.tokenise), build.device)
-    found = tokenizer.encode_clips(list(clips.values()), build.config.audio.sample_rate)
-    return [
-        {"clip_id": clip_id, "mel_tokens": codes, "mel_profile": tokenizer.profile, "error_nats": error}
-        for clip_id, (codes, error) in zip(clips, found, strict=True)
-    ]
+    def settings(self, config: RunConfig) -> Any:
+        """Nothing but the model decides."""
+        return None if config.tokenise.checkpoint is None else ()
 
+    def models(self, config: RunConfig, store: Store, find_model: FindModel) -> tuple[ModelRef, ...]:
+        """The dVAE, and its norms where it has its own."""
+        chosen = config.tokenise
+        checkpoint, norms = tokens.dvae_files(chosen)
+        found = model_file("tokenise.checkpoint", str(chosen.checkpoint), checkpoint)
+        return (found,) if norms is None else (found, model_file("tokenise.norms", str(chosen.norms), norms))
 
-TOKENS = Making(known=_known, folder=Build.tokens, make=_tokens_of, schema=TOKEN_ARTIFACT)
+    def rows(self, clips: Clips, build: Build) -> list[Row]:
+        """Encode clips, with the error of the spectrogram that their codes stand for."""
+        checkpoint, *norms = (Path(model.files[0]) for model in build.models[self.name])
+        tokenizer = tokens.load(checkpoint, norms[0] if norms else None, build.device)
+        encoded = tokenizer.encode_clips(list(clips.values()), build.config.audio.sample_rate)
+        return [
+            {"clip_id": clip_id, "mel_tokens": codes, "mel_profile": tokenizer.profile, "error_nats": error}
+            for clip_id, (codes, error) in zip(clips, encoded, strict=True)
+        ]

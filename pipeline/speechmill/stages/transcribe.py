@@ -1,41 +1,65 @@
-"""Transcribe: from the selected clips to text, for those that have none yet; and what a second recogniser hears."""
+"""Transcribe: from the clips that pass so far to text with word times; and the same by another model, to check it."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from functools import partial
-from operator import attrgetter
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from speechmill import asr
 from speechmill.audio import resample
 from speechmill.core.build import Build
+from speechmill.core.config import RunConfig
+from speechmill.core.models import FindModel, ModelRef, find_device, model_file, model_in_folder
 from speechmill.core.records import TRANSCRIPT_ARTIFACT
-from speechmill.publish.ledger import read_cross_checks, read_transcripts
-from speechmill.stages.parts import Clips, Making
+from speechmill.core.store import Store
+from speechmill.stages.base import Clips, ClipStage, Row
+
+WHISPER_TINY_SPEED = 30.0
+# How much slower than tiny, by the table of relative speeds in OpenAI's README of Whisper.
+WHISPER_COST = {"tiny": 1.0, "base": 10 / 7, "small": 10 / 4, "medium": 10 / 2, "large": 10.0, "turbo": 10 / 8}
 
 
-def _known(content_id: str, build: Build, read: Callable[[str, Build], Any]) -> Iterable[str]:
-    clip_ids: list[str] = read(content_id, build)["clip_id"].to_pylist()
-    return clip_ids
+class Transcribe(ClipStage):
+    """Text, word times and confidence by the ASR model."""
+
+    name = "transcribe"
+    version = 3
+    artifact = TRANSCRIPT_ARTIFACT
+    key: ClassVar[str] = "model"  # of the section `asr`
+
+    def settings(self, config: RunConfig) -> Any:
+        """Language, beam, arithmetic, and the weight of a language model."""
+        chosen = config.asr
+        if getattr(chosen, self.key) is None:
+            return None
+        weight = None if chosen.language_model is None else chosen.language_model_weight
+        return chosen.language, chosen.beam_size, asr.arithmetic(chosen, find_device(config.device)), weight
+
+    def models(self, config: RunConfig, store: Store, find_model: FindModel) -> tuple[ModelRef, ...]:
+        """The ASR model, and a language model where there is one."""
+        name, key = getattr(config.asr, self.key), f"asr.{self.key}"
+        found = model_in_folder(key, name, find_model(name, key), store)
+        if config.asr.language_model is None:
+            return (found,)
+        path = Path(config.asr.language_model).expanduser()
+        return found, model_file("asr.language_model", config.asr.language_model, path)
+
+    def speed(self, config: RunConfig) -> float:
+        """By the size of a Whisper, where its name says so."""
+        model = getattr(config.asr, self.key)
+        return WHISPER_TINY_SPEED / next((cost for name, cost in WHISPER_COST.items() if name in model), 10 / 7)
+
+    def rows(self, clips: Clips, build: Build) -> list[Row]:
+        """Transcribe clips; one that the model fails on has the error in its row."""
+        config = build.config
+        waves = [resample(clip, config.audio.sample_rate, asr.SAMPLE_RATE_HZ) for clip in clips.values()]
+        (folder,) = build.models[self.name][0].files
+        model = asr.load(folder, config.asr, build.device, asr.arithmetic(config.asr, build.device))
+        transcripts = model.transcribe(waves)
+        return [{"clip_id": clip_id, **asdict(one)} for clip_id, one in zip(clips, transcripts, strict=True)]
 
 
-def _transcripts_of(clips: Clips, build: Build, model: Callable[[Build], str]) -> list[dict[str, Any]]:
-    config = build.config
-    waves = [resample(clip, config.audio.sample_rate, asr.SAMPLE_RATE_HZ) for clip in clips.values()]
-    recogniser = asr.load(model(build), config.asr, build.device, build.compute_type)
-    heard = recogniser.transcribe(waves)
-    return [{"clip_id": clip_id, **asdict(text)} for clip_id, text in zip(clips, heard, strict=True)]
+class CrossCheck(Transcribe):
+    """What another ASR model writes: where the two disagree, a text is not trusted."""
 
-
-TRANSCRIPTS, CROSS_CHECKS = (
-    Making(
-        known=partial(_known, read=read),
-        folder=folder,
-        make=partial(_transcripts_of, model=attrgetter(model)),
-        schema=TRANSCRIPT_ARTIFACT,
-    )
-    for read, folder, model in (
-        (read_transcripts, Build.transcripts, "model"),
-        (read_cross_checks, Build.cross_checks, "cross_check"),
-    )
-)
+    name = "cross_check"
+    key = "cross_check"

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from speechmill.core.records import Reason
+from speechmill.core.records import Reason, Recording
 from speechmill.sources import Listed
 
 
@@ -30,6 +30,15 @@ def primary(works: Iterable[Work]) -> Work:
         there = next((one for one in others if not one.is_local or os.path.exists(one.media)), first)
         return replace(first, media=there.media, is_local=there.is_local)
     return first
+
+
+def primary_order(recording: Recording) -> tuple[str, ...]:
+    """Sort key: of recordings with the same content the first published counts, then the one that was here first.
+
+    By its first name, since another name or address makes no other recording of it. Its last part is the id.
+    """
+    name = recording.first_url or recording.media_url
+    return (recording.published or "9999", f"{recording.added_in_run:09}", name, recording.recording_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechmill.core.config import ConfigError
+from speechmill.core.config import ConfigError, Tokenise
 
 if TYPE_CHECKING:
     from speechmill.tokens.encode import MelTokenizer
@@ -14,6 +14,21 @@ if TYPE_CHECKING:
 # TorToiSe's own dvae.pth, which its author published by accident and withdrew; and its codes for silence, which
 # TorToiSe's api.py has as constants: the one within it, and the last three.
 TORTOISE_SHA256 = "a990825371506c16bcf0e8167bf24ccf82f65bb6a1dbcbfcf058d76f9b197e35"
+
+
+MEL_TOKENS = Path(__file__).parent / "weights" / "mel-tokens.safetensors"
+TEXT_TOKENS = MEL_TOKENS.with_name("text-tokens.json")
+
+
+def dvae_files(chosen: Tokenise) -> tuple[Path, Path | None]:
+    """The dVAE that a config names, and its norms where it has its own."""
+    checkpoint = MEL_TOKENS if chosen.checkpoint == "shipped" else Path(chosen.checkpoint or "").expanduser()
+    return checkpoint, Path(chosen.norms).expanduser() if chosen.norms else None
+
+
+def text_tokenizer_file(chosen: Tokenise) -> Path:
+    """The text tokenizer that a config names."""
+    return TEXT_TOKENS if chosen.text_tokenizer == "shipped" else Path(chosen.text_tokenizer).expanduser()
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def _numbers(build: Build, stats: dict[str, Any]) -> dict[str, Any]:
         "languages": figures.kept_by(stats, "language"),
         "histograms": _histograms(build, stats["histograms"], limits),
         "codes": _codes(stats.get("mel_tokens")),
-        "has_text": build.transcribe_profile is not None,
+        "has_text": build.runs("transcribe"),
         "has_defects": build.has_defects,
         "limits": [(test, _limit(test, limit)) for test, limit in limits],
     }

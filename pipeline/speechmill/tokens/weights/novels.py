@@ -7,8 +7,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from speechmill.core.build import TEXT_TOKENS
 from speechmill.text.normal_form import normalise
+from speechmill.tokens import TEXT_TOKENS
 from speechmill.tokens.text import train
 
 PACKAGE = "r-cran-janeaustenr"

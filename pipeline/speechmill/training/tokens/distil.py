@@ -23,8 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from speechmill.core.build import MEL_TOKENS
-from speechmill.tokens import mel
+from speechmill.tokens import MEL_TOKENS, mel
 from speechmill.tokens.dvae import DVAE, STRIDE, Sizes, load, save
 from speechmill.training.tokens.agreement import agreement
 from speechmill.training.tokens.embeddings import foretold_by, table_of

@@ -1,4 +1,4 @@
-"""What transcribing and tokenising share: only selected clips, only those not done yet, of many contents together.
+"""What all clip stages share: only clips that pass so far, only those not done yet, of many contents together.
 
 A model's batches are full only if clips of many short recordings share them; artifacts stay one content's own. When
 a threshold is loosened later, only the newly selected clips are run. A part is what a crash costs at most.
@@ -6,7 +6,7 @@ a threshold is loosened later, only the newly selected clips are run. A part is 
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,23 +17,13 @@ import pyarrow as pa
 from speechmill import fetch
 from speechmill.audio import decode_flac
 from speechmill.core.build import Build
+from speechmill.stages.base import ClipStage
 from speechmill.stages.score import clip_durations, selected
 from speechmill.stages.work import Outcome, Work
 
 PART_CLIPS = 256
 
-Clips = Mapping[str, npt.NDArray[np.int16]]  # int16[n] at the corpus rate, by clip_id
 Done = tuple[Work, tuple[Outcome, float]]  # with the seconds that it took
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Making:
-    """What is made of clips: from which on, where to, and how. All functions can be pickled."""
-
-    known: Callable[[str, Build], Iterable[str]]  # clips of a content for which it was made
-    folder: Callable[[Build, str], str]  # of a content's artifacts, a file a part
-    make: Callable[[Clips, Build], list[dict[str, Any]]]  # rows in any order, by clip_id
-    schema: pa.Schema
 
 
 @dataclass(slots=True)
@@ -46,11 +36,11 @@ class _Open:
     seconds: float = 0.0
 
 
-class Pack:
+class Batch:
     """Contents whose clips are worked on together. Memory is bounded by the clips of a part."""
 
-    def __init__(self, making: Making, build: Build) -> None:
-        self._making, self._build = making, build
+    def __init__(self, stage: ClipStage, build: Build) -> None:
+        self._stage, self._build = stage, build
         self._open: dict[str, _Open] = {}
         self._part: dict[str, npt.NDArray[np.int16]] = {}
         self._content_of: dict[str, str] = {}
@@ -65,7 +55,8 @@ class Pack:
         self._open[work.content_id] = one = _Open(work)
         durations = clip_durations(work.content_id, self._build)
         wanted = set(selected(work, self._build))
-        missing = wanted.difference(self._making.known(work.content_id, self._build))
+        done = self._stage.read(work.content_id, self._build, ["clip_id"])["clip_id"].to_pylist()
+        missing = wanted.difference(done)
         kept, new = (sum(durations[clip_id] for clip_id in clips) for clips in (wanted, missing))
         state = "done" if missing else "reused"
         one.outcome = Outcome(state=state, seconds_in=new if missing else kept, seconds_kept=kept)
@@ -95,12 +86,12 @@ class Pack:
             raise fetch.Stopped
         began = time.perf_counter()
         rows: dict[str, list[dict[str, Any]]] = {}
-        for row in self._making.make(self._part, self._build):
+        for row in self._stage.rows(self._part, self._build):
             rows.setdefault(self._content_of[row["clip_id"]], []).append(row)
         for content_id, own in rows.items():
             identity = hashlib.sha256("".join(sorted(row["clip_id"] for row in own)).encode()).hexdigest()[:16]
-            name = f"{self._making.folder(self._build, content_id)}/{identity}.parquet"
-            table = pa.Table.from_pylist(own, schema=self._making.schema)
+            name = f"{self._build.parts(self._stage.name, content_id)}/{identity}.parquet"
+            table = pa.Table.from_pylist(own, schema=self._stage.artifact)
             self._build.store.write_table(name, table, {"retry": False})
         took = time.perf_counter() - began
         for content_id, own in rows.items():
@@ -109,10 +100,10 @@ class Pack:
         self._part, self._content_of = {}, {}
 
 
-def complete_alone(work: Work, build: Build, making: Making) -> Outcome:
+def complete_alone(work: Work, build: Build, stage: ClipStage) -> Outcome:
     """Complete one content by itself."""
-    pack = Pack(making, build)
-    return next(outcome for _, (outcome, _) in [*pack.add(work), *pack.rest()])
+    batch = Batch(stage, build)
+    return next(outcome for _, (outcome, _) in [*batch.add(work), *batch.rest()])
 
 
 def _clips(content_id: str, clip_ids: set[str], build: Build) -> Iterator[tuple[str, npt.NDArray[np.int16]]]:

@@ -1,4 +1,4 @@
-"""Compare: which clips have the very sound of an earlier clip, over all recordings of the corpus.
+"""Dedup: which clips have the very sound of an earlier clip, over all recordings of the corpus.
 
 Each content's landmarks are one artifact. To compare all with all, they are spread over buckets by their hash, so that
 two of the same meet in one place; what a bucket finds travels to the later of the two recordings, which judges it.
@@ -16,6 +16,7 @@ from speechmill.audio import decode_flac
 from speechmill.core.build import Build
 from speechmill.core.records import FINGERPRINT_ARTIFACT, REPEATS_ARTIFACT
 from speechmill.dedup import fingerprint
+from speechmill.stages.base import Isolated, Stage
 from speechmill.stages.score import clip_durations, selected
 from speechmill.stages.work import Outcome, Work
 
@@ -52,13 +53,34 @@ class Compared:
     votes: tuple[Votes, ...]
 
 
-def fingerprint_clips(work: Work, build: Build) -> Outcome:
-    """Store the landmarks of every clip of a content."""
-    name, is_there = build.fingerprints(work.content_id), is_fingerprinted(work, build)
-    if not is_there:
-        build.store.write_table(name, _landmarks(work.content_id, build), {"retry": False})
-    seconds = sum(clip_durations(work.content_id, build).values())
-    return Outcome(state="reused" if is_there else "done", seconds_in=seconds, seconds_kept=seconds)
+class Fingerprint(Stage):
+    """Landmarks of every clip."""
+
+    name = "fingerprint"
+    after = ("segment",)
+    artifact = FINGERPRINT_ARTIFACT
+    execution = Isolated()
+
+    def process(self, element: Work, build: Build) -> Outcome:
+        """Store the landmarks of every clip of a content."""
+        is_there = self.is_done(element, build)
+        if not is_there:
+            name = build.artifact(self.name, element.content_id)
+            build.store.write_table(name, _landmarks(element.content_id, build), {"retry": False})
+        seconds = sum(clip_durations(element.content_id, build).values())
+        return Outcome(state="reused" if is_there else "done", seconds_in=seconds, seconds_kept=seconds)
+
+
+class Dedup(Stage):
+    """Which clips repeat earlier ones. Its elements come from a comparison of all contents, see `Spreader`."""
+
+    name = "dedup"
+    after = ("fingerprint",)
+    artifact = REPEATS_ARTIFACT
+
+    def process(self, element: "Compared", build: Build) -> Outcome:
+        """Store which clips of a content repeat earlier ones, and how much of each."""
+        return note_repeats(element, build)
 
 
 def _landmarks(content_id: str, build: Build) -> pa.Table:
@@ -75,11 +97,6 @@ def _flacs(content_id: str, build: Build) -> Iterator[bytes]:
         yield from (flac for flac in batch["flac"].to_pylist() if flac is not None)
 
 
-def is_fingerprinted(work: Work, build: Build) -> bool:
-    """Whether there is nothing to compute."""
-    return build.store.is_done(build.fingerprints(work.content_id))
-
-
 class Spreader:
     """Gathers the landmarks of many contents and gives each to the bucket of its hash: few elements, whatever comes."""
 
@@ -94,7 +111,7 @@ class Spreader:
 
     def add(self, work: Work, build: Build) -> None:
         """Take the landmarks of a content. What may be published counts as earlier, or a copy that may not hides it."""
-        table = build.store.read(build.fingerprints(work.content_id))
+        table = build.store.read(build.artifact("fingerprint", work.content_id))
         landmarks = np.empty(table.num_rows, LANDMARK)
         landmarks["content"] = len(self._contents)
         for column in table.column_names:
@@ -154,7 +171,7 @@ def note_repeats(compared: Compared, build: Build) -> Outcome:
     work, store = compared.work, build.store
     durations = clip_durations(work.content_id, build)
     rows = list(_repeats(compared, durations, build))
-    name, table = build.repeats(work.content_id), pa.Table.from_pylist(rows, schema=REPEATS_ARTIFACT)
+    name, table = build.artifact("dedup", work.content_id), pa.Table.from_pylist(rows, schema=REPEATS_ARTIFACT)
     is_known = store.exists(name) and table.equals(store.read(name))
     if not is_known:
         store.write_table(name, table, {"retry": False})

@@ -1,0 +1,75 @@
+"""Models that stages run: which files they are, and the hash that names what they make."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechmill.core.config import ConfigError
+from speechmill.core.store import Store
+
+MODELS_FILE = "work/models.json"
+MODEL_FILES = {".bin", ".json", ".safetensors", ".txt"}  # endings of the files of a folder that decide a result
+FindModel = Callable[[str, str], Path]  # folder of a model, by its name and the config key that names it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRef:
+    """A model of a stage: small, so that it travels to every worker, which loads the files itself."""
+
+    key: str
+    """Config key that names it, for errors."""
+    name: str
+    """As the config names it: a word such as `shipped`, a name on the hub, or a path."""
+    files: tuple[str, ...]
+    """Paths of its files, or of its folder."""
+    sha256: str
+    """Of the contents of its files."""
+
+
+def model_file(key: str, name: str, *paths: Path) -> ModelRef:
+    """Refer to a model of one or more files. Raises ConfigError for one that cannot be read."""
+    digests = []
+    for path in paths:
+        try:
+            digests.append(file_sha256(path))
+        except OSError as error:
+            fix = "give a file that can be read, or leave the key out"
+            raise ConfigError(f"{key}: {path}: {error.strerror}; {fix}") from None
+    whole = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    return ModelRef(key=key, name=name, files=tuple(map(str, paths)), sha256=whole)
+
+
+def model_in_folder(key: str, name: str, folder: Path, store: Store) -> ModelRef:
+    """Refer to a model that is a folder of files."""
+    return ModelRef(key=key, name=name, files=(str(folder),), sha256=folder_sha256(folder, store))
+
+
+def folder_sha256(folder: Path, store: Store) -> str:
+    """SHA-256 over a model's files, remembered by path, size and time, since large ones take seconds."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in MODEL_FILES)
+    key = json.dumps([[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files])
+    known = store.read_json(MODELS_FILE) or {}
+    name = f"{os.path.realpath(folder)} {key}"
+    if name not in known:
+        digests = [[path.name, file_sha256(path)] for path in files]
+        known[name] = hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+        store.write_json(MODELS_FILE, known)
+    return str(known[name])
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, 64 hexadecimal digits. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def find_device(wanted: str) -> str:
+    """Resolve `auto` to cuda where there is a GPU, else cpu."""
+    if wanted == "auto":
+        import ctranslate2
+
+        return "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+    return wanted

@@ -1,0 +1,104 @@
+"""Which stages a config switches on, with which models, and what their artifacts are called."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from speechmill.core.build import Build
+from speechmill.core.config import ConfigError, RunConfig, load
+from speechmill.core.models import FindModel, ModelRef, find_device
+from speechmill.core.removals import Tombstones
+from speechmill.core.state import read_run, stored_config
+from speechmill.core.store import Store
+from speechmill.stages import STAGES
+from speechmill.stages.base import Stage
+
+NEEDS_NO_MODEL = ("fetch", "segment", "score", "fingerprint", "dedup")  # that may have to be downloaded
+
+
+def plan_build(config: RunConfig, store: Store, *, find_model: FindModel) -> Build:
+    """Fix the profiles of a run. `find_model` gives the folder of the model that a key of the config names.
+
+    Raises ConfigError for settings and models that cannot be used.
+    """
+    profiles: dict[str, str | None] = {}
+    models: dict[str, tuple[ModelRef, ...]] = {}
+    for stage in STAGES:
+        is_on = stage.settings(config) is not None
+        models[stage.name] = stage.models(config, store, find_model) if is_on else ()
+        profiles[stage.name] = stage.profile(config, models[stage.name], profiles)
+    return _build(config, store, profiles, models)
+
+
+def up_to_scores(config: RunConfig, store: Store) -> Build:
+    """Plan a build up to the scores, which needs no model that may have to be downloaded, and writes nothing."""
+    profiles: dict[str, str | None] = dict.fromkeys(stage.name for stage in STAGES)
+    models: dict[str, tuple[ModelRef, ...]] = dict.fromkeys(profiles, ())
+    for stage in STAGES:
+        if stage.name in NEEDS_NO_MODEL:
+            models[stage.name] = stage.models(config, store, _no_model)
+            profiles[stage.name] = stage.profile(config, models[stage.name], profiles)
+    return _build(config, store, profiles, models)
+
+
+def _build(
+    config: RunConfig, store: Store, profiles: Mapping[str, str | None], models: Mapping[str, tuple[ModelRef, ...]]
+) -> Build:
+    removed, device = Tombstones.load(store), find_device(config.device)
+    return Build(config=config, store=store, profiles=profiles, models=models, device=device, removed=removed)
+
+
+def _no_model(name: str, _: str) -> Any:
+    raise AssertionError(f"no model was to be looked for, not even {name}")
+
+
+def stored_build(corpus: str) -> Build:
+    """The build that a corpus was last finished with; while it never was, the one that its config means.
+
+    Its names of artifacts hold, but models of it may be nowhere. Raises ConfigError if there is no corpus.
+    """
+    store = Store(corpus)
+    config = load(base=stored_config(corpus, required=True))
+    run, build = read_run(store), up_to_scores(config, store)
+    if run is None:
+        return replace(build, profiles=dict(_begun(build)))
+    models = {name: tuple(ModelRef(**one, files=()) for one in found) for name, found in run["models"].items()}
+    profiles = dict.fromkeys(build.profiles) | run["profiles"]
+    return replace(build, device=run["device"], profiles=profiles, models={**build.models, **models})
+
+
+def _begun(build: Build) -> Iterator[tuple[str, str | None]]:
+    """Profiles of a corpus that was never finished.
+
+    One may depend on the bytes of a model that is not here: then the stage's newest folder shows it.
+    """
+    profiles = dict(build.profiles)
+    for stage in STAGES:
+        if stage.name not in NEEDS_NO_MODEL and stage.settings(build.config) is not None:
+            profiles[stage.name] = _profile(stage, build, profiles) or _newest(stage, build)
+    yield from profiles.items()
+
+
+def _profile(stage: Stage, build: Build, profiles: Mapping[str, str | None]) -> str | None:
+    """Profile of a stage whose models are in files; None where one is not here, or may have to be downloaded."""
+    try:
+        return profile_here(stage, build.config, build.store, profiles)
+    except ConfigError:
+        return None
+
+
+def profile_here(stage: Stage, config: RunConfig, store: Store, before: Mapping[str, str | None]) -> str | None:
+    """Profile that a stage has here, given those `before` it, without a download. Raises ConfigError."""
+    return stage.profile(config, stage.models(config, store, _not_here), before)
+
+
+def _not_here(name: str, key: str) -> Any:
+    raise ConfigError(f"{key}: {name} is not looked for")
+
+
+def _newest(stage: Stage, build: Build) -> str:
+    """Profile of the newest folder of a stage, or the empty one of no folder."""
+    store, prefix = build.store, f"{build.profiles['segment']}-"
+    folders = [leaf for leaf in store.names(f"work/{stage.name}") if leaf.startswith(prefix)]
+    times = {leaf: store.fs.info(store.path(f"work/{stage.name}/{leaf}")).get("mtime", 0) for leaf in folders}
+    return max(folders, key=times.__getitem__, default=prefix)
