@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 from speechmill.audio import Decoding, decode_flac, encode_flac, resample, to_int16
-from speechmill.audio.decoding import _planes
+from speechmill.audio.frames import planes
 from speechmill.core.config import Audio
 from speechmill.core.records import Reason, Rejected
 
@@ -155,8 +155,8 @@ def test_rounding_to_sixteen_bits_is_exact_and_clips() -> None:
 
 def test_a_planar_frame_has_the_planes_of_its_channels_and_no_others() -> None:
     for channels in (1, 9, 42, 48):
-        planes = _planes(av.AudioFrame("fltp", f"{channels} channels", 5))
-        assert [plane.shape for plane in planes] == [(5,)] * channels
+        found = planes(av.AudioFrame("fltp", f"{channels} channels", 5))
+        assert [plane.shape for plane in found] == [(5,)] * channels
 
 
 def test_a_clip_is_resampled_for_a_model() -> None:

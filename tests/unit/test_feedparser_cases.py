@@ -23,7 +23,8 @@ import pytest
 from speechmill.core.records import Reason, Rejected, to_table
 from speechmill.sources import language_tag, plain_text
 from speechmill.sources._encodings import in_utf8
-from speechmill.sources._feed import Feed, standard_fields
+from speechmill.sources._feed import Feed
+from speechmill.sources._feed_items import standard_fields
 
 pytestmark = pytest.mark.shared_data
 FILES = 1829

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from speechmill.core.records import Reason, Recording, Rejected
-from speechmill.sources import _repair
+from speechmill.sources._cut_apart import lost_in_words
 from speechmill.sources._feed import Feed
 
 URL = "https://example.org/pod/feed.xml"
@@ -221,7 +221,7 @@ def test_bytes_that_are_changed_at_random_raise_nothing_but_rejected() -> None:
 
 
 def test_causes_are_told_in_one_short_line() -> None:
-    words = _repair.lost_in_words([(n, "mismatched tag") for n in range(1, 8)], 90)
+    words = lost_in_words([(n, "mismatched tag") for n in range(1, 8)], 90)
     assert words.startswith("7 of 90 items cannot be read: item 1: mismatched tag; item 2")
     assert words.endswith("and 4 more")
     assert "\n" not in json.dumps(words)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from speechmill.core.records import Reason, Recording, Rejected
 from speechmill.sources import _slices
-from speechmill.sources._feed import Feed, standard_fields
+from speechmill.sources._feed import Feed
+from speechmill.sources._feed_items import standard_fields
 from speechmill.sources._slices import cut
 
 URL = "https://example.org/pod/feed.xml"

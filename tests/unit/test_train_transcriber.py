@@ -20,7 +20,8 @@ from speechmill.cli.evaluate import Evaluation, evaluate_transcriber
 from speechmill.cli.train import Training, train_transcriber
 from speechmill.core.config import Asr, ConfigError
 from speechmill.training.asr import material, train, trainer
-from speechmill.training.asr.references import Clip, read, sound
+from speechmill.training.asr.clip_sound import sound
+from speechmill.training.asr.references import Clip, read
 
 ROOT = Path(__file__).parents[2]
 TEXTS = {  # by speaker and chapter

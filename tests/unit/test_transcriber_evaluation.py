@@ -13,9 +13,10 @@ from speechmill.asr import Transcript
 from speechmill.audio import encode_flac
 from speechmill.core.records import Reason, Rejected
 from speechmill.training.asr import evaluate as evaluation
+from speechmill.training.asr.clip_sound import length_s, sound
 from speechmill.training.asr.evaluate import evaluate
 from speechmill.training.asr.metrics import Written, compare, conventions, figures, spoken, words
-from speechmill.training.asr.references import length_s, read, sound
+from speechmill.training.asr.references import read
 
 RATE = 16_000
 CASED = Written(case=True, marks=True)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speech_defects import RATE, Defect, Float32
+from speech_defects.evaluate.spectra import htk, mel_edges, mel_filters, slaney, spectra
 from speech_defects.packages import package_folder, packaged_weights
 
 Measure = Callable[[Float32], Mapping[str, float]]
@@ -85,7 +86,7 @@ def dnsmos() -> Measure:
 def p808() -> Measure:
     """DNSMOS P.808: Reddy et al. 2021, "DNSMOS: a non-intrusive perceptual objective speech quality metric"."""
     model = session(packaged_weights("speechmos", "dnsmos_models/model_v8.onnx"))
-    edges = mel_edges(120, _slaney, 0.0, RATE / 2)
+    edges = mel_edges(120, slaney, 0.0, RATE / 2)
     mel = mel_filters(edges, size=321) * (2 / (edges[2:] - edges[:-2]))[:, None]  # of equal areas
 
     def measure(wave: Float32) -> dict[str, float]:
@@ -149,7 +150,7 @@ def yamnet() -> Measure:
     with (folder / "yamnet_class_map.csv").open(encoding="utf-8") as names:
         classes = len(list(csv.DictReader(names)))
     other = sorted({*range(classes)} - {*SPEECH_CLASSES, *MUSIC_CLASSES, *ROOM_CLASSES})
-    mel = mel_filters(mel_edges(64, _htk, 125.0, 7500.0), size=512)
+    mel = mel_filters(mel_edges(64, htk, 125.0, 7500.0), size=512)
 
     def measure(wave: Float32) -> dict[str, float]:
         log_mel = np.log(np.abs(spectra(wave, size=512, hop=160, window=400)) @ mel.T + 1e-6)
@@ -226,45 +227,6 @@ def wada_table() -> npt.NDArray[np.float64]:
     both = speech * np.exp(-0.5 * power[:, None] * t**2)
     mean = 2 / np.pi * np.trapezoid((1 - both) / t, u, axis=1)
     return np.asarray(np.log(mean) - np.trapezoid(np.exp(-t) - both, u, axis=1))
-
-
-# --- spectra ---
-
-
-def spectra(wave: Float32, *, size: int, hop: int, window: int | None = None) -> npt.NDArray[np.complex128]:
-    """Spectra complex[F, size // 2 + 1] of Hann windows; `window` samples of each `size`, in the middle."""
-    wave = np.pad(wave, (0, max(0, size - len(wave))))
-    window = window or size
-    frames = np.lib.stride_tricks.sliding_window_view(wave, size)[::hop]
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
-    left = (size - window) // 2
-    return np.asarray(np.fft.rfft(frames * np.pad(hann, (left, size - window - left))))
-
-
-def _slaney(hertz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Mel as in Slaney's Auditory Toolbox: linear up to 1 kHz, 27 steps an octave of 6.4 above."""
-    return np.where(hertz < 1000, hertz * 3 / 200, 15 + 27 * np.log(np.maximum(hertz, 1.0) / 1000) / np.log(6.4))
-
-
-def _htk(hertz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return 2595 * np.log10(1 + hertz / 700)
-
-
-Scale = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
-
-
-def mel_edges(bands: int, scale: Scale, low_hz: float, high_hz: float) -> npt.NDArray[np.float64]:
-    """Frequencies in Hz where the triangles begin, peak and end: float64[bands + 2], evenly apart in mel."""
-    grid = np.linspace(low_hz, high_hz, 100_000)
-    mel = scale(grid)
-    return np.interp(np.linspace(mel[0], mel[-1], bands + 2), mel, grid)
-
-
-def mel_filters(edges: npt.NDArray[np.float64], *, size: int) -> npt.NDArray[np.float64]:
-    """Triangles of height 1 over the bins of a spectrum, float64[len(edges) - 2, size // 2 + 1]."""
-    low, peak, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    bins = np.fft.rfftfreq(size, 1 / RATE)
-    return np.maximum(0.0, np.minimum((bins - low) / (peak - low), (high - bins) / (high - peak)))
 
 
 ANY = tuple(Defect)

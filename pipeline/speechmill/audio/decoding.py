@@ -18,6 +18,7 @@ import soxr
 
 from speechmill.audio import index
 from speechmill.audio.extent import bounded
+from speechmill.audio.frames import planes, scaled
 from speechmill.audio.mixdown import Format, Mix, Mixer
 from speechmill.audio.opening import MAX_CHANNELS, hidden_by_edits, open_media, sound_of
 from speechmill.audio.samples import Float32
@@ -34,7 +35,6 @@ MAX_FRAME_S = 300.0  # Monkey's Audio has 147 s at 8 kHz
 MIN_DECODED_RATIO = 0.5  # less than half of the declared audio: the file is a torso
 GAP_S = 0.05  # a jump of the timestamps: a page of Ogg is 1 s, rounding to milliseconds is far less
 UNINDEXED = {"aac", "ac3", "eac3", "amr"}  # FFmpeg guesses their duration from the bit rate
-SAMPLE_TYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "flt": np.float32, "dbl": np.float64}
 PCM_CONTAINERS = {"wav", "aiff", "caf", "w64", "rf64"}  # FFmpeg goes by their length, whatever they state
 MAX_HIDDEN_S = 1.0  # by an edit list; encoders hide their delay, a tenth of a second
 WRONG_RATIO, WRONG_S = 0.02, 0.5  # of durations: encoders and containers disagree about less than that
@@ -134,16 +134,16 @@ class Decoding:
         for frame in self._frames(container, stream):
             form = self._format(frame, last)
             if gathered and mixer and (form is not last or count >= _block_length(mixer.format)):
-                yield mixer.format.rate, mixer.take(_scaled(gathered, mixer.format))
+                yield mixer.format.rate, mixer.take(scaled(gathered, mixer.format))
                 gathered, count = [], 0
             if form is not last or mixer is None:
                 mixer = self._next_mixer(form)
             last = form
-            gathered.append(_planes(frame))
+            gathered.append(planes(frame))
             count += frame.samples
             self._check_growth(frame)
         if gathered and mixer:
-            yield mixer.format.rate, mixer.take(_scaled(gathered, mixer.format))
+            yield mixer.format.rate, mixer.take(scaled(gathered, mixer.format))
 
     def _format(self, frame: Any, last: Format | None) -> Format:
         """The format of a frame: the very same object as long as it does not change."""
@@ -285,28 +285,3 @@ def _check_format(rate: int, channels: int) -> None:
 def _block_length(form: Format) -> float:
     """Samples of a channel in a block."""
     return min(BLOCK_S * form.rate, BLOCK_SAMPLES / len(form.names))
-
-
-def _planes(frame: Any) -> list[npt.NDArray[Any]]:
-    """A frame's samples, one view a plane; its own to_ndarray() copies them and takes five times as long."""
-    dtype = SAMPLE_TYPES.get(frame.format.name.removesuffix("p"))
-    if dtype is None:  # 64-bit integers: no microphone has such a range
-        raise Rejected(Reason.BAD_HEADER, f"{frame.format.name} samples")
-    channels = frame.layout.nb_channels
-    planes, count = (channels, frame.samples) if frame.format.is_planar else (1, frame.samples * channels)
-    # PyAV goes on to the next null pointer: of a frame of 42 channels it gives 48 planes, six of them anywhere.
-    return [np.frombuffer(plane, dtype, count) for plane in frame.planes[:planes]]
-
-
-def _scaled(frames: list[list[npt.NDArray[Any]]], form: Format) -> Float32:
-    """float32[channels, n] in [-1, 1]; planar frames have a plane a channel, packed ones a single plane."""
-    planes = len(frames[0])
-    samples = np.concatenate([*itertools.chain.from_iterable(zip(*frames, strict=True))]).reshape(planes, -1)
-    if not form.sample_format.endswith("p"):
-        samples = samples.reshape(-1, len(form.names)).T
-    scaled: Float32 = samples.astype(np.float32, copy=False)
-    if samples.dtype.kind == "u":
-        scaled = (scaled - 128) / np.float32(128)
-    elif samples.dtype.kind == "i":
-        scaled = scaled / np.float32(-float(np.iinfo(samples.dtype).min))
-    return scaled

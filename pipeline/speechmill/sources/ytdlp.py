@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,16 +14,14 @@ from typing import Any
 from yt_dlp.utils import PlaylistEntries, make_archive_id, unsmuggle_url
 
 from speechmill.core.config import ConfigError, Input, RunConfig
-from speechmill.core.records import Attachment, Reason, Recording, Rejected, stable_id
+from speechmill.core.records import Reason, Recording, Rejected, stable_id
 from speechmill.core.store import Store
 from speechmill.fetch import never
-from speechmill.sources import Listed, failed, language_tag, plain_text, rest_of
-from speechmill.sources._licences import of_words
+from speechmill.sources import Listed, failed, plain_text, rest_of
 from speechmill.sources._ytdlp import Library, Log, asking, needs_tool
+from speechmill.sources._ytdlp_fields import LINKS, PLAYLISTS, described, licence_of, positive, subtitles
 
 MAX_ENTRIES, MAX_ON_PAGE, MAX_DEPTH = 100_000, 1_000, 5
-MAX_FILES = 20  # subtitles of one recording
-PLAYLISTS, LINKS = ("playlist", "multi_video", "compat_list"), ("url", "url_transparent")
 # Extractors whose tests leave open whether they give one video or many, and that by their names give many.
 OF_MANY = re.compile(r"(?:Tab|Playlist|Channel|User|Album|Series|Season|Show|Category|Search)$")
 FRAGMENTED = {
@@ -33,8 +30,6 @@ FRAGMENTED = {
     "http_dash_segments": "DASH",
     "ism": "Smooth Streaming",
 }
-SUBTITLES = {"vtt": "text/vtt", "srt": "application/x-subrip"}  # the preferred first
-NO_LICENCE = ("none", "unknown", "unspecified")
 
 
 def check(source: Input) -> None:
@@ -171,7 +166,7 @@ class _Listing:
             return None
         self._seen.add(recording_id)
         told: dict[str, Any] = (
-            self._licence | _described(_with_shared(entry, playlist), self._library) | _licence(entry, key)
+            self._licence | described(_with_shared(entry, playlist), self._library) | licence_of(entry, key)
         )
         told |= {"source": "ytdlp", "media_url": page, "page_url": page, "guid": plain_text(archived)}
         if playlist is not entry:
@@ -196,46 +191,6 @@ def _unsmuggled(url: object) -> tuple[str, dict[str, Any]]:
     except (ValueError, LookupError):
         plain, told = str(url).partition("#__youtubedl_smuggle")[0], {}
     return plain_text(plain) or "", told if isinstance(told, dict) else {}
-
-
-# --- what is said of a recording ---
-
-
-def _described(info: Mapping[str, Any], library: Library) -> dict[str, Any]:
-    """Fields of a recording, as far as they are told."""
-    authors = (plain_text(info.get(name)) for name in ("uploader", "channel", "creator", "artist"))
-    return {
-        "title": plain_text(info.get("title")),
-        "author": next(filter(None, authors), None),
-        "language": language_tag(info.get("language")),
-        "published": _published(info, library),
-        "declared_duration_s": _seconds(info.get("duration")),
-    }
-
-
-def _published(info: Mapping[str, Any], library: Library) -> str | None:
-    if info.get("_type") not in LINKS and not library.gives_ids(info["extractor_key"]):
-        return None  # it takes the time at which the server says that the file changed
-    moment, day = info.get("timestamp"), re.fullmatch(r"(\d{4})(\d\d)(\d\d)", str(info.get("upload_date")), re.ASCII)
-    try:
-        if isinstance(moment, int | float):
-            return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):
-        return None
-    return "-".join(day.groups()) if day else None
-
-
-def _seconds(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) and value > 0 else None
-
-
-def _licence(info: Mapping[str, Any], site: str) -> dict[str, Any]:
-    """Licence fields, if the site states one; what is not understood means `unknown`, whatever the config says."""
-    text = plain_text(info.get("license"))
-    if text is None or text.lower() in NO_LICENCE:
-        return {}
-    spdx, url = of_words(text)
-    return {"licence": spdx or "unknown", "licence_url": url, "licence_evidence": f"{site} says: {text[:200]}"}
 
 
 # --- resolving ---
@@ -277,27 +232,11 @@ def _chosen(info: dict[str, Any], log: Log) -> dict[str, Any]:
 
 def _size(one: Mapping[str, Any]) -> tuple[float, ...]:
     told = (one.get("height"), one.get("filesize") or one.get("filesize_approx"), one.get("tbr"))
-    return tuple(_seconds(value) or math.inf for value in told)
+    return tuple(positive(value) or math.inf for value in told)
 
 
 def _enriched(recording: Recording, info: dict[str, Any], library: Library) -> Recording:
     """Add what was not told before. A licence that the page states counts more than one from the config."""
-    told = _described(info, library) | {"attachments": _subtitles(info)}
+    told = described(info, library) | {"attachments": subtitles(info)}
     missing = {key: value for key, value in told.items() if not getattr(recording, key)}
-    return replace(recording, **missing, **_licence(info, info["extractor_key"]))
-
-
-def _subtitles(info: Mapping[str, Any]) -> tuple[Attachment, ...]:
-    """Subtitles that somebody wrote, in the one format of each language that is read best."""
-    found = []
-    for language, forms in (info.get("subtitles") or {}).items():
-        urls = {form.get("ext"): plain_text(form.get("url")) for form in reversed(forms) if _is_file(form)}
-        kind = next((kind for kind in SUBTITLES if urls.get(kind)), None)
-        if kind:
-            tag = language_tag(language)
-            found.append(Attachment(kind="transcript", url=urls[kind] or "", type=SUBTITLES[kind], language=tag))
-    return tuple(found)[:MAX_FILES]
-
-
-def _is_file(form: Mapping[str, Any]) -> bool:
-    return str(form.get("url")).startswith(("http://", "https://")) and "m3u8" not in str(form.get("protocol"))
+    return replace(recording, **missing, **licence_of(info, info["extractor_key"]))

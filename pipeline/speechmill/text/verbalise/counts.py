@@ -2,7 +2,7 @@
 
 import re
 
-from speechmill.text.verbalise import slavic, times
+from speechmill.text.verbalise import slavic, years
 from speechmill.text.verbalise.errors import UnreadableError
 from speechmill.text.verbalise.numbers import Number, cardinal, decimals, varies
 from speechmill.text.verbalise.place import Place
@@ -64,7 +64,7 @@ def _count(place: Place, number: Number, gender: str | None) -> str:
     table, value = place.table, number.whole
     if table.language == "de" and value == 1 and place.after == "Uhr":
         return "ein"
-    year = None if number.is_grouped or gender else times.year(place, value)
+    year = None if number.is_grouped or gender else years.year(place, value)
     if year is not None:
         return year
     if not varies(value, table.language):

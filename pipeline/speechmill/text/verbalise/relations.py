@@ -2,7 +2,7 @@
 
 import re
 
-from speechmill.text.verbalise import times
+from speechmill.text.verbalise import years
 from speechmill.text.verbalise.counts import OPERATORS, require_neutral, signed
 from speechmill.text.verbalise.errors import UnreadableError
 from speechmill.text.verbalise.numbers import NUMERAL, cardinal, literal, varies
@@ -43,7 +43,7 @@ def read_range(place: Place) -> Reading | None:
         raise UnreadableError(f"how {place.core} is read is not certain")
     to = table.signs["to"]
     if all(1000 < one.whole < 2100 and not one.is_grouped for one in (first, last)):
-        return Reading(f"{times.as_year(first.whole, table)} {to} {times.as_year(last.whole, table)}")
+        return Reading(f"{years.as_year(first.whole, table)} {to} {years.as_year(last.whole, table)}")
     unit = None if found[3] else unit_of(place)
     if not (
         found[3]

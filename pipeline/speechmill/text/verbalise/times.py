@@ -1,4 +1,4 @@
-"""Days, months, years, decades, ordinals, and times of the day."""
+"""Days, ordinals, and times of the day."""
 
 import re
 
@@ -6,17 +6,16 @@ from speechmill.text.verbalise import slavic
 from speechmill.text.verbalise.errors import UnreadableError
 from speechmill.text.verbalise.numbers import cardinal, literal, ordinal, words
 from speechmill.text.verbalise.place import Place, Reading
-from speechmill.text.verbalise.tables import Table, context
+from speechmill.text.verbalise.years import NOT_PLURAL, decade, slavic_year
 
 _CLOCK = re.compile(r"(\d{1,2})([:.h])([0-5]\d)?")
 _FULL_CLOCK = re.compile(r"(\d{1,2})(?::([0-5]\d))?(am|pm|AM|PM)")
 _ENGLISH_ORDINAL = re.compile(r"(\d[\d,]{0,12})(st|nd|rd|th)", re.IGNORECASE)
-_NOT_PLURAL = re.compile(r"(ss|us|is|'s|’s)$|^(was|has|as|does)$")
 
 
 def read(place: Place) -> Reading | None:
     """Read a token of time or an ordinal; None if it is neither. Raises UnreadableError."""
-    for kind in (_clock, _decade, _suffixed, _day, _dotted, _slavic_year):
+    for kind in (_clock, decade, _suffixed, _day, _dotted, slavic_year):
         found = kind(place)
         if found is not None:
             return found
@@ -108,108 +107,6 @@ def _score(place: Place) -> Reading | None:
     return None
 
 
-# --- years and decades ---
-
-
-def as_year(value: int, table: Table) -> str:
-    """A year, 1000 to 2999, in the reading that English and German have for years, else as a cardinal."""
-    if table.language == "en" and 1000 < value < 3000 and value % 1000 >= 10:
-        first, second = divmod(value, 100)
-        if second == 0:
-            return f"{words(first, 'en')} hundred"
-        return f"{words(first, 'en')} {'oh ' if second < 10 else ''}{words(second, 'en')}"
-    if table.language == "de" and 1100 <= value < 2000:
-        rest = value % 100
-        return f"{words(value // 100, 'de')}hundert{words(rest, 'de') if rest else ''}"
-    if table.language == "de" and value < 1100:
-        return words(value, "de").removeprefix("ein")
-    return cardinal(value, table)
-
-
-def year(place: Place, value: int) -> str | None:
-    """A bare number of four digits as a year; None where it is a count. Raises UnreadableError where it may be both."""
-    table, before, after = place.table, place.before, place.after
-    if not 1000 < value < 3000 or len(place.core.lstrip("-")) != 4:
-        return None
-    is_told = before in table.list("year_before") or place.follows_month
-    if table.language == "en":
-        return _english_year(place, value)
-    if table.language == "de" and value < 2000:
-        if is_told or after is None or after[0].islower():
-            return as_year(value, table)
-        if value % 100 == 0:
-            return as_year(value, table)
-        raise UnreadableError(f"{value} may be a year or a count")
-    in_year = before in table.list("citation_before") or place.follows_month
-    if in_year and value < 2100 and table.gender((after or "").lower()) is None:
-        found = cardinal(value, table)
-        return re.sub("(cent|vingt)s$", r"\1", found) if table.language == "fr" else found
-    return None
-
-
-def _english_year(place: Place, value: int) -> str | None:
-    after = place.after
-    if place.before in place.table.list("never_year"):
-        return None
-    is_plural = after is not None and (
-        (after.endswith("s") and not _NOT_PLURAL.search(after)) or after in context("plurals")
-    )
-    if after is not None and after in place.table.list("units"):
-        return None
-    if is_plural and value % 100 and (value < 2000 or value > 2009):
-        raise UnreadableError(f"{value} may be a year or a count")
-    return as_year(value, place.table)
-
-
-def _decade(place: Place) -> Reading | None:
-    core, table, before = place.core, place.table, place.before
-    if table.language == "en":
-        found = re.fullmatch(r"(\d{2}|[12]\d{3})['’]?s", core)
-        if found is None or int(found[1]) % 10 or found[1] in ("00", "10"):
-            return None
-        return Reading(re.sub("ys$", "ies", f"{as_year(int(found[1]), table)}s"))
-    if table.text("decade_suffix"):
-        found = re.fullmatch(r"(\d{2}|1[1-9]\d{2})er", core)
-        if found and int(found[1]) % 10 == 0 and found[1] != "00":
-            return Reading(
-                f"{as_year(int(found[1]), table) if len(found[1]) > 2 else words(int(found[1]), 'de')}er",
-                drops_apostrophe=True,
-            )
-        return None
-    if before in ("anni", "jaren", "años", "années", "anos") and re.fullmatch("[2-9]0", core):
-        return Reading(words(int(core), table.language), drops_apostrophe=True)
-    return _slavic_decade(place) if table.is_slavic else None
-
-
-def _slavic_decade(place: Place) -> Reading | None:
-    core, table, before = place.core, place.table, place.before
-    if table.language == "pl" and re.fullmatch("[2-9]0", core) and before in ("lata", "latach"):
-        tail = place.token.tail.removeprefix(".") if place.next else place.token.tail
-        return Reading(slavic.ordinal(int(core), table, "plural" if before == "lata" else "plural_gen"), tail=tail)
-    found = re.fullmatch("([2-9]0)-(е|х)", core)
-    if table.language == "ru" and found:
-        return Reading(slavic.ordinal(int(found[1]), table, "plural" if found[2] == "е" else "plural_gen"))
-    return None
-
-
-def _slavic_year(place: Place) -> Reading | None:
-    """1999 roku, в 1999 году."""
-    table, before, after = place.table, place.before, (place.after or "").lower()
-    if not table.is_slavic or not re.fullmatch(r"1\d{3}|20\d\d", place.core):
-        return None
-    value = int(place.core)
-    if before == "rok" and not after:
-        return Reading(slavic.ordinal(value, table))
-    if after in ("roku", "году", "года"):
-        is_in = before in ("w", "we", "в", "во")
-        if (after == "году" and not is_in) or before in ("o", "po", "przy", "ku"):
-            raise UnreadableError("the case of a year is not certain")
-        return Reading(slavic.ordinal(value, table, "loc" if is_in and after != "года" else "gen"))
-    if after == "год" and before in (None, "это", "был", "за", "на"):
-        return Reading(slavic.ordinal(value, table))
-    return None
-
-
 # --- days and other ordinals ---
 
 
@@ -276,7 +173,7 @@ def _english_day(place: Place) -> Reading | None:
     value, after = int(place.core), place.after
     last = place.previous
     if place.follows_month and last is not None and not last.tail and last.core[0].isupper():
-        if after is not None and after.endswith("s") and not _NOT_PLURAL.search(after):
+        if after is not None and after.endswith("s") and not NOT_PLURAL.search(after):
             raise UnreadableError(f"{last.core} {value} may be a date or a count")
         return Reading(ordinal(value, place.table))
     if place.before_month and after is not None and after[0].isupper():

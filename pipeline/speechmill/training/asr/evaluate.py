@@ -20,8 +20,9 @@ import soundfile
 from speechmill.asr import SAMPLE_RATE_HZ, Transcriber, Transcript
 from speechmill.audio.spectrogram import draw
 from speechmill.core.records import Reason, Rejected
+from speechmill.training.asr.clip_sound import Float32, sound
 from speechmill.training.asr.metrics import FIGURES, Compared, Written, compare, conventions, figures, spellings
-from speechmill.training.asr.references import Clip, Float32, References, sound
+from speechmill.training.asr.references import Clip, References
 
 FIGURES_FILE, PAGE_FILE = "transcriber.json", "transcriber.html"
 HERE = Path(__file__).parent

@@ -12,7 +12,8 @@ from speech_defects.degrade.takes import share
 
 from speechmill.core.records import Reason, Rejected
 from speechmill.text.normal_form import clean
-from speechmill.training.asr.references import Clip, length_s, read
+from speechmill.training.asr.clip_sound import length_s
+from speechmill.training.asr.references import Clip, read
 
 SHORTEST_S = 0.3  # a masked span of ten frames is 0.2 s
 HEAD_WIDTH = 32  # of attention, in a network that knows nothing

@@ -1,0 +1,38 @@
+"""The samples of decoded frames as float32, whatever form the decoder gives them."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speechmill.audio.mixdown import Format
+from speechmill.audio.samples import Float32
+from speechmill.core.records import Reason, Rejected
+
+SAMPLE_TYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "flt": np.float32, "dbl": np.float64}
+
+
+def planes(frame: Any) -> list[npt.NDArray[Any]]:
+    """A frame's samples, one view a plane; its own to_ndarray() copies them and takes five times as long."""
+    dtype = SAMPLE_TYPES.get(frame.format.name.removesuffix("p"))
+    if dtype is None:  # 64-bit integers: no microphone has such a range
+        raise Rejected(Reason.BAD_HEADER, f"{frame.format.name} samples")
+    channels = frame.layout.nb_channels
+    planes, count = (channels, frame.samples) if frame.format.is_planar else (1, frame.samples * channels)
+    # PyAV goes on to the next null pointer: of a frame of 42 channels it gives 48 planes, six of them anywhere.
+    return [np.frombuffer(plane, dtype, count) for plane in frame.planes[:planes]]
+
+
+def scaled(frames: list[list[npt.NDArray[Any]]], form: Format) -> Float32:
+    """float32[channels, n] in [-1, 1]; planar frames have a plane a channel, packed ones a single plane."""
+    planes = len(frames[0])
+    samples = np.concatenate([*itertools.chain.from_iterable(zip(*frames, strict=True))]).reshape(planes, -1)
+    if not form.sample_format.endswith("p"):
+        samples = samples.reshape(-1, len(form.names)).T
+    scaled: Float32 = samples.astype(np.float32, copy=False)
+    if samples.dtype.kind == "u":
+        scaled = (scaled - 128) / np.float32(128)
+    elif samples.dtype.kind == "i":
+        scaled = scaled / np.float32(-float(np.iinfo(samples.dtype).min))
+    return scaled
