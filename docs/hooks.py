@@ -15,8 +15,9 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 from speechmill.cli.main import cli
 from speechmill.core.config import RunConfig
-from speechmill.core.records import EVERYTHING, LEDGER, RECORDINGS, Reason, data_schema, pool_schema
-from speechmill.decide.advice import KEYS
+from speechmill.core.records import LEDGER, RECORDINGS, Reason
+from speechmill.publish.advice import KEYS
+from speechmill.publish.columns import data_schema, every_column, pool_schema
 
 COMMENT = re.compile(r"<!-- generated: ([a-z-]+) -->")
 KEY = re.compile(r"\b([a-z_]+)\.([a-z0-9_]+)(=\w+)?")  # of a config, in advice
@@ -88,8 +89,8 @@ def columns(schema: pa.Schema) -> str:
 
 
 def _only_in_pool() -> str:
-    data = data_schema(EVERYTHING).names
-    return columns(pa.schema([field for field in pool_schema(EVERYTHING) if field.name not in data]))
+    data = data_schema(every_column()).names
+    return columns(pa.schema([field for field in pool_schema(every_column()) if field.name not in data]))
 
 
 def _type(kind: pa.DataType) -> str:
@@ -146,7 +147,7 @@ def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "configuration": configuration,
-    "data": lambda: columns(data_schema(EVERYTHING)),
+    "data": lambda: columns(data_schema(every_column())),
     "pool": _only_in_pool,
     "ledger": lambda: columns(LEDGER),
     "recordings": lambda: columns(RECORDINGS),

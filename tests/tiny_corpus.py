@@ -22,13 +22,13 @@ from speechmill.core.records import (
     Recording,
     SpanKind,
     Status,
-    score_artifact,
     stable_id,
     to_table,
 )
 from speechmill.core.store import Store
 from speechmill.runner.run import run_record
 from speechmill.stages.profiles import plan_build
+from speechmill.stages.score import score_artifact
 
 RATE = 24_000
 EVIL_TITLE = "</script><script>alert(1)</script>"
@@ -110,7 +110,7 @@ def _store_artifacts(content_id: str, build: Build) -> None:
     facts = {"status": Status.OK, "decoded_samples": spans[-1]["end"], "retry": False}
     build.store.write_table(build.segments(content_id), pa.Table.from_pylist(spans, schema=SEGMENT_ARTIFACT), facts)
     scores = [MEASURES | odd | {"clip_id": clip_id} for clip_id, odd in zip(ids, clips, strict=True)]
-    schema = score_artifact(defects=build.has_defects)
+    schema = score_artifact(build.config)
     build.store.write_table(build.artifact("score", content_id), pa.Table.from_pylist(scores, schema=schema), {})
     if build.runs("tokenise"):
         tokens = [_tokens(clip_id) for clip_id, odd in zip(ids, clips, strict=True) if not odd]

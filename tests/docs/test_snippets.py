@@ -18,7 +18,7 @@ from speechmill.cli.main import cli
 from speechmill.core import config
 from speechmill.core.config import RunConfig
 from speechmill.core.manifest import SPAN_KEYS, path_of
-from speechmill.decide.advice import KEYS
+from speechmill.publish.advice import KEYS
 
 from tests.docs.snippets import ROOT, Snippet, commands, inline_code, snippets
 

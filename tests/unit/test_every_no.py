@@ -16,13 +16,12 @@ from speechmill.core.records import (
     Recording,
     Signal,
     Status,
-    data_schema,
-    pool_schema,
     recording_from,
     to_table,
 )
 from speechmill.core.store import Store
 from speechmill.fetch.consent import memory
+from speechmill.publish.columns import columns_of, data_schema, pool_schema
 from speechmill.publish.ledger import judge_all
 from speechmill.stages.fetch import fetch_recording, list_input
 from speechmill.stages.profiles import plan_build
@@ -388,7 +387,7 @@ def test_generated_clips_are_rejected_until_the_config_allows_them(tmp_path: Pat
     (clip, *_), free = _clips(build), _clips(_allowing(build))
     assert (clip["ai_generated"], clip["decision"], clip["reasons"]) == (True, "rejected", [Reason.AI_GENERATED])
     assert (free[0]["ai_generated"], free[0]["decision"], free[0]["reasons"]) == (True, "kept", [])
-    assert {"ai_generated"} <= set(data_schema(build.made).names) & set(pool_schema(build.made).names)
+    assert {"ai_generated"} <= set(data_schema(columns_of(build)).names) & set(pool_schema(columns_of(build)).names)
 
 
 def _clips(build: Build) -> list[dict[str, object]]:

@@ -5,18 +5,17 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from speechmill.core.columns import Column
 from speechmill.core.config import Licences, Thresholds
-from speechmill.core.records import AGREEMENT, REPEATS, TRANSCRIPT_ARTIFACT, Reason, score_artifact
-from speechmill.decide.criteria import (
-    SCORE_TESTS,
-    TRANSCRIPT_TESTS,
-    licence_allowed,
-    reasons_by_licence,
-    reasons_by_score,
-    reasons_by_transcript,
-)
+from speechmill.core.records import TRANSCRIPT_ARTIFACT, Reason
+from speechmill.decide.criteria import failed, licence_allowed, reasons_by_licence, reasons_by_transcript
+from speechmill.publish.columns import every_column
+from speechmill.stages.score import MEASURES
+from speechmill.stages.selection import early_columns, late_columns
 
-SCHEMA = pa.schema([*score_artifact(defects=True), *REPEATS])
+TESTED = [column for column in early_columns() if column.test]
+SCHEMA = pa.schema([("clip_id", pa.string()), *(column.field for column in early_columns())])
+TEXTS = pa.schema([*TRANSCRIPT_ARTIFACT, ("asr_agreement", pa.float32())])
 GOOD = {
     "clip_id": "a", "score_noise": 0.1, "score_music": 0.1, "score_telephone": 0.1, "score_overlap": 0.1,
     "score_reverb": 0.1, "snr_db": 30.0, "c50_db": 40.0, "bandwidth_hz": 11_000.0, "loudness_lufs": -20.0,
@@ -33,13 +32,19 @@ def test_a_good_clip_is_kept_and_no_clips_are_no_trouble() -> None:
     assert reasons_by_score(scored(), Thresholds()) == []
 
 
-@pytest.mark.parametrize("test", SCORE_TESTS, ids=lambda test: test.key)
-def test_the_limit_itself_passes_and_what_is_beyond_does_not(test: Any) -> None:
+def reasons_by_score(scores: pa.Table, thresholds: Thresholds) -> list[tuple[Reason, ...]]:
+    return failed(scores, early_columns(), thresholds)
+
+
+@pytest.mark.parametrize("column", TESTED, ids=lambda column: column.name)
+def test_the_limit_itself_passes_and_what_is_beyond_does_not(column: Column) -> None:
+    test = column.test
+    assert test is not None
     limit = {"snr_db": 15.1, "c50_db": 20.3, "bandwidth_hz": 5_000.0, "loudness_lufs": -45.3}.get(test.key, 0.3)
     rules = Thresholds.model_validate({test.key: limit})
     beyond = limit * 1.001 if test.at_most else limit - abs(limit) * 0.001
-    table = scored({test.column: limit}, {test.column: beyond}, {test.column: None})
-    unscored = (Reason.NOT_FINITE,) if test.column.startswith("score_") else ()
+    table = scored({column.name: limit}, {column.name: beyond}, {column.name: None})
+    unscored = (Reason.NOT_FINITE,) if column.name.startswith("score_") else ()
     assert reasons_by_score(table, rules) == [(), (test.reason,), unscored]
     assert reasons_by_score(table, Thresholds.model_validate({test.key: None})) == [(), (), ()]
 
@@ -51,7 +56,7 @@ def test_all_reasons_are_given_once_each_in_the_order_of_the_table() -> None:
 
 
 def test_what_has_no_score_is_rejected_once_and_what_cannot_be_measured_is_not() -> None:
-    measures = scored({"snr_db": 40.0, "score_noise": 0.9}).select(score_artifact(defects=False).names)
+    measures = scored({"snr_db": 40.0, "score_noise": 0.9}).select(["clip_id", *(column.name for column in MEASURES)])
     assert reasons_by_score(measures, Thresholds()) == [()]
     empty = {name: None for name in GOOD if name != "clip_id"}
     assert reasons_by_score(scored(empty, {}), Thresholds(c50_db=10.0)) == [(Reason.NOT_FINITE,), ()]
@@ -60,10 +65,9 @@ def test_what_has_no_score_is_rejected_once_and_what_cannot_be_measured_is_not()
 
 
 def test_every_threshold_is_tested_by_exactly_one_row() -> None:
-    keys = [test.key for test in (*SCORE_TESTS, *TRANSCRIPT_TESTS)]
+    keys = [column.test.key for column in every_column() if column.test]
     assert sorted(keys) == sorted(Thresholds.model_fields)
-    columns = {*SCHEMA.names, *pa.schema([*TRANSCRIPT_ARTIFACT, *AGREEMENT]).names}
-    assert all(test.column in columns for test in (*SCORE_TESTS, *TRANSCRIPT_TESTS))
+    assert all(column.name in {*SCHEMA.names, *TEXTS.names} for column in every_column() if column.test)
 
 
 @pytest.mark.parametrize(
@@ -100,8 +104,10 @@ def doubts(
     text: str | None, seconds: float, languages: tuple[str, ...] = (), declared: str | None = None, **row: Any
 ) -> tuple[Reason, ...]:
     heard = {"clip_id": "a", "text": text, "language": "en", "no_speech_probability": 0.01, "asr_confidence": 0.9}
-    table = pa.Table.from_pylist([heard | row], schema=pa.schema([*TRANSCRIPT_ARTIFACT, *AGREEMENT]))
-    return reasons_by_transcript(table, [seconds], Thresholds(asr_agreement=0.8), languages, declared)[0]
+    table = pa.Table.from_pylist([heard | row], schema=TEXTS)
+    return reasons_by_transcript(table, [seconds], late_columns(), Thresholds(asr_agreement=0.8), languages, declared)[
+        0
+    ]
 
 
 SENTENCE = "The whole of the village came out to see the balloon rise over the river."  # 74 characters

@@ -10,11 +10,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from speechmill.core.records import MEASURES
-
 Samples = npt.NDArray[np.float64]
 
-NAMES = tuple(field.name for field in MEASURES)
+NAMES = ("snr_db", "bandwidth_hz", "loudness_lufs", "peak_dbfs", "clipped_ratio", "edge_ratio")
 DECIMALS = 4
 FULL_SCALE = 32768.0  # |int16 minimum|
 
@@ -51,7 +49,7 @@ LEAST_TOP = 0.5 * FULL_SCALE  # clipped material is turned down a little, hardly
 def measure(clips: Sequence[npt.NDArray[np.int16]], sample_rate: int) -> dict[str, npt.NDArray[np.float32]]:
     """Measure mono int16 clips of any length at `sample_rate` Hz (8 000 to 48 000).
 
-    Returns one float32[N] for each of records.MEASURES, rounded to 1e-4; NaN where undefined, never infinite.
+    Returns one float32[N] for each of NAMES, rounded to 1e-4; NaN where undefined, never infinite.
     A clip's values are the same bits whatever else is in `clips`.
     """
     rows = np.array([_measure_one(clip, sample_rate) for clip in clips]).reshape(len(clips), len(NAMES))

@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from speechmill.core.config import ConfigError, RunConfig
-from speechmill.core.records import EVERYTHING, LEDGER, RECORDINGS, data_schema, pool_schema
+from speechmill.core.records import LEDGER, RECORDINGS
+from speechmill.publish.columns import data_schema, every_column, pool_schema
 
 COLUMN = {"name", "type", "description", "unit", "nullable"}  # keys of what describes one
 
@@ -49,8 +50,8 @@ def _schemas() -> dict[str, Any]:
     """Contents by file name; of `data` and `pool` all columns that any run writes."""
     return {
         "config.schema.json": RunConfig.model_json_schema(),
-        "data.json": _columns(data_schema(EVERYTHING)),
-        "pool.json": _columns(pool_schema(EVERYTHING)),
+        "data.json": _columns(data_schema(every_column())),
+        "pool.json": _columns(pool_schema(every_column())),
         "ledger.json": _columns(LEDGER),
         "recordings.json": _columns(RECORDINGS),
     }

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from speechmill.core.records import Reason, Status
 from speechmill.core.terminal import printable
-from speechmill.decide.advice import no_clips
 from speechmill.publish import RECORDINGS_FILE
+from speechmill.publish.advice import no_clips
 from speechmill.runner.run import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TOO_MANY_FAILED, Summary
 
 if TYPE_CHECKING:

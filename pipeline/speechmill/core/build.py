@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from speechmill.core.config import RunConfig
 from speechmill.core.models import ModelRef
-from speechmill.core.records import Made
 from speechmill.core.removals import Tombstones
 from speechmill.core.store import Store
 
@@ -61,16 +60,6 @@ class Build:
     def has_defects(self) -> bool:
         """Whether clips are scored by defect models, not only measured."""
         return self.config.defects.weights is not None
-
-    @property
-    def made(self) -> Made:
-        """Which columns the corpus has."""
-        return Made(
-            defects=self.has_defects,
-            transcript=self.runs("transcribe"),
-            speakers=self.runs("speakers"),
-            tokens=self.runs("tokenise"),
-        )
 
     def is_stopping(self) -> bool:
         """Whether the run was asked to end: finish what is in hand and begin nothing new."""

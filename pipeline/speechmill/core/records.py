@@ -277,86 +277,9 @@ WORD = pa.struct(
     [("word", pa.string()), ("start_s", pa.float32()), ("end_s", pa.float32()), ("probability", pa.float32())]
 )
 
-_IDENTITY = (
-    _field("clip_id", pa.string(), "hash of content, position and segment profile"),
-    _field("recording_id", pa.string(), "the recording that the clip was cut from"),
-)
-_POSITION = (
-    _field("sampling_rate", pa.int32(), "corpus rate", "Hz"),
-    _field("start", pa.int64(), "first sample of the decoded recording", "sample at the corpus rate"),
-    _field("end", pa.int64(), "one past the last sample", "sample at the corpus rate"),
-    _field("duration_s", pa.float32(), "length", "s"),
-)
-SCORES = (
-    _field("score_noise", pa.float32(), "probability of background noise"),
-    _field("score_music", pa.float32(), "probability of music"),
-    _field("score_telephone", pa.float32(), "probability of band-limited or coded speech"),
-    _field("score_overlap", pa.float32(), "probability of two or more voices at once"),
-    _field("score_reverb", pa.float32(), "probability of reverberation"),
-)
-MEASURES = (
-    _field("snr_db", pa.float32(), "speech level over background level", "dB"),
-    _field("bandwidth_hz", pa.float32(), "highest frequency that carries speech", "Hz"),
-    _field("loudness_lufs", pa.float32(), "integrated loudness, ITU-R BS.1770-4", "LUFS"),
-    _field("peak_dbfs", pa.float32(), "highest sample", "dBFS"),
-    _field("clipped_ratio", pa.float32(), "share of samples in flat tops at full scale"),
-    _field("edge_ratio", pa.float32(), "where the louder end lies between the levels of pauses, 0, and of speech, 1"),
-)
-C50 = _field("c50_db", pa.float32(), "clarity: early over late reverberant energy", "dB")
-TRANSCRIPT = (
-    _field("language", pa.string(), "language of the speech", "ISO 639-1"),
-    _field("language_probability", pa.float32(), "probability of that language"),
-    _field("asr_confidence", pa.float32(), "mean word probability"),
-)
-AGREEMENT = (
-    _field("text_source", pa.string(), "who wrote the text: asr, or publisher, where a recogniser heard the same"),
-    _field("asr_agreement", pa.float32(), "1 - CER between the text and the nearest other opinion; null without one"),
-    _field("pause_agreement", pa.float32(), "how well pauses and punctuation go together (F1); null with neither"),
-)
-_TEXT = (
-    _field("text", pa.string(), "as spoken, cased and punctuated"),
-    _field("text_normalized", pa.string(), "lower case, numbers as words, only characters that TorToiSe's text has"),
-    _field("text_normalized_reason", pa.string(), "why there is no text_normalized; null where there is one"),
-    _field("text_tokens", pa.list_(pa.int16()), "BPE ids of text_normalized, see run.json for the tokenizer"),
-    _field("words", pa.list_(WORD), "times within the clip and probability of each word", "s"),
-)
-_TOKENS = (
-    _field("mel_tokens", pa.list_(pa.uint16()), "dVAE codes, one for each 1,024 samples at 22,050 Hz begun, and one"),
-    _field("mel_profile", pa.string(), "hash of resampler, front end and weights that made mel_tokens"),
-)
-_FITS = _field("fits_11s6", pa.bool_(), "at most 255,995 samples at 22,050 Hz, as trainers of TorToiSe and XTTS ask")
-_TORTOISE = _field(
-    "tortoise_ok", pa.bool_(), "TorToiSe's GPT takes it: at most 402 text tokens, all known, and 604 mel tokens"
-)
-_REFERENCE = (
-    _field("reference_text", pa.string(), "what the publisher's transcript, subtitles or book has here, unchecked"),
-    _field("reference_match", pa.float32(), "share of its words that were heard too; null where nothing was heard"),
-    _field("reference_url", pa.string(), "where that text is from"),
-)
-REPEATS = (
-    _field("repeated_ratio", pa.float32(), "share of the clip whose very sound an earlier clip has"),
-    _field("duplicate_of", pa.string(), "the earlier clip that has most of it; null if none"),
-)
-SPEAKERS = (
-    _field("speaker_id", pa.string(), "who speaks, across recordings; other clips may change it; null if not kept"),
-    _field("speaker_purity", pa.float32(), "share of that speaker's clips that are likely of one voice"),
-    _field("conditioning_clip_ids", pa.list_(pa.string()), "up to 3 kept clips of the speaker, of other passages"),
-)
-_PROVENANCE = (
-    _field("title", pa.string(), "title of the recording"),
-    _field("author", pa.string(), "author or publisher of the recording"),
-    _field("source_url", pa.string(), "where the audio came from"),
-    _field("licence", pa.string(), "SPDX id of the recording's licence"),
-    _field("licence_url", pa.string(), "address of the licence text"),
-    _field("ai_generated", pa.bool_(), "the publisher or the file itself says that a machine made the sound"),
-    _field("published", pa.string(), "date of publication", "ISO 8601, UTC"),
-)
-_DECISION = (
+DECISION = (
     _field("decision", pa.string(), "kept or rejected"),
     _field("reasons", pa.list_(pa.string()), "why it was rejected; empty when kept"),
-)
-_AUDIO = _field(
-    "audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())]), "mono 16-bit FLAC at the corpus rate"
 )
 
 RECORDINGS = _recordings_schema()
@@ -367,7 +290,7 @@ LEDGER = pa.schema(
         _field("end", pa.int64(), "one past the last sample", "sample at the corpus rate"),
         _field("kind", pa.string(), "silence, too_short, too_long, clip or corrupt; null for a failed recording"),
         _field("clip_id", pa.string(), "the clip, where kind is clip"),
-        *_DECISION,
+        *DECISION,
     ]
 )
 # What a stage stores for one content (one set of media bytes); recordings are joined when publishing.
@@ -395,11 +318,8 @@ TRANSCRIPT_ARTIFACT = pa.schema(
     ]
 )
 
-EVIDENCE_ARTIFACT = pa.schema([("clip_id", pa.string()), *_REFERENCE])
 FINGERPRINT_ARTIFACT = pa.schema([("hash", pa.uint64()), ("clip", pa.int32()), ("frame", pa.int32())])
-REPEATS_ARTIFACT = pa.schema([("clip_id", pa.string()), *REPEATS])
 EMBEDDING_ARTIFACT = pa.schema([("clip_id", pa.string()), ("embedding", pa.list_(pa.float32()))])
-SPEAKER_ARTIFACT = pa.schema([pa.field("clip_id", pa.string()), *SPEAKERS])
 TOKEN_ARTIFACT = pa.schema(
     [
         ("clip_id", pa.string()),
@@ -408,42 +328,6 @@ TOKEN_ARTIFACT = pa.schema(
         ("error_nats", pa.float32()),  # of the spectrogram decoded from them, on average
     ]
 )
-
-
-def score_artifact(*, defects: bool) -> pa.Schema:
-    """What the score stage stores: a row a clip; the defect columns only where models are there."""
-    columns = (*SCORES, C50, *MEASURES) if defects else MEASURES
-    return pa.schema([pa.field("clip_id", pa.string()), *columns])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """Which models a corpus was made with, and so which columns it has."""
-
-    defects: bool
-    transcript: bool
-    speakers: bool
-    tokens: bool
-
-
-EVERYTHING = Made(defects=True, transcript=True, speakers=True, tokens=True)
-
-
-def data_schema(made: Made) -> pa.Schema:
-    """Columns of `data/`, without those of stages that did not run."""
-    text = (*_TEXT, *TRANSCRIPT, *AGREEMENT) if made.transcript else ()
-    tokens = (*_TOKENS, _FITS, *((_TORTOISE,) if made.transcript else ())) if made.tokens else ()
-    scores = (*SCORES, *MEASURES[:1], C50, *MEASURES[1:]) if made.defects else MEASURES
-    speakers = SPEAKERS if made.speakers else ()
-    return pa.schema(
-        [*_IDENTITY, _AUDIO, *_POSITION, *text, *_REFERENCE, *speakers, *tokens, *scores, *REPEATS, *_PROVENANCE]
-    )
-
-
-def pool_schema(made: Made) -> pa.Schema:
-    """Columns of `pool.parquet`: as `data/`, without audio, text and tokens, with the decision."""
-    without = {field.name for field in (_AUDIO, *_TEXT, _REFERENCE[0], *_TOKENS, _FITS, _TORTOISE)}
-    return pa.schema([*(column for column in data_schema(made) if column.name not in without), *_DECISION])
 
 
 def to_table(rows: Iterable[Recording], schema: pa.Schema = RECORDINGS) -> pa.Table:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from speechmill.core.config import RunConfig
-from speechmill.core.records import Made
 from speechmill.core.store import Store
-from speechmill.corpus.reader import columns_of, names_below
+from speechmill.corpus.reader import names_below
+from speechmill.publish.columns import Columns, columns_in
 
 PROBLEMS_TOLD = 5
 BATCH_ROWS = 1_000
@@ -50,9 +50,13 @@ class CorpusTables:
     config: RunConfig
 
     @property
-    def made(self) -> Made:
-        """Which columns it has."""
-        return columns_of(self.run)
+    def columns(self) -> Columns:
+        """Its columns, by its config and the stages that ran."""
+        return columns_in(self.config, self.run["profiles"])
+
+    def has(self, stage: str) -> bool:
+        """Whether a stage ran."""
+        return self.run["profiles"].get(stage) is not None
 
     def shards(self, split: str) -> list[str]:
         """Names of the files of a split, in order."""

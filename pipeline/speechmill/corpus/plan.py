@@ -19,8 +19,8 @@ from speechmill.core.state import read_run
 from speechmill.core.store import Store
 from speechmill.core.urls import web_address
 from speechmill.decide import criteria
-from speechmill.decide.advice import no_licence
 from speechmill.fetch import check_logins
+from speechmill.publish.advice import no_licence
 from speechmill.publish.stats import MOST_NAMED
 from speechmill.sources import Listed, listing
 from speechmill.stages import STAGES

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from speechmill.core import ownership
-from speechmill.core.config import ConfigError
-from speechmill.core.records import Made, data_schema
+from speechmill.core.config import ConfigError, load
 from speechmill.core.state import read_run
 from speechmill.core.store import Store
 from speechmill.decide.splits import TRAIN, VALIDATION
 from speechmill.publish import RECORDINGS_FILE, RUN_FILE
+from speechmill.publish.columns import columns_in, data_schema
 
 if TYPE_CHECKING:
     from speechmill.corpus.dataset import Clips
@@ -116,21 +116,14 @@ class Corpus:
     def _dataset(self, names: list[str]) -> ds.Dataset:
         """Published files as one dataset; without any, that of no clips."""
         if not names:
-            return ds.dataset(pa.Table.from_pylist([], schema=data_schema(columns_of(self._run))))
+            return ds.dataset(
+                pa.Table.from_pylist(
+                    [], schema=data_schema(columns_in(load(base=self._run["config"]), self._run["profiles"]))
+                )
+            )
         return ds.dataset([self._store.path(name) for name in names], filesystem=self._store.fs, format="parquet")
 
 
 def names_below(run: dict[str, Any], prefix: str) -> list[str]:
     """Names of the published files that begin with `prefix`, in order; `run` is what run.json says."""
     return sorted(name for name in run["files"] if name.startswith(prefix))
-
-
-def columns_of(run: dict[str, Any]) -> Made:
-    """Which columns a corpus has, by its run.json."""
-    profiles = run["profiles"]
-    return Made(
-        defects=run["defect_models"],
-        transcript=profiles["transcribe"] is not None,
-        speakers=profiles.get("speakers") is not None,
-        tokens=profiles.get("tokenise") is not None,
-    )

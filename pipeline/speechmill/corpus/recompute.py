@@ -130,7 +130,7 @@ def _measured(row: Row, found: dict[str, Any], check: Check) -> None:
 
 def tokens(corpus: CorpusTables, check: Check, rows: int) -> None:
     """Clips give the same mel tokens again, and their texts the same text tokens: not one may differ."""
-    if not corpus.made.tokens:
+    if not corpus.has("tokenise"):
         check.note = "no mel tokens"
         return
     try:
@@ -153,7 +153,7 @@ def tokens(corpus: CorpusTables, check: Check, rows: int) -> None:
             problem = f"{row['clip_id']}: mel_tokens differ in {differing} places from those of its audio"
             check.expect(that=not differing, problem=problem)
         if corpus.run["profiles"]["text"] == text_profile:
-            due = text_columns(row, corpus.made, corpus.config)
+            due = text_columns(row, corpus.config)
             odd = [column for column, value in due.items() if column in row and row[column] != value]
             check.expect(that=not odd, problem=f"{row['clip_id']}: {', '.join(odd)} do not follow from its text")
 

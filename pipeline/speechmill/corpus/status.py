@@ -17,7 +17,7 @@ from speechmill.core.store import LOCK_FILE, Store
 from speechmill.decide import criteria
 from speechmill.stages import TOKENISE, TRANSCRIBE, left_out
 from speechmill.stages.profiles import stored_build
-from speechmill.stages.score import read_scores
+from speechmill.stages.selection import early_columns, read_scores
 
 WAITING = "waiting"  # fetched, not decoded yet
 LOG_EVENTS = 5
@@ -100,7 +100,7 @@ def _done(recording: Recording, build: Build) -> Iterator[str]:
         return
     yield "scored"
     scores = read_scores(content_id, build)
-    reasons = criteria.reasons_by_score(scores, build.config.thresholds)
+    reasons = criteria.failed(scores, early_columns(), build.config.thresholds)
     wanted = {clip_id for clip_id, why in zip(scores["clip_id"].to_pylist(), reasons, strict=True) if not why}
     allowed = criteria.licence_allowed(recording.licence, build.config.licences)
     heard = set(TRANSCRIBE.read(content_id, build)["clip_id"].to_pylist())

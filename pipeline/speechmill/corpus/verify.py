@@ -25,8 +25,6 @@ from speechmill.core.records import (
     RECORDINGS,
     SpanKind,
     Status,
-    data_schema,
-    pool_schema,
     recording_from,
     stable_id,
 )
@@ -39,6 +37,7 @@ from speechmill.corpus.checks import Check, CorpusTables, Row
 from speechmill.decide import criteria
 from speechmill.decide.splits import TRAIN, VALIDATION, split_of
 from speechmill.publish import LEDGER_FILE, POOL_FILE, RECORDINGS_FILE, RUN_FILE
+from speechmill.publish.columns import data_schema, pool_schema
 from speechmill.publish.ledger import KEPT, REJECTED
 
 READ_AS_OURS = ("data/train-", "data/validation-", "pool.parquet/")  # whatever its name goes on with
@@ -119,8 +118,8 @@ def _files(corpus: CorpusTables, check: Check) -> None:
 
 def _schema(corpus: CorpusTables, check: Check) -> None:
     """Columns and types are those of records.py."""
-    schemas = {POOL_FILE: pool_schema(corpus.made), LEDGER_FILE: LEDGER, RECORDINGS_FILE: RECORDINGS}
-    schemas |= {name: data_schema(corpus.made) for split in (TRAIN, VALIDATION) for name in corpus.shards(split)}
+    schemas = {POOL_FILE: pool_schema(corpus.columns), LEDGER_FILE: LEDGER, RECORDINGS_FILE: RECORDINGS}
+    schemas |= {name: data_schema(corpus.columns) for split in (TRAIN, VALIDATION) for name in corpus.shards(split)}
     versions = f"written by speechmill {corpus.run['speechmill']}, this is {__version__}"
     for name, expected in schemas.items():
         check.checked += 1
@@ -208,7 +207,7 @@ def _clips(corpus: CorpusTables, check: Check) -> None:
     """Ledger, pool and data tell of the same clips: each once, in order, in its split, and allowed."""
     _same(_pool(corpus, check), _ledger_clips(corpus), f"{LEDGER_FILE} and pool.parquet", check)
     kept = (row for row in corpus.rows([POOL_FILE]) if row["decision"] == KEPT)
-    columns = [name for name in pool_schema(corpus.made).names if name in data_schema(corpus.made).names]
+    columns = [name for name in pool_schema(corpus.columns).names if name in data_schema(corpus.columns).names]
     pool = ((_position(row), json.dumps([row[name] for name in columns])) for row in kept)
     shards = [_shard_rows(corpus, split, columns, check) for split in (TRAIN, VALIDATION)]
     data = ((_position(row), json.dumps([row[name] for name in columns])) for row in merge(*shards, key=_position))
@@ -260,7 +259,7 @@ def _pool(corpus: CorpusTables, check: Check) -> Iterator[tuple[tuple[str, int],
 
 def _speakers(corpus: CorpusTables, check: Check) -> None:
     """No speaker or recording is in two splits, and conditioning is of the speaker's other clips, of the same split."""
-    if not corpus.made.speakers:
+    if not corpus.has("speakers"):
         check.note = "speakers were not told apart"
         return
     seen: dict[str, str] = {}  # split of each speaker and recording
@@ -292,7 +291,7 @@ def _shard_rows(corpus: CorpusTables, split: str, columns: list[str], check: Che
     for row in corpus.rows(corpus.shards(split), columns):
         name = row["clip_id"]
         check.expect(that=_position(row) > last, problem=f"data/{split}: {name} is out of order or there twice")
-        due = split if corpus.made.speakers else split_of(row["recording_id"], corpus.config.publish.validation_share)
+        due = split if corpus.has("speakers") else split_of(row["recording_id"], corpus.config.publish.validation_share)
         check.expect(that=due == split, problem=f"data/{split}: {name} belongs to {due}")
         allowed = criteria.licence_allowed(row["licence"], corpus.config.licences)
         check.expect(

@@ -1,18 +1,17 @@
 """Decides what is kept, from stored scores, stored transcripts and thresholds. Runs no model, reads no audio.
 
-Every test is a row of a table, so that a threshold, its column and its reason stand side by side. An
-undefined value fails no test.
+A threshold stands beside its column and its reason, where a stage defines them. An undefined value fails no test.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from speechmill.core.columns import Column
 from speechmill.core.config import Licences, Thresholds
 from speechmill.core.records import Reason
 from speechmill.decide.hallucinations import Heard, doubted
@@ -20,37 +19,6 @@ from speechmill.decide.hallucinations import Heard, doubted
 ENGLISH = {"en", "eng"}
 SCORE_PREFIX = "score_"  # of columns that are never undefined: a clip without a score was not judged
 
-
-@dataclass(frozen=True, slots=True)
-class Test:
-    """One threshold: the column it looks at, the reason it gives, and on which side the limit is."""
-
-    key: str
-    column: str
-    reason: Reason
-    at_most: bool
-
-
-SCORE_TESTS = (
-    Test("noise", "score_noise", Reason.NOISE, at_most=True),
-    Test("music", "score_music", Reason.MUSIC, at_most=True),
-    Test("telephone", "score_telephone", Reason.TELEPHONE, at_most=True),
-    Test("overlap", "score_overlap", Reason.OVERLAP, at_most=True),
-    Test("reverb", "score_reverb", Reason.REVERB, at_most=True),
-    Test("snr_db", "snr_db", Reason.LOW_SNR, at_most=False),
-    Test("c50_db", "c50_db", Reason.REVERB, at_most=False),
-    Test("bandwidth_hz", "bandwidth_hz", Reason.BAND_LIMITED, at_most=False),
-    Test("loudness_lufs", "loudness_lufs", Reason.TOO_QUIET, at_most=False),
-    Test("clipped_ratio", "clipped_ratio", Reason.CLIPPED, at_most=True),
-    Test("edge_ratio", "edge_ratio", Reason.CUT_WORD, at_most=True),
-    Test("repeated_ratio", "repeated_ratio", Reason.DUPLICATE, at_most=True),
-)
-TRANSCRIPT_TESTS = (
-    Test("no_speech", "no_speech_probability", Reason.NO_SPEECH, at_most=True),
-    Test("language_probability", "language_probability", Reason.LANGUAGE, at_most=False),
-    Test("asr_confidence", "asr_confidence", Reason.LOW_CONFIDENCE, at_most=False),
-    Test("asr_agreement", "asr_agreement", Reason.DISAGREEMENT, at_most=False),
-)
 
 # SPDX ids that forbid derivatives: a clip is one.
 FORBIDDING = re.compile(r"-ND(-|$)|^LicenseRef-(proprietary|all-rights-reserved)$", re.IGNORECASE)
@@ -69,38 +37,45 @@ def reasons_by_licence(licence: str, rules: Licences, *, ai_generated: bool) -> 
     return by_licence + ([Reason.AI_GENERATED] if ai_generated and rules.ai_generated == "reject" else [])
 
 
-def reasons_by_score(scores: pa.Table, thresholds: Thresholds) -> list[tuple[Reason, ...]]:
-    """Why each row of a score artifact is rejected; an empty tuple keeps it."""
-    return _failed(scores, SCORE_TESTS, thresholds)
-
-
 def reasons_by_transcript(
     transcripts: pa.Table,
     durations_s: Sequence[float],
+    columns: Iterable[Column],
     thresholds: Thresholds,
     languages: Sequence[str] = (),
     declared: str | None = None,
 ) -> list[tuple[Reason, ...]]:
     """Why each row of a transcript artifact is not to be trusted.
 
-    languages: the ones to keep, empty for all; declared: what the source says is spoken, in BCP 47.
+    Args:
+        transcripts: rows of a transcript artifact.
+        durations_s: length of each clip.
+        columns: those whose thresholds are tested.
+        thresholds: the limits.
+        languages: the ones to keep, empty for all.
+        declared: what the source says is spoken, in BCP 47.
+
+    Returns:
+        The reasons of each row; an empty tuple trusts it.
     """
-    measured = _failed(transcripts, TRANSCRIPT_TESTS, thresholds)
+    measured = failed(transcripts, columns, thresholds)
     return [
         tuple(dict.fromkeys([*_doubts(row, duration, languages, declared), *found]))
         for row, duration, found in zip(transcripts.to_pylist(), durations_s, measured, strict=True)
     ]
 
 
-def _failed(table: pa.Table, tests: Sequence[Test], thresholds: Thresholds) -> list[tuple[Reason, ...]]:
+def failed(table: pa.Table, columns: Iterable[Column], thresholds: Thresholds) -> list[tuple[Reason, ...]]:
+    """Which thresholds each row of a table is beyond; an empty tuple keeps it. Columns that are not there fail none."""
     failed: list[list[Reason]] = [[] for _ in range(table.num_rows)]
-    for test in tests:
-        limit = getattr(thresholds, test.key)
-        if limit is None or test.column not in table.column_names:
+    for column in columns:
+        test = column.test
+        limit = None if test is None else getattr(thresholds, test.key)
+        if test is None or limit is None or column.name not in table.column_names:
             continue
-        values: npt.NDArray[np.float32] = table[test.column].to_numpy().astype(np.float32)
+        values: npt.NDArray[np.float32] = table[column.name].to_numpy().astype(np.float32)
         bad = values > np.float32(limit) if test.at_most else values < np.float32(limit)
-        unscored = np.isnan(values) & test.column.startswith(SCORE_PREFIX)
+        unscored = np.isnan(values) & column.name.startswith(SCORE_PREFIX)
         for reason, rows in ((test.reason, bad), (Reason.NOT_FINITE, unscored)):
             for row in np.flatnonzero(rows):
                 if reason not in failed[row]:

@@ -15,6 +15,7 @@ from speechmill.core import ownership
 from speechmill.core.build import Build
 from speechmill.core.records import OUT_OF_REACH, Status
 from speechmill.publish import ledger, shards, voices
+from speechmill.publish.columns import columns_of
 from speechmill.publish.shards import Shard
 from speechmill.publish.stats import Tally
 from speechmill.stages import TOKENISE
@@ -50,7 +51,7 @@ def plan(build: Build) -> list[Task]:
     """Judge everything, store the plan, and say what must be written: nothing if it is all there."""
     if build.runs("speakers"):
         voices.assign(ledger.judge_all(build), build)
-    tally = Tally(build.config.audio.sample_rate)
+    tally = Tally(build.config.audio.sample_rate, columns_of(build))
     lost: list[str] = []
     judged = _watched(ledger.judge_all(build), lost, build)
     planned = shards.plan(_counted(judged, tally, build), build)

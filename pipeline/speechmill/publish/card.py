@@ -15,9 +15,10 @@ import pyarrow as pa
 
 from speechmill import speakers
 from speechmill.core.build import Build
-from speechmill.core.records import SCORES, data_schema
 from speechmill.core.version import __version__
 from speechmill.publish import figures
+from speechmill.publish.columns import columns_of, data_schema
+from speechmill.stages.score import DEFECTS
 
 CARD_FILE = "README.md"
 UNNAMED_LICENCE = "not an SPDX id"
@@ -193,7 +194,7 @@ def _columns(build: Build) -> str:
 
 
 def _schema(build: Build) -> pa.Schema:
-    return data_schema(build.made)
+    return data_schema(columns_of(build))
 
 
 def _type(kind: pa.DataType) -> str:
@@ -245,7 +246,9 @@ def _settings(build: Build) -> str:
         ("text tokens", _model("text", build, {"shipped": "speechmill's own tokenizer"})),
     ]
     rows += [
-        (f"`{t.column}`", f"at {'most' if t.at_most else 'least'} {limit:g}") for t, limit in figures.limits(build)
+        (f"`{column.name}`", f"at {'most' if column.test.at_most else 'least'} {limit:g}")
+        for column, limit in figures.limits(build)
+        if column.test
     ]
     return f"## How it was made\n\nAll settings and versions are in `run.json`.\n\n{_table(('what', 'setting'), rows)}"
 
@@ -273,13 +276,13 @@ def _limits(build: Build) -> str:
             "is the publisher's. Nobody has checked them: expect wrong names, wrong numbers and now and then a word "
             "that nobody said."
         )
-    if build.made.tokens:
+    if build.runs("tokenise"):
         notes.append(
             "Mel tokens mean something only to models that were trained on tokens of the same `mel_profile`. They "
             "belong to the stored samples: a louder or a shifted copy has others."
         )
     if not build.has_defects:
-        absent = ", ".join(f"`{column.name}`" for column in SCORES)
+        absent = ", ".join(f"`{column.name}`" for column in DEFECTS if column.name.startswith("score_"))
         notes.append(
             f"No trained defect models were there, so {absent} and `c50_db` are absent and nothing was rejected for "
             "noise, music, telephone sound, overlapping voices or reverberation as such; only measures decided."

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from speechmill.core.build import Build
-from speechmill.core.records import AGREEMENT, REPEATS, TRANSCRIPT_ARTIFACT, score_artifact
-from speechmill.decide.criteria import SCORE_TESTS, TRANSCRIPT_TESTS, Test
+from speechmill.core.columns import Column
+from speechmill.publish.columns import columns_of
 
 FATES = {
     "kept": "published",
@@ -72,13 +72,11 @@ def kept_by(stats: dict[str, Any], what: str) -> list[Amount]:
     return sorted(found, key=lambda one: (-one.samples, one.name))
 
 
-def limits(build: Build) -> list[tuple[Test, float]]:
-    """The threshold tests that were in force: those not switched off whose column was made."""
-    columns = {*score_artifact(defects=build.has_defects).names, *(field.name for field in REPEATS)}
-    if build.runs("transcribe"):
-        columns |= {*TRANSCRIPT_ARTIFACT.names, *(field.name for field in AGREEMENT)}
-    found = [(test, getattr(build.config.thresholds, test.key)) for test in (*SCORE_TESTS, *TRANSCRIPT_TESTS)]
-    return [(test, limit) for test, limit in found if limit is not None and test.column in columns]
+def limits(build: Build) -> list[tuple[Column, float]]:
+    """The columns that were tested, each with its threshold: those not switched off."""
+    tested = [column for column in columns_of(build) if column.test]
+    found = [(column, getattr(build.config.thresholds, column.test.key)) for column in tested if column.test]
+    return [(column, limit) for column, limit in found if limit is not None]
 
 
 def corpus_name(build: Build) -> str:

@@ -15,8 +15,6 @@ import pyarrow as pa
 
 from speechmill.core.build import Build
 from speechmill.core.records import (
-    AGREEMENT,
-    EVIDENCE_ARTIFACT,
     LEDGER,
     RECORDINGS,
     TRANSCRIPT_ARTIFACT,
@@ -24,7 +22,6 @@ from speechmill.core.records import (
     Recording,
     SpanKind,
     Status,
-    pool_schema,
     recording_from,
 )
 from speechmill.core.removals import row_of
@@ -34,11 +31,13 @@ from speechmill.decide.opinions import judge as judge_text
 from speechmill.decide.opinions import opinion
 from speechmill.decide.pauses import pause_agreement
 from speechmill.decide.splits import TRAIN, split_of
-from speechmill.stages import CROSS_CHECK, TOKENISE, TRANSCRIBE, left_out
-from speechmill.stages.score import read_scores
+from speechmill.publish.columns import columns_of, pool_schema
+from speechmill.stages import ALIGN, CROSS_CHECK, TEXT, TOKENISE, TRANSCRIBE, left_out
+from speechmill.stages.selection import early_columns, late_columns, read_scores
 from speechmill.stages.work import primary_order
 
 KEPT, REJECTED = "kept", "rejected"
+JUDGED = [column.field for column in TEXT.columns if column.name in ("text_source", "asr_agreement", "pause_agreement")]
 GROUP_ROWS = 10_000  # rows of pool, ledger and recordings in a row group
 
 Row = dict[str, Any]
@@ -181,7 +180,7 @@ def _scores(content_id: str, build: Build) -> dict[str, Row]:
     if not build.store.exists(build.artifact("score", content_id)):
         return {}
     table = read_scores(content_id, build)
-    reasons = criteria.reasons_by_score(table, build.config.thresholds)
+    reasons = criteria.failed(table, early_columns(), build.config.thresholds)
     return {row["clip_id"]: row | {"by_score": why} for row, why in zip(table.to_pylist(), reasons, strict=True)}
 
 
@@ -194,7 +193,7 @@ def _speakers(content_id: str, build: Build) -> dict[str, Row]:
 
 def _evidence(content_id: str, build: Build) -> dict[str, Row]:
     name = build.artifact("align", content_id)
-    table = build.store.read(name) if build.store.exists(name) else EVIDENCE_ARTIFACT.empty_table()
+    table = build.store.read(name) if build.store.exists(name) else ALIGN.artifact.empty_table()
     rows = ({**row, "reference_url": public_url(row["reference_url"])} for row in table.to_pylist())
     return {row["clip_id"]: row for row in rows}
 
@@ -211,10 +210,12 @@ def _transcripts(
         other = opinion(second.get(row["clip_id"]), row["language"])
         judged = judge_text(*heard, second=other, human=human)
         row |= asdict(judged) | {"pause_agreement": pause_agreement(judged.words, judged.text)}
-    table = pa.Table.from_pylist(rows, schema=pa.schema([*TRANSCRIPT_ARTIFACT, *AGREEMENT]))
+    table = pa.Table.from_pylist(rows, schema=pa.schema([*TRANSCRIPT_ARTIFACT, *JUDGED]))
     lengths = [durations[clip_id] for clip_id in table["clip_id"].to_pylist()]
     declared = None if asked.language else recording.language
-    reasons = criteria.reasons_by_transcript(table, lengths, build.config.thresholds, asked.languages, declared)
+    reasons = criteria.reasons_by_transcript(
+        table, lengths, late_columns(), build.config.thresholds, asked.languages, declared
+    )
     return {row["clip_id"]: row | {"by_text": why} for row, why in zip(table.to_pylist(), reasons, strict=True)}
 
 
@@ -254,7 +255,7 @@ def write_ledger(name: str, build: Build) -> None:
 
 def write_pool(name: str, build: Build) -> None:
     """Write the one part of `pool.parquet/`: every candidate clip, without audio."""
-    schema = pool_schema(build.made)
+    schema = pool_schema(columns_of(build))
     rows = (row for judgement in judge_all(build) for row in judgement.clips)
     _write(name, rows, schema, build)
 

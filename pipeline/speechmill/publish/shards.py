@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
-from speechmill.core.records import Made, data_schema, recording_from
+from speechmill.core.records import recording_from
 from speechmill.core.store import ROW_GROUP_BYTES, ROW_GROUP_ROWS
 from speechmill.decide.splits import TRAIN, VALIDATION
+from speechmill.publish.columns import columns_of, data_schema
 from speechmill.publish.ledger import Judgement, Row, judge
 from speechmill.stages import TOKENISE
 from speechmill.text.normal_form import NormalForm, normal_form
@@ -66,7 +67,7 @@ def _fill(shards: list[Shard], recording_id: str, sizes: list[int], limit: int) 
 
 def write_shard(name: str, shard: Shard, build: Build) -> None:
     """Write one shard under `name`."""
-    columns = data_schema(build.made)
+    columns = data_schema(columns_of(build))
     schema = _with_features(columns, build.config.audio.sample_rate)
     sorting = pq.SortingColumn.from_ordering(schema, [("recording_id", "ascending"), ("start", "ascending")])
     plain = [column for column in schema.names if column != "audio"]
@@ -88,7 +89,7 @@ def _rows(shard: Shard, build: Build) -> Iterator[Row]:
                 row = wanted.get(found["clip_id"])
                 if row is not None:
                     audio = {"bytes": found["flac"], "path": f"{row['clip_id']}.flac"}
-                    derived = tokens.get(row["clip_id"], {}) | text_columns(row, build.made, build.config)
+                    derived = tokens.get(row["clip_id"], {}) | text_columns(row, build.config)
                     yield row | {"audio": audio} | derived
 
 
@@ -99,10 +100,10 @@ def _tokens(content_id: str, clip_ids: Collection[str], build: Build) -> dict[st
     return {row["clip_id"]: row for row in found.to_pylist()}
 
 
-def text_columns(row: Row, made: Made, config: RunConfig) -> Row:
+def text_columns(row: Row, config: RunConfig) -> Row:
     """What follows from a clip's text and length: normal form, text tokens, whether TorToiSe's consumers take it."""
     ids, form = None, NormalForm()
-    if made.transcript:
+    if config.asr.model is not None:
         form = normal_form(row["text"], row["language"])
         ids = None if form.text is None else load(text_tokenizer_file(config.tokenise)).encode(form.text)
     found = limits(row["end"] - row["start"], row["sampling_rate"], ids)

@@ -3,40 +3,26 @@
 import hashlib
 import json
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from speechmill.core.records import MEASURES, SCORES, Reason, Recording, SpanKind, Status
+from speechmill.core.columns import Column
+from speechmill.core.records import Reason, Recording, SpanKind, Status
 from speechmill.publish.ledger import KEPT, Judgement
 
 MOST_NAMED = 5  # of what was left out
-
-# Bin edges of the histograms, by column: fixed, so that two corpora can be compared.
-EDGES: dict[str, list[float]] = {
-    "duration_s": list(range(31)),
-    "snr_db": list(range(0, 81, 2)),
-    "bandwidth_hz": list(range(0, 24_001, 500)),
-    "loudness_lufs": list(range(-70, 1, 2)),
-    "peak_dbfs": list(range(-60, 1, 2)),
-    "clipped_ratio": [round(0.001 * i, 3) for i in range(21)],
-    "edge_ratio": [round(0.05 * i, 2) for i in range(21)],
-    "repeated_ratio": [round(0.05 * i, 2) for i in range(21)],
-    "asr_confidence": [round(0.05 * i, 2) for i in range(21)],
-    "asr_agreement": [round(0.05 * i, 2) for i in range(21)],
-    "speaker_purity": [round(0.05 * i, 2) for i in range(21)],
-    **{field.name: [round(0.05 * i, 2) for i in range(21)] for field in SCORES},
-}
-assert {field.name for field in MEASURES} <= set(EDGES)
 
 
 class Tally:
     """Counts judgements one by one; memory grows with the number of speakers only."""
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, rate: int, columns: Iterable[Column]) -> None:
         self._rate = rate
+        self._edges = {column.name: column.edges for column in columns if column.edges}
         self._recordings: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
@@ -85,7 +71,7 @@ class Tally:
         samples = clip["end"] - clip["start"]
         for reason in clip["reasons"]:
             self._reasons[reason] += Counter(clips=1, samples=samples)
-        for column, edges in EDGES.items():
+        for column, edges in self._edges.items():
             if clip.get(column) is not None:
                 at = int(np.clip(np.searchsorted(edges, clip[column], side="right") - 1, 0, len(edges) - 2))
                 self._histograms[column][clip["decision"]][at] += 1
@@ -115,8 +101,8 @@ class Tally:
             "kept_samples_by": {what: dict(counts) for what, counts in self._kept_by.items()},
             "histograms": {
                 column: {
-                    "edges": EDGES[column],
-                    **{fate: [counts[i] for i in range(len(EDGES[column]) - 1)] for fate, counts in by.items()},
+                    "edges": list(self._edges[column]),
+                    **{fate: [counts[i] for i in range(len(self._edges[column]) - 1)] for fate, counts in by.items()},
                 }
                 for column, by in self._histograms.items()
             },

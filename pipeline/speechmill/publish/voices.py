@@ -11,14 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from speechmill.core.build import Build
-from speechmill.core.records import SPEAKER_ARTIFACT
 from speechmill.decide.splits import TRAIN, VALIDATION
 from speechmill.publish.ledger import Judgement, Row
 from speechmill.speakers import Float32
 from speechmill.speakers.clusters import CAMPPLUS, Calibration, Clusters, Indices, Speaker, find_speakers, find_voices
 from speechmill.speakers.conditioning import Spoken, choose
 from speechmill.speakers.split import validation
-from speechmill.stages import EMBED
+from speechmill.stages import EMBED, SPEAKERS
 
 
 @dataclass(slots=True)
@@ -60,7 +59,7 @@ def assign(judgements: Iterator[Judgement], build: Build) -> None:
             for row, voice in zip(one.rows, one.voices, strict=True)
         ]
         split = VALIDATION if any(row["recording_id"] in held_out for row in one.rows) else TRAIN
-        table = pa.Table.from_pylist(rows, schema=SPEAKER_ARTIFACT)
+        table = pa.Table.from_pylist(rows, schema=SPEAKERS.artifact)
         build.store.write_table(build.artifact("speakers", one.content_id), table, {"split": split})
 
 

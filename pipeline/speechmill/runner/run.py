@@ -169,9 +169,9 @@ def _about_tokens(build: Build, *, again: bool) -> str | None:
     Deciding again loads no model: what the run before found stands.
     """
     chosen = build.config.tokenise
-    if build.made.transcript:
+    if build.runs("transcribe"):
         text.load(tokens.text_tokenizer_file(chosen))
-    if not build.made.tokens:
+    if not build.runs("tokenise"):
         return None
     if chosen.checkpoint == "shipped" and not chosen.norms:
         return "speechmill's own dVAE, whose codes are not TorToiSe's"

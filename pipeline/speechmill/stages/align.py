@@ -9,11 +9,12 @@ import pyarrow as pa
 
 from speechmill import reference_text
 from speechmill.core.build import Build
-from speechmill.core.records import EVIDENCE_ARTIFACT, Recording, Rejected, recording_from
+from speechmill.core.columns import Column
+from speechmill.core.records import Recording, Rejected, recording_from
 from speechmill.reference_text import Found, Heard
 from speechmill.stages.base import Stage
 from speechmill.stages.documents import name_of
-from speechmill.stages.score import selected
+from speechmill.stages.selection import selected
 from speechmill.stages.transcribe import Transcribe
 from speechmill.stages.work import Outcome, Work
 
@@ -26,7 +27,13 @@ class Align(Stage):
     name = "align"
     version = 2  # reference_text/
     after = ("segment", "transcribe")
-    artifact = EVIDENCE_ARTIFACT
+    columns = (
+        Column("reference_text", pa.string(), "what the publisher's transcript, subtitles or book has here, unchecked",
+               in_pool=False),
+        Column("reference_match", pa.float32(), "share of its words that the ASR model wrote too; null without any"),
+        Column("reference_url", pa.string(), "where that text is from"),
+    )  # fmt: skip
+    artifact = pa.schema([pa.field("clip_id", pa.string()), *(column.field for column in columns)])
 
     def process(self, element: Work, build: Build) -> Outcome:
         """Find each clip that passes so far in the texts that lie beside its recording."""
@@ -43,7 +50,7 @@ def align_documents(work: Work, build: Build) -> Outcome:
         return Outcome(state="reused")
     recording = recording_from(store.read(build.fetched(work.recording_id)).to_pylist()[0])
     rows = list(_rows(recording, documents, clips, build))
-    store.write_table(name, pa.Table.from_pylist(rows, schema=EVIDENCE_ARTIFACT), {"retry": False, "inputs": inputs})
+    store.write_table(name, pa.Table.from_pylist(rows, schema=Align.artifact), {"retry": False, "inputs": inputs})
     seconds = {clip_id: one.end_s - one.start_s for clip_id, one in clips.items()}
     kept = sum(seconds[row["clip_id"]] for row in rows)
     return Outcome(state="done", seconds_in=sum(seconds.values()), seconds_kept=kept)

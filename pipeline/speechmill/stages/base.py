@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from speechmill.core.build import Build
+from speechmill.core.columns import Column
 from speechmill.core.config import RunConfig, profile_of
 from speechmill.core.models import FindModel, ModelRef
 from speechmill.core.store import Store
@@ -56,6 +57,8 @@ class Stage(ABC):
     after: ClassVar[tuple[str, ...]] = ()
     """Stages whose artifacts it reads, and whose profiles its own stands on."""
     artifact: ClassVar[pa.Schema | None] = None
+    columns: ClassVar[tuple[Column, ...]] = ()
+    """What it adds to `data/` and the pool, with their thresholds and histograms."""
     execution: Execution = InProcess()
     is_in_graph: ClassVar[bool] = True
     """False for what is made when the corpus is published."""
@@ -67,6 +70,10 @@ class Stage(ABC):
     def settings(self, config: RunConfig) -> Any:
         """What of the config decides the result, beside models: values of JSON or sections; None: it is off."""
         return ()
+
+    def columns_in(self, config: RunConfig) -> tuple[Column, ...]:
+        """The columns that it makes with a config, where it may make fewer."""
+        return self.columns
 
     def models(self, config: RunConfig, store: Store, find_model: FindModel) -> tuple[ModelRef, ...]:
         """The models it runs. `find_model` gives the folder of one that may have to be downloaded.

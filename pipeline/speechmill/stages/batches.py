@@ -18,7 +18,7 @@ from speechmill import fetch
 from speechmill.audio import decode_flac
 from speechmill.core.build import Build
 from speechmill.stages.base import ClipStage
-from speechmill.stages.score import clip_durations, selected
+from speechmill.stages.selection import clip_durations, selected
 from speechmill.stages.work import Outcome, Work
 
 PART_CLIPS = 256

@@ -14,10 +14,10 @@ import pyarrow as pa
 
 from speechmill.audio import decode_flac
 from speechmill.core.build import Build
-from speechmill.core.records import FINGERPRINT_ARTIFACT, REPEATS_ARTIFACT
+from speechmill.core.records import FINGERPRINT_ARTIFACT
 from speechmill.dedup import fingerprint
 from speechmill.stages.base import Isolated, Stage
-from speechmill.stages.score import clip_durations, selected
+from speechmill.stages.selection import REPEATED, clip_durations, selected
 from speechmill.stages.work import Outcome, Work
 
 BUCKETS = 256  # at 50,000 hours one of them has 20 million landmarks, half a gigabyte
@@ -76,7 +76,8 @@ class Dedup(Stage):
 
     name = "dedup"
     after = ("fingerprint",)
-    artifact = REPEATS_ARTIFACT
+    artifact = pa.schema([pa.field("clip_id", pa.string()), *(column.field for column in REPEATED)])
+    columns = REPEATED
 
     def process(self, element: "Compared", build: Build) -> Outcome:
         """Store which clips of a content repeat earlier ones, and how much of each."""
@@ -171,7 +172,7 @@ def note_repeats(compared: Compared, build: Build) -> Outcome:
     work, store = compared.work, build.store
     durations = clip_durations(work.content_id, build)
     rows = list(_repeats(compared, durations, build))
-    name, table = build.artifact("dedup", work.content_id), pa.Table.from_pylist(rows, schema=REPEATS_ARTIFACT)
+    name, table = build.artifact("dedup", work.content_id), pa.Table.from_pylist(rows, schema=Dedup.artifact)
     is_known = store.exists(name) and table.equals(store.read(name))
     if not is_known:
         store.write_table(name, table, {"retry": False})

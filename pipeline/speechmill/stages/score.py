@@ -10,17 +10,44 @@ import speech_defects
 
 from speechmill.audio import INT16_STEPS, decode_flac, measures
 from speechmill.core.build import Build
+from speechmill.core.columns import UNIT, Column, at_least, at_most, steps
 from speechmill.core.config import ConfigError, Defects, RunConfig
 from speechmill.core.models import FindModel, ModelRef
-from speechmill.core.records import REPEATS, score_artifact
+from speechmill.core.records import Reason
 from speechmill.core.store import Store, add_footer
-from speechmill.decide import criteria
 from speechmill.stages.base import Execution, InProcess, Isolated, Stage
+from speechmill.stages.selection import clip_durations, selected
 from speechmill.stages.work import Outcome, Work
 
 SCORE_ROWS = 32  # clips scored at a time: at most 20 MB of audio
 # The models' snr_db is left out: on recordings with a floor of their own the measure is nearer.
 SCORES_TO_STORE = {f"{defect}": f"score_{defect}" for defect in speech_defects.Defect} | {"c50_db": "c50_db"}
+
+
+F32 = pa.float32()
+MEASURES = (
+    Column("snr_db", F32, "speech level over background level", "dB", steps(0, 80, 2),
+           at_least("snr_db", Reason.LOW_SNR)),
+    Column("bandwidth_hz", F32, "highest frequency that carries speech", "Hz", steps(0, 24_000, 500),
+           at_least("bandwidth_hz", Reason.BAND_LIMITED)),
+    Column("loudness_lufs", F32, "integrated loudness, ITU-R BS.1770-4", "LUFS", steps(-70, 0, 2),
+           at_least("loudness_lufs", Reason.TOO_QUIET)),
+    Column("peak_dbfs", F32, "highest sample", "dBFS", steps(-60, 0, 2)),
+    Column("clipped_ratio", F32, "share of samples in flat tops at full scale", "", steps(0, 0.02, 0.001),
+           at_most("clipped_ratio", Reason.CLIPPED)),
+    Column("edge_ratio", F32, "where the louder end lies between the levels of pauses, 0, and of speech, 1", "", UNIT,
+           at_most("edge_ratio", Reason.CUT_WORD)),
+)  # fmt: skip
+DEFECTS = (
+    Column("score_noise", F32, "probability of background noise", "", UNIT, at_most("noise", Reason.NOISE)),
+    Column("score_music", F32, "probability of music", "", UNIT, at_most("music", Reason.MUSIC)),
+    Column("score_telephone", F32, "probability of band-limited or coded speech", "", UNIT,
+           at_most("telephone", Reason.TELEPHONE)),
+    Column("score_overlap", F32, "probability of two or more voices at once", "", UNIT,
+           at_most("overlap", Reason.OVERLAP)),
+    Column("score_reverb", F32, "probability of reverberation", "", UNIT, at_most("reverb", Reason.REVERB)),
+    Column("c50_db", F32, "clarity: early over late reverberant energy", "dB", (), at_least("c50_db", Reason.REVERB)),
+)  # fmt: skip
 
 
 class Score(Stage):
@@ -29,8 +56,13 @@ class Score(Stage):
     name = "score"
     version = 2  # audio/measures.py; the models have a version of their own
     after = ("segment",)
+    columns = (*DEFECTS, *MEASURES)
     execution = Isolated()
     typical_speed = 100.0
+
+    def columns_in(self, config: RunConfig) -> tuple[Column, ...]:
+        """Without models there are only measures."""
+        return MEASURES if config.defects.weights is None else self.columns
 
     def models(self, config: RunConfig, store: Store, find_model: FindModel) -> tuple[ModelRef, ...]:
         """The defect models, and a pyannote checkpoint that judges overlap in their place."""
@@ -46,6 +78,11 @@ class Score(Stage):
     def process(self, element: Work, build: Build) -> Outcome:
         """Measure and score every clip of a recording."""
         return score_clips(element, build)
+
+
+def score_artifact(config: RunConfig) -> pa.Schema:
+    """What is stored: a row a clip."""
+    return pa.schema([pa.field("clip_id", pa.string()), *(column.field for column in Score().columns_in(config))])
 
 
 def profile_of_scorer(defects: Defects) -> str | None:
@@ -74,7 +111,7 @@ def score_clips(work: Work, build: Build) -> Outcome:
     name, state = build.artifact("score", work.content_id), "reused"
     if not build.store.is_done(name):
         state = "done"
-        schema = score_artifact(defects=build.has_defects)
+        schema = score_artifact(build.config)
         with build.store.parquet(name, schema) as writer:
             for clip_ids, clips in _clips(work.content_id, build):
                 writer.write_table(pa.table({"clip_id": clip_ids, **scores_of(clips, build)}, schema=schema))
@@ -103,31 +140,3 @@ def scores_of(clips: Sequence[npt.NDArray[np.int16]], build: Build) -> dict[str,
         found = speech_defects.load(device=build.device, weights=weights, overlap=overlap).score(waves, rate)
         values |= {column: np.round(found[key], 4) for key, column in SCORES_TO_STORE.items()}
     return {column: pa.array(array, pa.float32(), from_pandas=True) for column, array in values.items()}
-
-
-def clip_durations(content_id: str, build: Build) -> dict[str, float]:
-    """Seconds of each clip of a content, by clip_id."""
-    table = build.store.read(build.segments(content_id), ["clip_id", "start", "end"])
-    rate = build.config.audio.sample_rate
-    return {row["clip_id"]: (row["end"] - row["start"]) / rate for row in table.to_pylist() if row["clip_id"]}
-
-
-def selected(work: Work, build: Build) -> list[str]:
-    """Clips that pass the licence and the thresholds, in order of position."""
-    if not work.allowed:
-        return []
-    scores = read_scores(work.content_id, build)
-    reasons = criteria.reasons_by_score(scores, build.config.thresholds)
-    clip_ids, removed = scores["clip_id"].to_pylist(), build.removed.clips
-    return [clip_id for clip_id, why in zip(clip_ids, reasons, strict=True) if not why and clip_id not in removed]
-
-
-def read_scores(content_id: str, build: Build) -> pa.Table:
-    """Measures and scores of a content, a row a clip, with how much of each repeats an earlier clip."""
-    store, table = build.store, build.store.read(build.artifact("score", content_id))
-    compared = store.exists(build.artifact("dedup", content_id))
-    repeats = store.read(build.artifact("dedup", content_id)).to_pylist() if compared else []
-    found, (ratio, of), none = {row["clip_id"]: row for row in repeats}, REPEATS, 0.0 if compared else None
-    clip_ids = table["clip_id"].to_pylist()
-    table = table.append_column(ratio, pa.array([found.get(c, {}).get(ratio.name, none) for c in clip_ids], ratio.type))
-    return table.append_column(of, pa.array([found.get(c, {}).get(of.name) for c in clip_ids], of.type))

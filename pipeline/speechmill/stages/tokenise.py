@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from speechmill import tokens
 from speechmill.core.build import Build
+from speechmill.core.columns import Column
 from speechmill.core.config import RunConfig
 from speechmill.core.models import FindModel, ModelRef, model_file
 from speechmill.core.records import TOKEN_ARTIFACT
@@ -17,6 +20,14 @@ class Tokenise(ClipStage):
 
     name = "tokenise"
     artifact = TOKEN_ARTIFACT
+    columns = (
+        Column("mel_tokens", pa.list_(pa.uint16()),
+               "dVAE codes, one for each 1,024 samples at 22,050 Hz begun, and one", in_pool=False),
+        Column("mel_profile", pa.string(), "hash of resampler, front end and weights that made mel_tokens",
+               in_pool=False),
+        Column("fits_11s6", pa.bool_(), "at most 255,995 samples at 22,050 Hz, as trainers of TorToiSe and XTTS ask",
+               in_pool=False),
+    )  # fmt: skip
     typical_speed = 150.0
 
     def settings(self, config: RunConfig) -> Any:

@@ -4,12 +4,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pyarrow as pa
+
 from speechmill import asr
 from speechmill.audio import resample
 from speechmill.core.build import Build
+from speechmill.core.columns import UNIT, Column, at_least, at_most
 from speechmill.core.config import RunConfig
 from speechmill.core.models import FindModel, ModelRef, find_device, model_file, model_in_folder
-from speechmill.core.records import TRANSCRIPT_ARTIFACT
+from speechmill.core.records import TRANSCRIPT_ARTIFACT, Reason
 from speechmill.core.store import Store
 from speechmill.stages.base import Clips, ClipStage, Row
 
@@ -24,6 +27,15 @@ class Transcribe(ClipStage):
     name = "transcribe"
     version = 3
     artifact = TRANSCRIPT_ARTIFACT
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("language", pa.string(), "language of the speech", "ISO 639-1"),
+        Column("language_probability", pa.float32(), "probability of that language", "", UNIT,
+               at_least("language_probability", Reason.LANGUAGE)),
+        Column("asr_confidence", pa.float32(), "mean word probability", "", UNIT,
+               at_least("asr_confidence", Reason.LOW_CONFIDENCE)),
+        Column("no_speech_probability", pa.float32(), "probability, by the ASR model, that nobody speaks", "", (),
+               at_most("no_speech", Reason.NO_SPEECH), is_published=False),
+    )  # fmt: skip
     key: ClassVar[str] = "model"  # of the section `asr`
 
     def settings(self, config: RunConfig) -> Any:
@@ -62,4 +74,5 @@ class CrossCheck(Transcribe):
     """What another ASR model writes: where the two disagree, a text is not trusted."""
 
     name = "cross_check"
+    columns = ()
     key = "cross_check"

@@ -15,12 +15,13 @@ from urllib.parse import urlsplit
 from speechmill.audio import decode_flac
 from speechmill.audio.spectrogram import draw
 from speechmill.core.build import Build
-from speechmill.core.records import Recording, Status, data_schema
+from speechmill.core.columns import Column
+from speechmill.core.records import Recording, Status
 from speechmill.core.version import __version__
-from speechmill.decide.criteria import Test
 from speechmill.publish import figures
+from speechmill.publish.columns import columns_of, data_schema
 from speechmill.publish.ledger import KEPT, REJECTED, Judgement, Row, judge_all
-from speechmill.publish.report.samples import Sample, choose, is_beyond, read_sounds
+from speechmill.publish.report.samples import Sample, choose, read_sounds
 
 REPORT_FILE = "report.html"
 HERE = Path(__file__).parent
@@ -28,7 +29,7 @@ MOST_FAILURES = 200  # listed one by one; all are in recordings.parquet
 PLOT_WIDTH, PLOT_HEIGHT = 300.0, 80.0
 MIN_BAR = 1.5  # so that a single clip beside thousands is seen
 
-Limits = list[tuple[Test, float]]
+Limits = list[tuple[Column, float]]
 
 
 def render(build: Build, stats: dict[str, Any]) -> str:
@@ -81,12 +82,12 @@ def _numbers(build: Build, stats: dict[str, Any]) -> dict[str, Any]:
         "codes": _codes(stats.get("mel_tokens")),
         "has_text": build.runs("transcribe"),
         "has_defects": build.has_defects,
-        "limits": [(test, _limit(test, limit)) for test, limit in limits],
+        "limits": [(column, _limit(column, limit)) for column, limit in limits],
     }
 
 
-def _limit(test: Test, limit: float) -> str:
-    return f"{'≤' if test.at_most else '≥'} {_short(limit)}"
+def _limit(column: Column, limit: float) -> str:
+    return f"{'≤' if column.test and column.test.at_most else '≥'} {_short(limit)}"
 
 
 def _short(value: float) -> str:
@@ -128,9 +129,9 @@ def _noted(judgements: Iterator[Judgement], failures: list[Recording], others: l
 
 
 def _histograms(build: Build, histograms: dict[str, Any], limits: Limits) -> list[dict[str, Any]]:
-    schema = data_schema(build.made)
+    schema = data_schema(columns_of(build))
     cut = build.config.segment
-    lines = {test.column: [(_limit(test, limit), limit)] for test, limit in limits}
+    lines = {column.name: [(_limit(column, limit), limit)] for column, limit in limits}
     lines["duration_s"] = [(f"≥ {cut.min_length_s:g}", cut.min_length_s), (f"≤ {cut.max_length_s:g}", cut.max_length_s)]
     return [
         {
@@ -217,19 +218,23 @@ def _clip(sample: Sample, flac: bytes | None, limits: Limits, build: Build) -> R
 
 def _scores(row: Row, limits: Limits, build: Build) -> list[dict[str, Any]]:
     """The columns that have a histogram or a limit, as shown beside a clip; null ones are left out."""
-    by_column = {test.column: (test, limit) for test, limit in limits}
-    schema = data_schema(build.made)
+    by_column = {column.name: (column, limit) for column, limit in limits}
+    schema = data_schema(columns_of(build))
     names = [c.name for c in schema if c.name.startswith("score_") or c.name in NUMBERS]
     return [
         {
             "name": name,
             "value": _short(row[name]),
-            "failed": name in by_column and is_beyond(row[name], *by_column[name]),
+            "failed": name in by_column and _fails(row[name], *by_column[name]),
             "limit": _limit(*by_column[name]) if name in by_column else "",
         }
         for name in [*names, *(c for c in by_column if c not in names)]
         if row.get(name) is not None
     ]
+
+
+def _fails(value: float, column: Column, limit: float) -> bool:
+    return column.test is not None and column.test.fails(value, limit)
 
 
 NUMBERS = {

@@ -12,11 +12,10 @@ from itertools import zip_longest
 import pyarrow.parquet as pq
 
 from speechmill.core.build import Build
+from speechmill.core.columns import Column
 from speechmill.core.records import Reason
-from speechmill.decide.criteria import Test
 from speechmill.publish import figures
 from speechmill.publish.ledger import KEPT, Judgement, Row
-from speechmill.publish.stats import EDGES
 
 MOST_KEPT = 12
 MOST_A_REASON = 4
@@ -57,20 +56,15 @@ def _kept_first(group: str) -> tuple[bool, str]:
     return group != KEPT, group
 
 
-def _distance(row: Row, reason: str, limits: Iterable[tuple[Test, float]]) -> float:
+def _distance(row: Row, reason: str, limits: Iterable[tuple[Column, float]]) -> float:
     """How far a clip is over the threshold of a reason, in widths of that column's histogram; 0 without one."""
     far = [0.0]
-    for test, limit in limits:
-        value = row.get(test.column)
-        if test.reason == reason and value is not None and is_beyond(value, test, limit):
-            edges = EDGES.get(test.column, [0.0, 1.0])
+    for column, limit in limits:
+        value = row.get(column.name)
+        if column.test and column.test.reason == reason and value is not None and column.test.fails(value, limit):
+            edges = column.edges or (0.0, 1.0)
             far.append(abs(value - limit) / (edges[-1] - edges[0]))
     return max(far)
-
-
-def is_beyond(value: float, test: Test, limit: float) -> bool:
-    """Whether a value fails a test."""
-    return value > limit if test.at_most else value < limit
 
 
 def _within_budget(groups: dict[str, list[Sample]]) -> dict[str, list[Sample]]:

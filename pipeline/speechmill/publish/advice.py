@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from speechmill.core.records import Reason, SpanKind
-from speechmill.decide.criteria import SCORE_TESTS, TRANSCRIPT_TESTS
+from speechmill.publish.columns import every_column
 
 LICENCE_KEYS = "licences.allow, or the `licence` of an input,"
 BETTER_MODEL = "asr.model, a larger one,"
 KEYS: dict[str, str] = {
-    **{test.reason: f"thresholds.{test.key}" for test in (*SCORE_TESTS, *TRANSCRIPT_TESTS)},
+    **{column.test.reason: f"thresholds.{column.test.key}" for column in every_column() if column.test},
     Reason.REVERB: "thresholds.reverb",  # c50_db gives the same reason, and is off by default
     Reason.FORBIDDEN_ADDRESS: "fetch.allow_hosts",
     Reason.TIMED_OUT: "fetch.max_seconds",

@@ -1,0 +1,58 @@
+"""Which clips pass so far: by the licence, and by what the stages before transcription made of all clips."""
+
+import pyarrow as pa
+
+from speechmill.core.build import Build
+from speechmill.core.columns import UNIT, Column, at_most
+from speechmill.core.records import Reason
+from speechmill.decide import criteria
+from speechmill.stages.work import Work
+
+REPEATED = (
+    Column("repeated_ratio", pa.float32(), "share of the clip whose very sound an earlier clip has", "", UNIT,
+           at_most("repeated_ratio", Reason.DUPLICATE)),
+    Column("duplicate_of", pa.string(), "the earlier clip that has most of it; null if none"),
+)  # fmt: skip
+
+
+def early_columns() -> tuple[Column, ...]:
+    """Columns of the stages that work on all clips, in the order of the flow."""
+    from speechmill.stages import STAGES  # which are made of this
+
+    return tuple(column for stage in STAGES if not stage.clips_only and stage.is_in_graph for column in stage.columns)
+
+
+def late_columns() -> tuple[Column, ...]:
+    """Columns of the stages that work only on clips that pass so far, and of publication."""
+    from speechmill.stages import STAGES
+
+    return tuple(column for stage in STAGES if stage.clips_only or not stage.is_in_graph for column in stage.columns)
+
+
+def clip_durations(content_id: str, build: Build) -> dict[str, float]:
+    """Seconds of each clip of a content, by clip_id."""
+    table = build.store.read(build.segments(content_id), ["clip_id", "start", "end"])
+    rate = build.config.audio.sample_rate
+    return {row["clip_id"]: (row["end"] - row["start"]) / rate for row in table.to_pylist() if row["clip_id"]}
+
+
+def selected(work: Work, build: Build) -> list[str]:
+    """Clips that pass the licence and the thresholds, in order of position."""
+    if not work.allowed:
+        return []
+    scores = read_scores(work.content_id, build)
+    reasons = criteria.failed(scores, early_columns(), build.config.thresholds)
+    clip_ids, removed = scores["clip_id"].to_pylist(), build.removed.clips
+    return [clip_id for clip_id, why in zip(clip_ids, reasons, strict=True) if not why and clip_id not in removed]
+
+
+def read_scores(content_id: str, build: Build) -> pa.Table:
+    """Measures and scores of a content, a row a clip, with how much of each repeats an earlier clip."""
+    store, table = build.store, build.store.read(build.artifact("score", content_id))
+    compared = store.exists(build.artifact("dedup", content_id))
+    repeats = store.read(build.artifact("dedup", content_id)).to_pylist() if compared else []
+    found, none, (ratio, of) = {row["clip_id"]: row for row in repeats}, 0.0 if compared else None, REPEATED
+    clip_ids = table["clip_id"].to_pylist()
+    ratios = pa.array([found.get(clip_id, {}).get(ratio.name, none) for clip_id in clip_ids], ratio.type)
+    earlier = pa.array([found.get(clip_id, {}).get(of.name) for clip_id in clip_ids], of.type)
+    return table.append_column(ratio.field, ratios).append_column(of.field, earlier)
