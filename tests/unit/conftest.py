@@ -34,31 +34,37 @@ def corpus(finished_corpus: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished_corpus, tmp_path / "corpus"))
 
 
-@pytest.fixture(params=["local", "s3", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A store on disk, one on a real S3 server of our own, and one in memory."""
-    if request.param == "local":
-        yield Store(str(tmp_path / "corpus"))
-        return
-    place = f"mill-{uuid.uuid4().hex}"  # servers of one process share their buckets
-    if request.param == "memory":
-        yield Store(f"memory://{place}/corpus")
-        return
-    import boto3
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """Address of an S3 server of our own; tests keep apart by their buckets."""
     import s3fs
     from moto.server import ThreadedMotoServer
 
+    s3fs.S3FileSystem.clear_instance_cache()  # of one that another test made, without credentials
     server = ThreadedMotoServer("127.0.0.1", 0)
     server.start()
     host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def _s3_store(address: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Store:
     for key, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL": address,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(key, value)
-    boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket=place)
-    s3fs.S3FileSystem.clear_instance_cache()
-    yield Store(f"s3://{place}/corpus")
-    server.stop()
+    store = Store(f"s3://{bucket}/corpus")
+    store.fs.mkdir(bucket)
+    return store
+
+
+@pytest.fixture(params=["local", "s3", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store on disk, one on a real S3 server of our own, and one in memory."""
+    place = f"mill-{uuid.uuid4().hex}"  # stores of one kind share a process
+    if request.param == "s3":
+        return _s3_store(request.getfixturevalue("s3_server"), place, monkeypatch)
+    return Store(f"memory://{place}/corpus" if request.param == "memory" else str(tmp_path / "corpus"))

@@ -1,8 +1,10 @@
 """Nothing of a user's is replaced or deleted: a folder is ours by its mark, and a file by being listed there."""
 
+import itertools
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,13 @@ def texts(store: Store) -> dict[str, str]:
     return {entry.name: store.open(entry.name).read().decode() for entry in store.files()}
 
 
+def on_stores(*arguments: Any, s3: Iterable[tuple[Any, ...]]) -> pytest.MarkDecorator:
+    """Parametrise a test by names and cases: all of these on disk and in memory, those of `s3`, which is slow, there."""
+    *names, cases = arguments
+    every = [(kind, *case) for case in cases for kind in ("local", "memory")] + [("s3", *case) for case in s3]
+    return pytest.mark.parametrize(("store", *names), every, indirect=["store"])
+
+
 def test_a_new_folder_gets_the_mark_first(store: Store) -> None:
     ownership.claim(store)
     assert json.loads(store.open("corpus.json").read()) == {
@@ -76,8 +85,11 @@ def test_a_folder_with_anything_in_it_is_refused_and_left_alone(store: Store) ->
     assert not ownership.is_corpus(store)
 
 
-@pytest.mark.parametrize("name", ["run.json", "corpus.json", ".git/config", "work/x", "removed.json", "deep/er/x.wav"])
-@pytest.mark.parametrize("content", ["{}", "", "[1]", '{"config": {}, "files": {"a": 1}}', "\udcff", "[" * 100_000])
+FOREIGN = ("run.json", "corpus.json", ".git/config", "work/x", "removed.json", "deep/er/x.wav")
+CONTENTS = ("{}", "", "[1]", '{"config": {}, "files": {"a": 1}}', "\udcff", "[" * 100_000)
+
+
+@on_stores("name", "content", itertools.product(FOREIGN, CONTENTS), s3=zip(FOREIGN, CONTENTS))
 def test_a_foreign_file_of_whatever_name_is_in_the_way(store: Store, name: str, content: str) -> None:
     with store.create(name) as file:
         file.write(content.encode(errors="surrogateescape"))
@@ -159,8 +171,11 @@ def test_publication_replaces_what_is_listed_and_nothing_else(store: Store) -> N
     assert ownership.foreign(store, ownership.load(store)) == sorted(mine)
 
 
-@pytest.mark.parametrize("name", ["data/train-00000-of-00001.parquet", "README.md", "run.json"])
-@pytest.mark.parametrize("text", ["mine", "MINE!"])  # of another and of the same length
+OURS = ("data/train-00000-of-00001.parquet", "README.md", "run.json")
+TEXTS = ("mine", "MINE!")  # of another length than ours and of the same
+
+
+@on_stores("name", "text", itertools.product(OURS, TEXTS), s3=zip(OURS, (*TEXTS, "MINE!")))
 def test_a_file_that_its_owner_put_in_the_place_of_ours_stays(store: Store, name: str, text: str) -> None:
     ownership.claim(store)
     finish(store, {"data/train-00000-of-00001.parquet": "ours.", "README.md": "ours.", "run.json": "ours."})
@@ -213,7 +228,8 @@ class Killed(BaseException):
     """Stands for a kill: nothing of what follows in the process happens."""
 
 
-@pytest.mark.parametrize("step", range(1, 14))
+# On S3 at the turning points: the mark is saved, files are half in place, old ones half removed, the mark is still open.
+@on_stores("step", zip(range(1, 14)), s3=zip((5, 7, 9, 11)))
 def test_a_publication_that_is_cut_short_anywhere_is_completed(
     store: Store, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
