@@ -26,8 +26,8 @@ ensure_torchaudio()
 from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoTokenizer  # noqa: E402 - imports torchaudio
 from transformers.utils import logging as says  # noqa: E402
 
-says.disable_progress_bar()  # type: ignore[no-untyped-call]
-says.set_verbosity_error()  # type: ignore[no-untyped-call]
+says.disable_progress_bar()
+says.set_verbosity_error()
 
 DIGITS = 4  # probabilities are stored rounded
 

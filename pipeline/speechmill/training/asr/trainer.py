@@ -62,7 +62,7 @@ def _options(recipe: Recipe) -> Plain:
 def begin(recipe: Recipe, outputs: int) -> tuple[Any, Any]:
     """Feature extractor and network to train. Raises ConfigError where there is no such base."""
     if recipe.base is None:
-        return Wav2Vec2FeatureExtractor(return_attention_mask=True), fresh(recipe, outputs)  # type: ignore[no-untyped-call]
+        return Wav2Vec2FeatureExtractor(return_attention_mask=True), fresh(recipe, outputs)
     extractor, network = load_network(
         model_folder(recipe.base, "base"), "base", vocab_size=outputs, ignore_mismatched_sizes=True, **_options(recipe)
     )
@@ -159,7 +159,7 @@ class Trainer:
         """Write what asr.model names: weights, config, characters and how sound is prepared."""
         vocabulary = folder / "vocab.json"
         vocabulary.write_text(json.dumps({token: index for index, token in enumerate(self.tokens)}), encoding="utf-8")
-        tokenizer = Wav2Vec2CTCTokenizer(  # type: ignore[no-untyped-call]
+        tokenizer = Wav2Vec2CTCTokenizer(
             str(vocabulary), pad_token=BLANK, unk_token=UNKNOWN, bos_token=None, eos_token=None,
             word_delimiter_token=DELIMITER,
         )  # fmt: skip
