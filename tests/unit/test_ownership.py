@@ -56,7 +56,7 @@ def texts(store: Store) -> dict[str, str]:
 
 
 def on_stores(*arguments: Any, s3: Iterable[tuple[Any, ...]]) -> pytest.MarkDecorator:
-    """Parametrise a test by names and cases: all of these on disk and in memory, those of `s3`, which is slow, there."""
+    """Parametrise a test by names and cases: all of them on disk and in memory, those of `s3` on S3, which is slow."""
     *names, cases = arguments
     every = [(kind, *case) for case in cases for kind in ("local", "memory")] + [("s3", *case) for case in s3]
     return pytest.mark.parametrize(("store", *names), every, indirect=["store"])
@@ -228,7 +228,7 @@ class Killed(BaseException):
     """Stands for a kill: nothing of what follows in the process happens."""
 
 
-# On S3 at the turning points: the mark is saved, files are half in place, old ones half removed, the mark is still open.
+# On S3 at the turning points: the mark is saved, files half in place, old ones half removed, the mark still open.
 @on_stores("step", zip(range(1, 14)), s3=zip((5, 7, 9, 11)))
 def test_a_publication_that_is_cut_short_anywhere_is_completed(
     store: Store, step: int, monkeypatch: pytest.MonkeyPatch
