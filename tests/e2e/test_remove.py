@@ -1,6 +1,8 @@
 """What was removed is gone to the last byte, and does not come back."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -47,11 +49,18 @@ def feed(
     return server.script(path, ok(body.encode(), etag=None, modified=None))
 
 
-@pytest.fixture
-def site(folder: Path) -> ScriptedServer:
+@contextmanager
+def serving(folder: Path) -> Iterator[ScriptedServer]:
+    """A server of the recordings."""
     with ScriptedServer() as server:
         for name in NAMES:
             server.script(f"/{name}", ok((folder / name).read_bytes()))
+        yield server
+
+
+@pytest.fixture
+def site(folder: Path) -> Iterator[ScriptedServer]:
+    with serving(folder) as server:
         yield server
 
 
@@ -168,14 +177,21 @@ def test_what_is_not_there_and_a_dry_run_change_nothing(corpus: Path, speechmill
     assert not (copy / "removed.json").exists()
 
 
+@pytest.fixture(scope="module")
+def with_note(folder: Path, speechmill, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of two recordings of a feed, of which one has a transcript."""
+    corpus = tmp_path_factory.mktemp("with_note") / "corpus"
+    with serving(folder) as site:
+        url = feed(site, "/feed.xml", ["river.flac", "wheel.wav"], transcript=server_note(site))
+        speechmill("run", *arguments(url, corpus, "asr.model=null", "tokenise.checkpoint=null"))
+    return corpus
+
+
 @pytest.mark.parametrize("instant", range(8))
 def test_a_removal_that_was_killed_is_finished_by_whatever_comes_next(
-    site: ScriptedServer, speechmill, tmp_path: Path, instant: int, monkeypatch: pytest.MonkeyPatch
+    with_note: Path, speechmill, tmp_path: Path, instant: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    corpus = tmp_path / "corpus"
-    note = server_note(site)
-    url = feed(site, "/feed.xml", ["river.flac", "wheel.wav"], transcript=note)
-    speechmill("run", *arguments(url, corpus, "asr.model=null", "tokenise.checkpoint=null"))
+    corpus = Path(shutil.copytree(with_note, tmp_path / "corpus"))
     recording_id = by_title(corpus, "wheel.wav")["recording_id"]
     needles = (SECRET, by_title(corpus, "wheel.wav")["content_id"].encode(), b"Title of wheel")
     assert traces(corpus, *needles)

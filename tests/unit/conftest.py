@@ -21,7 +21,13 @@ def finished_corpus(podcast: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     with serve(podcast, 0) as url:
         lines = [{"url": f"{url}/episode-{n}.mp3", "licence": "CC-BY-4.0"} for n in (1, 3)] + [{"path": "broken.mp3"}]
         (folder / "all.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-        settings = ("fetch.allow_hosts=[127.0.0.1]", "fetch.retries=0", "asr.model=tiny.en", "workers=1")
+        settings = (
+            "fetch.allow_hosts=[127.0.0.1]",
+            "fetch.retries=0",
+            "asr.model=tiny.en",
+            "asr.beam_size=1",
+            "workers=1",
+        )
         more = (*settings, "max_failed_ratio=1")
         chosen = config.load(None, more, inputs=(str(folder / "all.jsonl"),), output=str(folder / "corpus"))
         assert run(chosen, quiet=True).exit_code == 0

@@ -210,7 +210,7 @@ def test_no_text_takes_more_than_linear_time(unit: str, before: str) -> None:
         read(raw, None, "x")
     except Rejected:
         pass
-    assert time.process_time() - began < 3  # 0.5 s here; the square of it is an hour
+    assert time.process_time() - began < 20  # of computing: 0.5 s here; the square of it is an hour
 
 
 def test_long_character_references_are_no_numbers() -> None:

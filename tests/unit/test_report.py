@@ -233,7 +233,7 @@ def test_fault_35_a_browser_runs_the_script_of_the_page_and_no_other(corpus: Cor
     done = subprocess.run(
         [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", "--dump-dom",
          f"--user-data-dir={tmp_path / 'profile'}", copy.as_uri()],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     clips = stats["clips"]["kept"] + stats["clips"]["rejected"]
     assert f">{clips} of {clips} clips<" in done.stdout

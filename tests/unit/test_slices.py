@@ -147,7 +147,7 @@ def test_27_what_would_cost_much_to_read_is_refused(name: str) -> None:
     raw, begin = f'<rss version="2.0"><channel>{HOSTILE[name]}</channel></rss>'.encode(), time.process_time()
     with pytest.raises(Rejected) as caught:
         Feed(raw, URL)
-    assert time.process_time() - begin < 20  # a few seconds on an idle machine
+    assert time.process_time() - begin < 60  # of computing: a few seconds on an idle machine
     assert caught.value.reason == Reason.BAD_FEED
 
 
