@@ -182,7 +182,7 @@ def test_31_a_dripping_server_costs_no_more_than_the_limit(server: ScriptedServe
 
 
 def test_31_a_silent_server_costs_no_more_than_the_timeout(server: ScriptedServer, store: Store) -> None:
-    assert fault(server, store, stall(BODY, 10), timeout=0.3, retries=1).reason == Reason.UNREACHABLE
+    assert fault(server, store, stall(BODY, 10), timeout_s=0.3, retries=1).reason == Reason.UNREACHABLE
 
 
 def test_31_a_redirect_loop_ends(server: ScriptedServer, store: Store) -> None:

@@ -93,7 +93,7 @@ def test_31_redirects_share_one_limit(server: ScriptedServer, store: Store) -> N
 
 
 def test_31_silence_costs_no_more_than_the_timeout(server: ScriptedServer, store: Store) -> None:
-    refused = fault(server.script("/a.mp3", raw(OK)), store, timeout=0.3)
+    refused = fault(server.script("/a.mp3", raw(OK)), store, timeout_s=0.3)
     assert (refused.reason, refused.retry) == (Reason.UNREACHABLE, True)
 
 
@@ -137,7 +137,7 @@ def test_31_a_name_server_without_an_answer(store: Store, monkeypatch: pytest.Mo
             fetch(url, store, stopping=asked.is_set)
     else:
         assert fault(url, store, max_seconds=0.7).reason == Reason.TIMED_OUT
-        assert fault(url, store, timeout=0.3).reason == Reason.UNREACHABLE
+        assert fault(url, store, timeout_s=0.3).reason == Reason.UNREACHABLE
     over.set()
 
 

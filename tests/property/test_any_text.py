@@ -1,6 +1,7 @@
 """Any text at all has a normal form that keeps its words and has no other signs, or none, with a reason."""
 
 import re
+import time
 import unicodedata
 
 import pytest
@@ -74,6 +75,7 @@ def test_no_word_is_lost(parts: list[str], language: str | None) -> None:
     ["1", "1 ", "1,", "1.", "1-", "1 - ", "-", "a", "a.", "a@", "#", "$", "<b ", "I", "½", "+1", "1=", "'", " ", "a/"],
 )
 def test_long_texts_end(part: str, language: str | None) -> None:
-    """What takes more than linear time takes hours on this; the suite's time limit ends it."""
-    form = normal_form(part * 50_000, language)
+    began = time.process_time()
+    form = normal_form(part * 20_000, language)
     assert (form.text is None) != (form.reason is None)
+    assert time.process_time() - began < 4  # of computing: 0.1 s here; the square of it takes longer

@@ -204,13 +204,13 @@ HOSTILE = [
 @pytest.mark.parametrize("unit", HOSTILE)
 @pytest.mark.parametrize("before", ["", "WEBVTT\n\n00:01.000 --> 00:02.000\n"])
 def test_no_text_takes_more_than_linear_time(unit: str, before: str) -> None:
-    raw = (before + unit * (200_000 // len(unit)) + "x").encode()
+    raw = (before + unit * (100_000 // len(unit)) + "x").encode()
     began = time.process_time()
     try:
         read(raw, None, "x")
     except Rejected:
         pass
-    assert time.process_time() - began < 20  # of computing: 0.5 s here; the square of it is an hour
+    assert time.process_time() - began < 10  # of computing: 0.2 s here; the square of it is minutes
 
 
 def test_long_character_references_are_no_numbers() -> None:
