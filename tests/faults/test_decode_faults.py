@@ -17,7 +17,6 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from speechmill import stages
 from speechmill.audio import encode_flac
 from speechmill.audio.measures import measure
 from speechmill.core import processes
@@ -25,7 +24,8 @@ from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
 from speechmill.core.records import Reason, Rejected
 from speechmill.runner import run
-from speechmill.stages.segment import segment_media
+from speechmill.stages import SEGMENT, STAGES
+from speechmill.stages.segment import Segment, segment_media
 from speechmill.stages.work import Outcome, Work
 
 from tests.media import (
@@ -50,7 +50,8 @@ MEASURED = """
 import json, re, sys
 from pathlib import Path
 from tests.media import a_build, work_for
-from speechmill.stages.segment import segment_media
+from speechmill.stages import SEGMENT, STAGES
+from speechmill.stages.segment import Segment, segment_media
 media, folder, settings = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
 build, work = a_build(folder, **settings), work_for(media)
 segment_media(work, build)
@@ -322,17 +323,19 @@ def test_fault_24_a_rate_that_changes_midway_keeps_the_duration() -> None:
         assert abs(int(spectrum.argmax()) - 440) <= 1
 
 
-def segment_or_crash(work: Work, build: Build) -> Outcome:
-    """The segment stage, in a decoder that some files bring down."""
-    head = Path(work.media).read_bytes()[:5]
-    if head == b"ABORT":
-        os.abort()
-    if head == b"SEGV!":
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if head == b"SLEEP":
-        with processes.watchdog(build.config.audio.stall_timeout_s):
-            time.sleep(300)
-    return segment_media(work, build)
+class CrashingSegment(Segment):
+    """The segment stage, with a decoder that some files bring down."""
+
+    def process(self, element: Work, build: Build) -> Outcome:
+        head = Path(element.media).read_bytes()[:5]
+        if head == b"ABORT":
+            os.abort()
+        if head == b"SEGV!":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if head == b"SLEEP":
+            with processes.watchdog(build.config.audio.stall_timeout_s):
+                time.sleep(300)
+        return super().process(element, build)
 
 
 def test_fault_25_a_decoder_that_crashes_or_hangs_costs_its_own_recording(
@@ -343,7 +346,8 @@ def test_fault_25_a_decoder_that_crashes_or_hangs_costs_its_own_recording(
         (tmp_path / "in" / f"{name}.mp3").write_bytes(data * 100)
     for i, name in enumerate("bcefh"):
         (tmp_path / "in" / f"{name}.wav").write_bytes(wav(speech[i * RATE : (i + 20) * RATE]))
-    monkeypatch.setattr("speechmill.runner.beam.stages", Segmenter())
+    crashing = tuple(CrashingSegment() if stage is SEGMENT else stage for stage in STAGES)
+    monkeypatch.setattr("speechmill.runner.beam.graph.STAGES", crashing)
     config = RunConfig.model_validate(
         {"inputs": [str(tmp_path / "in")], "output": str(tmp_path / "out"), "asr": {"model": None},
          "audio": {"stall_timeout_s": 1.0}, "workers": 2}
@@ -353,15 +357,6 @@ def test_fault_25_a_decoder_that_crashes_or_hangs_costs_its_own_recording(
     found = {Path(row["media_url"]).stem: row["reason"] for row in table}
     crashed, hung = Reason.DECODER_CRASHED, Reason.DECODER_HUNG
     assert found == {"a": crashed, "d": crashed, "g": hung} | dict.fromkeys("bcefh")
-
-
-class Segmenter:
-    """The stages as the graph sees them, with the decoder above."""
-
-    segment_media = staticmethod(segment_or_crash)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(stages, name)
 
 
 def write_vorbis(seconds: int) -> int:

@@ -12,7 +12,7 @@ from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
 from speechmill.core.records import Reason, Recording, Status, recording_from
 from speechmill.core.store import Store
-from speechmill.runner.beam import WaitingFn
+from speechmill.runner.beam.functions import WaitingFn
 from speechmill.sources import Listed
 from speechmill.stages.fetch import fetch_recording, host_of
 from speechmill.stages.profiles import plan_build

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from speechmill.core import processes
 from speechmill.core.build import STOP_FILE, Build
-from speechmill.runner.beam import IsolatedFn
+from speechmill.runner.beam.functions import IsolatedFn
 from speechmill.stages.work import Outcome, Work
 
 from tests.media import a_build

@@ -7,7 +7,7 @@ import pytest
 from speechmill.core.build import Build
 from speechmill.core.records import Reason, Recording, Status, recording_from, to_table
 from speechmill.publish.ledger import judge_all
-from speechmill.runner.beam import StageFn
+from speechmill.runner.beam.functions import StageFn
 from speechmill.sources import Listed
 from speechmill.stages.fetch import fetch_recording
 

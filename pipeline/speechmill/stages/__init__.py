@@ -10,7 +10,7 @@ from speechmill.core.build import Build
 from speechmill.core.processes import Died
 from speechmill.core.records import Reason, Rejected
 from speechmill.stages.align import Align
-from speechmill.stages.base import ClipStage, Stage
+from speechmill.stages.base import ClipStage, RecordingStage, Stage
 from speechmill.stages.dedup import Dedup, Fingerprint
 from speechmill.stages.embed import Embed
 from speechmill.stages.fetch import Fetch, note_unfetched
@@ -31,7 +31,7 @@ STAGES: tuple[Stage, ...] = (
 
 __all__ = [
     "ALIGN", "CROSS_CHECK", "DEDUP", "EMBED", "FETCH", "FINGERPRINT", "SCORE", "SEGMENT", "SPEAKERS", "STAGES", "TEXT",
-    "TOKENISE", "TRANSCRIBE", "ClipStage", "Stage", "note_error",
+    "TOKENISE", "TRANSCRIBE", "ClipStage", "RecordingStage", "Stage", "note_error",
 ]  # fmt: skip
 
 

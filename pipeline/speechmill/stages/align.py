@@ -12,7 +12,7 @@ from speechmill.core.build import Build
 from speechmill.core.columns import Column
 from speechmill.core.records import Recording, Rejected, recording_from
 from speechmill.reference_text import Found, Heard
-from speechmill.stages.base import Stage
+from speechmill.stages.base import RecordingStage
 from speechmill.stages.documents import name_of
 from speechmill.stages.selection import selected
 from speechmill.stages.transcribe import Transcribe
@@ -21,7 +21,7 @@ from speechmill.stages.work import Outcome, Work
 Clips = dict[str, Heard]  # by clip_id, in order of position
 
 
-class Align(Stage):
+class Align(RecordingStage):
     """Reference texts of the clips."""
 
     name = "align"

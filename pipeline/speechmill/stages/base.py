@@ -98,6 +98,10 @@ class Stage(ABC):
         """× real time of one process on a CPU that `plan` reckons with; None where it costs next to nothing."""
         return self.typical_speed
 
+
+class RecordingStage(Stage):
+    """A stage that works on one recording at a time: write `process`."""
+
     def is_done(self, element: Any, build: Build) -> bool:
         """Whether `process` would run nothing."""
         return build.store.is_done(build.artifact(self.name, element.content_id))
@@ -130,12 +134,6 @@ class ClipStage(Stage):
         folder = build.parts(self.name, content_id)
         parts = [build.store.read(f"{folder}/{name}", schema.names) for name in build.store.names(folder)]
         return pa.concat_tables(parts) if parts else schema.empty_table()
-
-    def process(self, element: Any, build: Build) -> Outcome:
-        """Complete one content by itself."""
-        from speechmill.stages.batches import complete_alone
-
-        return complete_alone(element, build, self)
 
 
 def _listed(chosen: Any) -> tuple[Any, ...]:

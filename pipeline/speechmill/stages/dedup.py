@@ -16,7 +16,7 @@ from speechmill.audio import decode_flac
 from speechmill.core.build import Build
 from speechmill.core.records import FINGERPRINT_ARTIFACT
 from speechmill.dedup import fingerprint
-from speechmill.stages.base import Isolated, Stage
+from speechmill.stages.base import Isolated, RecordingStage
 from speechmill.stages.selection import REPEATED, clip_durations, selected
 from speechmill.stages.work import Outcome, Work
 
@@ -53,7 +53,7 @@ class Compared:
     votes: tuple[Votes, ...]
 
 
-class Fingerprint(Stage):
+class Fingerprint(RecordingStage):
     """Landmarks of every clip."""
 
     name = "fingerprint"
@@ -71,7 +71,7 @@ class Fingerprint(Stage):
         return Outcome(state="reused" if is_there else "done", seconds_in=seconds, seconds_kept=seconds)
 
 
-class Dedup(Stage):
+class Dedup(RecordingStage):
     """Which clips repeat earlier ones. Its elements come from a comparison of all contents, see `Spreader`."""
 
     name = "dedup"

@@ -28,7 +28,7 @@ from speechmill.core.urls import web_address
 from speechmill.decide import criteria
 from speechmill.sources import Listed, listing
 from speechmill.stages import left_out, spans
-from speechmill.stages.base import GroupedByHost, Stage
+from speechmill.stages.base import GroupedByHost, RecordingStage
 from speechmill.stages.consent import first_seen, hear_terms, heed_marks, licensed, look_at_page, still_said
 from speechmill.stages.documents import Documents, fetch_documents
 from speechmill.stages.segment import note_failure
@@ -63,7 +63,7 @@ def host_of(listed: Listed) -> str:
         return ""
 
 
-class Fetch(Stage):
+class Fetch(RecordingStage):
     """Media, what lies beside them, and what is known of a recording."""
 
     name = "fetch"

@@ -5,30 +5,19 @@ from typing import Any
 import pyarrow as pa
 
 from speechmill import tokens
-from speechmill.core.build import Build
 from speechmill.core.columns import UNIT, Column, at_least
 from speechmill.core.config import RunConfig
 from speechmill.core.models import FindModel, ModelRef, model_file
 from speechmill.core.records import WORD, Reason
 from speechmill.core.store import Store
 from speechmill.stages.base import Stage
-from speechmill.stages.work import Outcome
 
 
-class AtPublication(Stage):
-    """A stage that is no step of the graph: `publish` does it."""
-
-    is_in_graph = False
-
-    def process(self, element: Any, build: Build) -> Outcome:
-        """Not called."""
-        raise NotImplementedError(f"{self.name} is made when a corpus is published")
-
-
-class Speakers(AtPublication):
+class Speakers(Stage):
     """Who speaks in each kept clip."""
 
     name = "speakers"
+    is_in_graph = False
     after = ("embed",)
     columns = (
         Column("speaker_id", pa.string(), "who speaks, across recordings; other clips may change it; null if not kept"),
@@ -43,10 +32,11 @@ class Speakers(AtPublication):
         return None if config.speakers.model is None else (config.speakers.threshold, config.speakers.slope)
 
 
-class Text(AtPublication):
+class Text(Stage):
     """Normal form and text tokens."""
 
     name = "text"
+    is_in_graph = False
     version = 2  # text/, tokens/text.py
     columns = (
         Column("text", pa.string(), "as spoken, cased and punctuated", in_pool=False),

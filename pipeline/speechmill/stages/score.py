@@ -15,7 +15,7 @@ from speechmill.core.config import ConfigError, Defects, RunConfig
 from speechmill.core.models import FindModel, ModelRef
 from speechmill.core.records import Reason
 from speechmill.core.store import Store, add_footer
-from speechmill.stages.base import Execution, InProcess, Isolated, Stage
+from speechmill.stages.base import Execution, InProcess, Isolated, RecordingStage
 from speechmill.stages.selection import clip_durations, selected
 from speechmill.stages.work import Outcome, Work
 
@@ -50,7 +50,7 @@ DEFECTS = (
 )  # fmt: skip
 
 
-class Score(Stage):
+class Score(RecordingStage):
     """Measures of every clip, and scores where there are defect models."""
 
     name = "score"

@@ -17,7 +17,7 @@ from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
 from speechmill.core.records import SEGMENT_ARTIFACT, Reason, Rejected, Span, SpanKind, Status, stable_id
 from speechmill.core.store import Store, add_footer
-from speechmill.stages.base import Isolated, Stage
+from speechmill.stages.base import Isolated, RecordingStage
 from speechmill.stages.spans import Stretch, decoding_of
 from speechmill.stages.work import Outcome, Work
 
@@ -28,7 +28,7 @@ GROUP_SPANS = 32  # spans in a row group of the artifact: at most 20 MB of audio
 SHORT_RATIO = 0.98  # decoded over declared duration; encoders and containers disagree about less than that
 
 
-class Segment(Stage):
+class Segment(RecordingStage):
     """Spans of a recording, and its clips as FLAC."""
 
     name = "segment"

@@ -1,0 +1,59 @@
+"""Runs the graph on Apache Beam: the only folder that knows it."""
+
+import logging
+
+import apache_beam as beam
+from apache_beam.metrics import MetricsFilter
+
+from speechmill import publish
+from speechmill.core.build import KNOWN_FILE, Build
+from speechmill.runner.beam.functions import FATAL, LISTED, NAMESPACE, Listing, PublishFn, publish_file
+from speechmill.runner.beam.graph import Identify, RecordingStages
+from speechmill.runner.beam.options import check_options, read_options
+from speechmill.sources import Listed
+from speechmill.stages.identity import write_index
+
+__all__ = ["LISTED", "check_options", "run"]
+
+
+def _as_raised(error: BaseException) -> BaseException:
+    """A fatal error as a stage raised it: runners wrap it, or add to its message where it happened."""
+    for kind in FATAL:
+        name = f"{kind.__name__}: "
+        if isinstance(error, kind) or name in str(error):
+            message = str(error).rpartition(name)[2].partition(" [while running")[0].strip()
+            return kind(message)
+    return error
+
+
+def run(build: Build, beam_options: tuple[str, ...] = (), *, only_publish: bool = False) -> dict[str, int]:
+    """Run the whole graph; returns the counters, `stage/key` to value.
+
+    Counters count attempts: a runner that repeats an element counts it twice, the artifacts are the same.
+    """
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # its errors are raised, and told in our words
+    pipeline = beam.Pipeline(options=read_options(beam_options))
+    inputs = () if only_publish else build.config.inputs
+    milled = (
+        pipeline
+        | "inputs" >> beam.Create(list(enumerate(inputs)))
+        | "list" >> beam.ParDo(Listing(build)).with_output_types(Listed)
+        | "identify" >> Identify(build, [] if only_publish else write_index(build))
+        | "stages" >> RecordingStages(build)
+    )
+    (
+        milled
+        | "all milled" >> beam.combiners.Count.Globally()
+        | "plan" >> beam.FlatMap(lambda _, build: [] if build.is_stopping() else publish.plan(build), build)
+        | "spread files" >> beam.Reshuffle()
+        | "publish" >> beam.ParDo(PublishFn("publish", publish_file, build))
+    )
+    try:
+        result = pipeline.run()
+        result.wait_until_finish()
+    except (RuntimeError, *FATAL) as error:
+        raise _as_raised(error) from None
+    finally:
+        build.store.remove(KNOWN_FILE)
+    found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
+    return {counter.key.metric.name: counter.committed for counter in found}

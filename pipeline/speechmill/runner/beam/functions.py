@@ -1,0 +1,253 @@
+"""What Beam calls for each element: a stage, with its counters, its log line and its failures."""
+
+import logging
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+
+from speechmill import publish, stages
+from speechmill.core import processes
+from speechmill.core.build import Build
+from speechmill.core.config import ConfigError, Input
+from speechmill.core.paths import OutsideError
+from speechmill.core.records import Status
+from speechmill.core.store import OutOfSpace, raise_if_out_of_space
+from speechmill.fetch import Stopped
+from speechmill.runner.log import open_log
+from speechmill.sources import Listed
+from speechmill.stages import ClipStage
+from speechmill.stages.batches import Batch, Done, complete_alone
+from speechmill.stages.fetch import list_input
+from speechmill.stages.work import Outcome, Work, identify
+
+NAMESPACE = "speechmill"
+LISTED = "listed/"  # before the number of an input: counter of its recordings
+STOP_CHECK_S = 0.5  # how soon a run that waits for its workers sees that it is to stop
+FATAL = (MemoryError, OutOfSpace, OutsideError, ConfigError)
+log = logging.getLogger("speechmill")
+
+StageFunction = Callable[[Any, Build], Outcome]
+
+
+class StageFn(beam.DoFn):  # type: ignore[misc]
+    """Runs one stage function on each element: counts, logs, turns errors into rows."""
+
+    def __init__(self, name: str, function: StageFunction, build: Build) -> None:
+        self._name, self._function, self._build = name, function, build
+
+    def setup(self) -> None:
+        """Called once a worker."""
+        open_log(self._build.store)
+
+    def process(self, element: Any) -> Iterator[Any]:
+        """Run the stage, unless the run is to stop."""
+        if not self._build.is_stopping():
+            yield from self._finish(element, lambda: processes.timed(self._function, element, self._build))
+
+    def _finish(self, element: Any, result: Callable[[], tuple[Outcome, float]]) -> Iterator[Any]:
+        """Take the result of one element, whatever happened to it."""
+        seconds = 0.0
+        try:
+            outcome, seconds = result()
+        except Stopped:
+            return
+        except FATAL:
+            raise
+        except Exception as error:
+            raise_if_out_of_space(error, self._build.store.root)
+            if not isinstance(error, processes.Died):
+                log.error("%s: %s", self._name, "".join(traceback.format_exception(error)))
+            outcome = self._failed(element, error)
+        yield from self._account(element, outcome, seconds)
+
+    def _failed(self, element: Any, error: Exception) -> Outcome:
+        return stages.note_error(self._name, element, self._build, error)
+
+    def _account(self, element: Any, outcome: Outcome, seconds: float) -> Iterator[Any]:
+        """Count and log one element, and pass it on."""
+        self._count(element, outcome, seconds)
+        if outcome.state != "failed":
+            yield outcome.work or element
+
+    def _count(self, element: Any, outcome: Outcome, seconds: float) -> None:
+        counts = {
+            "in": 1,
+            outcome.state: 1,
+            "wall_ms": round(1000 * seconds),
+            "audio_in_ms": round(1000 * outcome.seconds_in),
+            "audio_kept_ms": round(1000 * outcome.seconds_kept),
+            "audio_done_ms": round(1000 * outcome.seconds_in) if outcome.state == "done" else 0,
+        } | ({f"reason.{outcome.reason}": 1} if outcome.reason else {})
+        for key, value in counts.items():
+            Metrics.counter(NAMESPACE, f"{self._name}/{key}").inc(value)
+        fields = {"stage": self._name, "state": outcome.state, "seconds": round(seconds, 3)}
+        fields |= {"audio_in_s": round(outcome.seconds_in, 3), "audio_kept_s": round(outcome.seconds_kept, 3)}
+        fields |= identify(element) | ({"reason": outcome.reason} if outcome.reason else {})
+        log.info("%s %s", self._name, outcome.detail or outcome.state, extra={"fields": fields})
+
+
+def publish_file(task: publish.Task, build: Build) -> Outcome:
+    """Write one file of the finished corpus aside."""
+    publish.write(task, build)
+    return Outcome(state="done")
+
+
+class PublishFn(StageFn):
+    """Writes files of the corpus. One that fails ends the run: a corpus with a file missing is no corpus."""
+
+    def _failed(self, element: Any, error: Exception) -> Outcome:
+        raise error
+
+
+class Listing(beam.DoFn):  # type: ignore[misc]
+    """Lists inputs, and counts what each of them gives."""
+
+    def __init__(self, build: Build) -> None:
+        self._build = build
+
+    def setup(self) -> None:
+        """Called once a worker."""
+        open_log(self._build.store)
+
+    def process(self, numbered: tuple[int, Input]) -> Iterator[Listed]:
+        """List an input; what is no recording, but a row that says why there is none, is not counted."""
+        number, source = numbered
+        for listed in list_input(source, self._build):
+            if listed.recording.status is not Status.FAILED:
+                Metrics.counter(NAMESPACE, f"{LISTED}{number}").inc()
+            yield listed
+
+
+class WaitingFn(StageFn):
+    """A stage that waits for servers: many elements at a time, few of each host, in threads.
+
+    It takes what is grouped by host: all of one comes to one worker, so that the host's limit holds on any runner.
+    """
+
+    def start_bundle(self) -> None:
+        """Begin with nothing in flight."""
+        self._threads = ThreadPoolExecutor(self._build.config.fetch.concurrency)
+        self._waiting: dict[str, Iterator[Any]] = {}
+        self._running: dict[Future[tuple[Outcome, float]], tuple[str, Any]] = {}
+
+    def process(self, element: tuple[str, Iterable[Any]]) -> Iterator[Any]:
+        """Begin with a host; yield what is ready, until there is room for another."""
+        host, elements = element
+        self._waiting[host] = iter(elements)
+        self._begin()
+        while len(self._waiting) >= self._build.config.fetch.concurrency:
+            yield from self._collect()
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Wait for what is in flight."""
+        while self._running or self._waiting:
+            for element in self._collect():
+                yield WindowedValue(element, GlobalWindow().max_timestamp(), [GlobalWindow()])
+        self._threads.shutdown()
+
+    def _begin(self) -> None:
+        """Fill the threads, host by host."""
+        limits = self._build.config.fetch
+        busy = Counter(host for host, _ in self._running.values())
+        for host in list(self._waiting):
+            while busy[host] < limits.per_host and len(self._running) < limits.concurrency:
+                element = next(self._waiting[host], None)
+                if element is None:
+                    del self._waiting[host]
+                    break
+                future = self._threads.submit(processes.timed, self._function, element, self._build)
+                self._running[future] = (host, element)
+                busy[host] += 1
+
+    def _collect(self) -> Iterator[Any]:
+        """Yield what has ended, after a short wait for the first, and begin with others."""
+        for future in wait(self._running, STOP_CHECK_S, FIRST_COMPLETED).done:
+            _, element = self._running.pop(future)
+            yield from self._finish(element, future.result)
+        if self._build.is_stopping():
+            self._waiting = {}
+        self._begin()
+
+
+class IsolatedFn(StageFn):
+    """A stage in processes of its own: a decoder that crashes or hangs costs one recording, and all cores work."""
+
+    def __init__(self, name: str, function: StageFunction, build: Build, is_done: Callable[[Any, Build], bool]) -> None:
+        super().__init__(name, function, build)
+        self._is_done = is_done
+
+    def start_bundle(self) -> None:
+        """Begin with nothing in flight."""
+        self._pending: deque[tuple[Any, Future[tuple[Outcome, float]]]] = deque()
+
+    def process(self, element: Any) -> Iterator[Any]:
+        """Hand the element to a process; yield earlier ones that are ready."""
+        if self._build.is_stopping():
+            return
+        if self._is_done(element, self._build):
+            yield from super().process(element)
+            return
+        workers = processes.pool(self._build.config.workers)
+        self._pending.append((element, workers.submit(self._function, element, self._build)))
+        while len(self._pending) > workers.backlog:
+            yield from self._collect()
+
+    def _collect(self) -> Iterator[Any]:
+        while self._pending and not wait([self._pending[0][1]], STOP_CHECK_S).done:
+            if self._build.is_stopping():  # what still waits for a worker is dropped
+                self._pending = deque(pair for pair in self._pending if pair[1].running() or not pair[1].cancel())
+        if not self._pending:
+            return
+        element, future = self._pending.popleft()
+        yield from self._finish(element, lambda: processes.result(future))
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Wait for what is in flight."""
+        while self._pending:
+            for element in self._collect():
+                yield WindowedValue(element, GlobalWindow().max_timestamp(), [GlobalWindow()])
+
+
+class BatchedFn(StageFn):
+    """A stage that works on clips of many elements together, so that the batches of a model are full."""
+
+    def __init__(self, stage: ClipStage, build: Build) -> None:
+        super().__init__(stage.name, partial(complete_alone, stage=stage), build)
+        self._stage = stage
+
+    def start_bundle(self) -> None:
+        """Begin with an empty batch."""
+        self._batch = Batch(self._stage, self._build)
+
+    def process(self, element: Work) -> Iterator[Any]:
+        """Add to the batch; yield what is done by then."""
+        if not self._build.is_stopping():
+            yield from self._together(self._batch.add(element))
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Work on what is left."""
+        for element in self._together(self._batch.rest()):
+            yield WindowedValue(element, GlobalWindow().max_timestamp(), [GlobalWindow()])
+
+    def _together(self, done: Iterator[Done]) -> Iterator[Any]:
+        """Account for what is done. Whatever fails in company is tried alone, so that it harms no neighbour."""
+        try:
+            for work, (outcome, seconds) in done:
+                yield from self._account(work, outcome, seconds)
+            return
+        except Stopped:
+            return
+        except FATAL:
+            raise
+        except Exception:
+            works, self._batch = self._batch.works, Batch(self._stage, self._build)
+        for work in works:
+            yield from super().process(work)

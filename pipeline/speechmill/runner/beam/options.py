@@ -1,0 +1,62 @@
+"""Options for Beam, checked before anything is done."""
+
+import difflib
+import io
+import logging
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from contextlib import redirect_stderr
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from speechmill.core.config import ConfigError
+
+DEFAULT_RUNNER = "--runner=FnApiRunner"  # in process; the name DirectRunner would try to download another first
+WITH_JOB_SERVICE = ("FlinkRunner", "PortableRunner", "PrismRunner", "SparkRunner")
+log = logging.getLogger("speechmill")
+
+
+def read_options(given: tuple[str, ...]) -> PipelineOptions:
+    """Options as Beam has them; in process where no runner is named."""
+    named = any(option.startswith("--runner") for option in given)
+    return PipelineOptions([*given] if named else [DEFAULT_RUNNER, *given])
+
+
+def check_options(given: tuple[str, ...]) -> None:
+    """Raise ConfigError for options that Beam would drop without a word.
+
+    A job service describes options of its own only once it is asked: what is unknown then is a warning.
+    """
+    options, parsers, usage = read_options(given), list[ArgumentParser](), io.StringIO()
+    try:
+        with redirect_stderr(usage):
+            chosen = options.get_all_options(add_extra_args_fn=parsers.append)
+    except SystemExit:  # argparse's answer to a value of the wrong kind
+        cause = usage.getvalue().strip().rpartition("error: ")[2]
+        raise ConfigError(f"options for Beam, after --: {' '.join(cause.split())}") from None
+    _check_runner(chosen)
+    _, unknown = parsers[0].parse_known_args(list(given))
+    if not unknown:
+        return
+    known = [name for action in parsers[0]._actions for name in action.option_strings]
+    close = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
+    fix = f"did you mean {close[0]}?" if close else "leave it out, or look it up in Beam's documentation"
+    message = f"options for Beam, after --: {unknown[0]} is unknown; {fix}"
+    if str(chosen["runner"]).endswith(WITH_JOB_SERVICE):
+        log.warning("%s (passed on to the job service)", message)
+        return
+    raise ConfigError(message)
+
+
+def _check_runner(chosen: Mapping[str, Any]) -> None:
+    """Raise ConfigError for values that Beam refuses, by a traceback, only when the graph is made or runs."""
+    try:
+        beam.runners.create_runner(chosen["runner"] or "DirectRunner")
+    except (ValueError, ImportError, AttributeError) as error:
+        cause = f"--runner={chosen['runner']}: {str(error).partition('. ')[0]}"
+        raise ConfigError(f"options for Beam, after --: {cause}; leave it out, or see Beam's documentation") from None
+    if chosen["direct_num_workers"] < 0:
+        cause = f"--direct_num_workers={chosen['direct_num_workers']}: must be 1 or more, or 0 for one a core"
+        raise ConfigError(f"options for Beam, after --: {cause}")
