@@ -6,34 +6,27 @@ and the trainer (SpeechBrain's Brain) checkpoints in the midst of an epoch.
 
 import json
 import logging
-import multiprocessing
-import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import Dataset
 
-from speech_defects import FRAME, RATE, Defect
 from speech_defects.calibrate import calibrate
-from speech_defects.degrade import Degrader, Sources
-from speech_defects.degrade.takes import read_manifests, share
+from speech_defects.degrade import Sources
+from speech_defects.degrade.takes import read_manifests
 from speech_defects.evaluate.metrics import roc_auc
 from speech_defects.model import Network, Verdict, levelled
 from speech_defects.packages import drop_lazy_modules, ensure_torchaudio
+from speech_defects.training_clips import KINDS, SHARD_CLIPS, UNKNOWN, Clips, Progress, Recipe, make_clips, split
 
 ensure_torchaudio()
 import speechbrain as sb  # noqa: E402 - it imports torchaudio
@@ -42,46 +35,14 @@ from speechbrain.dataio.dataloader import SaveableDataLoader  # noqa: E402
 
 drop_lazy_modules()
 
-SHARD_CLIPS = 128
+__all__ = ["REPORT_FILE", "WEIGHTS_FILE", "Recipe", "train"]
+
 TRAIN, CALIBRATE = 0, 1  # streams of clips: seeds never meet
-CROPS_S = (3.0, 5.0, 8.0, 8.0)  # batches are cut to one of these, so that short clips are known too
 CALIBRATION_S = (3.0, 6.0, 10.0, 20.0)  # lengths of clips that the scores are calibrated on
-LEAST_FRAMES = {Defect.NOISE: 25, Defect.MUSIC: 25, Defect.OVERLAP: 13}  # what of a defect must be left in a crop
-UNKNOWN = 255
 WEIGHTS_FILE, REPORT_FILE = "defects.safetensors", "training.json"
-KINDS = Sources.kinds()
 FRAME_WEIGHT, TARGET_WEIGHT = 0.5, 0.2
 DROP_PROBABILITY = 0.3  # of a batch that has narrow bands muted
 PROGRESS_S, CHECKPOINT_MINUTES = 5.0, 5.0
-
-Progress = Callable[[str], None]
-
-
-class Recipe(BaseModel):
-    """What to train on, and how. Recordings are listed in manifests, see `takes.read_manifest`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    manifests: tuple[Path, ...] = Field(min_length=1)
-    """JSONL lists of speech, noise, music and room responses; of conversations and telephone calls where there are."""
-    hours: float = Field(32.0, gt=0)
-    """Labelled clips to make."""
-    clip_seconds: float = Field(8.0, ge=3, le=20)
-    """Length of a training clip."""
-    calibration_clips: int = Field(2_560, ge=100)
-    """Clips of held-out recordings that calibrate the scores."""
-    held_out: float = Field(0.12, gt=0, lt=0.5)
-    """Share of speakers, and of recordings of other kinds, kept from training."""
-    epochs: int = Field(5, ge=1)
-    """Times that all clips are learnt from."""
-    batch_size: int = Field(16, ge=1)
-    """Clips in a step."""
-    learning_rate: float = Field(1.5e-3, gt=0)
-    """Highest rate of the schedule."""
-    weight_decay: float = Field(1e-2, ge=0)
-    """Of AdamW."""
-    seed: int = Field(1, ge=0)
-    """Draws clips, split, order and first weights."""
 
 
 def train(recipe: Recipe, output: Path, *, device: str, workers: int, progress: Progress = print) -> dict[str, Any]:
@@ -101,107 +62,6 @@ def train(recipe: Recipe, output: Path, *, device: str, workers: int, progress: 
     report |= {"recipe": told, "recordings": _counted(learn), "torch": torch.__version__}
     _save(network, report, output)
     return report
-
-
-def split(sources: Sources, held_out: float, seed: int) -> tuple[Sources, Sources]:
-    """Part recordings into what is learnt from and what is not: by speaker, and by recording where none is named.
-
-    A name goes to the same side whatever it is found in. A kind with nothing on one side is whole on that side too.
-    """
-    learn, hold = {}, {}
-    for kind in KINDS:
-        takes = getattr(sources, kind)
-        kept = [take for take in takes if share(seed, take.speaker or take.path.name) < held_out]
-        learn[kind] = tuple(take for take in takes if take not in kept) or takes
-        hold[kind] = tuple(kept) or takes
-    return Sources(**learn), Sources(**hold)
-
-
-def make_clips(
-    sources: Sources, seed: tuple[int, int], folder: Path, lengths: Sequence[float], *, workers: int, progress: Progress
-) -> None:
-    """Write labelled clips, a shard for each length in seconds; shards that are there are kept."""
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = [shard for shard in range(len(lengths)) if not (folder / f"{shard:05}.npz").exists()]
-    started, made, context = time.monotonic(), 0.0, multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures = {pool.submit(_write_shard, sources, seed, lengths[shard], folder, shard): shard for shard in missing}
-        for done, future in enumerate(as_completed(futures), start=1):
-            future.result()
-            made += SHARD_CLIPS * lengths[futures[future]]
-            rate = made / (time.monotonic() - started)
-            progress(f"{folder.name}: {done} of {len(missing)} shards, {made / 3_600:.1f} h, {rate:.0f} x real time")
-
-
-def _write_shard(sources: Sources, seed: tuple[int, int], seconds: float, folder: Path, shard: int) -> None:
-    degrader = _degrader(sources, seed)
-    clips = [degrader.clip(shard * SHARD_CLIPS + i, seconds) for i in range(SHARD_CLIPS)]
-    waves = np.stack([np.clip(np.round(clip.wave * 32_767), -32_768, 32_767).astype(np.int16) for clip in clips])
-    np.save(folder / f"{shard:05}.npy", waves)
-    unfinished = folder / f"{shard:05}.tmp.npz"
-    np.savez(
-        unfinished,
-        labels=np.array([[clip.defects[defect] for defect in Defect] for clip in clips], np.float32),
-        frames=np.stack([clip.frames for clip in clips]),
-        targets=np.array([[clip.snr_db, clip.c50_db] for clip in clips], np.float32),
-    )
-    os.replace(unfinished, folder / f"{shard:05}.npz")
-
-
-@lru_cache(maxsize=2)
-def _degrader(sources: Sources, seed: tuple[int, int]) -> Degrader:
-    """Kept for the next shard of this process, with the recordings that it has decoded."""
-    return Degrader(sources, seed)
-
-
-class Clips(Dataset[dict[str, Tensor]]):
-    """Batches of labelled clips, shuffled anew each epoch: item i is batch i."""
-
-    def __init__(self, folder: Path, recipe: Recipe) -> None:
-        names = sorted(folder.glob("?????.npz"))
-        self._waves = [np.load(name.with_suffix(".npy"), mmap_mode="r") for name in names]
-        parts = [dict(np.load(name)) for name in names]
-        self._labels, self._frames, self._targets = (
-            np.concatenate([part[key] for part in parts]) for key in ("labels", "frames", "targets")
-        )
-        self._recipe = recipe
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return len(self._labels) // self._recipe.batch_size
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Waves float32[B, T], labels [B, 5], frames uint8[B, 5, F] and targets [B, 2]."""
-        size = self._recipe.batch_size
-        order = np.random.default_rng([self._recipe.seed, self.epoch]).permutation(len(self._labels))
-        rows = order[index * size : (index + 1) * size]
-        rng = np.random.default_rng([self._recipe.seed, self.epoch, index])
-        frames = min(round(rng.choice(CROPS_S) * RATE / FRAME), self._frames.shape[2])
-        first = int(rng.integers(self._frames.shape[2] - frames + 1))
-        waves = np.stack([self._waves[row // SHARD_CLIPS][row % SHARD_CLIPS] for row in rows])
-        cut = waves[:, first * FRAME : (first + frames) * FRAME].astype(np.float32) / 32_768
-        labels, in_frames = cropped(self._labels[rows], self._frames[rows][:, :, first : first + frames])
-        batch = (np.stack([levelled(wave) for wave in cut]), labels, in_frames, self._targets[rows])
-        return dict(zip(("waves", "labels", "frames", "targets"), map(torch.from_numpy, batch), strict=True))
-
-
-def cropped(
-    labels: npt.NDArray[np.float32], frames: npt.NDArray[np.uint8]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """Labels float32[B, 5] that fit a crop's frames uint8[B, 3, F], and labels of frames for all five, uint8[B, 5, F].
-
-    A defect of which too little is left is not judged; one of which nothing is left is not there.
-    """
-    labels = labels.copy()
-    everywhere = np.repeat(np.where(np.isnan(labels), UNKNOWN, labels).astype(np.uint8)[:, :, None], frames.shape[2], 2)
-    for track, (defect, least) in enumerate(LEAST_FRAMES.items()):
-        column = list(Defect).index(defect)
-        present = (frames[:, track] == 1).sum(1)
-        doubtful = np.isnan(labels[:, column]) | (frames[:, track] == UNKNOWN).any(1)
-        left = np.where(present >= least, 1.0, np.where(doubtful | (present > 0), np.nan, 0.0))
-        labels[:, column] = np.where(labels[:, column] == 0, 0.0, left)
-        everywhere[:, column] = frames[:, track]
-    return labels, everywhere
 
 
 class Checkpoints(sb.utils.checkpoints.Checkpointer):  # type: ignore[misc]

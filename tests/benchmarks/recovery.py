@@ -21,7 +21,7 @@ import torch
 from speechmill.tokens import mel
 from speechmill.tokens.dvae import load
 from speechmill.tokens.encode import MelTokenizer
-from speechmill.training.tokens import distil
+from speechmill.training.tokens import recover_encoder
 from speechmill.training.tokens.evaluate import edits, vocode
 from speechmill.training.tokens.sound import collect
 
@@ -105,7 +105,7 @@ def _write(path: Path, pairs: list[dict[str, Any]]) -> None:
 
 def make_consumer(folder: Path) -> None:
     """Train a stand-in for TorToiSe's diffusion decoder on the pairs: its table of token embeddings is what counts."""
-    pairs = distil.collect((folder / "clean.jsonl",), folder / "consumer-pairs", lambda _: None)
+    pairs = recover_encoder.collect((folder / "clean.jsonl",), folder / "consumer-pairs", lambda _: None)
     torch.manual_seed(3)
     embed = torch.nn.Embedding(8_193, 256)
     wide = [torch.nn.Conv1d(256, 256, 5, padding=2), torch.nn.GELU(), torch.nn.Conv1d(256, 256, 5, padding=2)]
@@ -189,13 +189,13 @@ def main() -> None:
     first, every = map(int, options.part.split("/"))
     for number, (kind, hours, recipe) in list(enumerate(cases(folder, teacher, options.steps)))[first::every]:
         output = folder / f"case-{number}"
-        if not (output / distil.REPORT_FILE).exists():
-            chosen = distil.Recipe(**recipe, hours=hours)
-            report = distil.distil(chosen, output, device="cpu", progress=lambda _: None)
+        if not (output / recover_encoder.REPORT_FILE).exists():
+            chosen = recover_encoder.Recipe(**recipe, hours=hours)
+            report = recover_encoder.recover_encoder(chosen, output, device="cpu", progress=lambda _: None)
             print(f"{kind}, {hours} h: {json.dumps(report['test'])}", flush=True)
     found = []
     for number, (kind, hours, _) in enumerate(cases(folder, teacher, options.steps)):
-        report = folder / f"case-{number}" / distil.REPORT_FILE
+        report = folder / f"case-{number}" / recover_encoder.REPORT_FILE
         if report.exists():
             told = json.loads(report.read_text())
             found.append({"kind": kind, "hours": hours, "codes_told": told["codes_told"], "test": told["test"]})

@@ -25,7 +25,7 @@ from tests.docs.snippets import ROOT, Snippet, commands, inline_code, snippets
 RECIPES = {  # what --set changes where it is not the config of a run
     ("train", "defects"): "speech_defects.train",
     ("train", "mel-tokens"): "speechmill.training.tokens.train",
-    ("train", "mel-tokens", "pairs"): "speechmill.training.tokens.distil",
+    ("train", "mel-tokens", "pairs"): "speechmill.training.tokens.recover_encoder",
     ("train", "transcriber"): "speechmill.training.asr.train",
 }
 NEEDED = {"pairs": ["pairs.jsonl"], "inputs": ["corpus"], "manifests": ["recordings.jsonl"]}  # keys without a default

@@ -10,7 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from speechmill.core.store import OWN_FILE, Store
+from speechmill.core.own_names import OWN_FILE
+from speechmill.core.store import Store
 
 from tests.commandline import fingerprint, flags, start, summary
 

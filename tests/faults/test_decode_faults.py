@@ -19,7 +19,7 @@ import pytest
 import soundfile
 from speechmill.audio import encode_flac
 from speechmill.audio.measures import measure
-from speechmill.core import processes
+from speechmill.core import guards, processes
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
 from speechmill.core.records import Reason, Rejected
@@ -333,7 +333,7 @@ class CrashingSegment(Segment):
         if head == b"SEGV!":
             os.kill(os.getpid(), signal.SIGSEGV)
         if head == b"SLEEP":
-            with processes.watchdog(build.config.audio.stall_timeout_s):
+            with guards.watchdog(build.config.audio.stall_timeout_s):
                 time.sleep(300)
         return super().process(element, build)
 

@@ -14,7 +14,7 @@ import pytest
 import speech_defects
 import torch
 from safetensors.torch import load_file
-from speech_defects import Defect, train
+from speech_defects import Defect, training_clips
 from speech_defects.calibrate import CLEAN_LOSS, calibrate, fit
 from speech_defects.degrade import Sources, read_manifests
 from speech_defects.model import Network
@@ -87,19 +87,19 @@ def test_a_killed_training_goes_on_and_ends_the_same(manifest, trained, speechmi
 def test_a_shard_is_a_function_of_its_number(manifest, tmp_path):
     for place in ("one", "other"):
         (tmp_path / place).mkdir()
-        train._degrader.cache_clear()
-        train._write_shard(read_manifests([manifest]), (1, 0), 0.5, tmp_path / place, 3)
+        training_clips._degrader.cache_clear()
+        training_clips._write_shard(read_manifests([manifest]), (1, 0), 0.5, tmp_path / place, 3)
     one, other = (np.load(tmp_path / place / "00003.npy") for place in ("one", "other"))
     assert one.dtype == np.int16
     assert np.array_equal(one, other)
 
 
 def test_nothing_held_out_is_learnt_from(manifest):
-    learn, hold = train.split(read_manifests([manifest]), 0.3, 1)
+    learn, hold = training_clips.split(read_manifests([manifest]), 0.3, 1)
     assert {take.speaker for take in learn.speech}.isdisjoint(take.speaker for take in hold.speech)
     assert len(learn.speech) + len(hold.speech) == 6
     assert learn.noise == hold.noise  # there is but one: it serves both, and the model card says so
-    assert train.split(read_manifests([manifest]), 0.3, 1) == (learn, hold)
+    assert training_clips.split(read_manifests([manifest]), 0.3, 1) == (learn, hold)
     assert isinstance(learn, Sources)
 
 
@@ -109,12 +109,12 @@ def test_a_crop_is_judged_by_what_is_left_of_a_defect():
     frames[0, 0, :30] = 1  # noise: 1.2 s are enough
     frames[0, 2, :5] = 1  # overlap: 0.2 s are too little to judge
     frames[1, 1, :] = 255  # music at a level between
-    found, everywhere = train.cropped(labels, frames)
+    found, everywhere = training_clips.cropped(labels, frames)
     assert np.array_equal(found[0], [1, 0, 1, np.nan, np.nan], equal_nan=True)
     assert np.array_equal(found[1], [0, np.nan, 0, 0, 0], equal_nan=True)
     assert (everywhere[0, 0] == frames[0, 0]).all()
     assert (everywhere[0, 2] == 1).all()
-    assert (everywhere[0, 4] == train.UNKNOWN).all()
+    assert (everywhere[0, 4] == training_clips.UNKNOWN).all()
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,8 @@ import soundfile
 import soxr
 from speech_defects import Defect
 from speech_defects.degrade import codecs, effects, levels, rooms, sounds
-from speech_defects.degrade.degrader import (
-    C50_DB,
-    FRAME_ROWS,
-    MUSIC_SNR_DB,
-    NOISE_SNR_DB,
-    NOT_JUDGED,
-    OVERLAP_DB,
-    Degrader,
-)
+from speech_defects.degrade.degrader import C50_DB, OVERLAP_DB, Degrader
+from speech_defects.degrade.scene import FRAME_ROWS, MUSIC_SNR_DB, NOISE_SNR_DB, NOT_JUDGED
 from speech_defects.degrade.takes import Shelf, read_manifest, voices_at
 
 from tests.recordings import OVERLAPS_S, make_manifest

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from speechmill.core.processes import Died, Pool, memory_limited, pool, result, timed, watchdog
+from speechmill.core.guards import memory_limited, watchdog
+from speechmill.core.processes import Died, Pool, pool, result, timed
 from speechmill.core.records import Reason, Rejected
 
 

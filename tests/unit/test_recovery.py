@@ -8,12 +8,12 @@ import pytest
 import soundfile
 import soxr
 import torch
-from speechmill.cli.train import Training, recover_encoder
+from speechmill.cli import train as command
 from speechmill.core.config import ConfigError
 from speechmill.tokens import mel
 from speechmill.tokens.dvae import DVAE, Sizes, load, save
 from speechmill.tokens.encode import MelTokenizer
-from speechmill.training.tokens import agreement, distil, pairs
+from speechmill.training.tokens import agreement, pairs, recover_encoder, student
 
 CODES, DIM = 64, 16
 QUICK = {"steps": 150, "batch_size": 8, "crop_tokens": 16, "start": None, "hidden": 24, "blocks": 1}
@@ -68,8 +68,8 @@ def told(waves, teacher, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def known(told, teacher, tmp_path_factory) -> tuple[Path, dict]:
     output = tmp_path_factory.mktemp("known")
-    recipe = distil.Recipe(pairs=(told,), codebook=teacher, held_out=0.25, **QUICK)
-    return output, distil.distil(recipe, output, device="cpu", progress=quiet)
+    recipe = recover_encoder.Recipe(pairs=(told,), codebook=teacher, held_out=0.25, **QUICK)
+    return output, recover_encoder.recover_encoder(recipe, output, device="cpu", progress=quiet)
 
 
 # --- pairs ---
@@ -130,7 +130,9 @@ def test_a_bad_pair_is_named_with_its_line(told, line, told_of):
     manifest = told.parent / "bad.jsonl"
     manifest.write_text(told.read_text().splitlines()[0] + "\n" + json.dumps(line))
     with pytest.raises(ConfigError) as error:
-        recover_encoder(Training(output=str(told.parent / "out"), device="cpu", quiet=True), [str(manifest)])
+        command.recover_encoder(
+            command.Training(output=str(told.parent / "out"), device="cpu", quiet=True), [str(manifest)]
+        )
     assert "line 2" in str(error.value)
     assert told_of in str(error.value)
 
@@ -147,7 +149,7 @@ def test_with_the_codebook_known_the_tokens_of_unseen_voices_are_found(known):
 
 
 def test_what_is_recovered_is_a_dvae_that_encodes(known, teacher, waves):
-    model = load(known[0] / distil.WEIGHTS_FILE)
+    model = load(known[0] / recover_encoder.WEIGHTS_FILE)
     torch.testing.assert_close(model.codebook.embed, load(teacher).codebook.embed)
     wave = waves["voice3"]
     ours, theirs = (MelTokenizer(one).encode([wave])[0] for one in (model, load(teacher)))
@@ -158,8 +160,8 @@ def test_codes_that_nobody_knows_are_found_from_where_their_sound_is(told, tmp_p
     torch.manual_seed(9)
     save(DVAE(Sizes(CODES, DIM, 24, 1)), tmp_path / "start.safetensors")
     quick = QUICK | {"start": tmp_path / "start.safetensors", "codes": CODES}
-    recipe = distil.Recipe(pairs=(told,), held_out=0.25, **quick)
-    found = distil.distil(recipe, tmp_path / "out", device="cpu", progress=quiet)["test"]
+    recipe = recover_encoder.Recipe(pairs=(told,), held_out=0.25, **quick)
+    found = recover_encoder.recover_encoder(recipe, tmp_path / "out", device="cpu", progress=quiet)["test"]
     assert found["top1"] > 8 / CODES
     assert "l1_tokens" not in found  # nothing decodes tokens whose codes nobody knows
 
@@ -168,30 +170,32 @@ def test_a_consumers_embeddings_help_with_an_unknown_codebook(told, teacher, tmp
     torch.manual_seed(4)
     turned = load(teacher).codebook.embed.T @ torch.linalg.qr(torch.randn(40, DIM)).Q.T  # the same shape, elsewhere
     torch.save({"mel_embedding.weight": torch.cat([turned, torch.zeros(2, 40)])}, tmp_path / "consumer.pth")
-    every = distil.collect((told,), tmp_path / "pairs", quiet)
+    every = recover_encoder.collect((told,), tmp_path / "pairs", quiet)
     few, test = every.clips[:1], every.clips[-4:]
     found = {}
     for name, embedding in (("with", tmp_path / "consumer.pth"), ("without", None)):
-        recipe = distil.Recipe(pairs=(told,), **(QUICK | {"codes": CODES, "code_dim": DIM, "embedding": embedding}))
-        distiller = distil.Distiller(recipe, "cpu")
-        distiller.begin(distil.Pairs(every.mels, every.tokens, few))
-        found[name] = distiller.judge(distil.Pairs(every.mels, every.tokens, test))["top5"]
+        recipe = recover_encoder.Recipe(
+            pairs=(told,), **(QUICK | {"codes": CODES, "code_dim": DIM, "embedding": embedding})
+        )
+        recovery = student.Recovery(recipe, "cpu")
+        recovery.begin(recover_encoder.Pairs(every.mels, every.tokens, few))
+        found[name] = recovery.judge(recover_encoder.Pairs(every.mels, every.tokens, test))["top5"]
     assert found["with"] > found["without"] + 0.05
 
 
 def test_good_pairs_and_the_decoder_follow_the_others(told, teacher, tmp_path):
     more = QUICK | {"steps": 20, "good_pairs": (told,), "good_steps": 10, "decoder_steps": 10}
-    recipe = distil.Recipe(pairs=(told,), codebook=teacher, held_out=0.25, **more)
-    curve = distil.distil(recipe, tmp_path, device="cpu", progress=quiet)["curve"]
+    recipe = recover_encoder.Recipe(pairs=(told,), codebook=teacher, held_out=0.25, **more)
+    curve = recover_encoder.recover_encoder(recipe, tmp_path, device="cpu", progress=quiet)["curve"]
     assert list(dict.fromkeys(one["stage"] for one in curve[1:])) == ["pairs", "good pairs", "decoder"]
     assert curve[-1]["step"] == 40
 
 
 def test_the_same_recipe_gives_the_same_encoder(told, teacher, tmp_path):
-    recipe = distil.Recipe(pairs=(told,), codebook=teacher, held_out=0.25, **(QUICK | {"steps": 15}))
+    recipe = recover_encoder.Recipe(pairs=(told,), codebook=teacher, held_out=0.25, **(QUICK | {"steps": 15}))
     for name in "ab":
-        distil.distil(recipe, tmp_path / name, device="cpu", progress=quiet)
-    one, other = ((tmp_path / name / distil.WEIGHTS_FILE).read_bytes() for name in "ab")
+        recover_encoder.recover_encoder(recipe, tmp_path / name, device="cpu", progress=quiet)
+    one, other = ((tmp_path / name / recover_encoder.WEIGHTS_FILE).read_bytes() for name in "ab")
     assert one == other
 
 
@@ -209,9 +213,9 @@ def test_the_same_recipe_gives_the_same_encoder(told, teacher, tmp_path):
 def test_a_recipe_that_cannot_work_is_told_in_one_line(told, tmp_path, settings, told_of):
     torch.save({"other": torch.zeros(3, 3)}, tmp_path / "empty.pth")
     settings = [setting.replace("EMPTY", str(tmp_path / "empty.pth")) for setting in settings]
-    training = Training(output=str(tmp_path / "out"), settings=settings, device="cpu", quiet=True)
+    training = command.Training(output=str(tmp_path / "out"), settings=settings, device="cpu", quiet=True)
     with pytest.raises(ConfigError, match=told_of):
-        recover_encoder(training, [str(told)])
+        command.recover_encoder(training, [str(told)])
 
 
 # --- the measures ---

@@ -4,7 +4,8 @@
 what happens to a voice on its way: rooms, sounds beside it, effects, the line that it is sent through.
 """
 
-from speech_defects.degrade.degrader import Degrader, Labelled
+from speech_defects.degrade.degrader import Degrader
+from speech_defects.degrade.scene import Labelled
 from speech_defects.degrade.takes import Sources, Take, read_manifest, read_manifests
 
 __all__ = ["Degrader", "Labelled", "Sources", "Take", "read_manifest", "read_manifests"]

@@ -18,7 +18,8 @@ import soundfile
 
 from speech_defects import FRAME, RATE, Defect, Float32
 from speech_defects.degrade import levels
-from speech_defects.degrade.degrader import OVERLAP_S, Degrader, Labelled, lasting
+from speech_defects.degrade.degrader import Degrader
+from speech_defects.degrade.scene import OVERLAP_S, Labelled, lasting
 from speech_defects.degrade.takes import Shelf, Sources, Take, voices_at
 
 MANIFEST = "manifest.jsonl"

@@ -173,11 +173,12 @@ def train_mel_tokens(training: Training) -> dict[str, Any]:
 def recover_encoder(training: Training, pairs: Sequence[str]) -> dict[str, Any]:
     """Recover the encoder of a dVAE from sound with its tokens; returns its path, hours of sound, and test figures."""
     with config_errors():
-        from speechmill.training.tokens.distil import REPORT_FILE, STATE_FILE, WEIGHTS_FILE, Recipe, distil
+        from speechmill.training.tokens import recover_encoder as recovery
 
-        names = (WEIGHTS_FILE, REPORT_FILE, STATE_FILE, "pairs", "good", "test")
-        report = training.run(Recipe, distil, names, pairs=tuple(pairs))
-    return {"weights": f"{training.output}/{WEIGHTS_FILE}", "hours": report["hours"], "test": report["test"]}
+        files = (recovery.WEIGHTS_FILE, recovery.REPORT_FILE, recovery.STATE_FILE)
+        names = (*files, "pairs", "good", "test")
+        report = training.run(recovery.Recipe, recovery.recover_encoder, names, pairs=tuple(pairs))
+    return {"weights": f"{training.output}/{recovery.WEIGHTS_FILE}", "hours": report["hours"], "test": report["test"]}
 
 
 def train_transcriber(training: Training, **keys: Any) -> dict[str, Any]:

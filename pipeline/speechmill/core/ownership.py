@@ -15,8 +15,9 @@ from typing import Any
 
 from speechmill.core.config import ConfigError
 from speechmill.core.filesystem import errors_of_stores
+from speechmill.core.own_names import UNFINISHED
 from speechmill.core.paths import OutsideError, check_name
-from speechmill.core.store import UNFINISHED, Store
+from speechmill.core.store import Store
 from speechmill.core.version import __version__
 
 MARK_FILE = "corpus.json"

@@ -6,34 +6,31 @@ thread starts another process and goes on.
 """
 
 import atexit
-import faulthandler
 import itertools
 import multiprocessing
 import os
 import pickle
 import queue
-import resource
 import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from speechmill.core import guards
+
 WATCHDOG_EXIT_CODE = 1  # of faulthandler.dump_traceback_later(exit=True)
 FROM_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP}  # no verdict on the input: out of memory, or somebody
 ORPHAN_CHECK_S = 2.0
-PROCESS_STATUS = "/proc/self/status"
 MAX_ATTEMPTS = 3  # at one input, when its process is killed from outside
 END_S = 5.0  # for a process that was asked to end
 STARTED = b""  # what a worker sends when it has taken an input; then comes the pickled outcome
 
 _starting = threading.Lock()  # multiprocessing reaps finished children whenever one starts: not in two threads at once
-_is_worker = False
 
 
 class Died(Exception):  # noqa: N818 - what happened to a process, not an error of ours
@@ -212,52 +209,6 @@ def timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
     return value, time.monotonic() - started
 
 
-@contextmanager
-def watchdog(seconds: float) -> Iterator[Callable[[], None]]:
-    """End this process if `alive` is not called for so long: a decoder that hangs in C obeys nothing else.
-
-    Arming starts a thread, so it is done ten times in `seconds`, not for every block; so much later it fires.
-    """
-    due = 0.0
-
-    def alive() -> None:
-        nonlocal due
-        if time.monotonic() >= due:
-            due = time.monotonic() + seconds / 10
-            faulthandler.dump_traceback_later(1.1 * seconds, exit=True, file=2)
-
-    alive()
-    try:
-        yield alive
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-
-
-@contextmanager
-def memory_limited(spare_bytes: int) -> Iterator[None]:
-    """Let this worker process take at most so much more memory than it has now; beyond that is a MemoryError, or death.
-
-    Does nothing outside a worker, where it would hit others, nor where the system has no such limit (macOS accepts
-    it and does not heed it).
-    """
-    if not _is_worker or not os.path.exists(PROCESS_STATUS):
-        yield
-        return
-    before = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = _data_bytes() + spare_bytes
-    resource.setrlimit(resource.RLIMIT_DATA, (limit if before[1] < 0 else min(limit, before[1]), before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, before)
-
-
-def _data_bytes() -> int:
-    """Memory that counts against RLIMIT_DATA: what this process may write to and shares with nobody."""
-    with open(PROCESS_STATUS) as status:
-        return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmData:"))
-
-
 def _outcome(function: Callable[..., Any], *arguments: Any) -> tuple[bool, Any]:
     """Whether a call raised, and what it returned or raised: an error of any kind belongs to whoever asked for it."""
     try:
@@ -306,8 +257,7 @@ def _packed(is_error: bool, value: Any) -> bytes:  # noqa: FBT001 - as `_outcome
 
 def _begin(parent: int) -> None:
     """Set up a worker: Ctrl-C is the parent's business; without a parent there is nothing to do."""
-    global _is_worker
-    _is_worker = True
+    guards.is_worker = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with, args=[parent], daemon=True).start()

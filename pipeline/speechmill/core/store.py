@@ -9,11 +9,8 @@ too: no rows, and in its footer the reason.
 import errno
 import json
 import os
-import re
 import shutil
 import tempfile
-import threading
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,9 +20,10 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from speechmill.core import paths
+from speechmill.core import atomic, paths
 from speechmill.core.config import ConfigError
 from speechmill.core.filesystem import filesystem_of
+from speechmill.core.own_names import OWN_FILE
 
 LOCK_FILE = "work/lock"
 MAX_LOCK_BYTES = 100  # it is empty, or has the number of a process
@@ -34,16 +32,6 @@ ROW_GROUP_BYTES = 8_000_000  # several are in memory while one is written; reade
 ROW_GROUP_ROWS = 100
 
 
-# Temporary names of Store.create, and all files that are made below `work/`: no others are deleted with a folder.
-UNFINISHED = re.compile(r"\..+\.[0-9]+-[0-9]+-[0-9a-f]{8}\.tmp")
-_PUBLISHED = r"data/(train|validation)-[0-9]{5}-of-[0-9]{5}\.parquet|pool\.parquet/part-[0-9]{5}\.parquet"
-OWN_FILE = re.compile(
-    r"work/(.+/)?([0-9a-f]{64}|[0-9a-f]{32}|[0-9a-f]{16}|[0-9a-f]{12})(\.parquet|\.json|\.part|\.part\.json(\.tmp)?)?"
-    rf"|work/(.+/)?{UNFINISHED.pattern}"
-    r"|work/((config|finished|models)\.json|log\.jsonl|lock|stop|erase|\.writable|publish/plan\.json)"
-    r"|work/tmp/(tmp[a-z0-9_]{8}|known\.parquet)"
-    rf"|work/publish/staged/[0-9a-f]{{32}}/({_PUBLISHED}|[A-Za-z0-9_-]+\.[a-z]+)"
-)
 # Addresses stand in these with the users, passwords and tokens that are needed to fetch again.
 PRIVATE = ("work/config.json", "work/finished.json", "work/fetch/", "work/feeds/", "work/tmp/known")
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -191,22 +179,8 @@ class Store:
                 file.flush()
                 self.fs.put_file(file.name, final)
             return
-        folder, leaf = os.path.split(final)
-        temporary = f"{folder}/.{leaf}.{os.getpid()}-{threading.get_ident()}-{uuid.uuid4().hex[:8]}.tmp"
-        try:
-            with open(
-                temporary, "xb", opener=_private if name.startswith(PRIVATE) else None
-            ) as file:  # through no link
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            (_link if new else os.replace)(temporary, final)
-            _sync_folder(folder)
-        except OSError as error:
-            error.filename = error.filename or final
-            raise
-        finally:
-            _unlink(temporary)  # which is no more where it was renamed
+        with atomic.written(final, new=new, private=name.startswith(PRIVATE)) as file:
+            yield file
 
     def write_text(self, name: str, text: str) -> None:
         """Write a small text file whole."""
@@ -322,35 +296,3 @@ def add_footer(writer: pq.ParquetWriter, facts: dict[str, Any]) -> None:
 
 
 _PARQUET: dict[str, Any] = {"compression": "zstd", "write_page_index": True, "store_schema": True}
-
-
-def _private(path: str, flags: int) -> int:
-    """Open a file that only its owner may read."""
-    return os.open(path, flags, 0o600)
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _link(temporary: str, final: str) -> None:
-    """Give a file its name unless it is taken. Raises FileExistsError."""
-    try:
-        os.link(temporary, final)
-    except FileExistsError:
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), final) from None
-    except OSError:  # a disk without hard links
-        if os.path.lexists(final):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), final) from None
-        os.replace(temporary, final)
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from speechmill.core import ownership, processes
+from speechmill.core import guards, ownership, processes
 from speechmill.core.build import Build
 from speechmill.core.config import Audio, RunConfig
 from speechmill.core.records import Reason, Rejected, Status, recording_from
@@ -174,7 +174,7 @@ def _head_duration_s(listed: Listed, config: RunConfig) -> float | None:
 def _declared_duration_s(path: str, limits: Audio) -> float | None:
     from speechmill import audio
 
-    with processes.watchdog(limits.stall_timeout_s), processes.memory_limited(audio.DECODER_BYTES):
+    with guards.watchdog(limits.stall_timeout_s), guards.memory_limited(audio.DECODER_BYTES):
         return audio.declared_duration_s(path, limits)
 
 

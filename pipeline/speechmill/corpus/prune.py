@@ -13,9 +13,10 @@ from typing import Any
 
 from speechmill.core.build import CONFIG_FILE, Build
 from speechmill.core.config import ConfigError, load
+from speechmill.core.own_names import OWN_FILE, UNFINISHED
 from speechmill.core.ownership import MARK_FILE, REMOVALS_FILE
 from speechmill.core.state import read_run
-from speechmill.core.store import OWN_FILE, UNFINISHED, Store
+from speechmill.core.store import Store
 from speechmill.stages import FETCH, STAGES
 from speechmill.stages.profiles import stored_build
 

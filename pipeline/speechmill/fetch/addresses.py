@@ -134,6 +134,19 @@ def pools(
 ) -> "urllib3.PoolManager":
     """Connections of this process, kept open and shared by its threads, to checked addresses only, or to a proxy."""
     import urllib3
+
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings name addresses, and answers of others, in full
+    options: dict[str, Any] = {"num_pools": POOLS, "maxsize": CONNECTIONS, "ssl_context": tls()}
+    manager = urllib3.PoolManager(**options)
+    if proxy:
+        told = {"Proxy-Authorization": proxy_login} if proxy_login else None
+        manager = urllib3.ProxyManager(proxy, proxy_headers=told, proxy_ssl_context=tls(), **options)
+    manager.pool_classes_by_scheme = _pool_classes(allow_hosts)
+    return manager
+
+
+def _pool_classes(allow_hosts: frozenset[str]) -> dict[str, Any]:
+    """Pools of urllib3, by scheme, whose connections go to checked addresses only."""
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
     from urllib3.exceptions import NewConnectionError
@@ -167,11 +180,4 @@ def pools(
     class SecurePool(HTTPSConnectionPool):
         ConnectionCls = Secure
 
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings name addresses, and answers of others, in full
-    options: dict[str, Any] = {"num_pools": POOLS, "maxsize": CONNECTIONS, "ssl_context": tls()}
-    manager = urllib3.PoolManager(**options)
-    if proxy:
-        told = {"Proxy-Authorization": proxy_login} if proxy_login else None
-        manager = urllib3.ProxyManager(proxy, proxy_headers=told, proxy_ssl_context=tls(), **options)
-    manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
-    return manager
+    return {"http": PlainPool, "https": SecurePool}

@@ -5,7 +5,7 @@ import wave
 from collections.abc import Mapping
 from typing import Any
 
-from speechmill.core import processes
+from speechmill.core import guards, processes
 from speechmill.core.config import Audio, RunConfig
 from speechmill.core.manifest import Span, is_whole, stated_span
 from speechmill.core.records import Rejected
@@ -62,5 +62,5 @@ def _by_decoder(path: str, config: RunConfig) -> float | None:
 def _declared_s(path: str, limits: Audio) -> float | None:
     from speechmill import audio
 
-    with processes.watchdog(limits.stall_timeout_s), processes.memory_limited(audio.DECODER_BYTES):
+    with guards.watchdog(limits.stall_timeout_s), guards.memory_limited(audio.DECODER_BYTES):
         return audio.declared_duration_s(path, limits)

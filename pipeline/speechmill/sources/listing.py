@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from speechmill import fetch, sources
-from speechmill.core import processes
+from speechmill.core import guards, processes
 from speechmill.core.config import ConfigError, Input, RunConfig
 from speechmill.core.records import Reason, Recording, Rejected
 from speechmill.core.store import OutOfSpace, Store, raise_if_out_of_space
@@ -283,7 +283,7 @@ def _do(job: _Job, sender: _Sender) -> bool:
     _log.handlers, is_last = [sender], False
     error: Exception | None = None
     try:
-        with processes.memory_limited(job.bounds.spare_bytes):
+        with guards.memory_limited(job.bounds.spare_bytes):
             for row in job.function(*job.arguments):
                 sender.add(row)
     except MemoryError:

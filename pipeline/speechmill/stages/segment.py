@@ -12,7 +12,7 @@ import pyarrow as pa
 from speechmill.audio import DECODER_BYTES, Mix, Unskippable, encode_flac, mixdown_name, to_int16
 from speechmill.audio.cutting import gate, spans
 from speechmill.audio.vad import Listener
-from speechmill.core import processes
+from speechmill.core import guards
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
 from speechmill.core.records import SEGMENT_ARTIFACT, Reason, Rejected, Span, SpanKind, Status, stable_id
@@ -123,7 +123,7 @@ def _listen_well(media: IO[bytes], work: Work, pcm: IO[bytes], build: Build) -> 
 
 def _listen(stretch: Stretch, pcm: IO[bytes], build: Build) -> Heard:
     listener = Listener(build.config.segment.vad, stretch.decoding.rate)
-    with processes.watchdog(build.config.audio.stall_timeout_s) as alive, processes.memory_limited(DECODER_BYTES):
+    with guards.watchdog(build.config.audio.stall_timeout_s) as alive, guards.memory_limited(DECODER_BYTES):
         for block in stretch:
             if block.size:
                 listener.hear(block)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speechmill.core import processes
+from speechmill.core import guards
 
 MARK = b"c2pa"  # a manifest, whatever it is packed in, has this in the name of its box
 MAX_MANIFESTS, MAX_S, MAX_BYTES = 1_000, 60.0, 1_000_000_000
@@ -47,7 +47,7 @@ def may_have_marks(path: str) -> bool:
 def read(path: str) -> Marks:
     """Read the manifests of a media file; one that cannot be read says nothing. Ends its process if that takes long."""
     try:
-        with processes.watchdog(MAX_S), processes.memory_limited(MAX_BYTES):
+        with guards.watchdog(MAX_S), guards.memory_limited(MAX_BYTES):
             return _marks(_manifests(path))
     except (*UNREADABLE, OSError):
         return Marks()

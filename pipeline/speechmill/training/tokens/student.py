@@ -1,19 +1,7 @@
-"""Recovers an encoder from pairs of spectrograms and tokens: what `speechmill train mel-tokens --from-pairs` does.
+"""An encoder that learns, from spectrograms and their tokens, to say the same tokens."""
 
-A dVAE whose encoder is lost still speaks through its tokens. TorToiSe's was withheld, but its GPT and its decoder make
-any number of (sound, tokens) pairs; 152334H proposed in 2023 ("Why can't TorToiSe be fine-tuned?") to learn f' ≈ f from
-them. Here in three stages: many pairs of whatever quality, then fewer good ones, then speech without tokens through the
-frozen decoder, where there is one. What is learnt is always the token: the nearest code must be the one that was told.
-
-The codebook may be known. If not, each code begins where its spectrograms are, seen through the encoder that training
-begins with; and a consumer's table of token embeddings, in which codes are alike that sound alike, tells where those
-are that few pairs have.
-"""
-
-import json
 import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from speechmill.tokens import MEL_TOKENS, mel
-from speechmill.tokens.dvae import DVAE, STRIDE, Sizes, load, save
+from speechmill.tokens.dvae import DVAE, STRIDE, Sizes, load
 from speechmill.training.tokens.agreement import agreement
 from speechmill.training.tokens.embeddings import foretold_by, table_of
-from speechmill.training.tokens.pairs import SILENT, TAIL_FRAMES, Pairs, collect
+from speechmill.training.tokens.pairs import SILENT, TAIL_FRAMES, Pairs
 
-WEIGHTS_FILE, REPORT_FILE, STATE_FILE = "recovered.safetensors", "recovered.json", "recovered.pt"
 CONTEXT = 7  # tokens that a token hears on either side
 FIT_BATCHES = 60  # that the last layer and the first codes are fitted to
 SHRINK = 1.0  # pairs that weigh as much as what is believed of a code without any
 RANKED = 10
-CURVE_CLIPS = 40  # of the test, for the curve
-PROGRESS_S, SAVE_S = 5.0, 120.0
-
-Progress = Callable[[str], None]
 
 
 class Recipe(BaseModel):
@@ -113,7 +96,7 @@ class Student(nn.Module):
         return -distances * self.sharpness.exp()
 
 
-class Distiller:
+class Recovery:
     """A student in training. What it does in a step follows from the recipe, the pairs and the step's number."""
 
     def __init__(self, recipe: Recipe, device: str) -> None:
@@ -286,81 +269,3 @@ class Distiller:
         if self.teacher is not None and self.teacher.sizes == model.sizes:
             model.decoder.load_state_dict(self.teacher.decoder.state_dict())
         return model.eval()
-
-
-def distil(recipe: Recipe, output: Path, *, device: str, progress: Progress = print) -> dict[str, Any]:
-    """Learn an encoder, write WEIGHTS_FILE and REPORT_FILE into a folder, and return what the latter says.
-
-    A run that was stopped goes on from STATE_FILE. Raises ValueError or OSError for pairs that cannot be used.
-    """
-    pairs = collect(recipe.pairs, output / "pairs", progress)
-    good = collect(recipe.good_pairs, output / "good", progress) if recipe.good_pairs else None
-    if recipe.test_pairs:
-        test = collect(recipe.test_pairs, output / "test", progress)
-    else:
-        pairs, test = pairs.split(recipe.held_out, recipe.seed)
-    pairs = pairs.limited(recipe.hours)
-    if not pairs.clips or not test.clips:
-        raise ValueError("pairs of one speaker only: give test_pairs, or pairs of more speakers")
-    distiller = Distiller(recipe, device)
-    most = max(int(part.tokens.max()) for part in (pairs, test, good) if part is not None)
-    if most >= len(distiller.student.embed):
-        fix = "set codes, or give the codebook that they are of"
-        raise ValueError(f"a token is {most}, and there are {len(distiller.student.embed)} codes; {fix}")
-    curve = _run(distiller, pairs, good, test, output / STATE_FILE, progress)
-    report = {
-        "recipe": json.loads(recipe.model_dump_json()) | dict.fromkeys(("pairs", "good_pairs", "test_pairs")),
-        "hours": pairs.hours, "test_hours": test.hours, "curve": curve,
-        "codes_told": len(set().union(*(pairs.of(clip)[1].tolist() for clip in pairs.clips))),
-        "test": distiller.judge(test, pairs),
-    }  # fmt: skip
-    save(distiller.finished(), output / WEIGHTS_FILE)
-    (output / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return report
-
-
-def _run(
-    distiller: Distiller, pairs: Pairs, good: Pairs | None, test: Pairs, state: Path, progress: Progress
-) -> list[dict[str, Any]]:
-    curve: list[dict[str, Any]] = []
-    few = Pairs(test.mels, test.tokens, test.clips[:: max(1, len(test.clips) // CURVE_CLIPS)])
-    kept = torch.load(state, weights_only=True) if state.exists() else None
-    if kept is None:
-        distiller.begin(pairs)
-        curve.append({"step": 0, **_brief(distiller.judge(few))})
-    else:
-        distiller.student.load_state_dict(kept["student"])
-        distiller.step, curve = kept["step"], kept["curve"]
-    said = saved = time.monotonic()
-    before = 0
-    for stage, source, steps, highest in distiller.stages(pairs, good):
-        optimizer = torch.optim.AdamW(distiller.student.parameters(), highest, betas=(0.9, 0.99), weight_decay=0.01)
-        if kept is not None and before <= distiller.step < before + steps and kept["optimizer"]:
-            optimizer.load_state_dict(kept["optimizer"])
-        while distiller.step < before + steps:
-            done = (distiller.step - before) / steps
-            rate = highest * min(1.0, 20 * done + 0.01) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            loss = distiller.learn(stage, source, optimizer)
-            if distiller.step % max(1, steps // 10) == 0:
-                curve.append({"step": distiller.step, "stage": stage, "loss": loss, **_brief(distiller.judge(few))})
-            if time.monotonic() - said > PROGRESS_S:
-                said = time.monotonic()
-                progress(f"{stage}: step {distiller.step} of {before + steps}, loss {loss:.3f}")
-            if time.monotonic() - saved > SAVE_S:
-                saved = time.monotonic()
-                _keep(state, distiller, optimizer, curve)
-        before += steps
-    return curve
-
-
-def _brief(found: dict[str, Any]) -> dict[str, float]:
-    return {key: found[key] for key in ("top1", "top5", "distance")}
-
-
-def _keep(path: Path, distiller: Distiller, optimizer: torch.optim.Optimizer, curve: list[dict[str, Any]]) -> None:
-    unfinished = path.with_suffix(".tmp")
-    parts = {"student": distiller.student.state_dict(), "optimizer": optimizer.state_dict()}
-    torch.save(parts | {"step": distiller.step, "curve": curve}, unfinished)
-    unfinished.replace(path)
