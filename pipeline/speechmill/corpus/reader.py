@@ -3,7 +3,6 @@
 import os
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pyarrow.dataset as ds
 
 from speechmill.core import ownership
@@ -116,11 +115,8 @@ class Corpus:
     def _dataset(self, names: list[str]) -> ds.Dataset:
         """Published files as one dataset; without any, that of no clips."""
         if not names:
-            return ds.dataset(
-                pa.Table.from_pylist(
-                    [], schema=data_schema(columns_in(load(base=self._run["config"]), self._run["profiles"]))
-                )
-            )
+            columns = columns_in(load(base=self._run["config"]), self._run["profiles"])
+            return ds.dataset(data_schema(columns).empty_table())
         return ds.dataset([self._store.path(name) for name in names], filesystem=self._store.fs, format="parquet")
 
 
