@@ -5,7 +5,8 @@ from collections import defaultdict
 from speechmill.core.build import Build
 from speechmill.core.records import Recording
 from speechmill.stages.fetch import fetch_recording, list_input
-from speechmill.stages.identity import Claims, load_registry, placeholder, write_index
+from speechmill.stages.identity import Claims, load_registry, placeholder
+from speechmill.stages.known import write_index
 
 
 def listed_by(build: Build) -> list[Recording]:

@@ -321,7 +321,7 @@ def test_a_plan_says_what_a_run_does(write, identify: Identify, tmp_path: Path) 
 def test_ten_thousand_known_recordings_are_matched_without_reading_their_files(write, tmp_path: Path) -> None:
     """Sizes tell most files apart; of those that claim to be the same the strongest claim counts, in any order."""
     from speechmill.sources import Listed
-    from speechmill.stages.identity import Known, file_aliases, stamp_of
+    from speechmill.stages.known import Known, file_aliases, stamp_of
 
     known = [
         Known(

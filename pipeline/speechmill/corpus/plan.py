@@ -24,7 +24,8 @@ from speechmill.publish.advice import no_licence
 from speechmill.publish.stats import MOST_NAMED
 from speechmill.sources import Listed, listing
 from speechmill.stages import STAGES
-from speechmill.stages.identity import Claims, place_of, read_registry, stamp_of
+from speechmill.stages.identity import Claims, place_of, read_registry
+from speechmill.stages.known import stamp_of
 from speechmill.stages.profiles import up_to_scores
 
 KEPT_STAGES = tuple(stage.name for stage in STAGES if stage.clips_only)  # which take the clips that are kept

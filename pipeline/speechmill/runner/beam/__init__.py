@@ -11,7 +11,7 @@ from speechmill.runner.beam.functions import FATAL, LISTED, NAMESPACE, Listing, 
 from speechmill.runner.beam.graph import Identify, RecordingStages
 from speechmill.runner.beam.options import check_options, read_options
 from speechmill.sources import Listed
-from speechmill.stages.identity import write_index
+from speechmill.stages.known import write_index
 
 __all__ = ["LISTED", "check_options", "run"]
 
