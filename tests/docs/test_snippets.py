@@ -26,7 +26,7 @@ RECIPES = {  # what --set changes where it is not the config of a run
     ("train", "defects"): "speech_defects.train",
     ("train", "mel-tokens"): "speechmill.training.tokens.train",
     ("train", "mel-tokens", "pairs"): "speechmill.training.tokens.recover_encoder",
-    ("train", "transcriber"): "speechmill.training.asr.train",
+    ("train", "asr"): "speechmill.training.asr.train",
 }
 NEEDED = {"pairs": ["pairs.jsonl"], "inputs": ["corpus"], "manifests": ["recordings.jsonl"]}  # keys without a default
 PROGRAMS = {"sed", "lmplz", "mkdocs", "ruff", "git", "pre-commit", "bash", "export", "source"}

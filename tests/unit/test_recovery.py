@@ -121,7 +121,7 @@ def test_speakers_are_parted_and_hours_limited(told, tmp_path):
         ({"file": "voice0.flac", "speaker": "a", "mel_tokens": [1, -1]}, "codes from 0 on"),
         ({"file": "voice0.flac", "speaker": "a", "mel_tokens": []}, "codes from 0 on"),
         ({"file": "voice0.flac", "speaker": "a", "mel_tokens": [1] * 9}, "four a token"),
-        ({"speaker": "a", "mel_tokens": [1]}, "file"),
+        ({"speaker": "a", "mel_tokens": [1]}, "path"),
         ({"mel": "bad.npy", "speaker": "a", "mel_tokens": [1]}, "(80, frames)"),
     ],
 )

@@ -47,7 +47,7 @@ class Wav2Vec2:
         self._language, self._device = config.language, device
         self._extractor, network = load_network(folder, "asr.model")
         if not any(name.endswith("ForCTC") for name in network.config.architectures or ()):
-            fix = "train one with `speechmill train transcriber --base`"
+            fix = "train one with `speechmill train asr --base`"
             raise ConfigError(f"asr.model: {folder} has no CTC head; {fix}")
         self._network = network.eval().to(device)
         self._frame_s = network.config.inputs_to_logits_ratio / SAMPLE_RATE_HZ

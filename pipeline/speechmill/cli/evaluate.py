@@ -11,6 +11,7 @@ import click
 from speechmill.cli.errors import config_errors
 from speechmill.cli.options import device_option, json_option, new_folder_option, quiet_option, set_option
 from speechmill.cli.output import print_result
+from speechmill.cli.renamed import RenamedCommands
 
 if TYPE_CHECKING:
     from speechmill.core.config import RunConfig
@@ -29,15 +30,16 @@ Examples:
   speechmill evaluate mel-tokens recordings --output evaluation
   speechmill evaluate mel-tokens corpus --output evaluation --set tokenise.checkpoint=dvae.pth
 """
-EVALUATE_TRANSCRIBER_EXAMPLES = """
+EVALUATE_ASR_EXAMPLES = """
 \b
 Examples:
-  speechmill evaluate transcriber spoken.jsonl --output evaluation --set asr.model=tiny.en
-  speechmill evaluate transcriber LibriSpeech/test-other --output evaluation --limit 500
-  speechmill evaluate transcriber corpus --output evaluation        (against its publishers' texts)
+  speechmill evaluate asr spoken.jsonl --output evaluation --set asr.model=tiny.en
+  speechmill evaluate asr LibriSpeech/test-other --output evaluation --limit 500
+  speechmill evaluate asr cv-corpus/en/test.tsv --output evaluation
+  speechmill evaluate asr corpus --output evaluation        (against its publishers' texts)
 
 \b
-A line of a manifest: {"file": "1.wav", "text": "What is said.", "source": "book", "speaker": "ann", "language": "en"}
+A line of a manifest: {"path": "1.wav", "text": "What is said.", "source": "book", "speaker": "ann", "language": "en"}
 """
 
 
@@ -82,7 +84,7 @@ class Evaluation:
         return {"page": f"{self.output}/{page}", "figures": f"{self.output}/{figures}"}
 
 
-@click.group()
+@click.group(cls=RenamedCommands)
 def evaluate() -> None:
     """Measure models on labelled data."""
 
@@ -118,17 +120,17 @@ def mel_tokens(as_json: bool, **options: Any) -> int:
     return 0
 
 
-@evaluate.command("transcriber", epilog=EVALUATE_TRANSCRIBER_EXAMPLES)
-@click.argument("data", metavar="MANIFEST.jsonl|CORPUS|LIBRISPEECH")
+@evaluate.command("asr", epilog=EVALUATE_ASR_EXAMPLES)
+@click.argument("data", metavar="MANIFEST.jsonl|CORPUS|FOLDER")
 @new_folder_option
 @click.option("--limit", type=click.IntRange(1), help="Take so many clips, from all over.")
 @set_option
 @device_option
 @quiet_option
 @json_option
-def transcriber(as_json: bool, **options: Any) -> int:
-    """Measure transcripts against known texts: errors of words, punctuation and case, and the worst clips to hear."""
-    print_result(evaluate_transcriber(Evaluation(**options)), as_json=as_json)
+def asr_model(as_json: bool, **options: Any) -> int:
+    """Measure an ASR model against known texts: errors of words, punctuation and case, and the worst clips to hear."""
+    print_result(evaluate_asr(Evaluation(**options)), as_json=as_json)
     return 0
 
 
@@ -186,7 +188,7 @@ def evaluate_mel_tokens(chosen: Evaluation) -> dict[str, Any]:
     return figures | {"what": about} | chosen.paths(PAGE_FILE, FIGURES_FILE)
 
 
-def evaluate_transcriber(chosen: Evaluation) -> dict[str, Any]:
+def evaluate_asr(chosen: Evaluation) -> dict[str, Any]:
     """Measure the ASR model that the config names; returns each figure with its range, and the paths."""
     from speechmill.core.config import ConfigError
 
@@ -212,7 +214,7 @@ def evaluate_transcriber(chosen: Evaluation) -> dict[str, Any]:
     }
     counts = {key: report[key] for key in ("clips", "hours", "x_real_time", "without_text")}
     counts["left_out"] = len(report["left_out"])
-    return counts | {"recogniser": about, "measured": measured} | chosen.paths(PAGE_FILE, FIGURES_FILE)
+    return counts | {"asr_model": about, "measured": measured} | chosen.paths(PAGE_FILE, FIGURES_FILE)
 
 
 def _transcribe(config: "RunConfig", device: str) -> Callable[[Sequence[Any]], list[str]] | None:

@@ -17,6 +17,7 @@ from speechmill.cli.options import (
     set_option,
 )
 from speechmill.cli.output import print_result
+from speechmill.cli.renamed import RenamedCommands
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -36,12 +37,12 @@ Examples:
   speechmill train mel-tokens --from-pairs pairs.jsonl --set codebook=dvae.pth --output recovered
   speechmill train mel-tokens --from-pairs pairs.jsonl --set embedding=autoregressive.pth --output recovered
 """
-TRAIN_TRANSCRIBER_EXAMPLES = """
+TRAIN_ASR_EXAMPLES = """
 \b
 Examples:
-  speechmill train transcriber LibriTTS/train-clean-100 hi_fi_tts_v0 --base facebook/wav2vec2-large-robust --output ctc
-  speechmill train transcriber corpus --base ctc --output better --steps 5000 --set learning_rate=3e-5
-  speechmill train transcriber spoken.jsonl --output small --set hidden=128 --set layers=4
+  speechmill train asr LibriTTS/train-clean-100 hi_fi_tts_v0 --base facebook/wav2vec2-large-robust --output ctc
+  speechmill train asr corpus --base ctc --output better --steps 5000 --set learning_rate=3e-5
+  speechmill train asr spoken.jsonl --output small --set hidden=128 --set layers=4
   speechmill run --input recordings/ --set asr.cross_check=ctc
 """
 
@@ -81,7 +82,7 @@ class Training:
             return train(chosen, folder, device=find_device(self.device), progress=line)
 
 
-@click.group()
+@click.group(cls=RenamedCommands)
 def train() -> None:
     """Train the models that a run uses."""
 
@@ -120,7 +121,7 @@ def mel_tokens(pairs: tuple[str, ...], as_json: bool, **options: Any) -> int:
     return 0
 
 
-@train.command("transcriber", epilog=TRAIN_TRANSCRIBER_EXAMPLES)
+@train.command("asr", epilog=TRAIN_ASR_EXAMPLES)
 @click.argument("data", metavar="DATA...", nargs=-1, required=True)
 @new_folder_option
 @click.option("--base", metavar="FOLDER|NAME", help="What to begin with, such as a wav2vec 2.0.  [default: nothing]")
@@ -130,15 +131,15 @@ def mel_tokens(pairs: tuple[str, ...], as_json: bool, **options: Any) -> int:
 @device_option
 @quiet_option
 @json_option
-def transcriber(
+def asr_model(
     data: tuple[str, ...], base: str | None, steps: int | None, seed: int | None, as_json: bool, **options: Any
 ) -> int:
-    """Train a network to write what it hears, cased and punctuated; goes on where it was stopped.
+    """Train an ASR model that writes case and punctuation; goes on where it was stopped.
 
-    DATA are folders laid out as LibriTTS, HiFi-TTS, LJSpeech or LibriSpeech, corpora and JSONL manifests.
+    DATA are folders of LibriSpeech, LibriTTS, HiFi-TTS, LJSpeech or Common Voice, corpora and JSONL manifests.
     """
     keys = {"inputs": data, "base": base, "steps": steps, "seed": seed}
-    print_result(train_transcriber(Training(**options), **keys), as_json=as_json)
+    print_result(train_asr(Training(**options), **keys), as_json=as_json)
     return 0
 
 
@@ -181,7 +182,7 @@ def recover_encoder(training: Training, pairs: Sequence[str]) -> dict[str, Any]:
     return {"weights": f"{training.output}/{recovery.WEIGHTS_FILE}", "hours": report["hours"], "test": report["test"]}
 
 
-def train_transcriber(training: Training, **keys: Any) -> dict[str, Any]:
+def train_asr(training: Training, **keys: Any) -> dict[str, Any]:
     """Train a network with a CTC head; returns its folder, and its figures on held-out clips.
 
     `keys` are those of the recipe: `inputs`, `base`, `steps`, `seed`.

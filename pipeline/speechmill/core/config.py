@@ -266,7 +266,7 @@ class Asr(_Section):
 
     model: str | None = "base"
     """A name on the hub, or a folder: Whisper in CTranslate2 format, or a network with a CTC head in safetensors, as
-    `speechmill train transcriber` makes. null: no transcripts."""
+    `speechmill train asr` makes. null: no transcripts."""
     cross_check: str | None = None
     """Another such model: where the texts of the two disagree, the text is not trusted. null: none."""
     language: Language | None = None

@@ -18,6 +18,7 @@ MAX_LINE = 1_000_000  # characters
 MAX_WHOLE_BYTES = 64_000_000  # of an object that has the lines in it, which is read at once
 CHUNK = 65_536  # characters
 WHOLE = ".json"  # end of the name of a file that may be one object
+NAMES = (".jsonl", ".ndjson", WHOLE)  # ends of the names of manifests
 LISTS = ("items", "recordings", "data")  # keys that may hold the lines
 PATHS = ("path", "audio_filepath", "file", "audio_path", "audio_file")
 LHOTSE = {
@@ -32,6 +33,11 @@ BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM
         (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
 
 Span = tuple[float, float | None]  # seconds; None: to the end
+
+
+def is_manifest(path: str) -> bool:
+    """Whether a file is read as a manifest, by its name."""
+    return path.lower().endswith(NAMES)
 
 
 def plain(line: Mapping[str, Any]) -> dict[str, Any]:

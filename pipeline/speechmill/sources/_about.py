@@ -64,9 +64,14 @@ def described(told: Mapping[str, Any]) -> dict[str, Any]:
     values["published"] = _utc(told.get("published"))
     page = plain_text(told.get("page_url"))
     values["page_url"] = page if page and re.match(r"https?://", page, re.IGNORECASE) else None
-    speaker = plain_text(told.get("speaker")) or plain_text(told.get("speaker_id"))
+    speaker = _speaker(told.get("speaker")) or _speaker(told.get("speaker_id"))
     values["persons"] = (speaker,) if speaker else ()
     return {name: value for name, value in values.items() if value}
+
+
+def _speaker(value: object) -> str | None:
+    """A speaker's name, or number, as many corpora have it."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else plain_text(value)
 
 
 def licence(about: Mapping[str, Any]) -> dict[str, Any]:

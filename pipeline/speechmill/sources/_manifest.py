@@ -7,7 +7,8 @@ from typing import Any
 
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.filenames import readable
-from speechmill.core.manifest import PATHS, SPAN_KEYS, WHOLE, lines, path_of, plain
+from speechmill.core.known_corpora import Layout
+from speechmill.core.manifest import PATHS, SPAN_KEYS, lines, path_of, plain
 from speechmill.core.records import Reason, Recording, Rejected
 from speechmill.sources import Listed, failed, left_out, plain_text
 from speechmill.sources._about import described
@@ -15,27 +16,22 @@ from speechmill.sources._beside import shelf_of
 from speechmill.sources._file import Licence, identity_of, recording_of, stated_text, timed
 from speechmill.sources._spans import span_of
 
-LINES = (".jsonl", ".ndjson")
 USED = {
     *PATHS, "url", "title", "author", "language", "lang", "licence", "license", "licence_url", "license_url",
     "published", "page_url", "speaker", "speaker_id", "text", *SPAN_KEYS,
 }  # fmt: skip
 
 
-def is_manifest(path: str) -> bool:
-    """Whether a file is read as a manifest, by its name."""
-    return path.lower().endswith((*LINES, WHOLE))
-
-
 @dataclass
 class Manifest:
-    """One manifest; `listed` yields its recordings, and what could not be used of it."""
+    """A manifest, or the index of a known corpus; `listed` yields its recordings, and what could not be used of it."""
 
     path: str
     source: Input
     config: RunConfig
     default: Licence
     roots: tuple[str, ...]
+    layout: Layout | None = None  # of a known corpus, whose index this is
     unused: set[str] = field(default_factory=set)
 
     def listed(self) -> Iterator[Listed]:
@@ -59,7 +55,7 @@ class Manifest:
 
     def _lines(self) -> Iterator[tuple[int, Any]]:
         try:
-            yield from lines(self.path)
+            yield from lines(self.path) if self.layout is None else self.layout.rows(self.path)
         except OSError as error:
             raise Rejected(Reason.FORBIDDEN, f"{plain_text(self.path)}: {error.strerror}") from None
 
@@ -67,7 +63,8 @@ class Manifest:
         if not isinstance(told, dict):
             raise ValueError('not an object such as {"path": "a.flac"}')
         told = plain(told)
-        self.unused |= {plain_text(key) or "" for key in told.keys() - USED}
+        if self.layout is None:
+            self.unused |= {plain_text(key) or "" for key in told.keys() - USED}
         path, url = path_of(told), plain_text(told.get("url"))
         licence = plain_text(told.get("licence")) or plain_text(told.get("license"))
         if isinstance(path, str) and path and "\0" not in path:

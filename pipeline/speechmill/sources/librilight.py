@@ -1,25 +1,23 @@
-"""Lists LibriSpeech and Libri-Light in their own folder layouts: `librilight:FOLDER`.
+"""Lists LibriSpeech and Libri-Light as what they are, with licence, reader and book: `librilight:FOLDER`.
 
-LibriSpeech has `SPEAKER/CHAPTER/SPEAKER-CHAPTER-0000.flac` beside `SPEAKER-CHAPTER.trans.txt`, a line an utterance;
-Libri-Light `SPEAKER/BOOK/NAME.flac` beside `NAME.json` with the book of LibriVox that it is from.
+A plain folder in these layouts is read with its texts and speakers as well, but nobody has said then that it is one of
+these corpora, which are LibriVox's, and so it has neither their licence nor the text of the book.
 """
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from speechmill.core.config import ConfigError, Input, RunConfig
-from speechmill.core.records import Attachment, Recording, stable_id
+from speechmill.core.known_corpora import Row, indexes
+from speechmill.core.records import Recording, stable_id
 from speechmill.core.store import Store
 from speechmill.sources import Listed, plain_text, rest_of
 from speechmill.sources._api import authors_of, book_text, language_of
+from speechmill.sources._file import stated_text
 from speechmill.sources._places import place_of
-
-UTTERANCE = re.compile(r"(\d+)-(\d+)-\d+\.flac")
-TRANSCRIPT_TYPE = "text/x-librispeech"  # lines of an utterance's name and what is said in it
 
 
 def check(source: Input) -> None:
@@ -35,9 +33,11 @@ def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[
     root = Path(place_of(rest_of(source.address, "librilight")))
     for folder, folders, names in os.walk(root):
         folders.sort()
+        stated = _stated(folder, names)
         for name in sorted(name for name in names if name.endswith(".flac")):
             path = Path(folder, name)
-            told = _of_librispeech(path, names) or _of_librilight(path, names)
+            row, index = stated.get(name, ({}, ""))
+            told = _of_librispeech(path, row, index) if "text" in row else _of_librilight(path, names)
             if source.licence:
                 told |= {"licence": source.licence, "licence_evidence": "inputs.licence"}
             below = path.relative_to(root).as_posix()
@@ -47,17 +47,19 @@ def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[
             yield Listed(recording=recording, media_path=os.path.abspath(path))
 
 
-def _of_librispeech(path: Path, names: list[str]) -> dict[str, Any]:
-    """What LibriSpeech says of an utterance; empty for other files."""
-    found = UTTERANCE.fullmatch(path.name)
-    transcripts = found and f"{found[1]}-{found[2]}.trans.txt"
-    if not found or transcripts not in names:
-        return {}
+def _stated(folder: str, names: list[str]) -> dict[str, tuple[Row, str]]:
+    """What the indexes of a folder say of its files, by their names, and the name of each index."""
+    found = [(os.path.basename(path), row) for path, layout in indexes(folder, names) for _, row in layout.rows(path)]
+    return {row["path"]: (row, index) for index, row in found if isinstance(row, dict)}
+
+
+def _of_librispeech(path: Path, row: Row, index: str) -> dict[str, Any]:
+    """What LibriSpeech says of an utterance."""
     return {
         "title": path.stem,
-        "persons": (f"LibriVox reader {found[1]}",),
+        "persons": (f"LibriVox reader {row['speaker']}",),
         "language": "en",
-        "attachments": (Attachment(kind="transcript", url=str(transcripts), type=TRANSCRIPT_TYPE, language="en"),),
+        "attachments": tuple(stated_text(row, index, "en")),
         "licence": "CC-BY-4.0",
         "licence_url": "https://creativecommons.org/licenses/by/4.0/",
         "licence_evidence": "LibriSpeech's LICENSE.TXT",

@@ -1,4 +1,4 @@
-"""Lists local recordings: a file, a folder, a glob, or a manifest of files and URLs.
+"""Lists local recordings: a file, a folder, a glob, a manifest of files and URLs, or the index of a known corpus.
 
 The path below the input is the identity, so that a corpus can move to another disk and still be resumed. Whatever an
 input holds is listed: what is no recording with the reason why it is left out.
@@ -10,13 +10,16 @@ import stat
 from collections.abc import Iterator
 
 from speechmill.core.config import ConfigError, Input, RunConfig
+from speechmill.core.known_corpora import Row, layout_of
+from speechmill.core.manifest import is_manifest
 from speechmill.core.records import Reason, Rejected, Status
 from speechmill.core.store import Store
 from speechmill.sources import Listed, failed, left_out, plain_text, rest_of
 from speechmill.sources._beside import has_media_suffix, shelf_of, start_anew
 from speechmill.sources._file import Licence, leads_outside, recording_of
 from speechmill.sources._folder import Found, fault_in, fault_of, walk
-from speechmill.sources._manifest import Manifest, is_manifest
+from speechmill.sources._indexes import Indexes
+from speechmill.sources._manifest import Manifest
 from speechmill.sources._places import is_pattern, matches, place_of, roots, split
 from speechmill.sources._probe import NOTHING
 
@@ -43,15 +46,16 @@ def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[
     start_anew()
     default = (source.licence, "inputs.licence") if source.licence else (config.licences.local, "licences.local")
     place, named = place_of(source.address), roots((*config.inputs, source))
-    if os.path.isfile(place) and is_manifest(place):
-        return _some(Manifest(place, source, config, default, named).listed(), place)
+    layout = layout_of(place)
+    if layout or (os.path.isfile(place) and is_manifest(place)):
+        return _some(Manifest(place, source, config, default, named, layout).listed(), place)
     if is_pattern(place):
         top, found = split(place)[0] or ".", _matching(place, named, config.output)
     elif os.path.isdir(place):
         top, found = place, walk(place, named, config.output)
     else:
         return iter([_alone(place, default, named)])
-    return _some((_listed(one, top, default, named) for one in found), place)
+    return _some(_all(found, top, default, named), place)
 
 
 def may_be_read(path: str, inputs: tuple[Input, ...]) -> bool:
@@ -59,10 +63,22 @@ def may_be_read(path: str, inputs: tuple[Input, ...]) -> bool:
     return not leads_outside(path, roots(inputs) if os.path.islink(path) else ())
 
 
-def _listed(found: Found, top: str, default: Licence, named: tuple[str, ...]) -> Listed:
+def _all(found: Iterator[Found], top: str, default: Licence, named: tuple[str, ...]) -> Iterator[Listed]:
+    """List what was found, with what the indexes of known corpora say of it."""
+    known = Indexes(top, named)
+    for one in found:
+        if one.path != top:
+            yield from known.enter(os.path.dirname(one.path) or ".")
+        if not known.is_used(one.path):
+            yield _listed(one, top, default, named, known.row_of(one.path))
+    yield from known.missing()
+
+
+def _listed(found: Found, top: str, default: Licence, named: tuple[str, ...], stated: tuple[Row, str] | None) -> Listed:
     below = os.path.relpath(found.path, top)
     if found.fault is None:
-        return recording_of(found.path, below, found.beside, roots=named, default=default)
+        row, index = stated or ({}, "")
+        return recording_of(found.path, below, found.beside, roots=named, default=default, told=row, where=index)
     return left_out("local", below, reason=found.fault.reason, detail=found.fault.detail, size=_size(found.path))
 
 

@@ -17,25 +17,24 @@ import soundfile
 import soxr
 
 from speechmill.asr import SAMPLE_RATE_HZ
-from speechmill.core.manifest import SAME_S
 from speechmill.core.records import Reason, Rejected
-from speechmill.training.asr.references import Clip
+from speechmill.training.inputs import Clip
 
-LONGEST_S = 30.0  # what Whisper hears at once: of a longer clip it would leave out the rest
+LONGEST_S = 30.0  # Whisper's window: of a longer clip it would leave out the rest
 Float32 = npt.NDArray[np.float32]
 
 
 def length_s(clip: Clip) -> float:
     """Length in seconds by the header. Raises Rejected where that tells that `sound` would."""
     with _opened(clip) as file:
-        first, last = _frames(clip, file)
+        first, last = clip.frames(file)
         return float((last - first) / file.samplerate)
 
 
 def sound(clip: Clip) -> Float32:
     """float32[n] at 16 kHz in [-1, 1], channels mixed, shorter than LONGEST_S. Raises Rejected."""
     with _opened(clip) as file:
-        (first, last), rate = _frames(clip, file), file.samplerate
+        (first, last), rate = clip.frames(file), file.samplerate
         file.seek(first)
         wave = file.read(last - first, dtype="float32", always_2d=True).mean(axis=1)
     _check_length(len(wave) / rate)  # of some formats the header only guesses
@@ -50,7 +49,7 @@ def _opened(clip: Clip) -> Iterator[soundfile.SoundFile]:
         raise Rejected(Reason.NOT_FOUND, "no such file")
     try:
         with soundfile.SoundFile(clip.path if clip.row is None else io.BytesIO(_stored(clip.path, *clip.row))) as file:
-            first, last = _frames(clip, file)
+            first, last = clip.frames(file)
             _check_length((last - first) / file.samplerate)
             yield file
     except soundfile.LibsndfileError as error:  # its text without the path, which is nobody's business
@@ -59,23 +58,9 @@ def _opened(clip: Clip) -> Iterator[soundfile.SoundFile]:
         raise Rejected(Reason.FORBIDDEN, error.strerror or "cannot be read") from None
 
 
-def _frames(clip: Clip, file: soundfile.SoundFile) -> tuple[int, int]:
-    """First sample of a clip in its file, and one past the last. Raises Rejected for a clip that it does not have."""
-    if clip.span is None:
-        return 0, file.frames
-    (start_s, end_s), rate = clip.span, file.samplerate
-    first, last = round(start_s * rate), file.frames if end_s is None else round(end_s * rate)
-    beyond_s = (last - file.frames) / rate
-    if clip.only_length and beyond_s > -SAME_S:
-        return 0, file.frames
-    if first >= file.frames or beyond_s > SAME_S:
-        raise Rejected(Reason.BAD_SPAN, f"ends at {last / rate:g} s, and the file has {file.frames / rate:.3f} s")
-    return first, min(last, file.frames)
-
-
 def _check_length(seconds: float) -> None:
     if seconds >= LONGEST_S:
-        detail = f"{seconds:.2f} s long: a recogniser hears {LONGEST_S:g} s; cut it, and its text"
+        detail = f"{seconds:.2f} s long: an ASR model takes less than {LONGEST_S:g} s; cut it, and its text"
         raise Rejected(Reason.TOO_LONG, detail)
     if seconds <= 0:
         raise Rejected(Reason.EMPTY, "no samples")

@@ -1,6 +1,6 @@
-"""Measures a recogniser on clips whose words are known: how wrong it is, where, and how fast.
+"""Measures an ASR model on clips whose words are known: how wrong it is, where, and how fast.
 
-A reference often has no case or punctuation. What it does not show is left out, not counted against the recogniser.
+A reference often has no case or punctuation. What it does not show is left out, not counted against the model.
 """
 
 import base64
@@ -22,13 +22,14 @@ from speechmill.audio.spectrogram import draw
 from speechmill.core.records import Reason, Rejected
 from speechmill.training.asr.clip_sound import Float32, sound
 from speechmill.training.asr.metrics import FIGURES, Compared, Written, compare, conventions, figures, spellings
-from speechmill.training.asr.references import Clip, References
+from speechmill.training.asr.references import References
+from speechmill.training.inputs import Clip
 
-FIGURES_FILE, PAGE_FILE = "transcriber.json", "transcriber.html"
+FIGURES_FILE, PAGE_FILE = "asr.json", "asr.html"
 HERE = Path(__file__).parent
 WORST = 50
 CONFUSIONS = 30
-BLOCK = 64  # clips that are read, sorted by length and heard together
+BLOCK = 64  # clips that are read, sorted by length and transcribed together
 PACKAGES = ("ctranslate2", "faster-whisper", "transformers", "jiwer", "whisper-normalizer")
 
 Plain = dict[str, Any]
@@ -37,11 +38,11 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A clip that was heard, and how well."""
+    """A clip that was transcribed, and how well."""
 
     clip: Clip
     seconds: float
-    heard: Transcript
+    hypothesis: Transcript
     written: Written
     compared: Compared
 
@@ -53,23 +54,23 @@ class Judged:
 
 
 def evaluate(
-    references: References, recogniser: Transcriber, output: Path, *, about: Plain, language: str | None = None,
+    references: References, model: Transcriber, output: Path, *, about: Plain, language: str | None = None,
     progress: Progress = lambda _: None,
 ) -> Plain:  # fmt: skip
-    """Hear all clips, save FIGURES_FILE and PAGE_FILE in a folder, and return what the former holds.
+    """Transcribe all clips, save FIGURES_FILE and PAGE_FILE in a folder, and return what the former holds.
 
-    `about` says what the recogniser is; `language` is that of clips of which nothing else is known. Raises
-    ValueError where no clip can be heard.
+    `about` says what the model is; `language` is that of clips of which nothing else is known. Raises
+    ValueError where none can be transcribed.
     """
-    judged, left_out, wall_s = _hear(references.clips, recogniser, language, progress)
+    judged, left_out, wall_s = _transcribe_all(references.clips, model, language, progress)
     if not judged:
         first = f"{left_out[0]['file']}: {left_out[0]['why']}"
-        raise ValueError(f"none of {len(left_out)} clips can be heard, e.g. {first}")
+        raise ValueError(f"none of {len(left_out)} clips can be transcribed, e.g. {first}")
     unit, groups = _groups(judged)
     worst = sorted((one for one in judged if one.errors[1]), key=lambda one: one.errors, reverse=True)[:WORST]
     seconds = sum(one.seconds for one in judged)
     found: Plain = {
-        "references": references.name, "kind": references.kind, "recogniser": about, "packages": _versions(),
+        "references": references.name, "kind": references.kind, "asr_model": about, "packages": _versions(),
         "clips": len(judged), "hours": seconds / 3600, "speakers": len({one.clip.speaker for one in judged} - {""}),
         "x_real_time": seconds / max(wall_s, 1e-9), "without_text": references.without_text,
         "drawn": unit, "groups": len({*groups}), "one_spelling": bool(spellings()),
@@ -83,13 +84,13 @@ def evaluate(
     return found
 
 
-# --- hearing ---
+# --- transcribing ---
 
 
-def _hear(
-    clips: Sequence[Clip], recogniser: Transcriber, language: str | None, progress: Progress
+def _transcribe_all(
+    clips: Sequence[Clip], model: Transcriber, language: str | None, progress: Progress
 ) -> tuple[list[Judged], list[Plain], float]:
-    """Judge the clips, in order; rows of those that cannot be; and the seconds that the recogniser took."""
+    """Judge the clips, in order; rows of those that cannot be; and the seconds that the model took."""
     written = conventions([clip.text for clip in clips], [clip.source for clip in clips])
     judged: list[Judged] = []
     left_out: list[Plain] = []
@@ -97,19 +98,19 @@ def _hear(
     for start in range(0, len(clips), BLOCK):
         waves = dict(_waves(clips[start : start + BLOCK], start, left_out))
         began = time.perf_counter()
-        heard = _transcribe(waves, recogniser)
+        hypotheses = _transcribe(waves, model)
         wall_s += time.perf_counter() - began
         for at, wave in waves.items():
-            if heard[at].error is not None:
-                left_out.append(_refused(clips[at], Rejected(Reason.ASR_FAILED, heard[at].error or "")))
+            if hypotheses[at].error is not None:
+                left_out.append(_refused(clips[at], Rejected(Reason.ASR_FAILED, hypotheses[at].error or "")))
             else:
-                judged.append(_judge(clips[at], len(wave) / SAMPLE_RATE_HZ, heard[at], written[at], language))
+                judged.append(_judge(clips[at], len(wave) / SAMPLE_RATE_HZ, hypotheses[at], written[at], language))
         progress(f"{min(start + BLOCK, len(clips))} of {len(clips)} clips")
     return judged, left_out, wall_s
 
 
 def _waves(clips: Sequence[Clip], first: int, left_out: list[Plain]) -> Iterator[tuple[int, Float32]]:
-    """Sound by the clip's place; what cannot be heard is noted."""
+    """Sound by the clip's place; what cannot be read is noted."""
     for at, clip in enumerate(clips, start=first):
         try:
             yield at, sound(clip)
@@ -121,15 +122,15 @@ def _refused(clip: Clip, rejected: Rejected) -> Plain:
     return {"file": clip.file, "source": clip.source, "reason": rejected.reason, "why": rejected.detail}
 
 
-def _transcribe(waves: dict[int, Float32], recogniser: Transcriber) -> dict[int, Transcript]:
+def _transcribe(waves: dict[int, Float32], model: Transcriber) -> dict[int, Transcript]:
     """The longest first, so that a batch is of about one length."""
     order = sorted(waves, key=lambda at: (-waves[at].size, at))
-    return dict(zip(order, recogniser.transcribe([waves[at] for at in order]), strict=True))
+    return dict(zip(order, model.transcribe([waves[at] for at in order]), strict=True))
 
 
-def _judge(clip: Clip, seconds: float, heard: Transcript, written: Written, language: str | None) -> Judged:
-    compared = compare(clip.text, heard.text, clip.language or language or heard.language or "en", written)
-    return Judged(clip=clip, seconds=seconds, heard=heard, written=written, compared=compared)
+def _judge(clip: Clip, seconds: float, hypothesis: Transcript, written: Written, language: str | None) -> Judged:
+    compared = compare(clip.text, hypothesis.text, clip.language or language or hypothesis.language or "en", written)
+    return Judged(clip=clip, seconds=seconds, hypothesis=hypothesis, written=written, compared=compared)
 
 
 # --- figures ---
@@ -174,15 +175,16 @@ def _confusions(judged: Sequence[Judged]) -> list[Plain]:
             if kind == "substitute":
                 counts.update(zip(wanted.split(" "), got.split(" "), strict=True))
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:CONFUSIONS]
-    return [{"word": word, "heard": heard, "times": times} for (word, heard), times in ordered]
+    return [{"word": word, "hypothesis": hypothesis, "times": times} for (word, hypothesis), times in ordered]
 
 
 def _row(one: Judged) -> Plain:
     share, wrong = one.errors
     return {
         "file": one.clip.file, "source": one.clip.source, "speaker": one.clip.speaker, "seconds": one.seconds,
-        "wer": share, "wrong": wrong, "words": one.compared.counts["wer"][1], "confidence": one.heard.asr_confidence,
-        "reference": one.clip.text, "heard": one.heard.text, "diff": [list(part) for part in one.compared.diff],
+        "wer": share, "wrong": wrong, "words": one.compared.counts["wer"][1],
+        "reference": one.clip.text, "hypothesis": one.hypothesis.text, "confidence": one.hypothesis.asr_confidence,
+        "diff": [list(part) for part in one.compared.diff],
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What a transcriber is trained on: the recipe, clips that can be heard and spelt, and those that are held out."""
+"""What an ASR model is trained on: the recipe, clips that can be used, and those that are held out."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,12 +13,13 @@ from speech_defects.degrade.takes import share
 from speechmill.core.records import Reason, Rejected
 from speechmill.text.normal_form import clean
 from speechmill.training.asr.clip_sound import length_s
-from speechmill.training.asr.references import Clip, read
+from speechmill.training.asr.references import read
+from speechmill.training.inputs import Clip
 
 SHORTEST_S = 0.3  # a masked span of ten frames is 0.2 s
 HEAD_WIDTH = 32  # of attention, in a network that knows nothing
 DELIMITER = "|"  # stands for the space, as in wav2vec 2.0's own vocabularies, and so cannot be learnt itself
-QUOTES = str.maketrans("‘’“”", "''\"\"")  # which nobody hears
+QUOTES = str.maketrans("‘’“”", "''\"\"")  # which are spoken alike
 
 Plain = dict[str, Any]
 Progress = Callable[[str], None]
@@ -30,7 +31,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     inputs: tuple[Path, ...] = Field(min_length=1)
-    """Folders of LibriTTS, HiFi-TTS, LJSpeech or LibriSpeech, corpora and JSONL manifests."""
+    """Folders of LibriSpeech, LibriTTS, HiFi-TTS, LJSpeech or Common Voice, corpora and JSONL manifests."""
     base: str | None = None
     """What to begin with: a folder with safetensors or a name on the hub, self-supervised or with a head. null: a small
     network that knows nothing."""
@@ -62,7 +63,7 @@ class Recipe(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """Clips that can be heard and spelt, what is held out of them, and what was left out."""
+    """Clips that can be read and spelt, what is held out of them, and what was left out."""
 
     learnt: tuple[Clip, ...]
     held_out: tuple[Clip, ...]
@@ -73,7 +74,7 @@ class Material:
 def gather(recipe: Recipe, progress: Progress) -> Material:
     """Read the inputs. Raises ValueError or OSError for what cannot be used."""
     found = [read(path, published=False) for path in recipe.inputs]
-    clips, told = _audible([clip for one in found for clip in one.clips], recipe.language, progress)
+    clips, told = _readable([clip for one in found for clip in one.clips], recipe.language, progress)
     learnt, held_out, parted_by = split(clips, recipe.held_out, recipe.seed)
     characters, dropped = alphabet([clip.text for clip in learnt], recipe.rare)
     kept = tuple(spelt for clip in learnt if (spelt := _spelt(clip, characters)))
@@ -91,21 +92,21 @@ def gather(recipe: Recipe, progress: Progress) -> Material:
     return Material(learnt=kept, held_out=held_out, characters=characters, told=told)
 
 
-def _audible(clips: Sequence[Clip], language: str | None, progress: Progress) -> tuple[list[Clip], Plain]:
-    """Clips with a text that can be heard, as they are learnt; their hours, and why others are none of them."""
-    heard, seconds, refused = [], 0.0, Counter[str]()
+def _readable(clips: Sequence[Clip], language: str | None, progress: Progress) -> tuple[list[Clip], Plain]:
+    """Clips with a text whose sound can be read, as they are learnt; their hours, and why others are left out."""
+    kept, seconds, refused = [], 0.0, Counter[str]()
     for number, clip in enumerate(clips, start=1):
         try:
             length = length_s(clip)
             if length < SHORTEST_S:
                 raise Rejected(Reason.EMPTY, f"{length:.2f} s long")
             if text := clean(clip.text).translate(QUOTES):
-                heard.append(replace(clip, text=text, language=clip.language or language))
+                kept.append(replace(clip, text=text, language=clip.language or language))
                 seconds += length
         except Rejected as rejected:
             refused[rejected.reason.value] += 1
         progress(f"read: {number} of {len(clips)} clips, {seconds / 3_600:.1f} h")
-    return heard, {"hours": seconds / 3_600, "not_heard": dict(refused)}
+    return kept, {"hours": seconds / 3_600, "not_read": dict(refused)}
 
 
 def split(clips: Sequence[Clip], held_out: float, seed: int) -> tuple[tuple[Clip, ...], tuple[Clip, ...], str]:

@@ -1,4 +1,4 @@
-"""What a recogniser got wrong: words, characters, punctuation and case, as counts that add up.
+"""What an ASR model got wrong: words, characters, punctuation and case, as counts that add up.
 
 Every figure is a ratio of two sums over clips, so that a source, a whole manifest, and draws of its speakers are
 judged by the same few lines.
@@ -47,7 +47,7 @@ WIDE = "。｡，、､？！；：।"  # need no space after them
 ABBREVIATED = frozenset(texts.ABBREVIATED)
 
 Count = tuple[int, int, int]  # numerator and denominator of a figure, and of how many words, marks or capitals it is
-Diff = list[tuple[str, str, str]]  # equal, substitute, delete or insert; words of the reference, and words heard
+Diff = list[tuple[str, str, str]]  # equal, substitute, delete or insert; words of the reference, and of the hypothesis
 Plain = dict[str, Any]
 
 
@@ -69,7 +69,7 @@ class Written:
 
     @property
     def raw(self) -> bool:
-        """Whether the text as it stands is what a recogniser should write."""
+        """Whether the text as it stands is what an ASR model should write."""
         return self.marks and (self.case or self.caseless)
 
 
@@ -162,17 +162,17 @@ def _shown(text: str) -> Written:
     return Written(all(has.values()), any(one.mark for one in spoken(text)), not any(has.values()))
 
 
-def compare(reference: str, heard: str, language: str, written: Written) -> Compared:
+def compare(reference: str, hypothesis: str, language: str, written: Written) -> Compared:
     """Align two texts and count what differs, for the figures that the reference can tell."""
-    wanted, got = words(reference, language), words(heard, language)
+    wanted, got = words(reference, language), words(hypothesis, language)
     diff, counts = _aligned(wanted, got)
     counts["cer"] = _characters(_joined(wanted), _joined(got))
     if written.raw:
-        counts["cer_raw"] = _characters(" ".join(reference.split()), " ".join(heard.split()))
+        counts["cer_raw"] = _characters(" ".join(reference.split()), " ".join(hypothesis.split()))
         if not _UNSPACED.search(reference):
-            counts["wer_raw"] = _aligned(reference.split(), heard.split())[1]["wer"]
+            counts["wer_raw"] = _aligned(reference.split(), hypothesis.split())[1]["wer"]
     if written.marks or written.case:
-        pairs = _matched(spoken(reference), spoken(heard), language)
+        pairs = _matched(spoken(reference), spoken(hypothesis), language)
         counts |= dict(_marks(pairs)) if written.marks else {}
         counts |= {"f1_case": _case(pairs)} if written.case else {}
     return Compared(counts, diff)

@@ -1,4 +1,4 @@
-"""Trains a network to write what it hears, with case and punctuation: what `speechmill train transcriber` does."""
+"""Trains a network to write what is said, with case and punctuation: what `speechmill train asr` does."""
 
 import json
 import os
@@ -18,8 +18,9 @@ from speechmill.core.version import __version__
 from speechmill.training.asr.evaluate import evaluate
 from speechmill.training.asr.material import Plain, Progress, Recipe, gather
 from speechmill.training.asr.metrics import FIGURES
-from speechmill.training.asr.references import Clip, References
+from speechmill.training.asr.references import References
 from speechmill.training.asr.trainer import Trainer
+from speechmill.training.inputs import Clip
 
 __all__ = ["METRICS_FILE", "Recipe", "train"]
 
@@ -54,7 +55,7 @@ Licences, as far as they are stated: {stated}.
 |---|---|---|
 {rows}
 
-More in metrics.json and held-out/transcriber.html.
+More in metrics.json and held-out/asr.html.
 """
 
 
@@ -138,9 +139,9 @@ def _measured(clips: tuple[Clip, ...], output: Path, device: str, progress: Prog
     """Figures of the finished network on held-out clips, greedily decoded; details are in a folder of their own."""
     if not clips:
         return {}
-    recogniser = Wav2Vec2(str(output), Asr(beam_size=1), device)
+    model = Wav2Vec2(str(output), Asr(beam_size=1), device)
     found = evaluate(
-        References(kind="held out", name="held out", clips=clips), recogniser, output / "held-out",
+        References(kind="held out", name="held out", clips=clips), model, output / "held-out",
         about={"model": output.name, "beam": 1}, progress=progress,
     )  # fmt: skip
     return {key: found[key] for key in ("clips", "hours", "speakers", "shown", "figures")}

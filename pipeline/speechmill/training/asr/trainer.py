@@ -21,7 +21,7 @@ from speechmill.core.records import Rejected
 from speechmill.fetch import model_folder
 from speechmill.training.asr.clip_sound import sound
 from speechmill.training.asr.material import DELIMITER, HEAD_WIDTH, Material, Plain, Recipe
-from speechmill.training.asr.references import Clip
+from speechmill.training.inputs import Clip
 
 from transformers import (  # isort: skip - after wav2vec2, which lets it import torchaudio
     Wav2Vec2Config,
@@ -120,9 +120,9 @@ class Trainer:
         except Rejected as rejected:
             names = ", ".join(clip.file for clip in clips)
             raise ValueError(f"one of {names}: {rejected.detail}") from None
-        heard = self.extractor(waves, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt")
+        inputs = self.extractor(waves, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt")
         labels = [torch.tensor([self._labels[c] for c in clip.text if c in self._labels]) for clip in clips]
-        return {**heard, "labels": nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=UNSEEN)}
+        return {**inputs, "labels": nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=UNSEEN)}
 
     def learn(self, batch: Plain) -> float:
         """Take one step; returns its loss, nats a character."""

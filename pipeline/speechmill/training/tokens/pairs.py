@@ -15,9 +15,12 @@ import pyarrow.parquet as pq
 import torch
 from speech_defects.degrade.takes import share
 
+from speechmill.core.manifest import is_manifest, lines
+from speechmill.core.records import Rejected
 from speechmill.tokens import mel
 from speechmill.tokens.dvae import STRIDE
 from speechmill.tokens.encode import SAMPLES, TAIL
+from speechmill.training.inputs import clip_of, shards
 from speechmill.training.tokens.sound import read
 
 MELS_FILE, TOKENS_FILE, SPANS_FILE = "mels.f32", "tokens.u16", "pairs.json"
@@ -85,7 +88,8 @@ def collect(inputs: Sequence[Path], folder: Path, progress: Callable[[str], None
     """Read all pairs of `inputs` into files of `folder`, or use those that are there.
 
     An input is a corpus that speechmill made, or a JSONL manifest: a line a clip with `mel_tokens`, the list itself
-    or a .npy file, `speaker`, and either `file`, a recording, or `mel`, a .npy file of float32[80, frames] in nats.
+    or a .npy file, `speaker`, and either `path`, a recording or with times a part of it, or `mel`, a .npy file of
+    float32[80, frames] in nats.
     Raises ValueError or OSError that names what cannot be used.
     """
     listed = hashlib.sha256("\n".join(f"{path} {path.stat().st_mtime_ns}" for path in inputs).encode()).hexdigest()
@@ -118,25 +122,27 @@ def _write(inputs: Sequence[Path], folder: Path, listed: str, progress: Callable
 
 def _pairs(path: Path) -> Iterator[tuple[str, Float32, Uint16]]:
     """Speaker, spectrogram float32[frames, 80] and tokens of each pair."""
-    if path.suffix == ".jsonl":
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    if is_manifest(str(path)):
+        for number, line in lines(str(path)):
             try:
-                yield _listed(json.loads(line), path.parent)
-            except (KeyError, TypeError, ValueError) as error:
+                if isinstance(line, Exception):
+                    raise line
+                yield _listed(line, path)
+            except (KeyError, TypeError, ValueError, RecursionError, Rejected) as error:
                 raise ValueError(f"{path}, line {number}: {type(error).__name__}: {error}") from None
         return
-    shards = sorted((path / "data").glob("*.parquet"))
-    if not shards:
+    of_corpus = shards(path)
+    if not of_corpus:
         raise ValueError(f"{path} is neither a corpus nor a JSONL manifest of pairs")
-    for shard in shards:
+    for shard in of_corpus:
         for batch in pq.ParquetFile(shard).iter_batches(64, columns=["recording_id", "audio", "mel_tokens"]):
             for row in batch.to_pylist():
                 codes = np.array(row["mel_tokens"], np.uint16)
                 yield row["recording_id"], spectrogram(read(io.BytesIO(row["audio"]["bytes"]))), codes
 
 
-def _listed(entry: dict[str, Any], folder: Path) -> tuple[str, Float32, Uint16]:
-    told = entry["mel_tokens"]
+def _listed(entry: dict[str, Any], manifest: Path) -> tuple[str, Float32, Uint16]:
+    told, folder = entry["mel_tokens"], manifest.parent
     codes = np.load(folder / told) if isinstance(told, str) else np.array(told)
     if codes.ndim != 1 or not len(codes) or codes.min() < 0 or codes.max() >= 2**16:
         raise ValueError("mel_tokens are no list of codes from 0 on")
@@ -145,7 +151,8 @@ def _listed(entry: dict[str, Any], folder: Path) -> tuple[str, Float32, Uint16]:
         if logs.ndim != 2 or logs.shape[1] != mel.BINS:
             raise ValueError(f"{entry['mel']} is of shape {logs.T.shape}, not ({mel.BINS}, frames)")
     else:
-        logs = spectrogram(read(folder / entry["file"]))
+        clip = clip_of(entry, manifest)
+        logs = spectrogram(read(clip.path, clip))
     if abs(len(logs) - STRIDE * len(codes)) > TAIL // mel.HOP + STRIDE:
         raise ValueError(f"{len(codes)} tokens do not go with {len(logs)} frames, four a token")
     return str(entry.get("speaker", "")), np.asarray(logs, np.float32), codes.astype(np.uint16)

@@ -5,7 +5,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,12 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import soundfile
 import soxr
-from speech_defects.degrade.takes import read_manifest, share
+from speech_defects.degrade.takes import share
 
+from speechmill.core.records import Rejected
 from speechmill.tokens import mel
+from speechmill.training.inputs import Clip, shards
+from speechmill.training.inputs import read as read_clips
 
 SUFFIXES = {".flac", ".mp3", ".ogg", ".opus", ".wav"}
 SAMPLES_FILE, SPANS_FILE = "sound.i16", "sound.json"
@@ -63,14 +66,15 @@ class Sound:
 def collect(inputs: Sequence[Path], folder: Path, progress: Callable[[str], None]) -> Sound:
     """Decode all recordings of `inputs` into two files of `folder`, or use those that are there.
 
-    An input is a corpus that speechmill made, a JSONL manifest (`file`, `kind: speech`, `speaker`, `source`), or a
-    folder of audio, in which each folder of files is a speaker. Raises ValueError or OSError that names what cannot
-    be used.
+    An input is a corpus that speechmill made, a manifest, a folder in the layout of a known corpus or an index of one,
+    or a folder of audio, in which each folder of files is a speaker. Raises ValueError or OSError that names what
+    cannot be used.
     """
     files = [file for path in inputs for file in _files(path)]
     if not files:
         raise ValueError(f"no recordings in {', '.join(map(str, inputs))}")
-    listed = hashlib.sha256("\n".join(f"{path} {path.stat().st_size}" for path, _ in files).encode()).hexdigest()
+    names = (" ".join(map(str, (one.path, one.path.stat().st_size, *(one.span or ())))) for one in files)
+    listed = hashlib.sha256("\n".join(names).encode()).hexdigest()
     index = folder / SPANS_FILE
     if not index.exists() or json.loads(index.read_text(encoding="utf-8"))["listed"] != listed:
         _decode(files, folder, listed, progress)
@@ -78,48 +82,57 @@ def collect(inputs: Sequence[Path], folder: Path, progress: Callable[[str], None
     return Sound(np.memmap(folder / SAMPLES_FILE, np.int16, "r"), spans)
 
 
-def _files(path: Path) -> list[tuple[Path, str]]:
-    """Files of one input, and who speaks in each; of a corpus its shards, which tell themselves."""
-    if path.suffix == ".jsonl":
-        return [(take.path, take.speaker or take.path.stem) for take in read_manifest(path).speech]
-    shards = sorted((path / "data").glob("*.parquet"))
-    if shards:
-        return [(shard, "") for shard in shards]
+def _files(path: Path) -> list[Clip]:
+    """Files of one input, or parts of them; of a corpus its shards, which tell themselves who speaks."""
+    if of_corpus := shards(path):
+        return [_file(shard, path, "") for shard in of_corpus]
+    if stated := read_clips(path):
+        return [replace(clip, speaker=clip.speaker or Path(clip.file).stem) for clip in stated.clips]
     if not path.is_dir():
         raise ValueError(f"{path} is neither a folder, nor a corpus, nor a JSONL manifest")
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-    return [(file, str(file.parent.relative_to(path))) for file in files]
+    return [_file(file, path, str(file.parent.relative_to(path))) for file in files]
 
 
-def _decode(files: Sequence[tuple[Path, str]], folder: Path, listed: str, progress: Callable[[str], None]) -> None:
+def _file(path: Path, named: Path, speaker: str) -> Clip:
+    return Clip(file=str(path.relative_to(named)), path=path, source=named.name, speaker=speaker, has_text=False)
+
+
+def _decode(files: Sequence[Clip], folder: Path, listed: str, progress: Callable[[str], None]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     spans, at = [], 0
     with (folder / SAMPLES_FILE).open("wb") as out:
-        for number, (path, speaker) in enumerate(files, start=1):
+        for number, clip in enumerate(files, start=1):
             try:
-                for whose, wave in _waves(path, speaker):
+                for whose, wave in _waves(clip):
                     out.write(np.clip(np.round(wave * 32_767), -32_768, 32_767).astype("<i2").tobytes())
                     spans.append((whose, at, at + len(wave)))
                     at += len(wave)
-            except soundfile.SoundFileError as error:
-                raise ValueError(f"{path}: {error}") from None
+            except (soundfile.SoundFileError, Rejected) as error:
+                raise ValueError(f"{clip.path}: {error}") from None
             progress(f"decode: {number} of {len(files)} files, {at / mel.RATE / 3_600:.1f} h")
     unfinished = folder / f"{SPANS_FILE}.tmp"
     unfinished.write_text(json.dumps({"listed": listed, "spans": spans}), encoding="utf-8")
     os.replace(unfinished, folder / SPANS_FILE)
 
 
-def _waves(path: Path, speaker: str) -> Iterator[tuple[str, Float32]]:
+def _waves(clip: Clip) -> Iterator[tuple[str, Float32]]:
     """Decode a file, or all clips of a shard, in which the recording stands for a speaker whom nobody named."""
-    if path.suffix != ".parquet":
-        yield speaker, read(path)
+    if clip.path.suffix != ".parquet":
+        yield clip.speaker, read(clip.path, clip)
         return
-    for batch in pq.ParquetFile(path).iter_batches(64, columns=["recording_id", "audio"]):
+    for batch in pq.ParquetFile(clip.path).iter_batches(64, columns=["recording_id", "audio"]):
         for row in batch.to_pylist():
             yield row["recording_id"], read(io.BytesIO(row["audio"]["bytes"]))
 
 
-def read(file: Path | io.BytesIO) -> Float32:
-    """Decode the first channel: float32[n] at 22,050 Hz."""
-    wave, rate = soundfile.read(file, dtype="float32", always_2d=True)
-    return np.asarray(soxr.resample(np.ascontiguousarray(wave[:, 0]), rate, mel.RATE), np.float32)
+def read(file: Path | io.BytesIO, clip: Clip | None = None) -> Float32:
+    """Decode the first channel: float32[n] at 22,050 Hz, of a file or what a clip is of it.
+
+    Raises soundfile.SoundFileError, and Rejected for a clip that is not in the file.
+    """
+    with soundfile.SoundFile(file) as sound:
+        first, last = clip.frames(sound) if clip else (0, sound.frames)
+        sound.seek(first)
+        wave = sound.read(last - first, dtype="float32", always_2d=True)
+        return np.asarray(soxr.resample(np.ascontiguousarray(wave[:, 0]), sound.samplerate, mel.RATE), np.float32)

@@ -1,4 +1,4 @@
-"""Training of a transcriber: what it reads, that it learns case and punctuation, and that it survives a kill."""
+"""Training of an ASR model: what it reads, that it learns case and punctuation, and that it survives a kill."""
 
 import json
 import signal
@@ -16,12 +16,13 @@ from rapidfuzz.distance import Levenshtein
 from safetensors.torch import load_file
 from speechmill.asr.wav2vec2 import Wav2Vec2
 from speechmill.audio import encode_flac
-from speechmill.cli.evaluate import Evaluation, evaluate_transcriber
-from speechmill.cli.train import Training, train_transcriber
+from speechmill.cli.evaluate import Evaluation, evaluate_asr
+from speechmill.cli.train import Training, train_asr
 from speechmill.core.config import Asr, ConfigError
 from speechmill.training.asr import material, train, trainer
 from speechmill.training.asr.clip_sound import sound
-from speechmill.training.asr.references import Clip, read
+from speechmill.training.asr.references import read
+from speechmill.training.inputs import Clip
 
 ROOT = Path(__file__).parents[2]
 TEXTS = {  # by speaker and chapter
@@ -62,9 +63,9 @@ def recipe(*inputs: Path, **more: object) -> train.Recipe:
 # --- it learns ---
 
 
-def heard_again(output: Path, clips: tuple[Clip, ...]) -> list[str]:
-    recogniser = Wav2Vec2(str(output), Asr(model=str(output), beam_size=1))
-    return [heard.text for heard in recogniser.transcribe([sound(clip) for clip in clips])]
+def transcribed(output: Path, clips: tuple[Clip, ...]) -> list[str]:
+    model = Wav2Vec2(str(output), Asr(model=str(output), beam_size=1))
+    return [hypothesis.text for hypothesis in model.transcribe([sound(clip) for clip in clips])]
 
 
 def nearly_the_same(texts: list[str], learnt: list[str]) -> bool:
@@ -82,12 +83,12 @@ def overfitted(libritts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def test_it_learns_a_few_clips_by_heart_with_their_case_and_punctuation(overfitted: Path, libritts: Path) -> None:
     clips = read(libritts).clips
-    assert nearly_the_same(heard_again(overfitted, clips), [clip.text for clip in clips])
+    assert nearly_the_same(transcribed(overfitted, clips), [clip.text for clip in clips])
 
 
-def test_what_it_writes_is_evaluated_as_any_recogniser_is(overfitted: Path, libritts: Path, tmp_path: Path) -> None:
+def test_what_it_writes_is_evaluated_as_any_asr_model_is(overfitted: Path, libritts: Path, tmp_path: Path) -> None:
     settings = [f"asr.model={overfitted}"]
-    found = evaluate_transcriber(
+    found = evaluate_asr(
         Evaluation(data=str(libritts), output=str(tmp_path), settings=settings, device="cpu", quiet=True)
     )
     assert found["clips"] == 4
@@ -113,7 +114,7 @@ def test_it_learns_real_clips_by_heart_with_their_case_and_punctuation(shared_da
     manifest.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     output = tmp_path / "out"
     train.train(recipe(manifest, **OVERFIT), output, device="cpu", progress=quiet)
-    assert nearly_the_same(heard_again(output, read(manifest).clips), [*AUSTEN.values()])
+    assert nearly_the_same(transcribed(output, read(manifest).clips), [*AUSTEN.values()])
 
 
 # --- it goes on ---
@@ -123,7 +124,7 @@ def test_the_same_command_gives_the_same_weights_even_when_it_was_killed(libritt
     settings = [word for key, value in (TINY | {"steps": 40}).items() for word in ("--set", f"{key}={value}")]
     code = "from speechmill.training.asr import train; train.SAVE_S = 0; from speechmill.cli.main import main; main()"
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    command = [sys.executable, "-c", code, "train", "transcriber", libritts, *settings, "--output", killed]
+    command = [sys.executable, "-c", code, "train", "asr", libritts, *settings, "--output", killed]
     state = killed / train.STATE_FILE
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
         deadline = time.monotonic() + 200
@@ -172,7 +173,7 @@ def test_training_goes_on_from_what_was_trained_and_leaves_its_convolutions(
 
 
 def test_held_out_speakers_are_judged_and_the_card_says_how(libritts: Path, tmp_path: Path) -> None:
-    command = ["train", "transcriber", libritts, "--output", tmp_path / "net", "--steps", "2", "--seed", "3", "--json"]
+    command = ["train", "asr", libritts, "--output", tmp_path / "net", "--steps", "2", "--seed", "3", "--json"]
     settings = [word for key, value in (TINY | {"steps": 9}).items() for word in ("--set", f"{key}={value}")]
     said = subprocess.check_output([sys.executable, "-m", "speechmill", *command, *settings], cwd=ROOT)
     found = json.loads(said)
@@ -230,7 +231,7 @@ def test_a_clip_with_a_rare_letter_is_left_out_and_one_with_a_rare_mark_is_not(t
     (tmp_path / "m.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     found = material.gather(recipe(tmp_path / "m.jsonl", held_out=0, rare=2), quiet)
     assert [clip.text for clip in found.learnt] == ['Tom is "in".', "Tom is in", "Tom's in."]
-    assert found.told["not_heard"] == {"not_found": 1, "empty": 1, "too_long": 1}
+    assert found.told["not_read"] == {"not_found": 1, "empty": 1, "too_long": 1}
     assert found.told["hours"] == pytest.approx(4 / 3_600)
     assert found.told["not_spelt"] == 1
     assert found.told["inputs"] == [{"kind": "manifest", "name": "m.jsonl", "clips": 8, "without_text": 1}]
@@ -274,7 +275,8 @@ def test_folders_are_read_by_their_layout(libritts: Path, tmp_path: Path) -> Non
         read(hifi / "92_manifest_clean_dev.json")
 
     lj = tmp_path / "LJSpeech-1.1"
-    lj.mkdir()
+    (lj / "wavs").mkdir(parents=True)
+    (lj / "wavs" / "LJ001-0001.wav").touch()
     (lj / "metadata.csv").write_text('LJ001-0001|Page 1 "so".|Page one "so".\nLJ002-0001|Two.|Two.\n')
     found = read(lj)
     assert [(clip.text, clip.source) for clip in found.clips] == [('Page one "so".', "LJ001"), ("Two.", "LJ002")]
@@ -312,5 +314,5 @@ def test_what_cannot_be_trained_on_is_told_in_one_line(
     inputs = (str(libritts if data == "data" else tmp_path / "nowhere"),)
     training = Training(output=str(tmp_path / "out"), settings=settings, device="cpu", quiet=True)
     with pytest.raises(ConfigError, match=why) as caught:
-        train_transcriber(training, inputs=inputs)
+        train_asr(training, inputs=inputs)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Figures of a recogniser: hand-made cases whose values are known, and the command on clips that were really heard."""
+"""Figures of an ASR model: hand-made cases whose values are known, and the command on clips of a voice."""
 
 import json
 import re
@@ -24,9 +24,9 @@ BARE = Written(case=False, marks=False)
 EVIL = "</script><script>alert(1)</script>"
 
 
-def share(reference: str, heard: str, figure: str, written: Written = CASED, language: str = "en") -> float | None:
+def share(reference: str, hypothesis: str, figure: str, written: Written = CASED, language: str = "en") -> float | None:
     """A figure of one clip; None where it has none."""
-    over, under, _ = compare(reference, heard, language, written).counts.get(figure, (0, 0, 0))
+    over, under, _ = compare(reference, hypothesis, language, written).counts.get(figure, (0, 0, 0))
     return over / under if under else None
 
 
@@ -71,7 +71,7 @@ def test_other_languages_keep_their_letters_and_read_their_numbers():
 @pytest.mark.parametrize(
     ("wanted", "got", "counts"), [("", "Thank you.", (2, 0)), ("Thank you.", "", (2, 2)), ("", "", (0, 0))]
 )
-def test_nothing_said_and_nothing_heard(wanted: str, got: str, counts: tuple[int, int]):
+def test_nothing_said_and_nothing_written(wanted: str, got: str, counts: tuple[int, int]):
     found = compare(wanted, got, "en", CASED).counts
     assert found["wer"][:2] == counts
     assert found["f1_marks"][:2] == found["f1_case"][:2] == (0, 0)  # no word is matched
@@ -262,7 +262,7 @@ def test_a_corpus_without_publishers_texts_is_refused(corpus: Path):
         read(corpus)
 
 
-def test_sound_that_cannot_be_heard_says_why(tmp_path: Path):
+def test_sound_that_cannot_be_used_says_why(tmp_path: Path):
     write(tmp_path / "long.wav", 30.0)
     write(tmp_path / "fits.wav", 29.9, 8_000)
     write(tmp_path / "empty.wav", 0)
@@ -285,7 +285,7 @@ def test_sound_that_cannot_be_heard_says_why(tmp_path: Path):
 
 
 class Says:
-    """A recogniser that says the same of all clips but those of two seconds, on which it fails."""
+    """A model that says the same of all clips but those of two seconds, on which it fails."""
 
     def transcribe(self, waves):
         return [Transcript(error="RuntimeError: no") if len(w) == 2 * RATE else Transcript(text=EVIL) for w in waves]
@@ -293,7 +293,7 @@ class Says:
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Path:
-    """Names, sources, speakers and texts that would run, and clips that cannot be heard."""
+    """Names, sources, speakers and texts that would run, and clips that cannot be used."""
     write(tmp_path / "<img src=x>.wav")
     write(tmp_path / "two.wav", 2)
     rows = [
@@ -305,7 +305,7 @@ def hostile(tmp_path: Path) -> Path:
     return tmp_path / "<s>.jsonl"
 
 
-def test_the_page_escapes_what_was_said_and_heard_and_loads_nothing(hostile: Path, tmp_path: Path):
+def test_the_page_escapes_references_and_hypotheses_and_loads_nothing(hostile: Path, tmp_path: Path):
     evaluate(read(hostile), Says(), tmp_path / "out", about={"model": "<em>"})
     page = (tmp_path / "out" / evaluation.PAGE_FILE).read_text()
     for found in ("<script", "<img src=x", "<u>", "<b><", "<i>", "<s>", "<em>", "http:", "https:", "href=", "url("):
@@ -315,7 +315,7 @@ def test_the_page_escapes_what_was_said_and_heard_and_loads_nothing(hostile: Pat
     assert all(source.startswith("data:") for source in re.findall(r'src="(.{5})', page))
 
 
-def test_a_clip_that_cannot_be_heard_costs_a_row(hostile: Path, tmp_path: Path):
+def test_a_clip_that_cannot_be_used_costs_a_row(hostile: Path, tmp_path: Path):
     found = evaluate(read(hostile), Says(), tmp_path / "out", about={})
     assert found["clips"] == 1
     assert [(one["file"], one["reason"]) for one in found["left_out"]] == [
@@ -325,7 +325,7 @@ def test_a_clip_that_cannot_be_heard_costs_a_row(hostile: Path, tmp_path: Path):
 
 
 class Knows:
-    """A recogniser that tells clips by their length, and wants the longest first."""
+    """A model that tells clips by their length, and wants the longest first."""
 
     def __init__(self, said: dict[float, str]) -> None:
         self.said = said
@@ -337,17 +337,17 @@ class Knows:
 
 def test_the_worst_come_first_and_what_was_taken_for_what_is_counted(tmp_path: Path):
     texts = {1.0: "The hare ran.", 0.5: "My hare, my hair.", 2.0: "Right.", 1.5: "All is lost now, my hare."}
-    heard = {1.0: "The hair ran.", 0.5: "My hair, my air.", 2.0: "Right.", 1.5: "All is lost now, my hair."}
+    hypotheses = {1.0: "The hair ran.", 0.5: "My hair, my air.", 2.0: "Right.", 1.5: "All is lost now, my hair."}
     for seconds in texts:
         write(tmp_path / f"{seconds}.wav", seconds)
     rows = [{"file": f"{seconds}.wav", "text": text} for seconds, text in texts.items()]
     (tmp_path / "m.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    found = evaluate(read(tmp_path / "m.jsonl"), Knows(heard), tmp_path / "out", about={})
+    found = evaluate(read(tmp_path / "m.jsonl"), Knows(hypotheses), tmp_path / "out", about={})
     assert [(one["file"], one["wer"]) for one in found["worst"]] == [
         ("0.5.wav", 1 / 2), ("1.0.wav", 1 / 3), ("1.5.wav", 1 / 6)
     ]  # fmt: skip
     assert found["confusions"] == [
-        {"word": "hare", "heard": "hair", "times": 3}, {"word": "hair", "heard": "air", "times": 1}
+        {"word": "hare", "hypothesis": "hair", "times": 3}, {"word": "hair", "hypothesis": "air", "times": 1}
     ]  # fmt: skip
     assert found["figures"]["wer"]["value"] == pytest.approx(4 / 14)
     assert found["sources"]["m.jsonl"]["figures"] == found["figures"]
@@ -372,14 +372,14 @@ def test_intervals_are_by_speaker_where_they_are_known_else_by_source(tmp_path: 
     assert drawn == [("speakers", 3), ("sources", 2), ("clips", 4)]
 
 
-def test_where_nothing_can_be_heard_that_is_an_error(tmp_path: Path, speechmill):
+def test_where_nothing_can_be_transcribed_that_is_an_error(tmp_path: Path, speechmill):
     (tmp_path / "m.jsonl").write_text('{"file": "gone.wav", "text": "a"}\n')
-    with pytest.raises(ValueError, match=r"none of 1 clips can be heard, e\.g\. gone\.wav: no such file"):
+    with pytest.raises(ValueError, match=r"none of 1 clips can be transcribed, e\.g\. gone\.wav: no such file"):
         evaluate(read(tmp_path / "m.jsonl"), Says(), tmp_path / "out", about={})
-    done = speechmill("evaluate", "transcriber", tmp_path / "none.jsonl", "--output", tmp_path / "out", code=2)
+    done = speechmill("evaluate", "asr", tmp_path / "none.jsonl", "--output", tmp_path / "out", code=2)
     assert "none.jsonl: No such file" in done.stderr
     off = ("--set", "asr.model=null")
-    done = speechmill("evaluate", "transcriber", tmp_path / "m.jsonl", "--output", tmp_path / "out", *off, code=2)
+    done = speechmill("evaluate", "asr", tmp_path / "m.jsonl", "--output", tmp_path / "out", *off, code=2)
     assert "asr.model: null" in done.stderr
 
 
@@ -404,15 +404,15 @@ def spoken_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "spoken.jsonl"
 
 
-def test_the_command_hears_clips_and_says_how_wrong_it_was(spoken_clips: Path, tmp_path: Path, speechmill):
+def test_the_command_transcribes_clips_and_says_how_wrong_it_was(spoken_clips: Path, tmp_path: Path, speechmill):
     model = ("--set", "asr.model=tiny.en", "--device", "cpu")
-    call = ("evaluate", "transcriber", spoken_clips, "--output", tmp_path, *model, "--json")
+    call = ("evaluate", "asr", spoken_clips, "--output", tmp_path, *model, "--json")
     told = json.loads(speechmill(*call, "--quiet").stdout)
     found = json.loads((tmp_path / evaluation.FIGURES_FILE).read_text())
     assert (found["clips"], told["clips"], told["left_out"], found["speakers"]) == (3, 3, 1, 3)
     assert told["measured"]["wer"]["value"] == found["figures"]["wer"]["value"]
     assert found["worst"][0]["file"] == "wrong.wav"
-    assert found["worst"][0]["heard"].startswith("Rain")
+    assert found["worst"][0]["hypothesis"].startswith("Rain")
     right = [one["wrong"] for one in found["worst"][1:]]
     assert sum(right) <= 3
     assert found["figures"]["wer"]["of"] == sum(len(text.split()) for text in SAID.values())
@@ -425,7 +425,7 @@ def test_the_command_hears_clips_and_says_how_wrong_it_was(spoken_clips: Path, t
 
 def test_the_page_has_the_figures_the_sound_and_the_differences(spoken_clips: Path, tmp_path: Path, speechmill):
     model = ("--set", "asr.model=tiny.en", "--device", "cpu")
-    done = speechmill("evaluate", "transcriber", spoken_clips, "--output", tmp_path, *model)
+    done = speechmill("evaluate", "asr", spoken_clips, "--output", tmp_path, *model)
     assert str(tmp_path / evaluation.PAGE_FILE) in done.stdout
     found = json.loads((tmp_path / evaluation.FIGURES_FILE).read_text())
     page = (tmp_path / evaluation.PAGE_FILE).read_text()

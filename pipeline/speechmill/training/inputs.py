@@ -1,0 +1,143 @@
+"""What training and evaluation read: clips that a manifest names, or a folder in the layout of a known corpus.
+
+A line is understood as a run understands it. What is wrong with one is said before any sound is read.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from speechmill.core.known_corpora import SPLITS, Layout, below, layout_of
+from speechmill.core.languages import language_code
+from speechmill.core.manifest import SAME_S, Span, is_manifest, is_whole, lines, path_of, plain, stated_span
+from speechmill.core.records import Reason, Rejected
+
+SPEECH = "speech"  # the `kind` of lines that are learnt from, where a manifest also names noises and rooms
+TEXTS = ("text", "transcript")
+SPEAKERS, LICENCES, LANGUAGES = ("speaker", "speaker_id"), ("licence", "license"), ("language", "lang")
+SOURCES = ("source", "group")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """A clip and what is said in it. `row` is its row group and its row there, where `path` is a shard."""
+
+    file: str
+    path: Path
+    row: tuple[int, int] | None = None
+    span: Span | None = None  # what the clip is of the file; None: all of it
+    only_length: bool = True  # whether that is no more than a length, which most manifests state of whole files
+    text: str = ""
+    has_text: bool = True  # False where nobody says what is spoken; an empty text says that nothing is
+    source: str
+    speaker: str = ""
+    language: str | None = None  # ISO 639-1
+    licence: str | None = None  # SPDX id, where one is stated
+
+    def frames(self, file: soundfile.SoundFile) -> tuple[int, int]:
+        """First sample of the clip in its file, and one past the last. Raises Rejected where it is not in the file."""
+        if self.span is None:
+            return 0, file.frames
+        (start_s, end_s), rate = self.span, file.samplerate
+        first, last = round(start_s * rate), file.frames if end_s is None else round(end_s * rate)
+        beyond_s = (last - file.frames) / rate
+        if self.only_length and beyond_s > -SAME_S:
+            return 0, file.frames
+        if first >= file.frames or beyond_s > SAME_S:
+            raise Rejected(Reason.BAD_SPAN, f"ends at {last / rate:g} s, and the file has {file.frames / rate:.3f} s")
+        return first, min(last, file.frames)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clips:
+    """Clips, and what they are from."""
+
+    kind: str  # manifest, or the names of layouts in speechmill.core.known_corpora
+    name: str
+    clips: tuple[Clip, ...]
+
+
+def shards(path: Path) -> list[Path]:
+    """The Parquet files of a corpus that speechmill made, sorted; none for any other path."""
+    return sorted((path / "data").glob("*.parquet"))
+
+
+def read(path: Path) -> Clips | None:
+    """Read what a manifest, an index of a known corpus, or a folder with such indexes names.
+
+    Of a folder, what the corpus keeps for development and test is left out: name that index itself. None for a
+    folder without an index, and for a file that is neither. Raises ValueError that names the line, or OSError.
+    """
+    if path.is_dir():
+        found = list(below(str(path)))
+        clips = [clip for index, layout in found for clip in _clips(Path(index), layout, path)]
+        kind = ", ".join(dict.fromkeys(layout.name for _, layout in found))
+        return Clips(kind=kind, name=path.name, clips=tuple(clips)) if found else None
+    layout = layout_of(str(path))
+    if layout is None and not is_manifest(str(path)):
+        return None
+    kind = layout.name if layout else "manifest"
+    return Clips(kind=kind, name=path.name, clips=tuple(_clips(path, layout, path)))
+
+
+def _clips(index: Path, layout: Layout | None, named: Path) -> Iterator[Clip]:
+    """Clips of a manifest, or of an index of a known layout; `named` is the input, itself or a folder that it is in."""
+    for number, line in layout.rows(str(index)) if layout else lines(str(index)):
+        try:
+            if isinstance(line, Exception):
+                raise line
+            if not isinstance(line, dict):
+                raise ValueError("not a JSON object")
+            if line.get("kind", SPEECH) == SPEECH and (named == index or line.get("split") not in SPLITS):
+                yield clip_of(line, index, named)
+        except (ValueError, RecursionError, Rejected) as error:
+            raise ValueError(f"{index}, line {number}: {error}") from None
+
+
+def clip_of(line: dict[str, Any], index: Path, named: Path | None = None) -> Clip:
+    """The clip of one line of a manifest, or of an index of a known corpus.
+
+    Args:
+        line: its keys and values.
+        index: the file that the line is from; paths are relative to its folder.
+        named: the input, if that is a folder with the index in it.
+
+    Raises:
+        ValueError: for keys that are missing or have no such value.
+        Rejected: BAD_SPAN, for times that cannot be.
+    """
+    row, named = plain(line), named or index
+    path = path_of(row)
+    if not isinstance(path, str) or not path:
+        raise ValueError("no 'path'" + (": download the file of the 'url' and name it" if "url" in row else ""))
+    file = index.parent / Path(path).expanduser()
+    text, language, span = _text(row, TEXTS), _text(row, LANGUAGES), stated_span(row)
+    return Clip(
+        file=path if named == index else os.path.relpath(file, named), path=file,
+        text=text or "", has_text=text is not None, span=span, only_length=is_whole(span, row, None),
+        source=_text(row, SOURCES) or named.name,
+        speaker=_text(row, SPEAKERS) or "", language=base_language(language), licence=_text(row, LICENCES),
+    )  # fmt: skip
+
+
+def _text(row: dict[str, Any], keys: tuple[str, ...]) -> str | None:
+    """The first of some keys that a line has a text at."""
+    for key in keys:
+        value = row.get(key)
+        if isinstance(value, int) and keys is SPEAKERS:  # as many number them
+            return str(value)
+        if value is not None and not isinstance(value, str):
+            raise ValueError(f"'{key}' is {json.dumps(value)}, not a text")
+        if value is not None:
+            return value
+    return None
+
+
+def base_language(tag: str | None) -> str | None:
+    """ISO 639-1 code of a BCP 47 tag or a language's name; of what is neither, the part before its first hyphen."""
+    return (language_code(tag) or tag.replace("_", "-").split("-")[0].lower()) if tag else None
