@@ -11,7 +11,7 @@ from speechmill.core.config import Input, RunConfig
 from speechmill.core.known_corpora import below, layout_of
 from speechmill.core.records import Reason, Recording, Status
 from speechmill.core.store import Store
-from speechmill.sources import list_recordings
+from speechmill.sources import _indexes, list_recordings
 from speechmill.training.asr import material
 from speechmill.training.asr.evaluate import evaluate
 from speechmill.training.asr.references import read
@@ -112,6 +112,17 @@ def test_what_is_wrong_with_an_index_is_told(corpus: Path) -> None:
         (Status.LEFT_OUT, Reason.NOT_FOUND, "it names 1 files that are not there"),
     ]
     assert len(known_of(listing(corpus))) == 2
+
+
+@pytest.mark.parametrize("corpus", ["ljspeech"], indirect=True)
+def test_an_index_without_end_is_read_so_far_and_no_further(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_indexes, "MAX_ROWS", 1)
+    rows = listing(corpus)
+    assert {path: text for path, (text, _, _) in known_of(rows).items()} == {
+        "wavs/LJ001-0001.wav": 'Page one "so".', "wavs/LJ002-0001.wav": None
+    }  # fmt: skip
+    told = [(row.reason, row.reason_detail) for row in rows if row.status is Status.FAILED]
+    assert told == [(Reason.TOO_BIG, "more than 1 lines; what follows line 1 is not read")]
 
 
 @pytest.mark.parametrize("corpus", ["ljspeech"], indirect=True)

@@ -16,6 +16,8 @@ from speechmill.sources import Listed, failed, left_out, plain_text
 from speechmill.sources._file import leads_outside
 from speechmill.sources._folder import is_hidden
 
+MAX_ROWS = 1_000_000  # that wait for their files: as many as an input may have recordings
+
 
 @dataclass(slots=True)
 class Indexes:
@@ -48,6 +50,10 @@ class Indexes:
                 if isinstance(row, Exception):
                     detail = f"line {number}: {row}"
                     yield failed("local", f"{below} line {number}", reason=Reason.BAD_FEED, detail=detail)
+                elif len(self._rows) >= MAX_ROWS:
+                    detail = f"more than {MAX_ROWS} lines; what follows line {number - 1} is not read"
+                    yield failed("local", below, reason=Reason.TOO_BIG, detail=detail)
+                    return
                 else:
                     self._rows[os.path.normpath(os.path.join(folder, row["path"]))] = row, path
         except OSError as error:
