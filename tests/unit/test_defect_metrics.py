@@ -170,7 +170,7 @@ def test_every_baseline_that_needs_no_package_scores_a_second_and_a_minute():
     [
         ("[1]", "line 2: not a JSON object"),
         ("{", "line 2: "),
-        (json.dumps(CLEAN), "line 2: no 'file'"),
+        (json.dumps(CLEAN), "line 2: no 'path'"),
         (json.dumps(CLEAN | {"file": "a.wav", "noise": 2}), "line 2: 'noise' is 2, not 1, 0 or null"),
         (json.dumps(CLEAN | {"file": "a.wav", "snr_db": "loud"}), "line 2: 'snr_db' is \"loud\", not a number"),
         (json.dumps({"file": "a.wav", "noise": 1}), "line 2: no 'music'"),
@@ -189,6 +189,20 @@ def test_sound_of_any_rate_comes_at_16_khz_and_too_long_is_not_read(tmp_path: Pa
     soundfile.write(tmp_path / "b.wav", np.zeros(8_000 * 61), 8_000)
     with pytest.raises(Unreadable, match=r"61\.00 s long"):
         read_wave(tmp_path / "b.wav")
+
+
+def test_a_labelled_clip_may_be_a_part_of_a_file(tmp_path: Path):
+    wave = np.linspace(-0.5, 0.5, 8 * RATE)
+    soundfile.write(tmp_path / "a.wav", wave, RATE)
+    lines = [{"path": "a.wav", "start_s": 1, "end_s": 3}, {"audio_filepath": "a.wav", "offset": 2.0, "duration": 3.0}]
+    lines += [{"file": "a.wav", "duration": 8.0, "speaker": 7}, {"path": "a.wav", "start_s": 7, "end_s": 9}]
+    (tmp_path / "m.jsonl").write_text("".join(f"{json.dumps(CLEAN | line)}\n" for line in lines))
+    *clips, beyond = read_manifest(tmp_path / "m.jsonl")
+    assert [clip.speaker for clip in clips] == ["a", "a", "7"]
+    for clip, (first, last) in zip(clips, ((1, 3), (2, 5), (0, 8)), strict=True):
+        np.testing.assert_allclose(read_wave(clip.path, clip.part), wave[first * RATE : last * RATE], atol=1e-4)
+    with pytest.raises(Unreadable, match="ends at 9 s"):
+        read_wave(beyond.path, beyond.part)
 
 
 # --- the whole ---

@@ -1,3 +1,4 @@
+import json
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -172,7 +173,7 @@ def test_voices_never_speak_over_themselves(manifest):
     ("line", "why"),
     [
         ("{", "line 2: "),
-        ('{"kind": "speech", "source": "x"}', "line 2: unknown or missing key 'path'"),
+        ('{"kind": "speech", "source": "x"}', "line 2: no 'path'"),
         ('{"file": "tune.flac", "kind": "song", "source": "x"}', "line 2: unknown or missing key 'song'"),
         ('{"file": "gone.flac", "kind": "speech", "source": "x"}', "line 2: there is no file gone.flac"),
         ("[]", "line 2: "),
@@ -184,6 +185,56 @@ def test_a_manifest_error_names_line_and_cause(tmp_path, line, why):
     with pytest.raises(ValueError, match=r"m\.jsonl") as error:
         read_manifest(path)
     assert why in str(error.value)
+
+
+def test_a_manifest_is_that_of_all_commands(tmp_path):
+    """Our keys, NeMo's and lhotse's, whole files and parts of them."""
+    wave = np.linspace(-0.5, 0.5, 8 * RATE)
+    soundfile.write(tmp_path / "a.wav", wave, RATE)
+    cut = {"start": 6, "duration": 1, "recording": {"sources": [{"source": "a.wav"}]}}
+    lines = [
+        {"path": "a.wav", "start_s": 1, "end_s": 3, "speaker": "ann", "licence": "CC0-1.0", "text": "Said."},
+        {"audio_filepath": "a.wav", "offset": 2.0, "duration": 3.0, "speaker_id": 7, "license": "MIT"},
+        {"audio_filepath": "a.wav", "duration": 8.04, "group": "book"},
+        {"file": "a.wav", "duration": 2.5},
+        cut | {"supervisions": [{"speaker": "ben"}]},
+    ]
+    path = tmp_path / "m.json"
+    path.write_bytes(json.dumps([line | {"kind": "speech"} for line in lines]).encode("utf-16"))
+    sources = read_manifest(path)
+    found = [(take.speaker, take.source, take.licence) for take in sources.speech]
+    assert found == [
+        ("ann", "m.json", "CC0-1.0"), ("7", "m.json", "MIT"), ("", "book", "unknown"), ("", "m.json", "unknown"),
+        ("ben", "m.json", "unknown"),
+    ]  # fmt: skip
+    shelf = Shelf(sources)
+    for take, (first, last) in zip(sources.speech, ((1, 3), (2, 5), (0, 8), (0, 2.5), (6, 7)), strict=True):
+        np.testing.assert_allclose(shelf.wave(take), wave[first * RATE : round(last * RATE)], atol=1e-4)
+    assert [take.name for take in sources.speech[:3]] == ["a-1-3", "a-2-5", "a-0-8.04"]
+
+
+def test_a_part_of_a_conversation_overlaps_where_its_rttm_says(manifest):
+    line = {"path": "talk.flac", "kind": "overlap", "source": "made", "rttm": "talk.rttm", "start_s": 4.4, "end_s": 9}
+    (manifest.parent / "part.jsonl").write_text(json.dumps(line))
+    (take,) = read_manifest(manifest.parent / "part.jsonl").overlap
+    assert take.voices(0, 115).tolist() == [2] * 40 + [1] * 75
+    assert take.voices(30, 20).tolist() == [2] * 10 + [1] * 10
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ({"path": "a.wav", "start_s": 3, "end_s": 2}, "line 1: it ends at 2 s and begins at 3 s"),
+        ({"path": "a.wav", "offset": "3"}, "line 1: 'offset' is \"3\", not a number of seconds"),
+        ({"url": "https://example.org/a.wav"}, "line 1: no 'path': download"),
+        ({"path": "a.wav", "start_s": 3, "end_s": 9}, "a.wav: ends at 9 s"),
+    ],
+)
+def test_a_part_that_cannot_be_is_told(tmp_path, line, why):
+    soundfile.write(tmp_path / "a.wav", np.zeros(5 * RATE), RATE)
+    (tmp_path / "m.jsonl").write_text(json.dumps(line | {"kind": "speech"}))
+    with pytest.raises(ValueError, match=why):
+        Shelf(sources := read_manifest(tmp_path / "m.jsonl")).wave(sources.speech[0])
 
 
 @pytest.mark.parametrize("coding", EVERY_CODING, ids=lambda coding: coding.name)

@@ -20,7 +20,7 @@ from speech_defects import FRAME, RATE, Defect, Float32
 from speech_defects.degrade import levels
 from speech_defects.degrade.degrader import Degrader
 from speech_defects.degrade.scene import OVERLAP_S, Labelled, lasting
-from speech_defects.degrade.takes import Shelf, Sources, Take, voices_at
+from speech_defects.degrade.takes import Shelf, Sources, Take
 
 MANIFEST = "manifest.jsonl"
 CHUNK = 50  # clips that a worker makes at a time
@@ -76,7 +76,7 @@ def _found(sources: Sources, folder: Path) -> Iterator[dict[str, Any]]:
             continue
         frames = levels.frames_in(len(wave))
         first = round(number * CONVERSATION_S * RATE / FRAME)
-        both = (voices_at(take.rttm, first + frames)[first:] > 1).sum() * FRAME / RATE
+        both = (take.voices(first, frames) > 1).sum() * FRAME / RATE
         labels = unknown | {Defect.OVERLAP: lasting(float(both), OVERLAP_S)}
         yield _as_found(folder, take, number, wave, labels, "conversation") | {"overlap_s": round(float(both), 2)}
 
@@ -96,7 +96,7 @@ def _as_found(
 ) -> dict[str, Any]:
     facts = {"speaker": take.speaker, "source": take.source}
     clip = Labelled(wave, labels, np.zeros((3, 0), np.uint8), math.nan, math.nan, facts)
-    return _row(folder, f"{kind}-{take.source}-{take.path.stem}-{number}", clip, f"{kind}: {take.source}")
+    return _row(folder, f"{kind}-{take.source}-{take.name}-{number}", clip, f"{kind}: {take.source}")
 
 
 def _row(folder: Path, name: str, clip: Labelled, group: str) -> dict[str, Any]:

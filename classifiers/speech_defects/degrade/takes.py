@@ -4,20 +4,20 @@ Each is decoded once and kept as 16-bit integers, since tens of hours are drawn 
 """
 
 import hashlib
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields
 from math import ceil
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
 
-from speech_defects import FRAME, RATE, Float32
+from speech_defects import FRAME, RATE, Float32, manifest
 from speech_defects.degrade import levels, rooms
+from speech_defects.manifest import WHOLE, Part
 
 Int16 = npt.NDArray[np.int16]
 Samples = TypeVar("Samples", Float32, Int16)
@@ -25,20 +25,31 @@ VOICE_SPEED = (0.9, 1.12)
 PIECE_SPEED = (0.7, 1.4)
 FADE = 800  # samples: 50 ms where a noise begins anew
 PAUSE_S = (0.1, 0.6)
-PATHS = ("file", "path", "audio_filepath")  # keys that name the file of a line
-PARTS = ("start_s", "end_s", "offset")  # keys that would name a part of it
 LEVEL_DB = -26.0  # of every voice, while it speaks
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """A recording to draw from."""
+    """A recording to draw from, or a part of one."""
 
     path: Path
     speaker: str
     source: str
     licence: str = "unknown"
-    rttm: Path | None = None  # of a conversation: who speaks when
+    rttm: Path | None = None  # of a conversation: who speaks when, in the whole file
+    part: Part = WHOLE
+
+    @property
+    def name(self) -> str:
+        """The name of the file without its suffix, and the times of a part."""
+        return self.path.stem + (f"-{self.part.start_s:g}-{self.part.end_s or 0:g}" if self.part != WHOLE else "")
+
+    def voices(self, first: int, frames: int) -> npt.NDArray[np.int64]:
+        """Count who speaks in `frames` frames of a conversation from its `first`, int64[frames]."""
+        if self.rttm is None:
+            return np.zeros(0, np.int64)
+        first += round(self.part.start_s * RATE / FRAME)
+        return voices_at(self.rttm, first + frames)[first:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +81,16 @@ class Voice:
 
 
 def read_manifest(path: Path) -> Sources:
-    """Read a JSONL manifest: a line a file with `file` (relative to the manifest), `kind`, `speaker`, `source`.
+    """Read a manifest: a line a file, or a part of one, with `path` and `kind`, and where known who speaks.
 
-    Kinds are the fields of Sources. `licence` may be missing; `overlap` needs `rttm`, a file that says who speaks when.
-    Raises ValueError, naming the line, where one can not be used.
+    Kinds are the fields of Sources; `source` is the manifest's name where it is not stated; `overlap` needs `rttm`, a
+    file that says who speaks when. Raises ValueError, naming the line, where one can not be used.
     """
     found: dict[str, list[Take]] = {kind: [] for kind in Sources.kinds()}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, row in manifest.lines(path):
         try:
-            if line.strip():
-                entry = json.loads(line)
-                found[entry["kind"]].append(_take(entry, path.parent))
-        except (json.JSONDecodeError, KeyError, TypeError, FileNotFoundError) as error:
+            found[row["kind"]].append(_take(row, path))
+        except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
             why = f"unknown or missing key {error}" if isinstance(error, KeyError) else str(error)
             raise ValueError(f"{path.name}, line {number}: {why}") from error
     return Sources(**{kind: tuple(takes) for kind, takes in found.items()})
@@ -93,18 +102,17 @@ def read_manifests(paths: Sequence[Path]) -> Sources:
     return Sources(**{kind: tuple(take for part in parts for take in getattr(part, kind)) for kind in Sources.kinds()})
 
 
-def _take(entry: dict[str, Any], folder: Path) -> Take:
-    name = next((entry[key] for key in PATHS if key in entry), None)
-    if name is None:
-        raise KeyError("path")
-    file = folder / name
-    if not file.is_file():
+def _take(row: manifest.Row, listed: Path) -> Take:
+    name = manifest.path_of(row)
+    path = listed.parent / name
+    if not path.is_file():
         raise FileNotFoundError(f"there is no file {name}")
-    if odd := [key for key in PARTS if entry.get(key)]:
-        raise TypeError(f"{odd[0]}: whole files only; cut the stretch out and name that file")
-    rttm = folder / entry["rttm"] if entry["kind"] == "overlap" else None
-    licence = str(entry.get("licence") or "unknown")
-    return Take(file, str(entry.get("speaker") or ""), str(entry["source"]), licence, rttm)
+    return Take(
+        path=path, part=manifest.part_of(row), speaker=manifest.text_of(row, *manifest.SPEAKERS),
+        source=manifest.text_of(row, *manifest.SOURCES) or listed.name,
+        licence=manifest.text_of(row, *manifest.LICENCES) or "unknown",
+        rttm=listed.parent / row["rttm"] if row["kind"] == "overlap" else None,
+    )  # fmt: skip
 
 
 def share(seed: int, name: str) -> float:
@@ -128,8 +136,8 @@ class Shelf:
     """Draws from recordings; keeps what it decoded."""
 
     sources: Sources
-    _waves: dict[Path, Int16] = field(default_factory=dict)
-    _levels: dict[Path, tuple[float, float]] = field(default_factory=dict)
+    _waves: dict[tuple[Path, Part], Int16] = field(default_factory=dict)
+    _levels: dict[tuple[Path, Part], tuple[float, float]] = field(default_factory=dict)
     _speakers: dict[str, list[Take]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -180,7 +188,7 @@ class Shelf:
         take = self.sources.overlap[int(rng.integers(len(self.sources.overlap)))]
         pcm = self._pcm(take)
         pcm = np.pad(pcm, (0, max(0, length - len(pcm))))
-        voices = voices_at(take.rttm, levels.frames_in(len(pcm))) if take.rttm else np.zeros(0, np.int64)
+        voices = take.voices(0, levels.frames_in(len(pcm)))
         first = int(rng.integers((len(pcm) - length) // FRAME + 1))
         wave = _float(pcm[first * FRAME :][:length])
         return wave, voices[first:][: levels.frames_in(length)], take.source
@@ -191,20 +199,22 @@ class Shelf:
 
     def _pcm(self, take: Take) -> Int16:
         """Decode a recording, once: int16[n] at 16 kHz, its first channel."""
-        if take.path not in self._waves:
-            wave, rate = soundfile.read(take.path, dtype="float32", always_2d=True)
+        key = take.path, take.part
+        if key not in self._waves:
+            wave, rate = _decoded(take)
             mono = np.ascontiguousarray(wave[:, 0])  # a mean of channels would comb them
             mono = soxr.resample(mono, rate, RATE) if rate != RATE else mono
-            self._waves[take.path] = np.clip(np.round(mono * 32_767), -32_768, 32_767).astype(np.int16)
-        return self._waves[take.path]
+            self._waves[key] = np.clip(np.round(mono * 32_767), -32_768, 32_767).astype(np.int16)
+        return self._waves[key]
 
     def _measured(self, take: Take) -> tuple[float, float]:
         """Level of the speech in a recording, in dBFS, and how far its floor is under it, in dB."""
-        if take.path not in self._levels:
+        key = take.path, take.part
+        if key not in self._levels:
             wave = _float(self._pcm(take))
             level = levels.level_db(wave, levels.activity(wave))
-            self._levels[take.path] = level, level - levels.floor_db(wave)
-        return self._levels[take.path]
+            self._levels[key] = level, level - levels.floor_db(wave)
+        return self._levels[key]
 
     def _spoken(self, takes: list[Take], rng: np.random.Generator, length: int) -> Float32:
         """Cut float32[length] out of a recording, or out of a chain of all of a speaker's where it is too short."""
@@ -218,6 +228,17 @@ class Shelf:
 
     def _to_level(self, take: Take) -> np.float32:
         return np.float32(10 ** ((LEVEL_DB - self._measured(take)[0]) / 20))
+
+
+def _decoded(take: Take) -> tuple[Float32, int]:
+    """Decode a recording or its part: float32[n, channels], and its rate. Raises ValueError naming the file."""
+    with soundfile.SoundFile(take.path) as file:
+        try:
+            first, last = take.part.frames(file.frames, file.samplerate)
+        except ValueError as error:
+            raise ValueError(f"{take.path}: {error}") from None
+        file.seek(first)
+        return file.read(last - first, dtype="float32", always_2d=True), file.samplerate
 
 
 def _pause(wave: Float32, rng: np.random.Generator) -> Float32:

@@ -125,7 +125,7 @@ def _read(
         batch = []
         for clip in clips[start : start + BATCH]:
             try:
-                batch.append((clip, read_wave(clip.path)))
+                batch.append((clip, read_wave(clip.path, clip.part)))
             except Unreadable as error:
                 left_out.append({"file": clip.file, "why": str(error)})
         if batch:

@@ -1,6 +1,6 @@
 """Labelled clips to judge a scorer by: the manifest that names them, and their sound.
 
-A manifest is JSON lines, one a clip. What is wrong with a line is said with its number and key before anything is
+A manifest has a line a clip. What is wrong with a line is said with its number and key before anything is
 scored; a recording that cannot be read is only left out, since one broken file should not end an evaluation.
 """
 
@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from speech_defects import RATE, Defect, Float32
+from speech_defects import RATE, Defect, Float32, manifest
+from speech_defects.manifest import WHOLE, Part
 
 SHORTEST_S, LONGEST_S = 0.5, 60.0
 FACTS = ("snr_db", "c50_db", "overlap_db", "overlap_s")
@@ -34,6 +35,7 @@ class Clip:
     speaker: str
     group: str
     codec: str
+    part: Part = WHOLE  # of the file
 
     @property
     def is_clean(self) -> bool:
@@ -47,35 +49,32 @@ class Clip:
         return present[0] if len(present) == 1 else None
 
 
-def read_manifest(manifest: Path) -> list[Clip]:
+def read_manifest(path: Path) -> list[Clip]:
     """Read a manifest of labelled clips.
 
-    A line is an object with `file` (relative to the manifest), each Defect (1, 0, or null for "not judged"),
-    `source` and `speaker`, and where known FACTS (numbers), `group` and `codec`; other keys are let be. Raises
-    ValueError that names line and key, or OSError.
+    A line is an object with `path` (relative to the manifest), each Defect (1, 0, or null for "not judged"),
+    `source` and `speaker`, and where known FACTS (numbers), the times of a part of the file, `group` and `codec`; other
+    keys are let be. Raises ValueError that names line and key, or OSError.
     """
     clips = []
-    for number, line in enumerate(manifest.read_text(encoding="utf-8").splitlines(), 1):
-        if line.strip():
-            try:
-                clips.append(_clip(json.loads(line), manifest.parent))
-            except ValueError as error:
-                raise ValueError(f"{manifest}, line {number}: {error}") from None
+    for number, row in manifest.lines(path):
+        try:
+            clips.append(_clip(row, path.parent))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
     if not clips:
-        raise ValueError(f"{manifest} names no clips")
+        raise ValueError(f"{path} names no clips")
     return clips
 
 
-def _clip(row: Any, folder: Path) -> Clip:
-    if not isinstance(row, dict):
-        raise ValueError("not a JSON object")
-    file = _text(row, "file")
-    if not file:
-        raise ValueError("no 'file'")
+def _clip(row: manifest.Row, folder: Path) -> Clip:
+    file = manifest.path_of(row)
     labels = {defect: _label(row, defect.value) for defect in Defect}
     facts = {name: _number(row, name) for name in FACTS}
-    source, speaker, group, codec = (_text(row, key) for key in ("source", "speaker", "group", "codec"))
-    return Clip(file, folder / file, labels, facts, source, speaker, group or source, codec)
+    source, speaker = manifest.text_of(row, "source"), manifest.text_of(row, *manifest.SPEAKERS)
+    group, codec = manifest.text_of(row, "group"), manifest.text_of(row, "codec")
+    part = manifest.part_of(row)
+    return Clip(file, folder / file, labels, facts, source, speaker, group or source, codec, part)
 
 
 def _label(row: dict[str, Any], key: str) -> float:
@@ -94,24 +93,22 @@ def _number(row: dict[str, Any], key: str) -> float:
     return math.nan if value is None else float(value)
 
 
-def _text(row: dict[str, Any], key: str) -> str:
-    value = row.get(key)
-    if value is not None and not isinstance(value, str):
-        raise ValueError(f"'{key}' is {json.dumps(value)}, not a text")
-    return value or ""
-
-
-def read_wave(path: Path) -> Float32:
-    """The sound of a file as float32[T] at 16 kHz in [-1, 1], its channels mixed. Raises Unreadable."""
+def read_wave(path: Path, part: Part = WHOLE) -> Float32:
+    """The sound of a file or a part of it as float32[T] at 16 kHz in [-1, 1], channels mixed. Raises Unreadable."""
     import soundfile
     import soxr
 
     if not path.is_file():
         raise Unreadable("no such file")
     try:
-        wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as file:
+            (first, last), rate = part.frames(file.frames, file.samplerate), file.samplerate
+            file.seek(first)
+            wave = file.read(last - first, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:  # its text without the path, which is nobody's business
         raise Unreadable(error.error_string) from error
+    except ValueError as error:
+        raise Unreadable(str(error)) from None
     mono = wave.mean(axis=1)
     seconds = len(mono) / rate
     if not SHORTEST_S <= seconds <= LONGEST_S:
