@@ -45,7 +45,19 @@ def named(language: str) -> pytest.MarkDecorator:
 
 
 def test_every_block_is_of_a_kind_that_is_tested() -> None:
-    assert {snippet.language for snippet in snippets()} <= {"python", "sh", "yaml", "json", "text"}
+    assert {snippet.language for snippet in snippets()} <= {"python", "sh", "yaml", "json", "toml", "text"}
+
+
+PLUG_INS = [snippet for snippet in snippets() if snippet.marker.startswith("plug-in: ")]
+
+
+def test_the_plug_ins_that_are_shown_are_all_that_the_tests_install() -> None:
+    """tests/e2e/test_plug_ins.py runs them."""
+    package = ROOT / "tests/plugins"
+    shown = {snippet.marker.removeprefix("plug-in: "): snippet.text for snippet in PLUG_INS}
+    files = [path for path in package.rglob("*.*") if path.suffix in (".py", ".toml") and path.name != "__init__.py"]
+    assert shown == {str(path.relative_to(package)): path.read_text() for path in files}
+    assert {snippet.marker for snippet in snippets("toml")} == {"plug-in: pyproject.toml"}
 
 
 @named("yaml")

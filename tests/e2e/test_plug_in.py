@@ -8,7 +8,7 @@ from speechmill import sources
 
 from tests.docs.snippets import snippets
 
-(SOURCE,) = [snippet.text for snippet in snippets("python") if snippet.marker == "source: linewise"]
+(SOURCE,) = [snippet.text for snippet in snippets("python") if snippet.marker.endswith("/linewise.py")]
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def test_the_demo_loses_all_planted_defects_and_nothing_else(demo: tuple[Path, s
         assert set(found) == {("rejected", True)}, defect
 
 
-PYTHON = [snippet for snippet in snippets("python") if not snippet.marker.startswith("source:")]
+PYTHON = [snippet for snippet in snippets("python") if not snippet.marker.startswith("plug-in:")]
 
 
 @pytest.mark.parametrize("snippet", PYTHON, ids=[snippet.name for snippet in PYTHON])

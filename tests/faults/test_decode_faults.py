@@ -24,7 +24,8 @@ from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
 from speechmill.core.records import Reason, Rejected
 from speechmill.runner import run
-from speechmill.stages import SEGMENT, STAGES
+from speechmill.stages import SEGMENT
+from speechmill.stages.flow import STAGES
 from speechmill.stages.segment import Segment, segment_media
 from speechmill.stages.work import Outcome, Work
 
@@ -50,7 +51,8 @@ MEASURED = """
 import json, re, sys
 from pathlib import Path
 from tests.media import a_build, work_for
-from speechmill.stages import SEGMENT, STAGES
+from speechmill.stages import SEGMENT
+from speechmill.stages.flow import STAGES
 from speechmill.stages.segment import Segment, segment_media
 media, folder, settings = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
 build, work = a_build(folder, **settings), work_for(media)

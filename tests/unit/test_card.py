@@ -61,7 +61,7 @@ def test_hours_by_fate_are_those_of_the_publication(corpus: Corpus) -> None:
 
 def test_reasons_and_failures_are_those_of_the_publication(corpus: Corpus) -> None:
     _, _, text = corpus
-    assert {row[0]: int(row[1]) for row in table(text, "reason")} == {
+    assert {row[0]: int(row[2]) for row in table(text, "reason")} == {
         "low_snr": 3, "band_limited": 1, "clipped": 1, "licence": 1
     }  # fmt: skip
     assert table(text, "not used because") == [["not_audio", "1"]]

@@ -90,7 +90,7 @@ def test_bars_of_the_fates_fill_the_whole(corpus: Corpus) -> None:
 
 def test_reasons_and_failures_are_those_of_the_publication(corpus: Corpus) -> None:
     _, stats, page = corpus
-    told = {row[0]: {"clips": number(row[1]), "samples": number(row[2])} for row in rows(page, "reasons")}
+    told = {row[0]: {"clips": number(row[2]), "samples": number(row[3])} for row in rows(page, "reasons")}
     assert told == stats["rejected_by_reason"]
     ((status, reason, detail, _),) = rows(page, "failures")
     assert (status, reason, detail) == ("failed", "not_audio", "begins with <!doctype html>")

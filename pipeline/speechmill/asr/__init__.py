@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from speechmill.core import plugins
 from speechmill.core.config import Asr
 
 SAMPLE_RATE_HZ = 16_000
@@ -58,7 +59,13 @@ def arithmetic(chosen: Asr, device: str) -> str:
 
 @lru_cache(maxsize=2)  # a model and the one that checks it; loaded once a process and shared by its threads
 def load(model: str, config: Asr, device: str, compute_type: str) -> Transcriber:
-    """Load the recogniser in folder `model` on `device`, cpu or cuda, with an arithmetic that CTranslate2 knows."""
+    """Load the recogniser in folder `model` on `device`, cpu or cuda, with an arithmetic that CTranslate2 knows.
+
+    A plug-in that can load it goes before the backends of this package.
+    """
+    if backend := plugins.asr_backend(Path(model)):
+        plugged_in: Transcriber = backend.value.load(model, config, device, compute_type)
+        return plugged_in
     if (Path(model) / "model.bin").is_file():
         from speechmill.asr.whisper import Whisper
 

@@ -42,6 +42,7 @@ def examine() -> dict[str, Any]:
     checks = {"python": _check(_python)}
     checks |= {name: _check(lambda n=name: _package(n), f"pip install {name}") for name in NEEDED}  # type: ignore[misc]
     checks |= {name: _check(examination) for name, examination in _EXAMINATIONS.items()}
+    checks |= _plugins()
     return {"ok": all(check["ok"] for check in checks.values()), "checks": checks}
 
 
@@ -50,6 +51,22 @@ def _check(examination: Callable[[], str], fix: str = REINSTALL) -> dict[str, An
         return {"ok": True, "found": examination()}
     except BROKEN as error:
         return {"ok": False, "found": f"{error}" or type(error).__name__, "fix": getattr(error, "fix", fix)}
+
+
+def _plugins() -> dict[str, Any]:
+    """A row for each plug-in, and one that says why it is left out for each that is."""
+    from speechmill import sources
+    from speechmill.core import plugins
+    from speechmill.stages import flow
+
+    loaded = {"sources": sources.kinds(), "stages": flow.STAGES}  # who looks closer at what is loaded
+    assert all(loaded.values())
+    here = [str(plugin) for group in plugins.GROUPS for plugin in plugins.load(group)]
+    fit: dict[str, Any] = {f"plug-in {number}": {"ok": True, "found": line} for number, line in enumerate(here, 1)}
+    fix = "upgrade or uninstall that package"
+    faults = ((f"left out {number}", line) for number, line in enumerate(plugins.left_out(), 1))
+    unfit = {name: {"ok": False, "found": line, "fix": fix} for name, line in faults}
+    return fit | unfit or {"plug-ins": {"ok": True, "found": "none"}}
 
 
 def _python() -> str:

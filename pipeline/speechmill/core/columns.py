@@ -1,9 +1,11 @@
 """What a column of a corpus is: its type, meaning and unit, its histogram, and the threshold that tests it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
+from speechmill.core.config import Thresholds
 from speechmill.core.records import Reason
 
 Edges = tuple[float, ...]
@@ -15,25 +17,39 @@ class Test:
 
     key: str
     """In the section `thresholds` of the config."""
-    reason: Reason
+    reason: Reason | str
+    """Of ours, or a word of a plug-in's own."""
     at_most: bool
     """Whether the threshold is the highest value that passes, else the lowest."""
+    default: float | None = None
+    """Limit of a plug-in's key, where the config names none; None: no test. Our keys have theirs in core/config.py."""
+    meaning: str = ""
+    """What a reason of its own means, for people; a `Reason` carries its meaning itself."""
 
     __test__ = False  # for pytest: not a class of tests
+
+    def limit(self, thresholds: Thresholds) -> float | None:
+        """The limit that a config sets; None: the test is switched off."""
+        found: float | None = getattr(thresholds, self.key, self.default)
+        return found
 
     def fails(self, value: float, limit: float) -> bool:
         """Whether a value is beyond a limit."""
         return value > limit if self.at_most else value < limit
 
 
-def at_most(key: str, reason: Reason) -> Test:
+def at_most(key: str, reason: Reason | str, default: float | None = None, meaning: str = "") -> Test:
     """The value may be at most that of `thresholds.<key>`."""
-    return Test(key=key, reason=reason, at_most=True)
+    return Test(key=key, reason=reason, at_most=True, default=default, meaning=meaning)
 
 
-def at_least(key: str, reason: Reason) -> Test:
-    """The value must be at least that of `thresholds.<key>`."""
-    return Test(key=key, reason=reason, at_most=False)
+def at_least(key: str, reason: Reason | str, default: float | None = None, meaning: str = "") -> Test:
+    """The value must be at least that of `thresholds.<key>`.
+
+    >>> at_least("mos", "low_mos", 3.0, meaning="it sounds bad").limit(Thresholds())
+    3.0
+    """
+    return Test(key=key, reason=reason, at_most=False, default=default, meaning=meaning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +90,48 @@ def steps(low: float, high: float, step: float) -> Edges:
 
 
 UNIT = steps(0, 1, 0.05)
+
+
+IDENTITY = (
+    Column("clip_id", pa.string(), "hash of content, position and segment profile"),
+    Column("recording_id", pa.string(), "the recording that the clip was cut from"),
+)
+AUDIO = Column(
+    "audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())]), "mono 16-bit FLAC at the corpus rate",
+    in_pool=False,
+)  # fmt: skip
+POSITION = (
+    Column("sampling_rate", pa.int32(), "corpus rate", "Hz"),
+    Column("start", pa.int64(), "first sample of the decoded recording", "sample at the corpus rate"),
+    Column("end", pa.int64(), "one past the last sample", "sample at the corpus rate"),
+    Column("duration_s", pa.float32(), "length", "s", edges=steps(0, 30, 1)),
+)
+PROVENANCE = (
+    Column("title", pa.string(), "title of the recording"),
+    Column("author", pa.string(), "author or publisher of the recording"),
+    Column("source_url", pa.string(), "where the audio came from"),
+    Column("licence", pa.string(), "SPDX id of the recording's licence"),
+    Column("licence_url", pa.string(), "address of the licence text"),
+    Column("ai_generated", pa.bool_(), "the publisher or the file itself says that a machine made the sound"),
+    Column("published", pa.string(), "date of publication", "ISO 8601, UTC"),
+)
+FRAME = (*IDENTITY, AUDIO, *POSITION, *PROVENANCE)
+"""The columns that no stage adds."""
+
+_PLAIN = {
+    pa.string(): "string", pa.bool_(): "bool", pa.uint8(): "uint8", pa.uint16(): "uint16", pa.int8(): "int8",
+    pa.int16(): "int16", pa.int32(): "int32", pa.int64(): "int64", pa.float32(): "float32", pa.float64(): "float64",
+}  # fmt: skip
+
+
+def feature_of(kind: pa.DataType) -> dict[str, Any]:
+    """A type in the words of the `datasets` library. Raises KeyError for one that a corpus may not have.
+
+    >>> feature_of(pa.list_(pa.int16()))
+    {'feature': {'dtype': 'int16', '_type': 'Value'}, '_type': 'List'}
+    """
+    if pa.types.is_list(kind):
+        return {"feature": feature_of(kind.value_type), "_type": "List"}
+    if pa.types.is_struct(kind):
+        return {member.name: feature_of(member.type) for member in kind}
+    return {"dtype": _PLAIN[kind], "_type": "Value"}

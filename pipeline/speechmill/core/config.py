@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from speechmill.core import yaml_file
+from speechmill.core import plugins, yaml_file
 from speechmill.core.filenames import readable
 from speechmill.core.languages import language_code
 from speechmill.core.version import __version__
@@ -52,7 +52,15 @@ class ConfigError(Exception):
     """The config or the command line is wrong. The message names the key and the fix; exit code 2."""
 
 
-class _Section(BaseModel):
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"must not be {str(value).lower()}; {QUOTE}")
+    return value
+
+
+class Section(BaseModel):
+    """Keys and values of a part of a config: frozen, without unknown keys."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
@@ -60,9 +68,7 @@ class _Section(BaseModel):
     def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         """YAML reads yes, no, on and off as true and false, which Python would take for 1 and 0."""
         kind = cls.model_fields[info.field_name or ""].annotation
-        if isinstance(value, bool) and kind is not bool:
-            raise ValueError(f"must not be {str(value).lower()}; {QUOTE}")
-        return value
+        return value if kind is bool else _no_truth(value)
 
 
 def _as_language(value: Any) -> Any:
@@ -83,7 +89,7 @@ def _as_input(value: Any) -> Any:
     return {"address": readable(value)} if isinstance(value, str) else value
 
 
-class Input(_Section):
+class Input(Section):
     """One source of recordings. A bare string in the config is its address."""
 
     address: str = Field(min_length=1)
@@ -96,7 +102,7 @@ class Input(_Section):
     """For ytdlp: a download archive of yt-dlp's own; what is in it is not taken."""
 
 
-class Audio(_Section):
+class Audio(Section):
     """How recordings are decoded and stored."""
 
     sample_rate: int = Field(24_000, ge=8_000, le=48_000)
@@ -109,7 +115,7 @@ class Audio(_Section):
     """Seconds without a decoded block after which a decoder counts as hung."""
 
 
-class Login(_Section):
+class Login(Section):
     """Names of the environment variables that hold a login: no secret stands in a config."""
 
     env: str | None = None
@@ -155,7 +161,7 @@ def _proxy(value: Any) -> Any:
     return value
 
 
-class Fetch(_Section):
+class Fetch(Section):
     """How media are downloaded."""
 
     user_agent: str = Field(USER_AGENT, min_length=1)
@@ -192,7 +198,7 @@ class Fetch(_Section):
     """Also look at the web pages that a feed names, its own and those of its episodes: they may forbid training."""
 
 
-class Segment(_Section):
+class Segment(Section):
     """How recordings are cut into clips."""
 
     profile: Literal["tortoise", "recover"] = "tortoise"
@@ -215,8 +221,12 @@ class Segment(_Section):
         return self
 
 
-class Thresholds(_Section):
+class Thresholds(Section):
     """What a clip must satisfy to be kept. null switches a test off. Changing them runs no model."""
+
+    # Keys of plug-ins stand beside these; each has its default in the column that it tests.
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Annotated[float | None, BeforeValidator(_no_truth)]]
 
     noise: float | None = Field(0.99, ge=0, le=1)
     """Highest probability of background noise."""
@@ -251,8 +261,17 @@ class Thresholds(_Section):
     asr_agreement: float | None = Field(0.8, ge=0, le=1)
     """Lowest agreement with another opinion on the text, where there is one."""
 
+    @model_validator(mode="after")
+    def _known(self) -> "Thresholds":
+        for key, value in (self.__pydantic_extra__ or {}).items():
+            if (name := renamed(f"thresholds.{key}", value)) is not None:
+                raise ConfigError(f"thresholds.{key}: has another name since 0.2; write {name}")
+            if key not in (known := plugins.threshold_keys()):
+                raise ConfigError(_unknown(f"thresholds.{key}", {*type(self).model_fields, *known}))
+        return self
 
-class Defects(_Section):
+
+class Defects(Section):
     """What finds defects in clips."""
 
     weights: str | None = "shipped"
@@ -261,7 +280,7 @@ class Defects(_Section):
     """A pyannote segmentation checkpoint that judges overlap in place of the models above."""
 
 
-class Asr(_Section):
+class Asr(Section):
     """How kept clips are transcribed."""
 
     model: str | None = "base"
@@ -293,7 +312,7 @@ class Asr(_Section):
         return self
 
 
-class Speakers(_Section):
+class Speakers(Section):
     """Who speaks in the kept clips."""
 
     model: str | None = None
@@ -311,7 +330,7 @@ class Speakers(_Section):
         return self
 
 
-class Tokenise(_Section):
+class Tokenise(Section):
     """How kept clips become tokens."""
 
     checkpoint: str | None = "shipped"
@@ -326,7 +345,7 @@ def _spdx_list(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
-class Licences(_Section):
+class Licences(Section):
     """What may be published."""
 
     allow: Annotated[tuple[str, ...], BeforeValidator(_spdx_list)] | None = None
@@ -337,7 +356,7 @@ class Licences(_Section):
     """What becomes of recordings that are marked as made by a machine, in their feed or in the file itself."""
 
 
-class Publish(_Section):
+class Publish(Section):
     """How the finished corpus is laid out."""
 
     validation_share: float = Field(0.05, ge=0, lt=1)
@@ -350,7 +369,24 @@ class Publish(_Section):
     out of reach. false: such a run publishes nothing, and the corpus stays as it was."""
 
 
-class RunConfig(_Section):
+def _sections(value: Any) -> Any:
+    """The sections of plug-ins, with their defaults; null, for one that is switched off, stays."""
+    if not isinstance(value, Mapping):
+        return value
+    known = plugins.sections() if value else {}
+    found: dict[str, Any] = {}
+    for name, given in value.items():
+        if name not in known:
+            raise ConfigError(_unknown(f"plugins.{name}", known))
+        try:
+            section = None if given is None else (known[name] or Section).model_validate(given)
+        except ValidationError as error:
+            raise ConfigError(f"plugins.{name}.{_explain(error, known[name] or Section)}") from None
+        found[name] = None if section is None else section.model_dump(mode="json")
+    return found
+
+
+class RunConfig(Section):
     """All that decides what a run makes."""
 
     inputs: tuple[Annotated[Input, BeforeValidator(_as_input)], ...] = ()
@@ -367,6 +403,8 @@ class RunConfig(_Section):
     tokenise: Tokenise = Tokenise()
     licences: Licences = Licences()
     publish: Publish = Publish()
+    plugins: Annotated[dict[str, dict[str, Any] | None], BeforeValidator(_sections)] = {}
+    """Settings of stages that plug-ins bring, by the name of the stage; null switches one off."""
     max_failed_ratio: float = Field(0.2, ge=0, le=1)
     """Share of recordings that may fail before a run ends with exit code 3."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -376,7 +414,7 @@ class RunConfig(_Section):
 
     def decisive(self) -> dict[str, Any]:
         """The part that decides what the stages make, and so names their artifacts: see build.plan_build."""
-        dump = self.model_dump(include={"audio", "segment", "defects", "asr", "speakers", "tokenise"})
+        dump = self.model_dump(include={"audio", "segment", "defects", "asr", "speakers", "tokenise", "plugins"})
         for section, key in (("audio", "stall_timeout_s"), ("asr", "batch_size"), ("asr", "languages")):
             del dump[section][key]
         return dump
@@ -467,15 +505,20 @@ def _explain(error: ValidationError, kind: type[BaseModel]) -> str:
     if first["type"] == "extra_forbidden":
         if (name := renamed(where, first["input"])) is not None:
             return f"{where}: has another name since 0.2; write {name}"
-        known = _keys_beside(kind, first["loc"])
-        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-        fix = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
-        return f"{where}: unknown key; {fix}"
+        return _unknown(where, _keys_beside(kind, first["loc"]))
     if first["type"] == "invalid_key":
         return f"{first['input']}: a key must be a text; put it in quotes"
     message = KINDS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
     fix = _fix(first["type"], first["input"])
     return f"{where}: {message[0].lower()}{message[1:]} (got {_short(first['input'])}){fix and f'; {fix}'}"
+
+
+def _unknown(where: str, known: Iterable[str]) -> str:
+    """Say that nothing knows a key, and which one may be meant."""
+    names = sorted(known)
+    close = difflib.get_close_matches(where.rpartition(".")[2], names, n=1)
+    fix = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(names) or 'none'}"
+    return f"{where}: unknown key; {fix}"
 
 
 def renamed(key: str, value: Any) -> str | None:

@@ -42,14 +42,15 @@ def model_file(key: str, name: str, *paths: Path) -> ModelRef:
     return ModelRef(key=key, name=name, files=tuple(map(str, paths)), sha256=whole)
 
 
-def model_in_folder(key: str, name: str, folder: Path, store: Store) -> ModelRef:
-    """Refer to a model that is a folder of files."""
-    return ModelRef(key=key, name=name, files=(str(folder),), sha256=folder_sha256(folder, store))
+def model_in_folder(key: str, name: str, folder: Path, store: Store, *, every_file: bool = False) -> ModelRef:
+    """Refer to a model that is a folder of files: those with the endings of MODEL_FILES decide, or all of them."""
+    digest = folder_sha256(folder, store, every_file=every_file)
+    return ModelRef(key=key, name=name, files=(str(folder),), sha256=digest)
 
 
-def folder_sha256(folder: Path, store: Store) -> str:
+def folder_sha256(folder: Path, store: Store, *, every_file: bool = False) -> str:
     """SHA-256 over a model's files, remembered by path, size and time, since large ones take seconds."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in MODEL_FILES)
+    files = sorted(path for path in folder.iterdir() if path.is_file() and (every_file or path.suffix in MODEL_FILES))
     key = json.dumps([[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files])
     known = store.read_json(MODELS_FILE) or {}
     name = f"{os.path.realpath(folder)} {key}"

@@ -90,6 +90,7 @@ class Reason(StrEnum):
     DISAGREEMENT = "disagreement", "another text of the same clip says something else"
     LANGUAGE = "language", "not a language to keep, unknown to the ASR model, or doubtful"
     NOT_TOKENISED = "not_tokenised", "selected since the last run, and without mel tokens yet"
+    NOT_MEASURED = "not_measured", "selected since the last run, and not measured yet by a stage of a plug-in"
     INTERNAL_ERROR = "internal_error", "a bug: please report it"
 
 

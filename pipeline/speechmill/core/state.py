@@ -5,7 +5,7 @@ It opens finished files only and takes part in nothing: it creates no folder, no
 
 from typing import Any
 
-from speechmill.core import ownership
+from speechmill.core import ownership, plugins
 from speechmill.core.build import CONFIG_FILE, FINISHED_FILE
 from speechmill.core.config import ConfigError
 from speechmill.core.ownership import RUN_FILE
@@ -22,6 +22,8 @@ def stored_config(corpus: str | None, *, required: bool = False) -> dict[str, An
     if store and not ownership.is_corpus(store):
         store = None
     run = read_run(store) if store else None
+    if run and (gone := plugins.missing(run)):
+        raise ConfigError(f"{corpus}: {gone}")
     found = _finished_config(run, store) if run and store else store.read_json(CONFIG_FILE) if store else None
     if found is None and required:
         fix = f"make one with: speechmill run --input X --output {corpus}"

@@ -23,7 +23,7 @@ from speechmill.fetch import check_logins
 from speechmill.publish.advice import no_licence
 from speechmill.publish.stats import MOST_NAMED
 from speechmill.sources import Listed, listing
-from speechmill.stages import STAGES
+from speechmill.stages.flow import STAGES
 from speechmill.stages.identity import Claims, place_of, read_registry
 from speechmill.stages.known import stamp_of
 from speechmill.stages.profiles import up_to_scores
@@ -205,6 +205,7 @@ def _forecast(found: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
     run = read_run(store)
     speeds, measured = _speeds(config, run)
     shares = DEFAULT_SHARES | _shares(store)
+    shares = dict.fromkeys(speeds, shares["score"]) | shares  # a plug-in may work on all clips
     cores = config.workers or os.cpu_count() or 1
     workers = {"segment": cores, "score": cores if run is None or not run["defect_models"] else 1}
     left = dict.fromkeys(speeds, found.to_decode.likely_seconds) | {"fetch": found.to_fetch.likely_seconds}

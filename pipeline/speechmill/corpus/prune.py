@@ -17,7 +17,8 @@ from speechmill.core.own_names import OWN_FILE, UNFINISHED
 from speechmill.core.ownership import MARK_FILE, REMOVALS_FILE
 from speechmill.core.state import read_run
 from speechmill.core.store import Store
-from speechmill.stages import FETCH, STAGES
+from speechmill.stages import FETCH
+from speechmill.stages.flow import STAGES
 from speechmill.stages.profiles import stored_build
 
 CONTENT = re.compile(r"([0-9a-f]{64})(\.parquet)?")

@@ -16,6 +16,7 @@ from speechmill.core.state import read_run
 from speechmill.core.store import LOCK_FILE, Store
 from speechmill.decide import criteria
 from speechmill.stages import TOKENISE, TRANSCRIBE, left_out
+from speechmill.stages.flow import PLUGGED_IN
 from speechmill.stages.profiles import stored_build
 from speechmill.stages.selection import early_columns, read_scores
 
@@ -59,6 +60,7 @@ def _progress(build: Build) -> tuple[dict[str, Any], dict[str, int]]:
     fates: Counter[str] = Counter()
     failed: Counter[str] = Counter()
     contents: Counter[str] = Counter(fetched=0, decoded=0, scored=0, transcribed=0, tokenised=0)
+    contents.update({stage.name: 0 for stage in PLUGGED_IN if build.runs(stage.name)})
     counted: set[str] = set()
     for recording in _known(build):
         fate, reason = (
@@ -109,6 +111,10 @@ def _done(recording: Recording, build: Build) -> Iterator[str]:
     encoded = set(TOKENISE.read(content_id, build, ["clip_id"])["clip_id"].to_pylist())
     if build.runs("tokenise") and (not allowed or wanted <= encoded):
         yield "tokenised"
+    for stage in PLUGGED_IN:
+        measured = set(stage.read(content_id, build, ["clip_id"])["clip_id"].to_pylist())
+        if build.runs(stage.name) and (not allowed or wanted <= measured):
+            yield stage.name
 
 
 def is_active(store: Store) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from speechmill.core import ownership
+from speechmill.core import ownership, plugins
 from speechmill.core.config import ConfigError, load
 from speechmill.core.paths import OutsideError
 from speechmill.core.records import (
@@ -53,6 +53,8 @@ def verify(corpus: str, *, rows: int = 200) -> dict[str, Any]:
         raise ConfigError(f"{corpus}: no corpus here; make one with: speechmill run --input X --output {corpus}")
     try:
         run = read_run(store)
+        if run and (gone := plugins.missing(run)):
+            raise ConfigError(f"{corpus}: {gone}")
         config = load(base=run["config"]) if run else None
     except ConfigError as error:
         return _unpublished(str(error))

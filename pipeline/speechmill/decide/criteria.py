@@ -44,7 +44,7 @@ def reasons_by_transcript(
     thresholds: Thresholds,
     languages: Sequence[str] = (),
     declared: str | None = None,
-) -> list[tuple[Reason, ...]]:
+) -> list[tuple[str, ...]]:
     """Why each row of a transcript artifact is not to be trusted.
 
     Args:
@@ -65,12 +65,12 @@ def reasons_by_transcript(
     ]
 
 
-def failed(table: pa.Table, columns: Iterable[Column], thresholds: Thresholds) -> list[tuple[Reason, ...]]:
+def failed(table: pa.Table, columns: Iterable[Column], thresholds: Thresholds) -> list[tuple[str, ...]]:
     """Which thresholds each row of a table is beyond; an empty tuple keeps it. Columns that are not there fail none."""
-    failed: list[list[Reason]] = [[] for _ in range(table.num_rows)]
+    failed: list[list[str]] = [[] for _ in range(table.num_rows)]
     for column in columns:
         test = column.test
-        limit = None if test is None else getattr(thresholds, test.key)
+        limit = None if test is None else test.limit(thresholds)
         if test is None or limit is None or column.name not in table.column_names:
             continue
         values: npt.NDArray[np.float32] = table[column.name].to_numpy().astype(np.float32)

@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 from pathlib import Path
 
+from speechmill.core import plugins
 from speechmill.core.config import ConfigError
 
 WHISPER_WEIGHTS, CTC_WEIGHTS = "model.bin", "model.safetensors"
@@ -45,10 +46,10 @@ def model_folder(name: str, key: str = "asr.model") -> Path:
 
 
 def _usable(folder: Path, key: str) -> Path:
-    if (folder / WHISPER_WEIGHTS).is_file():
+    if (folder / WHISPER_WEIGHTS).is_file() or plugins.asr_backend(folder):
         return folder
     if not (folder / CTC_WEIGHTS).is_file():
-        fix = "give a Whisper in CTranslate2 format, or a network saved by transformers' save_pretrained"
+        fix = "give a Whisper in CTranslate2 format, a network saved by transformers' save_pretrained, or a plug-in's"
         raise ConfigError(f"{key}: no {WHISPER_WEIGHTS} and no {CTC_WEIGHTS} in {folder}; {fix}")
     if not all(importlib.util.find_spec(package) for package in CTC_PACKAGES):
         raise ConfigError(f"{key}: a network with a CTC head needs the extra 'ctc': pip install 'speechmill[ctc]'")

@@ -8,6 +8,11 @@ from speechmill.publish.columns import every_column
 
 LICENCE_KEYS = "licences.allow, or the `licence` of an input,"
 BETTER_MODEL = "asr.model, a larger one,"
+MEANINGS: dict[str, str] = {
+    **{str(column.test.reason): column.test.meaning for column in every_column() if column.test},
+    **{str(reason): reason.meaning for reason in Reason},
+}
+"""What each reason means, those of plug-ins too."""
 KEYS: dict[str, str] = {
     **{column.test.reason: f"thresholds.{column.test.key}" for column in every_column() if column.test},
     Reason.REVERB: "thresholds.reverb",  # c50_db gives the same reason, and is off by default

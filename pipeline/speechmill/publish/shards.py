@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from speechmill.core.build import Build
+from speechmill.core.columns import feature_of
 from speechmill.core.config import RunConfig
 from speechmill.core.records import recording_from
 from speechmill.core.store import ROW_GROUP_BYTES, ROW_GROUP_ROWS
@@ -24,11 +25,6 @@ from speechmill.stages import TOKENISE
 from speechmill.text.normal_form import NormalForm, normal_form
 from speechmill.tokens import text_tokenizer_file
 from speechmill.tokens.text import limits, load
-
-_FEATURE_OF_TYPE = {
-    pa.string(): "string", pa.bool_(): "bool", pa.uint16(): "uint16", pa.int16(): "int16", pa.int32(): "int32",
-    pa.int64(): "int64", pa.float32(): "float32",
-}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -135,13 +131,5 @@ def _codecs(schema: pa.Schema) -> dict[str, str]:
 def _with_features(schema: pa.Schema, rate: int) -> pa.Schema:
     """Tell the `datasets` library that the audio column is sound."""
     audio = {"sampling_rate": rate, "_type": "Audio"}
-    features = {column.name: audio if column.name == "audio" else _feature(column.type) for column in schema}
+    features = {column.name: audio if column.name == "audio" else feature_of(column.type) for column in schema}
     return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-
-
-def _feature(kind: pa.DataType) -> dict[str, Any]:
-    if pa.types.is_list(kind):
-        return {"feature": _feature(kind.value_type), "_type": "List"}
-    if pa.types.is_struct(kind):
-        return {member.name: _feature(member.type) for member in kind}
-    return {"dtype": _FEATURE_OF_TYPE[kind], "_type": "Value"}

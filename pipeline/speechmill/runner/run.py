@@ -21,7 +21,7 @@ from typing import Any
 
 from speechmill import asr, publish, sources, tokens
 from speechmill.asr.known_languages import check_language
-from speechmill.core import ownership, state
+from speechmill.core import ownership, plugins, state
 from speechmill.core.build import CONFIG_FILE, FETCHED, FINISHED_FILE, LOG_FILE, STOP_FILE, Build
 from speechmill.core.config import ConfigError, RunConfig
 from speechmill.core.purge import erase
@@ -35,7 +35,7 @@ from speechmill.publish import card, report
 from speechmill.runner import beam
 from speechmill.runner.log import close_log, open_log
 from speechmill.runner.progress import Progress
-from speechmill.stages import STAGES
+from speechmill.stages.flow import STAGES
 from speechmill.stages.profiles import plan_build, stored_build
 from speechmill.tokens import text
 
@@ -93,6 +93,8 @@ def run(
         mel_tokens = _about_tokens(build, again=only_publish)
         store.write_json(CONFIG_FILE, json.loads(config.model_dump_json()))
         open_log(store, console=not quiet)
+        for line in plugins.left_out():
+            log.warning("%s", line)
         try:
             with Progress(store.path(LOG_FILE) if store.is_local else None, quiet=quiet):
                 counters = beam.run(build, beam_options, only_publish=only_publish)
@@ -258,6 +260,7 @@ def run_record(build: Build, stages: dict[str, dict[str, int]]) -> dict[str, Any
         "packages": versions,
         "config": public_values(json.loads(build.config.model_dump_json())),
         "profiles": dict(build.profiles),
+        "plugins": plugins.record(build.profiles),
         "models": {
             stage: [{"key": model.key, "name": model.name, "sha256": model.sha256} for model in models]
             for stage, models in build.models.items()

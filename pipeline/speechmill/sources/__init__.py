@@ -3,17 +3,20 @@
 A module `sources/NAME.py`, unless its name begins with `_`, has a function `list_recordings(source, config, store)`
 that yields `Listed`. It may have `check(source)`, which raises ConfigError before a run begins, and
 `resolve(recording, config, store, stopping=)`, which finds where media are that have no lasting address.
-Only the module that an input needs is imported, so that an odd dependency of one burdens no other.
+Only the module that an input needs is imported, so that an odd dependency of one burdens no other. Another package
+adds a kind by an entry point of the group `speechmill.sources`: its name is the kind, and it has the same functions.
 """
 
 import importlib
 import os
 import pkgutil
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import ModuleType
+from functools import lru_cache
+from typing import Any
 
+from speechmill.core import plugins
 from speechmill.core.config import ConfigError, Input, RunConfig
 from speechmill.core.filenames import readable
 from speechmill.core.languages import language_code
@@ -53,8 +56,21 @@ class Listed:
 
 
 def kinds() -> tuple[str, ...]:
-    """Names of all kinds of source, sorted. Imports none of them."""
-    return tuple(sorted(name for _, name, _ in pkgutil.iter_modules(__path__) if not name.startswith("_")))
+    """Names of all kinds of source, sorted. Imports only those of plug-ins."""
+    return tuple(sorted({*_own_kinds(), *_plugged_in()}))
+
+
+def _own_kinds() -> frozenset[str]:
+    return frozenset(name for _, name, _ in pkgutil.iter_modules(__path__) if not name.startswith("_"))
+
+
+@lru_cache(maxsize=1)
+def _plugged_in() -> Mapping[str, Any]:
+    """What plug-ins bring, by kind; one that redefines a kind of ours is left out."""
+    for plugin in plugins.load(plugins.SOURCES):
+        if plugin.name in _own_kinds():
+            plugins.leave_out(plugin, f"it redefines the kind of source {plugin.name}")
+    return {plugin.name: plugin.value for plugin in plugins.load(plugins.SOURCES)}
 
 
 def kind_of(address: str) -> str:
@@ -89,21 +105,25 @@ def resolve(
     """Say where the media of a recording are now, and what only a look at that place tells of it. Raises Rejected."""
     if not is_resolved_late(recording):
         return recording, recording.media_url
-    module = importlib.import_module(f"{__name__}.{recording.source}")
-    found: tuple[Recording, str] = module.resolve(recording, config, store, stopping=stopping)
+    found: tuple[Recording, str] = _of_kind(recording.source).resolve(recording, config, store, stopping=stopping)
     return found
 
 
 def is_resolved_late(recording: Recording) -> bool:
     """Whether only its source can say where the media of a recording are."""
-    return recording.source in kinds() and hasattr(importlib.import_module(f"{__name__}.{recording.source}"), "resolve")
+    return recording.source in kinds() and hasattr(_of_kind(recording.source), "resolve")
 
 
-def _module(source: Input) -> ModuleType:
+def _module(source: Input) -> Any:
     kind = source.kind or kind_of(source.address)
     if kind not in kinds():
         raise ConfigError(f"inputs: no such kind of source: {kind}; known: {', '.join(kinds())}")
-    return importlib.import_module(f"{__name__}.{kind}")
+    return _of_kind(kind)
+
+
+def _of_kind(kind: str) -> Any:
+    """The module of a kind of source, or what a plug-in has in its place."""
+    return _plugged_in().get(kind) or importlib.import_module(f"{__name__}.{kind}")
 
 
 def rest_of(address: str, kind: str) -> str:

@@ -24,14 +24,13 @@ from speechmill.stages.work import Outcome
 FETCH, SEGMENT, SCORE, FINGERPRINT, DEDUP = Fetch(), Segment(), Score(), Fingerprint(), Dedup()
 TRANSCRIBE, CROSS_CHECK, ALIGN, EMBED, TOKENISE = Transcribe(), CrossCheck(), Align(), Embed(), Tokenise()
 SPEAKERS, TEXT = Speakers(), Text()
-STAGES: tuple[Stage, ...] = (
+BEFORE_PLUGINS: tuple[Stage, ...] = (
     *(FETCH, SEGMENT, SCORE, FINGERPRINT, DEDUP, TRANSCRIBE, CROSS_CHECK, ALIGN, EMBED, TOKENISE),
-    *(SPEAKERS, TEXT),
-)  # in the order of the flow; one that reads another comes after it
+)  # in the order of the flow; flow.py has all
 
 __all__ = [
-    "ALIGN", "CROSS_CHECK", "DEDUP", "EMBED", "FETCH", "FINGERPRINT", "SCORE", "SEGMENT", "SPEAKERS", "STAGES", "TEXT",
-    "TOKENISE", "TRANSCRIBE", "ClipStage", "RecordingStage", "Stage", "note_error",
+    "ALIGN", "BEFORE_PLUGINS", "CROSS_CHECK", "DEDUP", "EMBED", "FETCH", "FINGERPRINT", "SCORE", "SEGMENT", "SPEAKERS",
+    "TEXT", "TOKENISE", "TRANSCRIBE", "ClipStage", "RecordingStage", "Stage", "note_error",
 ]  # fmt: skip
 
 

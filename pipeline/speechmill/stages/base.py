@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
-from speechmill.core.config import RunConfig, profile_of
+from speechmill.core.config import RunConfig, Section, profile_of
 from speechmill.core.models import FindModel, ModelRef
 from speechmill.core.store import Store
 from speechmill.stages.work import Outcome
@@ -66,10 +66,16 @@ class Stage(ABC):
     """× real time of one process on a CPU (a shared server, 2026); None where it costs next to nothing."""
     clips_only: ClassVar[bool] = False
     """Whether it takes only clips that pass so far, not all audio."""
+    section: ClassVar[type[Section] | None] = None
+    """For a stage of a plug-in: the keys that `plugins.<name>` may have in the config."""
 
     def settings(self, config: RunConfig) -> Any:
-        """What of the config decides the result, beside models: values of JSON or sections; None: it is off."""
-        return ()
+        """What of the config decides the result, beside models: values of JSON or sections; None: it is off.
+
+        Of a stage of a plug-in its section in `plugins`, which null switches off.
+        """
+        given = config.plugins.get(self.name, {})
+        return None if given is None else () if self.section is None else self.section.model_validate(given)
 
     def columns_in(self, config: RunConfig) -> tuple[Column, ...]:
         """The columns that it makes with a config, where it may make fewer."""
@@ -114,13 +120,20 @@ class RecordingStage(Stage):
 class ClipStage(Stage):
     """A stage that adds columns to clips: write `rows`, and the rest follows.
 
-    Only clips that pass so far are worked on, only those not done yet, of many contents together.
+    Only clips that pass so far are worked on, or all of them where `clips_only` is False; only those not done yet, of
+    many contents together. The artifact is made of the columns, where a stage names no other.
     """
 
     execution = Batched()
     after = ("segment",)
     clips_only = True
     artifact: ClassVar[pa.Schema]
+
+    def __init_subclass__(cls) -> None:
+        """Make the artifact of the columns."""
+        super().__init_subclass__()
+        if getattr(cls, "artifact", None) is None:
+            cls.artifact = pa.schema([pa.field("clip_id", pa.string()), *(column.field for column in cls.columns)])
 
     @abstractmethod
     def rows(self, clips: Clips, build: Build) -> list[Row]:

@@ -54,7 +54,7 @@ class Batch:
         """Take a content's clips in; yield what is done by then. Raises fetch.Stopped where the run is to stop."""
         self._open[work.content_id] = one = _Open(work)
         durations = clip_durations(work.content_id, self._build)
-        wanted = set(selected(work, self._build))
+        wanted = set(selected(work, self._build) if self._stage.clips_only else durations)
         done = self._stage.read(work.content_id, self._build, ["clip_id"])["clip_id"].to_pylist()
         missing = wanted.difference(done)
         kept, new = (sum(durations[clip_id] for clip_id in clips) for clips in (wanted, missing))
@@ -86,7 +86,10 @@ class Batch:
             raise fetch.Stopped
         began = time.perf_counter()
         rows: dict[str, list[dict[str, Any]]] = {}
-        for row in self._stage.rows(self._part, self._build):
+        made = self._stage.rows(self._part, self._build)
+        if sorted(row["clip_id"] for row in made) != sorted(self._part):
+            raise ValueError(f"{self._stage.name}: {len(made)} rows of {len(self._part)} clips, not one of each")
+        for row in made:
             rows.setdefault(self._content_of[row["clip_id"]], []).append(row)
         for content_id, own in rows.items():
             identity = hashlib.sha256("".join(sorted(row["clip_id"] for row in own)).encode()).hexdigest()[:16]

@@ -10,8 +10,8 @@ from speechmill.core.models import FindModel, ModelRef, find_device
 from speechmill.core.removals import Tombstones
 from speechmill.core.state import read_run, stored_config
 from speechmill.core.store import Store
-from speechmill.stages import STAGES
 from speechmill.stages.base import Stage
+from speechmill.stages.flow import STAGES
 
 NEEDS_NO_MODEL = ("fetch", "segment", "score", "fingerprint", "dedup")  # that may have to be downloaded
 

@@ -1,5 +1,9 @@
 """Which clips pass so far: by the licence, and by what the stages before transcription made of all clips."""
 
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
 import pyarrow as pa
 
 from speechmill.core.build import Build
@@ -7,6 +11,8 @@ from speechmill.core.columns import UNIT, Column, at_most
 from speechmill.core.records import Reason
 from speechmill.decide import criteria
 from speechmill.stages.work import Work
+
+Row = Mapping[str, Any]
 
 REPEATED = (
     Column("repeated_ratio", pa.float32(), "share of the clip whose very sound an earlier clip has", "", UNIT,
@@ -17,14 +23,14 @@ REPEATED = (
 
 def early_columns() -> tuple[Column, ...]:
     """Columns of the stages that work on all clips, in the order of the flow."""
-    from speechmill.stages import STAGES  # which are made of this
+    from speechmill.stages.flow import STAGES  # which are made of this
 
     return tuple(column for stage in STAGES if not stage.clips_only and stage.is_in_graph for column in stage.columns)
 
 
 def late_columns() -> tuple[Column, ...]:
     """Columns of the stages that work only on clips that pass so far, and of publication."""
-    from speechmill.stages import STAGES
+    from speechmill.stages.flow import STAGES
 
     return tuple(column for stage in STAGES if stage.clips_only or not stage.is_in_graph for column in stage.columns)
 
@@ -47,12 +53,27 @@ def selected(work: Work, build: Build) -> list[str]:
 
 
 def read_scores(content_id: str, build: Build) -> pa.Table:
-    """Measures and scores of a content, a row a clip, with how much of each repeats an earlier clip."""
+    """Measures and scores of a content, a row a clip, with how much of it repeats an earlier one, and with what
+    stages of plug-ins say that take all clips.
+    """
+    from speechmill.stages.flow import PLUGGED_IN
+
     store, table = build.store, build.store.read(build.artifact("score", content_id))
     compared = store.exists(build.artifact("dedup", content_id))
     repeats = store.read(build.artifact("dedup", content_id)).to_pylist() if compared else []
-    found, none, (ratio, of) = {row["clip_id"]: row for row in repeats}, 0.0 if compared else None, REPEATED
-    clip_ids = table["clip_id"].to_pylist()
-    ratios = pa.array([found.get(clip_id, {}).get(ratio.name, none) for clip_id in clip_ids], ratio.type)
-    earlier = pa.array([found.get(clip_id, {}).get(of.name) for clip_id in clip_ids], of.type)
-    return table.append_column(ratio.field, ratios).append_column(of.field, earlier)
+    table = _with(table, REPEATED, repeats, {REPEATED[0].name: 0.0} if compared else {})
+    for stage in PLUGGED_IN:
+        if not stage.clips_only and build.runs(stage.name):
+            table = _with(table, stage.columns, stage.read(content_id, build).to_pylist())
+    return table
+
+
+def _with(
+    table: pa.Table, columns: Iterable[Column], rows: Iterable[Row], default: Row = MappingProxyType({})
+) -> pa.Table:
+    """Add columns to a table, by clip_id; a clip without a row has the `default`."""
+    found = {row["clip_id"]: row for row in rows}
+    own = [found.get(clip_id, default) for clip_id in table["clip_id"].to_pylist()]
+    for column in columns:
+        table = table.append_column(column.field, pa.array([row.get(column.name) for row in own], column.type))
+    return table

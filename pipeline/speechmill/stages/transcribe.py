@@ -1,6 +1,6 @@
 """Transcribe: from the clips that pass so far to text with word times; and the same by another model, to check it."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -8,9 +8,10 @@ import pyarrow as pa
 
 from speechmill import asr
 from speechmill.audio import resample
+from speechmill.core import plugins
 from speechmill.core.build import Build
 from speechmill.core.columns import UNIT, Column, at_least, at_most
-from speechmill.core.config import RunConfig
+from speechmill.core.config import RunConfig, profile_of
 from speechmill.core.models import FindModel, ModelRef, find_device, model_file, model_in_folder
 from speechmill.core.records import TRANSCRIPT_ARTIFACT, Reason
 from speechmill.core.store import Store
@@ -49,7 +50,11 @@ class Transcribe(ClipStage):
     def models(self, config: RunConfig, store: Store, find_model: FindModel) -> tuple[ModelRef, ...]:
         """The ASR model, and a language model where there is one."""
         name, key = getattr(config.asr, self.key), f"asr.{self.key}"
-        found = model_in_folder(key, name, find_model(name, key), store)
+        folder = find_model(name, key)
+        backend = plugins.asr_backend(folder)
+        found = model_in_folder(key, name, folder, store, every_file=backend is not None)
+        if backend is not None:  # the same files in other hands give another text
+            found = replace(found, sha256=profile_of(found.sha256, backend.name, backend.version))
         if config.asr.language_model is None:
             return (found,)
         path = Path(config.asr.language_model).expanduser()

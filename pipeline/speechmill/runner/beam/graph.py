@@ -10,10 +10,11 @@ from apache_beam.utils.windowed_value import WindowedValue
 from speechmill.core.build import Build
 from speechmill.runner.beam.functions import BatchedFn, IsolatedFn, StageFn, WaitingFn
 from speechmill.sources import Listed
-from speechmill.stages import DEDUP, FETCH, STAGES, ClipStage, RecordingStage, Stage
+from speechmill.stages import DEDUP, FETCH, ClipStage, RecordingStage, Stage
 from speechmill.stages.base import GroupedByHost, Isolated
 from speechmill.stages.dedup import Sounds, Spreader, Votes, compared, find_votes
 from speechmill.stages.fetch import host_of
+from speechmill.stages.flow import STAGES
 from speechmill.stages.identity import Claims, load_registry, placeholder
 from speechmill.stages.work import Work, primary
 

@@ -1,0 +1,135 @@
+"""What other packages add: sources, stages and ASR backends, found by the entry points that they declare.
+
+Each group is loaded once a process, sorted by name. What fails to import, or is not fit, is left out and told in one
+line, so that a broken package costs its own part only.
+"""
+
+import itertools
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+SOURCES, STAGES, ASR = GROUPS = ("speechmill.sources", "speechmill.stages", "speechmill.asr")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """What one entry point adds. `value` is what it names; of a class, an instance."""
+
+    group: str
+    name: str
+    package: str
+    version: str
+    value: Any
+
+    def __str__(self) -> str:
+        return f"{self.group.removeprefix('speechmill.')}: {self.name} of {self.package} {self.version}"
+
+
+_lock = threading.RLock()
+_loaded: dict[str, list[Plugin]] = {}
+_importing: set[str] = set()
+_left_out: dict[tuple[str, str, str], str] = {}
+
+
+def load(group: str) -> tuple[Plugin, ...]:
+    """What is plugged in under one of GROUPS, sorted by name.
+
+    Raises ImportError for a plug-in that asks for it while it is being imported.
+    """
+    with _lock:
+        if group in _importing:
+            raise ImportError("a plug-in may not import what is made of all plug-ins, such as speechmill.publish")
+        if group not in _loaded:
+            _importing.add(group)
+            found = sorted(entry_points(group=group), key=lambda point: (point.name, point.value))
+            _loaded[group] = [plugin for point in found if (plugin := _import(point)) is not None]
+            _importing.remove(group)
+            _drop_twins(_loaded[group])
+        return tuple(_loaded[group])
+
+
+def _drop_twins(plugins: list[Plugin]) -> None:
+    for first, second in itertools.pairwise(plugins):
+        if first.name == second.name:
+            leave_out(second, f"{first.package} has this name too")
+
+
+def _import(point: EntryPoint) -> Plugin | None:
+    """Import what an entry point names; None where that fails, or it is no use, which is noted."""
+    about = point.dist.metadata if point.dist else {"Name": "unknown", "Version": ""}
+    plugin = Plugin(group=point.group, name=point.name, package=about["Name"], version=about["Version"], value=None)
+    try:
+        value = point.load()
+        value = value() if isinstance(value, type) else value
+    except Exception as error:
+        leave_out(plugin, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        return None
+    if missing := [name for name in NEEDED[point.group] if not hasattr(value, name)]:
+        leave_out(plugin, f"has no {missing[0]}")
+        return None
+    return replace(plugin, value=value)
+
+
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    SOURCES: ("list_recordings",), STAGES: ("name", "columns", "rows"), ASR: ("can_load", "load"),
+}  # fmt: skip
+
+
+def leave_out(plugin: Plugin, why: str) -> None:
+    """Do without a plug-in from now on, and say why in one line."""
+    with _lock:
+        _left_out[plugin.group, plugin.name, plugin.package] = f"{plugin} is left out: {why}"
+        _loaded[plugin.group] = [one for one in _loaded.get(plugin.group, ()) if one is not plugin]
+
+
+def left_out() -> tuple[str, ...]:
+    """A line for each plug-in that was left out, with the reason."""
+    for group in GROUPS:
+        load(group)
+    return tuple(line for _, line in sorted(_left_out.items()))
+
+
+def threshold_keys() -> set[str]:
+    """Keys of the section `thresholds` that plug-ins declare."""
+    tests = (column.test for plugin in load(STAGES) for column in plugin.value.columns)
+    return {test.key for test in tests if test is not None}
+
+
+def sections() -> dict[str, type[BaseModel] | None]:
+    """The model of each section of `plugins` in the config, by the name of its stage; None: it has no keys."""
+    return {plugin.value.name: getattr(plugin.value, "section", None) for plugin in load(STAGES)}
+
+
+def asr_backend(folder: Path) -> Plugin | None:
+    """The first plug-in that can load the model in a folder."""
+    return next((plugin for plugin in load(ASR) if plugin.value.can_load(folder)), None)
+
+
+def record(profiles: Mapping[str, str | None]) -> dict[str, dict[str, str]]:
+    """What `run.json` says of the plug-ins whose stages ran: package and version, by the name of the stage."""
+    return {
+        plugin.value.name: {"package": plugin.package, "version": plugin.version}
+        for plugin in load(STAGES)
+        if profiles.get(plugin.value.name) is not None
+    }
+
+
+def missing(run: Mapping[str, Any]) -> str | None:
+    """One line that says which plug-ins a corpus was made with that are not here; None where all are.
+
+    run: what `run.json` says.
+    """
+    made_with = run.get("plugins") or {}
+    here = {plugin.value.name for plugin in load(STAGES)} if made_with else set()
+    gone = {stage: made for stage, made in made_with.items() if stage not in here}
+    if not gone:
+        return None
+    names = ", ".join(f"{stage} (of {made['package']} {made['version']})" for stage, made in sorted(gone.items()))
+    packages = " ".join(sorted({made["package"] for made in gone.values()}))
+    return f"made with plug-ins that are not here: {names}; pip install {packages}, or see `speechmill doctor`"

@@ -1,0 +1,1 @@
+"""A source, a stage and an ASR backend for speechmill."""
