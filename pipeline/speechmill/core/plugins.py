@@ -107,8 +107,14 @@ def sections() -> dict[str, type[BaseModel] | None]:
 
 
 def asr_backend(folder: Path) -> Plugin | None:
-    """The first plug-in that can load the model in a folder."""
-    return next((plugin for plugin in load(ASR) if plugin.value.can_load(folder)), None)
+    """The first plug-in that can load the model in a folder; one that fails at the question is left out."""
+    for plugin in load(ASR):
+        try:
+            if plugin.value.can_load(folder):
+                return plugin
+        except Exception as error:
+            leave_out(plugin, f"can_load: {type(error).__name__}: {' '.join(str(error).split())}")
+    return None
 
 
 def record(profiles: Mapping[str, str | None]) -> dict[str, dict[str, str]]:
