@@ -15,7 +15,8 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 from speechmill.cli.main import cli
 from speechmill.core.config import RunConfig
-from speechmill.core.records import LEDGER, RECORDINGS, Reason
+from speechmill.core.reasons import Reason
+from speechmill.core.records import LEDGER, RECORDINGS
 from speechmill.publish.advice import KEYS
 from speechmill.publish.columns import data_schema, every_column, pool_schema
 

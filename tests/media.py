@@ -14,7 +14,7 @@ import soundfile
 from speechmill.audio import Decoding
 from speechmill.core.build import Build
 from speechmill.core.config import Audio, RunConfig
-from speechmill.core.records import Reason
+from speechmill.core.reasons import Reason
 from speechmill.core.store import Store
 from speechmill.stages.profiles import plan_build
 from speechmill.stages.segment import segment_media

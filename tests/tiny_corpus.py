@@ -14,11 +14,11 @@ from speechmill.audio import encode_flac
 from speechmill.core import ownership
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
+from speechmill.core.reasons import Reason
 from speechmill.core.records import (
     SEGMENT_ARTIFACT,
     TOKEN_ARTIFACT,
     TRANSCRIPT_ARTIFACT,
-    Reason,
     Recording,
     SpanKind,
     Status,

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from speechmill.cli.main import cli
 from speechmill.core.config import RunConfig
-from speechmill.core.records import LEDGER, RECORDINGS, Reason
+from speechmill.core.reasons import Reason
+from speechmill.core.records import LEDGER, RECORDINGS
 from speechmill.publish.columns import data_schema, every_column, pool_schema
 
 from tests.docs.snippets import PAGES, ROOT

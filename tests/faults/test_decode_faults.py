@@ -22,7 +22,8 @@ from speechmill.audio.measures import measure
 from speechmill.core import guards, processes
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.runner import run
 from speechmill.stages import SEGMENT
 from speechmill.stages.flow import STAGES

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from speechmill.core.config import Fetch, Input, RunConfig
-from speechmill.core.records import Reason, Recording, Rejected, to_table
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected, to_table
 from speechmill.core.store import Store
 from speechmill.fetch import Fetched, fetch_media, get_document
 from speechmill.sources import Listed, list_recordings

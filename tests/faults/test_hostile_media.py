@@ -13,7 +13,8 @@ import pytest
 from speechmill.audio import Decoding, declared_duration_s
 from speechmill.core import processes
 from speechmill.core.config import Audio, RunConfig
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.corpus import plan
 from speechmill.stages import segment, segment_media
 

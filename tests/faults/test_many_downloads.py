@@ -10,7 +10,8 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
-from speechmill.core.records import Reason, Recording, Status, recording_from
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Status, recording_from
 from speechmill.core.store import Store
 from speechmill.runner.beam.functions import WaitingFn
 from speechmill.sources import Listed

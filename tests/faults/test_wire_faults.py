@@ -12,7 +12,8 @@ from pathlib import Path
 import brotli
 import pytest
 from speechmill.core.config import Fetch
-from speechmill.core.records import Reason, Recording, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected
 from speechmill.core.store import Store
 from speechmill.fetch import Fetched, Stopped, fetch_media
 

@@ -5,7 +5,8 @@ import time
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.reference_text import Heard, align, read
 from speechmill.reference_text.spoken import prose
 

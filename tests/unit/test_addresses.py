@@ -3,7 +3,8 @@
 import ipaddress
 
 import pytest
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.fetch.addresses import MAX_URL_CHARS, host_of, is_public, origin_of
 
 # The IANA IPv4 and IPv6 Special-Purpose Address Registries, each row with "Globally Reachable"; None is "N/A".

@@ -6,7 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from speechmill.core.config import ConfigError, Input, RunConfig
-from speechmill.core.records import Attachment, Reason, Rejected, Status, to_table
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Attachment, Rejected, Status, to_table
 from speechmill.core.store import Store
 from speechmill.sources import Listed, _api, archive, check, librivox, list_recordings
 

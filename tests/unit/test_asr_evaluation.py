@@ -11,7 +11,8 @@ import pytest
 import soundfile
 from speechmill.asr import Transcript
 from speechmill.audio import encode_flac
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.training.asr import evaluate as evaluation
 from speechmill.training.asr.clip_sound import length_s, sound
 from speechmill.training.asr.evaluate import evaluate

@@ -8,7 +8,8 @@ import pytest
 from speechmill.audio import Decoding, decode_flac, encode_flac, resample, to_int16
 from speechmill.audio.frames import planes
 from speechmill.core.config import Audio
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 
 from tests.media import RATE, Sound, decode, encode, riff, tone, wav
 

@@ -9,7 +9,8 @@ import urllib3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from speechmill.core.config import Fetch
-from speechmill.core.records import Reason, Recording, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected
 from speechmill.core.store import Store
 from speechmill.fetch import Fetched, Visit, fetch_media, get_document
 from speechmill.fetch.chain import MAX_COOKIE_CHARS, Chain

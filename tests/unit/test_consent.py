@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from speechmill.core.config import Fetch
-from speechmill.core.records import Reason, Recording, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected
 from speechmill.core.store import Store
 from speechmill.fetch import Fetched, addresses, fetch_media, get_document, wire
 from speechmill.fetch.consent import memory

@@ -11,14 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from speechmill.core.build import Build
 from speechmill.core.config import Input, RunConfig
-from speechmill.core.records import (
-    Reason,
-    Recording,
-    Signal,
-    Status,
-    recording_from,
-    to_table,
-)
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Signal, Status, recording_from, to_table
 from speechmill.core.store import Store
 from speechmill.fetch.consent import memory
 from speechmill.publish.columns import columns_of, data_schema, pool_schema

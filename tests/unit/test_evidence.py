@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.reference_text import Found, Heard, Reference, align, read
 from speechmill.reference_text.decode import MAX_BYTES
 

@@ -10,7 +10,8 @@ import pytest
 from speechmill.audio import Decoding
 from speechmill.audio.extent import extent_of
 from speechmill.core.config import Audio
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 
 from tests.media import RATE, decode, encode, riff, tone, wav
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from speechmill.core.config import Input, RunConfig
-from speechmill.core.records import Reason, Recording, Rejected, Status
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected, Status
 from speechmill.core.store import Store
 from speechmill.corpus import plan
 from speechmill.sources import Listed, kind_of, list_recordings, rss

@@ -20,7 +20,8 @@ from urllib.parse import urljoin
 
 import feedparser
 import pytest
-from speechmill.core.records import Reason, Rejected, to_table
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected, to_table
 from speechmill.sources import language_tag, plain_text
 from speechmill.sources._encodings import in_utf8
 from speechmill.sources._feed import Feed

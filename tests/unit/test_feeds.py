@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from speechmill.core.config import Input, RunConfig
-from speechmill.core.records import Attachment, Reason, Recording, Rejected, Status, recording_from, to_table
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Attachment, Recording, Rejected, Status, recording_from, to_table
 from speechmill.core.store import Store
 from speechmill.corpus import plan
 from speechmill.sources import Listed, list_recordings

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from speechmill.core.config import ConfigError, Fetch
-from speechmill.core.records import Reason, Recording, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected
 from speechmill.core.store import Store
 from speechmill.fetch import Stopped, fetch_media, get_document, model_folder
 from speechmill.fetch.addresses import addresses_of, host_of, pools

@@ -12,7 +12,6 @@ ROOT = Path(__file__).parents[2]
 FILE_LINES, FUNCTION_LINES = 300, 45
 TOO_LONG = {  # files that still do two jobs: names only ever leave this list
     "pipeline/speechmill/core/config.py",
-    "pipeline/speechmill/core/records.py",
 }
 SOURCES = [path for folder in ("pipeline", "classifiers") for path in sorted((ROOT / folder).rglob("*.py"))]
 

@@ -15,7 +15,8 @@ import psutil
 import pytest
 from speechmill.core.guards import memory_limited, watchdog
 from speechmill.core.processes import Died, Pool, pool, result, timed
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 
 
 def square(value: int) -> int:

@@ -9,7 +9,8 @@ import pytest
 from speechmill.asr import Transcript
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.known_corpora import below, layout_of
-from speechmill.core.records import Reason, Recording, Status
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Status
 from speechmill.core.store import Store
 from speechmill.sources import _indexes, list_recordings
 from speechmill.training.asr import material

@@ -15,7 +15,8 @@ import pytest
 from speechmill import fetch
 from speechmill.core.build import STOP_FILE, Build
 from speechmill.core.config import ConfigError, Input, RunConfig
-from speechmill.core.records import Reason, Recording, Rejected, Status
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected, Status
 from speechmill.core.store import Store
 from speechmill.corpus import plan
 from speechmill.fetch import Stopped, get_document

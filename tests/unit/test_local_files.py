@@ -11,7 +11,8 @@ import pytest
 import speechmill.sources
 from speechmill.core.config import ConfigError, Input, RunConfig
 from speechmill.core.filenames import readable, restored
-from speechmill.core.records import Reason, Recording, Rejected, Status, to_table
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected, Status, to_table
 from speechmill.core.store import Store
 from speechmill.sources import Listed, list_recordings
 from speechmill.sources._probe import SUFFIXES, verdict

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from speechmill.core.build import Build
-from speechmill.core.records import Reason, Recording, Status, recording_from, to_table
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Status, recording_from, to_table
 from speechmill.publish.ledger import judge_all
 from speechmill.runner.beam.functions import StageFn
 from speechmill.sources import Listed

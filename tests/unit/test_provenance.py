@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
-from speechmill.core.records import Reason, Recording, Status, recording_from
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Status, recording_from
 from speechmill.core.store import Store
 from speechmill.fetch.consent import provenance
 from speechmill.fetch.consent.provenance import Marks, read

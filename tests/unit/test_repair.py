@@ -6,7 +6,8 @@ import re
 import time
 
 import pytest
-from speechmill.core.records import Reason, Recording, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected
 from speechmill.sources._cut_apart import lost_in_words
 from speechmill.sources._feed import Feed
 

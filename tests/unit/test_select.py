@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 from speechmill.core.columns import Column
 from speechmill.core.config import Licences, Thresholds
-from speechmill.core.records import TRANSCRIPT_ARTIFACT, Reason
+from speechmill.core.reasons import Reason
+from speechmill.core.records import TRANSCRIPT_ARTIFACT
 from speechmill.decide.criteria import failed, licence_allowed, reasons_by_licence, reasons_by_transcript
 from speechmill.publish.columns import every_column
 from speechmill.stages.score import MEASURES

@@ -4,7 +4,8 @@ import time
 from pathlib import Path
 
 import pytest
-from speechmill.core.records import Reason, Recording, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected
 from speechmill.sources import _slices
 from speechmill.sources._feed import Feed
 from speechmill.sources._feed_items import standard_fields

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import speechmill.sources
 from speechmill.core.config import ConfigError, Input, RunConfig
-from speechmill.core.records import Reason, Recording, Rejected, Status, to_table
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected, Status, to_table
 from speechmill.core.store import Store
 from speechmill.sources import Listed, kind_of, kinds, list_recordings, plain_text
 from speechmill.sources._feed import Feed

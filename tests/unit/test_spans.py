@@ -11,7 +11,8 @@ from speechmill.audio import Decoding, Skipping, Unskippable, decode_flac
 from speechmill.core import config
 from speechmill.core.build import Build
 from speechmill.core.config import Audio, Input, RunConfig
-from speechmill.core.records import Reason, Recording, Rejected, Status, content_of, recording_from
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected, Status, content_of, recording_from
 from speechmill.core.removals import Tombstone, Tombstones
 from speechmill.core.store import Store
 from speechmill.corpus.prune import _decoded_media

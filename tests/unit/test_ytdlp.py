@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import pytest
 import yt_dlp.globals
 from speechmill.core.config import ConfigError, Fetch, Input, RunConfig
-from speechmill.core.records import Attachment, Reason, Recording, Rejected, Status, to_table
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Attachment, Recording, Rejected, Status, to_table
 from speechmill.core.store import Store
 from speechmill.fetch import Stopped, Visit
 from speechmill.sources import Listed, _licences, _ytdlp, check, list_recordings, resolve, ytdlp

@@ -23,7 +23,8 @@ from speechmill.audio.mixdown import Format, Mix, Mixer
 from speechmill.audio.opening import MAX_CHANNELS, hidden_by_edits, open_media, sound_of
 from speechmill.audio.samples import Float32
 from speechmill.core.config import Audio
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 
 BLOCK_S = 1.0
 BLOCK_SAMPLES = 2**21  # of all channels together: what a block may take, however many channels and whatever rate

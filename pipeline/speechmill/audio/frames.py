@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from speechmill.audio.mixdown import Format
 from speechmill.audio.samples import Float32
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 
 SAMPLE_TYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "flt": np.float32, "dbl": np.float64}
 

@@ -10,7 +10,8 @@ from typing import IO, Any, NoReturn
 import av
 from av.stream import Discard
 
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 
 # FFmpeg's own names. Playlists and image sequences are not among them: bytes in, audio out, nothing else opened.
 CONTAINERS = (

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from speechmill.core.records import Reason, Status
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Status
 from speechmill.core.terminal import printable
 from speechmill.publish import RECORDINGS_FILE
 from speechmill.publish.advice import no_clips

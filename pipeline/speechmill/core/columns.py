@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from speechmill.core.config import Thresholds
-from speechmill.core.records import Reason
+from speechmill.core.reasons import Reason
 
 Edges = tuple[float, ...]
 

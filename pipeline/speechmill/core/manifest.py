@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 
 MAX_LINE = 1_000_000  # characters
 MAX_WHOLE_BYTES = 64_000_000  # of an object that has the lines in it, which is read at once

@@ -12,7 +12,8 @@ from typing import Literal, Self
 
 from speechmill.core.config import ConfigError
 from speechmill.core.ownership import REMOVALS_FILE
-from speechmill.core.records import Reason, Recording, Status, stable_id
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Status, stable_id
 from speechmill.core.store import Store
 from speechmill.core.urls import public_url
 

@@ -14,7 +14,8 @@ from typing import Any
 from speechmill.core import guards, ownership, processes
 from speechmill.core.build import Build
 from speechmill.core.config import Audio, RunConfig
-from speechmill.core.records import Reason, Rejected, Status, recording_from
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected, Status, recording_from
 from speechmill.core.state import read_run
 from speechmill.core.store import Store
 from speechmill.core.urls import web_address

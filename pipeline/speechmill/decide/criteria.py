@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from speechmill.core.columns import Column
 from speechmill.core.config import Licences, Thresholds
-from speechmill.core.records import Reason
+from speechmill.core.reasons import Reason
 from speechmill.decide.hallucinations import Heard, doubted
 
 ENGLISH = {"en", "eng"}

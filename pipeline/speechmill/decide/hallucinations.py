@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from speechmill.core.records import Reason
+from speechmill.core.reasons import Reason
 
 _CLAUSE_END = re.compile(r"[.,;:!?…]+(?:\s|$)|[。｡！？、，]")
 _APOSTROPHES = str.maketrans("", "", "'’ʼ")

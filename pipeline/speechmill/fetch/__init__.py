@@ -17,7 +17,8 @@ from tempfile import TemporaryDirectory
 
 from speechmill.core.config import Fetch
 from speechmill.core.paths import check_name
-from speechmill.core.records import Reason, Recording, Rejected, stable_id
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected, stable_id
 from speechmill.core.store import Store
 from speechmill.core.urls import public_url, web_address
 from speechmill.fetch.client import Client

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 from urllib.request import Request
 
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.core.urls import public_url
 from speechmill.fetch.addresses import PORTS, host_of, origin_of
 from speechmill.fetch.logins import Logins, without_userinfo

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.core.store import Store
 from speechmill.fetch.addresses import Passing, addresses_of, broken, host_of, pools
 from speechmill.fetch.chain import Chain

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.fetch.addresses import Passing, broken
 from speechmill.fetch.client import Client, verdict
 from speechmill.fetch.coding import body, layers

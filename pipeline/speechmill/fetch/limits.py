@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from speechmill.core.config import Fetch
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.fetch.addresses import Passing
 from speechmill.fetch.wire import POLL_S
 

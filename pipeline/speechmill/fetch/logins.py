@@ -17,7 +17,8 @@ from typing import Self
 from urllib.parse import unquote
 
 from speechmill.core.config import ConfigError, Fetch
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.core.urls import web_address
 from speechmill.fetch.addresses import host_of, is_allowed, origin_of
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from speechmill.core import ownership
 from speechmill.core.build import Build
-from speechmill.core.records import OUT_OF_REACH, Status
+from speechmill.core.reasons import OUT_OF_REACH
+from speechmill.core.records import Status
 from speechmill.publish import ledger, shards, voices
 from speechmill.publish.columns import columns_of
 from speechmill.publish.shards import Shard

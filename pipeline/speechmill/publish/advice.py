@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from speechmill.core.records import Reason, SpanKind
+from speechmill.core.reasons import Reason
+from speechmill.core.records import SpanKind
 from speechmill.publish.columns import every_column
 
 LICENCE_KEYS = "licences.allow, or the `licence` of an input,"

@@ -14,16 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from speechmill.core.build import Build
-from speechmill.core.records import (
-    LEDGER,
-    RECORDINGS,
-    TRANSCRIPT_ARTIFACT,
-    Reason,
-    Recording,
-    SpanKind,
-    Status,
-    recording_from,
-)
+from speechmill.core.reasons import Reason
+from speechmill.core.records import LEDGER, RECORDINGS, TRANSCRIPT_ARTIFACT, Recording, SpanKind, Status, recording_from
 from speechmill.core.removals import row_of
 from speechmill.core.urls import public_url, public_values
 from speechmill.decide import criteria

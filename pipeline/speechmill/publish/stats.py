@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from speechmill.core.columns import Column
-from speechmill.core.records import Reason, Recording, SpanKind, Status
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, SpanKind, Status
 from speechmill.publish.ledger import KEPT, Judgement
 
 MOST_NAMED = 5  # of what was left out

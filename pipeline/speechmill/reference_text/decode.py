@@ -3,7 +3,8 @@
 import codecs
 import re
 
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 
 MAX_BYTES = 50_000_000
 SAMPLE_BYTES = 65_536  # enough to guess from

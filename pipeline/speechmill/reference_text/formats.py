@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.reference_text.captions import spoken
 from speechmill.reference_text.cues import Cue, cues, has_cues
 from speechmill.reference_text.decode import decode

@@ -9,7 +9,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.text.normal_form import clean, comparable
 
 MAX_WORDS = 3_000_000  # ten times the longest novel; what has more is no text that anybody reads aloud

@@ -20,7 +20,8 @@ from speechmill.core import plugins
 from speechmill.core.config import ConfigError, Input, RunConfig
 from speechmill.core.filenames import readable
 from speechmill.core.languages import language_code
-from speechmill.core.records import Reason, Recording, Signal, Status, stable_id
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Signal, Status, stable_id
 from speechmill.core.store import Store
 from speechmill.core.terminal import CONTROL
 from speechmill.core.urls import web_address

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from speechmill.core.config import Fetch, RunConfig
-from speechmill.core.records import Attachment, Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Attachment, Rejected
 from speechmill.core.store import Store
 from speechmill.fetch import get_document
 from speechmill.sources import plain_text

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from xml.parsers import expat
 
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.sources._repair import DECLARED, NAMESPACES, ROOT, TAG
 from speechmill.sources._slices import MAX_DEPTH, MAX_PART_BYTES, Broken, Parts, address_of, cut
 

@@ -6,7 +6,8 @@ from types import MappingProxyType
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.fetch.consent import rsl
 from speechmill.sources import Listed, failed, plain_text
 from speechmill.sources._cut_apart import cut_apart, lost_in_words

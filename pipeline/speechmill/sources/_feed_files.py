@@ -4,7 +4,8 @@ import os
 from dataclasses import replace
 from urllib.parse import unquote, urlsplit
 
-from speechmill.core.records import Attachment, Reason, Recording, Rejected, Status
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Attachment, Recording, Rejected, Status
 from speechmill.sources import Listed
 from speechmill.sources._places import is_inside
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from speechmill.core.records import Reason, Recording, Rejected, stable_id
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected, stable_id
 from speechmill.sources import Listed
 from speechmill.sources._identity import Identities
 from speechmill.sources._items import (

@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.sources._beside import BESIDE, Beside, Shelf, has_media_suffix
 from speechmill.sources._places import is_inside
 from speechmill.sources._probe import probe

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from speechmill.core.filenames import readable
 from speechmill.core.known_corpora import Layout, Row, indexes
-from speechmill.core.records import Reason
+from speechmill.core.reasons import Reason
 from speechmill.sources import Listed, failed, left_out, plain_text
 from speechmill.sources._file import leads_outside
 from speechmill.sources._folder import is_hidden

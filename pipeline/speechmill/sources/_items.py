@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import urljoin
 from xml.etree.ElementTree import Element
 
-from speechmill.core.records import Attachment, Reason, Status
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Attachment, Status
 from speechmill.fetch import Permit
 from speechmill.fetch.consent import rsl, signal_of
 from speechmill.fetch.consent.headers import is_rsl

@@ -9,7 +9,8 @@ from speechmill.core.config import Input, RunConfig
 from speechmill.core.filenames import readable
 from speechmill.core.known_corpora import Layout
 from speechmill.core.manifest import PATHS, SPAN_KEYS, lines, path_of, plain
-from speechmill.core.records import Reason, Recording, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected
 from speechmill.sources import Listed, failed, left_out, plain_text
 from speechmill.sources._about import described
 from speechmill.sources._beside import shelf_of

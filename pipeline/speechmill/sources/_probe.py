@@ -7,7 +7,8 @@ import os
 import re
 from itertools import pairwise
 
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 
 SUFFIXES = (
     *(".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".au", ".avi", ".caf", ".dsf", ".flac", ".flv"),

@@ -7,7 +7,8 @@ import html.entities
 import re
 from collections.abc import Iterator
 
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 
 DECLARED = b'<?xml version="1.0" encoding="utf-8"?>'  # lest feedparser should guess
 PROLOG_BYTES = 64 * 1024

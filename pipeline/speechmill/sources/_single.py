@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 from speechmill.core.config import Fetch
-from speechmill.core.records import Reason, Recording, Rejected, stable_id
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected, stable_id
 from speechmill.core.store import Store
 from speechmill.fetch import MAX_FEED_BYTES, Visit
 from speechmill.fetch.consent import page

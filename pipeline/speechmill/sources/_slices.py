@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree.ElementTree import Element, fromstring
 
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 
 CHUNK_BYTES = 64 * 1024
 MAX_DEPTH = 200  # XHTML in a description may nest, but not like this

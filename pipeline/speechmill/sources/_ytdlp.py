@@ -24,7 +24,8 @@ from yt_dlp.utils import (
 )
 
 from speechmill.core.config import Fetch
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.core.store import Store
 from speechmill.fetch import MAX_FEED_BYTES, Answer, Stopped, Visit, never
 from speechmill.sources import plain_text

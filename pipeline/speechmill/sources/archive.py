@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from speechmill.core.config import ConfigError, Input, RunConfig
-from speechmill.core.records import Reason, Recording, Rejected, stable_id
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected, stable_id
 from speechmill.core.store import Store
 from speechmill.sources import Listed, failed, plain_text, rest_of
 from speechmill.sources._api import Api, language_of, seconds

@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from speechmill.core.config import ConfigError, Input, RunConfig
-from speechmill.core.records import Reason, Recording, Rejected, stable_id
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected, stable_id
 from speechmill.core.store import Store
 from speechmill.sources import Listed, plain_text, rest_of
 from speechmill.sources._api import Api, authors_of, book_text, language_of, objects, seconds

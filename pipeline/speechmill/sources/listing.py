@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 from speechmill import fetch, sources
 from speechmill.core import guards, processes
 from speechmill.core.config import ConfigError, Input, RunConfig
-from speechmill.core.records import Reason, Recording, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected
 from speechmill.core.store import OutOfSpace, Store, raise_if_out_of_space
 from speechmill.fetch import Stopped, never
 from speechmill.sources import Listed, plain_text

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from speechmill.core.config import ConfigError, Input, RunConfig
 from speechmill.core.known_corpora import Row, layout_of
 from speechmill.core.manifest import is_manifest
-from speechmill.core.records import Reason, Rejected, Status
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected, Status
 from speechmill.core.store import Store
 from speechmill.sources import Listed, failed, left_out, plain_text, rest_of
 from speechmill.sources._beside import has_media_suffix, shelf_of, start_anew

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from speechmill.core.config import ConfigError, Input, RunConfig
-from speechmill.core.records import Reason, Rejected, Status
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected, Status
 from speechmill.core.store import Store
 from speechmill.core.urls import web_address
 from speechmill.fetch import MAX_FEED_BYTES, forget_document, get_document, look_at_page

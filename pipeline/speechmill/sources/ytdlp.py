@@ -14,7 +14,8 @@ from typing import Any
 from yt_dlp.utils import PlaylistEntries, make_archive_id, unsmuggle_url
 
 from speechmill.core.config import ConfigError, Input, RunConfig
-from speechmill.core.records import Reason, Recording, Rejected, stable_id
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected, stable_id
 from speechmill.core.store import Store
 from speechmill.fetch import never
 from speechmill.sources import Listed, failed, plain_text, rest_of

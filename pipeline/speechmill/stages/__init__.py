@@ -8,7 +8,8 @@ from typing import Any
 
 from speechmill.core.build import Build
 from speechmill.core.processes import Died
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.stages.align import Align
 from speechmill.stages.base import ClipStage, RecordingStage, Stage
 from speechmill.stages.dedup import Dedup, Fingerprint

@@ -11,7 +11,8 @@ from typing import Any
 from speechmill import fetch, sources
 from speechmill.core import processes
 from speechmill.core.build import Build
-from speechmill.core.records import Reason, Recording, Signal, Status
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Signal, Status
 from speechmill.fetch.consent import provenance, signal_of
 from speechmill.sources import Listed
 

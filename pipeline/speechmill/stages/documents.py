@@ -12,7 +12,8 @@ from typing import Any
 from speechmill import fetch, reference_text
 from speechmill.core.build import Build
 from speechmill.core.filenames import readable
-from speechmill.core.records import Attachment, Reason, Recording, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Attachment, Recording, Rejected
 from speechmill.core.store import Store
 from speechmill.sources import local
 

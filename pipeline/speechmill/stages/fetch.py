@@ -12,17 +12,8 @@ from speechmill import sources
 from speechmill.core.build import ERASE_FILE, FETCHED, Build
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.models import ModelRef
-from speechmill.core.records import (
-    OUT_OF_REACH,
-    Reason,
-    Recording,
-    Rejected,
-    Status,
-    content_of,
-    recording_from,
-    stable_id,
-    to_table,
-)
+from speechmill.core.reasons import OUT_OF_REACH, Reason
+from speechmill.core.records import Recording, Rejected, Status, content_of, recording_from, stable_id, to_table
 from speechmill.core.removals import Tombstone, row_of
 from speechmill.core.urls import web_address
 from speechmill.decide import criteria

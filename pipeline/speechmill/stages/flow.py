@@ -10,7 +10,8 @@ from typing import Any
 from speechmill.core import plugins
 from speechmill.core.columns import FRAME, Column, feature_of
 from speechmill.core.config import Thresholds
-from speechmill.core.records import DECISION, Reason
+from speechmill.core.reasons import Reason
+from speechmill.core.records import DECISION
 from speechmill.stages import BEFORE_PLUGINS, SPEAKERS, TEXT
 from speechmill.stages.base import ClipStage, Stage
 

@@ -8,7 +8,8 @@ from speechmill import tokens
 from speechmill.core.columns import UNIT, Column, at_least
 from speechmill.core.config import RunConfig
 from speechmill.core.models import FindModel, ModelRef, model_file
-from speechmill.core.records import WORD, Reason
+from speechmill.core.reasons import Reason
+from speechmill.core.records import WORD
 from speechmill.core.store import Store
 from speechmill.stages.base import Stage
 

@@ -13,7 +13,7 @@ from speechmill.core.build import Build
 from speechmill.core.columns import UNIT, Column, at_least, at_most, steps
 from speechmill.core.config import ConfigError, Defects, RunConfig
 from speechmill.core.models import FindModel, ModelRef
-from speechmill.core.records import Reason
+from speechmill.core.reasons import Reason
 from speechmill.core.store import Store, add_footer
 from speechmill.stages.base import Execution, InProcess, Isolated, RecordingStage
 from speechmill.stages.selection import clip_durations, selected

@@ -15,7 +15,8 @@ from speechmill.audio.vad import Listener
 from speechmill.core import guards
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
-from speechmill.core.records import SEGMENT_ARTIFACT, Reason, Rejected, Span, SpanKind, Status, stable_id
+from speechmill.core.reasons import Reason
+from speechmill.core.records import SEGMENT_ARTIFACT, Rejected, Span, SpanKind, Status, stable_id
 from speechmill.core.store import Store, add_footer
 from speechmill.stages.base import Isolated, RecordingStage
 from speechmill.stages.spans import Stretch, decoding_of

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from speechmill.core.build import Build
 from speechmill.core.columns import UNIT, Column, at_most
-from speechmill.core.records import Reason
+from speechmill.core.reasons import Reason
 from speechmill.decide import criteria
 from speechmill.stages.work import Work
 

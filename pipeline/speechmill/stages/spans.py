@@ -14,7 +14,8 @@ from speechmill import fetch
 from speechmill.audio import Decoding, Float32, Mix, Skipping
 from speechmill.core.build import Build
 from speechmill.core.config import Audio
-from speechmill.core.records import Reason, Recording, Rejected, stable_id
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording, Rejected, stable_id
 from speechmill.fetch import Fetched
 
 FOLDER = "work/spans"  # what was fetched for an address that several recordings are stretches of

@@ -13,7 +13,8 @@ from speechmill.core.build import Build
 from speechmill.core.columns import UNIT, Column, at_least, at_most
 from speechmill.core.config import RunConfig, profile_of
 from speechmill.core.models import FindModel, ModelRef, find_device, model_file, model_in_folder
-from speechmill.core.records import TRANSCRIPT_ARTIFACT, Reason
+from speechmill.core.reasons import Reason
+from speechmill.core.records import TRANSCRIPT_ARTIFACT
 from speechmill.core.store import Store
 from speechmill.stages.base import Clips, ClipStage, Row
 

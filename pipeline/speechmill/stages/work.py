@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from speechmill.core.records import Reason, Recording
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Recording
 from speechmill.sources import Listed
 
 

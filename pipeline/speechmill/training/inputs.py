@@ -15,7 +15,8 @@ import soundfile
 from speechmill.core.known_corpora import SPLITS, Layout, below, layout_of
 from speechmill.core.languages import language_code
 from speechmill.core.manifest import SAME_S, Span, is_manifest, is_whole, lines, path_of, plain, stated_span
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 
 SPEECH = "speech"  # the `kind` of lines that are learnt from, where a manifest also names noises and rooms
 TEXTS = ("text", "transcript")

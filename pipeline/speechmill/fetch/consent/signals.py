@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from speechmill.core.records import Reason, Rejected, Signal
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected, Signal
 from speechmill.core.urls import public_url
 
 MAX_VALUE_CHARS, MAX_SIGNALS = 500, 20

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
-from speechmill.core.records import Reason
+from speechmill.core.reasons import Reason
 from speechmill.publish import figures
 from speechmill.publish.ledger import KEPT, Judgement, Row
 

@@ -17,7 +17,8 @@ import soundfile
 import soxr
 
 from speechmill.asr import SAMPLE_RATE_HZ
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.training.inputs import Clip
 
 LONGEST_S = 30.0  # Whisper's window: of a longer clip it would leave out the rest

@@ -19,7 +19,8 @@ import soundfile
 
 from speechmill.asr import SAMPLE_RATE_HZ, Transcriber, Transcript
 from speechmill.audio.spectrogram import draw
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.training.asr.clip_sound import Float32, sound
 from speechmill.training.asr.metrics import FIGURES, Compared, Written, compare, conventions, figures, spellings
 from speechmill.training.asr.references import References

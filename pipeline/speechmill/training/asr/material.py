@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from speech_defects.degrade.takes import share
 
-from speechmill.core.records import Reason, Rejected
+from speechmill.core.reasons import Reason
+from speechmill.core.records import Rejected
 from speechmill.text.normal_form import clean
 from speechmill.training.asr.clip_sound import length_s
 from speechmill.training.asr.references import read
