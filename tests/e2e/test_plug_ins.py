@@ -168,7 +168,20 @@ def test_without_the_package_one_line_says_what_is_missing(made: Path, speechmil
 
 
 def test_with_the_package_the_corpus_verifies(plugged: Installed, made: Path) -> None:
-    assert json.loads(plugged("verify", made, "--json"))["ok"]
+    found = json.loads(plugged("verify", made, "--json"))
+    assert found["ok"]
+    assert (found["checks"]["plug-ins"]["checked"], found["checks"]["plug-ins"].get("note")) == (2, None)
+
+
+def test_a_column_that_its_audio_does_not_give_again_is_found(listed: Path, tmp_path: Path) -> None:
+    plugged = Installed(tmp_path / "site")
+    dice = crest("20 * np.log10(x.max() / np.sqrt((x**2).mean()))", "np.random.default_rng().random()")
+    plugged.add("dice_stage", "stages", "crest", dice, ":Crest")
+    flags = ["--set", "asr.model=null", "--set", "tokenise.checkpoint=null", "--set", "workers=1"]
+    plugged("run", "--input", listed.parent / "river.flac", "--output", tmp_path / "corpus", *flags)
+    checks = json.loads(plugged("verify", tmp_path / "corpus", "--json", code=1))["checks"]
+    assert [name for name, check in checks.items() if not check["ok"]] == ["plug-ins"]
+    assert "crest_db is 0." in checks["plug-ins"]["problems"][0]
 
 
 def test_a_clip_that_is_selected_later_waits_for_the_stage(plugged: Installed, listed: Path, tmp_path: Path) -> None:

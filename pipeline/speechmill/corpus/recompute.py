@@ -9,11 +9,12 @@ import io
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
@@ -29,7 +30,8 @@ from speechmill.decide.splits import TRAIN, VALIDATION
 from speechmill.fetch import PACKAGED_MODEL, model_folder
 from speechmill.publish.shards import text_columns
 from speechmill.stages import TEXT, TOKENISE
-from speechmill.stages.profiles import plan_build, profile_here, up_to_scores
+from speechmill.stages.flow import PLUGGED_IN
+from speechmill.stages.profiles import not_here, plan_build, profile_here, up_to_scores
 from speechmill.stages.score import scores_of
 from speechmill.text.normal_form import clean
 from speechmill.tokens import dvae_files
@@ -37,6 +39,7 @@ from speechmill.tokens import load as load_tokenizer
 
 MAX_TRANSCRIPTS = 8
 ROUNDING = 1.5e-4  # scores are stored rounded to 1e-4; another CPU may round the last digit the other way
+PLUGIN_ROUNDING = 1e-3  # as a share of the value: how a plug-in rounds is not known here
 WORD_STEP_S = 0.02  # Whisper's resolution
 
 
@@ -121,10 +124,31 @@ def _plain(row: Row, check: Check) -> None:
         check.expect(that=is_right, problem=f"{name}: the word {word['word']!r} is not within the clip")
 
 
-def _measured(row: Row, found: dict[str, Any], check: Check) -> None:
+def plugged_in(corpus: CorpusTables, check: Check, rows: int) -> None:
+    """Clips give the same columns of plug-ins again."""
+    store = _ReadOnly(corpus.store.root)
+    stages = [stage for stage in PLUGGED_IN if corpus.has(stage.name)]
+    check.note = None if stages else "no stages of plug-ins"
+    for stage in stages:
+        models = stage.models(corpus.config, store, not_here)
+        if stage.profile(corpus.config, models, corpus.run["profiles"]) != corpus.run["profiles"][stage.name]:
+            check.note = f"{stage.name} comes from another version; it was not computed again"
+            continue
+        planned = up_to_scores(corpus.config, store)
+        build = replace(planned, models={**planned.models, stage.name: models})
+        schema = pa.schema([column.field for column in stage.columns if column.is_published])
+        for row in sample(corpus, min(rows, MAX_TRANSCRIPTS)):
+            if (clip := _heard(row)) is not None:
+                check.checked += 1
+                made = pa.Table.from_pylist(stage.rows({row["clip_id"]: clip}, build), schema=schema)
+                _measured(row, {name: made[name] for name in schema.names}, check, PLUGIN_ROUNDING)
+
+
+def _measured(row: Row, found: dict[str, Any], check: Check, relative: float = 0.0) -> None:
     for column, values in found.items():
         stored, value = row[column], values[0].as_py()
-        same = stored == value or (None not in (stored, value) and abs(stored - value) <= ROUNDING)
+        both = isinstance(stored, float) and isinstance(value, float)
+        same = stored == value or (both and math.isclose(stored, value, rel_tol=relative, abs_tol=ROUNDING))
         check.expect(that=same, problem=f"{row['clip_id']}: {column} is {stored}, its audio gives {value}")
 
 

@@ -89,10 +89,11 @@ def _profile(stage: Stage, build: Build, profiles: Mapping[str, str | None]) -> 
 
 def profile_here(stage: Stage, config: RunConfig, store: Store, before: Mapping[str, str | None]) -> str | None:
     """Profile that a stage has here, given those `before` it, without a download. Raises ConfigError."""
-    return stage.profile(config, stage.models(config, store, _not_here), before)
+    return stage.profile(config, stage.models(config, store, not_here), before)
 
 
-def _not_here(name: str, key: str) -> Any:
+def not_here(name: str, key: str) -> Any:
+    """A search for models that finds none. Raises ConfigError."""
     raise ConfigError(f"{key}: {name} is not looked for")
 
 
