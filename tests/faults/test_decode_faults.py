@@ -52,9 +52,7 @@ MEASURED = """
 import json, re, sys
 from pathlib import Path
 from tests.media import a_build, work_for
-from speechmill.stages import SEGMENT
-from speechmill.stages.flow import STAGES
-from speechmill.stages.segment import Segment, segment_media
+from speechmill.stages.segment import segment_media
 media, folder, settings = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
 build, work = a_build(folder, **settings), work_for(media)
 segment_media(work, build)
