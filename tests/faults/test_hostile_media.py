@@ -16,7 +16,8 @@ from speechmill.core.config import Audio, RunConfig
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Rejected
 from speechmill.corpus import plan
-from speechmill.stages import segment, segment_media
+from speechmill.stages import segment
+from speechmill.stages.segment import segment_media
 
 from tests.media import RATE, a_build, decode, encode, riff, tone, wav, work_for
 
