@@ -49,7 +49,7 @@ PEAK_KIB = 600 * 1024  # of a process with all libraries loaded: they take about
 
 # Segments a file in a process of its own, and tells the facts, the number of clips and the peak of memory.
 MEASURED = """
-import json, re, sys
+import json, os, re, sys
 from pathlib import Path
 from tests.media import a_build, work_for
 from speechmill.stages.segment import segment_media
@@ -59,7 +59,8 @@ segment_media(work, build)
 name = build.segments(work.content_id)
 rows = build.store.read(name, ["start", "end", "kind"]).to_pylist()
 peak = int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])  # ru_maxrss is inherited
-print(json.dumps([build.store.footer(name), rows, peak]))
+print(json.dumps([build.store.footer(name), rows, peak]), flush=True)
+os._exit(0)  # as the workers of a run end: a thread of some library was seen to abort the exit, once
 """
 
 
