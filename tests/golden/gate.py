@@ -55,11 +55,9 @@ def make_corpora(tree: Path, inputs: Path, output: Path) -> None:
     link = inputs / "tiny.en"  # a name of its own: a model may not check itself
     if not link.exists():
         link.symlink_to(model_folder(PACKAGED_MODEL))
-    named = tree / "pipeline" / "speechmill"
-    path = f"{named.parent}{os.pathsep}{tree / 'classifiers'}" if named.exists() else str(tree)
-    module = "speechmill" if named.exists() else "pipeline"
+    path = os.pathsep.join(str(tree / root) for root in ("pipeline", "classifiers"))
     for profile in PROFILES:
-        command = [sys.executable, "-m", module, "run", "--output", str(output / profile), "--quiet"]
+        command = [sys.executable, "-m", "speechmill", "run", "--output", str(output / profile), "--quiet"]
         command += [part for source in ("podcast/feed.xml", "files") for part in ("--input", source)]
         command += [part for one in (*SETTINGS, f"segment.profile={profile}") for part in ("--set", one)]
         subprocess.run(command, cwd=inputs, env={**os.environ, "PYTHONPATH": path}, check=True)

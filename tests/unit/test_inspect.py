@@ -16,6 +16,8 @@ from speechmill.corpus.verify import verify
 from speechmill.runner.run import Summary, run
 from speechmill.stages import SEGMENT
 
+from tests.commandline import Speechmill, fingerprint
+
 
 def tree(folder: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))}
@@ -231,3 +233,24 @@ def test_words_have_units_marks_and_no_control_characters() -> None:
         "  a      FAILED\n    - x\n    - fix: y\n\n"
         "licences\n  CC0-1.0  recordings 1,200, hours 0.25 h, published yes"
     )
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_a_corpus_of_the_version_before_is_refused_in_one_line_that_names_it(
+    corpus: Path, speechmill: Speechmill, *, is_finished: bool
+) -> None:
+    name = "run.json" if is_finished else "work/config.json"
+    record = json.loads((corpus / name).read_text())
+    config = record["config"] if is_finished else record
+    config["transcribe"] = config.pop("asr")
+    config["thresholds"]["phone"] = config["thresholds"].pop("telephone")
+    (corpus / name).write_text(json.dumps(record))
+    if not is_finished:
+        (corpus / "run.json").unlink()
+    before = fingerprint(corpus)
+    removal = ("remove", corpus, "--person", "Ann", "--reason", "asked for")
+    for command in (("status", corpus), ("select", corpus), ("run", "--output", corpus), removal):
+        said = speechmill(*command, code=2).stderr
+        assert said.count("\n") == 1
+        assert f"{corpus}: made by speechmill 0.1" in said
+    assert fingerprint(corpus) == before

@@ -260,7 +260,7 @@ def _is_begun(store: Store) -> bool:
     """Whether `work/` is that of a run: its config is there."""
     try:
         config = store.read_json("work/config.json")
-        return config is not None and {"inputs", "output", "segment", "asr", "thresholds"} <= config.keys()
+        return config is not None and {"inputs", "output", "segment", "thresholds"} <= config.keys()
     except (ValueError, AttributeError, RecursionError):
         return False
 

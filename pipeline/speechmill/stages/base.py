@@ -35,12 +35,7 @@ class GroupedByHost:
     """In threads that wait for servers, few of each host."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batched:
-    """Clips of many contents together, so that the batches of a model are full."""
-
-
-Execution = InProcess | Isolated | GroupedByHost | Batched
+Execution = InProcess | Isolated | GroupedByHost
 
 
 class Stage(ABC):
@@ -59,7 +54,6 @@ class Stage(ABC):
     artifact: ClassVar[pa.Schema | None] = None
     columns: ClassVar[tuple[Column, ...]] = ()
     """What it adds to `data/` and the pool, with their thresholds and histograms."""
-    execution: Execution = InProcess()
     is_in_graph: ClassVar[bool] = True
     """False for what is made when the corpus is published."""
     typical_speed: ClassVar[float | None] = None
@@ -96,10 +90,6 @@ class Stage(ABC):
         own = profile_of(self.version, *_listed(chosen), *(model.sha256 for model in models))
         return "-".join([*(str(before[name]) for name in self.after), own])
 
-    def execution_in(self, build: Build) -> Execution:
-        """How it runs in a build."""
-        return self.execution
-
     def speed(self, config: RunConfig) -> float | None:
         """× real time of one process on a CPU that `plan` reckons with; None where it costs next to nothing."""
         return self.typical_speed
@@ -107,6 +97,12 @@ class Stage(ABC):
 
 class RecordingStage(Stage):
     """A stage that works on one recording at a time: write `process`."""
+
+    execution: Execution = InProcess()
+
+    def execution_in(self, build: Build) -> Execution:
+        """How it runs in a build."""
+        return self.execution
 
     def is_done(self, element: Any, build: Build) -> bool:
         """Whether `process` would run nothing."""
@@ -124,7 +120,6 @@ class ClipStage(Stage):
     many contents together. The artifact is made of the columns, where a stage names no other.
     """
 
-    execution = Batched()
     after = ("segment",)
     clips_only = True
     artifact: ClassVar[pa.Schema]

@@ -14,10 +14,12 @@ import pyarrow as pa
 
 from speechmill.audio import decode_flac
 from speechmill.core.build import Build
+from speechmill.core.columns import UNIT, Column, at_most
+from speechmill.core.reasons import Reason
 from speechmill.core.records import FINGERPRINT_ARTIFACT
 from speechmill.dedup import fingerprint
 from speechmill.stages.base import Isolated, RecordingStage
-from speechmill.stages.selection import REPEATED, clip_durations, selected
+from speechmill.stages.selection import clip_durations, selected
 from speechmill.stages.work import Outcome, Work
 
 BUCKETS = 256  # at 50,000 hours one of them has 20 million landmarks, half a gigabyte
@@ -51,6 +53,13 @@ class Compared:
 
     work: Work
     votes: tuple[Votes, ...]
+
+
+REPEATED = (
+    Column("repeated_ratio", pa.float32(), "share of the clip whose very sound an earlier clip has", "", UNIT,
+           at_most("repeated_ratio", Reason.DUPLICATE)),
+    Column("duplicate_of", pa.string(), "the earlier clip that has most of it; null if none"),
+)  # fmt: skip
 
 
 class Fingerprint(RecordingStage):

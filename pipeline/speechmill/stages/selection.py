@@ -7,18 +7,11 @@ from typing import Any
 import pyarrow as pa
 
 from speechmill.core.build import Build
-from speechmill.core.columns import UNIT, Column, at_most
-from speechmill.core.reasons import Reason
+from speechmill.core.columns import Column
 from speechmill.decide import criteria
 from speechmill.stages.work import Work
 
 Row = Mapping[str, Any]
-
-REPEATED = (
-    Column("repeated_ratio", pa.float32(), "share of the clip whose very sound an earlier clip has", "", UNIT,
-           at_most("repeated_ratio", Reason.DUPLICATE)),
-    Column("duplicate_of", pa.string(), "the earlier clip that has most of it; null if none"),
-)  # fmt: skip
 
 
 def early_columns() -> tuple[Column, ...]:
@@ -56,6 +49,7 @@ def read_scores(content_id: str, build: Build) -> pa.Table:
     """Measures and scores of a content, a row a clip, with how much of it repeats an earlier one, and with what
     stages of plug-ins say that take all clips.
     """
+    from speechmill.stages.dedup import REPEATED
     from speechmill.stages.flow import PLUGGED_IN
 
     store, table = build.store, build.store.read(build.artifact("score", content_id))

@@ -89,10 +89,10 @@ class Identify(beam.PTransform):  # type: ignore[misc]
 
 def run_by(stage: Stage, build: Build) -> StageFn:
     """What runs a stage, as it asks for."""
-    how = stage.execution_in(build)
     if isinstance(stage, ClipStage):
         return BatchedFn(stage, build)
     assert isinstance(stage, RecordingStage)
+    how = stage.execution_in(build)
     if isinstance(how, Isolated):
         return IsolatedFn(stage.name, stage.process, build, stage.is_done)
     return (WaitingFn if isinstance(how, GroupedByHost) else StageFn)(stage.name, stage.process, build)
