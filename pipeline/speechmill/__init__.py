@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 from speechmill.core.version import __version__
 
 if TYPE_CHECKING:
-    from speechmill.core.config import ConfigError, RunConfig
+    from speechmill.core.config import RunConfig
+    from speechmill.core.config_errors import ConfigError
     from speechmill.corpus.reader import Corpus
     from speechmill.runner.run import Summary
 
 __all__ = ["ConfigError", "Corpus", "__version__", "load_config", "run"]
 
-_MODULES = {"ConfigError": "speechmill.core.config", "Corpus": "speechmill.corpus.reader"}
+_MODULES = {"ConfigError": "speechmill.core.config_errors", "Corpus": "speechmill.corpus.reader"}
 
 
 def __getattr__(name: str) -> Any:
@@ -56,9 +57,9 @@ def load_config(path: str | os.PathLike[str] | None = None, settings: Iterable[s
     20.0
     >>> speechmill.load_config(settings=["thresholds.snr=20"])
     Traceback (most recent call last):
-    speechmill.core.config.ConfigError: thresholds.snr: unknown key; did you mean 'snr_db'?
+    speechmill.core.config_errors.ConfigError: thresholds.snr: unknown key; did you mean 'snr_db'?
     """
-    from speechmill.core.config import load
+    from speechmill.core.config_file import load
 
     return load(None if path is None else os.fspath(path), settings, **keys)
 

@@ -11,7 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechmill.core.config import ConfigError, Input, RunConfig
+from speechmill.core.config import Input, RunConfig
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.records import Rejected
 from speechmill.core.store import Store
 

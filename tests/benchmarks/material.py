@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 from speechmill.core.build import Build
-from speechmill.core.config import load
+from speechmill.core.config_file import load
 from speechmill.core.store import Store
 from speechmill.demo.podcast import make_podcast
 from speechmill.fetch import model_folder

@@ -15,7 +15,7 @@ import click
 import pytest
 import yaml
 from speechmill.cli.main import cli
-from speechmill.core import config
+from speechmill.core import config_errors, config_file
 from speechmill.core.config import RunConfig
 from speechmill.core.manifest import SPAN_KEYS, path_of
 from speechmill.publish.advice import KEYS
@@ -62,7 +62,7 @@ def test_the_plug_ins_that_are_shown_are_all_that_the_tests_install() -> None:
 
 @named("yaml")
 def test_a_config_loads(snippet: Snippet) -> None:
-    assert config.load(base=yaml.safe_load(snippet.text)).inputs
+    assert config_file.load(base=yaml.safe_load(snippet.text)).inputs
 
 
 @named("json")
@@ -129,9 +129,9 @@ def check_speechmill(words: list[str]) -> None:
     if kind in RECIPES:
         recipe = importlib.import_module(RECIPES[kind]).Recipe
         base = {key: value for key, value in NEEDED.items() if key in recipe.model_fields}
-        config.read(recipe, None, settings, base)
+        config_file.read(recipe, None, settings, base)
     elif settings:
-        config.load(settings=settings)
+        config_file.load(settings=settings)
 
 
 def check_pip(words: list[str]) -> None:
@@ -159,6 +159,6 @@ def test_a_wrong_option_would_be_found() -> None:
         "speechmill run --set thresholds.snr=1",
         "python -m tests.benchmarks.vad --dat x",
     ):
-        with pytest.raises((click.UsageError, config.ConfigError, AssertionError)):
+        with pytest.raises((click.UsageError, config_errors.ConfigError, AssertionError)):
             check(wrong.split())
     assert shutil.which("pip")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from speechmill import stages
-from speechmill.core import config
+from speechmill.core import config_file
 from speechmill.core.build import Build
 from speechmill.core.store import Store
 from speechmill.fetch import Stopped, model_folder
@@ -28,7 +28,7 @@ def unheard(corpus: Path, tmp_path: Path) -> Path:
 
 
 def build_of(corpus: Path) -> Build:
-    chosen = config.load(base=json.loads((corpus / "run.json").read_text())["config"], output=str(corpus))
+    chosen = config_file.load(base=json.loads((corpus / "run.json").read_text())["config"], output=str(corpus))
     return plan_build(chosen, Store(str(corpus)), find_model=model_folder)
 
 

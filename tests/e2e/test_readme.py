@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from speechmill.core import config
+from speechmill.core import config_file
 
 from tests.docs.snippets import Snippet, snippets
 
@@ -79,7 +79,7 @@ def test_python_of_the_documentation_runs(demo: tuple[Path, str], snippet: Snipp
 
 
 def test_the_config_is_one() -> None:
-    chosen = config.load(base=yaml.safe_load(block("config")))
+    chosen = config_file.load(base=yaml.safe_load(block("config")))
     assert chosen.segment.profile == "recover"
     assert [(one.address[:9], one.licence) for one in chosen.inputs] == [
         ("librivox:", None),

@@ -12,7 +12,8 @@ import zlib
 from pathlib import Path
 
 import pytest
-from speechmill.core.config import Fetch, Input, RunConfig
+from speechmill.core.config import Input, RunConfig
+from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Rejected, to_table
 from speechmill.core.store import Store
@@ -68,7 +69,7 @@ def fault(server: ScriptedServer, store: Store, *behaviours: Behaviour, **values
 
 DOWNLOAD = """
 import sys
-from speechmill.core.config import Fetch
+from speechmill.core.fetch_config import Fetch
 from speechmill.fetch import fetch_media
 from speechmill.core.records import Recording
 from speechmill.core.store import Store

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from speechmill import publish
-from speechmill.core import config
+from speechmill.core import config_file
 from speechmill.core.store import Store
 from speechmill.fetch import model_folder
 from speechmill.stages.batches import complete_alone
@@ -27,7 +27,7 @@ from tests.commandline import fingerprint, flags, start
 
 
 def build_of(corpus: Path):
-    chosen = config.load(base=json.loads((corpus / "run.json").read_text())["config"], output=str(corpus))
+    chosen = config_file.load(base=json.loads((corpus / "run.json").read_text())["config"], output=str(corpus))
     return plan_build(chosen, Store(str(corpus)), find_model=model_folder)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import brotli
 import pytest
-from speechmill.core.config import Fetch
+from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Rejected
 from speechmill.core.store import Store

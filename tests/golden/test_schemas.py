@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from speechmill.cli.schema import write_schemas
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 

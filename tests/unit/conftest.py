@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from speechmill.core import config
+from speechmill.core import config_file
 from speechmill.core.store import Store
 from speechmill.demo.podcast import serve
 from speechmill.runner.run import run
@@ -30,7 +30,7 @@ def finished_corpus(podcast: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             "publish.validation_share=0",  # by hash, and the address has a port that differs
         )
         more = (*settings, "max_failed_ratio=1")
-        chosen = config.load(None, more, inputs=(str(folder / "all.jsonl"),), output=str(folder / "corpus"))
+        chosen = config_file.load(None, more, inputs=(str(folder / "all.jsonl"),), output=str(folder / "corpus"))
         assert run(chosen, quiet=True).exit_code == 0
     return folder / "corpus"  # the server is gone: whoever fetches again from here on fails
 

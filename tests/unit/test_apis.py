@@ -5,7 +5,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from speechmill.core.config import ConfigError, Input, RunConfig
+from speechmill.core.config import Input, RunConfig
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Attachment, Rejected, Status, to_table
 from speechmill.core.store import Store

@@ -18,7 +18,8 @@ from speechmill.asr.wav2vec2 import Wav2Vec2
 from speechmill.audio import encode_flac
 from speechmill.cli.evaluate import Evaluation, evaluate_asr
 from speechmill.cli.train import Training, train_asr
-from speechmill.core.config import Asr, ConfigError
+from speechmill.core.config import Asr
+from speechmill.core.config_errors import ConfigError
 from speechmill.training.asr import material, train, trainer
 from speechmill.training.asr.clip_sound import sound
 from speechmill.training.asr.references import read

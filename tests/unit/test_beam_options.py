@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 from speechmill.runner import beam
 
 

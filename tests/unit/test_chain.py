@@ -8,7 +8,7 @@ import pytest
 import urllib3
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from speechmill.core.config import Fetch
+from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Rejected
 from speechmill.core.store import Store

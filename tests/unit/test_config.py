@@ -4,14 +4,17 @@ import itertools
 from pathlib import Path
 
 import pytest
-from speechmill.core import config
-from speechmill.core.config import ConfigError, RunConfig, Segment
+from speechmill.core import config, config_errors, config_file
+from speechmill.core.config import RunConfig, Segment
+from speechmill.core.config_errors import ConfigError
 
 
 def test_file_settings_and_flags_override_each_other_in_order(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("inputs: [a.mp3]\noutput: from-file\nsegment: {edge_s: 0.2, min_silence_s: 0.6}\n")
-    chosen = config.load(str(path), ["segment.edge_s=0.05", "thresholds.noise=null"], {"device": "cpu"}, output="flag")
+    chosen = config_file.load(
+        str(path), ["segment.edge_s=0.05", "thresholds.noise=null"], {"device": "cpu"}, output="flag"
+    )
     assert chosen.output == "flag"
     assert chosen.inputs[0].address == "a.mp3"
     assert (chosen.segment.edge_s, chosen.segment.min_silence_s) == (0.05, 0.6)
@@ -49,7 +52,7 @@ def test_file_settings_and_flags_override_each_other_in_order(tmp_path: Path) ->
 )
 def test_mistakes_are_named(setting: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told) as caught:
-        config.load(settings=["segment.vad=webrtc", setting])
+        config_file.load(settings=["segment.vad=webrtc", setting])
     assert "\n" not in str(caught.value)
 
 
@@ -76,7 +79,7 @@ def test_files_that_are_no_config(tmp_path: Path, text: str, named: str) -> None
     path = tmp_path / "c.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=named) as caught:
-        config.load(str(path))
+        config_file.load(str(path))
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
 
@@ -85,21 +88,21 @@ def test_a_config_in_another_encoding_says_so(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_bytes("inputs: [Größe.mp3]".encode("latin-1"))
     with pytest.raises(ConfigError, match="save it as UTF-8"):
-        config.load(str(path))
+        config_file.load(str(path))
     path.write_bytes(b"\xef\xbb\xbfinputs: [a.mp3]")
-    assert config.load(str(path)).inputs[0].address == "a.mp3"
+    assert config_file.load(str(path)).inputs[0].address == "a.mp3"
 
 
 def test_merge_keys_may_be_overridden(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("thresholds: {<<: {snr_db: 1, noise: 0.5}, snr_db: 2}\n")
-    chosen = config.load(str(path)).thresholds
+    chosen = config_file.load(str(path)).thresholds
     assert (chosen.snr_db, chosen.noise) == (2, 0.5)
 
 
 @pytest.mark.parametrize("name", ["en", "EN", "eng", "en-US", "en_GB", "English", "english"])
 def test_a_language_in_any_spelling(name: str) -> None:
-    chosen = config.load(settings=[f"asr.language={name}", f"asr.languages=[{name}]"]).asr
+    chosen = config_file.load(settings=[f"asr.language={name}", f"asr.languages=[{name}]"]).asr
     assert (chosen.language, chosen.languages) == ("en", ("en",))
 
 
@@ -109,13 +112,13 @@ def test_a_language_in_any_spelling(name: str) -> None:
      ("jw", "jw"), ("zh-Hans", "zh"), ("Mandarin", "zh"), ("iw", "he"), ("Tagalog", "tl"), ("yue", "yue")],
 )  # fmt: skip
 def test_codes_are_those_of_whisper(name: str, code: str) -> None:
-    assert config.load(settings=[f"asr.language={name}"]).asr.language == code
+    assert config_file.load(settings=[f"asr.language={name}"]).asr.language == code
 
 
 @pytest.mark.parametrize("name", ["xx", "Elvish of Lorien", "mul", "und", "e", "''", "en-", "123"])
 def test_what_is_no_language_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"asr\.language: .*(not a language|must be a text)"):
-        config.load(settings=[f"asr.language={name}"])
+        config_file.load(settings=[f"asr.language={name}"])
 
 
 def test_a_profile_is_a_hash_of_what_it_is_given() -> None:
@@ -151,11 +154,11 @@ def test_every_key_is_described() -> None:
 )
 def test_a_key_of_an_older_version_is_refused_with_its_new_name(setting: str, now: str) -> None:
     with pytest.raises(ConfigError, match=rf"has another name since 0\.2; write {now}$"):
-        config.load(settings=[setting])
+        config_file.load(settings=[setting])
 
 
 def test_every_renamed_key_leads_to_one_that_is_there() -> None:
-    for now in config.RENAMED.values():
+    for now in config_errors.RENAMED.values():
         section, _, key = now.partition(".")
         fields = RunConfig.model_fields[section].annotation.model_fields
         assert not key or key in fields, now

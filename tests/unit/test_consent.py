@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from speechmill.core.config import Fetch
+from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Rejected
 from speechmill.core.store import Store

@@ -19,7 +19,7 @@ from speech_defects.calibrate import CLEAN_LOSS, calibrate, fit
 from speech_defects.degrade import Sources, read_manifests
 from speech_defects.model import Network
 from speechmill.cli.train import Training, train_defects
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 
 from tests.commandline import start
 from tests.recordings import make_manifest

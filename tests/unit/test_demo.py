@@ -19,7 +19,7 @@ import feedparser
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 from speechmill.demo.podcast import make_podcast, serve
 
 RATE = 44_100

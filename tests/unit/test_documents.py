@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from speechmill.core import config
+from speechmill.core import config_file
 from speechmill.core.build import Build
 from speechmill.core.records import Attachment, Recording, recording_from
 from speechmill.core.store import Store
@@ -21,7 +21,7 @@ SRT = b"1\n00:00:00,000 --> 00:00:05,000\nThe river rises in the hills.\n"
 
 def build_at(server: ScriptedServer, tmp_path: Path, *settings: str) -> Build:
     base = {"fetch": {"allow_hosts": [server.host], "retries": 0}, "asr": {"model": None}}
-    chosen = config.load(None, settings, base, inputs=("x",), output=str(tmp_path / "corpus"))
+    chosen = config_file.load(None, settings, base, inputs=("x",), output=str(tmp_path / "corpus"))
     return plan_build(chosen, Store(chosen.output), find_model=Path)
 
 

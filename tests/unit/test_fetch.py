@@ -13,7 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from speechmill.core.config import ConfigError, Fetch
+from speechmill.core.config_errors import ConfigError
+from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Rejected
 from speechmill.core.store import Store

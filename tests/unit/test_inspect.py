@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from speechmill.cli.console import in_words
-from speechmill.core import config, state
-from speechmill.core.config import ConfigError
+from speechmill.core import config_file, state
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.store import Busy, Store
 from speechmill.corpus import plan, status
 from speechmill.corpus.prune import prune
@@ -25,7 +25,7 @@ def tree(folder: Path) -> dict[str, int]:
 
 def again(corpus: Path, *settings: str, only_publish: bool = False) -> Summary:
     stored = state.stored_config(str(corpus), required=True)
-    return run(config.load(None, settings, stored, output=str(corpus)), only_publish=only_publish, quiet=True)
+    return run(config_file.load(None, settings, stored, output=str(corpus)), only_publish=only_publish, quiet=True)
 
 
 def interrupt(corpus: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_plan_counts_hours_and_licences_and_creates_nothing(podcast: Path, tmp
     (tmp_path / "in" / "broken.mp3").write_text("no audio")
     (tmp_path / "bad.xml").write_text("<html>no feed</html>")
     inputs = (str(tmp_path / "in"), str(tmp_path / "in" / "episode-1.mp3"), str(tmp_path / "bad.xml"))
-    chosen = config.load(
+    chosen = config_file.load(
         None,
         ("workers=1", "asr.model=null", "tokenise.checkpoint=null"),
         inputs=inputs,
@@ -126,13 +126,13 @@ def test_a_plan_counts_hours_and_licences_and_creates_nothing(podcast: Path, tmp
 
 def test_a_licence_that_is_not_allowed_is_told_in_the_plan(podcast: Path, tmp_path: Path) -> None:
     settings = ("licences.allow=[CC0-1.0]",)
-    chosen = config.load(None, settings, inputs=(str(podcast / "episode-1.mp3"),), output=str(tmp_path / "new"))
+    chosen = config_file.load(None, settings, inputs=(str(podcast / "episode-1.mp3"),), output=str(tmp_path / "new"))
     assert not plan.plan(chosen)["licences"]["LicenseRef-local"]["published"]
 
 
 def test_a_plan_for_a_finished_corpus_has_nothing_to_do(corpus: Path) -> None:
     before = tree(corpus)
-    found = plan.plan(config.load(None, (), state.stored_config(str(corpus)), output=str(corpus)))
+    found = plan.plan(config_file.load(None, (), state.stored_config(str(corpus)), output=str(corpus)))
     assert tree(corpus) == before
     assert (found["recordings"], found["already fetched"], found["already decoded"]) == (3, 3, 3)
     assert found["forecast"]["seconds"]["total"] == 0

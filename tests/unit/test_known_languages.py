@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from speechmill.asr.known_languages import check_language, known_languages
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 from speechmill.fetch import model_folder
 
 from tests.commandline import Speechmill

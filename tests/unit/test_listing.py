@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from speechmill import fetch
 from speechmill.core.build import STOP_FILE, Build
-from speechmill.core.config import ConfigError, Input, RunConfig
+from speechmill.core.config import Input, RunConfig
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Rejected, Status
 from speechmill.core.store import Store

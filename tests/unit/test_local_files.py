@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import speechmill.sources
-from speechmill.core.config import ConfigError, Input, RunConfig
+from speechmill.core.config import Input, RunConfig
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.filenames import readable, restored
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Rejected, Status, to_table

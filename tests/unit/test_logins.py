@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from speechmill.core import config
-from speechmill.core.config import ConfigError, Fetch
+from speechmill.core import config_file
+from speechmill.core.config_errors import ConfigError
+from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Rejected
 from speechmill.core.store import Store
@@ -213,9 +214,9 @@ def test_a_variable_that_is_missing_is_an_error_of_the_config(
     assert "cret" not in str(caught.value)
     inputs, place = (server.url("/feed"),), "fetch.credentials.127.0.0.1=MILL_LOGIN"
     with pytest.raises(ConfigError, match="MILL_LOGIN"):
-        check_inputs(config.load(None, [place], inputs=inputs), store, only_publish=False)
+        check_inputs(config_file.load(None, [place], inputs=inputs), store, only_publish=False)
     with pytest.raises(ConfigError, match="MILL_LOGIN"):
-        plan(config.load(None, [place], inputs=inputs, output=store.root))
+        plan(config_file.load(None, [place], inputs=inputs, output=store.root))
     assert server.questions == []
     refused = fault(server.script("/a", ok(BODY)), store, chosen)  # on a machine that lacks it
     assert (refused.reason, refused.retry, server.requests) == (Reason.FORBIDDEN, True, [])
@@ -232,15 +233,15 @@ def test_a_variable_that_is_missing_is_an_error_of_the_config(
 )  # fmt: skip
 def test_what_is_no_name_of_a_variable_is_refused_without_being_shown(setting: str) -> None:
     with pytest.raises(ConfigError, match=r"^fetch\.credentials") as caught:
-        config.load(settings=[setting])
+        config_file.load(settings=[setting])
     assert "cret" not in str(caught.value)
 
 
 def test_logins_by_setting_by_file_and_back(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("fetch: {credentials: {Feeds.Example.org: A, '[::1]:80': {user_env: B, password_env: C}}}")
-    chosen = config.load(str(file), ["fetch.credentials.127.0.0.1=D"])
+    chosen = config_file.load(str(file), ["fetch.credentials.127.0.0.1=D"])
     assert {host: login.model_dump(exclude_none=True) for host, login in chosen.fetch.credentials.items()} == {
         "feeds.example.org": {"env": "A"}, "[::1]:80": {"user_env": "B", "password_env": "C"}, HOST: {"env": "D"},
     }  # fmt: skip
-    assert config.load(base=json.loads(chosen.model_dump_json())) == chosen
+    assert config_file.load(base=json.loads(chosen.model_dump_json())) == chosen

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from speechmill.cli.evaluate import Evaluation, evaluate_mel_tokens
 from speechmill.cli.train import Training, train_mel_tokens
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 from speechmill.tokens import mel
 from speechmill.tokens.dvae import load
 from speechmill.tokens.encode import MelTokenizer

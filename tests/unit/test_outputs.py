@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from speechmill.cli.main import cli
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 from speechmill.training.outputs import MARK_FILE, claim
 
 NAMES = ("defects.json", "clips")

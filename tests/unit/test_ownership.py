@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from speechmill import publish
 from speechmill.core import ownership
-from speechmill.core.config import ConfigError, RunConfig
+from speechmill.core.config import RunConfig
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.store import Store
 from speechmill.corpus import plan, status
 from speechmill.corpus.prune import prune

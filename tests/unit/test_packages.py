@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from speech_defects import packages
 from speech_defects.packages import KNOWN_SHA256, UnknownWeights, package_folder, packaged_weights
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 from speechmill.speakers import files_of
 
 

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 from speechmill import asr
 from speechmill.core import plugins
-from speechmill.core.config import Asr, ConfigError
+from speechmill.core.config import Asr
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.plugins import Plugin
 from speechmill.fetch import model_folder
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from speechmill.core import config
-from speechmill.core.config import ConfigError, Fetch
+from speechmill.core import config_file
+from speechmill.core.config_errors import ConfigError
+from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Rejected
 from speechmill.core.store import Store
@@ -141,5 +142,5 @@ def test_a_proxy_that_is_not_there_may_be_there_later(server: ScriptedServer, st
 @pytest.mark.parametrize("value", ["proxy.example:3128", "socks5://p.example", "http://ann:s3cret@p.example", "true"])
 def test_what_is_no_proxy_is_refused_without_its_secrets(value: str) -> None:
     with pytest.raises(ConfigError, match=r"^fetch\.proxy: ") as caught:
-        config.load(settings=[f"fetch.proxy={value}"])
+        config_file.load(settings=[f"fetch.proxy={value}"])
     assert "s3cret" not in str(caught.value)

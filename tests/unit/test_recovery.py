@@ -9,7 +9,7 @@ import soundfile
 import soxr
 import torch
 from speechmill.cli import train as command
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 from speechmill.tokens import mel
 from speechmill.tokens.dvae import DVAE, Sizes, load, save
 from speechmill.tokens.encode import MelTokenizer

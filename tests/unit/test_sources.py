@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import speechmill.sources
-from speechmill.core.config import ConfigError, Input, RunConfig
+from speechmill.core.config import Input, RunConfig
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Rejected, Status, to_table
 from speechmill.core.store import Store

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from speechmill.audio import Decoding, Skipping, Unskippable, decode_flac
-from speechmill.core import config
+from speechmill.core import config_file
 from speechmill.core.build import Build
 from speechmill.core.config import Audio, Input, RunConfig
 from speechmill.core.reasons import Reason
@@ -168,7 +168,7 @@ def late(file: io.BytesIO, span: tuple[float, float | None], rate: int) -> Stret
 
 
 def build_at(folder: Path, *settings: str, **base: Any) -> Build:
-    chosen = config.load(None, settings, {"asr": {"model": None}, **base}, inputs=("x",), output=str(folder))
+    chosen = config_file.load(None, settings, {"asr": {"model": None}, **base}, inputs=("x",), output=str(folder))
     return plan_build(chosen, Store(chosen.output), find_model=Path)
 
 

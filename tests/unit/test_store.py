@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from speechmill.core import config
-from speechmill.core.config import ConfigError
+from speechmill.core import config_file
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.paths import OutsideError
 from speechmill.core.store import Busy, OutOfSpace, Store, raise_if_out_of_space
 from speechmill.runner.run import run
@@ -206,7 +206,7 @@ def test_an_object_store_without_credentials_ends_in_one_line(
 
 
 def test_a_run_writes_to_no_memory(tmp_path: Path) -> None:
-    chosen = config.load(inputs=(str(tmp_path),), output="memory://corpus")
+    chosen = config_file.load(inputs=(str(tmp_path),), output="memory://corpus")
     with pytest.raises(ConfigError, match="does not outlast the run"):
         run(chosen)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 from speechmill.text.normal_form import ALPHABET, normalise
 from speechmill.tokens import TEXT_TOKENS
 from speechmill.tokens.text import ENTRIES, LETTERS, TextTokenizer, limits, load, train

@@ -10,8 +10,8 @@ import pytest
 import torch
 from speechmill import tokens
 from speechmill.audio import decode_flac, resample
-from speechmill.core import config, state
-from speechmill.core.config import ConfigError
+from speechmill.core import config_file, state
+from speechmill.core.config_errors import ConfigError
 from speechmill.corpus import status
 from speechmill.runner.run import run
 from speechmill.text.normal_form import normalise
@@ -26,7 +26,7 @@ POOL = "pool.parquet/part-00000.parquet"
 
 def again(corpus: Path, *settings: str, only_publish: bool = False):
     stored = state.stored_config(str(corpus), required=True)
-    return run(config.load(None, settings, stored, output=str(corpus)), only_publish=only_publish, quiet=True)
+    return run(config_file.load(None, settings, stored, output=str(corpus)), only_publish=only_publish, quiet=True)
 
 
 def rows_of(corpus: Path) -> list[dict]:
@@ -157,7 +157,7 @@ def test_a_file_that_cannot_be_used_is_told_before_anything_is_fetched(podcast, 
     settings = (f"tokenise.{key}={path}", "asr.model=tiny.en")
     inputs = (str(podcast / "episode-1.mp3"),)
     with pytest.raises(ConfigError, match="tokenise"):
-        run(config.load(None, settings, inputs=inputs, output=str(tmp_path / "new")), quiet=True)
+        run(config_file.load(None, settings, inputs=inputs, output=str(tmp_path / "new")), quiet=True)
     assert not (tmp_path / "new" / "work" / "fetch").exists()
 
 

@@ -12,7 +12,8 @@ import torch
 from speechmill import asr
 from speechmill.asr import ctc
 from speechmill.asr.wav2vec2 import Wav2Vec2
-from speechmill.core.config import Asr, ConfigError
+from speechmill.core.config import Asr
+from speechmill.core.config_errors import ConfigError
 from speechmill.fetch import model_folder, models
 
 import transformers  # isort: skip - after wav2vec2, which lets it import torchaudio

@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 
 import pytest
 import yt_dlp.globals
-from speechmill.core.config import ConfigError, Fetch, Input, RunConfig
+from speechmill.core.config import Input, RunConfig
+from speechmill.core.config_errors import ConfigError
+from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Attachment, Recording, Rejected, Status, to_table
 from speechmill.core.store import Store

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 
 VOCABULARIES = ("vocabulary.json", "vocabulary.txt")  # of models in CTranslate2 format
 ENGLISH_TOKENS = 51_864  # of an English-only Whisper; multilingual ones have more

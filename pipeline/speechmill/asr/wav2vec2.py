@@ -19,7 +19,8 @@ from safetensors import SafetensorError
 from speech_defects.packages import ensure_torchaudio
 
 from speechmill.asr import SAMPLE_RATE_HZ, Transcript, Word, ctc
-from speechmill.core.config import Asr, ConfigError
+from speechmill.core.config import Asr
+from speechmill.core.config_errors import ConfigError
 from speechmill.text.normal_form import clean
 
 ensure_torchaudio()

@@ -51,7 +51,7 @@ def write_labelled_clips(
     Raises:
         ConfigError: where a length is out of range, a manifest cannot be used, or the folder has files of others.
     """
-    from speechmill.core.config import ConfigError
+    from speechmill.core.config_errors import ConfigError
     from speechmill.core.processes import usable_cores
     from speechmill.runner.progress import Line
     from speechmill.training.outputs import claim

@@ -125,7 +125,7 @@ def _vad(name: str) -> str:
 
 
 def _packaged_whisper() -> str:
-    from speechmill.core.config import ConfigError
+    from speechmill.core.config_errors import ConfigError
     from speechmill.fetch import PACKAGED_MODEL, model_folder
 
     try:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 def exit_codes() -> dict[type[Exception], int]:
     """Exit code of each error that is told in one line. Imports what raises them, so call it once one was raised."""
-    from speechmill.core.config import ConfigError
+    from speechmill.core.config_errors import ConfigError
     from speechmill.core.filesystem import errors_of_stores
     from speechmill.core.store import Busy, OutOfSpace
     from speechmill.publish import Withheld
@@ -17,7 +17,7 @@ def exit_codes() -> dict[type[Exception], int]:
 @contextmanager
 def config_errors() -> Iterator[None]:
     """Raise ConfigError in place of a missing package, an unreadable file or a wrong value."""
-    from speechmill.core.config import ConfigError
+    from speechmill.core.config_errors import ConfigError
 
     try:
         yield

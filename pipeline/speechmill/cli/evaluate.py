@@ -57,9 +57,9 @@ class Evaluation:
 
     def config(self) -> "RunConfig":
         """The config that names the models."""
-        from speechmill.core import config
+        from speechmill.core import config_file
 
-        return config.load(None, self.settings)
+        return config_file.load(None, self.settings)
 
     def resolved_device(self) -> str:
         """Where the models run: cpu or cuda."""
@@ -136,7 +136,7 @@ def asr_model(as_json: bool, **options: Any) -> int:
 
 def evaluate_defects(chosen: Evaluation) -> dict[str, Any]:
     """Measure the defect classifiers at the thresholds of the config; returns AUC and EER of each, and the paths."""
-    from speechmill.core.config import ConfigError
+    from speechmill.core.config_errors import ConfigError
     from speechmill.stages.score import defect_files, profile_of_scorer
 
     config = chosen.config()
@@ -166,7 +166,7 @@ def evaluate_defects(chosen: Evaluation) -> dict[str, Any]:
 
 def evaluate_mel_tokens(chosen: Evaluation) -> dict[str, Any]:
     """Measure the dVAE that the config names; returns the figures that sum it up, and the paths."""
-    from speechmill.core.config import ConfigError
+    from speechmill.core.config_errors import ConfigError
     from speechmill.tokens import dvae_files
 
     config = chosen.config()
@@ -190,7 +190,7 @@ def evaluate_mel_tokens(chosen: Evaluation) -> dict[str, Any]:
 
 def evaluate_asr(chosen: Evaluation) -> dict[str, Any]:
     """Measure the ASR model that the config names; returns each figure with its range, and the paths."""
-    from speechmill.core.config import ConfigError
+    from speechmill.core.config_errors import ConfigError
 
     config = chosen.config()
     if config.asr.model is None:

@@ -38,14 +38,14 @@ def _config(
     config_file: str | None, inputs: tuple[str, ...], output: str | None, settings: tuple[str, ...]
 ) -> "RunConfig":
     """The config of a run; with an output alone, the one that the corpus there was made with."""
-    from speechmill.core import config
+    from speechmill.core.config_file import load
 
     base = None
     if output and not config_file and not inputs:
         from speechmill.core import state
 
         base = state.stored_config(output)
-    return config.load(config_file, settings, base, inputs=inputs, output=output)
+    return load(config_file, settings, base, inputs=inputs, output=output)
 
 
 @click.command(epilog=RUN_EXAMPLES)
@@ -104,14 +104,14 @@ def plan(
 @quiet_option
 def demo(output: str, settings: tuple[str, ...], as_json: bool, quiet: bool) -> int:
     """Make a small podcast on this machine, serve it, and run the whole pipeline on it."""
-    from speechmill.core import config
+    from speechmill.core import config_file
     from speechmill.demo import podcast
     from speechmill.runner.run import run as run_build
 
     folder = podcast.folder_in(output)
     podcast.make_podcast(folder)
     with podcast.serve(folder) as url:
-        chosen = config.load(None, settings, podcast.CONFIG, inputs=(f"{url}/feed.xml",), output=output)
+        chosen = config_file.load(None, settings, podcast.CONFIG, inputs=(f"{url}/feed.xml",), output=output)
         summary = run_build(chosen, quiet=quiet)
     print_summary(summary, as_json=as_json)
     return summary.exit_code
@@ -124,9 +124,9 @@ def demo(output: str, settings: tuple[str, ...], as_json: bool, quiet: bool) -> 
 @quiet_option
 def select(corpus: str, settings: tuple[str, ...], as_json: bool, quiet: bool) -> int:
     """Decide again from stored scores with other thresholds, and republish. Runs no model."""
-    from speechmill.core import config, state
+    from speechmill.core import config_file, state
 
-    chosen = config.load(None, settings, state.stored_config(corpus, required=True), output=corpus)
+    chosen = config_file.load(None, settings, state.stored_config(corpus, required=True), output=corpus)
 
     from speechmill.runner.run import run as run_build
 

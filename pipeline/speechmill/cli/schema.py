@@ -10,7 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from speechmill.core.config import ConfigError, RunConfig
+from speechmill.core.config import RunConfig
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.records import LEDGER, RECORDINGS
 from speechmill.publish.columns import data_schema, every_column, pool_schema
 

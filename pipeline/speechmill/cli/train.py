@@ -71,12 +71,12 @@ class Training:
         Raises:
             ConfigError: where the recipe is wrong, or one of `names` is there and is somebody else's.
         """
-        from speechmill.core import config
+        from speechmill.core import config_file
         from speechmill.core.models import find_device
         from speechmill.runner.progress import Line
         from speechmill.training.outputs import claim
 
-        chosen = config.read(kind, self.recipe, self.settings, **keys)
+        chosen = config_file.read(kind, self.recipe, self.settings, **keys)
         folder: Path = claim(self.output, names)
         with Line(quiet=self.quiet) as line:
             return train(chosen, folder, device=find_device(self.device), progress=line)

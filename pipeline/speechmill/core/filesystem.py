@@ -7,7 +7,7 @@ from typing import Any
 
 import fsspec
 
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _CHAIN = re.compile(r"[a-z0-9]+::[a-z0-9]+(://|::)", re.IGNORECASE)  # as fsspec nests filesystems

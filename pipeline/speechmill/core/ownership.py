@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.filesystem import errors_of_stores
 from speechmill.core.own_names import UNFINISHED
 from speechmill.core.paths import OutsideError, check_name

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from typing import IO
 
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 
 
 class OutsideError(ConfigError):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, Self
 
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.ownership import REMOVALS_FILE
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Status, stable_id

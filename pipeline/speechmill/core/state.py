@@ -7,7 +7,7 @@ from typing import Any
 
 from speechmill.core import ownership, plugins
 from speechmill.core.build import CONFIG_FILE, FINISHED_FILE
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.ownership import RUN_FILE
 from speechmill.core.store import Store
 from speechmill.core.urls import public_values

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from speechmill.core import atomic, paths
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.filesystem import filesystem_of
 from speechmill.core.own_names import OWN_FILE
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from speechmill.core.build import CONFIG_FILE, Build
-from speechmill.core.config import ConfigError, load
+from speechmill.core.config_errors import ConfigError
+from speechmill.core.config_file import load
 from speechmill.core.own_names import OWN_FILE, UNFINISHED
 from speechmill.core.ownership import MARK_FILE, REMOVALS_FILE
 from speechmill.core.state import read_run

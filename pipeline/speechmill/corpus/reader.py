@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.dataset as ds
 
 from speechmill.core import ownership
-from speechmill.core.config import ConfigError, load
+from speechmill.core.config_errors import ConfigError
+from speechmill.core.config_file import load
 from speechmill.core.state import read_run
 from speechmill.core.store import Store
 from speechmill.decide.splits import TRAIN, VALIDATION

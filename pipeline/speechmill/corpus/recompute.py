@@ -21,7 +21,8 @@ import soundfile
 from speechmill import asr
 from speechmill.audio import decode_flac, resample
 from speechmill.core.build import Build
-from speechmill.core.config import ConfigError, RunConfig, Speakers, Tokenise
+from speechmill.core.config import RunConfig, Speakers, Tokenise
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.models import find_device
 from speechmill.core.store import Store
 from speechmill.corpus.checks import Check, CorpusTables, Row

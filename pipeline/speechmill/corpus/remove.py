@@ -12,7 +12,7 @@ from typing import Any
 
 from speechmill.core import ownership
 from speechmill.core.build import Build
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.purge import erase, present
 from speechmill.core.records import Recording
 from speechmill.core.removals import Kind, Tombstone, Tombstones, named

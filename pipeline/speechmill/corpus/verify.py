@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from speechmill.core import ownership, plugins
-from speechmill.core.config import ConfigError, load
+from speechmill.core.config_errors import ConfigError
+from speechmill.core.config_file import load
 from speechmill.core.paths import OutsideError
 from speechmill.core.records import (
     LEDGER,

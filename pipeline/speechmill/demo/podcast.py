@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 
 from speechmill.core import ownership
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.store import Store
 from speechmill.demo.script import EPISODES
 from speechmill.demo.sound import RATE, encode_mp3, load_voice, render

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from speech_defects.packages import packaged_weights
 
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 from speechmill.demo.script import Episode, Passage
 
 RATE = 44_100

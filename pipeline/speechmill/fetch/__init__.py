@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from speechmill.core.config import Fetch
+from speechmill.core.fetch_config import Fetch
 from speechmill.core.paths import check_name
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Rejected, stable_id

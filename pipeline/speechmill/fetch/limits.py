@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
-from speechmill.core.config import Fetch
+from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Rejected
 from speechmill.fetch.addresses import Passing

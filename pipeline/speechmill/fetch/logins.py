@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import unquote
 
-from speechmill.core.config import ConfigError, Fetch
+from speechmill.core.config_errors import ConfigError
+from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Rejected
 from speechmill.core.urls import web_address

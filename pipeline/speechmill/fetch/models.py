@@ -5,7 +5,7 @@ import importlib.util
 from pathlib import Path
 
 from speechmill.core import plugins
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 
 WHISPER_WEIGHTS, CTC_WEIGHTS = "model.bin", "model.safetensors"
 CTC_FILES, CTC_PACKAGES = ["*.json", CTC_WEIGHTS], ("flashlight", "transformers")

@@ -6,7 +6,7 @@ The address behind it is checked all the same, by what the name servers here kno
 from dataclasses import dataclass, field
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
-from speechmill.core.config import Fetch
+from speechmill.core.fetch_config import Fetch
 from speechmill.fetch.addresses import host_of
 from speechmill.fetch.logins import of_config, of_userinfo, without_userinfo
 

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from speechmill.core.config import Fetch
+from speechmill.core.fetch_config import Fetch
 from speechmill.core.records import Rejected
 from speechmill.core.store import Store
 from speechmill.fetch.addresses import Passing, broken

@@ -23,7 +23,8 @@ from speechmill import asr, publish, sources, tokens
 from speechmill.asr.known_languages import check_language
 from speechmill.core import ownership, plugins, state
 from speechmill.core.build import CONFIG_FILE, FETCHED, FINISHED_FILE, LOG_FILE, STOP_FILE, Build
-from speechmill.core.config import ConfigError, RunConfig
+from speechmill.core.config import RunConfig
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.purge import erase
 from speechmill.core.records import Status
 from speechmill.core.removals import Tombstones

@@ -17,7 +17,8 @@ from functools import lru_cache
 from typing import Any
 
 from speechmill.core import plugins
-from speechmill.core.config import ConfigError, Input, RunConfig
+from speechmill.core.config import Input, RunConfig
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.filenames import readable
 from speechmill.core.languages import language_code
 from speechmill.core.reasons import Reason

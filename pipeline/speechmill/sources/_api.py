@@ -5,7 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from speechmill.core.config import Fetch, RunConfig
+from speechmill.core.config import RunConfig
+from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Attachment, Rejected
 from speechmill.core.store import Store

@@ -23,7 +23,7 @@ from yt_dlp.utils import (
     YoutubeDLError,
 )
 
-from speechmill.core.config import Fetch
+from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Rejected
 from speechmill.core.store import Store

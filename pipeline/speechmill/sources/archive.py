@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from speechmill.core.config import ConfigError, Input, RunConfig
+from speechmill.core.config import Input, RunConfig
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Rejected, stable_id
 from speechmill.core.store import Store

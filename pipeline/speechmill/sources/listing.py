@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 from speechmill import fetch, sources
 from speechmill.core import guards, processes
-from speechmill.core.config import ConfigError, Input, RunConfig
+from speechmill.core.config import Input, RunConfig
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Rejected
 from speechmill.core.store import OutOfSpace, Store, raise_if_out_of_space

@@ -9,7 +9,8 @@ import os
 import stat
 from collections.abc import Iterator
 
-from speechmill.core.config import ConfigError, Input, RunConfig
+from speechmill.core.config import Input, RunConfig
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.known_corpora import Row, layout_of
 from speechmill.core.manifest import is_manifest
 from speechmill.core.reasons import Reason

@@ -13,7 +13,8 @@ from typing import Any
 
 from yt_dlp.utils import PlaylistEntries, make_archive_id, unsmuggle_url
 
-from speechmill.core.config import ConfigError, Input, RunConfig
+from speechmill.core.config import Input, RunConfig
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Rejected, stable_id
 from speechmill.core.store import Store

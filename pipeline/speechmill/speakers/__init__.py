@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from speech_defects.packages import UnknownWeights, packaged_weights
 
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 
 SAMPLE_RATE_HZ = 16_000
 DIGITS = 4  # embeddings are stored rounded

@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
-from speechmill.core.config import RunConfig, Section, profile_of
+from speechmill.core.config import RunConfig, profile_of
 from speechmill.core.models import FindModel, ModelRef
+from speechmill.core.section import Section
 from speechmill.core.store import Store
 from speechmill.stages.work import Outcome
 

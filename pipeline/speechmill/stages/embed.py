@@ -5,7 +5,8 @@ from typing import Any
 from speechmill import speakers
 from speechmill.audio import resample
 from speechmill.core.build import Build
-from speechmill.core.config import ConfigError, RunConfig
+from speechmill.core.config import RunConfig
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.models import FindModel, ModelRef, model_file
 from speechmill.core.records import EMBEDDING_ARTIFACT
 from speechmill.core.store import Store

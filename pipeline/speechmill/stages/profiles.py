@@ -5,7 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from speechmill.core.build import Build
-from speechmill.core.config import ConfigError, RunConfig, load
+from speechmill.core.config import RunConfig
+from speechmill.core.config_errors import ConfigError
+from speechmill.core.config_file import load
 from speechmill.core.models import FindModel, ModelRef, find_device
 from speechmill.core.removals import Tombstones
 from speechmill.core.state import read_run, stored_config

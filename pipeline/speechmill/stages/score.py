@@ -11,7 +11,8 @@ import speech_defects
 from speechmill.audio import INT16_STEPS, decode_flac, measures
 from speechmill.core.build import Build
 from speechmill.core.columns import UNIT, Column, at_least, at_most, steps
-from speechmill.core.config import ConfigError, Defects, RunConfig
+from speechmill.core.config import Defects, RunConfig
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.models import FindModel, ModelRef
 from speechmill.core.reasons import Reason
 from speechmill.core.store import Store, add_footer

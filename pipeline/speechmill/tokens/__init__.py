@@ -6,7 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechmill.core.config import ConfigError, Tokenise
+from speechmill.core.config import Tokenise
+from speechmill.core.config_errors import ConfigError
 
 if TYPE_CHECKING:
     from speechmill.tokens.encode import MelTokenizer

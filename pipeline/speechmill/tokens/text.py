@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 
 STOP, UNKNOWN, SPACE = "[STOP]", "[UNK]", "[SPACE]"  # ids 0, 1 and 2
 ENTRIES = 255

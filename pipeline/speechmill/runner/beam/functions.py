@@ -16,7 +16,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 from speechmill import publish, stages
 from speechmill.core import processes
 from speechmill.core.build import Build
-from speechmill.core.config import ConfigError, Input
+from speechmill.core.config import Input
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.paths import OutsideError
 from speechmill.core.records import Status
 from speechmill.core.store import OutOfSpace, raise_if_out_of_space

@@ -11,7 +11,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from speechmill.core.config import ConfigError
+from speechmill.core.config_errors import ConfigError
 
 DEFAULT_RUNNER = "--runner=FnApiRunner"  # in process; the name DirectRunner would try to download another first
 WITH_JOB_SERVICE = ("FlinkRunner", "PortableRunner", "PrismRunner", "SparkRunner")

@@ -9,7 +9,7 @@ from speech_defects.packages import ensure_torchaudio
 from speechmill.audio import resample
 from speechmill.core.build import Build
 from speechmill.core.columns import Column, at_least, steps
-from speechmill.core.config import Section
+from speechmill.core.section import Section
 from speechmill.stages import ClipStage
 from speechmill.stages.base import Clips, Row
 

@@ -1,0 +1,82 @@
+"""Reads a config from a YAML file, from `--set key=value` and from flags, in that order."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from speechmill.core import yaml_file
+from speechmill.core.config import RunConfig
+from speechmill.core.config_errors import ConfigError, explain
+
+Kind = TypeVar("Kind", bound=BaseModel)
+
+
+def load(
+    path: str | None = None, settings: Iterable[str] = (), base: Mapping[str, Any] | None = None, **flags: Any
+) -> RunConfig:
+    """Read the config of a run, see `read`."""
+    return read(RunConfig, path, settings, base, **flags)
+
+
+def read(
+    kind: type[Kind], path: str | None = None, settings: Iterable[str] = (), base: Mapping[str, Any] | None = None,
+    **flags: Any,
+) -> Kind:  # fmt: skip
+    """Read a config: `base`, then the YAML file, then `key.sub=value` settings, then flags that are not None.
+
+    Raises ConfigError with one line for the first thing that is wrong.
+    """
+    values: dict[str, Any] = json.loads(json.dumps(base or {}))
+    if path is not None:
+        _merge(values, _read_yaml(Path(path)))
+    for setting in settings:
+        _apply(values, setting)
+    _merge(values, {key: value for key, value in flags.items() if value not in (None, ())})
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(explain(error, kind)) from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml_file.parse(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; give the path of a YAML config") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: must hold keys and values, such as 'inputs: [podcast.xml]'")
+    return values
+
+
+def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
+    for key, value in new.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _apply(values: dict[str, Any], setting: str) -> None:
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {setting}: no name and '=' before the value; write it like thresholds.snr_db=20")
+    try:
+        value = yaml_file.parse(text)
+    except ValueError as error:
+        cause = "the value is not YAML; quote it" if str(error).startswith("not YAML:") else error
+        raise ConfigError(f"--set {setting}: {cause}") from None
+    *sections, last = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {setting}: {section} is a value, not a section")
+    values[last] = value
