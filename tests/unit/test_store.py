@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from speechmill.core import config_file
+from speechmill.core import config_file, processes
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.paths import OutsideError
 from speechmill.core.store import Busy, OutOfSpace, Store, raise_if_out_of_space
@@ -163,6 +164,19 @@ def test_signs_in_the_name_of_a_folder_are_nothing_special(
     assert (tmp_path / name / "work/a.txt").read_text() == "x"
     Store(f"file://{tmp_path}/{name}").remove("work/a.txt")
     assert not (tmp_path / name / "work/a.txt").exists()
+
+
+def test_it_is_the_same_folder_for_a_process_that_works_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that outlives a change of folder wrote its artifacts into another corpus of the same relative name."""
+    with closing(processes.Pool(1)) as workers:
+        for name in ("first", "second"):
+            (tmp_path / name).mkdir()
+            monkeypatch.chdir(tmp_path / name)
+            workers.submit(Store.write_text, Store("corpus"), "work/a.txt", name).result()
+    written = {name: (tmp_path / name / "corpus/work/a.txt").read_text() for name in ("first", "second")}
+    assert written == {"first": "first", "second": "second"}
 
 
 def test_the_home_folder_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,7 @@ class Store:
         self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Store, (self.root,)
+        return Store, (self._base if self.is_local else self.root,)  # the folder of another process may be another
 
     def path(self, name: str) -> str:
         """Full path, for the filesystem, of a name below the root; of the root itself for an empty one."""
