@@ -73,7 +73,7 @@ def _framed(
 
 
 def decode(data: bytes, rate: int = RATE, **limits: object) -> tuple[Decoding, npt.NDArray[np.float32]]:
-    """Decode a whole file; raises Rejected."""
+    """Decode a whole file; raises RejectedError."""
     decoding = Decoding(io.BytesIO(data), rate, Audio.model_validate(limits))
     return decoding, np.concatenate([*decoding, np.zeros(0, np.float32)])
 

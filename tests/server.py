@@ -292,7 +292,7 @@ class ProxyServer:
         self.asked: list[Request] = []
         proxy = self
 
-        class Passing(BaseHTTPRequestHandler):
+        class PassingError(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def is_let_in(self) -> bool:
@@ -334,7 +334,7 @@ class ProxyServer:
             def log_message(self, format: str, *args: Any) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Passing)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), PassingError)
         self._server.daemon_threads = True
         if context:
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)

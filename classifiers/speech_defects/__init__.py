@@ -34,7 +34,7 @@ class Defect(StrEnum):
     REVERB = "reverb"
 
 
-class NoWeights(Exception):  # noqa: N818 - a state of the installation that a run goes on without
+class NoWeightsError(Exception):
     """No trained weights are there to load."""
 
 
@@ -54,7 +54,7 @@ class Scorer(Protocol):
 
 
 def profile(*, weights: Path = WEIGHTS, overlap: Path | None = None) -> str:
-    """Hash of the files of a scorer and of the code that applies them. Raises NoWeights where one is not there."""
+    """Hash of the files of a scorer and of the code that applies them. Raises NoWeightsError where one is not there."""
     own = hashlib.sha256(f"{SCORES_VERSION}:".encode() + _content(weights)).hexdigest()[:16]
     return own if overlap is None else profile_with(own, _content(overlap))
 
@@ -68,7 +68,7 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise NoWeights(f"no defect models at {path}: {error.strerror}") from None
+        raise NoWeightsError(f"no defect models at {path}: {error.strerror}") from None
 
 
 @lru_cache(maxsize=2)
@@ -84,7 +84,7 @@ def load(*, device: str = "auto", weights: Path = WEIGHTS, overlap: Path | None 
         A scorer of float32[T] waves in [-1, 1]; T is 0.5 to 60 s at any sampling rate.
 
     Raises:
-        NoWeights: where a file is not there.
+        NoWeightsError: where a file is not there.
         ValueError: where a file is of another kind.
 
     >>> import numpy as np

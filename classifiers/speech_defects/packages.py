@@ -32,7 +32,7 @@ KNOWN_SHA256 = {
 }  # fmt: skip
 
 
-class UnknownWeights(ValueError):  # noqa: N818 - what a file is
+class UnknownWeightsError(ValueError):
     """A package's weight file is not the one that is known. The message names the file and the fix."""
 
 
@@ -40,7 +40,7 @@ class UnknownWeights(ValueError):  # noqa: N818 - what a file is
 def packaged_weights(package: str, name: str) -> Path:
     """Path of a weight file in another package, whose bytes are the known ones.
 
-    Raises ModuleNotFoundError without the package, UnknownWeights for other bytes or no such file.
+    Raises ModuleNotFoundError without the package, UnknownWeightsError for other bytes or no such file.
 
     >>> packaged_weights("faster_whisper", "assets/silero_vad_v6.onnx").suffix
     '.onnx'
@@ -50,9 +50,11 @@ def packaged_weights(package: str, name: str) -> Path:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UnknownWeights(f"{path}: {error.strerror}; reinstall {package} as constraints.txt has it") from None
+        raise UnknownWeightsError(f"{path}: {error.strerror}; reinstall {package} as constraints.txt has it") from None
     if digest != KNOWN_SHA256[package, name]:
-        raise UnknownWeights(f"{path}: not the weights that are known; reinstall {package} as constraints.txt has it")
+        raise UnknownWeightsError(
+            f"{path}: not the weights that are known; reinstall {package} as constraints.txt has it"
+        )
     return path
 
 

@@ -78,8 +78,8 @@ def run(config: "RunConfig", beam_options: tuple[str, ...] = (), *, quiet: bool 
 
     Raises:
         ConfigError: before anything is downloaded, where the config cannot be carried out.
-        Busy, OutOfSpace: of `speechmill.core.store`: another run holds the output; the disk is full.
-        Withheld: of `speechmill.publish`: the corpus would lose recordings whose media are out of reach.
+        BusyError, OutOfSpaceError: of `speechmill.core.store`: another run holds the output; the disk is full.
+        WithheldError: of `speechmill.publish`: the corpus would lose recordings whose media are out of reach.
 
     >>> import speechmill
     >>> config = speechmill.load_config(inputs=["recordings"], output="new-corpus", asr={"model": "tiny.en"})

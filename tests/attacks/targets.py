@@ -1,6 +1,6 @@
 """What the fuzzer attacks: a name, small inputs to begin with, and a function that takes any bytes.
 
-A function may raise what a caller of that code expects (Rejected, ConfigError) and nothing else. Each works in a folder
+A function may raise what a caller of that code expects (RejectedError, ConfigError) and nothing else. Each works in a folder
 of its own; whatever opens a file for writing elsewhere is caught by the fuzzer.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.config_errors import ConfigError
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.core.store import Store
 
 AGENTS = ("speechmill",)
@@ -91,7 +91,7 @@ def _listed(name: str, data: bytes) -> None:
     module = local if name.endswith(".jsonl") else rss
     prefix = "" if name.endswith(".jsonl") else "rss:"
     config, store = RunConfig(fetch={"retries": 0}), Store(str(_folder() / "corpus"))
-    with suppress(Rejected):
+    with suppress(RejectedError):
         for listed in module.list_recordings(Input(address=f"{prefix}{path}"), config, store):
             assert listed.recording.recording_id
 
@@ -100,7 +100,7 @@ def feed(data: bytes) -> None:
     """A feed, read from a file: every item is a row, or the feed is refused."""
     from speechmill.sources._feed import Feed
 
-    with suppress(Rejected):
+    with suppress(RejectedError):
         found = Feed(data, "https://h.example/feed.xml")
         if found.outlines is None:
             list(found.recordings(identity="https://h.example/feed.xml", by_feed={}, refused={}))
@@ -111,7 +111,7 @@ def subtitles(data: bytes) -> None:
     from speechmill.reference_text import Heard, align, read
 
     types = (None, "text/vtt", "application/json", "text/html", "text/plain; charset=utf-16", "application/x-subrip")
-    with suppress(Rejected):
+    with suppress(RejectedError):
         reference = read(data[1:], types[data[0] % len(types)] if data else None, "1-2-0003")
         align(reference, [Heard(start_s=0.0, end_s=2.0, words=("hello", "there"))])
 
@@ -146,7 +146,7 @@ def rsl(data: bytes) -> None:
     from speechmill.fetch.consent import rsl as terms
     from speechmill.fetch.consent.signals import understanding
 
-    with suppress(Rejected), understanding("https://h.example/l.xml"):  # terms that nobody understands are a no
+    with suppress(RejectedError), understanding("https://h.example/l.xml"):  # terms that nobody understands are a no
         contents = terms.read(data.decode("utf-8", "replace"))
         terms.judge(contents or [], "https://h.example/p/1.mp3", "https://h.example/robots.txt")
 
@@ -163,7 +163,7 @@ def tdm(data: bytes) -> None:
     from speechmill.fetch.consent.signals import understanding
     from speechmill.fetch.consent.tdm import Reservations
 
-    with suppress(Rejected), understanding("https://h.example/.well-known/tdmrep.json"):
+    with suppress(RejectedError), understanding("https://h.example/.well-known/tdmrep.json"):
         Reservations(data.decode("utf-8", "replace"), "https://h.example").reserves("/a/" + "b" * 100)
 
 
@@ -207,7 +207,7 @@ def container(data: bytes) -> None:
     from speechmill.audio import Decoding
     from speechmill.core.config import Audio
 
-    with suppress(Rejected):
+    with suppress(RejectedError):
         for _ in Decoding(io.BytesIO(data), 24_000, Audio(max_duration_s=600)):
             pass
 

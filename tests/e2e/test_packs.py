@@ -9,7 +9,7 @@ from speechmill import stages
 from speechmill.core import config_file
 from speechmill.core.build import Build
 from speechmill.core.store import Store
-from speechmill.fetch import Stopped, model_folder
+from speechmill.fetch import StoppedError, model_folder
 from speechmill.stages.base import Clips, Row
 from speechmill.stages.batches import Batch, complete_alone
 from speechmill.stages.fetch import fetch_recording
@@ -81,6 +81,6 @@ def test_a_run_that_is_to_stop_begins_no_part(unheard: Path) -> None:
     for work in works_of(build):
         list(pack.add(work))
     build.store.write_json("work/stop", True)
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         list(pack.rest())
     assert not (unheard / "work" / "transcribe").exists()

@@ -23,7 +23,7 @@ from speechmill.core import guards, processes
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.runner import run
 from speechmill.stages import SEGMENT
 from speechmill.stages.flow import STAGES
@@ -65,7 +65,7 @@ os._exit(0)  # as the workers of a run end: a thread of some library was seen to
 
 
 def reason_for(data: bytes, **limits: object) -> Reason:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         decode(data, **limits)
     return caught.value.reason
 
@@ -376,7 +376,7 @@ def test_fault_26_an_encoder_crash_is_contained_and_flac_does_not_crash() -> Non
     pool = processes.Pool(2)
     try:
         futures = [pool.submit(write_flac, 60), pool.submit(write_vorbis, 60), pool.submit(write_flac, 300)]
-        with pytest.raises(processes.Died):  # if this fails, libsndfile was repaired
+        with pytest.raises(processes.DiedError):  # if this fails, libsndfile was repaired
             processes.result(futures[1])
         assert all(processes.result(futures[i])[0] > 0 for i in (0, 2))
     finally:

@@ -15,7 +15,7 @@ import pytest
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected, to_table
+from speechmill.core.records import Recording, RejectedError, to_table
 from speechmill.core.store import Store
 from speechmill.fetch import Fetched, fetch_media, get_document
 from speechmill.sources import Listed, list_recordings
@@ -60,8 +60,8 @@ def fetch(server: ScriptedServer, store: Store, *behaviours: Behaviour, **values
     return fetch_media(Recording(recording_id="id", source="rss", media_url=url), store, settings(server, **values))
 
 
-def fault(server: ScriptedServer, store: Store, *behaviours: Behaviour, **values: object) -> Rejected:
-    with pytest.raises(Rejected) as caught:
+def fault(server: ScriptedServer, store: Store, *behaviours: Behaviour, **values: object) -> RejectedError:
+    with pytest.raises(RejectedError) as caught:
         fetch(server, store, *behaviours, **values)
     assert store.names("work/media") == []
     return caught.value
@@ -249,7 +249,7 @@ def test_32_a_senseless_retry_after_is_ignored(server: ScriptedServer, store: St
 
 @pytest.mark.parametrize("url", ["http://speechmill.invalid/a.mp3", "https://{host}/a.mp3"], ids=["dns", "tls"])
 def test_32_names_and_certificates_that_fail(server: ScriptedServer, store: Store, url: str) -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         recording = Recording(recording_id="id", source="rss", media_url=url.format(host=server.host))
         fetch_media(recording, store, settings(server))
     assert (caught.value.reason, caught.value.retry) == (Reason.UNREACHABLE, True)
@@ -296,7 +296,7 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_27_what_is_no_honest_feed_is_refused_soon(name: str) -> None:
     before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         list(Feed(BOMBS[name], "https://example.org/feed").recordings())
     assert caught.value.reason == Reason.BAD_FEED
     assert time.process_time() - begin < 10  # about 2 on an idle machine; what grows with the square takes minutes
@@ -305,7 +305,7 @@ def test_27_what_is_no_honest_feed_is_refused_soon(name: str) -> None:
 
 def test_27_a_feed_without_end_is_refused(server: ScriptedServer, store: Store) -> None:
     url = server.script("/feed", endless(b"<item/>" * 10_000))
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         get_document(url, store, settings(server))
     assert caught.value.reason == Reason.TOO_BIG
 

@@ -14,7 +14,7 @@ from speechmill.audio import Decoding, declared_duration_s
 from speechmill.core import processes
 from speechmill.core.config import Audio, RunConfig
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.corpus import plan
 from speechmill.stages import segment
 from speechmill.stages.segment import segment_media
@@ -41,14 +41,14 @@ def wavpack_blocks(*rates: int) -> bytes:
 def test_a_rate_that_changes_to_ten_hertz_midway_is_no_reason_to_take_memory() -> None:
     decoding, got = decode(wavpack_blocks(24_000, 48_000))
     assert (decoding.seconds, got.size) == (3.0, 3 * RATE)
-    with pytest.raises(Rejected, match="bad_header: 10 Hz"):
+    with pytest.raises(RejectedError, match="bad_header: 10 Hz"):
         decode(wavpack_blocks(24_000, 10))
 
 
 def test_formats_that_change_over_and_over_are_no_recording(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("speechmill.audio.decoding.MAX_FORMAT_CHANGES", 4)
     assert decode(wavpack_blocks(24_000, 48_000, 24_000, 48_000))[0].seconds == 6.0
-    with pytest.raises(Rejected, match="corrupt: rate or channels change over 4 times"):
+    with pytest.raises(RejectedError, match="corrupt: rate or channels change over 4 times"):
         decode(wavpack_blocks(24_000, 48_000, 24_000, 48_000, 24_000))
 
 
@@ -56,7 +56,7 @@ def test_more_sound_than_the_bytes_can_hold_is_stopped(monkeypatch: pytest.Monke
     silence = encode("flac", "flac", np.zeros(100 * RATE))
     assert decode(silence)[0].samples == 100 * RATE  # digital silence packs well, and is sound
     monkeypatch.setattr("speechmill.audio.decoding.MAX_SECONDS_PER_BYTE", 50 / len(silence))
-    with pytest.raises(Rejected, match=r"too_long: 50 s of sound in"):
+    with pytest.raises(RejectedError, match=r"too_long: 50 s of sound in"):
         decode(silence)
 
 
@@ -116,7 +116,7 @@ def test_no_picture_is_ever_decoded(kind: str, tmp_path: Path) -> None:
 
 def test_a_codec_that_is_not_known_to_be_safe_is_named() -> None:
     adpcm = riff(bytes(4_096), tag=0x61, bits=4)  # Duck DK4, of games
-    with pytest.raises(Rejected, match=r"not_audio: .*adpcm_ima_dk4"):
+    with pytest.raises(RejectedError, match=r"not_audio: .*adpcm_ima_dk4"):
         decode(adpcm)
 
 
@@ -148,7 +148,7 @@ def test_fault_30_a_file_that_a_container_names_is_not_opened(tmp_path: Path) ->
     assert str(other).encode() in data
     try:
         decode(data)
-    except Rejected as error:
+    except RejectedError as error:
         assert error.reason in (Reason.NOT_AUDIO, Reason.CORRUPT, Reason.BAD_HEADER, Reason.EMPTY)
     assert str(other) not in opened
 

@@ -13,9 +13,9 @@ import brotli
 import pytest
 from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected
+from speechmill.core.records import Recording, RejectedError
 from speechmill.core.store import Store
-from speechmill.fetch import Fetched, Stopped, fetch_media
+from speechmill.fetch import Fetched, StoppedError, fetch_media
 
 from tests.server import Behaviour, RawServer, ScriptedServer, ok, raw, redirect, respond
 from tests.tls import certificate, over_tls, tls
@@ -50,8 +50,8 @@ def fetch(url: str, store: Store, stopping=lambda: False, **values: object) -> F
     return fetch_media(Recording(recording_id="id", source="rss", media_url=url), store, config, stopping=stopping)
 
 
-def fault(url: str, store: Store, **values: object) -> Rejected:
-    with pytest.raises(Rejected) as caught:
+def fault(url: str, store: Store, **values: object) -> RejectedError:
+    with pytest.raises(RejectedError) as caught:
         fetch(url, store, **values)
     assert store.names("work/media") == []
     return caught.value
@@ -101,7 +101,7 @@ def test_31_silence_costs_no_more_than_the_timeout(server: ScriptedServer, store
 @pytest.mark.parametrize("first", [b"", OK, OK + b"Content-Length: 9\r\n\r\nx", CHUNKED + b"1\r\nx\r\n0\r\n"])
 def test_04_the_run_stops_while_a_server_is_silent(server: ScriptedServer, store: Store, first: bytes) -> None:
     url = server.script("/a.mp3", raw(first))
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         fetch(url, store, stopping=lambda: bool(server.asked("/a.mp3")))
 
 
@@ -118,7 +118,7 @@ def test_31_a_tls_handshake_has_the_same_limit(store: Store) -> None:
 
 
 def test_04_the_run_stops_in_a_tls_handshake(store: Store) -> None:
-    with RawServer(lambda _, closing: closing.wait(60) and None) as server, pytest.raises(Stopped):
+    with RawServer(lambda _, closing: closing.wait(60) and None) as server, pytest.raises(StoppedError):
         fetch(f"https://{server.host}/a.mp3", store, stopping=lambda: server.asked > 0)
 
 
@@ -134,7 +134,7 @@ def test_31_a_name_server_without_an_answer(store: Store, monkeypatch: pytest.Mo
     monkeypatch.setattr(socket, "getaddrinfo", silent)
     url = "http://slow.invalid/a.mp3"
     if stops:
-        with pytest.raises(Stopped):
+        with pytest.raises(StoppedError):
             fetch(url, store, stopping=asked.is_set)
     else:
         assert fault(url, store, max_seconds=0.7).reason == Reason.TIMED_OUT

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.reference_text import Heard, align, read
 from speechmill.reference_text.spoken import prose
 
@@ -27,7 +27,7 @@ def check(raw: bytes, media_type: str | None, told: list[tuple[float, float, tup
     began = time.process_time()
     try:
         reference = read(raw, media_type, "19-198-0001")
-    except Rejected as error:
+    except RejectedError as error:
         assert error.reason is Reason.BAD_TRANSCRIPT
         return
     assert len(reference) == len(reference.words()) > 0

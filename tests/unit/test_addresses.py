@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.fetch.addresses import MAX_URL_CHARS, host_of, is_public, origin_of
 
 # The IANA IPv4 and IPv6 Special-Purpose Address Registries, each row with "Globally Reachable"; None is "N/A".
@@ -86,7 +86,7 @@ def test_hosts_and_origins(url: str, host: str, origin: str) -> None:
     ],
 )  # fmt: skip
 def test_odd_addresses_are_refused_in_one_line_without_secrets(url: str) -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         host_of(url)
     assert (caught.value.reason, caught.value.retry) == (Reason.FORBIDDEN_ADDRESS, False)
     assert caught.value.detail.isprintable()

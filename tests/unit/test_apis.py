@@ -8,7 +8,7 @@ import pytest
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Attachment, Rejected, Status, to_table
+from speechmill.core.records import Attachment, RejectedError, Status, to_table
 from speechmill.core.store import Store
 from speechmill.sources import Listed, _api, archive, check, librivox, list_recordings
 
@@ -105,7 +105,7 @@ def test_the_catalogue_is_listed_lazily(api: ScriptedServer, tmp_path: Path) -> 
 def test_a_book_that_is_not_there_is_rejected(api: ScriptedServer, tmp_path: Path) -> None:
     for body in (answer({"error": "Audiobooks could not be found"}, 404), answer({"books": []}), ok(b"<html>")):
         api.script("/api/feed/audiobooks/?id=9&format=json&extended=1", body)
-        with pytest.raises(Rejected) as caught:
+        with pytest.raises(RejectedError) as caught:
             listing(api, "librivox:9", tmp_path / str(id(body)))
         assert caught.value.reason in (Reason.NOT_FOUND, Reason.BAD_FEED)
 
@@ -166,7 +166,7 @@ def test_the_licence_of_an_item(api: ScriptedServer, tmp_path: Path, about, give
 @pytest.mark.parametrize("body", [{}, {"is_dark": True, "metadata": {"identifier": "x"}}, [], {"metadata": 3}])
 def test_an_item_that_is_not_there_is_rejected(api: ScriptedServer, tmp_path: Path, body: object) -> None:
     api.script("/metadata/gone", answer(body))
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         listing(api, "archive:gone", tmp_path)
     assert caught.value.reason is Reason.NOT_FOUND
 

@@ -12,7 +12,7 @@ import soundfile
 from speechmill.asr import Transcript
 from speechmill.audio import encode_flac
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.training.asr import evaluate as evaluation
 from speechmill.training.asr.clip_sound import length_s, sound
 from speechmill.training.asr.evaluate import evaluate
@@ -212,7 +212,7 @@ def test_a_manifest_of_nemo_names_parts_of_a_file(tmp_path: Path):
     assert [length_s(one) for one in clips] == [3.0, 8.0, 2.5]
     assert [sound(one).size for one in clips] == [3 * RATE, 8 * RATE, 5 * RATE // 2]
     np.testing.assert_allclose(sound(clips[0]), wave[2 * RATE : 5 * RATE], atol=1e-6)
-    with pytest.raises(Rejected, match="bad_span"):
+    with pytest.raises(RejectedError, match="bad_span"):
         sound(beyond)
     rows[0] |= {"offset": 5, "end_s": 2}
     (tmp_path / "m.json").write_text(json.dumps(rows))
@@ -274,7 +274,7 @@ def test_sound_that_cannot_be_used_says_why(tmp_path: Path):
     *bad, fits = read(tmp_path / "m.jsonl").clips
     reasons = []
     for clip in bad:
-        with pytest.raises(Rejected) as caught:
+        with pytest.raises(RejectedError) as caught:
             sound(clip)
         reasons.append(caught.value.reason)
         assert str(tmp_path) not in str(caught.value)

@@ -9,7 +9,7 @@ from speechmill.audio import Decoding, decode_flac, encode_flac, resample, to_in
 from speechmill.audio.frames import planes
 from speechmill.core.config import Audio
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 
 from tests.media import RATE, Sound, decode, encode, riff, tone, wav
 
@@ -126,7 +126,7 @@ def test_blocks_are_short_however_long_the_file() -> None:
 
 @pytest.mark.parametrize(("tag", "bits", "reason"), [(1, 64, Reason.BAD_HEADER), (0x9999, 16, Reason.NOT_AUDIO)])
 def test_sample_formats_that_nobody_can_read_are_rejected(tag: int, bits: int, reason: Reason) -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         decode(riff(bytes(8_000), tag=tag, bits=bits))
     assert caught.value.reason is reason
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected
+from speechmill.core.records import Recording, RejectedError
 from speechmill.core.store import Store
 from speechmill.fetch import Fetched, Visit, fetch_media, get_document
 from speechmill.fetch.chain import MAX_COOKIE_CHARS, Chain
@@ -62,8 +62,8 @@ def needs_cookie(**cookie: str) -> Behaviour:
     return answer
 
 
-def fault(url: str, store: Store, *servers: ScriptedServer) -> Rejected:
-    with pytest.raises(Rejected) as caught:
+def fault(url: str, store: Store, *servers: ScriptedServer) -> RejectedError:
+    with pytest.raises(RejectedError) as caught:
         fetch(url, store, *servers)
     return caught.value
 
@@ -217,7 +217,7 @@ def test_a_password_is_not_sent_in_clear_after_https() -> None:
     made.follow(answered("http://127.0.0.1/b"))
     assert made.headers() == {}  # another origin
     made.follow(answered("http://ann:pw@127.0.0.1/c"))
-    with pytest.raises(Rejected, match="a password is not sent") as caught:
+    with pytest.raises(RejectedError, match="a password is not sent") as caught:
         made.headers()
     assert "pw@" not in str(caught.value)
 
@@ -253,7 +253,7 @@ def test_whatever_a_redirect_says_it_is_followed_or_refused(cookies: list[str], 
     try:
         made.follow(urllib3.HTTPResponse(headers=found, status=302))
         made.headers()
-    except Rejected as refused:
+    except RejectedError as refused:
         assert refused.reason in (Reason.FORBIDDEN_ADDRESS, Reason.UNREACHABLE, Reason.FORBIDDEN)
 
 
@@ -266,7 +266,7 @@ def test_whatever_an_address_is_it_can_be_asked_for_or_is_refused_in_one_line(ur
     logins_of(Fetch(), url)
     try:
         Chain("GET", url, {}, origin=None, content=None, logins=Logins(Fetch())).headers()
-    except Rejected as refused:
+    except RejectedError as refused:
         assert refused.reason == Reason.FORBIDDEN_ADDRESS
         assert refused.detail.isprintable()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected
+from speechmill.core.records import Recording, RejectedError
 from speechmill.core.store import Store
 from speechmill.fetch import Fetched, addresses, fetch_media, get_document, wire
 from speechmill.fetch.consent import memory
@@ -37,8 +37,8 @@ def take(server: ScriptedServer, store: Store, path: str = "/pod/a.mp3", **value
     return fetch_media(episode, store, settings(server, **values))
 
 
-def refusal(server: ScriptedServer, store: Store, path: str = "/pod/a.mp3") -> Rejected:
-    with pytest.raises(Rejected) as caught:
+def refusal(server: ScriptedServer, store: Store, path: str = "/pod/a.mp3") -> RejectedError:
+    with pytest.raises(RejectedError) as caught:
         take(server, store, path)
     assert server.asked(path) == []
     return caught.value
@@ -146,7 +146,7 @@ def test_33_headers_repeat() -> None:
 def test_33_headers_of_the_answer_itself_count_where_head_is_not_answered(server: ScriptedServer, store: Store) -> None:
     server.script("HEAD /pod/a.mp3", status(405))
     server.script("/pod/a.mp3", ok(BODY, X_Robots_Tag="noai"))
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         take(server, store)
     assert caught.value.reason == Reason.OPTED_OUT
     assert store.names("work/media") == []
@@ -154,7 +154,7 @@ def test_33_headers_of_the_answer_itself_count_where_head_is_not_answered(server
 
 def test_33_a_reserved_feed_is_not_read(server: ScriptedServer, store: Store) -> None:
     url = server.script("/feed", ok(b"<rss/>", TDM_Reservation="1"))
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         get_document(url, store, settings(server))
     assert caught.value.reason == Reason.OPTED_OUT
 
@@ -164,7 +164,7 @@ def test_33_the_host_behind_a_redirect_is_asked_too(server: ScriptedServer, stor
         behind.script("/robots.txt", ok(b"User-agent: *\nDisallow: /"))
         target = behind.script("/a.mp3", ok(BODY))
         server.script("/pod/a.mp3", redirect(target))
-        with pytest.raises(Rejected) as caught:
+        with pytest.raises(RejectedError) as caught:
             take(server, store, allow_hosts=(server.host, behind.host))
         assert caught.value.reason == Reason.OPTED_OUT
         assert behind.asked("/a.mp3") == []
@@ -225,7 +225,7 @@ def test_29_a_name_that_rebinds_reaches_no_private_address(
     addresses.pools.cache_clear()
     server.script("/pod/a.mp3", ok(BODY))
     episode = Recording(recording_id="id", source="rss", media_url=f"http://{name}:{port}/pod/a.mp3")
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         fetch_media(episode, store, settings(server, retries=3, backoff_s=0))
     addresses.pools.cache_clear()
     assert reached == [("93.184.216.34", port)]  # the very address that was looked at, not the name

@@ -21,7 +21,7 @@ from speech_defects.evaluate.baselines import (
     wada_snr,
     wada_table,
 )
-from speech_defects.evaluate.clips import Unreadable, read_manifest, read_wave
+from speech_defects.evaluate.clips import UnreadableError, read_manifest, read_wave
 
 RATE = 16_000
 CLEAN = dict.fromkeys([defect.value for defect in Defect], 0) | {"source": "made", "speaker": "a", "group": "clean"}
@@ -187,7 +187,7 @@ def test_sound_of_any_rate_comes_at_16_khz_and_too_long_is_not_read(tmp_path: Pa
     soundfile.write(tmp_path / "a.flac", np.zeros((44_100, 2)), 44_100)
     assert read_wave(tmp_path / "a.flac").shape == (RATE,)
     soundfile.write(tmp_path / "b.wav", np.zeros(8_000 * 61), 8_000)
-    with pytest.raises(Unreadable, match=r"61\.00 s long"):
+    with pytest.raises(UnreadableError, match=r"61\.00 s long"):
         read_wave(tmp_path / "b.wav")
 
 
@@ -201,7 +201,7 @@ def test_a_labelled_clip_may_be_a_part_of_a_file(tmp_path: Path):
     assert [clip.speaker for clip in clips] == ["a", "a", "7"]
     for clip, (first, last) in zip(clips, ((1, 3), (2, 5), (0, 8)), strict=True):
         np.testing.assert_allclose(read_wave(clip.path, clip.part), wave[first * RATE : last * RATE], atol=1e-4)
-    with pytest.raises(Unreadable, match="ends at 9 s"):
+    with pytest.raises(UnreadableError, match="ends at 9 s"):
         read_wave(beyond.path, beyond.part)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.reference_text import Found, Heard, Reference, align, read
 from speechmill.reference_text.decode import MAX_BYTES
 
@@ -177,7 +177,7 @@ def test_a_colon_or_a_repeated_word_is_no_speaker_and_no_rolling() -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_transcript_is_rejected(raw: bytes) -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         read(raw, "text/plain", "x")
     assert caught.value.reason is Reason.BAD_TRANSCRIPT
 
@@ -188,7 +188,7 @@ def test_broken_json_a_missing_utterance_and_too_much_are_rejected() -> None:
         (CHAPTER.encode(), None, "19-198-0007.flac"),
         (b"a " * (MAX_BYTES // 2 + 1), None, "x"),
     ):
-        with pytest.raises(Rejected, match="bad_transcript"):
+        with pytest.raises(RejectedError, match="bad_transcript"):
             read(raw, declared, name)
 
 
@@ -209,7 +209,7 @@ def test_no_text_takes_more_than_linear_time(unit: str, before: str) -> None:
     began = time.process_time()
     try:
         read(raw, None, "x")
-    except Rejected:
+    except RejectedError:
         pass
     assert time.process_time() - began < 10  # of computing: 0.2 s here; the square of it is minutes
 

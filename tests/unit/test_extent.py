@@ -11,7 +11,7 @@ from speechmill.audio import Decoding
 from speechmill.audio.extent import extent_of
 from speechmill.core.config import Audio
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 
 from tests.media import RATE, decode, encode, riff, tone, wav
 
@@ -48,7 +48,7 @@ def test_a_wrong_size_loses_nothing_and_is_told_unless_its_writer_could_not_know
     stored = stated if stated in UNKNOWN else stated + own
     lying = patched(data, at, struct.pack(form, stored))
     if stated > 2 * LENGTH and stated not in UNKNOWN:
-        with pytest.raises(Rejected, match=r"truncated: decoded 6\.0 s of (18|36)\.\d s declared"):
+        with pytest.raises(RejectedError, match=r"truncated: decoded 6\.0 s of (18|36)\.\d s declared"):
             decode(lying)
         return
     decoding, got = decode(lying)
@@ -199,7 +199,7 @@ def test_a_flac_is_decoded_whatever_total_it_states(total: int) -> None:
     decoding, got = decode(patched(data, 18, (known | total).to_bytes(8, "big")))
     assert got.size == LENGTH
     assert len(decoding.remarks) == (total > 0)
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         decode(data[: len(data) // 3])
     assert caught.value.reason is Reason.TRUNCATED
 
@@ -225,7 +225,7 @@ def test_an_mp4_whose_index_points_beyond_the_file_is_truncated() -> None:
     struct.pack_into(">I", moov, place, struct.unpack_from(">I", moov, place)[0] + len(moov))
     first = head + bytes(moov) + data[len(head) : at]
     assert decode(first)[0].samples == pytest.approx(LENGTH, abs=3_000)
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         decode(first[: len(head) + len(moov) + (at - len(head)) // 3])
     assert caught.value.reason is Reason.TRUNCATED
 
@@ -236,7 +236,7 @@ def test_a_matroska_file_is_decoded_whatever_its_duration(seconds: float) -> Non
     at = data.index(b"\x44\x89\x88") + 3
     decoding, got = decode(patched(data, at, struct.pack(">d", 1_000 * seconds)))
     assert (got.size, len(decoding.remarks)) == (LENGTH, 1)
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         decode(data[: len(data) // 3])
     assert caught.value.reason is Reason.TRUNCATED
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected, Status
+from speechmill.core.records import Recording, RejectedError, Status
 from speechmill.core.store import Store
 from speechmill.corpus import plan
 from speechmill.sources import Listed, kind_of, list_recordings, rss
@@ -44,8 +44,8 @@ def guids(server: ScriptedServer, tmp_path: Path, address: str) -> list[str | No
     return [one.guid for one in rows(server, tmp_path, address)]
 
 
-def refusal(server: ScriptedServer, tmp_path: Path, address: str) -> Rejected:
-    with pytest.raises(Rejected) as caught:
+def refusal(server: ScriptedServer, tmp_path: Path, address: str) -> RejectedError:
+    with pytest.raises(RejectedError) as caught:
         listing(server, tmp_path, address)
     return caught.value
 

@@ -21,7 +21,7 @@ from urllib.parse import urljoin
 import feedparser
 import pytest
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected, to_table
+from speechmill.core.records import RejectedError, to_table
 from speechmill.sources import language_tag, plain_text
 from speechmill.sources._encodings import in_utf8
 from speechmill.sources._feed import Feed
@@ -184,7 +184,7 @@ def category(case: Case) -> str:
     about = {field for one in case.expected for field in fields(one)} - {("bozo",)}
     try:
         ours = by_our_reader(case)
-    except Rejected as refusal:
+    except RejectedError as refusal:
         return next((why for word, why in REFUSED.items() if word in refusal.detail), case.name)
     if all(holds(one, ours if fields(one) <= USED else by_feedparser(case)) for one in case.expected):
         return HOLDS if about & USED or not about else OTHERS_HOLD
@@ -218,7 +218,7 @@ def test_nothing_raises_but_rejected(shared_data: Path) -> None:
         try:
             to_table(one.recording for one in Feed(path.read_bytes(), "https://example.org/feed").recordings())
             read += 1
-        except Rejected as error:
+        except RejectedError as error:
             assert error.reason == Reason.BAD_FEED
             refused += 1
     assert (read, refused) == (1813, 24)  # 15 in CDF, 7 that are no feeds, one of no bytes, one with entities
@@ -229,7 +229,7 @@ def test_slices_say_what_the_whole_says(cases: list[Case]) -> None:
     for case in cases:
         try:
             ours = by_our_reader(case)
-        except Rejected:
+        except RejectedError:
             continue
         whole = by_feedparser(case)
         if case.is_ill_formed:  # of bytes that are wrong in their encoding we read more

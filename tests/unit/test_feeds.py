@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Attachment, Recording, Rejected, Status, recording_from, to_table
+from speechmill.core.records import Attachment, Recording, RejectedError, Status, recording_from, to_table
 from speechmill.core.store import Store
 from speechmill.corpus import plan
 from speechmill.sources import Listed, list_recordings
@@ -180,7 +180,7 @@ def test_a_redirected_feed_keeps_its_identity(server: ScriptedServer, tmp_path: 
 
 
 def test_a_feed_that_is_gone_is_rejected(server: ScriptedServer, tmp_path: Path) -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         listing(server, tmp_path, server.script("/old", status(410)))
     assert (caught.value.reason, caught.value.retry) == (Reason.NOT_FOUND, False)
 

@@ -16,9 +16,9 @@ import pytest
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected
+from speechmill.core.records import Recording, RejectedError
 from speechmill.core.store import Store
-from speechmill.fetch import Stopped, fetch_media, get_document, model_folder
+from speechmill.fetch import StoppedError, fetch_media, get_document, model_folder
 from speechmill.fetch.addresses import addresses_of, host_of, pools
 from speechmill.fetch.limits import Limits, Turns
 from speechmill.fetch.models import PACKAGED_MODEL_SHA256
@@ -106,7 +106,7 @@ def test_local_media_stay_where_they_are(tmp_path: Path, store: Store) -> None:
 def test_local_media_that_cannot_be_read(tmp_path: Path, store: Store, name: str, reason: Reason) -> None:
     (tmp_path / "empty.wav").touch()
     os.mkfifo(tmp_path / "pipe.wav")
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         fetch_media(episode(name), store, Fetch(), media_path=str(tmp_path / name))
     assert caught.value.reason == reason
 
@@ -114,7 +114,7 @@ def test_local_media_that_cannot_be_read(tmp_path: Path, store: Store, name: str
 def test_stopping_leaves_the_part_and_the_next_run_goes_on(server: ScriptedServer, store: Store) -> None:
     url = server.script("/a.mp3", ok(BODY))
     part = Path(store.path("work/media/.parts/0123abc.part"))
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         fetch_media(episode(url), store, settings(server), stopping=lambda: part.exists() and part.stat().st_size > 0)
     assert parts(store) == ["0123abc.part", "0123abc.part.json"]
     held = os.path.getsize(store.path("work/media/.parts/0123abc.part"))
@@ -141,7 +141,7 @@ def test_a_part_that_is_a_link_is_not_written_through(
 
 def test_a_part_of_another_url_is_not_continued(server: ScriptedServer, store: Store) -> None:
     config = settings(server, retries=0)
-    with pytest.raises(Rejected):
+    with pytest.raises(RejectedError):
         fetch_media(episode(server.script("/old", cut(b"old" * 9999, 9000))), store, config)
     assert fetch_media(episode(server.script("/new", ok(BODY))), store, config).sha256 == SHA256
     assert "range" not in server.requests[-1].headers
@@ -208,7 +208,7 @@ def test_public_addresses_are_allowed(url: str) -> None:
 
 @pytest.mark.parametrize("url", REFUSED)
 def test_other_addresses_are_refused(url: str) -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         check_address(url, ())
     assert caught.value.reason == Reason.FORBIDDEN_ADDRESS
     assert not caught.value.retry
@@ -217,12 +217,12 @@ def test_other_addresses_are_refused(url: str) -> None:
 @pytest.mark.parametrize("name", ["LOCALHOST", "localhost:8000"])
 def test_a_host_can_be_allowed_with_or_without_its_port(name: str) -> None:
     check_address("http://localhost:8000/", [name])
-    with pytest.raises(Rejected):
+    with pytest.raises(RejectedError):
         check_address("http://127.0.0.1:8000/", [name])
 
 
 def test_a_port_that_was_not_allowed_is_refused() -> None:
-    with pytest.raises(Rejected):
+    with pytest.raises(RejectedError):
         check_address("http://127.0.0.1:8001/", ["127.0.0.1:8000"])
 
 
@@ -248,7 +248,7 @@ def test_the_cached_feed_serves_while_the_server_is_down(server: ScriptedServer,
 def test_a_feed_that_is_gone_is_gone_although_cached(server: ScriptedServer, store: Store) -> None:
     url = server.script("/feed", ok(b"<rss/>"), status(410))
     get_document(url, store, settings(server))
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         get_document(url, store, settings(server))
     assert caught.value.reason == Reason.NOT_FOUND
 
@@ -269,13 +269,13 @@ def test_a_compressed_feed_is_inflated(server: ScriptedServer, store: Store) -> 
 
 def test_a_feed_over_the_limit_is_refused(server: ScriptedServer, store: Store) -> None:
     url = server.script("/feed", ok(BODY))
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         get_document(url, store, settings(server), max_bytes=1000)
     assert caught.value.reason == Reason.TOO_BIG
 
 
 def test_faults_travel_between_processes(server: ScriptedServer, store: Store) -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         fetch_media(episode(server.script("/a", status(503))), store, settings(server, retries=0))
     copy = pickle.loads(pickle.dumps(caught.value))
     assert (copy.reason, copy.retry, copy.detail) == (Reason.UNREACHABLE, True, "HTTP 503")
@@ -321,7 +321,7 @@ def test_another_address_of_the_same_audio_is_tried_where_one_is_of_no_use(
     listed = Recording(recording_id="id", source="rss", media_url=gone, alternates=(other,))
     assert fetch_media(listed, store, settings(server)).sha256 == SHA256
     nowhere = Recording(recording_id="id", source="rss", media_url=gone, alternates=(server.url("/nowhere"),))
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         fetch_media(nowhere, store, settings(server))
     assert caught.value.reason == Reason.NOT_FOUND
 
@@ -332,7 +332,7 @@ def test_no_other_address_is_tried_where_the_publisher_says_no_or_not_now(server
         listed = Recording(
             recording_id="id", source="rss", media_url=server.script(path, behaviour), alternates=(other,)
         )
-        with pytest.raises(Rejected):
+        with pytest.raises(RejectedError):
             fetch_media(listed, store, settings(server, retries=0))
     assert server.asked("/other.mp3") == []
 
@@ -343,7 +343,7 @@ def test_announced_checksums_are_checked(server: ScriptedServer, store: Store, a
     listed = Recording(recording_id="id", source="archive", media_url=url, checksum=f"{algorithm}:{digest.upper()}")
     assert fetch_media(listed, store, settings(server)).sha256 == SHA256
     wrong = Recording(recording_id="id", source="archive", media_url=url, checksum=f"{algorithm}:{digest[1:]}0")
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         fetch_media(wrong, store, settings(server))
     assert (caught.value.reason, caught.value.retry) == (Reason.CHECKSUM, False)
     assert parts(store) == []

@@ -9,7 +9,7 @@ import pytest
 from speechmill.cli.console import in_words
 from speechmill.core import config_file, state
 from speechmill.core.config_errors import ConfigError
-from speechmill.core.store import Busy, Store
+from speechmill.core.store import BusyError, Store
 from speechmill.corpus import plan, status
 from speechmill.corpus.prune import prune
 from speechmill.corpus.verify import verify
@@ -94,7 +94,7 @@ def test_status_without_work_tells_what_was_published(corpus: Path) -> None:
 def test_a_run_that_holds_the_output_is_seen(corpus: Path) -> None:
     with Store(str(corpus)).locked():
         assert status.status(str(corpus))["run active"]
-        with pytest.raises(Busy):
+        with pytest.raises(BusyError):
             prune(str(corpus), dry_run=True)
     assert not status.is_active(Store(str(corpus)))
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 from speechmill.core.guards import memory_limited, watchdog
-from speechmill.core.processes import Died, Pool, pool, result, timed
+from speechmill.core.processes import DiedError, Pool, pool, result, timed
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 
 
 def square(value: int) -> int:
@@ -44,7 +44,7 @@ def make_progress(seconds: float) -> str:
 
 
 def reject() -> None:
-    raise Rejected(Reason.CORRUPT, "3 of 4", retry=True)
+    raise RejectedError(Reason.CORRUPT, "3 of 4", retry=True)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_neighbours_survive_a_crash(workers: Pool, signal_number: int) -> None:
     before = [workers.submit(square, i) for i in range(4)]
     crashed = workers.submit(crash, -signal_number)
     after = [workers.submit(square, i) for i in range(4, 8)]
-    with pytest.raises(Died, match="ended with code") as caught:
+    with pytest.raises(DiedError, match="ended with code") as caught:
         result(crashed)
     assert not caught.value.hung
     assert [result(future)[0] for future in (*before, *after)] == [i * i for i in range(8)]
@@ -74,14 +74,14 @@ def test_neighbours_survive_a_crash(workers: Pool, signal_number: int) -> None:
 
 def test_the_watchdog_ends_what_hangs_and_only_that(workers: Pool) -> None:
     hung, busy = workers.submit(hang, 0.5), workers.submit(make_progress, 1.0)
-    with pytest.raises(Died, match="no progress") as caught:
+    with pytest.raises(DiedError, match="no progress") as caught:
         result(hung)
     assert caught.value.hung
     assert result(busy)[0] == "done"
 
 
 def test_an_exception_comes_back_as_it_was(workers: Pool) -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         result(workers.submit(reject))
     assert (caught.value.reason, caught.value.detail, caught.value.retry) == (Reason.CORRUPT, "3 of 4", True)
     with pytest.raises(ZeroDivisionError):
@@ -141,7 +141,7 @@ def test_inputs_that_all_kill_are_charged_each_for_itself_while_threads_submit_o
     def one(i: int) -> object:
         try:
             return result(workers.submit(end, 9) if i % 3 == 0 else workers.submit(square, i))[0]
-        except Died as death:
+        except DiedError as death:
             return death.hung
 
     try:
@@ -180,7 +180,7 @@ def test_closing_cancels_what_waits_and_ends_what_works() -> None:
         time.sleep(0.01)
     workers.close()
     assert waiting.cancelled()
-    with pytest.raises(Died):
+    with pytest.raises(DiedError):
         result(working)
 
 

@@ -17,10 +17,10 @@ from speechmill.core.build import STOP_FILE, Build
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected, Status
+from speechmill.core.records import Recording, RejectedError, Status
 from speechmill.core.store import Store
 from speechmill.corpus import plan
-from speechmill.fetch import Stopped, get_document
+from speechmill.fetch import StoppedError, get_document
 from speechmill.sources import Listed, listing
 from speechmill.sources.listing import Bounds, _elsewhere, _Job
 from speechmill.stages.fetch import list_input
@@ -79,7 +79,7 @@ def leaving() -> Iterator[str]:
 
 def rejecting() -> Iterator[str]:
     yield "first"
-    raise Rejected(Reason.NOT_FOUND, "HTTP 404")
+    raise RejectedError(Reason.NOT_FOUND, "HTTP 404")
 
 
 def misconfigured() -> Iterator[str]:
@@ -106,15 +106,15 @@ def rows(function: Any, *arguments: Any, bounds: Bounds = BOUNDS) -> tuple[list[
     found: list[Any] = []
     try:
         found.extend(_elsewhere(_Job(function, arguments, bounds), fetch.never))
-    except (Rejected, ConfigError) as error:
+    except (RejectedError, ConfigError) as error:
         return found, error
     return found, None
 
 
-def kept(function: Any, *, bounds: Bounds = BOUNDS) -> tuple[list[Any], Rejected]:
+def kept(function: Any, *, bounds: Bounds = BOUNDS) -> tuple[list[Any], RejectedError]:
     """What was listed before it went wrong, and the verdict."""
     found: list[Any] = []
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         for row in _elsewhere(_Job(function, (), bounds), fetch.never):
             found.append(row)
     return found, caught.value
@@ -160,7 +160,7 @@ def test_what_was_listed_before_stands() -> None:
 def test_a_run_that_stops_is_not_kept_waiting(function: Any) -> None:
     stop = threading.Event()
     threading.Timer(1.0, stop.set).start()
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         for _ in _elsewhere(_Job(function, (), BOUNDS), stop.is_set):
             pass
 

@@ -13,7 +13,7 @@ from speechmill.core.config import Input, RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.filenames import readable, restored
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected, Status, to_table
+from speechmill.core.records import Recording, RejectedError, Status, to_table
 from speechmill.core.store import Store
 from speechmill.sources import Listed, list_recordings
 from speechmill.sources._probe import SUFFIXES, verdict
@@ -29,7 +29,7 @@ def listing(address: object, *more: object, **values: str) -> list[Listed]:
     listed = []
     try:
         listed.extend(list_recordings(Input(address=str(address), **values), config, store))
-    except Rejected as error:
+    except RejectedError as error:
         assert error.reason is Reason.EMPTY
         assert not [one for one in listed if one.recording.status is not Status.LEFT_OUT]
     to_table(one.recording for one in listed)
@@ -167,10 +167,10 @@ def test_ten_thousand_pictures_are_listed_once_each_and_none_is_read_whole(tmp_p
 
 def test_an_input_without_a_recording_is_told(tmp_path: Path) -> None:
     config, store = RunConfig(), Store("memory://unused")
-    with pytest.raises(Rejected, match="no recordings in"):
+    with pytest.raises(RejectedError, match="no recordings in"):
         list(list_recordings(Input(address=str(tmp_path)), config, store))
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(Rejected, match=r"left out \(1 rows\)"):
+    with pytest.raises(RejectedError, match=r"left out \(1 rows\)"):
         list(list_recordings(Input(address=f"{tmp_path}/*"), config, store))
     os.mkfifo(tmp_path / "pipe")
     (one,) = list_recordings(Input(address=str(tmp_path / "pipe")), config, store)

@@ -11,7 +11,7 @@ from speechmill.core import config_file
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected
+from speechmill.core.records import Recording, RejectedError
 from speechmill.core.store import Store
 from speechmill.corpus.plan import plan
 from speechmill.fetch import fetch_media, get_document, logins
@@ -66,8 +66,8 @@ def fetch(url: str, store: Store, chosen: Fetch | None = None, **more: str) -> b
     return Path(fetch_media(recording, store, chosen or settings()).path).read_bytes()
 
 
-def fault(url: str, store: Store, chosen: Fetch | None = None, **more: str) -> Rejected:
-    with pytest.raises(Rejected) as caught:
+def fault(url: str, store: Store, chosen: Fetch | None = None, **more: str) -> RejectedError:
+    with pytest.raises(RejectedError) as caught:
         fetch(url, store, chosen, **more)
     return caught.value
 

@@ -7,7 +7,7 @@ import pytest
 import soxr
 import torch
 from speechmill.tokens import encode, mel
-from speechmill.tokens.dvae import DVAE, Sizes, WrongCheckpoint, from_state, load, save
+from speechmill.tokens.dvae import DVAE, Sizes, WrongCheckpointError, from_state, load, save
 from speechmill.tokens.encode import MelTokenizer
 
 SMALL = Sizes(codes=512, code_dim=16, hidden=24, blocks=2)
@@ -153,11 +153,11 @@ def test_the_profile_names_what_tokens_depend_on(model):
 
 
 def test_a_model_of_other_bins_or_reach_is_refused(model):
-    with pytest.raises(WrongCheckpoint, match="100 bins"):
+    with pytest.raises(WrongCheckpointError, match="100 bins"):
         MelTokenizer(DVAE(Sizes(64, 8, 16, 2, bins=100)))
-    with pytest.raises(WrongCheckpoint, match="79 norms"):
+    with pytest.raises(WrongCheckpointError, match="79 norms"):
         MelTokenizer(model, mel.NORMS[1:])
-    with pytest.raises(WrongCheckpoint, match="4 blocks hear more"):
+    with pytest.raises(WrongCheckpointError, match="4 blocks hear more"):
         MelTokenizer(DVAE(Sizes(64, 8, 16, 4)))
 
 
@@ -236,7 +236,7 @@ def test_what_is_saved_is_read_back_by_a_strict_loader(model, tmp_path, suffix):
     ],
 )
 def test_what_is_no_dvae_is_refused_by_name(model, change, why):
-    with pytest.raises(WrongCheckpoint, match=why):
+    with pytest.raises(WrongCheckpointError, match=why):
         from_state(change(dict(model.state_dict())))
 
 
@@ -252,9 +252,9 @@ class Marker:
 
 def test_fault_36_code_in_a_checkpoint_is_not_run(model, tmp_path):
     torch.save(dict(model.state_dict()) | {"more": Marker(tmp_path / "ran")}, tmp_path / "dvae.pth")
-    with pytest.raises(WrongCheckpoint, match="more than weights"):
+    with pytest.raises(WrongCheckpointError, match="more than weights"):
         load(tmp_path / "dvae.pth")
     assert not (tmp_path / "ran").exists()
     (tmp_path / "broken.safetensors").write_bytes(b"no")
-    with pytest.raises(WrongCheckpoint, match="no safetensors file"):
+    with pytest.raises(WrongCheckpointError, match="no safetensors file"):
         load(tmp_path / "broken.safetensors")

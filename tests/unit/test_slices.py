@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected
+from speechmill.core.records import Recording, RejectedError
 from speechmill.sources import _slices
 from speechmill.sources._feed import Feed
 from speechmill.sources._feed_items import standard_fields
@@ -146,7 +146,7 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_27_what_would_cost_much_to_read_is_refused(name: str) -> None:
     raw, begin = f'<rss version="2.0"><channel>{HOSTILE[name]}</channel></rss>'.encode(), time.process_time()
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         Feed(raw, URL)
     assert time.process_time() - begin < 60  # of computing: a few seconds on an idle machine
     assert caught.value.reason == Reason.BAD_FEED
@@ -156,7 +156,7 @@ def test_27_what_would_cost_much_to_read_is_refused(name: str) -> None:
 def test_27_entities_are_refused_in_any_encoding(encoding: str) -> None:
     text = rss(1, declared=f' encoding="{encoding}"').replace("ö", "o")
     text = text.replace("<!-- c -->", '<!DOCTYPE rss [<!ENTITY a "b">]>')
-    with pytest.raises(Rejected, match="declares entities"):
+    with pytest.raises(RejectedError, match="declares entities"):
         Feed(text.encode(encoding), URL)
 
 

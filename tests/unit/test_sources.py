@@ -11,7 +11,7 @@ import speechmill.sources
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected, Status, to_table
+from speechmill.core.records import Recording, RejectedError, Status, to_table
 from speechmill.core.store import Store
 from speechmill.sources import Listed, kind_of, kinds, list_recordings, plain_text
 from speechmill.sources._feed import Feed
@@ -352,7 +352,7 @@ def test_a_feed_comes_from_a_file_or_a_server(tmp_path: Path, server: ScriptedSe
 
 def test_a_feed_that_is_not_there_is_rejected(tmp_path: Path, server: ScriptedServer) -> None:
     config = RunConfig.model_validate({"fetch": {"allow_hosts": [server.host]}})
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         list(list_recordings(Input(address=server.url("/none")), config, Store(str(tmp_path))))
     assert caught.value.reason == Reason.NOT_FOUND
 

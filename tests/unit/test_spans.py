@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from speechmill.audio import Decoding, Skipping, Unskippable, decode_flac
+from speechmill.audio import Decoding, Skipping, UnskippableError, decode_flac
 from speechmill.core import config_file
 from speechmill.core.build import Build
 from speechmill.core.config import Audio, Input, RunConfig
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected, Status, content_of, recording_from
+from speechmill.core.records import Recording, RejectedError, Status, content_of, recording_from
 from speechmill.core.removals import Tombstone, Tombstones
 from speechmill.core.store import Store
 from speechmill.corpus.prune import _decoded_media
@@ -151,15 +151,15 @@ def test_media_that_cannot_be_passed_over_are_decoded_from_the_start(tmp_path: P
         got = np.concatenate([*late(io.BytesIO(chained), (65.0, 70.0), RATE)])
         assert got.size == 5 * RATE
         np.testing.assert_allclose(got[1000:], whole[65 * RATE + 1000 : 70 * RATE], atol=0.02)
-    except Unskippable:
+    except UnskippableError:
         pass
 
 
 @pytest.mark.parametrize("span", [(10.0, 11.0), (9.0, 10.2), (50.0, None), (11.0, 12.0)])
 def test_a_stretch_beyond_the_end_is_refused(span: tuple[float, float | None]) -> None:
-    with pytest.raises(Rejected, match=r"bad_span: from .*, and the recording has 10\.000 s"):
+    with pytest.raises(RejectedError, match=r"bad_span: from .*, and the recording has 10\.000 s"):
         list(Stretch(Decoding(io.BytesIO(wav(tone(440, SECONDS))), RATE, Audio()), span))
-    with pytest.raises(Rejected, match=r"bad_span: from .*, and the recording has 10\.000 s"):
+    with pytest.raises(RejectedError, match=r"bad_span: from .*, and the recording has 10\.000 s"):
         list(late(io.BytesIO(wav(tone(440, SECONDS))), span, RATE))
 
 

@@ -11,7 +11,7 @@ import pytest
 from speechmill.core import config_file, processes
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.paths import OutsideError
-from speechmill.core.store import Busy, OutOfSpace, Store, raise_if_out_of_space
+from speechmill.core.store import BusyError, OutOfSpaceError, Store, raise_if_out_of_space
 from speechmill.runner.run import run
 
 TABLE = pa.table({"n": list(range(100))})
@@ -227,7 +227,7 @@ def test_a_run_writes_to_no_memory(tmp_path: Path) -> None:
 
 def test_the_lock_holds_for_one(tmp_path: Path) -> None:
     first, second = Store(str(tmp_path)), Store(str(tmp_path))
-    with first.locked(), pytest.raises(Busy, match="another run"), second.locked():
+    with first.locked(), pytest.raises(BusyError, match="another run"), second.locked():
         pass
     with second.locked():
         pass
@@ -237,7 +237,7 @@ def test_a_full_disk_is_told_from_other_errors(tmp_path: Path) -> None:
     if os.path.exists("/dev/full"):
         with pytest.raises(OSError, match="space") as caught, open("/dev/full", "w") as full:
             full.write("x" * 100_000)
-        with pytest.raises(OutOfSpace, match="corpus"):
+        with pytest.raises(OutOfSpaceError, match="corpus"):
             raise_if_out_of_space(caught.value, "corpus")
     raise_if_out_of_space(ValueError(), "corpus")
     raise_if_out_of_space(FileNotFoundError(2, "gone"), "corpus")

@@ -13,9 +13,9 @@ from speechmill.core.config import Input, RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Attachment, Recording, Rejected, Status, to_table
+from speechmill.core.records import Attachment, Recording, RejectedError, Status, to_table
 from speechmill.core.store import Store
-from speechmill.fetch import Stopped, Visit
+from speechmill.fetch import StoppedError, Visit
 from speechmill.sources import Listed, _licences, _ytdlp, check, list_recordings, resolve, ytdlp
 from yt_dlp.extractor.common import InfoExtractor
 from yt_dlp.utils import ExtractorError, Popen, smuggle_url
@@ -125,10 +125,10 @@ def resolved(server: ScriptedServer, store: Store, path: str, **values: str) -> 
     return resolve(listed(server, store, path, **values), config(server), store)
 
 
-def refusal(act: Callable[..., Any], *args: Any, **values: Any) -> Rejected:
-    with pytest.raises(Rejected) as caught:
+def refusal(act: Callable[..., Any], *args: Any, **values: Any) -> RejectedError:
+    with pytest.raises(RejectedError) as caught:
         act(*args, **values)
-    assert type(caught.value) is Rejected or caught.value.retry
+    assert type(caught.value) is RejectedError or caught.value.retry
     return caught.value
 
 
@@ -298,7 +298,7 @@ def test_a_list_that_breaks_off_says_so(server: ScriptedServer, store: Store) ->
     found = lazily(server, store, channel(server))
     server.script("/site/list/ann2", status(503))
     got = []
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         got.extend(iter(lambda: next(found), None))
     assert (caught.value.reason, caught.value.retry) == (Reason.UNREACHABLE, True)
     assert len(server.asked("/site/list/ann2")) == 2  # one retry
@@ -597,10 +597,10 @@ def test_a_visit_has_one_answer_open_at_a_time(server: ScriptedServer, store: St
     one = visit.ask("GET", server.url("/a"), headers={})
     other = visit.ask("GET", server.url("/b"), headers={})
     assert (other.body.read(), other.status, other.url, other.fault) == (b"b", 200, server.url("/b"), None)
-    with pytest.raises(Rejected, match="before this answer was read"):
+    with pytest.raises(RejectedError, match="before this answer was read"):
         one.body.read()
     big = visit.ask("GET", server.url("/a"), headers={})
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedError) as caught:
         big.body.read()
     assert caught.value.reason == Reason.TOO_BIG
     gone = visit.ask("GET", server.url("/c"), headers={})
@@ -631,7 +631,7 @@ def test_a_post_is_redirected_without_its_body_and_secrets_stay_with_their_host(
 
 def test_a_run_that_stops_is_not_kept_waiting(server: ScriptedServer, store: Store) -> None:
     one = listed(server, store, video(server))
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         ytdlp.resolve(one, config(server), store, stopping=lambda: True)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from speech_defects import RATE, Defect, Float32, Scorer
 from speech_defects.evaluate import report
 from speech_defects.evaluate.baselines import BASELINES
-from speech_defects.evaluate.clips import Clip, Unreadable, read_manifest, read_wave
+from speech_defects.evaluate.clips import Clip, UnreadableError, read_manifest, read_wave
 from speech_defects.evaluate.tables import OURS, Column, Floats, Plain, Scored, results
 
 JSON_FILE, PAGE_FILE = "defects.json", "defects.html"
@@ -126,7 +126,7 @@ def _read(
         for clip in clips[start : start + BATCH]:
             try:
                 batch.append((clip, read_wave(clip.path, clip.part)))
-            except Unreadable as error:
+            except UnreadableError as error:
                 left_out.append({"file": clip.file, "why": str(error)})
         if batch:
             yield batch

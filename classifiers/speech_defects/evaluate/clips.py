@@ -19,7 +19,7 @@ SHORTEST_S, LONGEST_S = 0.5, 60.0
 FACTS = ("snr_db", "c50_db", "overlap_db", "overlap_s")
 
 
-class Unreadable(Exception):  # noqa: N818 - a state of a file, which an evaluation goes on without
+class UnreadableError(Exception):
     """A clip has no sound that can be scored; the message says why."""
 
 
@@ -94,25 +94,28 @@ def _number(row: dict[str, Any], key: str) -> float:
 
 
 def read_wave(path: Path, part: Part = WHOLE) -> Float32:
-    """The sound of a file or a part of it as float32[T] at 16 kHz in [-1, 1], channels mixed. Raises Unreadable."""
+    """The sound of a file or a part of it as float32[T] at 16 kHz in [-1, 1], channels mixed.
+
+    Raises UnreadableError.
+    """
     import soundfile
     import soxr
 
     if not path.is_file():
-        raise Unreadable("no such file")
+        raise UnreadableError("no such file")
     try:
         with soundfile.SoundFile(path) as file:
             (first, last), rate = part.frames(file.frames, file.samplerate), file.samplerate
             file.seek(first)
             wave = file.read(last - first, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:  # its text without the path, which is nobody's business
-        raise Unreadable(error.error_string) from error
+        raise UnreadableError(error.error_string) from error
     except ValueError as error:
-        raise Unreadable(str(error)) from None
+        raise UnreadableError(str(error)) from None
     mono = wave.mean(axis=1)
     seconds = len(mono) / rate
     if not SHORTEST_S <= seconds <= LONGEST_S:
-        raise Unreadable(f"{seconds:.2f} s long, not {SHORTEST_S:g} to {LONGEST_S:g} s")
+        raise UnreadableError(f"{seconds:.2f} s long, not {SHORTEST_S:g} to {LONGEST_S:g} s")
     if not np.isfinite(mono).all():
-        raise Unreadable("has samples that are not numbers")
+        raise UnreadableError("has samples that are not numbers")
     return np.asarray(np.clip(soxr.resample(mono, rate, RATE), -1, 1), np.float32)

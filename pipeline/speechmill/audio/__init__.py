@@ -5,7 +5,7 @@ from speechmill.audio.mixdown import Mix
 from speechmill.audio.mixdown import name_of as mixdown_name
 from speechmill.audio.opening import DECODER_BYTES
 from speechmill.audio.samples import INT16_STEPS, Float32, Int16, decode_flac, encode_flac, resample, to_int16
-from speechmill.audio.skipping import Skipping, Unskippable
+from speechmill.audio.skipping import Skipping, UnskippableError
 
 __all__ = [
     "DECODER_BYTES",
@@ -15,7 +15,7 @@ __all__ = [
     "Int16",
     "Mix",
     "Skipping",
-    "Unskippable",
+    "UnskippableError",
     "declared_duration_s",
     "decode_flac",
     "encode_flac",

@@ -24,7 +24,7 @@ from speechmill.audio.opening import MAX_CHANNELS, hidden_by_edits, open_media, 
 from speechmill.audio.samples import Float32
 from speechmill.core.config import Audio
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 
 BLOCK_S = 1.0
 BLOCK_SAMPLES = 2**21  # of all channels together: what a block may take, however many channels and whatever rate
@@ -45,7 +45,7 @@ WRONG_RATIO, WRONG_S = 0.02, 0.5  # of durations: encoders and containers disagr
 class Decoding:
     """One media file being decoded: iterate it for float32[n] mono blocks in [-1, 1] at `rate` Hz.
 
-    The counts are complete when the iteration ends. Raises Rejected for what is not decodable audio.
+    The counts are complete when the iteration ends. Raises RejectedError for what is not decodable audio.
     """
 
     file: IO[bytes]
@@ -78,7 +78,7 @@ class Decoding:
         self._check_end()
 
     def describe(self) -> None:
-        """Read the header only. Raises Rejected."""
+        """Read the header only. Raises RejectedError."""
         with self._opened():
             pass
 
@@ -158,7 +158,7 @@ class Decoding:
     def _next_mixer(self, form: Format) -> Mixer:
         """What the header says of rate and channels, a later frame may say otherwise."""
         if len(self._mixers) >= MAX_FORMAT_CHANGES:
-            raise Rejected(Reason.CORRUPT, f"rate or channels change over {MAX_FORMAT_CHANGES} times")
+            raise RejectedError(Reason.CORRUPT, f"rate or channels change over {MAX_FORMAT_CHANGES} times")
         known = self.mixes[len(self._mixers)] if len(self._mixers) < len(self.mixes) else None
         self._mixers.append(Mixer(form, known))
         return self._mixers[-1]
@@ -173,7 +173,7 @@ class Decoding:
         self.source_frames += frame.samples
         self.seconds += seconds
         if seconds > MAX_FRAME_S or self.seconds > MAX_SECONDS_PER_BYTE * self._size:
-            raise Rejected(Reason.TOO_LONG, f"{self.seconds:.0f} s of sound in {self._size} bytes")
+            raise RejectedError(Reason.TOO_LONG, f"{self.seconds:.0f} s of sound in {self._size} bytes")
 
     def _frames(self, container: Any, stream: Any) -> Iterator[Any]:
         for packet in self._packets(container, stream):
@@ -227,21 +227,21 @@ class Decoding:
 
     def _checked(self, block: Float32) -> Float32:
         if not np.isfinite(block).all():
-            raise Rejected(Reason.NOT_FINITE, f"NaN or infinity after {self.samples / self.rate:.1f} s")
+            raise RejectedError(Reason.NOT_FINITE, f"NaN or infinity after {self.samples / self.rate:.1f} s")
         self.samples += block.size
         if self.samples > self.limits.max_duration_s * self.rate:
-            raise Rejected(Reason.TOO_LONG, f"over audio.max_duration_s of {self.limits.max_duration_s:g} s")
+            raise RejectedError(Reason.TOO_LONG, f"over audio.max_duration_s of {self.limits.max_duration_s:g} s")
         return block
 
     def _check_end(self) -> None:
         ratio = self.decoded_ratio
         if self.samples and ratio is not None and ratio < MIN_DECODED_RATIO and self.is_cut:
-            raise Rejected(Reason.TRUNCATED, self.shortfall)
+            raise RejectedError(Reason.TRUNCATED, self.shortfall)
         if self.bad_packets > self.limits.max_bad_packet_ratio * max(self.packets, 1):
             nothing = Reason.NOT_AUDIO if not self.samples else Reason.CORRUPT
-            raise Rejected(nothing, f"{self.bad_packets} of {self.packets} packets did not decode")
+            raise RejectedError(nothing, f"{self.bad_packets} of {self.packets} packets did not decode")
         if not self.samples:
-            raise Rejected(Reason.EMPTY, f"{self.container} without samples")
+            raise RejectedError(Reason.EMPTY, f"{self.container} without samples")
         if ratio is not None and not self.is_cut and abs(1 - ratio) > WRONG_RATIO and self._is_far_off():
             self._note(f"the header states {self.declared_duration_s:.1f} s: all {self._decoded_s:.1f} s are decoded")
 
@@ -271,7 +271,10 @@ class Decoding:
 
 
 def declared_duration_s(path: str, limits: Audio) -> float | None:
-    """Duration that the header of a file states, in seconds. Raises Rejected, or OSError where it cannot be read."""
+    """Duration that the header of a file states, in seconds.
+
+    Raises RejectedError, or OSError where it cannot be read.
+    """
     with open(path, "rb") as file:
         decoding = Decoding(file, limits.sample_rate, limits)
         decoding.describe()
@@ -280,7 +283,7 @@ def declared_duration_s(path: str, limits: Audio) -> float | None:
 
 def _check_format(rate: int, channels: int) -> None:
     if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ or not 1 <= channels <= MAX_CHANNELS:
-        raise Rejected(Reason.BAD_HEADER, f"{rate} Hz, {channels} channels")
+        raise RejectedError(Reason.BAD_HEADER, f"{rate} Hz, {channels} channels")
 
 
 def _block_length(form: Format) -> float:

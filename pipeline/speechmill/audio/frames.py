@@ -9,7 +9,7 @@ import numpy.typing as npt
 from speechmill.audio.mixdown import Format
 from speechmill.audio.samples import Float32
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 
 SAMPLE_TYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "flt": np.float32, "dbl": np.float64}
 
@@ -18,7 +18,7 @@ def planes(frame: Any) -> list[npt.NDArray[Any]]:
     """A frame's samples, one view a plane; its own to_ndarray() copies them and takes five times as long."""
     dtype = SAMPLE_TYPES.get(frame.format.name.removesuffix("p"))
     if dtype is None:  # 64-bit integers: no microphone has such a range
-        raise Rejected(Reason.BAD_HEADER, f"{frame.format.name} samples")
+        raise RejectedError(Reason.BAD_HEADER, f"{frame.format.name} samples")
     channels = frame.layout.nb_channels
     planes, count = (channels, frame.samples) if frame.format.is_planar else (1, frame.samples * channels)
     # PyAV goes on to the next null pointer: of a frame of 42 channels it gives 48 planes, six of them anywhere.

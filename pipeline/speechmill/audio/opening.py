@@ -11,7 +11,7 @@ import av
 from av.stream import Discard
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 
 # FFmpeg's own names. Playlists and image sequences are not among them: bytes in, audio out, nothing else opened.
 CONTAINERS = (
@@ -42,27 +42,29 @@ OPTIONS = {
 
 
 def open_media(file: IO[bytes], **options: str) -> Any:
-    """Open a container with sound, and nothing that it refers to. Raises Rejected for anything else."""
+    """Open a container with sound, and nothing that it refers to. Raises RejectedError for anything else."""
     file.seek(0, io.SEEK_END)
     if not file.tell():
-        raise Rejected(Reason.EMPTY, "no bytes")
+        raise RejectedError(Reason.EMPTY, "no bytes")
     file.seek(0)
     try:
         return av.open(file, options=OPTIONS | options, metadata_errors="replace", io_open=_open_nothing)
     except (av.error.FFmpegError, ValueError) as error:
-        raise Rejected(_why_unopened(file), getattr(error, "strerror", None) or type(error).__name__) from None
+        raise RejectedError(_why_unopened(file), getattr(error, "strerror", None) or type(error).__name__) from None
 
 
 def sound_of(container: Any) -> Any:
-    """The stream to decode, with all others switched off. Raises Rejected where there is none that is known."""
+    """The stream to decode, with all others switched off. Raises RejectedError where there is none that is known."""
     if not container.streams.audio:
-        raise Rejected(Reason.NOT_AUDIO, f"{container.format.name} without an audio stream")
+        raise RejectedError(Reason.NOT_AUDIO, f"{container.format.name} without an audio stream")
     stream = container.streams.best("audio") or container.streams.audio[0]
     context = stream.codec_context
     if context is None:
-        raise Rejected(Reason.NOT_AUDIO, f"{container.format.name} with an unknown codec")
+        raise RejectedError(Reason.NOT_AUDIO, f"{container.format.name} with an unknown codec")
     if context.codec.name not in CODECS.split(","):
-        raise Rejected(Reason.NOT_AUDIO, f"{container.format.name} with {context.codec.name}, which is not decoded")
+        raise RejectedError(
+            Reason.NOT_AUDIO, f"{container.format.name} with {context.codec.name}, which is not decoded"
+        )
     for other in container.streams:
         if other.index != stream.index:
             other.discard = Discard.all

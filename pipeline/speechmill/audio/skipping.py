@@ -14,13 +14,13 @@ PREROLL_S = 2.0  # decoded before the time that is asked for, and dropped: what 
 AGREE_S = 0.5  # between durations and timestamps
 
 
-class Unskippable(Exception):  # noqa: N818 - a property of the media
+class UnskippableError(Exception):
     """Nothing can be passed over in these media: decode them from the start."""
 
 
 @dataclass
 class Skipping(Decoding):
-    """As Decoding, from about PREROLL_S before `from_s` on. Raises Unskippable, before any block."""
+    """As Decoding, from about PREROLL_S before `from_s` on. Raises UnskippableError, before any block."""
 
     from_s: float = 0.0
     first_s: float = field(default=0.0, init=False)  # where the first block begins
@@ -48,7 +48,7 @@ class Skipping(Decoding):
         is_first = True
         for frame in super()._frames(container, stream):
             if is_first and frame.time is None:
-                raise Unskippable
+                raise UnskippableError
             if self._origin_s is None:
                 self._origin_s = frame.time
             if self._is_there:  # else it was decoded before anything was passed over
@@ -60,7 +60,7 @@ class Skipping(Decoding):
     def _begin(self, time: float) -> None:
         self.first_s = time - (self._origin_s or 0.0)
         if abs(self.first_s - self._passed_s) > AGREE_S:
-            raise Unskippable
+            raise UnskippableError
 
     def _check_end(self) -> None:
         if self.samples:
@@ -81,5 +81,5 @@ class Skipping(Decoding):
 
 def _duration_s(packet: Any) -> float:
     if not packet.duration:
-        raise Unskippable
+        raise UnskippableError
     return float(packet.duration * packet.time_base)

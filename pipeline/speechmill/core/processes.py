@@ -33,7 +33,7 @@ STARTED = b""  # what a worker sends when it has taken an input; then comes the 
 _starting = threading.Lock()  # multiprocessing reaps finished children whenever one starts: not in two threads at once
 
 
-class Died(Exception):  # noqa: N818 - what happened to a process, not an error of ours
+class DiedError(Exception):
     """The process that worked on an input is gone. `hung`: the watchdog ended it; else it crashed."""
 
     def __init__(self, exit_code: int) -> None:
@@ -45,7 +45,7 @@ class Died(Exception):  # noqa: N818 - what happened to a process, not an error 
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Survive the way between processes."""
-        return Died, (self.exit_code,)
+        return DiedError, (self.exit_code,)
 
 
 def spawn(work: Callable[[Connection], None]) -> tuple[BaseProcess, Connection]:
@@ -81,7 +81,10 @@ class _Worker:
         self.is_fresh = True
 
     def call(self, job: bytes) -> Any:
-        """Send a job and wait for its result. Raises what the job raised, or _Lost if the process died on the way."""
+        """Send a job and wait for its result.
+
+        Raises what the job raised, or _LostError if the process died on the way.
+        """
         started, message = False, STARTED
         try:
             self.pipe.send_bytes(job)
@@ -92,7 +95,7 @@ class _Worker:
                 message = self.pipe.recv_bytes()
                 started = True
         except (EOFError, OSError):
-            raise _Lost(self.end(), started=started, is_fresh=self.is_fresh) from None
+            raise _LostError(self.end(), started=started, is_fresh=self.is_fresh) from None
         finally:
             self.is_fresh = False
         is_error, value = pickle.loads(message)  # noqa: S301 - our own process wrote it
@@ -109,10 +112,10 @@ class _Worker:
         self._process.kill()
 
 
-class _Lost(Exception):  # noqa: N818 - as Died, with what decides whether the input is tried again
+class _LostError(Exception):
     def __init__(self, exit_code: int, *, started: bool, is_fresh: bool) -> None:
         super().__init__(exit_code)
-        self.death = Died(exit_code)
+        self.death = DiedError(exit_code)
         # Whoever crashes in a process that others used before it may have inherited the damage.
         self.may_be_innocent = not started or self.death.was_killed or not (is_fresh or self.death.hung)
 
@@ -164,7 +167,7 @@ class Pool:
         for attempt in itertools.count(1):
             try:
                 return self._worker_of(me).call(call)
-            except _Lost as lost:
+            except _LostError as lost:
                 del self._workers[me]
                 if not lost.may_be_innocent or attempt == MAX_ATTEMPTS or self._closed.is_set():
                     raise lost.death from None
@@ -198,7 +201,7 @@ def usable_cores() -> int:
 
 
 def result(future: "Future[tuple[Any, float]]") -> tuple[Any, float]:
-    """Wait for a result and the seconds it took. Raises what the function raised, or Died."""
+    """Wait for a result and the seconds it took. Raises what the function raised, or DiedError."""
     return future.result()
 
 

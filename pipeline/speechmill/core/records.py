@@ -49,7 +49,7 @@ class Signal:
     seen: str  # when, ISO 8601 in UTC
 
 
-class Rejected(Exception):  # noqa: N818 - a verdict on one input, not an error of the program
+class RejectedError(Exception):
     """One input cannot be used. Costs that input one row, never the run.
 
     `retry` says that the cause may pass (a server that is down), so that the next run tries again. `signals` are what
@@ -70,8 +70,8 @@ class Rejected(Exception):  # noqa: N818 - a verdict on one input, not an error 
         return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)
 
 
-def _rejected(reason: Reason, detail: str, retry: bool, signals: tuple[Signal, ...]) -> Rejected:  # noqa: FBT001 - as pickle calls it
-    return Rejected(reason, detail, retry=retry, signals=signals)
+def _rejected(reason: Reason, detail: str, retry: bool, signals: tuple[Signal, ...]) -> RejectedError:  # noqa: FBT001 - as pickle calls it
+    return RejectedError(reason, detail, retry=retry, signals=signals)
 
 
 @dataclass(frozen=True, slots=True)

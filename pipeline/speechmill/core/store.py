@@ -37,19 +37,19 @@ PRIVATE = ("work/config.json", "work/finished.json", "work/fetch/", "work/feeds/
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-class Busy(Exception):  # noqa: N818 - a state of the output
+class BusyError(Exception):
     """Another run is at work on the same output."""
 
 
-class OutOfSpace(Exception):  # noqa: N818 - a state of the disk
+class OutOfSpaceError(Exception):
     """The disk is full. The message names the file that could not be written."""
 
 
 def raise_if_out_of_space(error: Exception, root: str) -> None:
-    """Turn the operating system's word for a full disk into OutOfSpace, which ends a run; ignore the rest."""
+    """Turn the operating system's word for a full disk into OutOfSpaceError, which ends a run; ignore the rest."""
     if isinstance(error, OSError) and error.errno in NO_SPACE:
         place = error.filename or root
-        raise OutOfSpace(f"no space left to write {place}: free some, or choose another output, and run again")
+        raise OutOfSpaceError(f"no space left to write {place}: free some, or choose another output, and run again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the corpus for this process; the lock goes with it, however it ends. Raises Busy."""
+        """Hold the corpus for this process; the lock goes with it, however it ends. Raises BusyError."""
         if not self.is_local:  # object stores have no locks; artifacts are idempotent: two runs waste time only
             yield
             return
@@ -251,7 +251,7 @@ class Store:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise Busy(f"another run is at work on {self.root}: wait for it, or choose another --output") from None
+            raise BusyError(f"another run is at work on {self.root}: wait for it, or choose another --output") from None
         try:
             yield
         finally:

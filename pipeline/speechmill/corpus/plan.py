@@ -15,7 +15,7 @@ from speechmill.core import guards, ownership, processes
 from speechmill.core.build import Build
 from speechmill.core.config import Audio, RunConfig
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected, Status, recording_from
+from speechmill.core.records import RejectedError, Status, recording_from
 from speechmill.core.state import read_run
 from speechmill.core.store import Store
 from speechmill.core.urls import web_address
@@ -105,7 +105,7 @@ def plan(config: RunConfig, progress: Callable[[str], None] = lambda _: None) ->
                     _add(settled, found, of_input, build)
                 if number % TELL_EVERY == 0:
                     progress(f"{source.address}: {number} recordings so far")
-        except Rejected as error:
+        except RejectedError as error:
             notes[source.address] = {"error": str(error)}
     for listed in registry.resolve(claim for claim, _ in claims.values()):
         _add(listed, found, claims[place_of(listed)][1], build)
@@ -168,7 +168,7 @@ def _head_duration_s(listed: Listed, config: RunConfig) -> float | None:
     path, limits = listed.media_path, config.audio
     try:  # a file that crashes or hangs FFmpeg must not take the plan with it
         seconds, _ = processes.result(processes.pool(1).submit(_declared_duration_s, path, limits))
-    except (Rejected, OSError, MemoryError, processes.Died):
+    except (RejectedError, OSError, MemoryError, processes.DiedError):
         return None
     return None if seconds is None else float(seconds)
 

@@ -33,7 +33,7 @@ def prune(corpus: str, *, dry_run: bool) -> dict[str, Any]:
     """Remove decoded media, artifacts of other settings and remains of interrupted runs; or only count them.
 
     Returns the bytes of each area. Local originals lie outside the corpus and are never touched.
-    Raises Busy while a run is active, ConfigError where the corpus is not finished.
+    Raises BusyError while a run is active, ConfigError where the corpus is not finished.
     """
     build = stored_build(corpus)
     with build.store.locked():

@@ -32,7 +32,7 @@ def remove(corpus: str, names: Collection[tuple[Kind, str]], reason: str, *, dry
     clips in which their sound is heard.
 
     Returns what went. Raises ConfigError for a recording that the corpus does not have, and where a published file is
-    not as it was published, Busy while a run is active.
+    not as it was published, BusyError while a run is active.
     """
     if not names:
         raise ConfigError("remove: nothing is named; give --recording ID, --source URL or --person NAME")

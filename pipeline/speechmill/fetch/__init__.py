@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from speechmill.core.fetch_config import Fetch
 from speechmill.core.paths import check_name
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected, stable_id
+from speechmill.core.records import Recording, RejectedError, stable_id
 from speechmill.core.store import Store
 from speechmill.core.urls import public_url, web_address
 from speechmill.fetch.client import Client
@@ -26,7 +26,7 @@ from speechmill.fetch.coding import CHUNK_BYTES
 from speechmill.fetch.consent import CRAWLING, Permit
 from speechmill.fetch.consent.page import Page
 from speechmill.fetch.download import Conditions, complete
-from speechmill.fetch.limits import Limits, Stopped, delays, hold, never
+from speechmill.fetch.limits import Limits, StoppedError, delays, hold, never
 from speechmill.fetch.logins import check as check_logins
 from speechmill.fetch.logins import logins_of
 from speechmill.fetch.models import PACKAGED_MODEL, model_folder
@@ -66,9 +66,9 @@ def fetch_media(
 ) -> Fetched:
     """Get the media of a recording: by download to `work/media/<sha256>`, or in place where `media_path` is given.
 
-    What a publisher says against it is heard before any byte of the media is asked for. Raises Rejected, with `retry`
-    where the cause may pass, and Stopped as soon as `stopping()` is true. Another address of the same audio is tried
-    where one is of lasting no use.
+    What a publisher says against it is heard before any byte of the media is asked for. Raises RejectedError, with
+    `retry` where the cause may pass, and StoppedError as soon as `stopping()` is true. Another address of the same
+    audio is tried where one is of lasting no use.
     """
     if media_path is not None:
         return _read_in_place(media_path, stopping)
@@ -78,7 +78,7 @@ def fetch_media(
         client = Client(store, Limits.of(config, config.max_bytes, stopping), logins)
         try:
             return _download(recording, web_address(url), client, store)
-        except Rejected as fault:
+        except RejectedError as fault:
             faults.append(fault)
             if fault.retry or fault.reason is Reason.OPTED_OUT:
                 break
@@ -95,7 +95,7 @@ def _download(recording: Recording, url: str, client: Client, store: Store) -> F
             complete(part, client)
             if url == web_address(recording.media_url):
                 _check(part, recording.checksum)
-        except Rejected as fault:
+        except RejectedError as fault:
             if not fault.retry:
                 part.clear()
             raise
@@ -103,14 +103,14 @@ def _download(recording: Recording, url: str, client: Client, store: Store) -> F
 
 
 def _check(part: Part, announced: str | None) -> None:
-    """Raise Rejected(CHECKSUM) for other bytes than the source announces, as `algorithm:hexadecimal`."""
+    """Raise RejectedError(CHECKSUM) for other bytes than the source announces, as `algorithm:hexadecimal`."""
     algorithm, _, expected = (announced or "").partition(":")
     if algorithm not in ALGORITHMS:
         return
     with part.path.open("rb") as file:
         found = hashlib.file_digest(file, algorithm).hexdigest()
     if found != expected.lower():
-        raise Rejected(Reason.CHECKSUM, f"{algorithm} {found}, announced was {expected[:128]}")
+        raise RejectedError(Reason.CHECKSUM, f"{algorithm} {found}, announced was {expected[:128]}")
 
 
 def _look(client: Client, url: str) -> None:
@@ -122,7 +122,7 @@ def _look(client: Client, url: str) -> None:
             response.drain_conn()  # nothing; but then the connection serves for the file as well
     except urllib3.exceptions.HTTPError:
         pass
-    except Rejected as fault:
+    except RejectedError as fault:
         if not fault.retry:
             raise
 
@@ -135,7 +135,7 @@ def get_document(
 
     The cached copy also serves while it is younger than `max_age_s`, or the server has a passing fault. User and
     password of the address `beside`, the feed that names the document, count where both have the same origin.
-    Raises Rejected.
+    Raises RejectedError.
     """
     url = web_address(url)
     name = f"work/feeds/{stable_id('document', url)}"
@@ -149,7 +149,7 @@ def get_document(
             if not complete(part, client, conditions):
                 store.write_json(f"{name}.json", (store.read_json(f"{name}.json") or {}) | {"when": time.time()})
                 return cached
-        except Rejected as fault:
+        except RejectedError as fault:
             if not (fault.retry and cached):
                 raise
             _log.warning("%s: %s; using the copy of the last run", public_url(url), fault)
@@ -171,8 +171,8 @@ def look_at_page(
 ) -> tuple[Page, tuple[Permit, ...]] | None:
     """What a web page says of itself, and terms that permit its use; None where it cannot be seen.
 
-    Raises Rejected(OPTED_OUT) where it, or terms that it names, forbid to learn from it. That robots may not visit it
-    says nothing of what it is about. It is asked for once: a page is not worth the wait for a host that is away.
+    Raises RejectedError(OPTED_OUT) where it, or terms that it names, forbid to learn from it. That robots may not visit
+    it says nothing of what it is about. It is asked for once: a page is not worth the wait for a host that is away.
     """
     config = config.model_copy(update={"retries": 0})
     try:
@@ -181,7 +181,7 @@ def look_at_page(
         )  # fmt: skip
         consent = Client(store, Limits.of(config, MAX_PAGE_BYTES, stopping)).consent
         return consent.read(raw.decode("utf-8", "replace"), url), tuple(consent.permits)
-    except Rejected as fault:
+    except RejectedError as fault:
         if fault.reason is Reason.OPTED_OUT and any(one.signal != CRAWLING for one in fault.signals):
             raise
         return None
@@ -193,8 +193,8 @@ def hear_terms(
 ) -> tuple[Permit, ...]:  # fmt: skip
     """Terms in RSL documents that permit to learn from what has the addresses `places`.
 
-    The login of the feed `beside` counts where the origin is the same. Raises Rejected(OPTED_OUT) where the terms
-    forbid it, and other Rejected where they cannot be had: then nothing may be taken.
+    The login of the feed `beside` counts where the origin is the same. Raises RejectedError(OPTED_OUT) where the terms
+    forbid it, and other RejectedError where they cannot be had: then nothing may be taken.
     """
     client = Client(store, Limits.of(config, MAX_PAGE_BYTES, stopping), logins_of(config, beside))
     client.consent.heed(tuple(map(web_address, documents)), places)
@@ -243,14 +243,14 @@ def _read_in_place(media_path: str, stopping: Callable[[], bool]) -> Fetched:
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):  # reading a pipe or a device may never end
-            raise Rejected(Reason.NOT_AUDIO, "not a file")
+            raise RejectedError(Reason.NOT_AUDIO, "not a file")
         if facts.st_size == 0:
-            raise Rejected(Reason.EMPTY, "no bytes")
+            raise RejectedError(Reason.EMPTY, "no bytes")
         digest = _sha256(path, stopping)
     except PermissionError:
-        raise Rejected(Reason.FORBIDDEN, "no permission to read the file") from None
+        raise RejectedError(Reason.FORBIDDEN, "no permission to read the file") from None
     except (OSError, ValueError) as error:
-        raise Rejected(Reason.NOT_FOUND, getattr(error, "strerror", None) or str(error)) from None
+        raise RejectedError(Reason.NOT_FOUND, getattr(error, "strerror", None) or str(error)) from None
     return Fetched(content_id=digest, sha256=digest, bytes=facts.st_size, path=str(path))
 
 
@@ -259,7 +259,7 @@ def _sha256(path: Path, stopping: Callable[[], bool]) -> str:
     with open(path, "rb") as file:
         while chunk := file.read(16 * CHUNK_BYTES):
             if stopping():
-                raise Stopped
+                raise StoppedError
             digest.update(chunk)
     return digest.hexdigest()
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.core.urls import public_url, without_secrets
 from speechmill.fetch import wire
 
@@ -44,7 +44,7 @@ MAX_URL_CHARS = 16_384  # servers take half of it
 POOLS, CONNECTIONS = 64, 16  # hosts whose connections are kept open, and how many of each
 
 
-class Passing(Rejected):
+class PassingError(RejectedError):
     """A fault that may be gone in a moment: the request is repeated, at the earliest after `after_s`."""
 
     def __init__(self, detail: str, *, after_s: float = 0.0) -> None:
@@ -52,26 +52,26 @@ class Passing(Rejected):
         self.after_s = after_s
 
 
-def broken(error: Exception) -> Passing:
+def broken(error: Exception) -> PassingError:
     """What an error of urllib3 means."""
-    return Passing(f"{type(error).__name__}: {error}"[:300])
+    return PassingError(f"{type(error).__name__}: {error}"[:300])
 
 
 def host_of(url: str) -> tuple[str, int]:
-    """Host, without brackets, and port of an http(s) URL. Raises Rejected(FORBIDDEN_ADDRESS) for any other."""
+    """Host, without brackets, and port of an http(s) URL. Raises RejectedError(FORBIDDEN_ADDRESS) for any other."""
     from urllib3.exceptions import LocationParseError
     from urllib3.util import parse_url  # the parser that the connection uses: two parsers may see two hosts
 
     told = "".join(mark if mark.isprintable() else " " for mark in public_url(url[:MAX_URL_CHARS])[:200])
     if len(url) > MAX_URL_CHARS:
-        raise Rejected(Reason.FORBIDDEN_ADDRESS, f"an address of more than {MAX_URL_CHARS} characters: {told}")
+        raise RejectedError(Reason.FORBIDDEN_ADDRESS, f"an address of more than {MAX_URL_CHARS} characters: {told}")
     try:
         parts = parse_url(url)
     except (LocationParseError, ValueError):
-        raise Rejected(Reason.FORBIDDEN_ADDRESS, f"not a host and a port that can be: {told}") from None
+        raise RejectedError(Reason.FORBIDDEN_ADDRESS, f"not a host and a port that can be: {told}") from None
     host = (parts.host or "").strip("[]")
     if parts.scheme not in PORTS or not host or parts.port == 0:
-        raise Rejected(Reason.FORBIDDEN_ADDRESS, f"not an http or https address: {told}")
+        raise RejectedError(Reason.FORBIDDEN_ADDRESS, f"not an http or https address: {told}")
     return host, parts.port or PORTS[parts.scheme]
 
 
@@ -84,19 +84,19 @@ def origin_of(url: str) -> str:
 def addresses_of(host: str, port: int, allow_hosts: Collection[str]) -> list[str]:
     """Resolve a host to IP addresses that may be contacted, in the resolver's order.
 
-    `allow_hosts` lists exceptions, as `host` or `host:port`. Raises Rejected(FORBIDDEN_ADDRESS) where one of the
-    addresses is not on the public Internet, and Passing where the name does not resolve.
+    `allow_hosts` lists exceptions, as `host` or `host:port`. Raises RejectedError(FORBIDDEN_ADDRESS) where one of the
+    addresses is not on the public Internet, and PassingError where the name does not resolve.
     """
     try:
         found = wire.resolved(host, port)
     except OSError as error:
-        raise Passing(f"{host}: {error.strerror or error or 'no answer of the name server'}") from None
+        raise PassingError(f"{host}: {error.strerror or error or 'no answer of the name server'}") from None
     except ValueError as error:
-        raise Rejected(Reason.FORBIDDEN_ADDRESS, f"{host[:200]}: {error}") from None
+        raise RejectedError(Reason.FORBIDDEN_ADDRESS, f"{host[:200]}: {error}") from None
     if is_allowed(host, port, allow_hosts):
         return found
     if private := sorted(address for address in found if not is_public(address)):
-        raise Rejected(Reason.FORBIDDEN_ADDRESS, f"{host} is {private[0]}; fetch.allow_hosts lists exceptions")
+        raise RejectedError(Reason.FORBIDDEN_ADDRESS, f"{host} is {private[0]}; fetch.allow_hosts lists exceptions")
     return found
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 from urllib.request import Request
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.core.urls import public_url
 from speechmill.fetch.addresses import PORTS, host_of, origin_of
 from speechmill.fetch.logins import Logins, without_userinfo
@@ -44,14 +44,16 @@ class Chain:
         self._was_secure = self.url.lower().startswith("https:")
 
     def headers(self) -> dict[str, str]:
-        """Headers of the present request. Raises Rejected where they would tell a password without encryption."""
+        """Headers of the present request. Raises RejectedError where they would tell a password without encryption."""
         here, is_mine = origin_of(self.url), origin_of(self.url) == self._origin
         found = {name: value for name, value in self._given.items() if is_mine or name.lower() in FOR_EVERYBODY}
         if self.content is None:
             found = {name: value for name, value in found.items() if name.lower() != "content-type"}
         login = self._logins.of(here)
         if login and self._was_secure and here.startswith("http:"):
-            raise Rejected(Reason.FORBIDDEN, f"{public_url(self.url)}: https led to http, where a password is not sent")
+            raise RejectedError(
+                Reason.FORBIDDEN, f"{public_url(self.url)}: https led to http, where a password is not sent"
+            )
         if login and not any(name.lower() == "authorization" for name in found):
             found["Authorization"] = login
         own = [value for name, value in found.items() if name.lower() == "cookie"]
@@ -60,7 +62,7 @@ class Chain:
         return found
 
     def follow(self, response: "urllib3.BaseHTTPResponse") -> bool:
-        """Go where an answer leads; False if it is no redirect. Raises Rejected."""
+        """Go where an answer leads; False if it is no redirect. Raises RejectedError."""
         location = response.headers.get("Location")
         if response.status not in REDIRECTS or not location:
             return False
@@ -69,7 +71,7 @@ class Chain:
         try:
             after, userinfo = without_userinfo(urljoin(before, _as_sent(location)))
         except ValueError:
-            raise Rejected(Reason.FORBIDDEN_ADDRESS, f"redirect to {public_url(location)[:200]!r}") from None
+            raise RejectedError(Reason.FORBIDDEN_ADDRESS, f"redirect to {public_url(location)[:200]!r}") from None
         host_of(after)
         self.url = after
         self._logins = self._logins.beside(after, userinfo)
@@ -77,10 +79,10 @@ class Chain:
             self.method, self.content = "GET", None
         self._was_secure |= after.lower().startswith("https:")
         if self._place() in self._seen:
-            raise Rejected(Reason.UNREACHABLE, f"redirects in a circle, to {public_url(after)[:200]}", retry=True)
+            raise RejectedError(Reason.UNREACHABLE, f"redirects in a circle, to {public_url(after)[:200]}", retry=True)
         self._seen.append(self._place())
         if len(self._seen) > MAX_REDIRECTS + 1:
-            raise Rejected(Reason.UNREACHABLE, f"more than {MAX_REDIRECTS} redirects", retry=True)
+            raise RejectedError(Reason.UNREACHABLE, f"more than {MAX_REDIRECTS} redirects", retry=True)
         return True
 
     def _place(self) -> tuple[str, str, str]:

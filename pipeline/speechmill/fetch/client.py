@@ -13,9 +13,9 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.core.store import Store
-from speechmill.fetch.addresses import Passing, addresses_of, broken, host_of, pools
+from speechmill.fetch.addresses import PassingError, addresses_of, broken, host_of, pools
 from speechmill.fetch.chain import Chain
 from speechmill.fetch.coding import body
 from speechmill.fetch.consent import MAX_FILE_BYTES, Consent
@@ -46,7 +46,7 @@ class Client:
         """Ask for a URL and follow redirects by hand, so that each address and host is looked at.
 
         `headers` are for `origin` only, by default that of the URL; `content` is the body of a POST; the response's
-        `url` is where redirects led. Raises Rejected, and urllib3's HTTPError for what happens on the way.
+        `url` is where redirects led. Raises RejectedError, and urllib3's HTTPError for what happens on the way.
         """
         told = self._headers | (headers or {})
         chain = Chain(method, url, told, origin=origin, content=content, logins=self._logins)
@@ -67,7 +67,7 @@ class Client:
                     is_there = not chain.follow(response)
                     if is_there:
                         yield response
-                except Passing as fault:
+                except PassingError as fault:
                     turns.hold(fault.after_s)
                     raise
                 finally:
@@ -104,8 +104,8 @@ class Client:
                 found = self._most_of(response)  # to its end, so that the connection serves again
                 return None if is_absent else found
         except urllib3.exceptions.HTTPError as error:
-            fault: Rejected = broken(error)
-        except Rejected as error:
+            fault: RejectedError = broken(error)
+        except RejectedError as error:
             fault = error
         if is_needed or "HTTP 429" in fault.detail or "HTTP 503" in fault.detail:
             raise fault
@@ -118,23 +118,23 @@ class Client:
                 found += chunk
                 if len(found) > MAX_FILE_BYTES:
                     break
-        except Rejected as fault:
+        except RejectedError as fault:
             if fault.reason is not Reason.TOO_BIG:
                 raise
         return found[:MAX_FILE_BYTES]
 
 
-def verdict(response: "urllib3.BaseHTTPResponse") -> Rejected:
+def verdict(response: "urllib3.BaseHTTPResponse") -> RejectedError:
     """What a status that brings no body means."""
     status = response.status
     detail = f"HTTP {status}"
     if status in (408, 425, 429) or status >= 500:
-        return Passing(detail, after_s=_retry_after_s(response.headers.get("Retry-After", "")))
+        return PassingError(detail, after_s=_retry_after_s(response.headers.get("Retry-After", "")))
     if status in (401, 402, 403, 407, 451):
-        return Rejected(Reason.FORBIDDEN, detail + _login_hint(response))
+        return RejectedError(Reason.FORBIDDEN, detail + _login_hint(response))
     if 400 <= status < 500:
-        return Rejected(Reason.NOT_FOUND, detail)
-    return Rejected(Reason.UNREACHABLE, f"{detail} was no answer to the request", retry=True)
+        return RejectedError(Reason.NOT_FOUND, detail)
+    return RejectedError(Reason.UNREACHABLE, f"{detail} was no answer to the request", retry=True)
 
 
 def _login_hint(response: "urllib3.BaseHTTPResponse") -> str:

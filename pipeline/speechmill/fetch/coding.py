@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
-from speechmill.fetch.addresses import Passing
+from speechmill.core.records import RejectedError
+from speechmill.fetch.addresses import PassingError
 from speechmill.fetch.limits import Limits
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ Pieces = Iterator[bytes]
 def body(response: "urllib3.BaseHTTPResponse", limits: Limits) -> Pieces:
     """Yield the body in pieces as they arrive: waiting for full ones would hide the time.
 
-    Raises as `Limits.check` does, Rejected(TOO_BIG) for more bytes on the wire than may come, and Passing where the
-    body is not what its headers say.
+    Raises as `Limits.check` does, RejectedError(TOO_BIG) for more bytes on the wire than may come, and PassingError
+    where the body is not what its headers say.
     """
     pieces = _received(response, limits)
     for layer in reversed(layers(response)):
@@ -39,17 +39,17 @@ def body(response: "urllib3.BaseHTTPResponse", limits: Limits) -> Pieces:
             limits.check()
             yield piece
     except zlib.error as error:
-        raise Passing(f"compressed body: {error}") from None
+        raise PassingError(f"compressed body: {error}") from None
 
 
 def layers(response: "urllib3.BaseHTTPResponse") -> list[str]:
     """Compressions by Content-Encoding, the innermost first. Words that name none, such as a charset, do not count."""
     names = [name.strip().lower() for name in response.headers.get("Content-Encoding", "").split(",")]
     if unsupported := sorted({name for name in names if name in UNSUPPORTED}):
-        raise Rejected(Reason.UNREACHABLE, f"sent as {unsupported[0]}, which was not asked for", retry=True)
+        raise RejectedError(Reason.UNREACHABLE, f"sent as {unsupported[0]}, which was not asked for", retry=True)
     found = [name for name in names if name in DECODERS]
     if len(found) > MAX_LAYERS:
-        raise Rejected(Reason.UNREACHABLE, f"compressed {len(found)} times")
+        raise RejectedError(Reason.UNREACHABLE, f"compressed {len(found)} times")
     return found
 
 
@@ -92,7 +92,7 @@ def _inflated(pieces: Pieces, form: int) -> Pieces:
     while rest := inflate.decompress(b"", CHUNK_BYTES) if not inflate.eof else b"":
         yield rest
     if size and not inflate.eof:
-        raise Passing("the compressed body ended early")
+        raise PassingError("the compressed body ended early")
 
 
 def _brotli(pieces: Pieces) -> Pieces:
@@ -107,9 +107,9 @@ def _brotli(pieces: Pieces) -> Pieces:
                 yield out
                 piece = b""
     except brotli.error as error:
-        raise Passing(f"compressed body: {error}") from None
+        raise PassingError(f"compressed body: {error}") from None
     if size and not inflate.is_finished():
-        raise Passing("the compressed body ended early")
+        raise PassingError("the compressed body ended early")
 
 
 def _with(first: bytes, pieces: Pieces) -> Pieces:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
-from speechmill.fetch.addresses import Passing, broken
+from speechmill.core.records import RejectedError
+from speechmill.fetch.addresses import PassingError, broken
 from speechmill.fetch.client import Client, verdict
 from speechmill.fetch.coding import body, layers
 from speechmill.fetch.limits import Limits
@@ -33,12 +33,12 @@ def complete(part: Part, client: Client, conditions: Conditions | None = None) -
             if not _receive(part, client, conditions):
                 return False
             break
-        except Passing as fault:
+        except PassingError as fault:
             # Only bytes beyond the furthest yet are progress, or a server without ranges would be asked for ever.
             failures, most = (1, part.size) if part.size > most else (failures + 1, most)
             limits.back_off(failures, fault)
     if part.size == 0:
-        raise Rejected(Reason.EMPTY, "the server sent no bytes")
+        raise RejectedError(Reason.EMPTY, "the server sent no bytes")
     return True
 
 
@@ -73,14 +73,14 @@ def _begin(part: Part, response: "urllib3.BaseHTTPResponse") -> bool:
         if _continues(part, response):
             return True
         part.clear()
-        raise Passing("the server answered with another range or version")
+        raise PassingError("the server answered with another range or version")
     if response.status == 416 and part.size:
         total = re.fullmatch(r"bytes \*/([0-9]+)", response.headers.get("Content-Range", ""))
         if total and int(total[1]) == part.size:
             part.total = part.size
             return False
         part.clear()
-        raise Passing("the server has less than it sent before")
+        raise PassingError("the server has less than it sent before")
     raise verdict(response)
 
 
@@ -103,4 +103,4 @@ def _append(part: Part, response: "urllib3.BaseHTTPResponse", limits: Limits) ->
     if part.total is not None and size != part.total:
         if size > part.total:
             part.clear()
-        raise Passing(f"{size} bytes came of {part.total}")
+        raise PassingError(f"{size} bytes came of {part.total}")

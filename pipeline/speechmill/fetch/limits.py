@@ -10,12 +10,12 @@ from typing import Self
 
 from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
-from speechmill.fetch.addresses import Passing
+from speechmill.core.records import RejectedError
+from speechmill.fetch.addresses import PassingError
 from speechmill.fetch.wire import POLL_S
 
 
-class Stopped(Exception):  # noqa: N818 - an answer to a signal, not an error
+class StoppedError(Exception):
     """The run stops. What was downloaded so far stays in place for the next one."""
 
 
@@ -41,27 +41,30 @@ class Limits:
         return cls(config=config, max_bytes=max_bytes, deadline=deadline, stopping=stopping)
 
     def check(self) -> float:
-        """Seconds that are left. Raises Stopped or Rejected(TIMED_OUT)."""
+        """Seconds that are left. Raises StoppedError or RejectedError(TIMED_OUT)."""
         self.raise_if_stopping()
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise Rejected(Reason.TIMED_OUT, f"took more than {self.config.max_seconds:g} s", retry=True)
+            raise RejectedError(Reason.TIMED_OUT, f"took more than {self.config.max_seconds:g} s", retry=True)
         return left
 
     def raise_if_stopping(self) -> None:
-        """Raise Stopped if the run stops. Asking takes at most a tenth of the time, where it is another request."""
+        """Raise StoppedError if the run stops.
+
+        Asking takes at most a tenth of the time, where it is another request.
+        """
         begun = time.monotonic()
         if begun < self.next_ask:
             return
         if self.stopping():
-            raise Stopped
+            raise StoppedError
         ended = time.monotonic()
         self.next_ask = ended + min(10 * (ended - begun), POLL_S)
 
     def check_bytes(self, count: int) -> None:
-        """Raise Rejected(TOO_BIG) for more than may come."""
+        """Raise RejectedError(TOO_BIG) for more than may come."""
         if count > self.max_bytes:
-            raise Rejected(Reason.TOO_BIG, f"more than {self.max_bytes} bytes")
+            raise RejectedError(Reason.TOO_BIG, f"more than {self.max_bytes} bytes")
 
     def pause(self, seconds: float) -> None:
         """Wait. Raises as `check` does."""
@@ -69,7 +72,7 @@ class Limits:
         while (left := until - time.monotonic()) > 0:
             time.sleep(min(left, POLL_S, self.check()))
 
-    def back_off(self, failures: int, fault: Passing) -> None:
+    def back_off(self, failures: int, fault: PassingError) -> None:
         """Wait before a request is repeated; longer with each failure. Raises the fault after too many of them."""
         if failures > self.config.retries:
             raise fault

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.core.urls import web_address
 from speechmill.fetch.addresses import host_of, is_allowed, origin_of
 
@@ -39,7 +39,7 @@ class Logins:
         return type(self)(self.config, {**self.own, origin_of(url): login}) if login else self
 
     def of(self, origin: str) -> str | None:
-        """Authorization for an origin; None where there is none. Raises Rejected where a variable is not set."""
+        """Authorization for an origin; None where there is none. Raises RejectedError where a variable is not set."""
         if origin in self.own:
             return self.own[origin]
         host, port = host_of(origin)
@@ -54,19 +54,19 @@ def logins_of(config: Fetch, *urls: str | None) -> Logins:
     for url in urls:
         try:
             found = found.beside(*without_userinfo(web_address(url or "")))
-        except Rejected:
+        except RejectedError:
             pass  # an address that nothing can be fetched from has no login to give
     return found
 
 
 def of_config(config: Fetch, host: str, port: int) -> str | None:
-    """What `fetch.credentials` has for a host. Raises Rejected where a variable is not set."""
+    """What `fetch.credentials` has for a host. Raises RejectedError where a variable is not set."""
     for key in (f"{host}:{port}", host, _as_written(host)):
         if key in config.credentials:
             try:
                 return _of_environment(key, config)
             except ConfigError as error:
-                raise Rejected(Reason.FORBIDDEN, str(error), retry=True) from None
+                raise RejectedError(Reason.FORBIDDEN, str(error), retry=True) from None
     return None
 
 

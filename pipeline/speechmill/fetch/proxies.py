@@ -20,7 +20,7 @@ class Proxy:
 
 
 def proxy_of(config: Fetch, url: str) -> Proxy | None:
-    """The proxy for a URL; None where it is asked directly. Raises Rejected for a proxy that cannot be one."""
+    """The proxy for a URL; None where it is asked directly. Raises RejectedError for a proxy that cannot be one."""
     if config.proxy is None:
         return None
     if config.proxy != "environment":

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from speechmill.core.fetch_config import Fetch
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.core.store import Store
-from speechmill.fetch.addresses import Passing, broken
+from speechmill.fetch.addresses import PassingError, broken
 from speechmill.fetch.client import Client, verdict
 from speechmill.fetch.coding import body
 from speechmill.fetch.limits import Limits, never
@@ -27,7 +27,7 @@ class Answer:
     status: int
     headers: "urllib3.HTTPHeaderDict"
     body: io.BufferedReader
-    fault: Rejected | None
+    fault: RejectedError | None
 
 
 class Visit:
@@ -41,20 +41,26 @@ class Visit:
         self._open = ExitStack()
 
     def ask(self, method: str, url: str, *, headers: dict[str, str], content: bytes | None = None) -> Answer:
-        """Make a request, again where a fault may pass. Raises Rejected and Stopped, also while the body is read."""
+        """Make a request, again where a fault may pass.
+
+        Raises RejectedError and StoppedError, also while the body is read.
+        """
         limits, failures = self._limits(), 0
         while True:
             try:
                 return self._ask(limits, method, url, headers=headers, content=content)
-            except Passing as fault:
+            except PassingError as fault:
                 failures += 1
                 limits.back_off(failures, fault)
 
     def look(self, url: str, *, headers: dict[str, str]) -> Answer | None:
-        """Ask for the headers alone; None where the server does not tell them so. Raises Rejected and Stopped."""
+        """Ask for the headers alone; None where the server does not tell them so.
+
+        Raises RejectedError and StoppedError.
+        """
         try:
             answer = self._ask(self._limits(), "HEAD", url, headers=headers, content=None)
-        except Passing:
+        except PassingError:
             return None
         return answer if answer.fault is None else None
 
@@ -78,7 +84,7 @@ class Visit:
             except urllib3.exceptions.HTTPError as error:
                 raise broken(error) from None
             fault = None if 200 <= response.status < 300 else verdict(response)
-            if isinstance(fault, Passing):
+            if isinstance(fault, PassingError):
                 raise fault
             self._open = opened.pop_all()
         raw = _Body(self._chunks(response, limits, self._open))
@@ -99,7 +105,7 @@ class Visit:
         except urllib3.exceptions.HTTPError as error:
             fault = broken(error)
         if self._open is not mine:  # closed early, which may look like the end
-            fault = Passing("the next request was made before this answer was read")
+            fault = PassingError("the next request was made before this answer was read")
         if fault:
             raise fault
         self.close()

@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -36,15 +36,15 @@ class Exchange:
     def __init__(self, check: Callable[[], object], timeout_s: float) -> None:
         self._check, self._timeout_s = check, timeout_s
         self._left, self._next_check = HEAD_BYTES, 0.0
-        self._refusal = Rejected(Reason.UNREACHABLE, f"more than {HEAD_BYTES} bytes before an answer", retry=True)
+        self._refusal = RejectedError(Reason.UNREACHABLE, f"more than {HEAD_BYTES} bytes before an answer", retry=True)
 
     def begin_body(self, max_bytes: int) -> None:
         """Let a body of `max_bytes` come, now that the headers are read."""
         self._left += max_bytes
-        self._refusal = Rejected(Reason.TOO_BIG, f"more than {max_bytes} bytes on the wire")
+        self._refusal = RejectedError(Reason.TOO_BIG, f"more than {max_bytes} bytes on the wire")
 
     def count(self, count: int) -> int:
-        """Count bytes that came, and return their number. Raises Rejected for too many."""
+        """Count bytes that came, and return their number. Raises RejectedError for too many."""
         self._left -= count
         if self._left < 0:
             raise self._refusal

@@ -35,7 +35,7 @@ ABOUT = ("README.md", "report.html", STATS_FILE)
 MOST_NAMED = 5  # recordings in an error
 
 
-class Withheld(Exception):  # noqa: N818 - a verdict on a run
+class WithheldError(Exception):
     """Nothing is published, so that what is published now does not shrink. The message names recordings and fixes."""
 
 
@@ -87,11 +87,11 @@ def _published(build: Build) -> set[str]:
 
 
 def check(plan: dict[str, Any]) -> None:
-    """Raise Withheld for a plan that would drop what is published now."""
+    """Raise WithheldError for a plan that would drop what is published now."""
     lost = plan["lost"]
     if lost:
         more = f", and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
-        raise Withheld(
+        raise WithheldError(
             f"the corpus stays as it was: {len(lost)} recordings in it cannot be made anew, since their media are"
             f" out of reach: {', '.join(lost[:MOST_NAMED])}{more}; mount or restore the media and run again, take these"
             " recordings out with `speechmill remove`, or publish without them: --set publish.drop_unreachable=true"

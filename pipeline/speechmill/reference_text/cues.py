@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 
 _TIME = r"(?:(\d{1,6}):)?(\d{1,3}):(\d{1,2})(?:[.,](\d{1,9}))?"
 # The comma alone is of YouTube's SBV.
@@ -35,10 +35,10 @@ def has_cues(text: str) -> bool:
 
 
 def cues(text: str) -> list[Cue]:
-    """Read subtitles, in order of time. Raises Rejected(BAD_TRANSCRIPT) where there are none."""
+    """Read subtitles, in order of time. Raises RejectedError(BAD_TRANSCRIPT) where there are none."""
     found = sorted(_cues(text.split("\n"), strict=text.lstrip().startswith("WEBVTT")), key=lambda cue: cue.start_s)
     if not found:
-        raise Rejected(Reason.BAD_TRANSCRIPT, "no subtitles")
+        raise RejectedError(Reason.BAD_TRANSCRIPT, "no subtitles")
     return found
 
 

@@ -4,7 +4,7 @@ import codecs
 import re
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 
 MAX_BYTES = 50_000_000
 SAMPLE_BYTES = 65_536  # enough to guess from
@@ -28,17 +28,17 @@ _NEWLINE = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 
 
 def decode(raw: bytes, media_type: str | None) -> str:
-    """Text of a file, its lines ended by line feeds. Raises Rejected(BAD_TRANSCRIPT) for what is none."""
+    """Text of a file, its lines ended by line feeds. Raises RejectedError(BAD_TRANSCRIPT) for what is none."""
     if len(raw) > MAX_BYTES:
-        raise Rejected(Reason.BAD_TRANSCRIPT, f"more than {MAX_BYTES} bytes")
+        raise RejectedError(Reason.BAD_TRANSCRIPT, f"more than {MAX_BYTES} bytes")
     if raw.startswith((b"%PDF", b"{\\rtf")):
-        raise Rejected(Reason.BAD_TRANSCRIPT, "a document of a word processor")
+        raise RejectedError(Reason.BAD_TRANSCRIPT, "a document of a word processor")
     text = _decoded(raw, media_type)
     if len(_CONTROL.findall(text)) > MAX_CONTROL * len(text):
-        raise Rejected(Reason.BAD_TRANSCRIPT, "not text")
+        raise RejectedError(Reason.BAD_TRANSCRIPT, "not text")
     text = _INVISIBLE.sub("", _NEWLINE.sub("\n", text))
     if not text.strip():
-        raise Rejected(Reason.BAD_TRANSCRIPT, "empty")
+        raise RejectedError(Reason.BAD_TRANSCRIPT, "empty")
     return text
 
 
@@ -67,7 +67,7 @@ def _with_zeros(head: bytes) -> str:
         every_other = head[first::2]
         if every_other.count(0) > len(every_other) / 2 and not head[1 - first :: 2].count(0):
             return encoding
-    raise Rejected(Reason.BAD_TRANSCRIPT, "not text")
+    raise RejectedError(Reason.BAD_TRANSCRIPT, "not text")
 
 
 def _guess(head: bytes, high: float) -> str:
@@ -78,5 +78,5 @@ def _guess(head: bytes, high: float) -> str:
 
     best = from_bytes(head).best()
     if best is None:
-        raise Rejected(Reason.BAD_TRANSCRIPT, "not text, or in an unknown encoding")
+        raise RejectedError(Reason.BAD_TRANSCRIPT, "not text, or in an unknown encoding")
     return best.encoding

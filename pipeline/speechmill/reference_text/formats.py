@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.reference_text.captions import spoken
 from speechmill.reference_text.cues import Cue, cues, has_cues
 from speechmill.reference_text.decode import decode
@@ -28,7 +28,7 @@ def read(raw: bytes, media_type: str | None, name: str) -> Reference:
 
     media_type is what was declared for it, and decides only where the content does not. `name` is that of the text
     or of the recording: an address, a path or a title; of a LibriSpeech chapter it must contain the id of the
-    utterance, as `19-198-0003`, whose line alone is read. Raises Rejected(BAD_TRANSCRIPT).
+    utterance, as `19-198-0003`, whose line alone is read. Raises RejectedError(BAD_TRANSCRIPT).
     """
     text = decode(raw, media_type)
     return reference_of(_pieces(text, (media_type or "").casefold(), name))
@@ -39,7 +39,7 @@ def _pieces(text: str, media_type: str, name: str) -> Iterable[Piece]:
     if begin in ("{", "[") and (told := _json(text)) is not None:
         return spoken(_timed(told)) if _has_times(told) else _untimed(told)
     if begin == "{" and (media_type.startswith(_JSON_TYPES) or name.casefold().endswith(_JSON_NAMES)):
-        raise Rejected(Reason.BAD_TRANSCRIPT, "JSON that cannot be read")
+        raise RejectedError(Reason.BAD_TRANSCRIPT, "JSON that cannot be read")
     if begin != "<" and has_cues(text):
         return spoken(cues(text))
     if (lines := _utterances(text)) is not None:
@@ -61,7 +61,7 @@ def _utterances(text: str) -> dict[str, str] | None:
 def _utterance(lines: dict[str, str], name: str) -> list[Piece]:
     named = [utterance for utterance in _UTTERANCE.findall(name) if utterance in lines]
     if not named:
-        raise Rejected(Reason.BAD_TRANSCRIPT, f"no line for {name[:200]!r}")
+        raise RejectedError(Reason.BAD_TRANSCRIPT, f"no line for {name[:200]!r}")
     return [Piece(text=lines[named[-1]])]
 
 
@@ -76,7 +76,7 @@ def _json(text: str) -> list[dict[str, Any]] | None:
     segments = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
     found = [one for one in segments if isinstance(_first(one, BODIES), str)]
     if not found:
-        raise Rejected(Reason.BAD_TRANSCRIPT, "JSON without segments")
+        raise RejectedError(Reason.BAD_TRANSCRIPT, "JSON without segments")
     return _whole_words(found)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.text.normal_form import clean, comparable
 
 MAX_WORDS = 3_000_000  # ten times the longest novel; what has more is no text that anybody reads aloud
@@ -74,7 +74,7 @@ class Reference:
 def reference_of(pieces: Iterable[Piece]) -> Reference:
     """Join pieces. Words lie in their piece's time in proportion to their characters.
 
-    Times are kept if every piece has them. Raises Rejected(BAD_TRANSCRIPT) where there is no word, or too many.
+    Times are kept if every piece has them. Raises RejectedError(BAD_TRANSCRIPT) where there is no word, or too many.
     """
     texts: list[str] = []
     spans: list[tuple[int, int]] = []
@@ -92,9 +92,9 @@ def reference_of(pieces: Iterable[Piece]) -> Reference:
         texts += [gap, text] if gap else [text]
         at += len(text)
         if len(spans) > MAX_WORDS:
-            raise Rejected(Reason.BAD_TRANSCRIPT, f"more than {MAX_WORDS} words")
+            raise RejectedError(Reason.BAD_TRANSCRIPT, f"more than {MAX_WORDS} words")
     if not spans:
-        raise Rejected(Reason.BAD_TRANSCRIPT, "no words")
+        raise RejectedError(Reason.BAD_TRANSCRIPT, "no words")
     known = _rising(times) if len(times) == len(spans) else None
     return Reference(text="".join(texts), at=np.array(spans, np.int64), times=known)
 

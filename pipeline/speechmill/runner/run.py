@@ -75,7 +75,7 @@ def run(
 ) -> Summary:
     """Make or complete the corpus that a config describes.
 
-    Raises ConfigError (before anything is downloaded), Busy, or OutOfSpace.
+    Raises ConfigError (before anything is downloaded), BusyError, or OutOfSpaceError.
     """
     beam.check_options(beam_options)
     store = Store(config.output)

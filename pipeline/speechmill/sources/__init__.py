@@ -95,7 +95,7 @@ def check(source: Input) -> None:
 def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[Listed]:
     """List what an input has, in a fixed order.
 
-    Raises ConfigError for an unknown kind or a missing file; Rejected where the whole source cannot be read.
+    Raises ConfigError for an unknown kind or a missing file; RejectedError where the whole source cannot be read.
     """
     listing: Iterator[Listed] = _module(source).list_recordings(source, config, store)
     return listing
@@ -104,7 +104,10 @@ def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[
 def resolve(
     recording: Recording, config: RunConfig, store: Store, *, stopping: Callable[[], bool] = never
 ) -> tuple[Recording, str]:
-    """Say where the media of a recording are now, and what only a look at that place tells of it. Raises Rejected."""
+    """Say where the media of a recording are now, and what only a look at that place tells of it.
+
+    Raises RejectedError.
+    """
     if not is_resolved_late(recording):
         return recording, recording.media_url
     found: tuple[Recording, str] = _of_kind(recording.source).resolve(recording, config, store, stopping=stopping)

@@ -8,7 +8,7 @@ from typing import Any
 from speechmill.core.config import RunConfig
 from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Attachment, Rejected
+from speechmill.core.records import Attachment, RejectedError
 from speechmill.core.store import Store
 from speechmill.fetch import get_document
 from speechmill.sources import plain_text
@@ -41,11 +41,11 @@ class Api:
         self._store = store
 
     def get(self, url: str) -> Any:
-        """The JSON at a URL. Raises Rejected, with BAD_FEED for what is none."""
+        """The JSON at a URL. Raises RejectedError, with BAD_FEED for what is none."""
         try:
             return json.loads(get_document(url, self._store, self._config))
         except (ValueError, RecursionError) as error:
-            raise Rejected(Reason.BAD_FEED, f"{url}: not JSON: {error}"[:300]) from None
+            raise RejectedError(Reason.BAD_FEED, f"{url}: not JSON: {error}"[:300]) from None
 
 
 def objects(told: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

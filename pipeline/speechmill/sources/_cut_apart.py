@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from xml.parsers import expat
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.sources._repair import DECLARED, NAMESPACES, ROOT, TAG
 from speechmill.sources._slices import MAX_DEPTH, MAX_PART_BYTES, Broken, Parts, address_of, cut
 
@@ -38,7 +38,9 @@ class _Spans:
 
 
 def cut_apart(document: bytes) -> Parts:
-    """Cut a document that `mended` made at its items' tags. Raises Rejected(BAD_FEED) where nothing of it can be read.
+    """Cut a document that `mended` made at its items' tags.
+
+    Raises RejectedError(BAD_FEED) where nothing of it can be read.
 
     Of each item that is not well formed alone, the texts that no field is made of are left out; if that does not help,
     it is broken: for the forgiving reader, or, too long for that, lost.
@@ -51,7 +53,7 @@ def cut_apart(document: bytes) -> Parts:
     spans = _spans(document, root[1])
     if not spans.items:
         if len(document) > MAX_BARE_BYTES:
-            raise Rejected(Reason.BAD_FEED, "not a feed: it is not well formed, and no item begins in it")
+            raise RejectedError(Reason.BAD_FEED, "not a feed: it is not well formed, and no item begins in it")
         return Parts(head=DECLARED + document, is_xml=False, has_end=spans.has_end)
     whole, broken = bytearray(DECLARED + spans.start), list[Broken]()
     for number, (begin, end, is_closed) in enumerate(spans.items, 1):
@@ -65,7 +67,7 @@ def cut_apart(document: bytes) -> Parts:
             can_be_tried = len(item) <= MAX_BROKEN_BYTES and fault != TOO_DEEP
             broken.append(Broken(number, fault, DECLARED + spans.start + item + spans.end if can_be_tried else None))
     if len(broken) == len(spans.items) and not any(one.document for one in broken):
-        raise Rejected(Reason.BAD_FEED, lost_in_words([(one.number, one.cause) for one in broken], len(broken)))
+        raise RejectedError(Reason.BAD_FEED, lost_in_words([(one.number, one.cause) for one in broken], len(broken)))
     whole += spans.end
     slices = cut(bytes(whole)).slices
     head = _well_formed_head(spans)

@@ -7,7 +7,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.fetch.consent import rsl
 from speechmill.sources import Listed, failed, plain_text
 from speechmill.sources._cut_apart import cut_apart, lost_in_words
@@ -23,8 +23,8 @@ from speechmill.sources._items import (
     podcast_text,
     terms_named,
 )
-from speechmill.sources._repair import DECLARED, NotAFeed, mended
-from speechmill.sources._slices import ITUNES, Parts, TooMuch, cut, local_name, tree
+from speechmill.sources._repair import DECLARED, NotAFeedError, mended
+from speechmill.sources._slices import ITUNES, Parts, TooMuchError, cut, local_name, tree
 from speechmill.sources._unparsed import refusal_in, terms_in
 
 
@@ -32,7 +32,7 @@ class Feed:
     """A feed, or an OPML list of feeds, that was read. `url` is where it was found."""
 
     def __init__(self, raw: bytes, url: str) -> None:
-        """Read the bytes as XML. Raises Rejected(BAD_FEED)."""
+        """Read the bytes as XML. Raises RejectedError(BAD_FEED)."""
         self.keys: set[int] = set()  # hashes of what tells its items apart, once they were read
         self.url, self._parts = url, _parts(raw)
         self._root = tree(self._parts.head) if self._parts.is_xml and self._parts.outlines is None else None
@@ -82,7 +82,7 @@ class Feed:
         The feed is known by its podcast:guid, else by `identity`, else by its address; an item by its guid, or one
         without, or whose guid stands at several enclosures, as `Identities` says. Of an item listed twice the first
         counts; one without enclosure is left out. What cannot be read of a feed is a row with the reason, the last.
-        Raises Rejected(BAD_FEED) where that is all of it.
+        Raises RejectedError(BAD_FEED) where that is all of it.
         """
         reading = Reading(self.url)
         reading.add(self._parts.head, self._root)
@@ -138,10 +138,10 @@ def _parts(raw: bytes) -> Parts:
     if parts is not None:
         return parts
     try:
-        document = mended(in_utf8_as_well_as_can_be(raw), with_namespaces=not isinstance(fault, TooMuch))
-    except NotAFeed:
-        raise Rejected(Reason.BAD_FEED, f"not a feed: {fault}"[:200]) from None
-    if not isinstance(fault, TooMuch):
+        document = mended(in_utf8_as_well_as_can_be(raw), with_namespaces=not isinstance(fault, TooMuchError))
+    except NotAFeedError:
+        raise RejectedError(Reason.BAD_FEED, f"not a feed: {fault}"[:200]) from None
+    if not isinstance(fault, TooMuchError):
         parts, fault = _cut(document)
     return parts or cut_apart(document)
 

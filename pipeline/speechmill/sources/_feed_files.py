@@ -5,7 +5,7 @@ from dataclasses import replace
 from urllib.parse import unquote, urlsplit
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Attachment, Recording, Rejected, Status
+from speechmill.core.records import Attachment, Recording, RejectedError, Status
 from speechmill.sources import Listed
 from speechmill.sources._places import is_inside
 
@@ -19,7 +19,7 @@ def placed(listed: Listed, folder: str | None) -> Listed:
         return listed
     try:
         path = path_inside(recording.media_url, folder)
-    except Rejected as fault:
+    except RejectedError as fault:
         refused = replace(recording, status=Status.FAILED, reason=fault.reason, reason_detail=fault.detail)
         return replace(listed, recording=refused)
     beside = _beside(recording, path, folder)
@@ -27,11 +27,14 @@ def placed(listed: Listed, folder: str | None) -> Listed:
 
 
 def path_inside(name: str, folder: str) -> str:
-    """Path of a file that is named relative to a folder, as a path or an address. Raises Rejected for one outside."""
+    """Path of a file that is named relative to a folder, as a path or an address.
+
+    Raises RejectedError for one outside.
+    """
     meant = _paths(name, folder)
     path = next((path for path in meant if os.path.lexists(path)), meant[0] if meant else None)
     if path is None or not is_inside(path, (os.path.realpath(folder),)):
-        raise Rejected(Reason.OUTSIDE, "a file outside of the feed's folder; it is not read")
+        raise RejectedError(Reason.OUTSIDE, "a file outside of the feed's folder; it is not read")
     return os.path.abspath(path)
 
 
@@ -67,7 +70,7 @@ def _in_folder_of(path: str, attachment: Attachment, folder: str) -> Attachment:
         return attachment
     try:
         lies_at = path_inside(attachment.url, folder)
-    except Rejected:
+    except RejectedError:
         return attachment  # reading it will say what is wrong
     is_beside = os.path.dirname(lies_at) == os.path.dirname(path)
     return replace(attachment, url=os.path.basename(lies_at)) if is_beside else attachment

@@ -15,7 +15,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected, stable_id
+from speechmill.core.records import Recording, RejectedError, stable_id
 from speechmill.sources import Listed
 from speechmill.sources._identity import Identities
 from speechmill.sources._items import (
@@ -71,7 +71,7 @@ class Reading:
         self._identities = Identities()
 
     def add(self, part: bytes, root: Element | None) -> None:
-        """Read the head or, after it, a slice; `root` is the same as XML, if it is. Raises Rejected(BAD_FEED)."""
+        """Read the head or, after it, a slice; `root` is the same as XML, if it is. Raises RejectedError(BAD_FEED)."""
         parsed = standard_fields(part, self._url)
         self.feed = self.feed or parsed.feed
         self._is_feed |= bool(parsed.version or parsed.entries)
@@ -88,7 +88,7 @@ class Reading:
             try:
                 entries = standard_fields(broken.document, self._url).entries
                 found = [of_item(entry, None, self._url) for entry in entries]
-            except Rejected:
+            except RejectedError:
                 pass
         if not any(row["media_url"] for row in found) and ENCLOSED.search(broken.document or b"<enclosure"):
             self.lost.append((broken.number, broken.cause))
@@ -105,11 +105,16 @@ class Reading:
         self._packed.append(zlib.compress(pickle.dumps(rows), 1))
 
     def is_clear(self) -> bool:
-        """Whether it is known of each item what the feed says of it. Raises Rejected(BAD_FEED) if this was no feed."""
+        """Whether it is known of each item what the feed says of it.
+
+        Raises RejectedError(BAD_FEED) if this was no feed.
+        """
         if not self._is_feed:
-            raise Rejected(Reason.BAD_FEED, "neither RSS nor Atom")
+            raise RejectedError(Reason.BAD_FEED, "neither RSS nor Atom")
         if self.lost and not self.keys:
-            raise Rejected(Reason.BAD_FEED, f"none of its items can be read; item {self.lost[0][0]}: {self.lost[0][1]}")
+            raise RejectedError(
+                Reason.BAD_FEED, f"none of its items can be read; item {self.lost[0][0]}: {self.lost[0][1]}"
+            )
         if self._left_out:
             _log.info("%s: %d items have no enclosure and are left out", self._url, self._left_out)
         return self._is_clear
@@ -133,7 +138,7 @@ class Reading:
 
 
 def standard_fields(part: bytes, url: str) -> Any:
-    """Let feedparser read a feed or a slice of one. Raises Rejected(BAD_FEED)."""
+    """Let feedparser read a feed or a slice of one. Raises RejectedError(BAD_FEED)."""
     import feedparser
 
     base = {"content-location": url} if "://" in url else {}
@@ -143,7 +148,7 @@ def standard_fields(part: bytes, url: str) -> Any:
             io.BytesIO(part), response_headers=base, sanitize_html=False, resolve_relative_uris=False
         )
     except PARSER_ERRORS as error:
-        raise Rejected(Reason.BAD_FEED, f"not readable: {type(error).__name__}") from None
+        raise RejectedError(Reason.BAD_FEED, f"not readable: {type(error).__name__}") from None
 
 
 def _key(row: Mapping[str, Any]) -> int:

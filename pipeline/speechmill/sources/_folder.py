@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.sources._beside import BESIDE, Beside, Shelf, has_media_suffix
 from speechmill.sources._places import is_inside
 from speechmill.sources._probe import probe
@@ -23,7 +23,7 @@ class Found:
 
     path: str
     beside: tuple[Beside, ...] = ()
-    fault: Rejected | None = None
+    fault: RejectedError | None = None
 
 
 def walk(root: str, roots: tuple[str, ...], output: str) -> Iterator[Found]:
@@ -39,7 +39,7 @@ def walk(root: str, roots: tuple[str, ...], output: str) -> Iterator[Found]:
             continue
         visited.add(real)
         if _is_corpus(folder):
-            yield Found(folder, fault=Rejected(Reason.NOT_AUDIO, "a corpus that speechmill made"))
+            yield Found(folder, fault=RejectedError(Reason.NOT_AUDIO, "a corpus that speechmill made"))
             continue
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -52,7 +52,7 @@ def walk(root: str, roots: tuple[str, ...], output: str) -> Iterator[Found]:
         yield from _files(folder, files)
         waiting += reversed(folders)
     if hidden:
-        yield Found(root, fault=Rejected(Reason.HIDDEN, f"{hidden} hidden or system files or folders"))
+        yield Found(root, fault=RejectedError(Reason.HIDDEN, f"{hidden} hidden or system files or folders"))
 
 
 def is_hidden(name: str) -> bool:
@@ -65,7 +65,9 @@ def _is_corpus(folder: str) -> bool:
     return os.path.isfile(os.path.join(folder, "corpus.json")) or all(inside)
 
 
-def _sorted(entries: list["os.DirEntry[str]"], roots: tuple[str, ...]) -> tuple[list[str], dict[str, Rejected | None]]:
+def _sorted(
+    entries: list["os.DirEntry[str]"], roots: tuple[str, ...]
+) -> tuple[list[str], dict[str, RejectedError | None]]:
     """Paths of folders; and names of all others with what is wrong with those that may not be followed or opened."""
     folders, files = [], {}
     for entry in entries:
@@ -77,14 +79,14 @@ def _sorted(entries: list["os.DirEntry[str]"], roots: tuple[str, ...]) -> tuple[
     return folders, files
 
 
-def fault_of(path: str, roots: tuple[str, ...]) -> Rejected | None:
+def fault_of(path: str, roots: tuple[str, ...]) -> RejectedError | None:
     """Why a path may not be taken that is a link, or may be below one; None if it may."""
     if not os.path.exists(path):
-        return Rejected(Reason.NOT_FOUND, "a link to nothing")
-    return None if is_inside(path, roots) else Rejected(Reason.OUTSIDE, OUTSIDE)
+        return RejectedError(Reason.NOT_FOUND, "a link to nothing")
+    return None if is_inside(path, roots) else RejectedError(Reason.OUTSIDE, OUTSIDE)
 
 
-def _files(folder: str, known: dict[str, Rejected | None]) -> Iterator[Found]:
+def _files(folder: str, known: dict[str, RejectedError | None]) -> Iterator[Found]:
     """The files of one folder: those that may lie beside others are looked at last, and only if they do not."""
     faults = {
         name: fault or (None if has_media_suffix(name) else fault_in(os.path.join(folder, name)))
@@ -102,7 +104,7 @@ def _files(folder: str, known: dict[str, Rejected | None]) -> Iterator[Found]:
             yield Found(path, tuple(beside.get(name, ())), fault)
 
 
-def fault_in(path: str) -> Rejected | None:
+def fault_in(path: str) -> RejectedError | None:
     """Why a file is left out, by its first bytes; None if it begins like audio or video."""
     try:
         return probe(path) if os.path.isfile(path) else _no_file()
@@ -110,9 +112,9 @@ def fault_in(path: str) -> Rejected | None:
         return _unreadable(error)
 
 
-def _no_file() -> Rejected:
-    return Rejected(Reason.NOT_AUDIO, "no file, but a pipe, a socket or a device")
+def _no_file() -> RejectedError:
+    return RejectedError(Reason.NOT_AUDIO, "no file, but a pipe, a socket or a device")
 
 
-def _unreadable(error: Exception) -> Rejected:
-    return Rejected(Reason.FORBIDDEN, f"cannot be read: {getattr(error, 'strerror', None) or error}")
+def _unreadable(error: Exception) -> RejectedError:
+    return RejectedError(Reason.FORBIDDEN, f"cannot be read: {getattr(error, 'strerror', None) or error}")

@@ -10,7 +10,7 @@ from speechmill.core.filenames import readable
 from speechmill.core.known_corpora import Layout
 from speechmill.core.manifest import PATHS, SPAN_KEYS, lines, path_of, plain
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected
+from speechmill.core.records import Recording, RejectedError
 from speechmill.sources import Listed, failed, left_out, plain_text
 from speechmill.sources._about import described
 from speechmill.sources._beside import shelf_of
@@ -36,14 +36,14 @@ class Manifest:
     unused: set[str] = field(default_factory=set)
 
     def listed(self) -> Iterator[Listed]:
-        """List it line by line. Raises Rejected where it cannot be opened."""
+        """List it line by line. Raises RejectedError where it cannot be opened."""
         name = os.path.basename(self.path)
         for number, told in self._lines():
             try:
                 if isinstance(told, Exception):
                     raise told
                 yield self._recording(told)
-            except Rejected as error:
+            except RejectedError as error:
                 yield failed(
                     "local", f"{name} line {number}", reason=error.reason, detail=f"line {number}: {error.detail}"
                 )
@@ -58,7 +58,7 @@ class Manifest:
         try:
             yield from lines(self.path) if self.layout is None else self.layout.rows(self.path)
         except OSError as error:
-            raise Rejected(Reason.FORBIDDEN, f"{plain_text(self.path)}: {error.strerror}") from None
+            raise RejectedError(Reason.FORBIDDEN, f"{plain_text(self.path)}: {error.strerror}") from None
 
     def _recording(self, told: Any) -> Listed:
         if not isinstance(told, dict):

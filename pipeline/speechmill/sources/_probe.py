@@ -8,7 +8,7 @@ import re
 from itertools import pairwise
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 
 SUFFIXES = (
     *(".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".au", ".avi", ".caf", ".dsf", ".flac", ".flv"),
@@ -78,11 +78,11 @@ RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025
 SYNC = re.compile(rb"\xff[\xe0-\xff]")
 
 
-def probe(path: str) -> Rejected | None:
+def probe(path: str) -> RejectedError | None:
     """Look at the first bytes of a regular file, at most 64 kB; None if it is audio or video. Raises OSError."""
     suffix = os.path.splitext(path)[1].casefold()
     if suffix in NAMES:
-        return Rejected(*NAMES[suffix])
+        return RejectedError(*NAMES[suffix])
     with open(path, "rb") as file:
         head = file.read(HEAD_BYTES)
         fault = verdict(head)
@@ -91,21 +91,21 @@ def probe(path: str) -> Rejected | None:
     return fault
 
 
-def verdict(head: bytes) -> Rejected | None:
+def verdict(head: bytes) -> RejectedError | None:
     """Why a file is no recording that begins with `head`; None if it begins like audio or video."""
     if not head:
-        return Rejected(Reason.EMPTY, "no bytes")
+        return RejectedError(Reason.EMPTY, "no bytes")
     is_text = _is_text(head)
     if not is_text and _is_media(head):  # a text may begin with "MAC " as well
         return None
     for at, signature, reason, detail in OTHERS:
         if head.startswith(signature, at):
-            return Rejected(reason, detail)
+            return RejectedError(reason, detail)
     if head.startswith(b"ftyp", 4):
-        return Rejected(*BRANDS.get(head[8:12], PICTURE))
+        return RejectedError(*BRANDS.get(head[8:12], PICTURE))
     if head.startswith(b"WEBP", 8) or (head.startswith(b"BM") and head[6:10] == bytes(4)):
-        return Rejected(*PICTURE)
-    return Rejected(Reason.NOT_AUDIO, "text" if is_text else NOTHING)
+        return RejectedError(*PICTURE)
+    return RejectedError(Reason.NOT_AUDIO, "text" if is_text else NOTHING)
 
 
 def _is_media(head: bytes) -> bool:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 
 DECLARED = b'<?xml version="1.0" encoding="utf-8"?>'  # lest feedparser should guess
 PROLOG_BYTES = 64 * 1024
@@ -36,7 +36,7 @@ NAMESPACES = {
 }  # fmt: skip
 
 
-class NotAFeed(ValueError):  # noqa: N818 - a verdict on a document
+class NotAFeedError(ValueError):
     """Nothing in a document begins as a feed or a list of feeds does."""
 
 
@@ -45,14 +45,14 @@ def mended(document: bytes, *, with_namespaces: bool = True) -> bytes:
 
     Comments, instructions and what stands around the root go; CDATA and the entities of HTML become text; characters
     that may not be go, bare signs are escaped, and prefixes that mean nothing get a namespace.
-    Raises NotAFeed, and Rejected(BAD_FEED) for what declares entities.
+    Raises NotAFeedError, and RejectedError(BAD_FEED) for what declares entities.
     """
     root = ROOT.search(document, 0, PROLOG_BYTES)
     before = document[: root.start()] if root else document[:PROLOG_BYTES]
     if _ENTITY.search(before):
-        raise Rejected(Reason.BAD_FEED, "declares entities")
+        raise RejectedError(Reason.BAD_FEED, "declares entities")
     if root is None or PAGE.search(before):
-        raise NotAFeed("neither RSS, Atom nor OPML begins in it")
+        raise NotAFeedError("neither RSS, Atom nor OPML begins in it")
     close = document.rfind(b"</" + root[1])
     end = document.find(b">", close) + 1 if close >= 0 else 0
     whole = b"".join(_pieces(document[root.start() : end or len(document)]))
@@ -101,10 +101,13 @@ def _may_be(number: int) -> bool:
 
 
 def _with_namespaces(document: bytes) -> bytes:
-    """Declare at the root the prefixes that are used and that it does not declare. Raises NotAFeed without a root."""
+    """Declare at the root the prefixes that are used and that it does not declare.
+
+    Raises NotAFeedError without a root.
+    """
     name = ROOT.match(document)
     if name is None:  # what was left of its first tag begins no feed
-        raise NotAFeed("neither RSS, Atom nor OPML begins in it")
+        raise NotAFeedError("neither RSS, Atom nor OPML begins in it")
     tag = document[: document.find(b">") + 1]
     used = {found[1] or found[2] for found in _PREFIX.finditer(document)}
     unknown = sorted(used - set(_DECLARED.findall(tag)) - {b"xml", b"xmlns"})[:MAX_PREFIXES]

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected, stable_id
+from speechmill.core.records import Recording, RejectedError, stable_id
 from speechmill.core.store import Store
 from speechmill.fetch import MAX_FEED_BYTES, Visit
 from speechmill.fetch.consent import page
@@ -37,7 +37,7 @@ class Answer:
 def look(url: str, store: Store, config: Fetch) -> Answer:
     """Ask for the headers of an address; where they do not say what it is and its name says media, for its beginning.
 
-    Raises Rejected(OPTED_OUT); other faults are for whoever asks for all of it.
+    Raises RejectedError(OPTED_OUT); other faults are for whoever asks for all of it.
     """
     visit = Visit(store, config, max_bytes=MAX_FEED_BYTES)
     try:
@@ -50,7 +50,7 @@ def look(url: str, store: Store, config: Fetch) -> Answer:
         if BINARY_TYPE.fullmatch(kind.partition(";")[0].strip()) and has_media_suffix(named):
             body = visit.ask("GET", url, headers={})
             return Answer(is_media=body.fault is None and is_media(body.body.read(HEAD_BYTES)), name=name)
-    except Rejected as fault:
+    except RejectedError as fault:
         if fault.reason is Reason.OPTED_OUT:
             raise
     finally:
@@ -79,7 +79,7 @@ def single(url: str, name: str | None, licence: str | None) -> Listed:
 
 
 def feed_of_page(raw: bytes, url: str) -> str:
-    """Address of the one feed that a page names. Raises Rejected(BAD_FEED) where it names none or several."""
+    """Address of the one feed that a page names. Raises RejectedError(BAD_FEED) where it names none or several."""
     named = page.read(raw.decode("utf-8", "replace"), ()).feeds
     found: dict[str, bool] = {}
     for address, title in named:
@@ -92,9 +92,9 @@ def feed_of_page(raw: bytes, url: str) -> str:
         return feeds[0]
     if not feeds:
         fix = f"give the address of a feed, or ytdlp:{url} if yt-dlp knows the site"
-        raise Rejected(Reason.BAD_FEED, f"a web page that names no feed; {fix}")
+        raise RejectedError(Reason.BAD_FEED, f"a web page that names no feed; {fix}")
     others = f" and {len(feeds) - MAX_NAMED} more" if len(feeds) > MAX_NAMED else ""
-    raise Rejected(
+    raise RejectedError(
         Reason.BAD_FEED, f"a web page that names several feeds; give one: {', '.join(feeds[:MAX_NAMED])}{others}"
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, fromstring
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 
 CHUNK_BYTES = 64 * 1024
 MAX_DEPTH = 200  # XHTML in a description may nest, but not like this
@@ -59,7 +59,7 @@ class Parts:
 def cut(raw: bytes) -> Parts:
     """Cut a feed, or take the addresses out of an OPML.
 
-    Raises Rejected(BAD_FEED), and ParseError, ValueError or LookupError where it is no XML that expat can read.
+    Raises RejectedError(BAD_FEED), and ParseError, ValueError or LookupError where it is no XML that expat can read.
     """
     from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import DefusedXMLParser
@@ -73,7 +73,7 @@ def cut(raw: bytes) -> Parts:
             cutter.check()
         parser.close()
     except DefusedXmlException:
-        raise Rejected(Reason.BAD_FEED, "declares entities") from None
+        raise RejectedError(Reason.BAD_FEED, "declares entities") from None
     return cutter.parts()
 
 
@@ -98,7 +98,7 @@ def local_name(tag: str) -> str:
     return tag.rpartition("}")[2]
 
 
-class TooMuch(ValueError):  # noqa: N818 - a verdict on a document
+class TooMuchError(ValueError):
     """An item is longer or nested deeper than one may be."""
 
 
@@ -126,7 +126,7 @@ class _Slice:
         """The slice as XML."""
         start, end = (b"".join(tags.start for tags in self.around), b"".join(tags.end for tags in self.around[::-1]))
         if len(start) + len(end) > MAX_TAG_BYTES:
-            raise Rejected(Reason.BAD_FEED, f"more than {MAX_TAG_BYTES} bytes around its items")
+            raise RejectedError(Reason.BAD_FEED, f"more than {MAX_TAG_BYTES} bytes around its items")
         return start + self.items + end
 
 
@@ -173,7 +173,7 @@ class _Cutter:
         self._turn_at(len(self._raw), ())
 
     def check(self) -> None:
-        """Raise Rejected where a part becomes longer than it may be."""
+        """Raise RejectedError where a part becomes longer than it may be."""
         waiting = self.expat.CurrentByteIndex - self._since
         if any(len(sink) + waiting > MAX_PART_BYTES for sink in self._sinks):
             raise self._too_much(f"more than {MAX_PART_BYTES} bytes in one item or beside the items")
@@ -185,7 +185,7 @@ class _Cutter:
 
     def _too_much(self, detail: str) -> Exception:
         """What to raise: of an item that is too much another reader loses that item alone."""
-        return TooMuch(detail) if self._item_depth else Rejected(Reason.BAD_FEED, detail)
+        return TooMuchError(detail) if self._item_depth else RejectedError(Reason.BAD_FEED, detail)
 
     def _outline(self, attributes: dict[str, str]) -> None:
         assert self._outlines is not None
@@ -194,7 +194,7 @@ class _Cutter:
         elif address := address_of(attributes):
             self._outlines.append(address)
         if len(self._outlines) > MAX_OUTLINES:
-            raise Rejected(Reason.BAD_FEED, f"more than {MAX_OUTLINES} outlines")
+            raise RejectedError(Reason.BAD_FEED, f"more than {MAX_OUTLINES} outlines")
 
     def _start_outside(self, tag: str) -> None:
         name = local_name(tag)
@@ -215,7 +215,7 @@ class _Cutter:
         if last is None or last.is_full or last.around[-1] is not self._open[-1]:
             self._parents.add(self._open[-1])
             if len(self._parents) > MAX_PARENTS:
-                raise Rejected(Reason.BAD_FEED, f"items in more than {MAX_PARENTS} places")
+                raise RejectedError(Reason.BAD_FEED, f"items in more than {MAX_PARENTS} places")
             self._slices.append(_Slice(tuple(self._open)))
         return self._slices[-1]
 

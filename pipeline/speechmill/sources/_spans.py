@@ -8,7 +8,7 @@ from typing import Any
 from speechmill.core import guards, processes
 from speechmill.core.config import Audio, RunConfig
 from speechmill.core.manifest import Span, is_whole, stated_span
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 
 FLAC_HEAD_BYTES = 42
 
@@ -16,7 +16,7 @@ FLAC_HEAD_BYTES = 42
 def span_of(line: Mapping[str, Any], path: str | None, config: RunConfig) -> Span | None:
     """The stretch that a line names; None for all of its file, of which `path` is that on this machine.
 
-    Raises Rejected(BAD_SPAN) for one that cannot be.
+    Raises RejectedError(BAD_SPAN) for one that cannot be.
     """
     span = stated_span(line)
     if span is None or span[0] or path is None:
@@ -54,7 +54,7 @@ def _by_head(path: str) -> float | None:
 def _by_decoder(path: str, config: RunConfig) -> float | None:
     try:
         found, _ = processes.result(processes.pool(config.workers).submit(_declared_s, path, config.audio))
-    except (Rejected, OSError, MemoryError, processes.Died):
+    except (RejectedError, OSError, MemoryError, processes.DiedError):
         return None
     return None if found is None else float(found)
 

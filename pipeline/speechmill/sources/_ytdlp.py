@@ -25,9 +25,9 @@ from yt_dlp.utils import (
 
 from speechmill.core.fetch_config import Fetch
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.core.store import Store
-from speechmill.fetch import MAX_FEED_BYTES, Answer, Stopped, Visit, never
+from speechmill.fetch import MAX_FEED_BYTES, Answer, StoppedError, Visit, never
 from speechmill.sources import plain_text
 
 MAX_REQUESTS = 200  # without anything new found: a site that leads in circles
@@ -102,7 +102,7 @@ class Library(YoutubeDL):  # type: ignore[misc]
     def __init__(self, store: Store, config: Fetch, stopping: Callable[[], bool] = never, **options: Any) -> None:
         self.visit = Visit(store, config, max_bytes=MAX_FEED_BYTES, stopping=stopping)
         self.log = Log()
-        self.refused: Rejected | Stopped | None = None
+        self.refused: RejectedError | StoppedError | None = None
         self.requests = 0
         super().__init__({**OPTIONS, "js_runtimes": {}, "logger": self.log, **options}, "no_verbose_header")
 
@@ -110,9 +110,9 @@ class Library(YoutubeDL):  # type: ignore[misc]
         """Leave out every handler that opens a connection of its own."""
         return super().build_request_director([functools.partial(VisitRH, library=self)])
 
-    def refusal(self, fault: Rejected | Stopped) -> RequestError:
+    def refusal(self, fault: RejectedError | StoppedError) -> RequestError:
         """Wrap a fault for the extractor, which may go on without the answer only where the fault may pass."""
-        if isinstance(fault, Rejected) and fault.retry:
+        if isinstance(fault, RejectedError) and fault.retry:
             return TransportError(cause=fault)
         self.refused = self.refused or fault
         return RequestError(cause=fault)
@@ -125,10 +125,10 @@ class Library(YoutubeDL):  # type: ignore[misc]
         return key != "Generic" and getattr(self._ies.get(key), "_VALID_URL", False) is not False
 
     def count_request(self) -> None:
-        """Raise Rejected for one too many."""
+        """Raise RejectedError for one too many."""
         self.requests += 1
         if self.requests > MAX_REQUESTS:
-            raise Rejected(Reason.BAD_FEED, f"more than {MAX_REQUESTS} requests, and nothing found")
+            raise RejectedError(Reason.BAD_FEED, f"more than {MAX_REQUESTS} requests, and nothing found")
 
 
 class VisitRH(RequestHandler):  # type: ignore[misc] # RH is what yt-dlp wants its name to end with
@@ -152,7 +152,7 @@ class VisitRH(RequestHandler):  # type: ignore[misc] # RH is what yt-dlp wants i
         try:
             self._library.count_request()
             answer = self._answer(request)
-        except (Rejected, Stopped) as fault:
+        except (RejectedError, StoppedError) as fault:
             raise self._library.refusal(fault) from fault
         response = Response(answer.body, answer.url, answer.headers, answer.status)
         if answer.fault:
@@ -174,7 +174,7 @@ class VisitRH(RequestHandler):  # type: ignore[misc] # RH is what yt-dlp wants i
 
 @contextmanager
 def asking(library: Library) -> Iterator[None]:
-    """Raise as Rejected what goes wrong in yt-dlp; leave no answer open, which would keep a turn of its host."""
+    """Raise as RejectedError what goes wrong in yt-dlp; leave no answer open, which would keep a turn of its host."""
     library.refused = None
     try:
         yield
@@ -187,33 +187,33 @@ def asking(library: Library) -> Iterator[None]:
         raise library.refused
 
 
-def _verdict(error: BaseException, log: Log) -> Rejected | Stopped:
+def _verdict(error: BaseException, log: Log) -> RejectedError | StoppedError:
     """What an error of yt-dlp means."""
     if isinstance(error, DownloadError):
         error = error.__context__ or error
     cause: object = error
-    while cause is not None and not isinstance(cause, Rejected | Stopped):
+    while cause is not None and not isinstance(cause, RejectedError | StoppedError):
         cause = getattr(cause, "cause", None)
     if cause is not None:
         return cause
     detail = _words(getattr(error, "orig_msg", None) or f"{type(error).__name__}: {error}")
     if isinstance(error, UnsupportedError):
-        return Rejected(Reason.NOT_AUDIO, f"yt-dlp finds no audio or video at {error.url[:200]}")
+        return RejectedError(Reason.NOT_AUDIO, f"yt-dlp finds no audio or video at {error.url[:200]}")
     if isinstance(error, GeoRestrictedError):
-        return Rejected(Reason.FORBIDDEN, detail)
+        return RejectedError(Reason.FORBIDDEN, detail)
     if isinstance(error, UserNotLive):
-        return Rejected(Reason.NOT_FOUND, detail, retry=True)
+        return RejectedError(Reason.NOT_FOUND, detail, retry=True)
     said = SAID if isinstance(error, YoutubeDLError) else ()
     reason = next((reason for reason, words in said if words.search(detail)), None)
     if reason is Reason.NEEDS_TOOL or (reason is None and log.missing):
         return needs_tool(detail, log)
     # What nobody can explain may be yt-dlp's to mend, and its next version be installed.
-    return Rejected(reason or Reason.BAD_FEED, detail, retry=reason is None)
+    return RejectedError(reason or Reason.BAD_FEED, detail, retry=reason is None)
 
 
-def needs_tool(detail: str, log: Log) -> Rejected:
+def needs_tool(detail: str, log: Log) -> RejectedError:
     told = "; ".join(dict.fromkeys(filter(None, (detail, log.missing))))
-    return Rejected(Reason.NEEDS_TOOL, f"{told}; {ELSEWHERE}", retry=True)
+    return RejectedError(Reason.NEEDS_TOOL, f"{told}; {ELSEWHERE}", retry=True)
 
 
 def _words(message: str) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected, stable_id
+from speechmill.core.records import Recording, RejectedError, stable_id
 from speechmill.core.store import Store
 from speechmill.sources import Listed, failed, plain_text, rest_of
 from speechmill.sources._api import Api, language_of, seconds
@@ -31,7 +31,7 @@ def check(source: Input) -> None:
 
 
 def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[Listed]:
-    """List the audio files of an item, or of all items that match a query. Raises Rejected."""
+    """List the audio files of an item, or of all items that match a query. Raises RejectedError."""
     address, api = rest_of(source.address, "archive").strip(), Api(config, store)
     if IDENTIFIER.fullmatch(address):
         return _files(api.get(f"{HOST}/metadata/{address}"), address, source.licence)
@@ -47,12 +47,12 @@ def _items(query: str, api: Api, licence: str | None) -> Iterator[Listed]:
             f"{HOST}/services/search/v1/scrape?{urlencode(asked | ({'cursor': cursor} if cursor else {}))}"
         )
         if not isinstance(answer, dict) or "items" not in answer:
-            raise Rejected(Reason.BAD_FEED, f"archive.org: {plain_text(str(answer))}"[:300])
+            raise RejectedError(Reason.BAD_FEED, f"archive.org: {plain_text(str(answer))}"[:300])
         for item in answer["items"]:
             identifier = str(item.get("identifier", ""))
             try:
                 yield from _files(api.get(f"{HOST}/metadata/{quote(identifier)}"), identifier, licence)
-            except Rejected as error:
+            except RejectedError as error:
                 yield failed("archive", identifier, reason=error.reason, detail=error.detail, signals=error.signals)
         cursor = answer.get("cursor")
 
@@ -61,7 +61,7 @@ def _files(item: Any, identifier: str, licence: str | None) -> Iterator[Listed]:
     """List an item's own audio files; what the Archive derived of them is not listed."""
     about = item.get("metadata") if isinstance(item, dict) else None
     if not isinstance(about, dict) or item.get("is_dark"):
-        raise Rejected(Reason.NOT_FOUND, f"archive.org has no item {identifier}, or it was taken down")
+        raise RejectedError(Reason.NOT_FOUND, f"archive.org has no item {identifier}, or it was taken down")
     of_item = {
         "source": "archive",
         "page_url": f"{HOST}/details/{quote(identifier)}",

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected, stable_id
+from speechmill.core.records import Recording, RejectedError, stable_id
 from speechmill.core.store import Store
 from speechmill.sources import Listed, plain_text, rest_of
 from speechmill.sources._api import Api, authors_of, book_text, language_of, objects, seconds
@@ -28,7 +28,7 @@ def check(source: Input) -> None:
 
 
 def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[Listed]:
-    """List the sections of all books that match. Raises Rejected where LibriVox does not answer."""
+    """List the sections of all books that match. Raises RejectedError where LibriVox does not answer."""
     query, language = _query(source)
     return _sections(query, language, Api(config, store))
 
@@ -62,14 +62,14 @@ def _books(query: Mapping[str, str], offset: int, api: Api) -> list[dict[str, An
     asked = {**query, "format": "json", "extended": "1"} | ({} if "id" in query else {"limit": PAGE, "offset": offset})
     try:
         answer = api.get(f"{API}?{urlencode(asked)}")
-    except Rejected as error:
+    except RejectedError as error:
         if error.reason is Reason.NOT_FOUND and offset:
             return []
         raise
     books = answer.get("books", []) if isinstance(answer, dict) else []
     found = list(books.values()) if isinstance(books, dict) else books  # numbered, in some answers
     if not found and not offset:
-        raise Rejected(Reason.NOT_FOUND, "librivox has no such book")
+        raise RejectedError(Reason.NOT_FOUND, "librivox has no such book")
     return [book for book in found if isinstance(book, dict)]
 
 

@@ -22,9 +22,9 @@ from speechmill.core import guards, processes
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected
-from speechmill.core.store import OutOfSpace, Store, raise_if_out_of_space
-from speechmill.fetch import Stopped, never
+from speechmill.core.records import Recording, RejectedError
+from speechmill.core.store import OutOfSpaceError, Store, raise_if_out_of_space
+from speechmill.fetch import StoppedError, never
 from speechmill.sources import Listed, plain_text
 
 IN_PROCESS = ("local", "librilight")  # files of the user's own
@@ -55,7 +55,7 @@ def list_recordings(
 ) -> Iterator[Listed]:  # fmt: skip
     """List what an input has, as `sources.list_recordings` does.
 
-    Raises ConfigError for an unknown kind or a missing file, and Rejected for whatever else goes wrong, at once or
+    Raises ConfigError for an unknown kind or a missing file, and RejectedError for whatever else goes wrong, at once or
     after the first recordings: what came before stands. Ends early when the run stops.
     """
     kind = source.kind or sources.kind_of(source.address)
@@ -64,17 +64,17 @@ def list_recordings(
     else:
         bounds = bounds or Bounds(seconds=config.fetch.listing_max_s)
         rows = _elsewhere(_Job(_list, (source, config, store), bounds), stopping)
-    with suppress(Stopped):
+    with suppress(StoppedError):
         for number, row in enumerate(rows, 1):
             if number > MAX_ROWS:
-                raise Rejected(Reason.TOO_BIG, f"more than {MAX_ROWS} recordings in one input")
+                raise RejectedError(Reason.TOO_BIG, f"more than {MAX_ROWS} recordings in one input")
             yield row
 
 
 def resolve(
     recording: Recording, config: RunConfig, store: Store, *, stopping: Callable[[], bool] = never
 ) -> tuple[Recording, str]:
-    """Say where the media of a recording are now, as `sources.resolve` does. Raises Rejected and Stopped."""
+    """Say where the media of a recording are now, as `sources.resolve` does. Raises RejectedError and StoppedError."""
     if not sources.is_resolved_late(recording):
         return recording, recording.media_url
     bounds = Bounds(seconds=config.fetch.max_seconds, silent_cpu_s=RESOLVE_CPU_S)
@@ -82,7 +82,7 @@ def resolve(
         for found in _elsewhere(_Job(_resolve, (recording, config, store), bounds), stopping):
             resolved: tuple[Recording, str] = found
             return resolved
-    raise Rejected(Reason.INTERNAL_ERROR, "it was not resolved", retry=True)
+    raise RejectedError(Reason.INTERNAL_ERROR, "it was not resolved", retry=True)
 
 
 # --- here ---
@@ -105,7 +105,10 @@ class _Worker:
         self.is_free = False
 
     def rows(self, job: _Job, stopping: Callable[[], bool]) -> Iterator[Any]:
-        """Yield what a job yields. Raises what it raised, Rejected if the process did not outlive it, and Stopped."""
+        """Yield what a job yields.
+
+        Raises what it raised, RejectedError if the process did not outlive it, and StoppedError.
+        """
         deadline, self.is_free = time.monotonic() + START_S + job.bounds.seconds, False
         try:
             self._pipe.send_bytes(pickle.dumps((job, fetch.delays(), _log.getEffectiveLevel())))
@@ -130,22 +133,22 @@ class _Worker:
     def _wait(self, deadline: float, bounds: Bounds, stopping: Callable[[], bool]) -> None:
         while not wait([self._pipe, self._process.sentinel], min(POLL_S, max(deadline - time.monotonic(), 0))):
             if stopping():
-                raise Stopped
+                raise StoppedError
             if time.monotonic() >= deadline:
                 detail = f"not listed to its end within {bounds.seconds:g} s (fetch.listing_max_s)"
-                raise Rejected(Reason.TIMED_OUT, detail, retry=True)
+                raise RejectedError(Reason.TIMED_OUT, detail, retry=True)
         if stopping():
-            raise Stopped
+            raise StoppedError
         if not self._pipe.poll():
             raise EOFError
 
-    def _verdict(self, bounds: Bounds) -> Rejected:
+    def _verdict(self, bounds: Bounds) -> RejectedError:
         self._process.join(processes.END_S)  # it is ending by itself, with a code of its own
         code = self.end()
         if code == -signal.SIGPROF:
             detail = f"it was computed for {bounds.silent_cpu_s:g} s, and nothing came of it"
-            return Rejected(Reason.TIMED_OUT, detail, retry=True)
-        return Rejected(Reason.INTERNAL_ERROR, f"the process that listed it ended with code {code}", retry=True)
+            return RejectedError(Reason.TIMED_OUT, detail, retry=True)
+        return RejectedError(Reason.INTERNAL_ERROR, f"the process that listed it ended with code {code}", retry=True)
 
     def end(self) -> int:
         """Make sure that the process is gone; returns its exit code."""
@@ -179,7 +182,7 @@ _resolvers = threading.BoundedSemaphore(RESOLVERS)
 
 @contextmanager
 def _turn_at(url: str, stopping: Callable[[], bool]) -> Iterator[None]:
-    """One at a time at a host, so that its delay holds, and few in all. Raises Stopped."""
+    """One at a time at a host, so that its delay holds, and few in all. Raises StoppedError."""
     try:
         host = urlsplit(url).netloc
     except ValueError:
@@ -191,7 +194,7 @@ def _turn_at(url: str, stopping: Callable[[], bool]) -> Iterator[None]:
         for one in (turn, _resolvers):
             while not one.acquire(timeout=POLL_S):
                 if stopping():
-                    raise Stopped
+                    raise StoppedError
             taken.append(one)
         yield
     finally:
@@ -214,13 +217,13 @@ def _guarded(rows: Callable[[], Iterator[Any]]) -> Iterator[Any]:
     """Yield rows; an error that nobody thought of becomes a verdict on the input."""
     try:
         yield from rows()
-    except (ConfigError, Rejected, Stopped, MemoryError, OutOfSpace):
+    except (ConfigError, RejectedError, StoppedError, MemoryError, OutOfSpaceError):
         raise
     except Exception as error:
         raise_if_out_of_space(error, "the output")
         _log.error("listing: %s", "".join(traceback.format_exception(error)))
         detail = f"listing: {type(error).__name__}: {error}"
-        raise Rejected(Reason.INTERNAL_ERROR, plain_text(detail[:500]) or "", retry=True) from None
+        raise RejectedError(Reason.INTERNAL_ERROR, plain_text(detail[:500]) or "", retry=True) from None
 
 
 class _Sender(logging.Handler):
@@ -290,8 +293,8 @@ def _do(job: _Job, sender: _Sender) -> bool:
                 sender.add(row)
     except MemoryError:
         detail = f"listing takes more than {job.bounds.spare_bytes // 1_000_000} MB of memory"
-        error, is_last = Rejected(Reason.TOO_BIG, detail), True
-    except (ConfigError, Rejected, OutOfSpace) as fault:
+        error, is_last = RejectedError(Reason.TOO_BIG, detail), True
+    except (ConfigError, RejectedError, OutOfSpaceError) as fault:
         error = fault
     sender.flush_rows()
     sender.send("last" if is_last else "end", (fetch.delays(), error))

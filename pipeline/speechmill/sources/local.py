@@ -14,7 +14,7 @@ from speechmill.core.config_errors import ConfigError
 from speechmill.core.known_corpora import Row, layout_of
 from speechmill.core.manifest import is_manifest
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected, Status
+from speechmill.core.records import RejectedError, Status
 from speechmill.core.store import Store
 from speechmill.sources import Listed, failed, left_out, plain_text, rest_of
 from speechmill.sources._beside import has_media_suffix, shelf_of, start_anew
@@ -42,7 +42,7 @@ def check(source: Input) -> None:
 def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[Listed]:  # noqa: ARG001
     """List the recordings of a local address, sorted, and what lies between them.
 
-    Raises ConfigError if nothing is there, and Rejected, at the end, if there was no recording.
+    Raises ConfigError if nothing is there, and RejectedError, at the end, if there was no recording.
     """
     check(source)
     start_anew()
@@ -100,7 +100,7 @@ def _some(listed: Iterator[Listed], place: str) -> Iterator[Listed]:
         yield one
     if not counts[False]:
         others = f"; what is there was left out ({counts[True]} rows)" if counts[True] else ""
-        raise Rejected(Reason.EMPTY, f"no recordings in {plain_text(place)}{others}")
+        raise RejectedError(Reason.EMPTY, f"no recordings in {plain_text(place)}{others}")
 
 
 def _matching(pattern: str, named: tuple[str, ...], output: str) -> Iterator[Found]:
@@ -115,7 +115,7 @@ def _matching(pattern: str, named: tuple[str, ...], output: str) -> Iterator[Fou
                 yield found
 
 
-def _one(path: str, fault: Rejected | None) -> Found:
+def _one(path: str, fault: RejectedError | None) -> Found:
     if fault is None and not (has_media_suffix(path) and os.path.isfile(path)):
         fault = fault_in(path)
     return Found(path, tuple(shelf_of(path).of(os.path.basename(path))), fault)

@@ -14,7 +14,7 @@ from typing import Any
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected, Status
+from speechmill.core.records import RejectedError, Status
 from speechmill.core.store import Store
 from speechmill.core.urls import web_address
 from speechmill.fetch import MAX_FEED_BYTES, forget_document, get_document, look_at_page
@@ -42,7 +42,7 @@ def check(source: Input) -> None:
 def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[Listed]:
     """List the episodes of a feed or an OPML file given by URL or, after `rss:`, by local path.
 
-    Raises Rejected if it cannot be had or read, ConfigError if a local file is missing.
+    Raises RejectedError if it cannot be had or read, ConfigError if a local file is missing.
     """
     check(source)
     address = _address(source)
@@ -98,15 +98,18 @@ class _Reader:
 
     def _at_page(self, address: str, raw: bytes, beside: str | None, depth: int) -> Iterator[Listed]:
         if depth > MAX_OPML_DEPTH or not URL.match(address):
-            raise Rejected(Reason.BAD_FEED, "a web page, not a feed")
+            raise RejectedError(Reason.BAD_FEED, "a web page, not a feed")
         look_at_page(address, self._store, self._config.fetch)  # which may forbid to take what it names
         feed = feed_of_page(raw, address)
         if feed in self._listed:
-            raise Rejected(Reason.BAD_FEED, f"a web page that leads to itself as a feed: {feed}")
+            raise RejectedError(Reason.BAD_FEED, f"a web page that leads to itself as a feed: {feed}")
         yield from self._at(feed, beside or address, MAX_OPML_DEPTH + 1)
 
     def read(self, url: str, beside: str | None = None) -> Feed:
-        """Get and read a feed, with the login of the one `beside` if their origins are the same. Raises Rejected."""
+        """Get and read a feed, with the login of the one `beside` if their origins are the same.
+
+        Raises RejectedError.
+        """
         raw = self._get(url, beside)
         with self._forgetting(url):
             return Feed(raw, url)
@@ -114,7 +117,7 @@ class _Reader:
     def _get(self, url: str, beside: str | None) -> bytes:
         self._documents += 1
         if self._documents > MAX_DOCUMENTS:
-            raise Rejected(Reason.TOO_BIG, f"more than {MAX_DOCUMENTS} documents in one input")
+            raise RejectedError(Reason.TOO_BIG, f"more than {MAX_DOCUMENTS} documents in one input")
         url = web_address(url)
         if URL.match(url):
             raw = get_document(url, self._store, self._config.fetch, beside=beside)
@@ -125,16 +128,16 @@ class _Reader:
 
     def _read_file(self, name: str, beside: str | None) -> bytes:
         if self._folder is None or (beside and URL.match(beside)):
-            raise Rejected(Reason.FORBIDDEN_ADDRESS, f"not a web address: {plain_text(name)}")
+            raise RejectedError(Reason.FORBIDDEN_ADDRESS, f"not a web address: {plain_text(name)}")
         try:
             path = Path(path_inside(name, self._folder))
             if not path.is_file():
-                raise Rejected(Reason.NOT_FOUND, f"no such file: {plain_text(name)}")
+                raise RejectedError(Reason.NOT_FOUND, f"no such file: {plain_text(name)}")
             if path.stat().st_size > MAX_FEED_BYTES:
-                raise Rejected(Reason.TOO_BIG, f"a feed of more than {MAX_FEED_BYTES} bytes")
+                raise RejectedError(Reason.TOO_BIG, f"a feed of more than {MAX_FEED_BYTES} bytes")
             return path.read_bytes()
         except OSError as error:
-            raise Rejected(Reason.FORBIDDEN, f"{plain_text(name)}: {error.strerror}") from None
+            raise RejectedError(Reason.FORBIDDEN, f"{plain_text(name)}: {error.strerror}") from None
 
     @contextmanager
     def _forgetting(self, url: str) -> Iterator[None]:
@@ -149,15 +152,15 @@ class _Reader:
         """List what an OPML names; what cannot be read costs a row, and what was listed is not listed again."""
         if not urls:
             detail = "an OPML in which no outline has the address of a feed (xmlUrl or url); htmlUrl is that of a page"
-            raise Rejected(Reason.BAD_FEED, detail)
+            raise RejectedError(Reason.BAD_FEED, detail)
         if depth > MAX_OPML_DEPTH:
-            raise Rejected(Reason.BAD_FEED, f"an OPML that is named {MAX_OPML_DEPTH} lists deep")
+            raise RejectedError(Reason.BAD_FEED, f"an OPML that is named {MAX_OPML_DEPTH} lists deep")
         for url in (web_address(one) for one in urls):
             if url in self._listed:
                 continue
             try:
                 yield from self._at(url, opml, depth)
-            except Rejected as error:
+            except RejectedError as error:
                 yield failed("rss", url, reason=error.reason, detail=error.detail, signals=error.signals)
 
     def episodes(self, feed: Feed, identity: str) -> Iterator[Listed]:
@@ -182,14 +185,14 @@ class _Reader:
             try:
                 self._check_pages(len(seen))
                 feed = self.read(page, feed.url if self._folder else identity)
-            except Rejected as error:
+            except RejectedError as error:
                 yield failed("rss", page, reason=error.reason, detail=error.detail, signals=error.signals)
                 return
 
     def _check_pages(self, pages: int) -> None:
         if pages > MAX_PAGES or self._bytes > MAX_FEED_TOTAL_BYTES:
             detail = f"a feed of more than {MAX_PAGES} pages or {MAX_FEED_TOTAL_BYTES} bytes; what follows is not read"
-            raise Rejected(Reason.TOO_BIG, detail)
+            raise RejectedError(Reason.TOO_BIG, detail)
 
     def _moved(self, feed: Feed) -> Feed:
         """Follow a feed to where it says that it is now; one that is not there is read where it was."""
@@ -198,7 +201,7 @@ class _Reader:
             seen.add(url)
             try:
                 feed = self.read(url, feed.url)
-            except Rejected as error:
+            except RejectedError as error:
                 _log.warning("%s says that it moved to %s, which cannot be read: %s", feed.url, url, error)
                 break
             _log.warning("the feed moved: put %s into inputs", url)
@@ -210,7 +213,7 @@ class _Reader:
         url = feed.page if self._config.fetch.pages else None
         try:
             seen = look_at_page(url, self._store, self._config.fetch) if url else None
-        except Rejected as fault:
+        except RejectedError as fault:
             words = {"reason": fault.reason, "reason_detail": fault.detail, "consent": fault.signals}
             return {}, {"status": Status.OPTED_OUT, **words}
         if by_config or seen is None or feed.speaks_of_licences:

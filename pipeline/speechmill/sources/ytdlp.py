@@ -16,7 +16,7 @@ from yt_dlp.utils import PlaylistEntries, make_archive_id, unsmuggle_url
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected, stable_id
+from speechmill.core.records import Recording, RejectedError, stable_id
 from speechmill.core.store import Store
 from speechmill.fetch import never
 from speechmill.sources import Listed, failed, plain_text, rest_of
@@ -46,7 +46,7 @@ def check(source: Input) -> None:
 def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[Listed]:
     """List what is at an address, as it is asked for, by what the lists of the site say of it.
 
-    Raises Rejected where the address, or the rest of a list, cannot be read.
+    Raises RejectedError where the address, or the rest of a list, cannot be read.
     """
     check(source)
     return _Listing(source, config, store).of(rest_of(source.address, "ytdlp"))
@@ -57,7 +57,7 @@ def resolve(
 ) -> tuple[Recording, str]:
     """Say where the sound of a listed recording is now, and what its page tells beyond what was listed.
 
-    Raises Rejected, with NEEDS_TOOL where it takes more than a download, and Stopped.
+    Raises RejectedError, with NEEDS_TOOL where it takes more than a download, and StoppedError.
     """
     library = Library(store, config.fetch, stopping, noplaylist=True)
     with asking(library):
@@ -66,7 +66,7 @@ def resolve(
     if not found or found.get("_type", "video") != "video":
         raise _of_many(recording.media_url)
     if found.get("is_live") or found.get("live_status") == "is_upcoming":
-        raise Rejected(Reason.NOT_FOUND, "a live broadcast that is not over", retry=True)
+        raise RejectedError(Reason.NOT_FOUND, "a live broadcast that is not over", retry=True)
     chosen = _chosen(found, library.log)
     return _enriched(recording, found, library), chosen["url"]
 
@@ -103,7 +103,7 @@ class _Listing:
                     found["url"], download=False, process=False, ie_key=found.get("ie_key")
                 )
         if not found:
-            raise Rejected(Reason.NOT_AUDIO, f"yt-dlp finds no audio or video at {url[:200]}")
+            raise RejectedError(Reason.NOT_AUDIO, f"yt-dlp finds no audio or video at {url[:200]}")
         return {"_type": "video", **found}
 
     def _entries(self, playlist: dict[str, Any], depth: int) -> Iterator[Listed]:
@@ -112,7 +112,7 @@ class _Listing:
         while entry := self._next(entries):
             self._library.requests, self._count = 0, self._count + 1
             if self._count > MAX_ENTRIES:
-                raise Rejected(Reason.TOO_BIG, f"a list of more than {MAX_ENTRIES} entries")
+                raise RejectedError(Reason.TOO_BIG, f"a list of more than {MAX_ENTRIES} entries")
             if entry.get("_type") in PLAYLISTS and depth < MAX_DEPTH:
                 yield from self._entries(_with_shared(entry, playlist), depth + 1)
             elif entry.get("_type") in PLAYLISTS or self._is_list(entry):
@@ -132,9 +132,9 @@ class _Listing:
             return
         try:
             if depth > MAX_DEPTH:
-                raise Rejected(Reason.BAD_FEED, f"a list {depth} lists deep")
+                raise RejectedError(Reason.BAD_FEED, f"a list {depth} lists deep")
             yield from self.of(url, entry.get("ie_key"), depth)
-        except Rejected as error:
+        except RejectedError as error:
             yield failed("ytdlp", _unsmuggled(url)[0], reason=error.reason, detail=error.detail, signals=error.signals)
 
     def _extractor_of(self, entry: dict[str, Any], url: str) -> Any:
@@ -210,13 +210,13 @@ def _one_of(found: dict[str, Any] | None, guid: str | None, library: Library) ->
     return (same or entries)[0]
 
 
-def _of_many(url: str) -> Rejected:
+def _of_many(url: str) -> RejectedError:
     plain = _unsmuggled(url)[0]
-    return Rejected(Reason.NOT_AUDIO, f"not one recording, but a list; give ytdlp:{plain[:200]} as an input")
+    return RejectedError(Reason.NOT_AUDIO, f"not one recording, but a list; give ytdlp:{plain[:200]} as an input")
 
 
 def _chosen(info: dict[str, Any], log: Log) -> dict[str, Any]:
-    """The format to fetch: the best that is sound alone, else the smallest that has sound. Raises Rejected."""
+    """The format to fetch: the best that is sound alone, else the smallest that has sound. Raises RejectedError."""
     formats: list[dict[str, Any]] = info.get("formats") or [info]  # the best last, as yt-dlp sorts them
     sounding = [one for one in formats if one.get("acodec") != "none"]
     whole = [one for one in sounding if one.get("protocol") in ("http", "https") and not one.get("fragments")]
@@ -229,7 +229,7 @@ def _chosen(info: dict[str, Any], log: Log) -> dict[str, Any]:
         raise needs_tool(f"only as {names}, not as one file", log)
     if log.missing:
         raise needs_tool("nothing with sound", log)
-    raise Rejected(Reason.NOT_AUDIO, "nothing with sound")
+    raise RejectedError(Reason.NOT_AUDIO, "nothing with sound")
 
 
 def _size(one: Mapping[str, Any]) -> tuple[float, ...]:

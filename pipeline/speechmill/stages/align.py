@@ -10,7 +10,7 @@ import pyarrow as pa
 from speechmill import reference_text
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
-from speechmill.core.records import Recording, Rejected, recording_from
+from speechmill.core.records import Recording, RejectedError, recording_from
 from speechmill.reference_text import Found, Heard
 from speechmill.stages.base import RecordingStage
 from speechmill.stages.documents import name_of
@@ -96,7 +96,7 @@ def _found(name: str, about: Mapping[str, Any], recording: Recording, clips: Cli
         raw = file.read()
     try:
         reference = reference_text.read(raw, about["type"], name_of(recording, about["url"]))
-    except Rejected:
+    except RejectedError:
         return {}
     found = reference_text.align(reference, list(clips.values()))
     return {clip_id: one for clip_id, one in zip(clips, found, strict=True) if one is not None}

@@ -111,7 +111,7 @@ class RecordingStage(Stage):
 
     @abstractmethod
     def process(self, element: Any, build: Build) -> Outcome:
-        """Make the artifact of one recording. Raises Rejected, or any error, which costs that recording only."""
+        """Make the artifact of one recording. Raises RejectedError, or any error, which costs that recording only."""
 
 
 class ClipStage(Stage):

@@ -51,7 +51,7 @@ class Batch:
         return [one.work for one in self._open.values()]
 
     def add(self, work: Work) -> Iterator[Done]:
-        """Take a content's clips in; yield what is done by then. Raises fetch.Stopped where the run is to stop."""
+        """Take a content's clips in; yield what is done by then. Raises fetch.StoppedError where the run is to stop."""
         self._open[work.content_id] = one = _Open(work)
         durations = clip_durations(work.content_id, self._build)
         wanted = set(selected(work, self._build) if self._stage.clips_only else durations)
@@ -83,7 +83,7 @@ class Batch:
     def _flush(self) -> None:
         """Make the rows of the clips that wait, and store those of each content in a file of their own."""
         if self._build.is_stopping():
-            raise fetch.Stopped
+            raise fetch.StoppedError
         began = time.perf_counter()
         rows: dict[str, list[dict[str, Any]]] = {}
         made = self._stage.rows(self._part, self._build)

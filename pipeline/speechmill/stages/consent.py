@@ -23,7 +23,10 @@ _log = logging.getLogger("speechmill")
 
 
 def look_at_page(recording: Recording, build: Build) -> tuple[fetch.Permit, ...]:
-    """Terms of the page that a feed names for an episode. Raises Rejected(OPTED_OUT) where it reserves the episode."""
+    """Terms of the page that a feed names for an episode.
+
+    Raises RejectedError(OPTED_OUT) where it reserves the episode.
+    """
     if recording.source != "rss" or not recording.page_url or not build.config.fetch.pages:
         return ()
     if recording.page_url in (recording.media_url, *recording.alternates):  # a guid that is taken for a link
@@ -33,7 +36,7 @@ def look_at_page(recording: Recording, build: Build) -> tuple[fetch.Permit, ...]
 
 
 def hear_terms(listed: Listed, build: Build) -> tuple[fetch.Permit, ...]:
-    """Terms that a feed names for an episode. Raises Rejected where they forbid it, or cannot be had."""
+    """Terms that a feed names for an episode. Raises RejectedError where they forbid it, or cannot be had."""
     if not listed.terms:
         return ()
     return fetch.hear_terms(
@@ -131,7 +134,7 @@ def _read(path: str, build: Build) -> provenance.Marks:
         return provenance.Marks()
     try:
         marks, _ = processes.result(processes.pool(build.config.workers).submit(provenance.read, path))
-    except processes.Died as death:
+    except processes.DiedError as death:
         _log.warning("%s: its C2PA manifest cannot be read: %s", path, death)
         return provenance.Marks()
     return marks  # type: ignore[no-any-return]

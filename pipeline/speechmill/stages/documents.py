@@ -13,7 +13,7 @@ from speechmill import fetch, reference_text
 from speechmill.core.build import Build
 from speechmill.core.filenames import readable
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Attachment, Recording, Rejected
+from speechmill.core.records import Attachment, Recording, RejectedError
 from speechmill.core.store import Store
 from speechmill.sources import local
 
@@ -43,7 +43,7 @@ def fetch_documents(recording: Recording, media_path: str | None, build: Build) 
             if attachment.kind == ABOUT:  # it leads inside now, and is read with the next listing
                 continue
             reference_text.read(raw, attachment.type, name_of(recording, attachment.url))
-        except Rejected as error:
+        except RejectedError as error:
             documents.remarks.append(f"{attachment.kind} {attachment.url[:200]}: {error}"[:500])
             documents.retry |= error.retry
             continue
@@ -68,10 +68,10 @@ def _read(attachment: Attachment, media_path: str | None, build: Build, feed_url
             stopping=build.is_stopping, beside=feed_url,
         )  # fmt: skip
     if media_path is None or os.path.basename(attachment.url) != attachment.url:
-        raise Rejected(Reason.FORBIDDEN_ADDRESS, "not a web address, and no file beside the recording")
+        raise RejectedError(Reason.FORBIDDEN_ADDRESS, "not a web address, and no file beside the recording")
     path = _path_beside(media_path, attachment.url)
     if not local.may_be_read(path, build.config.inputs):
-        raise Rejected(Reason.OUTSIDE, "a link that leads out of the inputs; it is not read")
+        raise RejectedError(Reason.OUTSIDE, "a link that leads out of the inputs; it is not read")
     return _read_file(path)
 
 
@@ -90,13 +90,13 @@ def _read_file(path: str) -> bytes:
     try:
         facts = os.stat(path)
         if not stat.S_ISREG(facts.st_mode):  # reading a pipe or a device may never end
-            raise Rejected(Reason.NOT_FOUND, "not a file")
+            raise RejectedError(Reason.NOT_FOUND, "not a file")
         if facts.st_size > MAX_DOCUMENT_BYTES:
-            raise Rejected(Reason.TOO_BIG, f"more than {MAX_DOCUMENT_BYTES} bytes")
+            raise RejectedError(Reason.TOO_BIG, f"more than {MAX_DOCUMENT_BYTES} bytes")
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise Rejected(Reason.NOT_FOUND, error.strerror or str(error)) from None
+        raise RejectedError(Reason.NOT_FOUND, error.strerror or str(error)) from None
 
 
 def _keep(raw: bytes, store: Store) -> str:

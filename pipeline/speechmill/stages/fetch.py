@@ -13,7 +13,7 @@ from speechmill.core.build import ERASE_FILE, FETCHED, Build
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.models import ModelRef
 from speechmill.core.reasons import OUT_OF_REACH, Reason
-from speechmill.core.records import Recording, Rejected, Status, content_of, recording_from, stable_id, to_table
+from speechmill.core.records import Recording, RejectedError, Status, content_of, recording_from, stable_id, to_table
 from speechmill.core.removals import Tombstone, row_of
 from speechmill.core.urls import web_address
 from speechmill.decide import criteria
@@ -39,7 +39,7 @@ def list_input(source: Input, build: Build) -> Iterator[Listed]:
                 others.append(listed.recording)
             else:
                 yield listed
-    except Rejected as error:
+    except RejectedError as error:
         yield sources.failed(kind, source.address, reason=error.reason, detail=error.detail, signals=error.signals)
     left_out.note(stable_id(kind, source.address), others, build)
 
@@ -90,8 +90,8 @@ def fetch_recording(listed: Listed, build: Build) -> Outcome:
             return _fetch_outcome("reused", known, _work(known, before, build))
         recording, footer = _fetch(listed, build)
         if listed.known and listed.media_path and recording.content_id != listed.recording.content_id:
-            raise Rejected(Reason.NOT_FOUND, "another file lies where the media were")
-    except Rejected as error:
+            raise RejectedError(Reason.NOT_FOUND, "another file lies where the media were")
+    except RejectedError as error:
         is_ours = error.reason is Reason.INTERNAL_ERROR  # which says nothing of the recording
         if known is not None and known.content_id is not None and (is_ours or error.reason in OUT_OF_REACH):
             return _out_of_reach(known, before, error, build)
@@ -103,7 +103,7 @@ def fetch_recording(listed: Listed, build: Build) -> Outcome:
     return _fetch_outcome("done", recording, _work(recording, footer, build))
 
 
-def note_unfetched(listed: Listed, build: Build, error: Rejected) -> Outcome:
+def note_unfetched(listed: Listed, build: Build, error: RejectedError) -> Outcome:
     """Keep a row for what met a bug of ours. A known recording keeps its own, and what was made of it stands."""
     name = build.fetched(listed.recording.recording_id)
     try:
@@ -124,13 +124,13 @@ def _known(name: str, build: Build) -> tuple[Recording | None, dict[str, Any]]:
     return recording_from(rows.to_pylist()[0]), footer
 
 
-def _out_of_reach(known: Recording, footer: dict[str, Any], error: Rejected, build: Build) -> Outcome:
+def _out_of_reach(known: Recording, footer: dict[str, Any], error: RejectedError, build: Build) -> Outcome:
     """Keep what is known of a recording whose media cannot be had now; what was made of them stands."""
     work = _work(known, footer, build)
     assert work is not None
     if build.store.is_done(build.segments(work.content_id)):
         return _fetch_outcome("reused", known, work)
-    return note_failure(work, build, Rejected(error.reason, error.detail, retry=True))
+    return note_failure(work, build, RejectedError(error.reason, error.detail, retry=True))
 
 
 def _note_removed(listed: Listed, recording: Recording, stone: Tombstone, build: Build) -> Outcome:
@@ -221,7 +221,7 @@ def _found_at(listed: Listed) -> dict[str, Any]:
     return aliases | {"is_local": True, "media": os.path.abspath(listed.media_path)} | _file_stamp(listed.media_path)
 
 
-def failed(recording: Recording, error: Rejected) -> Recording:
+def failed(recording: Recording, error: RejectedError) -> Recording:
     """Say on a recording why it failed."""
     status = Status.OPTED_OUT if error.reason is Reason.OPTED_OUT else Status.FAILED
     consent = (*recording.consent, *error.signals)

@@ -95,7 +95,7 @@ def profile_of_scorer(defects: Defects) -> str | None:
     try:
         weights, overlap = defect_files(defects)
         return speech_defects.profile(weights=weights, overlap=overlap)
-    except speech_defects.NoWeights as error:
+    except speech_defects.NoWeightsError as error:
         fix = "give a file made by `speechmill train defects`, or null for no models"
         raise ConfigError(f"defects: {error}; {fix}") from None
 

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from speechmill.audio import DECODER_BYTES, Mix, Unskippable, encode_flac, mixdown_name, to_int16
+from speechmill.audio import DECODER_BYTES, Mix, UnskippableError, encode_flac, mixdown_name, to_int16
 from speechmill.audio.cutting import gate, spans
 from speechmill.audio.vad import Listener
 from speechmill.core import guards
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
 from speechmill.core.reasons import Reason
-from speechmill.core.records import SEGMENT_ARTIFACT, Rejected, Span, SpanKind, Status, stable_id
+from speechmill.core.records import SEGMENT_ARTIFACT, RejectedError, Span, SpanKind, Status, stable_id
 from speechmill.core.store import Store, add_footer
 from speechmill.stages.base import Isolated, RecordingStage
 from speechmill.stages.spans import Stretch, decoding_of
@@ -54,15 +54,15 @@ def segment_media(work: Work, build: Build) -> Outcome:
         try:
             with _open_media(work, store) as media:
                 return _segment(media, work, build)
-        except Rejected as error:
+        except RejectedError as error:
             return note_failure(work, build, error)
         except MemoryError:
-            return note_failure(work, build, Rejected(Reason.TOO_BIG, "decoding it takes over 1 GiB of memory"))
+            return note_failure(work, build, RejectedError(Reason.TOO_BIG, "decoding it takes over 1 GiB of memory"))
     state = "reused" if store.footer(name)["status"] == Status.OK else "failed"
     return _segment_outcome(state, store.footer(name))
 
 
-def note_failure(work: Work, build: Build, error: Rejected) -> Outcome:
+def note_failure(work: Work, build: Build, error: RejectedError) -> Outcome:
     """Store that a recording could not be decoded, and why."""
     facts = {"status": Status.FAILED, "reason": error.reason, "detail": error.detail, "retry": error.retry}
     build.store.write_failure(build.segments(work.content_id), SEGMENT_ARTIFACT, facts)
@@ -85,7 +85,7 @@ def _open_media(work: Work, store: Store) -> Iterator[IO[bytes]]:
     except OSError as error:
         cause = "" if isinstance(error, FileNotFoundError) else f": {error.strerror or error}"
         detail = f"the media are gone since they were fetched{cause}"
-        raise Rejected(Reason.NOT_FOUND, detail, retry=True) from None
+        raise RejectedError(Reason.NOT_FOUND, detail, retry=True) from None
     with opened as file:
         yield file
 
@@ -111,7 +111,7 @@ def _listen_well(media: IO[bytes], work: Work, pcm: IO[bytes], build: Build) -> 
         stretch = Stretch(decoding, work.span)
         try:
             heard = _listen(stretch, pcm, build)
-        except Unskippable:  # before anything was heard
+        except UnskippableError:  # before anything was heard
             may_skip = False
             continue
         better = stretch.decoding.decided_mixes()

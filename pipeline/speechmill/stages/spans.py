@@ -15,7 +15,7 @@ from speechmill.audio import Decoding, Float32, Mix, Skipping
 from speechmill.core.build import Build
 from speechmill.core.config import Audio
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, Rejected, stable_id
+from speechmill.core.records import Recording, RejectedError, stable_id
 from speechmill.fetch import Fetched
 
 FOLDER = "work/spans"  # what was fetched for an address that several recordings are stretches of
@@ -69,7 +69,7 @@ def _stamp(path: str) -> tuple[object, ...]:
 def decoding_of(file: IO[bytes], limits: Audio, mixes: tuple[Mix, ...] = (), *, from_s: float = 0.0) -> Decoding:
     """Decode a file that is wanted from some time on; what comes long before is passed over.
 
-    Iterating it may raise Unskippable, before any block, if `from_s` is not 0.
+    Iterating it may raise UnskippableError, before any block, if `from_s` is not 0.
     """
     if from_s < MIN_SKIPPED_S:
         return Decoding(file, limits.sample_rate, limits, mixes=mixes)
@@ -80,8 +80,8 @@ def decoding_of(file: IO[bytes], limits: Audio, mixes: tuple[Mix, ...] = (), *, 
 class Stretch:
     """Part of a recording that is being decoded: iterate it for float32[n] mono blocks, some of them empty.
 
-    Without times it is all of it. The counts are complete when the iteration ends. Raises Rejected, as decoding does,
-    and Rejected(BAD_SPAN) for a stretch that the recording does not have.
+    Without times it is all of it. The counts are complete when the iteration ends. Raises RejectedError, as decoding
+    does, and RejectedError(BAD_SPAN) for a stretch that the recording does not have.
     """
 
     decoding: Decoding
@@ -112,7 +112,7 @@ class Stretch:
         short = last is not None and last - at > BEYOND_S * rate
         if short or not self.samples:
             wanted = f"{start_s:g} to {'its end' if end_s is None else f'{end_s:g} s'}"
-            raise Rejected(Reason.BAD_SPAN, f"from {wanted}, and the recording has {at / rate:.3f} s")
+            raise RejectedError(Reason.BAD_SPAN, f"from {wanted}, and the recording has {at / rate:.3f} s")
 
     @property
     def breaks(self) -> list[int]:

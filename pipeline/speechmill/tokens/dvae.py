@@ -31,7 +31,7 @@ class Sizes:
     bins: int = 80
 
 
-class WrongCheckpoint(ValueError):  # noqa: N818 - it says what is wrong with a file
+class WrongCheckpointError(ValueError):
     """A file holds no dVAE of a layout that is known; the message names the keys."""
 
 
@@ -110,7 +110,7 @@ class DVAE(nn.Module):
 
 
 def from_state(state: Mapping[str, Tensor]) -> DVAE:
-    """Build the dVAE that a state dict holds, in any of the known layouts. Raises WrongCheckpoint."""
+    """Build the dVAE that a state dict holds, in any of the known layouts. Raises WrongCheckpointError."""
     known = {key: tensor for key, tensor in _unwrapped(state).items() if not key.startswith(OLD_LOSS)}
     known = _with_plain_codebook(known)
     model = DVAE(_sizes(known))
@@ -122,13 +122,13 @@ def from_state(state: Mapping[str, Tensor]) -> DVAE:
     }
     if any(wrong.values()):
         told = (f"{what}: {', '.join(sorted(keys)[:8])}" for what, keys in wrong.items() if keys)
-        raise WrongCheckpoint(f"not a dVAE of a known layout; {'; '.join(told)}")
+        raise WrongCheckpointError(f"not a dVAE of a known layout; {'; '.join(told)}")
     model.load_state_dict({key: tensor.float() for key, tensor in known.items()})
     return model.eval()
 
 
 def load(path: Path) -> DVAE:
-    """Read a `.pth` or `.safetensors` file; nothing in it is run. Raises WrongCheckpoint or OSError."""
+    """Read a `.pth` or `.safetensors` file; nothing in it is run. Raises WrongCheckpointError or OSError."""
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -136,7 +136,7 @@ def load(path: Path) -> DVAE:
         try:
             state = load_file(path)
         except SafetensorError as error:
-            raise WrongCheckpoint(f"{path.name} is no safetensors file: {error}") from None
+            raise WrongCheckpointError(f"{path.name} is no safetensors file: {error}") from None
         return from_state(state)
     import pickle
 
@@ -144,9 +144,9 @@ def load(path: Path) -> DVAE:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         told = next(iter(str(error).splitlines()), "it is empty")
-        raise WrongCheckpoint(f"{path.name} holds more than weights, or none: {told}") from None
+        raise WrongCheckpointError(f"{path.name} holds more than weights, or none: {told}") from None
     if not isinstance(state, Mapping):
-        raise WrongCheckpoint(f"{path.name} holds a {type(state).__name__}, not a state dict")
+        raise WrongCheckpointError(f"{path.name} holds a {type(state).__name__}, not a state dict")
     return from_state(state)
 
 
@@ -173,7 +173,9 @@ def _with_plain_codebook(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     plain = {key: tensor for key, tensor in state.items() if not key.startswith(OTHER_CODEBOOK)}
     embed, average, size = (state.get(OTHER_CODEBOOK + key) for key in ("embed", "embed_avg", "cluster_size"))
     if embed is None or embed.dim() != 3 or embed.shape[0] != 1:
-        raise WrongCheckpoint(f"{OTHER_CODEBOOK}embed is of shape {tuple(embed.shape) if embed is not None else None}")
+        raise WrongCheckpointError(
+            f"{OTHER_CODEBOOK}embed is of shape {tuple(embed.shape) if embed is not None else None}"
+        )
     plain["codebook.embed"] = embed[0].T.contiguous()
     plain["codebook.embed_avg"] = (embed if average is None else average)[0].T.contiguous()
     plain["codebook.cluster_size"] = torch.ones(embed.shape[1]) if size is None else size.reshape(-1)
@@ -183,12 +185,12 @@ def _with_plain_codebook(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _sizes(state: Mapping[str, Tensor]) -> Sizes:
     first, embed = state.get("encoder.0.0.weight"), state.get("codebook.embed")
     if first is None or embed is None or first.dim() != 3 or embed.dim() != 2:
-        raise WrongCheckpoint(
+        raise WrongCheckpointError(
             f"no encoder.0.0.weight and codebook.embed among {', '.join(sorted(map(str, state))[:8]) or 'no keys'}"
         )
     layers = sum(bool(re.fullmatch(r"encoder\.\d+\.0\.weight", key)) for key in state)
     if layers != LAYERS:
-        raise WrongCheckpoint(f"{layers} strided layers, where mel tokens of {STRIDE} frames have {LAYERS}")
+        raise WrongCheckpointError(f"{layers} strided layers, where mel tokens of {STRIDE} frames have {LAYERS}")
     blocks = sum(bool(re.fullmatch(r"encoder\.\d+\.net\.0\.weight", key)) for key in state)
     return Sizes(
         codes=embed.shape[1], code_dim=embed.shape[0], hidden=first.shape[0], blocks=blocks, bins=first.shape[1]

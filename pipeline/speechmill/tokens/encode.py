@@ -16,7 +16,7 @@ from torch import Tensor
 
 from speechmill.audio import Int16, resample
 from speechmill.tokens import Silence, mel
-from speechmill.tokens.dvae import DVAE, STRIDE, WrongCheckpoint
+from speechmill.tokens.dvae import DVAE, STRIDE, WrongCheckpointError
 
 SAMPLES = mel.HOP * STRIDE  # a token
 TAIL = 8_192  # zeros after a wave: what is beyond the last token that counts, up to its receptive field
@@ -33,10 +33,12 @@ class MelTokenizer:
 
     def __init__(self, model: DVAE, norms: Sequence[float] = mel.NORMS, device: str = "cpu") -> None:
         if len(norms) != mel.BINS or model.sizes.bins != mel.BINS:
-            raise WrongCheckpoint(f"{model.sizes.bins} bins and {len(norms)} norms, where the front end has {mel.BINS}")
+            raise WrongCheckpointError(
+                f"{model.sizes.bins} bins and {len(norms)} norms, where the front end has {mel.BINS}"
+            )
         reach = 3 + 2 * STRIDE * model.sizes.blocks  # mel frames that a token hears before and after its own first
         if reach * mel.HOP + mel.EDGE > TAIL:
-            raise WrongCheckpoint(f"{model.sizes.blocks} blocks hear more than the {TAIL} zeros after a clip")
+            raise WrongCheckpointError(f"{model.sizes.blocks} blocks hear more than the {TAIL} zeros after a clip")
         self._context = -(-reach // STRIDE)  # the same in tokens
         self._device = torch.device(device)
         self._norms = torch.tensor(norms, dtype=torch.float64)

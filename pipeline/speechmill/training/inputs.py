@@ -16,7 +16,7 @@ from speechmill.core.known_corpora import SPLITS, Layout, below, layout_of
 from speechmill.core.languages import language_code
 from speechmill.core.manifest import SAME_S, Span, is_manifest, is_whole, lines, path_of, plain, stated_span
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 
 SPEECH = "speech"  # the `kind` of lines that are learnt from, where a manifest also names noises and rooms
 TEXTS = ("text", "transcript")
@@ -41,7 +41,10 @@ class Clip:
     licence: str | None = None  # SPDX id, where one is stated
 
     def frames(self, file: soundfile.SoundFile) -> tuple[int, int]:
-        """First sample of the clip in its file, and one past the last. Raises Rejected where it is not in the file."""
+        """First sample of the clip in its file, and one past the last.
+
+        Raises RejectedError where it is not in the file.
+        """
         if self.span is None:
             return 0, file.frames
         (start_s, end_s), rate = self.span, file.samplerate
@@ -50,7 +53,9 @@ class Clip:
         if self.only_length and beyond_s > -SAME_S:
             return 0, file.frames
         if first >= file.frames or beyond_s > SAME_S:
-            raise Rejected(Reason.BAD_SPAN, f"ends at {last / rate:g} s, and the file has {file.frames / rate:.3f} s")
+            raise RejectedError(
+                Reason.BAD_SPAN, f"ends at {last / rate:g} s, and the file has {file.frames / rate:.3f} s"
+            )
         return first, min(last, file.frames)
 
 
@@ -96,7 +101,7 @@ def _clips(index: Path, layout: Layout | None, named: Path) -> Iterator[Clip]:
                 raise ValueError("not a JSON object")
             if line.get("kind", SPEECH) == SPEECH and (named == index or line.get("split") not in SPLITS):
                 yield clip_of(line, index, named)
-        except (ValueError, RecursionError, Rejected) as error:
+        except (ValueError, RecursionError, RejectedError) as error:
             raise ValueError(f"{index}, line {number}: {error}") from None
 
 
@@ -110,7 +115,7 @@ def clip_of(line: dict[str, Any], index: Path, named: Path | None = None) -> Cli
 
     Raises:
         ValueError: for keys that are missing or have no such value.
-        Rejected: BAD_SPAN, for times that cannot be.
+        RejectedError: BAD_SPAN, for times that cannot be.
     """
     row, named = plain(line), named or index
     path = path_of(row)

@@ -56,7 +56,7 @@ class Consent:
     permits: list[Permit] = field(default_factory=list)
 
     def ask(self, url: str) -> float:
-        """Seconds to let pass between two requests to this host. Raises Rejected(OPTED_OUT) with the signals.
+        """Seconds to let pass between two requests to this host. Raises RejectedError(OPTED_OUT) with the signals.
 
         What `get` raises for robots.txt, or for terms that it names, passes through: where they cannot be had, nothing
         may be taken (RFC 9309, RSL 1.0).
@@ -72,13 +72,13 @@ class Consent:
             return rules.robots.delay
 
     def hear(self, url: str, told: "urllib3.HTTPHeaderDict") -> None:
-        """Raise Rejected(OPTED_OUT) where the headers of an answer, or terms that they name, reserve it."""
+        """Raise RejectedError(OPTED_OUT) where the headers of an answer, or terms that they name, reserve it."""
         with understanding(url):
             refuse((name, value, url) for name, value in headers.objections(told, self._agents))
             self._judge([urljoin(url, one) for one in headers.licences(told)], url)
 
     def read(self, text: str, url: str) -> page.Page:
-        """Read a web page. Raises Rejected(OPTED_OUT) where it, or terms that it names or holds, reserve it."""
+        """Read a web page. Raises RejectedError(OPTED_OUT) where it, or terms that it names or holds, reserve it."""
         found = page.read(text, self._agents)
         with understanding(url):
             refuse((name, value, url) for name, value in found.objections)
@@ -90,7 +90,7 @@ class Consent:
         return found
 
     def heed(self, documents: tuple[str, ...], places: tuple[str, ...]) -> None:
-        """Raise Rejected(OPTED_OUT) where RSL documents that name a thing's terms forbid to learn from it.
+        """Raise RejectedError(OPTED_OUT) where RSL documents that name a thing's terms forbid to learn from it.
 
         places: addresses that the thing is known by. What `get` raises for the documents passes through.
         """

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected, Signal
+from speechmill.core.records import RejectedError, Signal
 from speechmill.core.urls import public_url
 
 MAX_VALUE_CHARS, MAX_SIGNALS = 500, 20
@@ -21,12 +21,12 @@ Words = tuple[str, str, str]  # kind of a signal, its value, and the address whe
 
 
 def refuse(words: Iterable[Words], when: float | None = None) -> None:
-    """Raise Rejected(OPTED_OUT) with all signals, if there are any; `when` they were seen, by default now."""
+    """Raise RejectedError(OPTED_OUT) with all signals, if there are any; `when` they were seen, by default now."""
     signals = tuple(signal_of(*one, when) for one in itertools.islice(words, MAX_SIGNALS))
     if signals:
         first = signals[0]
         detail = f"{first.signal}: {first.value} ({first.url}), seen {first.seen[:10]}"
-        raise Rejected(Reason.OPTED_OUT, detail, signals=signals)
+        raise RejectedError(Reason.OPTED_OUT, detail, signals=signals)
 
 
 def signal_of(kind: str, value: str, url: str, when: float | None = None) -> Signal:
@@ -38,9 +38,9 @@ def signal_of(kind: str, value: str, url: str, when: float | None = None) -> Sig
 
 @contextmanager
 def understanding(place: str) -> Iterator[None]:
-    """Raise as Rejected, which costs one input and may heal, what nobody foresaw that a parser raises."""
+    """Raise as RejectedError, which costs one input and may heal, what nobody foresaw that a parser raises."""
     try:
         yield
     except PARSER_ERRORS as error:
         detail = f"what {public_url(place)} says of its use cannot be read: {type(error).__name__}: {error}"
-        raise Rejected(Reason.INTERNAL_ERROR, detail[:300], retry=True) from error
+        raise RejectedError(Reason.INTERNAL_ERROR, detail[:300], retry=True) from error

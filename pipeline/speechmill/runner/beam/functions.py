@@ -20,8 +20,8 @@ from speechmill.core.config import Input
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.paths import OutsideError
 from speechmill.core.records import Status
-from speechmill.core.store import OutOfSpace, raise_if_out_of_space
-from speechmill.fetch import Stopped
+from speechmill.core.store import OutOfSpaceError, raise_if_out_of_space
+from speechmill.fetch import StoppedError
 from speechmill.runner.log import open_log
 from speechmill.sources import Listed
 from speechmill.stages import ClipStage
@@ -32,7 +32,7 @@ from speechmill.stages.work import Outcome, Work, identify
 NAMESPACE = "speechmill"
 LISTED = "listed/"  # before the number of an input: counter of its recordings
 STOP_CHECK_S = 0.5  # how soon a run that waits for its workers sees that it is to stop
-FATAL = (MemoryError, OutOfSpace, OutsideError, ConfigError)
+FATAL = (MemoryError, OutOfSpaceError, OutsideError, ConfigError)
 log = logging.getLogger("speechmill")
 
 StageFunction = Callable[[Any, Build], Outcome]
@@ -58,13 +58,13 @@ class StageFn(beam.DoFn):  # type: ignore[misc]
         seconds = 0.0
         try:
             outcome, seconds = result()
-        except Stopped:
+        except StoppedError:
             return
         except FATAL:
             raise
         except Exception as error:
             raise_if_out_of_space(error, self._build.store.root)
-            if not isinstance(error, processes.Died):
+            if not isinstance(error, processes.DiedError):
                 log.error("%s: %s", self._name, "".join(traceback.format_exception(error)))
             outcome = self._failed(element, error)
         yield from self._account(element, outcome, seconds)
@@ -244,7 +244,7 @@ class BatchedFn(StageFn):
             for work, (outcome, seconds) in done:
                 yield from self._account(work, outcome, seconds)
             return
-        except Stopped:
+        except StoppedError:
             return
         except FATAL:
             raise

@@ -1,6 +1,6 @@
 """The sound of clips whose words are known, at the rate of ASR models.
 
-A recording that cannot be used is Rejected alone, since one broken file should not end an evaluation.
+A recording that cannot be used is RejectedError alone, since one broken file should not end an evaluation.
 """
 
 import io
@@ -18,7 +18,7 @@ import soxr
 
 from speechmill.asr import SAMPLE_RATE_HZ
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.training.inputs import Clip
 
 LONGEST_S = 30.0  # Whisper's window: of a longer clip it would leave out the rest
@@ -26,45 +26,45 @@ Float32 = npt.NDArray[np.float32]
 
 
 def length_s(clip: Clip) -> float:
-    """Length in seconds by the header. Raises Rejected where that tells that `sound` would."""
+    """Length in seconds by the header. Raises RejectedError where that tells that `sound` would."""
     with _opened(clip) as file:
         first, last = clip.frames(file)
         return float((last - first) / file.samplerate)
 
 
 def sound(clip: Clip) -> Float32:
-    """float32[n] at 16 kHz in [-1, 1], channels mixed, shorter than LONGEST_S. Raises Rejected."""
+    """float32[n] at 16 kHz in [-1, 1], channels mixed, shorter than LONGEST_S. Raises RejectedError."""
     with _opened(clip) as file:
         (first, last), rate = clip.frames(file), file.samplerate
         file.seek(first)
         wave = file.read(last - first, dtype="float32", always_2d=True).mean(axis=1)
     _check_length(len(wave) / rate)  # of some formats the header only guesses
     if not np.isfinite(wave).all():
-        raise Rejected(Reason.NOT_FINITE, "has samples that are not numbers")
+        raise RejectedError(Reason.NOT_FINITE, "has samples that are not numbers")
     return np.asarray(np.clip(soxr.resample(wave, rate, SAMPLE_RATE_HZ), -1, 1), np.float32)
 
 
 @contextmanager
 def _opened(clip: Clip) -> Iterator[soundfile.SoundFile]:
     if not clip.path.is_file():
-        raise Rejected(Reason.NOT_FOUND, "no such file")
+        raise RejectedError(Reason.NOT_FOUND, "no such file")
     try:
         with soundfile.SoundFile(clip.path if clip.row is None else io.BytesIO(_stored(clip.path, *clip.row))) as file:
             first, last = clip.frames(file)
             _check_length((last - first) / file.samplerate)
             yield file
     except soundfile.LibsndfileError as error:  # its text without the path, which is nobody's business
-        raise Rejected(Reason.NOT_AUDIO, error.error_string) from None
+        raise RejectedError(Reason.NOT_AUDIO, error.error_string) from None
     except OSError as error:
-        raise Rejected(Reason.FORBIDDEN, error.strerror or "cannot be read") from None
+        raise RejectedError(Reason.FORBIDDEN, error.strerror or "cannot be read") from None
 
 
 def _check_length(seconds: float) -> None:
     if seconds >= LONGEST_S:
         detail = f"{seconds:.2f} s long: an ASR model takes less than {LONGEST_S:g} s; cut it, and its text"
-        raise Rejected(Reason.TOO_LONG, detail)
+        raise RejectedError(Reason.TOO_LONG, detail)
     if seconds <= 0:
-        raise Rejected(Reason.EMPTY, "no samples")
+        raise RejectedError(Reason.EMPTY, "no samples")
 
 
 def _stored(shard: Path, group: int, row: int) -> bytes:

@@ -20,7 +20,7 @@ import soundfile
 from speechmill.asr import SAMPLE_RATE_HZ, Transcriber, Transcript
 from speechmill.audio.spectrogram import draw
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.training.asr.clip_sound import Float32, sound
 from speechmill.training.asr.metrics import FIGURES, Compared, Written, compare, conventions, figures, spellings
 from speechmill.training.asr.references import References
@@ -103,7 +103,7 @@ def _transcribe_all(
         wall_s += time.perf_counter() - began
         for at, wave in waves.items():
             if hypotheses[at].error is not None:
-                left_out.append(_refused(clips[at], Rejected(Reason.ASR_FAILED, hypotheses[at].error or "")))
+                left_out.append(_refused(clips[at], RejectedError(Reason.ASR_FAILED, hypotheses[at].error or "")))
             else:
                 judged.append(_judge(clips[at], len(wave) / SAMPLE_RATE_HZ, hypotheses[at], written[at], language))
         progress(f"{min(start + BLOCK, len(clips))} of {len(clips)} clips")
@@ -115,11 +115,11 @@ def _waves(clips: Sequence[Clip], first: int, left_out: list[Plain]) -> Iterator
     for at, clip in enumerate(clips, start=first):
         try:
             yield at, sound(clip)
-        except Rejected as rejected:
+        except RejectedError as rejected:
             left_out.append(_refused(clip, rejected))
 
 
-def _refused(clip: Clip, rejected: Rejected) -> Plain:
+def _refused(clip: Clip, rejected: RejectedError) -> Plain:
     return {"file": clip.file, "source": clip.source, "reason": rejected.reason, "why": rejected.detail}
 
 

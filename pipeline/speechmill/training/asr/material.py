@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from speech_defects.degrade.takes import share
 
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.text.normal_form import clean
 from speechmill.training.asr.clip_sound import length_s
 from speechmill.training.asr.references import read
@@ -100,11 +100,11 @@ def _readable(clips: Sequence[Clip], language: str | None, progress: Progress) -
         try:
             length = length_s(clip)
             if length < SHORTEST_S:
-                raise Rejected(Reason.EMPTY, f"{length:.2f} s long")
+                raise RejectedError(Reason.EMPTY, f"{length:.2f} s long")
             if text := clean(clip.text).translate(QUOTES):
                 kept.append(replace(clip, text=text, language=clip.language or language))
                 seconds += length
-        except Rejected as rejected:
+        except RejectedError as rejected:
             refused[rejected.reason.value] += 1
         progress(f"read: {number} of {len(clips)} clips, {seconds / 3_600:.1f} h")
     return kept, {"hours": seconds / 3_600, "not_read": dict(refused)}

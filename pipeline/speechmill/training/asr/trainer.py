@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from speechmill.asr import SAMPLE_RATE_HZ
 from speechmill.asr.wav2vec2 import load_network
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.fetch import model_folder
 from speechmill.training.asr.clip_sound import sound
 from speechmill.training.asr.material import DELIMITER, HEAD_WIDTH, Material, Plain, Recipe
@@ -117,7 +117,7 @@ class Trainer:
         """Clips as a batch: padded, and masked if the network was trained so."""
         try:
             waves = [sound(clip) for clip in clips]
-        except Rejected as rejected:
+        except RejectedError as rejected:
             names = ", ".join(clip.file for clip in clips)
             raise ValueError(f"one of {names}: {rejected.detail}") from None
         inputs = self.extractor(waves, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt")

@@ -16,7 +16,7 @@ import torch
 from speech_defects.degrade.takes import share
 
 from speechmill.core.manifest import is_manifest, lines
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.tokens import mel
 from speechmill.tokens.dvae import STRIDE
 from speechmill.tokens.encode import SAMPLES, TAIL
@@ -128,7 +128,7 @@ def _pairs(path: Path) -> Iterator[tuple[str, Float32, Uint16]]:
                 if isinstance(line, Exception):
                     raise line
                 yield _listed(line, path)
-            except (KeyError, TypeError, ValueError, RecursionError, Rejected) as error:
+            except (KeyError, TypeError, ValueError, RecursionError, RejectedError) as error:
                 raise ValueError(f"{path}, line {number}: {type(error).__name__}: {error}") from None
         return
     of_corpus = shards(path)

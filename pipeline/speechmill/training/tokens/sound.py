@@ -15,7 +15,7 @@ import soundfile
 import soxr
 from speech_defects.degrade.takes import share
 
-from speechmill.core.records import Rejected
+from speechmill.core.records import RejectedError
 from speechmill.tokens import mel
 from speechmill.training.inputs import Clip, shards
 from speechmill.training.inputs import read as read_clips
@@ -108,7 +108,7 @@ def _decode(files: Sequence[Clip], folder: Path, listed: str, progress: Callable
                     out.write(np.clip(np.round(wave * 32_767), -32_768, 32_767).astype("<i2").tobytes())
                     spans.append((whose, at, at + len(wave)))
                     at += len(wave)
-            except (soundfile.SoundFileError, Rejected) as error:
+            except (soundfile.SoundFileError, RejectedError) as error:
                 raise ValueError(f"{clip.path}: {error}") from None
             progress(f"decode: {number} of {len(files)} files, {at / mel.RATE / 3_600:.1f} h")
     unfinished = folder / f"{SPANS_FILE}.tmp"
@@ -129,7 +129,7 @@ def _waves(clip: Clip) -> Iterator[tuple[str, Float32]]:
 def read(file: Path | io.BytesIO, clip: Clip | None = None) -> Float32:
     """Decode the first channel: float32[n] at 22,050 Hz, of a file or what a clip is of it.
 
-    Raises soundfile.SoundFileError, and Rejected for a clip that is not in the file.
+    Raises soundfile.SoundFileError, and RejectedError for a clip that is not in the file.
     """
     with soundfile.SoundFile(file) as sound:
         first, last = clip.frames(sound) if clip else (0, sound.frames)
