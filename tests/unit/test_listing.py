@@ -21,8 +21,9 @@ from speechmill.core.records import Recording, RejectedError, Status
 from speechmill.core.store import Store
 from speechmill.corpus import plan
 from speechmill.fetch import StoppedError, get_document
-from speechmill.sources import Listed, listing
-from speechmill.sources.listing import Bounds, _elsewhere, _Job
+from speechmill.sources import Listed, _listing_process, listing
+from speechmill.sources._listing_process import Bounds, Job
+from speechmill.sources.listing import _elsewhere
 from speechmill.stages.fetch import list_input
 from speechmill.stages.profiles import plan_build
 
@@ -92,7 +93,7 @@ def surprised() -> Iterator[Any]:
         yield "first"
         raise AssertionError("we should not get here!\n\x1b[2J")
 
-    return listing._guarded(rows)
+    return _listing_process.guarded(rows)
 
 
 def logging_much() -> Iterator[str]:
@@ -105,7 +106,7 @@ def logging_much() -> Iterator[str]:
 def rows(function: Any, *arguments: Any, bounds: Bounds = BOUNDS) -> tuple[list[Any], Exception | None]:
     found: list[Any] = []
     try:
-        found.extend(_elsewhere(_Job(function, arguments, bounds), fetch.never))
+        found.extend(_elsewhere(Job(function, arguments, bounds), fetch.never))
     except (RejectedError, ConfigError) as error:
         return found, error
     return found, None
@@ -115,7 +116,7 @@ def kept(function: Any, *, bounds: Bounds = BOUNDS) -> tuple[list[Any], Rejected
     """What was listed before it went wrong, and the verdict."""
     found: list[Any] = []
     with pytest.raises(RejectedError) as caught:
-        for row in _elsewhere(_Job(function, (), bounds), fetch.never):
+        for row in _elsewhere(Job(function, (), bounds), fetch.never):
             found.append(row)
     return found, caught.value
 
@@ -125,6 +126,14 @@ def test_rows_come_in_order_and_one_process_lists_many_inputs() -> None:
     (first,), _ = rows(process_id)
     (second,), _ = rows(process_id)
     assert first == second != os.getpid()
+
+
+def test_a_process_that_was_killed_while_it_waited_costs_nothing() -> None:
+    (first,), _ = rows(process_id)
+    os.kill(first, signal.SIGKILL)
+    (second,), verdict = rows(process_id)
+    assert verdict is None
+    assert second != first
 
 
 @pytest.mark.parametrize(
@@ -153,7 +162,7 @@ def test_what_was_listed_before_stands() -> None:
     found, _ = kept(rejecting)
     assert found == ["first"]
     with pytest.raises(ConfigError, match="give another"):
-        list(_elsewhere(_Job(misconfigured, (), BOUNDS), fetch.never))
+        list(_elsewhere(Job(misconfigured, (), BOUNDS), fetch.never))
 
 
 @pytest.mark.parametrize("function", [backtracking, sleeping, endless])
@@ -161,13 +170,13 @@ def test_a_run_that_stops_is_not_kept_waiting(function: Any) -> None:
     stop = threading.Event()
     threading.Timer(1.0, stop.set).start()
     with pytest.raises(StoppedError):
-        for _ in _elsewhere(_Job(function, (), BOUNDS), stop.is_set):
+        for _ in _elsewhere(Job(function, (), BOUNDS), stop.is_set):
             pass
 
 
 def test_whoever_takes_no_more_ends_the_process_that_lists() -> None:
     before = set(multiprocessing.active_children())
-    found = _elsewhere(_Job(endless, (), BOUNDS), fetch.never)
+    found = _elsewhere(Job(endless, (), BOUNDS), fetch.never)
     assert next(found) == 0
     found.close()
     assert all(process in before for process in multiprocessing.active_children())
@@ -177,8 +186,8 @@ def test_the_log_of_the_process_is_ours_within_bounds(caplog: pytest.LogCaptureF
     assert rows(logging_much) == (["row"], None)
     lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("line ")]
     assert lines[0].startswith("line 0 xxx")
-    assert len(lines) == listing.MAX_LOG_LINES
-    assert max(len(line) for line in lines) == listing.MAX_LINE_CHARACTERS
+    assert len(lines) == _listing_process.MAX_LOG_LINES
+    assert max(len(line) for line in lines) == _listing_process.MAX_LINE_CHARACTERS
 
 
 def delayed(host: tuple[str, int]) -> Iterator[float]:

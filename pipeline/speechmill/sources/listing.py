@@ -9,44 +9,29 @@ import pickle
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import Any
 from urllib.parse import urlsplit
 
 from speechmill import fetch, sources
-from speechmill.core import guards, processes
+from speechmill.core import processes
 from speechmill.core.config import Input, RunConfig
-from speechmill.core.config_errors import ConfigError
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, RejectedError
-from speechmill.core.store import OutOfSpaceError, Store, raise_if_out_of_space
+from speechmill.core.store import Store
 from speechmill.fetch import StoppedError, never
-from speechmill.sources import Listed, plain_text
+from speechmill.sources import Listed
+from speechmill.sources._listing_process import Bounds, Job, guarded, list_source, resolve_one, serve
 
 IN_PROCESS = ("local", "librilight")  # files of the user's own
 MAX_ROWS = 1_000_000  # of one input
-BATCH_ROWS, BATCH_S = 200, 1.0
-SILENT_CPU_S = 600.0  # of computing without a row, after which nothing more is expected
 RESOLVE_CPU_S = 60.0
-SPARE_BYTES = 2_000_000_000  # of memory, beyond what the process takes when it begins
-MAX_LOG_LINES, MAX_LINE_CHARACTERS = 1_000, 2_000
 RESOLVERS = 4  # recordings that are looked up at a time
 START_S = 300.0  # for a process to begin, on a busy machine
 POLL_S = 0.5  # how soon a stop is noticed
 _log = logging.getLogger("speechmill")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """What one listing may take: seconds in all, seconds of computing without a row, and bytes of memory."""
-
-    seconds: float
-    silent_cpu_s: float = SILENT_CPU_S
-    spare_bytes: int = SPARE_BYTES
 
 
 def list_recordings(
@@ -60,10 +45,10 @@ def list_recordings(
     """
     kind = source.kind or sources.kind_of(source.address)
     if kind in IN_PROCESS:
-        rows = _guarded(lambda: sources.list_recordings(source, config, store))
+        rows = guarded(lambda: sources.list_recordings(source, config, store))
     else:
         bounds = bounds or Bounds(seconds=config.fetch.listing_max_s)
-        rows = _elsewhere(_Job(_list, (source, config, store), bounds), stopping)
+        rows = _elsewhere(Job(list_source, (source, config, store), bounds), stopping)
     with suppress(StoppedError):
         for number, row in enumerate(rows, 1):
             if number > MAX_ROWS:
@@ -79,7 +64,7 @@ def resolve(
         return recording, recording.media_url
     bounds = Bounds(seconds=config.fetch.max_seconds, silent_cpu_s=RESOLVE_CPU_S)
     with _turn_at(recording.media_url, stopping):
-        for found in _elsewhere(_Job(_resolve, (recording, config, store), bounds), stopping):
+        for found in _elsewhere(Job(resolve_one, (recording, config, store), bounds), stopping):
             resolved: tuple[Recording, str] = found
             return resolved
     raise RejectedError(Reason.INTERNAL_ERROR, "it was not resolved", retry=True)
@@ -88,28 +73,23 @@ def resolve(
 # --- here ---
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What to do in the process: a generator function and its arguments."""
-
-    function: Callable[..., Iterator[Any]]
-    arguments: tuple[Any, ...]
-    bounds: Bounds
+class _NotBegunError(Exception):
+    """The process was gone before it took the job."""
 
 
 class _Worker:
     """A process that lists, and the pipe to it."""
 
     def __init__(self) -> None:
-        self._process, self._pipe = processes.spawn(_serve)
+        self._process, self._pipe = processes.spawn(serve)
         self.is_free = False
 
-    def rows(self, job: _Job, stopping: Callable[[], bool]) -> Iterator[Any]:
+    def rows(self, job: Job, stopping: Callable[[], bool]) -> Iterator[Any]:
         """Yield what a job yields.
 
         Raises what it raised, RejectedError if the process did not outlive it, and StoppedError.
         """
-        deadline, self.is_free = time.monotonic() + START_S + job.bounds.seconds, False
+        deadline, self.is_free, has_begun = time.monotonic() + START_S + job.bounds.seconds, False, False
         try:
             self._pipe.send_bytes(pickle.dumps((job, fetch.delays(), _log.getEffectiveLevel())))
             while True:
@@ -118,6 +98,7 @@ class _Worker:
                 if what == "rows":
                     yield from value
                 elif what == "begun":
+                    has_begun = True
                     deadline = time.monotonic() + job.bounds.seconds
                 elif what == "log":
                     _log.log(value[0], "%s", value[1])
@@ -128,7 +109,8 @@ class _Worker:
                         raise value[1]
                     return
         except (EOFError, OSError):
-            raise self._verdict(job.bounds) from None
+            verdict = self._verdict(job.bounds)
+            raise verdict if has_begun else _NotBegunError(verdict) from None
 
     def _wait(self, deadline: float, bounds: Bounds, stopping: Callable[[], bool]) -> None:
         while not wait([self._pipe, self._process.sentinel], min(POLL_S, max(deadline - time.monotonic(), 0))):
@@ -160,11 +142,29 @@ _idle: list[_Worker] = []
 _idle_lock = threading.Lock()
 
 
-def _elsewhere(job: _Job, stopping: Callable[[], bool]) -> Iterator[Any]:
-    """Yield what a job yields in a process that waits for one, or in a new one."""
+def _elsewhere(job: Job, stopping: Callable[[], bool]) -> Iterator[Any]:
+    """Yield what a job yields in a process that waits for one, or in a new one.
+
+    One that waited may have been killed meanwhile, which says nothing of the job: then the next takes it.
+    """
+    while worker := _take_idle():
+        try:
+            yield from _in(worker, job, stopping)
+            return
+        except _NotBegunError:
+            continue
+    try:
+        yield from _in(_Worker(), job, stopping)
+    except _NotBegunError as error:
+        raise error.args[0] from None
+
+
+def _take_idle() -> _Worker | None:
     with _idle_lock:
-        worker = _idle.pop() if _idle else None
-    worker = worker or _Worker()
+        return _idle.pop() if _idle else None
+
+
+def _in(worker: _Worker, job: Job, stopping: Callable[[], bool]) -> Iterator[Any]:
     try:
         yield from worker.rows(job, stopping)
     finally:
@@ -200,102 +200,3 @@ def _turn_at(url: str, stopping: Callable[[], bool]) -> Iterator[None]:
     finally:
         for one in reversed(taken):
             one.release()
-
-
-# --- in the process ---
-
-
-def _list(source: Input, config: RunConfig, store: Store) -> Iterator[Listed]:
-    yield from _guarded(lambda: sources.list_recordings(source, config, store))
-
-
-def _resolve(recording: Recording, config: RunConfig, store: Store) -> Iterator[tuple[Recording, str]]:
-    yield from _guarded(lambda: iter([sources.resolve(recording, config, store)]))
-
-
-def _guarded(rows: Callable[[], Iterator[Any]]) -> Iterator[Any]:
-    """Yield rows; an error that nobody thought of becomes a verdict on the input."""
-    try:
-        yield from rows()
-    except (ConfigError, RejectedError, StoppedError, MemoryError, OutOfSpaceError):
-        raise
-    except Exception as error:
-        raise_if_out_of_space(error, "the output")
-        _log.error("listing: %s", "".join(traceback.format_exception(error)))
-        detail = f"listing: {type(error).__name__}: {error}"
-        raise RejectedError(Reason.INTERNAL_ERROR, plain_text(detail[:500]) or "", retry=True) from None
-
-
-class _Sender(logging.Handler):
-    """Sends rows by the batch, and what is logged, to whoever waits for them."""
-
-    def __init__(self, pipe: Connection, silent_cpu_s: float) -> None:
-        super().__init__()
-        self._pipe, self._silent_cpu_s = pipe, silent_cpu_s
-        self._batch, self._sent, self._lines = list[Any](), time.monotonic(), 0
-        self._lock = threading.Lock()  # of the pipe
-        self.arm()
-
-    def arm(self) -> None:
-        """Begin anew to count the seconds of computing after which the system ends this process."""
-        signal.setitimer(signal.ITIMER_PROF, self._silent_cpu_s)
-
-    def add(self, row: Any) -> None:
-        """Send a row, with others."""
-        self.arm()
-        self._batch.append(row)
-        if len(self._batch) >= BATCH_ROWS or time.monotonic() - self._sent > BATCH_S:
-            self.flush_rows()
-
-    def flush_rows(self) -> None:
-        """Send what is there."""
-        if self._batch:
-            self.send("rows", self._batch)
-        self._batch, self._sent = [], time.monotonic()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Send a line of the log."""
-        self._lines += 1
-        if self._lines <= MAX_LOG_LINES:
-            self.send("log", (record.levelno, record.getMessage()[:MAX_LINE_CHARACTERS]))
-
-    def send(self, what: str, value: Any) -> None:
-        """Send a message."""
-        with self._lock:
-            self._pipe.send((what, value))
-
-
-def _serve(pipe: Connection) -> None:
-    """The life of the process: take a job, send its rows, say how it ended."""
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    while True:
-        try:
-            job, delays, level = pickle.loads(pipe.recv_bytes())  # noqa: S301 - our own parent wrote it
-            fetch.hold(delays)
-            _log.setLevel(level)
-            _log.propagate = False
-            sender = _Sender(pipe, job.bounds.silent_cpu_s)
-            sender.send("begun", None)
-            is_last = _do(job, sender)
-        except (EOFError, OSError):  # nobody waits any more
-            return
-        if is_last:
-            return
-
-
-def _do(job: _Job, sender: _Sender) -> bool:
-    """Do a job; returns whether this process should serve no other."""
-    _log.handlers, is_last = [sender], False
-    error: Exception | None = None
-    try:
-        with guards.memory_limited(job.bounds.spare_bytes):
-            for row in job.function(*job.arguments):
-                sender.add(row)
-    except MemoryError:
-        detail = f"listing takes more than {job.bounds.spare_bytes // 1_000_000} MB of memory"
-        error, is_last = RejectedError(Reason.TOO_BIG, detail), True
-    except (ConfigError, RejectedError, OutOfSpaceError) as fault:
-        error = fault
-    sender.flush_rows()
-    sender.send("last" if is_last else "end", (fetch.delays(), error))
-    return is_last
