@@ -34,8 +34,8 @@ from speechmill.fetch.parts import Part
 from speechmill.fetch.visit import Answer, Visit
 
 __all__ = [
-    "MAX_FEED_BYTES", "PACKAGED_MODEL", "Answer", "Fetched", "Permit", "StoppedError", "Visit", "check_logins", "delays",
-    "fetch_media", "forget_document", "get_document", "hear_terms", "hold", "look_at_page", "model_folder",
+    "MAX_FEED_BYTES", "PACKAGED_MODEL", "Answer", "Fetched", "Permit", "StoppedError", "Visit", "check_logins",
+    "delays", "fetch_media", "forget_document", "get_document", "hear_terms", "hold", "look_at_page", "model_folder",
     "never",
 ]  # fmt: skip
 
