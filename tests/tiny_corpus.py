@@ -26,9 +26,11 @@ from speechmill.core.records import (
     to_table,
 )
 from speechmill.core.store import Store
+from speechmill.publish import tables
 from speechmill.runner.run import run_record
+from speechmill.stages import ASSESS, SCORE
 from speechmill.stages.profiles import plan_build
-from speechmill.stages.score import score_artifact
+from speechmill.stages.work import Work
 
 RATE = 24_000
 EVIL_TITLE = "</script><script>alert(1)</script>"
@@ -78,7 +80,7 @@ def publish_tiny(
     }
     config = RunConfig.model_validate(settings | chosen)
     profiles = {"segment": "5e9", "score": "5c0", "transcribe": "7e8" if transcribed else None}
-    profiles |= {"tokenise": "70c", "text": "7e7" if transcribed else None}
+    profiles |= {"tokenise": "70c", "assess": "a55" if transcribed else None}
     ownership.claim(store := Store(str(root / "tiny")))
     planned = plan_build(config, store, find_model=lambda *_: model)
     build = replace(planned, profiles=planned.profiles | profiles)
@@ -86,10 +88,12 @@ def publish_tiny(
         build.store.write_table(build.fetched(recording.recording_id), to_table([recording]), {"retry": False})
         if recording.content_id and not build.store.exists(build.segments(recording.content_id)):
             _store_artifacts(recording.content_id, build)
+    tables.tabulate_all(build)
     for task in publish.plan(build):
         publish.write(task, build)
     plan = build.store.read_json(publish.PLAN_FILE)
     assert plan is not None
+    plan = publish.with_codes(plan, build)
     publish.commit(build, plan, run_record(build, {}))
     return build, plan["stats"]
 
@@ -110,7 +114,7 @@ def _store_artifacts(content_id: str, build: Build) -> None:
     facts = {"status": Status.OK, "decoded_samples": spans[-1]["end"], "retry": False}
     build.store.write_table(build.segments(content_id), pa.Table.from_pylist(spans, schema=SEGMENT_ARTIFACT), facts)
     scores = [MEASURES | odd | {"clip_id": clip_id} for clip_id, odd in zip(ids, clips, strict=True)]
-    schema = score_artifact(build.config)
+    schema = SCORE.schema_in(build.config)
     build.store.write_table(build.artifact("score", content_id), pa.Table.from_pylist(scores, schema=schema), {})
     if build.runs("tokenise"):
         tokens = [_tokens(clip_id) for clip_id, odd in zip(ids, clips, strict=True) if not odd]
@@ -120,6 +124,8 @@ def _store_artifacts(content_id: str, build: Build) -> None:
         texts = [_transcript(clip_id) for clip_id, odd in zip(ids, clips, strict=True) if not odd]
         table = pa.Table.from_pylist(texts, schema=TRANSCRIPT_ARTIFACT)
         build.store.write_table(f"{build.parts('transcribe', content_id)}/part.parquet", table, {})
+        work = Work(recording_id="", content_id=content_id, media="", is_local=True, allowed=True, order=())
+        ASSESS.process(work, build)
 
 
 def _tone(frequency_hz: float, samples: int) -> np.ndarray[Any, np.dtype[np.int16]]:

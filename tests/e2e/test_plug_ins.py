@@ -132,8 +132,7 @@ def test_a_second_run_does_nothing_and_prune_leaves_what_it_needs(plugged: Insta
     plugged("prune", made)
     again = json.loads(plugged("run", "--output", made, "--json", "--quiet"))
     assert not again["changed"]
-    assert again["stages"]["mos"].get("done", 0) == 0
-    assert again["stages"]["mos"]["reused"] == 1
+    assert not again["stages"]["mos"]
     assert fingerprint(made) == before
     assert json.loads(plugged("status", made, "--json"))["contents"]["mos"] == 1
     planned = json.loads(plugged("plan", "--input", listed.parent, "--json", "--quiet"))

@@ -39,7 +39,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_the_demo_makes_a_corpus_and_says_where(demo: tuple[Path, str]) -> None:
     place, printed = demo
-    for name in ("demo-corpus/report.html", "demo-corpus/data/train-00000-of-00001.parquet"):
+    for name in ("demo-corpus/report.html", "demo-corpus/data/train-00000-00000.parquet"):
         assert name in printed
         assert (place / name).exists()
     assert "defects.weights is null" not in printed

@@ -24,6 +24,7 @@ from speechmill.stages.score import score_clips
 from speechmill.stages.segment import segment_media
 
 from tests.commandline import fingerprint, flags, start
+from tests.decisions import decided
 
 
 def build_of(corpus: Path):
@@ -99,7 +100,6 @@ def test_fault_06_output_that_cannot_be_written(folder: Path, speechmill, tmp_pa
 def test_fault_08_an_element_processed_twice(corpus: Path, tmp_path: Path) -> None:
     """A retried bundle runs stages again on what they already made: same artifacts, nothing written twice."""
     from speechmill import stages
-    from speechmill.publish.ledger import judge_all
 
     copy = tmp_path / "corpus"
     shutil.copytree(corpus, copy)
@@ -113,7 +113,7 @@ def test_fault_08_an_element_processed_twice(corpus: Path, tmp_path: Path) -> No
         outcomes.append(complete_alone(work, build, stages.TRANSCRIBE))
         assert {outcome.state for outcome in outcomes} == {"reused"}
     assert {path: path.stat().st_mtime_ns for path in (copy / "work").rglob("*.parquet")} == before
-    assert len(list(judge_all(build))) == len(listed)
+    assert len(list(decided(build))) == len(listed)
 
 
 def test_fault_09_changed_settings_never_mix(corpus: Path, folder: Path, speechmill, tmp_path: Path) -> None:

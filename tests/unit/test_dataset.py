@@ -119,7 +119,7 @@ def test_a_voice_with_one_clip_is_conditioned_on_itself_and_says_so(many, tmp_pa
     (tmp_path / "data").mkdir()
     table = pq.read_table(many / "data").slice(0, 2)
     alone = table.set_column(table.column_names.index("recording_id"), "recording_id", pa.array(["a", "b"]))
-    pq.write_table(alone, tmp_path / "data" / "train-00000-of-00001.parquet")
+    pq.write_table(alone, tmp_path / "data" / "train-00000-00000.parquet")
     assert all(sample["conditioning_is_self"] for sample in Clips(tmp_path))
 
 
@@ -127,7 +127,7 @@ def test_speakers_tell_voices_apart_where_they_are_known(many, tmp_path):
     (tmp_path / "data").mkdir()
     table = pq.read_table(many / "data").slice(0, 4)
     known = table.append_column("speaker_id", pa.array(["x", "y", "x", "z"]))
-    pq.write_table(known, tmp_path / "data" / "train-00000-of-00001.parquet")
+    pq.write_table(known, tmp_path / "data" / "train-00000-00000.parquet")
     alone = {sample["clip_id"]: sample["conditioning_is_self"] for sample in Clips(tmp_path)}
     assert alone == {"clip00": False, "clip01": True, "clip02": False, "clip03": True}
 
@@ -177,7 +177,7 @@ def test_what_cannot_be_read_is_told(many, tmp_path):
         Clips(many, split="test")
     (tmp_path / "data").mkdir()
     table = pq.read_table(many / "data").drop_columns(["text_tokens", "tortoise_ok"])
-    pq.write_table(table, tmp_path / "data" / "train-00000-of-00001.parquet")
+    pq.write_table(table, tmp_path / "data" / "train-00000-00000.parquet")
     with pytest.raises(ValueError, match="no text_tokens, tortoise_ok: make the corpus with"):
         Clips(tmp_path)
 
@@ -186,7 +186,7 @@ def test_tokens_of_two_dvaes_do_not_go_together(many, tmp_path):
     (tmp_path / "data").mkdir()
     table = pq.read_table(many / "data").slice(0, 2)
     mixed = table.set_column(table.column_names.index("mel_profile"), "mel_profile", pa.array(["a", "b"]))
-    pq.write_table(mixed, tmp_path / "data" / "train-00000-of-00001.parquet")
+    pq.write_table(mixed, tmp_path / "data" / "train-00000-00000.parquet")
     with pytest.raises(ValueError, match="2 profiles"):
         Clips(tmp_path)
 

@@ -16,10 +16,10 @@ from speechmill.core.records import Recording, Signal, Status, recording_from, t
 from speechmill.core.store import Store
 from speechmill.fetch.consent import memory
 from speechmill.publish.columns import columns_of, data_schema, pool_schema
-from speechmill.publish.ledger import judge_all
 from speechmill.stages.fetch import fetch_recording, list_input
 from speechmill.stages.profiles import plan_build
 
+from tests.decisions import decided
 from tests.server import ScriptedServer, ok, redirect, respond, status
 from tests.tiny_corpus import publish_tiny
 
@@ -385,7 +385,7 @@ def test_generated_clips_are_rejected_until_the_config_allows_them(tmp_path: Pat
 
 
 def _clips(build: Build) -> list[dict[str, object]]:
-    return next(iter(judge_all(build))).clips
+    return next(iter(decided(build))).clips
 
 
 def _allowing(build: Build) -> Build:

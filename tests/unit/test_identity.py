@@ -15,12 +15,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from speechmill.core import ownership
-from speechmill.core.records import Recording
+from speechmill.core.records import Recording, to_table
 from speechmill.corpus.plan import plan
 from speechmill.publish import RECORDINGS_FILE
-from speechmill.publish.ledger import judge_all, write_recordings
 from speechmill.stages.identity import Claims, Registry
 
+from tests.decisions import decided
 from tests.identified import listed_by
 from tests.media import a_build, tone, wav
 
@@ -50,8 +50,8 @@ def identify(tmp_path: Path) -> Identify:
             ownership.claim(build.store)
         ids = [one.recording_id for one in listed_by(build)]
         assert len(ids) == len(set(ids))
-        write_recordings(RECORDINGS_FILE, build)
-        rows = [one.recording for one in judge_all(build)]
+        rows = [one.recording for one in decided(build)]
+        build.store.write_table(RECORDINGS_FILE, to_table(rows))
         is_taken = len({one.media_url for one in rows}) < len(rows)
         return {f"{one.media_url} {one.recording_id}" if is_taken else one.media_url: one for one in rows}
 

@@ -61,7 +61,7 @@ def test_status_of_a_finished_corpus(corpus: Path) -> None:
     found = status.status(str(corpus))
     assert tree(corpus) == before
     assert found["recordings"] == {"seen": 3, "ok": 2, "failed": 1, "failed by reason": {"not_audio": 1}}
-    assert found["contents"] == {"fetched": 3, "decoded": 3, "scored": 2, "transcribed": 2, "tokenised": 2}
+    assert found["contents"] == {"fetched": 3, "decoded": 3, "score": 2, "transcribe": 2, "tokenise": 2}
     stats = json.loads((corpus / "stats.json").read_text())
     assert found["published"]["clips kept"] == stats["clips"]["kept"] > 0
     assert found["bytes"]["work/media"] == sum(
@@ -81,7 +81,7 @@ def test_status_of_an_interrupted_corpus(corpus: Path) -> None:
     assert found["recordings"]["waiting"] == 1
     assert found["contents"]["fetched"] == 3
     assert found["contents"]["decoded"] == 2
-    assert 0 < found["contents"]["transcribed"] == found["contents"]["scored"] < 3
+    assert 0 < found["contents"]["transcribe"] == found["contents"]["score"] < 3
 
 
 def test_status_without_work_tells_what_was_published(corpus: Path) -> None:

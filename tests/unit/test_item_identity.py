@@ -8,9 +8,9 @@ from speechmill.core import ownership
 from speechmill.core.build import Build
 from speechmill.core.records import Recording, stable_id
 from speechmill.corpus.plan import plan
-from speechmill.publish.ledger import judge_all
 from speechmill.stages.identity import recall
 
+from tests.decisions import decided
 from tests.identified import listed_by
 from tests.media import a_build, tone, wav
 from tests.server import ScriptedServer, ok, status
@@ -42,7 +42,7 @@ def read(server: ScriptedServer, build: Build) -> Read:
         feed = f"<rss version='2.0'><channel><title>T</title>{''.join(items)}</channel></rss>"
         server.script("/feed.xml", ok(feed.replace("&", "&amp;").encode(), etag=f'"{hash(feed)}"'))
         listed_by(build)
-        return [one.recording for one in judge_all(build)]
+        return [one.recording for one in decided(build)]
 
     return call
 

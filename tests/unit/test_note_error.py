@@ -7,11 +7,11 @@ import pytest
 from speechmill.core.build import Build
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Status, recording_from, to_table
-from speechmill.publish.ledger import judge_all
 from speechmill.runner.beam.functions import StageFn
 from speechmill.sources import Listed
 from speechmill.stages.fetch import fetch_recording
 
+from tests.decisions import decided
 from tests.tiny_corpus import RECORDINGS, publish_tiny
 
 KNOWN, NEW = RECORDINGS[1], replace(RECORDINGS[1], recording_id="new", content_id=None)
@@ -47,7 +47,7 @@ def test_a_known_recording_keeps_its_row_and_its_clips(build: Build, monkeypatch
 
 
 def kept(build: Build) -> set[str]:
-    return {one.recording.recording_id for one in judge_all(build) if any(c["decision"] == "kept" for c in one.clips)}
+    return {one.recording.recording_id for one in decided(build) if any(c["decision"] == "kept" for c in one.clips)}
 
 
 def test_a_known_recording_with_nothing_made_of_it_yet_fails_and_keeps_its_row(
@@ -55,7 +55,7 @@ def test_a_known_recording_with_nothing_made_of_it_yet_fails_and_keeps_its_row(
 ) -> None:
     build.store.remove(build.segments(KNOWN.content_id))
     assert fetched(KNOWN, build, monkeypatch) == ([], KNOWN)
-    (judged,) = (one for one in judge_all(build) if one.recording.recording_id == KNOWN.recording_id)
+    (judged,) = (one for one in decided(build) if one.recording.recording_id == KNOWN.recording_id)
     assert (judged.recording.status, judged.recording.reason) == (Status.FAILED, Reason.INTERNAL_ERROR)
 
 

@@ -145,9 +145,9 @@ def test_two_corpora_share_a_parent_which_is_none(store: Store, tmp_path: Path) 
     one, two = Store(f"{store.root}/one"), Store(f"{store.root}/one2")
     for corpus in (one, two):
         ownership.claim(corpus)
-        finish(corpus, {"data/train-00000-of-00001.parquet": corpus.root, "run.json": "{}"})
+        finish(corpus, {"data/train-00000-00000.parquet": corpus.root, "run.json": "{}"})
     before = texts(two)
-    finish(one, {"data/train-00000-of-00002.parquet": "x", "run.json": "{}"}, "e" * 32)
+    finish(one, {"data/train-00000-00000.parquet": "x", "run.json": "{}"}, "e" * 32)
     assert texts(two) == before
     with pytest.raises(ConfigError, match="it has one, one2"):
         ownership.claim(store)
@@ -155,7 +155,7 @@ def test_two_corpora_share_a_parent_which_is_none(store: Store, tmp_path: Path) 
 
 def test_publication_replaces_what_is_listed_and_nothing_else(store: Store) -> None:
     ownership.claim(store)
-    first = {"data/train-00000-of-00002.parquet": "a", "data/train-00001-of-00002.parquet": "b", "README.md": "c"}
+    first = {"data/train-00000-00000.parquet": "a", "data/train-00000-00001.parquet": "b", "README.md": "c"}
     finish(store, first | {"run.json": "1"})
     mine = {
         "data/labels.csv": "mine",
@@ -165,26 +165,26 @@ def test_publication_replaces_what_is_listed_and_nothing_else(store: Store) -> N
     }
     for name, text in mine.items():
         store.write_text(name, text)
-    second = {"data/train-00000-of-00001.parquet": "ab", "README.md": "d", "run.json": "2"}
+    second = {"data/train-00000-00000.parquet": "ab", "README.md": "d", "run.json": "2"}
     finish(store, second, "e" * 32)
     assert {name: text for name, text in texts(store).items() if name != "corpus.json"} == second | mine
     assert ownership.load(store).files.keys() == second.keys()
     assert ownership.foreign(store, ownership.load(store)) == sorted(mine)
 
 
-OURS = ("data/train-00000-of-00001.parquet", "README.md", "run.json")
+OURS = ("data/train-00000-00000.parquet", "README.md", "run.json")
 TEXTS = ("mine", "MINE!")  # of another length than ours and of the same
 
 
 @on_stores("name", "text", itertools.product(OURS, TEXTS), s3=zip(OURS, (*TEXTS, "MINE!")))
 def test_a_file_that_its_owner_put_in_the_place_of_ours_stays(store: Store, name: str, text: str) -> None:
     ownership.claim(store)
-    finish(store, {"data/train-00000-of-00001.parquet": "ours.", "README.md": "ours.", "run.json": "ours."})
+    finish(store, {"data/train-00000-00000.parquet": "ours.", "README.md": "ours.", "run.json": "ours."})
     store.write_text(name, text)
     before = texts(store)
     with pytest.raises(ConfigError, match=rf"not as speechmill wrote it: {name}; rename it"):
         ownership.claim(store)
-    for new in ("data/train-00000-of-00001.parquet", "data/train-00000-of-00002.parquet"):
+    for new in ("data/train-00000-00000.parquet", "data/train-00000-00001.parquet"):
         with pytest.raises(ConfigError, match=name):
             finish(store, {new: "other", "README.md": "other", "run.json": "other"}, "e" * 32)
         store.remove(publish.STAGING)
@@ -205,10 +205,10 @@ def test_a_run_json_in_which_a_value_was_changed_is_still_ours(tmp_path: Path) -
 
 def test_a_file_in_the_place_of_a_new_shard_stays(store: Store) -> None:
     ownership.claim(store)
-    store.write_text("data/train-00000-of-00001.parquet", "mine")
-    with pytest.raises(ConfigError, match=r"data/train-00000-of-00001\.parquet"):
-        finish(store, {"data/train-00000-of-00001.parquet": "ours", "run.json": "{}"})
-    assert texts(store)["data/train-00000-of-00001.parquet"] == "mine"
+    store.write_text("data/train-00000-00000.parquet", "mine")
+    with pytest.raises(ConfigError, match=r"data/train-00000-00000\.parquet"):
+        finish(store, {"data/train-00000-00000.parquet": "ours", "run.json": "{}"})
+    assert texts(store)["data/train-00000-00000.parquet"] == "mine"
 
 
 def test_a_copy_of_a_corpus_is_a_corpus(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_a_publication_that_is_cut_short_anywhere_is_completed(
         "README.md": "old",
         "run.json": "old",
     }
-    second = {"data/train-00000-of-00001.parquet": "new", "README.md": "new", "run.json": "new"}
+    second = {"data/train-00000-00000.parquet": "new", "README.md": "new", "run.json": "new"}
     finish(store, first)
     left = [step]
     for name in ("move", "remove", "write_json", "create"):
@@ -333,7 +333,7 @@ def test_an_older_corpus_that_was_begun_is_gone_on_with(tmp_path: Path) -> None:
     corpus = Store(str(tmp_path / "corpus"))
     corpus.write_json("work/config.json", json.loads(RunConfig().model_dump_json()))
     assert ownership.is_corpus(corpus)
-    corpus.write_text("data/train-00000-of-00001.parquet", "half published, or mine")
+    corpus.write_text("data/train-00000-00000.parquet", "half published, or mine")
     with pytest.raises(ConfigError, match="move all but work elsewhere"):
         ownership.claim(corpus)
     shutil.rmtree(tmp_path / "corpus/data")
@@ -383,14 +383,14 @@ def test_links_in_the_place_of_published_files_are_refused(tmp_path: Path) -> No
     store = republish(tmp_path)
     victim = tmp_path / "victim"
     victim.mkdir()
-    (victim / "train-00000-of-00001.parquet").write_text("private")
+    (victim / "train-00000-00000.parquet").write_text("private")
     shutil.rmtree(tmp_path / "tiny/data")
     (tmp_path / "tiny/data").symlink_to(victim)
     with pytest.raises(ConfigError, match="data: is a link"):
         ownership.claim(store)
     with pytest.raises(ConfigError, match="data: is a link"):
-        finish(store, {"data/train-00000-of-00001.parquet": "ours", "run.json": "{}"})
-    assert contents(victim) == {"train-00000-of-00001.parquet": b"private"}
+        finish(store, {"data/train-00000-00000.parquet": "ours", "run.json": "{}"})
+    assert contents(victim) == {"train-00000-00000.parquet": b"private"}
 
 
 def test_what_is_published_over_a_hard_link_leaves_the_other_name(tmp_path: Path) -> None:

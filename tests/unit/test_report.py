@@ -15,10 +15,10 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from speechmill import publish
 from speechmill.audio.spectrogram import COLUMNS, ROWS, draw
 from speechmill.core.build import Build
 from speechmill.publish import report
-from speechmill.publish.ledger import judge_all
 from speechmill.publish.report import samples
 
 from tests.tiny_corpus import EVIL_TEXT, EVIL_TITLE, RATE, publish_tiny
@@ -37,7 +37,7 @@ for (const audio of document.querySelectorAll("audio")) {
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     build, stats = publish_tiny(tmp_path_factory.mktemp("report"))
-    build.store.write_text(report.REPORT_FILE, report.render(build, stats))
+    build.store.write_text(report.REPORT_FILE, report.render(build, stats, publish.decide_all(build)))
     return build, stats, Path(build.store.path(report.REPORT_FILE)).read_text()
 
 
@@ -159,7 +159,7 @@ def test_a_clip_without_a_licence_is_neither_heard_nor_read(corpus: Corpus) -> N
 
 def test_nearest_to_the_threshold_come_first_and_each_clip_once(corpus: Corpus) -> None:
     build, _, _ = corpus
-    groups = samples.choose(judge_all(build), build)
+    groups = samples.choose(publish.decide_all(build), build)
     assert next(iter(groups)) == "kept"
     assert [sample.row["snr_db"] for sample in groups["low_snr"]] == [14.5, 9.0]  # the one at 3 is under band_limited
     chosen = [sample.row["clip_id"] for found in groups.values() for sample in found]
@@ -168,23 +168,26 @@ def test_nearest_to_the_threshold_come_first_and_each_clip_once(corpus: Corpus) 
 
 def test_every_reason_gets_its_turn_before_any_gets_two(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     build, _, _ = corpus
-    groups = samples.choose(judge_all(build), build)
+    groups = samples.choose(publish.decide_all(build), build)
     firsts = [next(s for s in found if s.may_be_heard) for group, found in groups.items() if group != "licence"]
     monkeypatch.setattr(samples, "SOUND_BYTES", sum(sample.row["flac_bytes"] for sample in firsts))
     heard = [
-        sample for found in samples.choose(judge_all(build), build).values() for sample in found if sample.may_be_heard
+        sample
+        for found in samples.choose(publish.decide_all(build), build).values()
+        for sample in found
+        if sample.may_be_heard
     ]
     assert heard == firsts
 
 
 def test_the_same_corpus_gives_the_same_page(corpus: Corpus) -> None:
     build, stats, page = corpus
-    assert report.render(build, stats) == page
+    assert report.render(build, stats, publish.decide_all(build)) == page
 
 
 def test_an_empty_corpus_has_a_page(tmp_path: Path) -> None:
     build, stats = publish_tiny(tmp_path, recordings=(), transcribed=False)
-    page = report.render(build, stats)
+    page = report.render(build, stats, publish.decide_all(build))
     assert "There are no clips" in page
     assert "0.0000" in page
 

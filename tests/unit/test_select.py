@@ -3,14 +3,18 @@
 import pickle
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from speechmill.core.columns import Column
-from speechmill.core.config import Licences, Thresholds
+from speechmill.core.config import Licences, RunConfig, Thresholds
 from speechmill.core.reasons import Reason
 from speechmill.core.records import TRANSCRIPT_ARTIFACT
-from speechmill.decide.criteria import failed, licence_allowed, reasons_by_licence, reasons_by_transcript
+from speechmill.decide.decision import HALLUCINATIONS, Overrides, Reasons, by_text, decide, failed
+from speechmill.decide.licences import licence_allowed, reasons_by_licence
 from speechmill.publish.columns import every_column
+from speechmill.publish.decided import ENGLISH
+from speechmill.stages.assess import hallucinations
 from speechmill.stages.score import MEASURES
 from speechmill.stages.selection import early_columns, late_columns
 
@@ -34,7 +38,11 @@ def test_a_good_clip_is_kept_and_no_clips_are_no_trouble() -> None:
 
 
 def reasons_by_score(scores: pa.Table, thresholds: Thresholds) -> list[tuple[Reason, ...]]:
-    return failed(scores, early_columns(), thresholds)
+    return words(failed(scores, early_columns(), thresholds))
+
+
+def words(reasons: Reasons) -> list[tuple[Reason, ...]]:
+    return [tuple(map(Reason, found)) for found in reasons.lists().to_pylist()]
 
 
 @pytest.mark.parametrize("column", TESTED, ids=lambda column: column.name)
@@ -105,10 +113,13 @@ def doubts(
     text: str | None, seconds: float, languages: tuple[str, ...] = (), declared: str | None = None, **row: Any
 ) -> tuple[Reason, ...]:
     heard = {"clip_id": "a", "text": text, "language": "en", "no_speech_probability": 0.01, "asr_confidence": 0.9}
-    table = pa.Table.from_pylist([heard | row], schema=TEXTS)
-    return reasons_by_transcript(table, [seconds], late_columns(), Thresholds(asr_agreement=0.8), languages, declared)[
-        0
-    ]
+    (stored,) = pa.Table.from_pylist([heard | row], schema=TEXTS).to_pylist()
+    place = {"start": 0, "end": round(seconds * RunConfig().audio.sample_rate)}
+    stored[HALLUCINATIONS] = hallucinations(stored | place, RunConfig())
+    table = pa.Table.from_pylist([stored], schema=TEXTS.append(pa.field(HALLUCINATIONS, pa.list_(pa.string()))))
+    english = np.array([(declared or "en").partition("-")[0].lower() in ENGLISH])
+    thresholds = Thresholds(asr_agreement=0.8)
+    return words(by_text(table, late_columns(), thresholds, languages=languages, may_be_english=english))[0]
 
 
 SENTENCE = "The whole of the village came out to see the balloon rise over the river."  # 74 characters
@@ -152,3 +163,45 @@ def test_every_reason_has_a_meaning_of_its_own_and_is_its_value_elsewhere() -> N
     assert len(set(meanings)) == len(meanings)
     assert pickle.loads(pickle.dumps(Reason.NOISE)) is Reason.NOISE is Reason("noise")
     assert f"{Reason.NOISE}" == "noise"
+
+
+# --- decisions by hand ---
+
+
+def test_people_win_over_thresholds_but_not_over_licences_and_removals() -> None:
+    """Columns: nothing wrong, noisy, doubtful text, no licence, not tokenised; each left alone, kept, dropped."""
+
+    def mask(*which: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        return np.isin(np.tile(np.arange(5), 3), which)
+
+    hand = np.repeat(np.arange(3), 5)
+    stages = {name: Reasons(15) for name in ("refused", "by_sound", "by_text", "unfinished")}
+    for name, reason, which in (
+        ("by_sound", Reason.NOISE, 1), ("by_text", Reason.LOW_CONFIDENCE, 2), ("refused", Reason.LICENCE, 3),
+        ("unfinished", Reason.NOT_TOKENISED, 4),
+    ):  # fmt: skip
+        stages[name].add(reason, mask(which))
+    none = np.zeros(15, bool)
+    decision = decide(**stages, by_hand=Overrides(keep=hand == 1, drop=hand == 2, text=none))
+    assert words(decision.reasons) == [
+        *[(), (Reason.NOISE,), (Reason.LOW_CONFIDENCE,), (Reason.LICENCE,), (Reason.NOT_TOKENISED,)],
+        *[(Reason.MANUAL,), (Reason.MANUAL,), (Reason.MANUAL,), (Reason.LICENCE,), (Reason.NOT_TOKENISED,)],
+        *[(Reason.MANUAL,), (Reason.MANUAL,), (Reason.MANUAL,), (Reason.LICENCE, Reason.MANUAL), (Reason.MANUAL,)],
+    ]
+    assert decision.kept.tolist() == [True, *[False] * 4, True, True, True, *[False] * 2, *[False] * 5]
+    written = decide(**stages, by_hand=Overrides(keep=none, drop=none, text=~none))
+    assert words(written.reasons)[2] == ()
+    assert words(written.reasons)[1] == (Reason.NOISE,)
+
+
+def test_reasons_are_named_in_one_order_in_every_table() -> None:
+    """Another table, in which the first of them holds for no clip, names the others in the same order."""
+    bad: dict[str, float | None] = {"score_noise": 1.0, "snr_db": 2.0}
+    worse = bad | {"score_reverb": 1.0}
+    assert reasons_by_score(scored(worse, bad), Thresholds()) == [
+        (Reason.NOISE, Reason.REVERB, Reason.LOW_SNR),
+        (Reason.NOISE, Reason.LOW_SNR),
+    ]
+    assert list(failed(scored(bad), early_columns(), Thresholds()).failing) == list(
+        failed(scored(worse), early_columns(), Thresholds()).failing
+    )

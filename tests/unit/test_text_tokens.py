@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from speechmill.core.config_errors import ConfigError
 from speechmill.text.normal_form import ALPHABET, normalise
 from speechmill.tokens import TEXT_TOKENS
-from speechmill.tokens.text import ENTRIES, LETTERS, TextTokenizer, limits, load, train
+from speechmill.tokens.text import ENTRIES, LETTERS, TextTokenizer, fits_trainers, load, tortoise_takes, train
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_text_in_normal_form_goes_there_and_back(text: str) -> None:
 def test_what_it_does_not_know_is_seen(text: str) -> None:
     ids = load(TEXT_TOKENS).encode(text)
     assert min(ids) <= 1
-    assert not limits(100_000, 24_000, ids)["tortoise_ok"]
+    assert not tortoise_takes(100_000, 24_000, ids)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,8 @@ def test_what_it_does_not_know_is_seen(text: str) -> None:
     ],
 )
 def test_limits_of_tortoises_consumers(samples: int, ids: list[int] | None, *, fits: bool, takes: bool) -> None:
-    assert limits(samples, 22_050, ids) == {"fits_11s6": fits, "tortoise_ok": takes}
+    assert fits_trainers(np.array([samples]), 22_050).tolist() == [fits]
+    assert tortoise_takes(samples, 22_050, ids) is takes
 
 
 def test_training_gives_the_same_file_for_the_same_texts(tmp_path: Path) -> None:

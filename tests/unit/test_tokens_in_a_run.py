@@ -138,7 +138,7 @@ def test_a_corpus_whose_dvae_is_gone_can_be_looked_at_and_decided_again(
     mine.write_bytes(own.read_bytes())
     again(corpus, f"tokenise.checkpoint={mine}")
     mine.unlink()
-    assert status.status(str(corpus))["contents"]["tokenised"] == 2
+    assert status.status(str(corpus))["contents"]["tokenise"] == 2
     assert failing(corpus, rows=1) == {}
     assert again(corpus, "thresholds.snr_db=16", only_publish=True).exit_code == 0
     with pytest.raises(ConfigError, match=r"tokenise\.checkpoint: .*No such file"):

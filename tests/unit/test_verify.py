@@ -152,7 +152,7 @@ def test_a_clip_twice(corpus: Path) -> None:
 
 
 def test_clips_in_the_wrong_split(corpus: Path) -> None:
-    name, other = f"data/{shard(corpus).name}", "data/validation-00000-of-00001.parquet"
+    name, other = f"data/{shard(corpus).name}", "data/validation-00000-00000.parquet"
     (corpus / name).rename(corpus / other)
     record = (corpus / "run.json").read_text()
     (corpus / "run.json").write_text(record.replace(name, other))

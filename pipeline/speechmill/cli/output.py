@@ -10,6 +10,8 @@ import click
 from speechmill.core.terminal import printable
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from speechmill.runner.run import Summary
 
 PLAIN_WIDTH = 120  # characters of the final table where there is no terminal
@@ -24,14 +26,28 @@ def print_result(value: dict[str, Any], *, as_json: bool) -> None:
     click.echo(json.dumps(shown, indent=2, default=str) if as_json else console.in_words(shown))
 
 
+def print_preview(preview: dict[str, Any], *, as_json: bool) -> None:
+    """Print what other settings would change: a table, or JSON."""
+    if as_json:
+        print_result(preview, as_json=True)
+        return
+    from speechmill.cli.summary import render_preview
+
+    _print(render_preview(preview))
+
+
 def print_summary(summary: "Summary", *, as_json: bool) -> None:
     """Print how a run ended: a table of stages and where to look next, or JSON."""
     if as_json:
         print_result(dataclasses.asdict(summary), as_json=True)
         return
-    from rich.console import Console
-
     from speechmill.cli.summary import render
 
+    _print(render(summary))
+
+
+def _print(what: "RenderableType") -> None:
+    from rich.console import Console
+
     width = None if sys.stdout.isatty() else PLAIN_WIDTH
-    Console(highlight=False, width=width).print(render(summary))
+    Console(highlight=False, width=width).print(what)

@@ -14,7 +14,7 @@ from speechmill.cli.options import (
     quiet_option,
     set_option,
 )
-from speechmill.cli.output import print_result, print_summary
+from speechmill.cli.output import print_preview, print_result, print_summary
 
 if TYPE_CHECKING:
     from speechmill.core.config import RunConfig
@@ -117,16 +117,37 @@ def demo(output: str, settings: tuple[str, ...], as_json: bool, quiet: bool) -> 
     return summary.exit_code
 
 
-@click.command()
+SELECT_EXAMPLES = """
+\b
+Examples:
+  speechmill select corpus --set thresholds.snr_db=20 --dry-run        (what that would change)
+  speechmill select corpus --set thresholds.snr_db=20
+  speechmill select corpus                                             (after a change of decisions.jsonl)
+
+\b
+A line of decisions.jsonl, beside the corpus, is what somebody decided about a clip; it wins over thresholds:
+  {"clip_id": "6f1c…", "decision": "drop", "who": "ann", "why": "a door slams"}
+decision is keep, drop, text (with "text": "…") or auto, which takes all back.
+"""
+
+
+@click.command(epilog=SELECT_EXAMPLES)
 @corpus_argument
 @set_option
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
 @json_option
 @quiet_option
-def select(corpus: str, settings: tuple[str, ...], as_json: bool, quiet: bool) -> int:
-    """Decide again from stored scores with other thresholds, and republish. Runs no model."""
+def select(corpus: str, settings: tuple[str, ...], dry_run: bool, as_json: bool, quiet: bool) -> int:
+    """Decide again from stored scores, with other thresholds or decisions by hand, and republish. Runs no model."""
     from speechmill.core import config_file, state
 
     chosen = config_file.load(None, settings, state.stored_config(corpus, required=True), output=corpus)
+
+    if dry_run:
+        from speechmill.corpus.preview import preview
+
+        print_preview(preview(chosen), as_json=as_json)
+        return 0
 
     from speechmill.runner.run import run as run_build
 

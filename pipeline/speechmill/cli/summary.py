@@ -12,13 +12,8 @@ from speechmill.runner.run import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TOO_MANY_F
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-BY_TEXT = (  # reasons that judge a transcript
-    *(Reason.NOT_TRANSCRIBED, Reason.ASR_FAILED, Reason.LOW_CONFIDENCE, Reason.EMPTY_TEXT, Reason.NO_SPEECH),
-    *(Reason.REPETITION, Reason.SPEECH_RATE, Reason.STOCK_PHRASE, Reason.MISSING_TEXT, Reason.NOT_SPOKEN),
-    *(Reason.WRONG_SCRIPT, Reason.DISAGREEMENT, Reason.LANGUAGE),
-)
-JUDGED_LATE: dict[str, str] = {Reason.DUPLICATE: "dedup", Reason.NOT_TOKENISED: "tokenise"}
 NOT_YET = {"not_transcribed": "transcript", "not_tokenised": "mel tokens"}
+OTHERS = "score"  # the row for reasons that are of no stage, such as licences
 NAMED_INPUTS = 10
 LINE_CHARACTERS = 200  # of a recording that failed
 LEFT_OUT_CHARACTERS = 110  # of a line about something left out
@@ -69,17 +64,14 @@ def _row(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) -> li
 
 
 def _rejected(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) -> str:
-    """Reasons with their numbers: recordings for the first stages, clips for scores and transcripts."""
+    """Reasons with their numbers: recordings for the first stages, clips for those that judge clips."""
+    from speechmill.stages.flow import rejecting
+
     reasons = {key.removeprefix("reason."): n for key, n in counts.items() if key.startswith("reason.")}
-    if stats is not None and stage in ("score", "dedup", "transcribe", "tokenise"):
-        clips = {reason: found["clips"] for reason, found in stats["rejected_by_reason"].items()}
-        reasons |= {reason: n for reason, n in clips.items() if _judged_by(reason) == stage}
+    for reason, found in (stats or {}).get("rejected_by_reason", {}).items():
+        if (rejecting(reason) or OTHERS) == stage:
+            reasons[reason] = found["clips"]
     return ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _judged_by(reason: str) -> str:
-    """Stage whose result a clip was rejected for."""
-    return JUDGED_LATE.get(reason) or ("transcribe" if reason in set(BY_TEXT) else "score")
 
 
 def _hours(stats: dict[str, Any]) -> str:
@@ -152,3 +144,26 @@ def _too_many(summary: Summary) -> list[str]:
 def _no_clips(summary: Summary, output: str) -> str:
     why = no_clips(summary.stats) if summary.stats else ""
     return f"no clips were kept: {why}" if why else f"no clips were kept; {output}/{RECORDINGS_FILE} says why"
+
+
+def render_preview(preview: dict[str, Any]) -> "RenderableType":
+    """What other settings would change, for a terminal: a line for what is kept, and one for each reason."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("clips", no_wrap=True)
+    for name in ("now", "then", "change"):
+        table.add_column(name, justify="right", no_wrap=True)
+    kept = preview["kept"]
+    table.add_row("kept", *_change(kept["clips"]))
+    table.add_row("kept, in hours", *_change(kept["hours"], 2))
+    for reason, clips in preview["rejected"].items():
+        table.add_row(f"rejected: {reason}", *_change(clips))
+    return table
+
+
+def _change(pair: dict[str, float], digits: int = 0) -> list[str]:
+    difference = round(pair["then"] - pair["now"], digits)
+    change = f"{difference:+,.{digits}f}" if difference else ""
+    return [f"{pair['now']:,.{digits}f}", f"{pair['then']:,.{digits}f}", change]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from speechmill.core.config import RunConfig
+from speechmill.core.manual import ByHand
 from speechmill.core.models import ModelRef
 from speechmill.core.removals import Tombstones
 from speechmill.core.store import Store
@@ -18,7 +19,7 @@ ERASE_FILE = "work/erase"  # something that was fetched before falls under a tom
 LOG_FILE = "work/log.jsonl"
 CONFIG_FILE = "work/config.json"  # of the run that is, or was last, at work
 FINISHED_FILE = "work/finished.json"  # config of the run that finished last, with the secrets that run.json leaves out
-KNOWN_FILE = "work/tmp/known.parquet"  # what a run knew when it began
+KNOWN_FILE = "work/known.parquet"  # what a run knew when it began
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,8 @@ class Build:
     """cpu or cuda."""
     removed: Tombstones
     """What may not come back."""
+    by_hand: ByHand
+    """What people decided about clips."""
 
     def runs(self, stage: str) -> bool:
         """Whether a stage is switched on."""

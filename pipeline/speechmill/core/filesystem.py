@@ -3,7 +3,9 @@
 import os
 import re
 import sys
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
 import fsspec
 
@@ -12,9 +14,32 @@ from speechmill.core.config_errors import ConfigError
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _CHAIN = re.compile(r"[a-z0-9]+::[a-z0-9]+(://|::)", re.IGNORECASE)  # as fsspec nests filesystems
 _ONE_SLASH = re.compile(r"(s3a?|gc?s|abfss?|az|adl|hdfs|ftp|sftp|https?|file|local|memory):/(?!/)", re.IGNORECASE)
+_VERSION = ("size", "ETag", "etag", "LastModified", "last_modified", "updated", "mtime", "created")  # of any of them
 _HERE = ("file", "local")
 _LIBRARIES = (("botocore.exceptions", "BotoCoreError"), ("google.auth.exceptions", "GoogleAuthError"))
 _READ_ONLY = ("http", "https", "data", "github")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file below a store: its name, its bytes, when it was last written (seconds since 1970, 0 if unknown)."""
+
+    name: str
+    bytes: int
+    mtime: float
+    version: str
+    """Changes when the file is written anew, and where it is copied."""
+
+    @classmethod
+    def local(cls, name: str, facts: os.stat_result) -> Self:
+        """A file on a disk."""
+        version = f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ino}"
+        return cls(name, facts.st_size, facts.st_mtime, version)
+
+    @classmethod
+    def remote(cls, name: str, facts: Mapping[str, Any]) -> Self:
+        """A file as an fsspec filesystem lists it."""
+        return cls(name, facts["size"] or 0, 0.0, " ".join(str(facts.get(key)) for key in _VERSION))
 
 
 def filesystem_of(root: str) -> tuple[Any, str]:

@@ -25,6 +25,7 @@ FORMAT, FORMAT_VERSION = "speechmill corpus", 1
 RECORDINGS_FILE = "recordings.parquet"
 RUN_FILE = "run.json"
 REMOVALS_FILE = "removed.json"
+DECISIONS_FILE = "decisions.jsonl"  # of people, see speechmill.core.manual; never written by a run
 SAMPLE_BYTES = 16_000_000  # larger files are known by their size where reading them would take long
 NAMED = 4  # files in the way that an error names
 # What systems leave in folders that people take for empty.
@@ -34,7 +35,9 @@ FIXED = (
     "README.md", "report.html", "stats.json", RUN_FILE, "ledger.parquet", "recordings.parquet",
     "pool.parquet/part-00000.parquet",
 )  # fmt: skip
-_SHARD = re.compile(r"data/(train|validation)-[0-9]{5}-of-[0-9]{5}\.parquet|pool\.parquet/part-[0-9]{5}\.parquet")
+_SHARD = re.compile(
+    r"data/(train|validation)-[0-9]{5}-(of-)?[0-9]{5}\.parquet|pool\.parquet/part-[0-9]{5}\.parquet"  # `of` to 0.1
+)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 Facts = dict[str, Any]  # of a file: bytes, sha256, and where it is known mtime_ns
@@ -153,9 +156,14 @@ def facts_of(store: Store, name: str) -> Facts:
     return {"bytes": store.size(name), "sha256": digest, **times}
 
 
+def known_facts(store: Store, name: str, mark: Mark | None) -> Facts | None:
+    """What a mark says of a published file, as long as it is the one that was published; None if it says nothing."""
+    return None if mark is None else _as_it_is(store, name, mark)
+
+
 def foreign(store: Store, mark: Mark) -> list[str]:
     """Files outside `work/` that are not ours, or not any more as they were published."""
-    ours = {MARK_FILE, REMOVALS_FILE}
+    ours = {MARK_FILE, REMOVALS_FILE, DECISIONS_FILE}
     names = [entry.name for entry in store.files() if not entry.name.startswith("work/") and entry.name not in ours]
     return [name for name in names if _is_in_the_way(store, name, mark)]
 

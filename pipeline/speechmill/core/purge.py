@@ -14,7 +14,7 @@ from speechmill.core.store import Store
 
 DOCUMENT = re.compile(r"work/documents/[0-9a-f]{64}")
 # What may name a removed recording or quote it, and is made again when it is needed.
-CACHES = ("work/feeds", "work/publish", "work/spans", "work/tmp")
+CACHES = ("work/feeds", "work/known.parquet", "work/publish", "work/spans", "work/tables", "work/tmp")
 
 
 def present(build: Build) -> Iterator[Recording]:

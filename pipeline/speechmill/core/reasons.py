@@ -52,6 +52,7 @@ class Reason(StrEnum):
     REMOVED = "removed", "removed on request, for good"
     LICENCE = "licence", "the licence is not one that may be published"
     AI_GENERATED = "ai_generated", "marked as made by a machine"
+    MANUAL = "manual", "somebody decided so; see decisions.jsonl"
     NOISE = "noise", "background noise is too likely"
     MUSIC = "music", "music is too likely"
     TELEPHONE = "telephone", "band-limited or coded speech, as from a telephone, is too likely"

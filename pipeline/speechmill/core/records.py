@@ -203,6 +203,7 @@ DECISION = (
     _field("reasons", pa.list_(pa.string()), "why it was rejected; empty when kept"),
 )
 
+_NAMES = frozenset(field.name for field in fields(Recording))
 RECORDINGS = _recordings_schema()
 LEDGER = pa.schema(
     [
@@ -251,15 +252,21 @@ TOKEN_ARTIFACT = pa.schema(
 )
 
 
+def to_row(recording: Recording) -> dict[str, Any]:
+    """A recording as plain values, by column. `asdict` would copy each of them, which costs a millisecond."""
+    row = {name: getattr(recording, name) for name in _NAMES}
+    row |= {name: [asdict(one) for one in row[name]] for name in ("attachments", "consent")}
+    return row
+
+
 def to_table(rows: Iterable[Recording], schema: pa.Schema = RECORDINGS) -> pa.Table:
     """Turn recordings into an Arrow table."""
-    return pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)
+    return pa.Table.from_pylist([to_row(row) for row in rows], schema=schema)
 
 
 def recording_from(row: Mapping[str, Any]) -> Recording:
     """Make a Recording of a row that was read back; columns of later versions are ignored."""
-    names = {f.name for f in fields(Recording)}
-    values = {k: v for k, v in row.items() if k in names}
+    values = {name: value for name, value in row.items() if name in _NAMES}
     values["status"] = Status(values["status"])
     values["reason"] = Reason(values["reason"]) if values.get("reason") else None
     values |= {name: tuple(values.get(name) or ()) for name in ("persons", "alternates")}

@@ -13,7 +13,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, Any
 
@@ -22,7 +21,7 @@ import pyarrow.parquet as pq
 
 from speechmill.core import atomic, paths
 from speechmill.core.config_errors import ConfigError
-from speechmill.core.filesystem import filesystem_of
+from speechmill.core.filesystem import Entry, filesystem_of
 from speechmill.core.own_names import OWN_FILE
 
 LOCK_FILE = "work/lock"
@@ -33,7 +32,9 @@ ROW_GROUP_ROWS = 100
 
 
 # Addresses stand in these with the users, passwords and tokens that are needed to fetch again.
-PRIVATE = ("work/config.json", "work/finished.json", "work/fetch/", "work/feeds/", "work/tmp/known")
+PRIVATE = (
+    "work/config.json", "work/finished.json", "work/fetch/", "work/feeds/", "work/tables/", "work/known.parquet",
+)  # fmt: skip
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -50,15 +51,6 @@ def raise_if_out_of_space(error: Exception, root: str) -> None:
     if isinstance(error, OSError) and error.errno in NO_SPACE:
         place = error.filename or root
         raise OutOfSpaceError(f"no space left to write {place}: free some, or choose another output, and run again")
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file below a store: its name, its bytes, and when it was last written (seconds since 1970, 0 if unknown)."""
-
-    name: str
-    bytes: int
-    mtime: float
 
 
 class Store:
@@ -119,12 +111,16 @@ class Store:
         below = f"{folder}/" if folder else ""
         if self.is_local:
             for name, facts in paths.files_below(root, below):
-                yield Entry(name, facts.st_size, facts.st_mtime)
+                yield Entry.local(name, facts)
             return
         self.fs.invalidate_cache()
         for path, facts in sorted(self.fs.find(root, detail=True).items()):
             if path.startswith(f"{root}/"):  # and not `corpus2` where `corpus` was asked for
-                yield Entry(below + path.removeprefix(f"{root}/"), facts["size"] or 0, 0.0)
+                yield Entry.remote(below + path.removeprefix(f"{root}/"), facts)
+
+    def finished(self, folder: str) -> Iterator[Entry]:
+        """All files below a folder but those that a process is writing, or was when it ended."""
+        return (entry for entry in self.files(folder) if not entry.name.rpartition("/")[2].startswith("."))
 
     def own_files(self, folder: str) -> Iterator[Entry]:
         """Those files below a folder in `work/` that are artifacts by their names."""

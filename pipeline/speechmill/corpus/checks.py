@@ -62,6 +62,11 @@ class CorpusTables:
         """Names of the files of a split, in order."""
         return names_below(self.run, f"data/{split}-")
 
+    @property
+    def pool(self) -> list[str]:
+        """Names of the files of the pool, in order."""
+        return names_below(self.run, "pool.parquet/")
+
     def rows(self, names: Iterable[str], columns: list[str] | None = None) -> Iterator[Row]:
         """Rows of some files, one after the other."""
         for name in names:

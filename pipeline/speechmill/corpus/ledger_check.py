@@ -8,8 +8,9 @@ from operator import itemgetter
 
 from speechmill.core.records import SpanKind, Status
 from speechmill.corpus.checks import Check, CorpusTables, Row
-from speechmill.publish import LEDGER_FILE, RECORDINGS_FILE
-from speechmill.publish.ledger import KEPT, REJECTED
+from speechmill.decide.decision import KEPT, REJECTED
+from speechmill.publish import RECORDINGS_FILE
+from speechmill.publish.writers import LEDGER_FILE
 
 RECORDING, ROW = 0, 1  # a recording comes before its rows
 
@@ -18,7 +19,7 @@ def check_balance(corpus: CorpusTables, check: Check) -> None:
     """Spans cover each decoded recording without gap or overlap, and their sum is what stats.json says."""
     samples: Counter[str] = Counter()
     statuses: Counter[str] = Counter()
-    for recording_id, recording, spans in by_recording(corpus, LEDGER_FILE, check):
+    for recording_id, recording, spans in by_recording(corpus, [LEDGER_FILE], check):
         check.checked += 1
         if recording is None:
             check.fail(f"{recording_id}: in the ledger, not in {RECORDINGS_FILE}")
@@ -68,17 +69,21 @@ def _failed_row(recording: Row, spans: list[Row], check: Check) -> None:
     check.expect(that=is_explained, problem=f"{name}: {recording['status']} without a reason")
 
 
-def by_recording(corpus: CorpusTables, table: str, check: Check) -> Iterator[tuple[str, Row | None, Iterable[Row]]]:
-    """Each recording_id of recordings.parquet or a table, its recording if there is one, and its rows of the table."""
+def by_recording(
+    corpus: CorpusTables, files: list[str], check: Check
+) -> Iterator[tuple[str, Row | None, Iterable[Row]]]:
+    """Each recording_id of recordings.parquet or some files, its recording if there is one, and its rows there."""
     recordings = corpus.rows([RECORDINGS_FILE], ["recording_id", "content_id", "status", "reason", "decoded_samples"])
     tagged = merge(
         ((row["recording_id"], RECORDING, row) for row in recordings),
-        ((row["recording_id"], ROW, row) for row in corpus.rows([table])),
+        ((row["recording_id"], ROW, row) for row in corpus.rows(files)),
         key=itemgetter(0, 1),
     )
     last = ""
     for recording_id, group in itertools.groupby(tagged, itemgetter(0)):
-        check.expect(that=recording_id > last, problem=f"{table} or {RECORDINGS_FILE}: {recording_id} is out of order")
+        check.expect(
+            that=recording_id > last, problem=f"{files[0]} or {RECORDINGS_FILE}: {recording_id} is out of order"
+        )
         last = recording_id
         first = next(group)
         is_known = first[1] == RECORDING

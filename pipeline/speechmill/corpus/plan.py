@@ -19,7 +19,7 @@ from speechmill.core.records import RejectedError, Status, recording_from
 from speechmill.core.state import read_run
 from speechmill.core.store import Store
 from speechmill.core.urls import web_address
-from speechmill.decide import criteria
+from speechmill.decide.licences import licence_allowed
 from speechmill.fetch import check_logins
 from speechmill.publish.advice import no_licence
 from speechmill.publish.stats import MOST_NAMED
@@ -182,7 +182,7 @@ def _declared_duration_s(path: str, limits: Audio) -> float | None:
 
 def _in_words(found: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
     licences = {
-        licence: count.in_words() | {"published": criteria.licence_allowed(licence, config.licences)}
+        licence: count.in_words() | {"published": licence_allowed(licence, config.licences)}
         for licence, count in sorted(found.licences.items())
     }
     return {

@@ -29,14 +29,15 @@ from speechmill.corpus.checks import Check, CorpusTables, Row
 from speechmill.decide.opinions import TextSource
 from speechmill.decide.splits import TRAIN, VALIDATION
 from speechmill.fetch import PACKAGED_MODEL, model_folder
-from speechmill.publish.shards import text_columns
-from speechmill.stages import TEXT, TOKENISE
+from speechmill.stages import ASSESS, TOKENISE
+from speechmill.stages.assess import text_columns
 from speechmill.stages.flow import PLUGGED_IN
 from speechmill.stages.profiles import not_here, plan_build, profile_here, up_to_scores
 from speechmill.stages.score import scores_of
 from speechmill.text.normal_form import clean
 from speechmill.tokens import dvae_files
 from speechmill.tokens import load as load_tokenizer
+from speechmill.tokens.text import fits_trainers
 
 MAX_TRANSCRIPTS = 8
 ROUNDING = 1.5e-4  # scores are stored rounded to 1e-4; another CPU may round the last digit the other way
@@ -160,7 +161,7 @@ def tokens(corpus: CorpusTables, check: Check, rows: int) -> None:
         return
     try:
         profile = profile_here(TOKENISE, corpus.config, corpus.store, corpus.run["profiles"])
-        text_profile = profile_here(TEXT, corpus.config, corpus.store, corpus.run["profiles"])
+        text_profile = profile_here(ASSESS, corpus.config, corpus.store, corpus.run["profiles"])
         tokenizer = load_tokenizer(*dvae_files(corpus.config.tokenise), find_device(corpus.config.device))
     except ConfigError as error:
         check.note = f"the dVAE is not on this machine; no clip was encoded again ({error})"
@@ -177,8 +178,10 @@ def tokens(corpus: CorpusTables, check: Check, rows: int) -> None:
             differing = len(set(enumerate(again.tolist())) ^ set(enumerate(row["mel_tokens"])))
             problem = f"{row['clip_id']}: mel_tokens differ in {differing} places from those of its audio"
             check.expect(that=not differing, problem=problem)
-        if corpus.run["profiles"]["text"] == text_profile:
-            due = text_columns(row, corpus.config)
+        if corpus.run["profiles"]["assess"] == text_profile:
+            length = np.array([row["end"] - row["start"]])
+            fits = bool(fits_trainers(length, row["sampling_rate"])[0])
+            due = text_columns(row, corpus.config) | {"fits_11s6": fits}
             odd = [column for column, value in due.items() if column in row and row[column] != value]
             check.expect(that=not odd, problem=f"{row['clip_id']}: {', '.join(odd)} do not follow from its text")
 

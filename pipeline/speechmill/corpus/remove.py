@@ -18,7 +18,7 @@ from speechmill.core.records import Recording
 from speechmill.core.removals import Kind, Tombstone, Tombstones, named
 from speechmill.core.state import read_run
 from speechmill.core.store import Store
-from speechmill.publish import POOL_FILE
+from speechmill.publish.writers import POOL
 from speechmill.runner.run import run
 from speechmill.stages.profiles import stored_build
 
@@ -122,8 +122,8 @@ def _elsewhere(gone: set[str], store: Store) -> tuple[str, ...]:
 
 
 def _pool(store: Store) -> Iterator[dict[str, Any]]:
-    if store.exists(POOL_FILE):
-        for batch in store.batches(POOL_FILE, None, 1_000):
+    for leaf in store.names(POOL):
+        for batch in store.batches(f"{POOL}/{leaf}", None, 1_000):
             yield from batch.to_pylist()
 
 

@@ -14,11 +14,12 @@ from speechmill.core.build import LOG_FILE, Build
 from speechmill.core.records import Recording, Status, recording_from
 from speechmill.core.state import read_run
 from speechmill.core.store import LOCK_FILE, Store
-from speechmill.decide import criteria
-from speechmill.stages import TOKENISE, TRANSCRIBE, left_out
-from speechmill.stages.flow import PLUGGED_IN
+from speechmill.decide.licences import licence_allowed
+from speechmill.stages import SCORE, ClipStage, left_out
+from speechmill.stages.flow import STAGES
 from speechmill.stages.profiles import stored_build
-from speechmill.stages.selection import early_columns, read_scores
+from speechmill.stages.selection import clip_durations, selected
+from speechmill.stages.work import Work
 
 WAITING = "waiting"  # fetched, not decoded yet
 LOG_EVENTS = 5
@@ -59,8 +60,8 @@ def _progress(build: Build) -> tuple[dict[str, Any], dict[str, int]]:
     """Recordings by what became of them, and contents by how far they came, under the profiles of the build."""
     fates: Counter[str] = Counter()
     failed: Counter[str] = Counter()
-    contents: Counter[str] = Counter(fetched=0, decoded=0, scored=0, transcribed=0, tokenised=0)
-    contents.update({stage.name: 0 for stage in PLUGGED_IN if build.runs(stage.name)})
+    contents: Counter[str] = Counter(fetched=0, decoded=0, **{SCORE.name: 0})
+    contents.update({stage.name: 0 for stage in _clip_stages(build)})
     counted: set[str] = set()
     for recording in _known(build):
         fate, reason = (
@@ -95,25 +96,24 @@ def _fate(recording: Recording, build: Build) -> str:
     return str(build.store.footer(name)["status"]) if build.store.exists(name) else WAITING
 
 
+def _clip_stages(build: Build) -> list[ClipStage]:
+    return [stage for stage in STAGES if isinstance(stage, ClipStage) and build.runs(stage.name)]
+
+
 def _done(recording: Recording, build: Build) -> Iterator[str]:
-    """Names of what was done after decoding one content."""
-    content_id, store = recording.content_id or "", build.store
-    if not store.exists(build.artifact("score", content_id)):
+    """Names of the stages after decoding that are through with one content."""
+    content_id = recording.content_id or ""
+    if not build.store.exists(build.artifact(SCORE.name, content_id)):
         return
-    yield "scored"
-    scores = read_scores(content_id, build)
-    reasons = criteria.failed(scores, early_columns(), build.config.thresholds)
-    wanted = {clip_id for clip_id, why in zip(scores["clip_id"].to_pylist(), reasons, strict=True) if not why}
-    allowed = criteria.licence_allowed(recording.licence, build.config.licences)
-    heard = set(TRANSCRIBE.read(content_id, build)["clip_id"].to_pylist())
-    if build.runs("transcribe") and (not allowed or wanted <= heard):
-        yield "transcribed"
-    encoded = set(TOKENISE.read(content_id, build, ["clip_id"])["clip_id"].to_pylist())
-    if build.runs("tokenise") and (not allowed or wanted <= encoded):
-        yield "tokenised"
-    for stage in PLUGGED_IN:
-        measured = set(stage.read(content_id, build, ["clip_id"])["clip_id"].to_pylist())
-        if build.runs(stage.name) and (not allowed or wanted <= measured):
+    yield SCORE.name
+    allowed = licence_allowed(recording.licence, build.config.licences)
+    work = Work(
+        recording_id=recording.recording_id, content_id=content_id, media="", is_local=True, allowed=allowed, order=()
+    )  # fmt: skip
+    passing, every = set(selected(work, build)), set(clip_durations(content_id, build))
+    for stage in _clip_stages(build):
+        wanted = passing if stage.clips_only else every
+        if wanted <= set(stage.read(content_id, build, ["clip_id"])["clip_id"].to_pylist()):
             yield stage.name
 
 

@@ -34,11 +34,12 @@ from speechmill.core.version import __version__
 from speechmill.corpus import recompute
 from speechmill.corpus.checks import Check, CorpusTables, Row
 from speechmill.corpus.ledger_check import by_recording, check_balance
-from speechmill.decide import criteria
+from speechmill.decide.decision import KEPT
+from speechmill.decide.licences import licence_allowed
 from speechmill.decide.splits import TRAIN, VALIDATION, split_of
-from speechmill.publish import LEDGER_FILE, POOL_FILE, RECORDINGS_FILE, RUN_FILE
+from speechmill.publish import RECORDINGS_FILE, RUN_FILE
 from speechmill.publish.columns import data_schema, pool_schema
-from speechmill.publish.ledger import KEPT
+from speechmill.publish.writers import LEDGER_FILE
 
 READ_AS_OURS = ("data/train-", "data/validation-", "pool.parquet/")  # whatever its name goes on with
 
@@ -120,7 +121,8 @@ def _files(corpus: CorpusTables, check: Check) -> None:
 
 def _schema(corpus: CorpusTables, check: Check) -> None:
     """Columns and types are those of records.py."""
-    schemas = {POOL_FILE: pool_schema(corpus.columns), LEDGER_FILE: LEDGER, RECORDINGS_FILE: RECORDINGS}
+    schemas = {LEDGER_FILE: LEDGER, RECORDINGS_FILE: RECORDINGS}
+    schemas |= {name: pool_schema(corpus.columns) for name in corpus.pool}
     schemas |= {name: data_schema(corpus.columns) for split in (TRAIN, VALIDATION) for name in corpus.shards(split)}
     versions = f"written by speechmill {corpus.run['speechmill']}, this is {__version__}"
     for name, expected in schemas.items():
@@ -136,7 +138,7 @@ def _schema(corpus: CorpusTables, check: Check) -> None:
 def _clips(corpus: CorpusTables, check: Check) -> None:
     """Ledger, pool and data tell of the same clips: each once, in order, in its split, and allowed."""
     _same(_pool(corpus, check), _ledger_clips(corpus), f"{LEDGER_FILE} and pool.parquet", check)
-    kept = (row for row in corpus.rows([POOL_FILE]) if row["decision"] == KEPT)
+    kept = (row for row in corpus.rows(corpus.pool) if row["decision"] == KEPT)
     columns = [name for name in pool_schema(corpus.columns).names if name in data_schema(corpus.columns).names]
     pool = ((_position(row), json.dumps([row[name] for name in columns])) for row in kept)
     shards = [_shard_rows(corpus, split, columns, check) for split in (TRAIN, VALIDATION)]
@@ -147,8 +149,8 @@ def _clips(corpus: CorpusTables, check: Check) -> None:
 def _duplicates(corpus: CorpusTables, check: Check) -> None:
     """What a clip is said to repeat is another clip of the pool."""
     columns = ["clip_id", "duplicate_of"]
-    named = {row["duplicate_of"]: row["clip_id"] for row in corpus.rows([POOL_FILE], columns) if row["duplicate_of"]}
-    for row in corpus.rows([POOL_FILE], columns):
+    named = {row["duplicate_of"]: row["clip_id"] for row in corpus.rows(corpus.pool, columns) if row["duplicate_of"]}
+    for row in corpus.rows(corpus.pool, columns):
         check.checked += 1
         check.expect(that=row["clip_id"] != row["duplicate_of"], problem=f"{row['clip_id']} repeats itself")
         named.pop(row["clip_id"], None)
@@ -165,7 +167,7 @@ def _removed(corpus: CorpusTables, check: Check) -> None:
         check.checked += 1
         is_out = row["status"] == Status.REMOVED or not removed.against(recording_from(row))
         check.expect(that=is_out, problem=f"{row['recording_id']} was removed and is still here; {fix}")
-    for row in corpus.rows([POOL_FILE], ["clip_id", "decision"]):
+    for row in corpus.rows(corpus.pool, ["clip_id", "decision"]):
         is_out = row["decision"] != KEPT or row["clip_id"] not in clips
         check.expect(that=is_out, problem=f"{row['clip_id']} has the sound of what was removed; {fix}")
 
@@ -177,7 +179,7 @@ def _position(row: Row) -> tuple[str, int]:
 def _pool(corpus: CorpusTables, check: Check) -> Iterator[tuple[tuple[str, int], str]]:
     """Clips of the pool; each must have the identity that its content and place give."""
     profile = corpus.run["profiles"]["segment"]
-    for recording_id, recording, rows in by_recording(corpus, POOL_FILE, check):
+    for recording_id, recording, rows in by_recording(corpus, corpus.pool, check):
         content_id = (recording or {}).get("content_id") or ""
         for row in rows:
             check.checked += 1
@@ -223,7 +225,7 @@ def _shard_rows(corpus: CorpusTables, split: str, columns: list[str], check: Che
         check.expect(that=_position(row) > last, problem=f"data/{split}: {name} is out of order or there twice")
         due = split if corpus.has("speakers") else split_of(row["recording_id"], corpus.config.publish.validation_share)
         check.expect(that=due == split, problem=f"data/{split}: {name} belongs to {due}")
-        allowed = criteria.licence_allowed(row["licence"], corpus.config.licences)
+        allowed = licence_allowed(row["licence"], corpus.config.licences)
         check.expect(
             that=allowed, problem=f"data/{split}: {name} has the licence {row['licence']}, which is not allowed"
         )

@@ -248,6 +248,11 @@ def rules() -> tuple[Rule, ...]:
     return TypeAdapter(tuple[Annotated[Rule, Field(discriminator="kind")], ...]).validate_python(data)
 
 
+def reasons() -> list[Reason]:
+    """The reasons of all rules, in their order."""
+    return list(dict.fromkeys(rule.reason for rule in rules()))
+
+
 def doubted(heard: Heard) -> list[Rule]:
     """The rules that hold for a transcript: the marks of a wrong one that it shows."""
     return [rule for rule in rules() if rule.holds(heard)]

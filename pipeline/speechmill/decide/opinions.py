@@ -25,6 +25,7 @@ class TextSource(StrEnum):
 
     ASR = "asr"  # the recogniser
     PUBLISHER = "publisher"  # a transcript, subtitles or the book
+    MANUAL = "manual"  # somebody, in decisions.jsonl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

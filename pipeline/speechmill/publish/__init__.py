@@ -1,38 +1,43 @@
-"""From artifacts to a finished corpus: plan, write, commit.
+"""From clip tables to a finished corpus: plan, write, commit.
 
 All files are written aside first and renamed into place at the end; `run.json` is removed before the first
 rename and put there after the last, so that a corpus with a `run.json` is whole. What they replace is what
-`corpus.json` lists as ours, and nothing else.
+`corpus.json` lists as ours, and nothing else. Shards that hold the same clips as before stay where they are.
 """
 
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from speechmill.core import ownership
 from speechmill.core.build import Build
-from speechmill.core.reasons import OUT_OF_REACH
+from speechmill.core.reasons import OUT_OF_REACH, Reason
 from speechmill.core.records import Status
-from speechmill.publish import ledger, shards, voices
-from speechmill.publish.columns import columns_of
+from speechmill.core.store import Store
+from speechmill.publish import planned, shards, speakers, writers
+from speechmill.publish.decided import Decided, decide_group, duplicates
+from speechmill.publish.groups import Group, all_groups, any_to_retry, content_of, is_current, members
 from speechmill.publish.shards import Shard
-from speechmill.publish.stats import Tally
-from speechmill.stages import TOKENISE
+from speechmill.publish.stats import Tally, about_codes
+from speechmill.publish.tables import forget_others
+from speechmill.publish.writers import LEDGER_FILE, pool_part
+from speechmill.stages.work import Outcome
 
-VERSION = 2  # part of the fingerprint: raise it when the same judgements give other files
+VERSION = 3  # part of the fingerprint: raise it when the same clip tables give other files
 RUN_FILE = ownership.RUN_FILE
 PLAN_FILE = "work/publish/plan.json"
 STAGING = "work/publish/staged"
-LEDGER_FILE = "ledger.parquet"
 RECORDINGS_FILE = ownership.RECORDINGS_FILE
-POOL_FILE = "pool.parquet/part-00000.parquet"
 STATS_FILE = "stats.json"
 ABOUT = ("README.md", "report.html", STATS_FILE)
 
 
 MOST_NAMED = 5  # recordings in an error
+WAITING = {Reason.NOT_TRANSCRIBED, Reason.NOT_TOKENISED, Reason.NOT_MEASURED, Reason.INTERNAL_ERROR}  # of clips
 
 
 class WithheldError(Exception):
@@ -41,41 +46,90 @@ class WithheldError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One file to write. `shard` is set for the files of `data/`."""
+    """One file to write: a shard of a group, its part of the pool, or, without a group, a table of the whole corpus."""
 
     name: str  # below the corpus
-    staged: str  # where it waits for the commit
+    fingerprint: str
+    group: Group | None = None
     shard: Shard | None = None
+
+    @property
+    def staged(self) -> str:
+        """Where it waits for the commit."""
+        return f"{STAGING}/{self.fingerprint}/{self.name}"
 
 
 def plan(build: Build) -> list[Task]:
-    """Judge everything, store the plan, and say what must be written: nothing if it is all there."""
-    if build.runs("speakers"):
-        voices.assign(ledger.judge_all(build), build)
-    tally = Tally(build.config.audio.sample_rate, columns_of(build))
-    lost: list[str] = []
-    judged = _watched(ledger.judge_all(build), lost, build)
-    planned = shards.plan(_counted(judged, tally, build), build)
-    fingerprint = _fingerprint(build, tally)
-    names = [*planned, POOL_FILE, LEDGER_FILE, RECORDINGS_FILE]
-    found = {"fingerprint": fingerprint, "files": names, "stats": tally.stats(), "lost": lost}
-    build.store.write_json(PLAN_FILE, found)
-    if lost or is_published(build, fingerprint):
+    """Decide about everything, store the plan, and say what must be written: nothing if it is all there."""
+    every = all_groups(build)
+    fingerprint = _fingerprint(every, build)
+    if is_published(build, fingerprint):
+        _save_plan(build, fingerprint, _files(build), build.store.read_json(STATS_FILE) or {}, [])
         return []
-    folder = f"{STAGING}/{fingerprint}"
-    return [Task(name=name, staged=f"{folder}/{name}", shard=planned.get(name)) for name in names]
+    tally, lost, tasks = Tally(build), list[str](), list[Task]()
+    for decided in _decide_all(every, fingerprint, build):
+        tally.add(decided)
+        lost += _lost(decided, build)
+        task = Task(name=pool_part(decided.group.index), fingerprint=fingerprint, group=decided.group)
+        tasks += [task, *(replace(task, name=one.name, shard=one) for one in shards.plan(decided, build))]
+    tasks += [Task(name=name, fingerprint=fingerprint) for name in (LEDGER_FILE, RECORDINGS_FILE)]
+    _save_plan(build, fingerprint, [task.name for task in tasks], tally.stats(), lost)
+    forget_others(every, build)
+    return [] if lost else [task for task in tasks if task.shard is None or not shards.is_there(task.shard, build)]
 
 
-def _watched(judgements: Iterator[ledger.Judgement], lost: list[str], build: Build) -> Iterator[ledger.Judgement]:
-    """Note what is published now and cannot be made, since its media are out of reach."""
+def preview(build: Build) -> dict[str, Any]:
+    """The counts that a corpus would have, from its clip tables, which must be current. Nothing is written."""
+    tally = Tally(build)
+    for decided in _in_memory(all_groups(build), build):
+        tally.add(decided)
+    return tally.stats()
+
+
+def decide_all(build: Build) -> Iterator[Decided]:
+    """Decide about all groups of a corpus whose clip tables are current. Nothing is written."""
+    return _in_memory(all_groups(build), build)
+
+
+def _in_memory(every: list[Group], build: Build) -> Iterator[Decided]:
+    doubles = duplicates(every, build)
+    decided = (decide_group(group, doubles[group], build) for group in every)
+    if not build.runs("speakers"):
+        yield from decided
+        return
+    assigned = speakers.assign(decided, build)
+    for group in every:
+        found = decide_group(group, doubles[group], build)
+        assigned.add_to(found)
+        yield found
+
+
+def _decide_all(every: list[Group], fingerprint: str, build: Build) -> Iterator[Decided]:
+    """Decide about all groups, and note what those who write them cannot see in one group."""
+    doubles = duplicates(every, build)
+    for decided in _in_memory(every, build):
+        planned.save(decided, doubles[decided.group], fingerprint, build)
+        yield decided
+
+
+def _save_plan(build: Build, fingerprint: str, files: list[str], stats: dict[str, Any], lost: list[str]) -> None:
+    found = {"fingerprint": fingerprint, "files": files, "stats": stats, "lost": lost}
+    build.store.write_json(PLAN_FILE, found)
+
+
+def _files(build: Build) -> list[str]:
+    """Files of the published corpus but its pages and counts."""
+    return list((build.store.read_json(RUN_FILE) or {}).get("files", ()))
+
+
+def _lost(decided: Decided, build: Build) -> Iterator[str]:
+    """What is published now and cannot be made, since its media are out of reach."""
     published = set() if build.config.publish.drop_unreachable else _published(build)
-    for judgement in judgements:
-        recording = judgement.recording
+    for recording in decided.recordings:
         is_out_of_reach = recording.status is Status.FAILED and recording.reason in OUT_OF_REACH
         if is_out_of_reach and recording.recording_id in published:
             detail = f": {recording.reason_detail}" if recording.reason_detail else ""
-            lost.append(f"{recording.title or recording.media_url} ({recording.reason}{detail})")
-        yield judgement
+            yield f"{recording.title or recording.media_url} ({recording.reason}{detail})"
 
 
 def _published(build: Build) -> set[str]:
@@ -98,23 +152,15 @@ def check(plan: dict[str, Any]) -> None:
         )
 
 
-def _counted(judgements: Iterator[ledger.Judgement], tally: Tally, build: Build) -> Iterator[ledger.Judgement]:
-    for judgement in judgements:
-        tally.add(judgement)
-        if judgement.kept and build.runs("tokenise"):
-            kept = {row["clip_id"] for row in judgement.kept}
-            table = TOKENISE.read(judgement.recording.content_id or "", build)
-            tally.add_tokens(table.filter([clip_id in kept for clip_id in table["clip_id"].to_pylist()]))
-        yield judgement
-
-
-def _fingerprint(build: Build, tally: Tally) -> str:
-    # The settings belong to it even where they change no row: run.json, card and report tell them.
+def _fingerprint(every: list[Group], build: Build) -> str:
+    """Digest of all that a published corpus follows from, and of the settings that its pages show."""
     settings = build.config.model_dump(
-        mode="json", include={"thresholds", "licences", "publish", "asr", "defects", "tokenise"}
+        mode="json", include={"thresholds", "licences", "publish", "asr", "defects", "speakers", "tokenise"}
     )
-    layout = [VERSION, settings, sorted(build.profiles.items())]
-    return hashlib.sha256(json.dumps([layout, tally.digest]).encode()).hexdigest()[:32]
+    decided = [sorted(map(repr, build.removed.all)), build.by_hand.digest()]
+    contents = [content_of(group, build) for group in every]
+    parts = [VERSION, settings, sorted(build.profiles.items()), decided, contents]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def is_published(build: Build, fingerprint: str) -> bool:
@@ -125,17 +171,36 @@ def is_published(build: Build, fingerprint: str) -> bool:
     return all(map(build.store.exists, (*run["files"], *ABOUT)))
 
 
-def write(task: Task, build: Build) -> None:
+def is_complete(build: Build) -> bool:
+    """Whether the published corpus is made of all that is in the store now, and waits for no stage."""
+    if build.store.read_json(RUN_FILE) is None or not all(is_current(one, build) for one in members(build)):
+        return False
+    stats = build.store.read_json(STATS_FILE) or {}
+    waiting = WAITING & stats.get("rejected_by_reason", {}).keys()
+    every = all_groups(build)
+    return not waiting and not any_to_retry(every, build) and is_published(build, _fingerprint(every, build))
+
+
+def write(task: Task, build: Build) -> Outcome:
     """Write one file of the corpus aside, unless an interrupted run already did."""
-    if build.store.exists(task.staged):
-        return
-    if task.shard is not None:
-        shards.write_shard(task.staged, task.shard, build)
+    if is_written(task, build):
+        return Outcome(state="reused")
+    if task.group is None:
+        writer = writers.write_ledger if task.name == LEDGER_FILE else writers.write_recordings
+        every = (planned.load(group, task.fingerprint, build) for group in all_groups(build))
+        writer(task.staged, every, build)
+        return Outcome(state="done")
+    decided = planned.load(task.group, task.fingerprint, build)
+    if task.shard is None:
+        writers.write_pool(task.staged, decided, build)
     else:
-        writer = {
-            POOL_FILE: ledger.write_pool, LEDGER_FILE: ledger.write_ledger, RECORDINGS_FILE: ledger.write_recordings
-        }[task.name]  # fmt: skip
-        writer(task.staged, build)
+        shards.write_shard(task.staged, task.shard, decided, build)
+    return Outcome(state="done")
+
+
+def is_written(task: Task, build: Build) -> bool:
+    """Whether a file waits for the commit."""
+    return build.store.exists(task.staged)
 
 
 def commit(build: Build, plan: dict[str, Any], run: dict[str, Any], *, pages: dict[str, str] | None = None) -> None:
@@ -144,18 +209,40 @@ def commit(build: Build, plan: dict[str, Any], run: dict[str, Any], *, pages: di
     Raises ConfigError if something in the way is not ours; then nothing was changed.
     """
     store, folder = build.store, f"{STAGING}/{plan['fingerprint']}"
-    files = {name: _facts(name, folder, build) for name in plan["files"]}
+    mark = ownership.load(store)
+    files = {name: _facts(name, folder, mark, store) for name in plan["files"]}
     plain = {name: {key: facts[key] for key in ("bytes", "sha256")} for name, facts in files.items()}
     for name, text in (pages or {}).items():
         store.write_text(f"{folder}/{name}", text)
     store.write_json(f"{folder}/{STATS_FILE}", plan["stats"])
     store.write_json(f"{folder}/{RUN_FILE}", run | {"fingerprint": plan["fingerprint"], "files": plain})
-    files |= {name: _facts(name, folder, build) for name in (*(pages or {}), STATS_FILE, RUN_FILE)}
+    files |= {name: _facts(name, folder, mark, store) for name in (*(pages or {}), STATS_FILE, RUN_FILE)}
     ownership.replace(store, folder, files)
     store.remove(STAGING)
+    store.remove(planned.FOLDER)
 
 
-def _facts(name: str, folder: str, build: Build) -> dict[str, Any]:
-    """Of a file that waits, or that an interrupted publication put in place."""
+def _facts(name: str, folder: str, mark: ownership.Mark | None, store: Store) -> dict[str, Any]:
+    """Of a file that waits, or that was put in place before."""
     staged = f"{folder}/{name}"
-    return ownership.facts_of(build.store, staged if build.store.exists(staged) else name)
+    if store.exists(staged):
+        return ownership.facts_of(store, staged)
+    return ownership.known_facts(store, name, mark) or ownership.facts_of(store, name)
+
+
+def planned_groups(build: Build, plan: dict[str, Any]) -> Iterator[Decided]:
+    """What was decided about each group of a plan that is not committed yet."""
+    return (planned.load(group, plan["fingerprint"], build) for group in all_groups(build))
+
+
+def with_codes(plan: dict[str, Any], build: Build) -> dict[str, Any]:
+    """A plan whose counts tell how the mel tokens of all shards, written by now, are used."""
+    about = plan["stats"].get("mel_tokens")
+    if not about or "histogram" in about:
+        return plan
+    codes, folder = np.zeros(2**16, np.int64), f"{STAGING}/{plan['fingerprint']}"
+    for name in (one for one in plan["files"] if one.startswith("data/")):
+        staged = f"{folder}/{name}"
+        for batch in build.store.batches(staged if build.store.exists(staged) else name, ["mel_tokens"], 10_000):
+            codes += np.bincount(batch["mel_tokens"].flatten().to_numpy(), minlength=2**16)
+    return plan | {"stats": plan["stats"] | {"mel_tokens": about_codes(codes, about["clips"], about["error_nats"])}}

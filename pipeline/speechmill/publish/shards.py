@@ -1,122 +1,178 @@
-"""The kept clips as Parquet shards that any reader opens: `data/<split>-NNNNN-of-NNNNN.parquet`.
+"""The kept clips as Parquet shards that any reader opens: `data/<split>-<group>-<number>.parquet`.
 
-Which clip goes where is planned from sizes alone, before any audio is read, so that the same corpus gives
-the same shards on every runner and at any worker count.
+A shard holds the kept ones of some candidate clips of a group. Which candidates is planned from their sizes alone, so
+that other thresholds change only the shards whose clips they change, and the same corpus gives the same shards on every
+runner and at any worker count. What a shard was made of stands in its footer: one that is there is not written again.
 """
 
+import hashlib
 import io
 import json
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from speechmill.core.build import Build
-from speechmill.core.columns import feature_of
-from speechmill.core.config import RunConfig
-from speechmill.core.records import recording_from
-from speechmill.core.store import ROW_GROUP_BYTES, ROW_GROUP_ROWS
+from speechmill.core.columns import PROVENANCE, feature_of
+from speechmill.core.store import ROW_GROUP_BYTES, ROW_GROUP_ROWS, add_footer
 from speechmill.decide.splits import TRAIN, VALIDATION
 from speechmill.publish.columns import columns_of, data_schema
-from speechmill.publish.ledger import Judgement, Row, judge
+from speechmill.publish.decided import Decided
+from speechmill.publish.rows import clip_rows
+from speechmill.publish.sounds import sounds
 from speechmill.stages import TOKENISE
-from speechmill.text.normal_form import NormalForm, normal_form
-from speechmill.tokens import text_tokenizer_file
-from speechmill.tokens.text import limits, load
+
+VERSION = 1  # raise it when the same clips give other shards
+AUDIO = "audio"
+PROVENANCE_FIELDS = ["media_url", *(column.name for column in PROVENANCE if column.name != "source_url")]
+TOKENS = ("mel_tokens", "mel_profile")
+
+Indices = npt.NDArray[np.int64]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """Part of a split: for each recording the range of its kept clips that lie in it."""
+    """Kept clips of a group that are one file. `made_of` is a digest of all that its rows follow from."""
 
-    parts: list[tuple[str, int, int]] = field(default_factory=list)  # recording_id, first, one past the last
-    bytes: int = 0
-
-
-def plan(judgements: Iterable[Judgement], build: Build) -> dict[str, Shard]:
-    """Shards by file name. Rows are in order of recording and start."""
-    open_shards: dict[str, list[Shard]] = {TRAIN: [], VALIDATION: []}
-    for judgement in judgements:
-        recording_id = judgement.recording.recording_id
-        shards = open_shards[judgement.split]
-        _fill(shards, recording_id, [row["flac_bytes"] for row in judgement.kept], build.config.publish.shard_bytes)
-    return {
-        f"data/{split}-{i:05}-of-{len(shards):05}.parquet": shard
-        for split, shards in open_shards.items()
-        for i, shard in enumerate(shards)
-    }
+    name: str
+    clips: Indices  # of those of the group that count
+    made_of: str
 
 
-def _fill(shards: list[Shard], recording_id: str, sizes: list[int], limit: int) -> None:
+def plan(decided: Decided, build: Build) -> Iterator[Shard]:
+    """Shards of a group, of both splits. Rows are in order of recording and start."""
+    sizes = decided.places["flac_bytes"].to_numpy()
+    shared = [VERSION, sorted(build.profiles.items()), data_schema(columns_of(build)).names]
+    for split in (TRAIN, VALIDATION):
+        candidates = np.flatnonzero(decided.in_split(split))
+        for number, (first, last) in enumerate(_ranges(sizes[candidates].tolist(), build.config.publish.shard_bytes)):
+            clips = candidates[first:last]
+            clips = clips[decided.decision.kept[clips]]
+            if clips.size:
+                parts = [shared, _recordings(decided, clips), _chosen(decided, clips, build)]
+                made_of = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+                name = f"data/{split}-{decided.group.index:05}-{number:05}.parquet"
+                yield Shard(name=name, clips=clips, made_of=made_of)
+
+
+def _recordings(decided: Decided, clips: Indices) -> list[Any]:
+    """What is published of the recordings of some clips, and digests of what is known of their clips."""
+    found = []
+    for at in dict.fromkeys(decided.recording[clips].tolist()):
+        recording = decided.recordings[at]
+        provenance = [getattr(recording, name) for name in PROVENANCE_FIELDS]
+        found.append([recording.recording_id, decided.digests[at], provenance])
+    return found
+
+
+def _ranges(sizes: list[int], limit: int) -> Iterator[tuple[int, int]]:
+    """First and one past the last of as many clips as fit into a shard; a longer one is alone."""
+    first = taken = 0
     for at, size in enumerate(sizes):
-        if not shards or (shards[-1].bytes and shards[-1].bytes + size > limit):
-            shards.append(Shard())
-        shard = shards[-1]
-        if shard.parts and shard.parts[-1][0] == recording_id:
-            shard.parts[-1] = (recording_id, shard.parts[-1][1], at + 1)
-        else:
-            shard.parts.append((recording_id, at, at + 1))
-        shard.bytes += size
+        if at > first and taken + size > limit:
+            yield first, at
+            first, taken = at, 0
+        taken += size
+    if sizes:
+        yield first, len(sizes)
 
 
-def write_shard(name: str, shard: Shard, build: Build) -> None:
+def _chosen(decided: Decided, clips: Indices, build: Build) -> list[Any]:
+    """What the rows of a shard follow from beside the tables of its group."""
+    clip_ids = decided.places["clip_id"].take(clips).to_pylist()
+    speakers = None if decided.speakers is None else decided.speakers.take(clips).to_pylist()
+    return [clip_ids, speakers, [build.by_hand.texts.get(clip_id) for clip_id in clip_ids]]
+
+
+def write_shard(name: str, shard: Shard, decided: Decided, build: Build) -> None:
     """Write one shard under `name`."""
     columns = data_schema(columns_of(build))
     schema = _with_features(columns, build.config.audio.sample_rate)
     sorting = pq.SortingColumn.from_ordering(schema, [("recording_id", "ascending"), ("start", "ascending")])
-    plain = [column for column in schema.names if column != "audio"]
+    plain = [column for column in schema.names if column != AUDIO]
     options: dict[str, Any] = {"compression": _codecs(schema), "use_dictionary": plain, "sorting_columns": sorting}
+    rows = clip_rows(decided, columns, build, shard.clips)
+    rows = _with_tokens(rows, decided, shard.clips, build)
+    groups = list(_row_groups(decided.places["flac_bytes"].take(shard.clips).to_pylist()))
+    audio = _by_count(_audio(decided, shard.clips, build), (last - first for first, last in groups))
+    place, field = schema.names.index(AUDIO), schema.field(AUDIO)
     with build.store.parquet(name, schema, **options) as writer:
-        for group in _row_groups(_rows(shard, build)):
-            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+        for (first, last), pieces in zip(groups, audio, strict=True):
+            group = rows.slice(first, last - first)
+            group = group.set_column(place, field, pa.chunked_array(pieces, field.type))
+            writer.write_table(group.cast(schema), row_group_size=last - first)
+        add_footer(writer, {"made_of": shard.made_of})
 
 
-def _rows(shard: Shard, build: Build) -> Iterator[Row]:
-    for recording_id, first, last in shard.parts:
-        recording = recording_from(build.store.read(build.fetched(recording_id)).to_pylist()[0])
-        judgement = judge(recording, build)
-        wanted = {row["clip_id"]: row for row in judgement.kept[first:last]}
-        assert recording.content_id is not None
-        tokens = _tokens(recording.content_id, wanted.keys(), build)
-        for batch in build.store.batches(build.segments(recording.content_id), ["clip_id", "flac"]):
-            for found in batch.to_pylist():
-                row = wanted.get(found["clip_id"])
-                if row is not None:
-                    audio = {"bytes": found["flac"], "path": f"{row['clip_id']}.flac"}
-                    derived = tokens.get(row["clip_id"], {}) | text_columns(row, build.config)
-                    yield row | {"audio": audio} | derived
+def is_there(shard: Shard, build: Build) -> bool:
+    """Whether the published file of a shard holds these very clips."""
+    try:
+        return bool(build.store.footer(shard.name).get("made_of") == shard.made_of)
+    except (OSError, ValueError):  # none, or a damaged one
+        return False
 
 
-def _tokens(content_id: str, clip_ids: Collection[str], build: Build) -> dict[str, Row]:
-    """Mel tokens of some clips of a content, and whether the clips fit."""
-    table = TOKENISE.read(content_id, build, ["clip_id", "mel_tokens", "mel_profile"])
-    found = table.filter(pa.array([clip_id in clip_ids for clip_id in table["clip_id"].to_pylist()], pa.bool_()))
-    return {row["clip_id"]: row for row in found.to_pylist()}
+def _contents(decided: Decided, clips: Indices) -> Iterator[tuple[str, Indices]]:
+    """Contents of some clips, in order, each with its clips."""
+    recording = decided.recording[clips]
+    for at in dict.fromkeys(recording.tolist()):
+        yield decided.recordings[at].content_id or "", clips[recording == at]
 
 
-def text_columns(row: Row, config: RunConfig) -> Row:
-    """What follows from a clip's text and length: normal form, text tokens, whether TorToiSe's consumers take it."""
-    ids, form = None, NormalForm()
-    if config.asr.model is not None:
-        form = normal_form(row["text"], row["language"])
-        ids = None if form.text is None else load(text_tokenizer_file(config.tokenise)).encode(form.text)
-    found = limits(row["end"] - row["start"], row["sampling_rate"], ids)
-    return {"text_normalized": form.text, "text_normalized_reason": form.reason, "text_tokens": ids, **found}
+def _audio(decided: Decided, clips: Indices, build: Build) -> Iterator[pa.StructArray]:
+    """Values of the column of audio, in order of the clips."""
+    for content_id, own in _contents(decided, clips):
+        for batch in sounds(content_id, decided.places["clip_id"].take(own).to_pylist(), build):
+            paths = pc.binary_join_element_wise(batch["clip_id"], "flac", ".")
+            yield pa.StructArray.from_arrays([batch["flac"], paths], ["bytes", "path"])
 
 
-def _row_groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    group: list[Row] = []
-    size = 0
-    for row in rows:
-        if len(group) == ROW_GROUP_ROWS or (group and size + row["flac_bytes"] > ROW_GROUP_BYTES):
-            yield group
-            group, size = [], 0
-        group.append(row)
-        size += row["flac_bytes"]
-    if group:
-        yield group
+def _by_count(arrays: Iterator[pa.Array], counts: Iterable[int]) -> Iterator[list[pa.Array]]:
+    """Pieces of arrays that have so many values together, without copying any."""
+    rest = next(arrays, None)
+    for count in counts:
+        pieces: list[pa.Array] = []
+        missing = count
+        while missing and rest is not None:
+            piece, rest = rest[:missing], rest[missing:]
+            pieces.append(piece)
+            missing -= len(piece)
+            rest = rest if len(rest) else next(arrays, None)
+        if missing:
+            raise ValueError(f"{missing} clips have no sound")
+        yield pieces
+
+
+def _with_tokens(rows: pa.Table, decided: Decided, clips: Indices, build: Build) -> pa.Table:
+    """Rows with their mel tokens, where there are any."""
+    if not build.runs(TOKENISE.name):
+        return rows
+    tables = [TOKENISE.read(content_id, build, ["clip_id", *TOKENS]) for content_id, _ in _contents(decided, clips)]
+    tokens = pa.concat_tables(tables)
+    at = pc.index_in(rows["clip_id"], value_set=tokens["clip_id"])
+    for name in TOKENS:
+        place = rows.column_names.index(name)
+        rows = rows.set_column(place, rows.field(place), tokens[name].take(at))
+    return rows
+
+
+def _row_groups(sizes: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """First and one past the last row of each row group, for clips of so many bytes."""
+    first = last = taken = 0
+    for size in sizes:
+        if last - first == ROW_GROUP_ROWS or (last > first and taken + size > ROW_GROUP_BYTES):
+            yield first, last
+            first, taken = last, 0
+        last += 1
+        taken += size
+    if last > first:
+        yield first, last
 
 
 def _codecs(schema: pa.Schema) -> dict[str, str]:

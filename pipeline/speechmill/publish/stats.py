@@ -1,29 +1,36 @@
 """The numbers behind the card, the report and the end table: counted once, while planning a publication."""
 
-import hashlib
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from speechmill.core.build import Build
 from speechmill.core.columns import Column
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, SpanKind, Status
-from speechmill.publish.ledger import KEPT, Judgement
+from speechmill.core.records import Recording, Status
+from speechmill.decide.decision import KEPT, REJECTED, Mask
+from speechmill.decide.splits import TRAIN, VALIDATION
+from speechmill.publish.columns import columns_of, pool_schema
+from speechmill.publish.decided import Decided
+from speechmill.publish.rows import clip_rows
+from speechmill.publish.tables import read_clips, read_spans
 
 MOST_NAMED = 5  # of what was left out
 
 
 class Tally:
-    """Counts judgements one by one; memory grows with the number of speakers only."""
+    """Counts decided groups one by one; memory grows with the number of speakers only."""
 
-    def __init__(self, rate: int, columns: Iterable[Column]) -> None:
-        self._rate = rate
-        self._edges = {column.name: column.edges for column in columns if column.edges}
+    def __init__(self, build: Build) -> None:
+        self._build = build
+        columns = [column for column in columns_of(build) if column.edges]
+        self._edges = {column.name: column.edges for column in columns}
+        self._schema = _counted(columns, build)
         self._recordings: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
@@ -31,67 +38,76 @@ class Tally:
         self._samples: Counter[str] = Counter()
         self._clips: Counter[str] = Counter()
         self._reasons: dict[str, Counter[str]] = defaultdict(Counter)
-        self._kept_by: dict[str, Counter[str]] = defaultdict(Counter)
+        self._kept_by: dict[str, Counter[str]] = {"licence": Counter(), "language": Counter()}
         self._splits: dict[str, Counter[str]] = defaultdict(Counter)
-        self._histograms: dict[str, dict[str, Counter[int]]] = defaultdict(lambda: defaultdict(Counter))
+        self._histograms: dict[str, dict[str, npt.NDArray[np.int64]]] = defaultdict(dict)
         self._speakers: Counter[str] = Counter()
-        self._codes = np.zeros(2**16, np.int64)
         self._tokenised, self._error = 0, 0.0
-        self._digest = hashlib.sha256()
 
-    def add(self, judgement: Judgement) -> None:
-        """Count one recording and all of its clips."""
-        recording = judgement.recording
+    def add(self, decided: Decided) -> None:
+        """Count the recordings of a group and all their clips."""
+        for recording in decided.recordings:
+            self._add_recording(recording)
+        self._add_spans(decided)
+        rows = clip_rows(decided, self._schema, self._build)
+        for fate, where in ((KEPT, decided.decision.kept), (REJECTED, ~decided.decision.kept)):
+            self._add_fate(fate, where, decided, rows)
+        for reason, failing in decided.decision.reasons.failing.items():
+            taken = failing & ~decided.decision.kept
+            if taken.any():
+                self._reasons[reason] += Counter(clips=int(taken.sum()), samples=int(decided.samples[taken].sum()))
+        self._add_kept(decided, rows)
+
+    def _add_recording(self, recording: Recording) -> None:
         self._recordings[recording.status] += 1
         if recording.status is Status.LEFT_OUT:
-            self._add_left_out(recording)
+            self._left_out[recording.reason or "unknown"] += 1
+            if recording.reason is not Reason.HIDDEN and len(self._left_out_first) < MOST_NAMED:
+                self._left_out_first.append(f"{recording.media_url}: {recording.reason_detail}")
         elif recording.status is not Status.OK and recording.reason:
             self._failed[recording.reason] += 1
-        for row in judgement.ledger:
-            if row["kind"]:
-                fate = row["decision"] if row["kind"] == SpanKind.CLIP else row["kind"]
-                self._samples[fate] += row["end"] - row["start"]
-        for clip in judgement.clips:
-            self._add_clip(clip, judgement.split)
-        parts = [asdict(recording), judgement.clips, judgement.ledger, judgement.split]
-        self._digest.update(json.dumps(parts, sort_keys=True, default=str).encode())
 
-    def _add_left_out(self, recording: Recording) -> None:
-        self._left_out[recording.reason or "unknown"] += 1
-        if recording.reason is not Reason.HIDDEN and len(self._left_out_first) < MOST_NAMED:
-            self._left_out_first.append(f"{recording.media_url}: {recording.reason_detail}")
+    def _add_spans(self, decided: Decided) -> None:
+        """Samples by kind of what is no clip."""
+        spans = spans_of(decided, self._build)
+        lengths = spans.append_column("samples", pc.subtract(spans["end"], spans["start"]))
+        for row in lengths.group_by("kind").aggregate([("samples", "sum")]).to_pylist():
+            self._samples[row["kind"]] += row["samples_sum"]
 
-    def add_tokens(self, tokens: pa.Table) -> None:
-        """Count the mel tokens of kept clips, rows of a token artifact."""
-        self._codes += np.bincount(tokens["mel_tokens"].combine_chunks().flatten().to_numpy(), minlength=2**16)
-        self._tokenised += tokens.num_rows
-        self._error += sum(tokens["error_nats"].to_pylist())
-
-    def _add_clip(self, clip: dict[str, Any], split: str) -> None:
-        self._clips[clip["decision"]] += 1
-        samples = clip["end"] - clip["start"]
-        for reason in clip["reasons"]:
-            self._reasons[reason] += Counter(clips=1, samples=samples)
+    def _add_fate(self, fate: str, where: Mask, decided: Decided, rows: pa.Table) -> None:
+        if not where.any():
+            return
+        self._clips[fate] += int(where.sum())
+        self._samples[fate] += int(decided.samples[where].sum())
         for column, edges in self._edges.items():
-            if clip.get(column) is not None:
-                at = int(np.clip(np.searchsorted(edges, clip[column], side="right") - 1, 0, len(edges) - 2))
-                self._histograms[column][clip["decision"]][at] += 1
-        if clip["decision"] == KEPT:
-            self._splits[split] += Counter(clips=1, samples=samples, bytes=clip["flac_bytes"])
-            if clip.get("speaker_id"):
-                self._speakers[clip["speaker_id"]] += samples
-            for what in ("licence", "language"):
-                self._kept_by[what][clip.get(what) or "unknown"] += samples
+            values = rows[column].to_numpy()[where].astype(np.float64)
+            bins = np.searchsorted(edges, values[~np.isnan(values)], side="right") - 1
+            counts = np.bincount(np.clip(bins, 0, len(edges) - 2), minlength=len(edges) - 1)
+            if counts.any():
+                self._histograms[column][fate] = self._histograms[column].get(fate, 0) + counts
 
-    @property
-    def digest(self) -> str:
-        """Hash of everything that was counted: equal for equal corpora."""
-        return self._digest.hexdigest()
+    def _add_kept(self, decided: Decided, rows: pa.Table) -> None:
+        kept = decided.decision.kept
+        for split in (TRAIN, VALIDATION):
+            where = kept & decided.in_split(split)
+            if where.any():
+                size = int(decided.places["flac_bytes"].to_numpy()[where].sum())
+                samples = int(decided.samples[where].sum())
+                self._splits[split] += Counter(clips=int(where.sum()), samples=samples, bytes=size)
+        for what, counter in self._kept_by.items():
+            counter.update(_samples_by(rows, what, kept, decided.samples))
+        if "speaker_id" in rows.column_names:
+            spoken = kept & rows["speaker_id"].is_valid().to_numpy()
+            self._speakers.update(_samples_by(rows, "speaker_id", spoken, decided.samples))
+        if self._build.runs("tokenise"):
+            errors = read_clips(decided.group, self._build, ["error_nats"], decided.rows[kept])["error_nats"]
+            self._tokenised += len(errors) - errors.null_count
+            self._error += pc.sum(errors.cast(pa.float64())).as_py() or 0.0
 
     def stats(self) -> dict[str, Any]:
         """All counts as plain JSON. Lengths are in samples at `sampling_rate`, so that they add up exactly."""
         return {
-            "sampling_rate": self._rate,
+            "sampling_rate": self._build.config.audio.sample_rate,
             "recordings": dict(self._recordings),
             "failed_by_reason": dict(self._failed),
             "left_out": {"by_reason": dict(self._left_out), "first": self._left_out_first},
@@ -99,36 +115,61 @@ class Tally:
             "clips": dict(self._clips),
             "rejected_by_reason": {reason: dict(counts) for reason, counts in self._reasons.items()},
             "splits": {split: dict(counts) for split, counts in self._splits.items()},
-            "kept_samples_by": {what: dict(counts) for what, counts in self._kept_by.items()},
+            "kept_samples_by": {what: dict(counts) for what, counts in self._kept_by.items() if counts},
             "histograms": {
-                column: {
-                    "edges": list(self._edges[column]),
-                    **{fate: [counts[i] for i in range(len(self._edges[column]) - 1)] for fate, counts in by.items()},
-                }
+                column: {"edges": list(self._edges[column]), **{fate: counts.tolist() for fate, counts in by.items()}}
                 for column, by in self._histograms.items()
             },
-            "speakers": self._told_apart(),
-            "mel_tokens": self._mel_tokens(),
+            "speakers": self._clustered(),
+            "mel_tokens": {"clips": self._tokenised, "error_nats": self._error} if self._tokenised else None,
         }
 
-    def _told_apart(self) -> dict[str, int] | None:
-        """How many speakers there are, and the samples of the one with most; None where they were not told apart."""
+    def _clustered(self) -> dict[str, int] | None:
+        """How many speakers there are, and the samples of the one with most; None where they were not clustered."""
         if not self._speakers:
             return None
         return {"speakers": len(self._speakers), "samples_of_largest": max(self._speakers.values())}
 
-    def _mel_tokens(self) -> dict[str, Any] | None:
-        """How the codes are used, and the mean error of a clip, in nats, when they are decoded; None without any."""
-        if not self._tokenised:
-            return None
-        counts = np.trim_zeros(self._codes, "b")
-        shares = counts[counts > 0] / counts.sum()
-        bits = float(-(shares * np.log2(shares)).sum())
-        return {
-            "tokens": int(counts.sum()),
-            "codes_used": int((counts > 0).sum()),
-            "perplexity": round(2**bits, 1),
-            "bits": round(bits, 4),
-            "error_nats": round(self._error / self._tokenised, 3),
-            "histogram": counts.tolist(),
-        }
+
+def _counted(columns: Iterable[Column], build: Build) -> pa.Schema:
+    """Columns that are counted, with and without a histogram."""
+    every = pool_schema(columns_of(build))
+    others = [every.field(name) for name in ("licence", "language", "speaker_id") if name in every.names]
+    return pa.schema([*(column.field for column in columns), *others])
+
+
+def _samples_by(rows: pa.Table, column: str, where: Mask, samples: npt.NDArray[np.int64]) -> dict[str, int]:
+    """Samples by the values of a column, where `where` holds."""
+    if column not in rows.column_names:
+        return {"unknown": int(samples[where].sum())} if where.any() else {}
+    values = pc.fill_null(rows[column], "unknown").filter(pa.array(where))
+    summed = pa.table({"value": values, "samples": samples[where]}).group_by("value").aggregate([("samples", "sum")])
+    return {row["value"]: row["samples_sum"] for row in summed.to_pylist()}
+
+
+def spans_of(decided: Decided, build: Build) -> pa.Table:
+    """`recording`, `start`, `end` and `kind` of what is no clip, of the recordings of a group that count."""
+    spans = read_spans(decided.group, build)
+    counts = np.array([one.status is Status.OK for one in decided.recordings], bool)
+    return spans.filter(pa.array(counts[spans["recording"].to_numpy()]))
+
+
+def about_codes(codes: npt.NDArray[np.int64], clips: int, error_nats: float) -> dict[str, Any]:
+    """How mel tokens are used.
+
+    Args:
+        codes: int64[codes]: how often each stands in the kept clips.
+        clips: that were tokenised.
+        error_nats: the sum, over these clips, of the errors when they are decoded.
+    """
+    counts = np.trim_zeros(codes, "b")
+    shares = counts[counts > 0] / counts.sum()
+    bits = float(-(shares * np.log2(shares)).sum())
+    return {
+        "tokens": int(counts.sum()),
+        "codes_used": int((counts > 0).sum()),
+        "perplexity": round(2**bits, 1),
+        "bits": round(bits, 4),
+        "error_nats": round(error_nats / clips, 3),
+        "histogram": counts.tolist(),
+    }

@@ -84,7 +84,7 @@ def run(
             f"output: {config.output}: does not outlast the run; give a folder, or a URL such as s3://b/c"
         )
     check_inputs(config, store, only_publish=only_publish)
-    again = _decided_again(config) if only_publish else None
+    again = decided_again(config) if only_publish else None
     ownership.claim(store)
     with store.locked(), _stoppable(store) as interrupted:
         build = again or plan_build(config, store, find_model=model_folder)
@@ -126,7 +126,7 @@ def check_inputs(config: RunConfig, store: Store, *, only_publish: bool) -> None
         check_logins(config.fetch)
 
 
-def _decided_again(config: RunConfig) -> Build:
+def decided_again(config: RunConfig) -> Build:
     """The finished build with other thresholds. Raises ConfigError for settings that need a stage to run."""
     stored = stored_build(config.output)
     if config.decisive() != stored.config.decisive():
@@ -191,9 +191,10 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | N
     publish.check(plan)
     changed = not publish.is_published(build, plan["fingerprint"])
     if changed:
+        plan = publish.with_codes(plan, build)
         pages = {
             card.CARD_FILE: card.render(build, plan["stats"]),
-            report.REPORT_FILE: report.render(build, plan["stats"]),
+            report.REPORT_FILE: report.render(build, plan["stats"], publish.planned_groups(build, plan)),
         }
         record = run_record(build, stages) | {"mel_tokens": mel_tokens}
         store.write_json(FINISHED_FILE, json.loads(config.model_dump_json()))

@@ -38,6 +38,9 @@ MAX_TEXT_CHARACTERS = 10_000
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 
 
+Stored = tuple[Recording, dict[str, Any]]  # the artifact of fetching: its row and its footer
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
     """A recording that a source has, and for a local one the path to open.
@@ -55,6 +58,7 @@ class Listed:
     sha256: str | None = None  # of the media, where they had to be read to know which recording it is
     terms: tuple[str, ...] = ()  # addresses of RSL documents that it names, to be read before the media
     places: tuple[str, ...] = ()  # addresses that these may name it by
+    stored: "Stored | None" = None  # what the corpus knew of it when the run began
 
 
 def kinds() -> tuple[str, ...]:

@@ -11,11 +11,12 @@ from speechmill.core.processes import DiedError
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
 from speechmill.stages.align import Align
+from speechmill.stages.assess import Assess
 from speechmill.stages.base import ClipStage, RecordingStage, Stage
 from speechmill.stages.dedup import Dedup, Fingerprint
 from speechmill.stages.embed import Embed
 from speechmill.stages.fetch import Fetch, note_unfetched
-from speechmill.stages.publication import Speakers, Text
+from speechmill.stages.publication import Speakers
 from speechmill.stages.score import Score
 from speechmill.stages.segment import Segment, note_failure
 from speechmill.stages.tokenise import Tokenise
@@ -24,14 +25,14 @@ from speechmill.stages.work import Outcome
 
 FETCH, SEGMENT, SCORE, FINGERPRINT, DEDUP = Fetch(), Segment(), Score(), Fingerprint(), Dedup()
 TRANSCRIBE, CROSS_CHECK, ALIGN, EMBED, TOKENISE = Transcribe(), CrossCheck(), Align(), Embed(), Tokenise()
-SPEAKERS, TEXT = Speakers(), Text()
+SPEAKERS, ASSESS = Speakers(), Assess()
 BEFORE_PLUGINS: tuple[Stage, ...] = (
     *(FETCH, SEGMENT, SCORE, FINGERPRINT, DEDUP, TRANSCRIBE, CROSS_CHECK, ALIGN, EMBED, TOKENISE),
 )  # in the order of the flow; flow.py has all
 
 __all__ = [
-    "ALIGN", "BEFORE_PLUGINS", "CROSS_CHECK", "DEDUP", "EMBED", "FETCH", "FINGERPRINT", "SCORE", "SEGMENT", "SPEAKERS",
-    "TEXT", "TOKENISE", "TRANSCRIBE", "ClipStage", "RecordingStage", "Stage", "note_error",
+    "ALIGN", "ASSESS", "BEFORE_PLUGINS", "CROSS_CHECK", "DEDUP", "EMBED", "FETCH", "FINGERPRINT", "SCORE", "SEGMENT",
+    "SPEAKERS", "TOKENISE", "TRANSCRIBE", "ClipStage", "RecordingStage", "Stage", "note_error",
 ]  # fmt: skip
 
 

@@ -55,6 +55,8 @@ class Stage(ABC):
     artifact: ClassVar[pa.Schema | None] = None
     columns: ClassVar[tuple[Column, ...]] = ()
     """What it adds to `data/` and the pool, with their thresholds and histograms."""
+    reasons: ClassVar[tuple[str, ...]] = ()
+    """Why it rejects clips, beside the thresholds of its columns: the end table names them in its row."""
     is_in_graph: ClassVar[bool] = True
     """False for what is made when the corpus is published."""
     typical_speed: ClassVar[float | None] = None
@@ -76,6 +78,12 @@ class Stage(ABC):
         """The columns that it makes with a config, where it may make fewer."""
         return self.columns
 
+    def schema_in(self, config: RunConfig) -> pa.Schema:
+        """The schema of its artifact with a config: of its columns, a row a clip, where it names no other."""
+        if self.artifact is not None:
+            return self.artifact
+        return pa.schema([pa.field("clip_id", pa.string()), *(column.field for column in self.columns_in(config))])
+
     def models(self, config: RunConfig, store: Store, find_model: FindModel) -> tuple[ModelRef, ...]:
         """The models it runs. `find_model` gives the folder of one that may have to be downloaded.
 
@@ -90,6 +98,17 @@ class Stage(ABC):
             return None
         own = profile_of(self.version, *_listed(chosen), *(model.sha256 for model in models))
         return "-".join([*(str(before[name]) for name in self.after), own])
+
+    def read(self, content_id: str, build: Build, columns: list[str] | None = None) -> pa.Table:
+        """Rows of a content; none where the artifact is not there."""
+        name = build.artifact(self.name, content_id)
+        if build.runs(self.name) and build.store.exists(name):
+            return build.store.read(name, columns)
+        return _chosen(self.schema_in(build.config), columns).empty_table()
+
+    def fill(self, content_id: str, build: Build) -> Mapping[str, Any]:
+        """Values, by column, of clips that the artifact has no row of; null for other columns."""
+        return {}
 
     def speed(self, config: RunConfig) -> float | None:
         """× real time of one process on a CPU that `plan` reckons with; None where it costs next to nothing."""
@@ -137,12 +156,16 @@ class ClipStage(Stage):
 
     def read(self, content_id: str, build: Build, columns: list[str] | None = None) -> pa.Table:
         """All rows of a content so far."""
-        schema = self.artifact if columns is None else pa.schema([self.artifact.field(name) for name in columns])
+        schema = _chosen(self.artifact, columns)
         if not build.runs(self.name):
             return schema.empty_table()
         folder = build.parts(self.name, content_id)
         parts = [build.store.read(f"{folder}/{name}", schema.names) for name in build.store.names(folder)]
         return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def _chosen(schema: pa.Schema, columns: list[str] | None) -> pa.Schema:
+    return schema if columns is None else pa.schema([schema.field(name) for name in columns])
 
 
 def _listed(chosen: Any) -> tuple[Any, ...]:

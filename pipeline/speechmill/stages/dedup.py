@@ -4,7 +4,7 @@ Each content's landmarks are one artifact. To compare all with all, they are spr
 two of the same meet in one place; what a bucket finds travels to the later of the two recordings, which judges it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,11 @@ class Dedup(RecordingStage):
     def process(self, element: "Compared", build: Build) -> Outcome:
         """Store which clips of a content repeat earlier ones, and how much of each."""
         return note_repeats(element, build)
+
+    def fill(self, content_id: str, build: Build) -> Mapping[str, Any]:
+        """A clip without a row repeats nothing, once the content was compared."""
+        is_compared = build.store.exists(build.artifact(self.name, content_id))
+        return {REPEATED[0].name: 0.0} if is_compared else {}
 
 
 def _landmarks(content_id: str, build: Build) -> pa.Table:

@@ -16,7 +16,7 @@ from speechmill.core.reasons import OUT_OF_REACH, Reason
 from speechmill.core.records import Recording, RejectedError, Status, content_of, recording_from, stable_id, to_table
 from speechmill.core.removals import Tombstone, row_of
 from speechmill.core.urls import web_address
-from speechmill.decide import criteria
+from speechmill.decide.licences import licence_allowed
 from speechmill.sources import Listed, listing
 from speechmill.stages import left_out, spans
 from speechmill.stages.base import GroupedByHost, RecordingStage
@@ -75,7 +75,7 @@ def fetch_recording(listed: Listed, build: Build) -> Outcome:
     name, store = build.fetched(listed.recording.recording_id), build.store
     if stone := build.removed.against(listed.recording):
         return _note_removed(listed, listed.recording, stone, build)
-    known, before = _known(name, build)
+    known, before = listed.stored or _known(name, build)
     if listed.recording.status not in (Status.OK, Status.REMOVED) and not listed.known:
         # As the source itself says, whatever was fetched before.
         recording = first_seen(listed.recording, known or listed.recording)
@@ -86,8 +86,10 @@ def fetch_recording(listed: Listed, build: Build) -> Outcome:
         if not (is_unchanged and known and known.content_id is None):
             listed = replace(listed, recording=licensed(listed.recording, hear_terms(listed, build)))
         if known is not None and is_unchanged:
-            known, before = _refreshed(listed, known, before, build)
-            return _fetch_outcome("reused", known, _work(known, before, build))
+            fresh, told = _refreshed(listed, known, before, build)
+            work = _work(fresh, told, build)
+            is_as_before = (fresh, told) == (known, before)
+            return _fetch_outcome("reused", fresh, work and replace(work, is_as_before=is_as_before))
         recording, footer = _fetch(listed, build)
         if listed.known and listed.media_path and recording.content_id != listed.recording.content_id:
             raise RejectedError(Reason.NOT_FOUND, "another file lies where the media were")
@@ -238,7 +240,7 @@ def _work(recording: Recording, footer: dict[str, Any], build: Build) -> Work | 
         span=None if recording.start_s is None else (recording.start_s, recording.end_s),
         media=footer["media"],
         is_local=footer["is_local"],
-        allowed=criteria.licence_allowed(recording.licence, build.config.licences),
+        allowed=licence_allowed(recording.licence, build.config.licences),
         order=primary_order(recording),
     )
 

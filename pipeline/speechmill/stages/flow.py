@@ -12,11 +12,22 @@ from speechmill.core.columns import FRAME, Column, feature_of
 from speechmill.core.config import Thresholds
 from speechmill.core.reasons import Reason
 from speechmill.core.records import DECISION
-from speechmill.stages import BEFORE_PLUGINS, SPEAKERS, TEXT
+from speechmill.stages import ASSESS, BEFORE_PLUGINS, SPEAKERS
 from speechmill.stages.base import ClipStage, Stage
 
 NAME = re.compile("[a-z][a-z0-9_]*")
-RESERVED = {"documents", "feeds", "fetch", "hosts", "left", "media", "publish", "spans", "tmp"}  # folders of `work/`
+RESERVED = {
+    "documents",
+    "feeds",
+    "fetch",
+    "hosts",
+    "left",
+    "media",
+    "publish",
+    "spans",
+    "tables",
+    "tmp",
+}  # folders of `work/`
 
 
 def _plugged_in() -> tuple[ClipStage, ...]:
@@ -38,12 +49,12 @@ def _faults(stage: Any, fit: list[ClipStage]) -> Iterator[str]:
         yield f"{type(stage).__name__} is no ClipStage"
     elif not NAME.fullmatch(stage.name):
         yield f"the name {stage.name!r} has other characters than a-z, 0-9 and _"
-    elif stage.name in RESERVED.union(one.name for one in (*others, SPEAKERS, TEXT)):
+    elif stage.name in RESERVED.union(one.name for one in (*others, SPEAKERS, ASSESS)):
         yield f"it redefines the stage {stage.name}"
     elif unknown := [name for name in stage.after if name not in {one.name for one in others}]:
         yield f"it reads {unknown[0]}, which is no stage before it"
     else:
-        taken = _taken((*others, SPEAKERS, TEXT))
+        taken = _taken((*others, SPEAKERS, ASSESS))
         yield from (fault for column in stage.columns if (fault := _fault(column, taken, fit)))
 
 
@@ -75,6 +86,15 @@ def _fault(column: Column, taken: set[str], fit: list[ClipStage]) -> str | None:
     return None
 
 
+def rejecting(reason: str) -> str | None:
+    """Name of the stage that rejects clips for a reason, the last one where several do; None where no stage does."""
+    for stage in reversed(STAGES):
+        tested = (column.test.reason for column in stage.columns if column.test)
+        if reason in (*stage.reasons, *tested):
+            return stage.name
+    return None
+
+
 PLUGGED_IN = _plugged_in()
-STAGES: tuple[Stage, ...] = (*BEFORE_PLUGINS, *PLUGGED_IN, SPEAKERS, TEXT)
-"""One that reads another comes after it."""
+STAGES: tuple[Stage, ...] = (*BEFORE_PLUGINS, *PLUGGED_IN, SPEAKERS, ASSESS)
+"""One that reads another comes after it; what the last ones add stands first in a corpus."""

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 from speechmill.core.build import Build
 from speechmill.core.records import Recording, Status, recording_from, stable_id
@@ -42,9 +43,13 @@ class Claims:
 def recall(recording_id: str, build: Build) -> Listed:
     """List a recording as an earlier run left it."""
     rows, footer = build.store.load(build.fetched(recording_id))
+    return _recalled(recording_from(rows.to_pylist()[0]), footer)
+
+
+def _recalled(recording: Recording, footer: dict[str, Any]) -> Listed:
     path = footer.get("media") if footer.get("is_local") else None
-    aliases = tuple(footer.get("aliases", ()))
-    return Listed(recording=recording_from(rows.to_pylist()[0]), media_path=path, aliases=aliases, known=True)
+    aliases, stored = tuple(footer.get("aliases", ())), (recording, footer)
+    return Listed(recording=recording, media_path=path, aliases=aliases, known=True, stored=stored)
 
 
 def placeholder(recording_id: str) -> Listed:
@@ -143,17 +148,30 @@ class Registry:
         listed = sorted(same, key=lambda one: (one.known, one.sha256 is not None, one.media_path or "", repr(one)))
         fresh = [one for one in listed if not one.known]
         if not fresh:
-            name = build.fetched(listed[0].recording.recording_id)
-            if build.store.footer(name).get("unlisted"):
-                build.store.remove(name)
+            recording_id = listed[0].recording.recording_id
+            recalled = self._recall(recording_id, build)
+            if recalled.stored and recalled.stored[1].get("unlisted"):
+                build.store.remove(build.fetched(recording_id))
                 return []
-            return [recall(listed[0].recording.recording_id, build)]
+            return [recalled]
         others = [one for one in fresh if one.media_path is None and one.minted_id is not None]
         own = [one for one in fresh if one not in others]
         if not own:
             own, others = others[:1], others[1:]
         first, *copies = {_real(one): one for one in reversed(own)}.values()
-        return [self._dated(one, is_new=False) for one in (first, *map(self._beside, copies), *map(_as_minted, others))]
+        distinct = (first, *map(self._beside, copies), *map(_as_minted, others))
+        return [self._with_stored(self._dated(one, is_new=False)) for one in distinct]
+
+    def _with_stored(self, listed: Listed) -> Listed:
+        """A listed recording with what the corpus knew of it when the run began."""
+        known = self._by_id.get(listed.recording.recording_id)
+        return listed if known is None else replace(listed, stored=known.stored)
+
+    def _recall(self, recording_id: str, build: Build) -> Listed:
+        """A recording as an earlier run left it."""
+        known = self._by_id.get(recording_id)
+        stored = known.stored if known is not None else None
+        return recall(recording_id, build) if stored is None else _recalled(*stored)
 
     def _beside(self, listed: Listed) -> Listed:
         """A file whose minted id another one of this run has."""

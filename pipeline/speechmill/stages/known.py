@@ -1,5 +1,6 @@
-"""What a corpus knows its recordings by, as an index: read once a run, so that no worker reads every footer again."""
+"""What a corpus knows its recordings by, as an index: no worker, and no later run, reads every artifact again."""
 
+import json
 import os
 import stat
 from collections.abc import Iterator
@@ -10,14 +11,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from speechmill.core.build import KNOWN_FILE, Build
+from speechmill.core.build import FETCHED, KNOWN_FILE, Build
 from speechmill.core.ownership import RECORDINGS_FILE
-from speechmill.core.records import Recording, recording_from, stable_id
+from speechmill.core.records import RECORDINGS, Recording, recording_from, stable_id, to_row
 from speechmill.core.store import Store
+from speechmill.sources import Stored
 
 READERS = 16  # footers that are read at a time, which helps where a store is far away
 FIRST_RUN = 1
 
+Row = dict[str, Any]
 Span = tuple[float | None, float | None]  # in seconds, of what is a stretch of its media
 Stamp = tuple[int, int]  # size in bytes and time of change in ns of a local file
 
@@ -34,6 +37,7 @@ class Known:
     aliases: tuple[str, ...]
     first_url: str
     added_in_run: int
+    stored: Stored | None = None
 
 
 def stamp_of(path: str) -> Stamp | None:
@@ -57,41 +61,23 @@ def span_of(recording: Recording) -> Span:
     return recording.start_s, recording.end_s
 
 
-_INDEX = pa.schema(
-    [
-        ("recording_id", pa.string()),
-        ("path", pa.binary()),  # a file's name may be any bytes
-        ("size", pa.int64()),
-        ("mtime_ns", pa.int64()),
-        ("sha256", pa.string()),
-        ("start_s", pa.float64()),
-        ("end_s", pa.float64()),
-        ("aliases", pa.list_(pa.string())),
-        ("first_url", pa.string()),
-        ("added_in_run", pa.int64()),
-    ]
-)
+_INDEX = pa.schema([*RECORDINGS, pa.field("footer", pa.string()), pa.field("version", pa.string())])
 
 
 def write_index(build: Build) -> list[str]:
-    """Store what is known, for every worker of a run; returns the ids that the corpus lists by itself."""
-    rows, listed = [], []
-    for recording, footer in _all(build):
-        rows.append(_row(recording, footer))
-        if not footer["retry"] or footer.get("unlisted"):
-            listed.append(recording.recording_id)
+    """Store what is known, for every worker of a run; returns the ids that the corpus lists by itself.
+
+    Only artifacts are read that were written since the index was.
+    """
+    rows = list(_rows(build))
     build.store.write_table(KNOWN_FILE, pa.Table.from_pylist(rows, schema=_INDEX), {"run": _run_number(build.store)})
-    return listed
+    footers = ((row["recording_id"], json.loads(row["footer"])) for row in rows)
+    return [recording_id for recording_id, footer in footers if not footer["retry"] or footer.get("unlisted")]
 
 
 def read_known(build: Build) -> Iterator[Known]:
     """What is known, read without writing anything."""
-    return (_known(_row(*one)) for one in _all(build))
-
-
-def _all(build: Build) -> Iterator[tuple[Recording, dict[str, Any]]]:
-    with ThreadPoolExecutor(READERS) as threads:
-        yield from threads.map(lambda one: _read(one, build), build.known_recordings())
+    return map(_known, _rows(build))
 
 
 def load_index(build: Build) -> tuple[Iterator[Known], int]:
@@ -102,39 +88,51 @@ def load_index(build: Build) -> tuple[Iterator[Known], int]:
     return map(_known, table.to_pylist()), footer["run"]
 
 
-def _read(recording_id: str, build: Build) -> tuple[Recording, dict[str, Any]]:
-    rows, footer = build.store.load(build.fetched(recording_id))
-    return recording_from(rows.to_pylist()[0]), footer
-
-
-def _row(recording: Recording, footer: dict[str, Any]) -> dict[str, Any]:
-    path = footer.get("media") if footer.get("is_local") else None
-    return {
-        "recording_id": recording.recording_id,
-        "path": None if path is None else os.fsencode(path),
-        "size": footer.get("size"),
-        "mtime_ns": footer.get("mtime_ns"),
-        "sha256": recording.sha256,
-        "start_s": recording.start_s,
-        "end_s": recording.end_s,
-        "aliases": footer.get("aliases")
-        or list(file_aliases(path, span_of(recording)) if path else ()),  # none by older versions
-        "first_url": recording.first_url or recording.media_url,
-        "added_in_run": recording.added_in_run,
+def _rows(build: Build) -> Iterator[Row]:
+    """Rows of the index in order of recording_id: from the one that is there, as far as nothing was fetched since."""
+    versions = {
+        entry.name.rpartition("/")[2].removesuffix(".parquet"): entry.version
+        for entry in build.store.finished(f"work/fetch/{FETCHED}")
     }
+    known = build.known_recordings()
+    before = {row["recording_id"]: row for row in _indexed(build.store)}
+    stale = [one for one in known if one not in before or before[one]["version"] != versions.get(one)]
+    with ThreadPoolExecutor(READERS) as threads:
+        fresh = dict(zip(stale, threads.map(lambda one: _read(one, versions.get(one), build), stale), strict=True))
+    return (fresh.get(one) or before[one] for one in known)
 
 
-def _known(row: dict[str, Any]) -> Known:
-    has_stamp = row["size"] is not None and row["mtime_ns"] is not None
+def _indexed(store: Store) -> list[Row]:
+    """Rows of the index of an earlier run; none where there is none of this version."""
+    try:
+        table = store.read(KNOWN_FILE) if store.exists(KNOWN_FILE) else _INDEX.empty_table()
+    except (OSError, pa.ArrowInvalid):  # damaged: it is made anew
+        return []
+    rows: list[Row] = table.to_pylist() if table.schema.equals(_INDEX) else []
+    return rows
+
+
+def _read(recording_id: str, version: str | None, build: Build) -> Row:
+    table, footer = build.store.load(build.fetched(recording_id))
+    row: Row = to_row(recording_from(table.to_pylist()[0]))
+    return row | {"recording_id": recording_id, "footer": json.dumps(footer), "version": version}
+
+
+def _known(row: Row) -> Known:
+    recording, footer = recording_from(row), json.loads(row["footer"])
+    path = footer.get("media") if footer.get("is_local") else None
+    size, mtime_ns = footer.get("size"), footer.get("mtime_ns")
+    own = file_aliases(path, span_of(recording)) if path else ()  # none were stored by older versions
     return Known(
-        recording_id=row["recording_id"],
-        path=None if row["path"] is None else os.fsdecode(row["path"]),
-        stamp=(row["size"], row["mtime_ns"]) if has_stamp else None,
-        sha256=row["sha256"],
-        span=(row["start_s"], row["end_s"]),
-        aliases=tuple(row["aliases"]),
-        first_url=row["first_url"],
-        added_in_run=row["added_in_run"],
+        recording_id=recording.recording_id,
+        path=path,
+        stamp=(size, mtime_ns) if size is not None and mtime_ns is not None else None,
+        sha256=recording.sha256,
+        span=span_of(recording),
+        aliases=tuple(footer.get("aliases") or own),
+        first_url=recording.first_url or recording.media_url,
+        added_in_run=recording.added_in_run,
+        stored=(recording, footer),
     )
 
 

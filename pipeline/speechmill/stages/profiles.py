@@ -8,6 +8,7 @@ from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.config_file import load
+from speechmill.core.manual import ByHand
 from speechmill.core.models import FindModel, ModelRef, find_device
 from speechmill.core.removals import Tombstones
 from speechmill.core.state import read_run, stored_config
@@ -46,8 +47,10 @@ def up_to_scores(config: RunConfig, store: Store) -> Build:
 def _build(
     config: RunConfig, store: Store, profiles: Mapping[str, str | None], models: Mapping[str, tuple[ModelRef, ...]]
 ) -> Build:
-    removed, device = Tombstones.load(store), find_device(config.device)
-    return Build(config=config, store=store, profiles=profiles, models=models, device=device, removed=removed)
+    return Build(
+        config=config, store=store, profiles=profiles, models=models, device=find_device(config.device),
+        removed=Tombstones.load(store), by_hand=ByHand.load(store),
+    )  # fmt: skip
 
 
 def _no_model(name: str, _: str) -> Any:

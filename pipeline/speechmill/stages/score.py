@@ -81,11 +81,6 @@ class Score(RecordingStage):
         return score_clips(element, build)
 
 
-def score_artifact(config: RunConfig) -> pa.Schema:
-    """What is stored: a row a clip."""
-    return pa.schema([pa.field("clip_id", pa.string()), *(column.field for column in Score().columns_in(config))])
-
-
 def profile_of_scorer(defects: Defects) -> str | None:
     """Profile of the defect models that a config names; None where it names none. Raises ConfigError."""
     if defects.weights is None:
@@ -112,7 +107,7 @@ def score_clips(work: Work, build: Build) -> Outcome:
     name, state = build.artifact("score", work.content_id), "reused"
     if not build.store.is_done(name):
         state = "done"
-        schema = score_artifact(build.config)
+        schema = Score().schema_in(build.config)
         with build.store.parquet(name, schema) as writer:
             for clip_ids, clips in _clips(work.content_id, build):
                 writer.write_table(pa.table({"clip_id": clip_ids, **scores_of(clips, build)}, schema=schema))

@@ -5,69 +5,100 @@ from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
-from speechmill.decide import criteria
+from speechmill.core.records import SpanKind
+from speechmill.decide import decision
 from speechmill.stages.work import Work
 
-Row = Mapping[str, Any]
+Values = Mapping[str, Any]
 
 
 def early_columns() -> tuple[Column, ...]:
     """Columns of the stages that work on all clips, in the order of the flow."""
     from speechmill.stages.flow import STAGES  # which are made of this
 
-    return tuple(column for stage in STAGES if not stage.clips_only and stage.is_in_graph for column in stage.columns)
+    return tuple(column for stage in STAGES if _is_early(stage) for column in stage.columns)
 
 
 def late_columns() -> tuple[Column, ...]:
     """Columns of the stages that work only on clips that pass so far, and of publication."""
     from speechmill.stages.flow import STAGES
 
-    return tuple(column for stage in STAGES if stage.clips_only or not stage.is_in_graph for column in stage.columns)
+    return tuple(column for stage in STAGES if not _is_early(stage) for column in stage.columns)
+
+
+def _is_early(stage: Any) -> bool:
+    return stage.is_in_graph and not stage.clips_only
 
 
 def clip_durations(content_id: str, build: Build) -> dict[str, float]:
     """Seconds of each clip of a content, by clip_id."""
-    table = build.store.read(build.segments(content_id), ["clip_id", "start", "end"])
+    clips = clip_places(content_id, build)
+    samples = pc.subtract(clips["end"], clips["start"]).to_pylist()
     rate = build.config.audio.sample_rate
-    return {row["clip_id"]: (row["end"] - row["start"]) / rate for row in table.to_pylist() if row["clip_id"]}
+    return {clip_id: length / rate for clip_id, length in zip(clips["clip_id"].to_pylist(), samples, strict=True)}
+
+
+def clip_places(content_id: str, build: Build, columns: Iterable[str] = ("clip_id", "start", "end")) -> pa.Table:
+    """Columns of the clips of a content, in order of position, without its other spans."""
+    names = list(dict.fromkeys([*columns, "kind"]))
+    spans = build.store.read(build.segments(content_id), names)
+    return spans.filter(pc.equal(spans["kind"], SpanKind.CLIP)).select(list(columns))
 
 
 def selected(work: Work, build: Build) -> list[str]:
-    """Clips that pass the licence and the thresholds, in order of position."""
+    """Clips that pass the licence and the thresholds, or that somebody kept by hand, in order of position."""
     if not work.allowed:
         return []
     scores = read_scores(work.content_id, build)
-    reasons = criteria.failed(scores, early_columns(), build.config.thresholds)
-    clip_ids, removed = scores["clip_id"].to_pylist(), build.removed.clips
-    return [clip_id for clip_id, why in zip(clip_ids, reasons, strict=True) if not why and clip_id not in removed]
+    fails = decision.failed(scores, early_columns(), build.config.thresholds).any
+    by_hand, clip_ids = build.by_hand, scores["clip_id"].to_pylist()
+    out = build.removed.clips | by_hand.dropped
+    return [
+        clip_id
+        for clip_id, is_out in zip(clip_ids, fails.tolist(), strict=True)
+        if clip_id not in out and (not is_out or clip_id in by_hand.kept)
+    ]
 
 
 def read_scores(content_id: str, build: Build) -> pa.Table:
     """Measures and scores of a content, a row a clip, with how much of it repeats an earlier one, and with what
     stages of plug-ins say that take all clips.
     """
-    from speechmill.stages.dedup import REPEATED
+    from speechmill.stages import DEDUP, SCORE
     from speechmill.stages.flow import PLUGGED_IN
 
-    store, table = build.store, build.store.read(build.artifact("score", content_id))
-    compared = store.exists(build.artifact("dedup", content_id))
-    repeats = store.read(build.artifact("dedup", content_id)).to_pylist() if compared else []
-    table = _with(table, REPEATED, repeats, {REPEATED[0].name: 0.0} if compared else {})
-    for stage in PLUGGED_IN:
-        if not stage.clips_only and build.runs(stage.name):
-            table = _with(table, stage.columns, stage.read(content_id, build).to_pylist())
+    table = build.store.read(build.artifact(SCORE.name, content_id))
+    for stage in (DEDUP, *PLUGGED_IN):
+        if _is_early(stage) and build.runs(stage.name):
+            values = joined(
+                table["clip_id"], stage.read(content_id, build), stage.columns, stage.fill(content_id, build)
+            )
+            for column in stage.columns:
+                table = table.append_column(column.field, values[column.name])
     return table
 
 
-def _with(
-    table: pa.Table, columns: Iterable[Column], rows: Iterable[Row], default: Row = MappingProxyType({})
-) -> pa.Table:
-    """Add columns to a table, by clip_id; a clip without a row has the `default`."""
-    found = {row["clip_id"]: row for row in rows}
-    own = [found.get(clip_id, default) for clip_id in table["clip_id"].to_pylist()]
+def joined(
+    clip_ids: pa.ChunkedArray, rows: pa.Table, columns: Iterable[Column], fill: Values = MappingProxyType({})
+) -> dict[str, pa.ChunkedArray]:
+    """Columns of an artifact in the order of some clips.
+
+    Args:
+        clip_ids: string[clips].
+        rows: of the artifact, with a `clip_id` each, in any order.
+        columns: those to take; one that the artifact does not have is null.
+        fill: values of clips without a row, by column; null for others.
+    """
+    at = pc.index_in(clip_ids, value_set=rows["clip_id"])
+    values = {}
     for column in columns:
-        table = table.append_column(column.field, pa.array([row.get(column.name) for row in own], column.type))
-    return table
+        if column.name in rows.column_names:
+            found = rows[column.name].cast(column.type).take(at)
+        else:
+            found = pa.chunked_array([pa.nulls(len(at), column.type)])
+        values[column.name] = found.fill_null(fill[column.name]) if column.name in fill else found
+    return values

@@ -10,6 +10,7 @@ from speechmill.core.build import Build
 from speechmill.core.columns import Column
 from speechmill.core.config import RunConfig
 from speechmill.core.models import FindModel, ModelRef, model_file
+from speechmill.core.reasons import Reason
 from speechmill.core.records import TOKEN_ARTIFACT
 from speechmill.core.store import Store
 from speechmill.stages.base import Clips, ClipStage, Row
@@ -28,6 +29,7 @@ class Tokenise(ClipStage):
         Column("fits_11s6", pa.bool_(), "at most 255,995 samples at 22,050 Hz, as trainers of TorToiSe and XTTS ask",
                in_pool=False),
     )  # fmt: skip
+    reasons = (Reason.NOT_TOKENISED,)
     typical_speed = 150.0
 
     def settings(self, config: RunConfig) -> Any:

@@ -22,6 +22,7 @@ class Work:
     is_local: bool
     allowed: bool  # whether its licence lets it be published
     order: tuple[str, ...]  # of recordings with the same content the first in this order is the primary
+    is_as_before: bool = False  # nothing that is known of it changed in this run
 
 
 def primary(works: Iterable[Work]) -> Work:

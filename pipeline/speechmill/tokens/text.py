@@ -4,6 +4,9 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from speechmill.core.config_errors import ConfigError
 
 STOP, UNKNOWN, SPACE = "[STOP]", "[UNK]", "[SPACE]"  # ids 0, 1 and 2
@@ -38,14 +41,16 @@ class TextTokenizer:
         return "".join(self._bpe.id_to_token(one) or UNKNOWN for one in ids).replace(SPACE, " ")
 
 
-def limits(samples: int, rate: int, ids: Sequence[int] | None) -> dict[str, bool]:
-    """Whether TorToiSe's consumers take a clip of so many samples at `rate` Hz with these text tokens."""
-    heard = round(samples * MEL_RATE / rate)
+def fits_trainers(samples: npt.NDArray[np.int64], rate: int) -> npt.NDArray[np.bool_]:
+    """Which clips trainers of TorToiSe and XTTS take: int64[clips], their samples at `rate` Hz, to bool[clips]."""
+    fits: npt.NDArray[np.bool_] = np.round(samples * MEL_RATE / rate) <= MOST_SAMPLES
+    return fits
+
+
+def tortoise_takes(samples: int, rate: int, ids: Sequence[int] | None) -> bool:
+    """Whether TorToiSe's GPT takes a clip of so many samples at `rate` Hz with these text tokens; None: without any."""
     has_text = ids is not None and 0 < len(ids) <= MOST_TOKENS and min(ids) > 1
-    return {
-        "fits_11s6": heard <= MOST_SAMPLES,
-        "tortoise_ok": has_text and heard // MEL_SAMPLES + 1 <= MOST_MEL_TOKENS,
-    }
+    return has_text and round(samples * MEL_RATE / rate) // MEL_SAMPLES + 1 <= MOST_MEL_TOKENS
 
 
 @lru_cache(maxsize=4)

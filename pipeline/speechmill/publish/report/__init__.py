@@ -7,7 +7,7 @@ policy lets nothing run but the one script it carries.
 import base64
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,10 +18,11 @@ from speechmill.core.build import Build
 from speechmill.core.columns import Column
 from speechmill.core.records import Recording, Status
 from speechmill.core.version import __version__
+from speechmill.decide.decision import KEPT, REJECTED
 from speechmill.publish import figures
 from speechmill.publish.columns import columns_of, data_schema
-from speechmill.publish.ledger import KEPT, REJECTED, Judgement, Row, judge_all
-from speechmill.publish.report.samples import Sample, choose, read_sounds
+from speechmill.publish.decided import Decided
+from speechmill.publish.report.samples import Row, Sample, choose, read_sounds
 
 REPORT_FILE = "report.html"
 HERE = Path(__file__).parent
@@ -32,8 +33,14 @@ MIN_BAR = 1.5  # so that a single clip beside thousands is seen
 Limits = list[tuple[Column, float]]
 
 
-def render(build: Build, stats: dict[str, Any]) -> str:
-    """The report of a corpus whose counts are `stats`: HTML of at most about 15 MB, the same for the same corpus."""
+def render(build: Build, stats: dict[str, Any], groups: Iterable[Decided]) -> str:
+    """The report of a corpus: HTML of at most about 15 MB, the same for the same corpus.
+
+    Args:
+        build: the corpus.
+        stats: its counts.
+        groups: what was decided about all its groups.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -43,7 +50,7 @@ def render(build: Build, stats: dict[str, Any]) -> str:
     pages.filters |= {"percent": figures.percent, "link": web_link, "clock": clock}
     failures: list[Recording] = []
     others: list[Recording] = []
-    chosen = choose(_noted(judge_all(build), failures, others), build)
+    chosen = choose(_noted(groups, failures, others), build)
     script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
     return pages.get_template("page.html").render(
         _numbers(build, stats),
@@ -113,16 +120,14 @@ def web_link(address: str | None) -> str | None:
 # --- what gave nothing ---
 
 
-def _noted(judgements: Iterator[Judgement], failures: list[Recording], others: list[Recording]) -> Iterator[Judgement]:
-    """Note the first MOST_FAILURES recordings that gave nothing as they pass, and as many files that are none.
-
-    Judging everything twice would be slow.
-    """
-    for judgement in judgements:
-        noted = others if judgement.recording.status is Status.LEFT_OUT else failures
-        if judgement.recording.status is not Status.OK and len(noted) < MOST_FAILURES:
-            noted.append(judgement.recording)
-        yield judgement
+def _noted(groups: Iterable[Decided], failures: list[Recording], others: list[Recording]) -> Iterator[Decided]:
+    """Note the first MOST_FAILURES recordings that gave nothing as they pass, and as many files that are none."""
+    for decided in groups:
+        for recording in decided.recordings:
+            noted = others if recording.status is Status.LEFT_OUT else failures
+            if recording.status is not Status.OK and len(noted) < MOST_FAILURES:
+                noted.append(recording)
+        yield decided
 
 
 # --- histograms ---

@@ -3,23 +3,34 @@
 The doubtful ones tell most about a threshold, so of the rejected those nearest to it come first.
 """
 
-from bisect import insort
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Any
 
-import pyarrow.parquet as pq
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
 from speechmill.core.reasons import Reason
+from speechmill.decide.decision import KEPT
 from speechmill.publish import figures
-from speechmill.publish.ledger import KEPT, Judgement, Row
+from speechmill.publish.columns import columns_of, data_schema, pool_schema
+from speechmill.publish.decided import Decided
+from speechmill.publish.rows import Indices, clip_rows
+from speechmill.publish.sounds import sounds
 
 MOST_KEPT = 12
 MOST_A_REASON = 4
+UNSEEN = ("audio", "mel_tokens", "mel_profile", "text_tokens")  # columns that a row of the report is without
+FLAC_BYTES = pa.field("flac_bytes", pa.int64())
 SOUND_BYTES = 8_000_000  # of FLAC in all; with base64, pictures and text the page stays under 15 MB
+
+Limits = Iterable[tuple[Column, float]]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,36 +46,72 @@ class Sample:
         return Reason.LICENCE not in self.row["reasons"]
 
 
-def choose(judgements: Iterable[Judgement], build: Build) -> dict[str, list[Sample]]:
+def choose(groups: Iterable[Decided], build: Build) -> dict[str, list[Sample]]:
     """Samples by `kept` and by reason, nearest to the threshold first; each clip once.
 
     Memory is bounded by the number of reasons, whatever the size of the corpus.
     """
     limits = figures.limits(build)
     best: dict[str, list[tuple[float, str, Sample]]] = defaultdict(list)
-    for judgement in judgements:
-        for row in judgement.clips:
-            sample = Sample(content_id=judgement.recording.content_id or "", row=row)
-            for group in row["reasons"] or [KEPT]:
-                found = best[group]
-                insort(found, (_distance(row, group, limits), row["clip_id"], sample), key=lambda one: one[:2])
-                del found[MOST_KEPT if group == KEPT else MOST_A_REASON :]
+    for decided in groups:
+        tested = clip_rows(decided, pa.schema([column.field for column, _ in limits]), build)
+        for group, which in _groups(decided):
+            if not which.size:
+                continue
+            most = MOST_KEPT if group == KEPT else MOST_A_REASON
+            nearest = _nearest(tested, which, group, limits, most, decided)
+            best[group] = sorted([*best[group], *_samples(nearest, decided, build)], key=lambda one: one[:2])[:most]
     return _within_budget({group: [one[2] for one in best[group]] for group in sorted(best, key=_kept_first)})
+
+
+def _groups(decided: Decided) -> Iterator[tuple[str, Indices]]:
+    """Clips that are kept, and those that are rejected by each reason."""
+    kept = decided.decision.kept
+    yield KEPT, np.flatnonzero(kept)
+    for reason, failing in decided.decision.reasons.failing.items():
+        yield reason, np.flatnonzero(failing & ~kept)
 
 
 def _kept_first(group: str) -> tuple[bool, str]:
     return group != KEPT, group
 
 
-def _distance(row: Row, reason: str, limits: Iterable[tuple[Column, float]]) -> float:
-    """How far a clip is over the threshold of a reason, in widths of that column's histogram; 0 without one."""
-    far = [0.0]
+def _nearest(
+    tested: pa.Table, which: Indices, reason: str, limits: Limits, most: int, decided: Decided
+) -> list[tuple[float, str, int]]:
+    """The clips nearest to the thresholds of a reason: how far they are over, their ids and their places."""
+    far = _distances(tested, which, reason, limits)
+    if which.size > most:  # those that may be among the first, with all that are as far as the last of them
+        edge = np.partition(far, most - 1)[most - 1]
+        which, far = which[far <= edge], far[far <= edge]
+    clip_ids = decided.places["clip_id"].take(which).to_pylist()
+    return sorted(zip(far.tolist(), clip_ids, which.tolist(), strict=True))[:most]
+
+
+def _distances(tested: pa.Table, which: Indices, reason: str, limits: Limits) -> npt.NDArray[np.float64]:
+    """How far clips are over the thresholds of a reason, in widths of the columns' histograms; 0 without one."""
+    far = np.zeros(which.size)
     for column, limit in limits:
-        value = row.get(column.name)
-        if column.test and column.test.reason == reason and value is not None and column.test.fails(value, limit):
+        if column.test and column.test.reason == reason:
+            values = tested[column.name].to_numpy().astype(np.float64)[which]
+            over = values - limit if column.test.at_most else limit - values
             edges = column.edges or (0.0, 1.0)
-            far.append(abs(value - limit) / (edges[-1] - edges[0]))
-    return max(far)
+            far = np.fmax(far, np.where(over > 0, over / (edges[-1] - edges[0]), 0.0))
+    return far
+
+
+def _samples(
+    nearest: list[tuple[float, str, int]], decided: Decided, build: Build
+) -> Iterator[tuple[float, str, Sample]]:
+    """Samples with their rows: all that is published of them but sound and mel tokens, and the decision."""
+    if not nearest:
+        return
+    fields = {field.name: field for field in (*data_schema(columns_of(build)), *pool_schema(columns_of(build)))}
+    fields = {name: field for name, field in fields.items() if name not in UNSEEN} | {"flac_bytes": FLAC_BYTES}
+    rows = clip_rows(decided, pa.schema(fields.values()), build, np.array([at for _, _, at in nearest], np.int64))
+    for (far, clip_id, at), row in zip(nearest, rows.to_pylist(), strict=True):
+        content_id = decided.recordings[decided.recording[at]].content_id or ""
+        yield far, clip_id, Sample(content_id=content_id, row=row)
 
 
 def _within_budget(groups: dict[str, list[Sample]]) -> dict[str, list[Sample]]:
@@ -89,15 +136,9 @@ def read_sounds(samples: Iterable[Sample], build: Build) -> dict[str, bytes]:
     for sample in samples:
         if sample.may_be_heard:
             wanted[sample.content_id].add(sample.row["clip_id"])
-    return {clip_id: flac for content_id in wanted for clip_id, flac in _read(content_id, wanted[content_id], build)}
-
-
-def _read(content_id: str, clip_ids: set[str], build: Build) -> Iterator[tuple[str, bytes]]:
-    """Read only the row groups that hold a wanted clip: a long recording's sound is a gigabyte."""
-    with build.store.open(build.segments(content_id)) as file:
-        parquet = pq.ParquetFile(file)
-        for group in range(parquet.num_row_groups):
-            found = parquet.read_row_group(group, ["clip_id"])["clip_id"].to_pylist()
-            if not clip_ids.isdisjoint(found):
-                sounds = parquet.read_row_group(group, ["flac"])["flac"]
-                yield from ((clip, sounds[at].as_py()) for at, clip in enumerate(found) if clip in clip_ids)
+    return {
+        row["clip_id"]: row["flac"]
+        for content_id in wanted
+        for batch in sounds(content_id, wanted[content_id], build)
+        for row in batch.to_pylist()
+    }

@@ -6,8 +6,10 @@ import apache_beam as beam
 from apache_beam.metrics import MetricsFilter
 
 from speechmill import publish
-from speechmill.core.build import KNOWN_FILE, Build
-from speechmill.runner.beam.functions import FATAL, LISTED, NAMESPACE, Listing, PublishFn, publish_file
+from speechmill.core.build import Build
+from speechmill.publish import tables
+from speechmill.publish.groups import is_current, members
+from speechmill.runner.beam.functions import FATAL, LISTED, NAMESPACE, Listing, WholeFn
 from speechmill.runner.beam.graph import Identify, RecordingStages
 from speechmill.runner.beam.options import check_options, read_options
 from speechmill.sources import Listed
@@ -39,21 +41,23 @@ def run(build: Build, beam_options: tuple[str, ...] = (), *, only_publish: bool 
         | "inputs" >> beam.Create(list(enumerate(inputs)))
         | "list" >> beam.ParDo(Listing(build)).with_output_types(Listed)
         | "identify" >> Identify(build, [] if only_publish else write_index(build))
-        | "stages" >> RecordingStages(build)
+        | "stages" >> RecordingStages(build, is_complete=not only_publish and publish.is_complete(build))
     )
     (
         milled
         | "all milled" >> beam.combiners.Count.Globally()
-        | "plan" >> beam.FlatMap(lambda _, build: [] if build.is_stopping() else publish.plan(build), build)
+        | "groups" >> beam.FlatMap(lambda _, build: () if build.is_stopping() else members(build), build)
+        | "spread groups" >> beam.Reshuffle()
+        | "tabulate" >> beam.ParDo(WholeFn("tabulate", tables.tabulate, build, is_current))
+        | "all tabulated" >> beam.combiners.Count.Globally()
+        | "plan" >> beam.FlatMap(lambda _, build: () if build.is_stopping() else publish.plan(build), build)
         | "spread files" >> beam.Reshuffle()
-        | "publish" >> beam.ParDo(PublishFn("publish", publish_file, build))
+        | "publish" >> beam.ParDo(WholeFn("publish", publish.write, build, publish.is_written))
     )
     try:
         result = pipeline.run()
         result.wait_until_finish()
     except (RuntimeError, *FATAL) as error:
         raise _as_raised(error) from None
-    finally:
-        build.store.remove(KNOWN_FILE)
     found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
     return {counter.key.metric.name: counter.committed for counter in found}

@@ -13,7 +13,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from speechmill import publish, stages
+from speechmill import stages
 from speechmill.core import processes
 from speechmill.core.build import Build
 from speechmill.core.config import Input
@@ -93,19 +93,6 @@ class StageFn(beam.DoFn):  # type: ignore[misc]
         fields |= {"audio_in_s": round(outcome.seconds_in, 3), "audio_kept_s": round(outcome.seconds_kept, 3)}
         fields |= identify(element) | ({"reason": outcome.reason} if outcome.reason else {})
         log.info("%s %s", self._name, outcome.detail or outcome.state, extra={"fields": fields})
-
-
-def publish_file(task: publish.Task, build: Build) -> Outcome:
-    """Write one file of the finished corpus aside."""
-    publish.write(task, build)
-    return Outcome(state="done")
-
-
-class PublishFn(StageFn):
-    """Writes files of the corpus. One that fails ends the run: a corpus with a file missing is no corpus."""
-
-    def _failed(self, element: Any, error: Exception) -> Outcome:
-        raise error
 
 
 class Listing(beam.DoFn):  # type: ignore[misc]
@@ -215,6 +202,13 @@ class IsolatedFn(StageFn):
         while self._pending:
             for element in self._collect():
                 yield WindowedValue(element, GlobalWindow().max_timestamp(), [GlobalWindow()])
+
+
+class WholeFn(IsolatedFn):
+    """Makes what the corpus is made of, in processes. A failure ends the run: a corpus with a part missing is none."""
+
+    def _failed(self, element: Any, error: Exception) -> Outcome:
+        raise error
 
 
 class BatchedFn(StageFn):

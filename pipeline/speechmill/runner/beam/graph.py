@@ -99,11 +99,14 @@ def run_by(stage: Stage, build: Build) -> StageFn:
 
 
 class RecordingStages(beam.PTransform):  # type: ignore[misc]
-    """Listed recordings in; works that every stage of the build is through with out."""
+    """Listed recordings in; works that every stage of the build is through with out.
 
-    def __init__(self, build: Build) -> None:
+    Where the corpus `is_complete` and no recording has changed since, no stage after fetching is asked for anything.
+    """
+
+    def __init__(self, build: Build, *, is_complete: bool) -> None:
         super().__init__()
-        self.build = build
+        self.build, self.is_complete = build, is_complete
 
     def expand(self, listed: beam.PCollection[Listed]) -> beam.PCollection[Work]:
         """Wire fetching by host, one work a content, and the stages after it in their order."""
@@ -116,12 +119,19 @@ class RecordingStages(beam.PTransform):  # type: ignore[misc]
             | "same content" >> beam.GroupByKey()
             | "primary" >> beam.MapTuple(lambda _, works: primary(works))
         )
+        if self.is_complete:
+            changed = works | "changed" >> beam.Filter(_is_changed) | beam.combiners.Count.Globally()
+            works |= "if any" >> beam.Filter(lambda _, count: count > 0, beam.pvalue.AsSingleton(changed))
         for stage in STAGES:
             if stage is DEDUP:
                 works |= DEDUP.name >> Deduplicate(self.build)
             elif stage is not FETCH and stage.is_in_graph and self.build.runs(stage.name):
                 works |= stage.name >> beam.ParDo(run_by(stage, self.build))
         return works
+
+
+def _is_changed(work: Work) -> bool:
+    return not work.is_as_before
 
 
 class Spread(beam.DoFn):  # type: ignore[misc]

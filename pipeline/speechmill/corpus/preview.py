@@ -1,0 +1,45 @@
+"""What `select` would change: counts as they are published, and as they would be with other settings."""
+
+from typing import Any
+
+from speechmill import publish
+from speechmill.core.config import RunConfig
+from speechmill.publish import tables
+from speechmill.runner.run import decided_again
+
+
+def preview(config: RunConfig) -> dict[str, Any]:
+    """What deciding again with a config would change, without publishing anything.
+
+    Returns:
+        {"kept": {"clips": {"now", "then"}, "hours": {"now", "then"}}, "rejected": {reason: {"now", "then"}}}, of clips.
+
+    Raises:
+        ConfigError: where there is no finished corpus, or a setting needs a stage to run.
+        BusyError: while a run is at work on the corpus.
+    """
+    build = decided_again(config)
+    with build.store.locked():
+        tables.tabulate_all(build)
+        then = publish.preview(build)
+    now = build.store.read_json(publish.STATS_FILE) or {}
+    reasons = sorted({*now.get("rejected_by_reason", {}), *then["rejected_by_reason"]})
+    hour = then["sampling_rate"] * 3600
+    return {
+        "kept": {
+            "clips": _pair(now, then, ("clips", "kept")),
+            "hours": {key: samples / hour for key, samples in _pair(now, then, ("samples", "kept")).items()},
+        },
+        "rejected": {reason: _pair(now, then, ("rejected_by_reason", reason, "clips")) for reason in reasons},
+    }
+
+
+def _pair(now: dict[str, Any], then: dict[str, Any], keys: tuple[str, ...]) -> dict[str, int]:
+    """A count by its keys, in both; 0 where it is not there."""
+    return {"now": _count(now, keys), "then": _count(then, keys)}
+
+
+def _count(stats: Any, keys: tuple[str, ...]) -> int:
+    for key in keys:
+        stats = stats.get(key, {})
+    return stats or 0

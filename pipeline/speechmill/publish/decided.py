@@ -1,0 +1,262 @@
+"""Decides about all clips of a corpus, group by group, from the clip tables: what every published file agrees on."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from speechmill.core.build import Build
+from speechmill.core.reasons import Reason
+from speechmill.core.records import RECORDINGS, Recording, Status, recording_from
+from speechmill.core.removals import row_of
+from speechmill.core.urls import public_url, public_values
+from speechmill.decide.decision import HALLUCINATIONS, Decision, Mask, Overrides, Reasons, by_text, decide, failed
+from speechmill.decide.licences import reasons_by_licence
+from speechmill.decide.splits import split_of
+from speechmill.publish.groups import Group
+from speechmill.publish.tables import DONE, clip_table, read_clips, read_recordings
+from speechmill.stages import ASSESS, SCORE, TOKENISE
+from speechmill.stages.flow import PLUGGED_IN
+from speechmill.stages.selection import early_columns, late_columns
+from speechmill.stages.work import primary_order
+
+ENGLISH = {"en", "eng"}
+FACTS = ("container", "codec", "source_sample_rate", "source_channels", "mixdown", "decoded_samples", "bad_packets")
+
+Duplicates = Mapping[int, tuple[str, ...]]  # by row: the order of the recording that it is published under
+Row = dict[str, Any]
+
+
+@dataclass(slots=True, kw_only=True)
+class Decided:
+    """What became of the recordings of a group, and of their clips."""
+
+    group: Group
+    recordings: list[Recording]
+    """As they are published."""
+    splits: list[str]
+    """Of each recording."""
+    digests: list[str | None]
+    """Of the clips of each recording, as their table has them."""
+    rows: npt.NDArray[np.int64]
+    """Of the table of clips: those that count, which those of duplicates and of what was removed do not."""
+    places: pa.Table
+    """`recording` (a row of `recordings`), `clip_id`, `start`, `end`, `flac_bytes` of each of `rows`."""
+    decision: Decision
+    """Of each of `rows`."""
+    speakers: pa.Table | None = None
+    """`speaker_id`, `speaker_purity`, `conditioning_clip_ids` of each of `rows`, null if it is not kept."""
+
+    @property
+    def recording(self) -> npt.NDArray[np.int32]:
+        """Row of the recording of each clip."""
+        rows: npt.NDArray[np.int32] = self.places["recording"].to_numpy()
+        return rows
+
+    @property
+    def samples(self) -> npt.NDArray[np.int64]:
+        """Length of each clip."""
+        lengths: npt.NDArray[np.int64] = self.places["end"].to_numpy() - self.places["start"].to_numpy()
+        return lengths
+
+    def in_split(self, split: str) -> Mask:
+        """Whether each clip is in a split."""
+        return np.array([one == split for one in self.splits], bool)[self.recording]
+
+
+def duplicates(groups: Iterable[Group], build: Build) -> dict[Group, Duplicates]:
+    """Of each group the recordings that are published under another one, which has the same content."""
+    first: dict[str, tuple[str, ...]] = {}
+    named: dict[Group, list[tuple[int, str, tuple[str, ...]]]] = {}
+    columns = ["recording_id", "source", "content_id", "published", "added_in_run", "first_url", "media_url", "status"]
+    for group in groups:
+        named[group] = []
+        for at, row in enumerate(read_recordings(group, build, columns).to_pylist()):
+            if row["content_id"]:
+                order = primary_order(recording_from(row))
+                first[row["content_id"]] = min(order, first.get(row["content_id"], order))
+                named[group].append((at, row["content_id"], order))
+    return {
+        group: {at: first[content_id] for at, content_id, order in rows if order != first[content_id]}
+        for group, rows in named.items()
+    }
+
+
+def decide_group(group: Group, duplicates: Duplicates, build: Build) -> Decided:
+    """Decide about the recordings of a group and all their clips."""
+    table = read_recordings(group, build).to_pylist()
+    recordings = [
+        _recording(recording_from(row), row["facts"], duplicates.get(at), build) for at, row in enumerate(table)
+    ]
+    clips = read_clips(group, build, _deciding(build))
+    counts = np.array([one.status is Status.OK and one.content_id is not None for one in recordings], bool)
+    rows = np.flatnonzero(counts[clips["recording"].to_numpy()])
+    clips = (clips if len(rows) == clips.num_rows else clips.take(rows)).combine_chunks()
+    decision = _decide(clips, recordings, build)
+    spoken = _spoken_languages(clips, decision)
+    recordings = [replace(one, spoken_language=spoken.get(at)) for at, one in enumerate(recordings)]
+    share = build.config.publish.validation_share
+    return Decided(
+        group=group,
+        recordings=recordings,
+        splits=[split_of(one.recording_id, share) for one in recordings],
+        digests=[row["clips_digest"] for row in table],
+        rows=rows,
+        places=clips.select(["recording", "clip_id", "start", "end", "flac_bytes"]),
+        decision=decision,
+    )
+
+
+# --- recordings ---
+
+
+def _recording(recording: Recording, facts: str | None, primary: tuple[str, ...] | None, build: Build) -> Recording:
+    """A recording as it is published, with what decoding found out; `primary` is the one that it is published under."""
+    if recording.status is not Status.REMOVED and (stone := build.removed.against(recording)):
+        recording = row_of(recording, stone)
+    recording = public(recording)
+    if recording.content_id is None:
+        return recording
+    if primary is not None:
+        detail = f"the same bytes as {public_url(primary[-2])} ({primary[-1]})"
+        return replace(recording, status=Status.DUPLICATE, reason=Reason.DUPLICATE, reason_detail=detail)
+    if facts is None:
+        return replace(recording, reason_detail=NOT_DECODED)
+    return _with_facts(recording, json.loads(facts))
+
+
+NOT_DECODED = "not decoded yet: run again"
+
+
+TEXTS = tuple({field.name for field in RECORDINGS if field.type == pa.string()} - {"status", "reason"})
+
+
+def public(recording: Recording) -> Recording:
+    """A recording as it is published: without the users, passwords and tokens of addresses."""
+    plain = {name: public_values(value) for name in TEXTS if (value := getattr(recording, name)) is not None}
+    attachments = tuple(replace(one, url=public_url(one.url)) for one in recording.attachments)
+    alternates = tuple(map(public_url, recording.alternates))
+    plain["media_url"] = public_url(recording.media_url)
+    consent = tuple(replace(one, url=public_url(one.url), value=public_values(one.value)) for one in recording.consent)
+    return replace(recording, **plain, attachments=attachments, alternates=alternates, consent=consent)
+
+
+def _with_facts(recording: Recording, facts: Row) -> Recording:
+    """Add what decoding found out; a feed's own duration stands where the container declares none."""
+    found: dict[str, Any] = {name: facts.get(name) for name in FACTS}
+    return replace(
+        recording,
+        status=Status(facts["status"]),
+        reason=Reason(facts["reason"]) if facts.get("reason") else None,
+        reason_detail="; ".join(filter(None, (facts.get("detail"), recording.reason_detail))) or None,
+        declared_duration_s=facts.get("declared_duration_s") or recording.declared_duration_s,
+        **found,
+    )
+
+
+def _spoken_languages(clips: pa.Table, decision: Decision) -> dict[int, str]:
+    """The language of most seconds of each recording, where it was detected or is not doubted; ties go to the first."""
+    if "language" not in clips.column_names:
+        return {}
+    doubted = decision.reasons.failing.get(Reason.LANGUAGE, np.zeros(clips.num_rows, bool))
+    was_detected = clips["language_probability"].is_valid().to_numpy()
+    counted = clips.filter(pa.array(was_detected | ~doubted)).select(["recording", "language", "start", "end"])
+    counted = counted.filter(pc.is_valid(counted["language"]))
+    lengths = counted.append_column("samples", pc.subtract(counted["end"], counted["start"]))
+    summed = lengths.group_by(["recording", "language"]).aggregate([("samples", "sum")])
+    order = [("recording", "ascending"), ("samples_sum", "descending"), ("language", "ascending")]
+    found: dict[int, str] = {}
+    for row in summed.sort_by(order).to_pylist():
+        found.setdefault(row["recording"], row["language"])
+    return found
+
+
+# --- clips ---
+
+
+def _deciding(build: Build) -> list[str]:
+    """Columns of the table of clips that a decision needs."""
+    tested = [column.name for column in (*early_columns(), *late_columns()) if column.test]
+    return [
+        *("recording", "clip_id", "start", "end", "flac_bytes", "language", HALLUCINATIONS, *tested),
+        *(field.name for field in clip_table(build) if field.name.startswith(DONE)),
+    ]
+
+
+def _decide(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> Decision:
+    by_hand = _by_hand(clips, build)
+    return decide(
+        refused=_refused(clips, recordings, build),
+        by_sound=_by_sound(clips, build),
+        by_text=_by_text(clips, recordings, build),
+        unfinished=_unfinished(clips, by_hand, build),
+        by_hand=by_hand,
+    )
+
+
+def _done(clips: pa.Table, stage: str) -> Mask:
+    """Whether a stage is through with each clip."""
+    done: Mask = clips[DONE + stage].to_numpy()
+    return done
+
+
+def _by_sound(clips: pa.Table, build: Build) -> Reasons:
+    """Thresholds on what all clips have. A clip without scores met a bug of ours."""
+    scored = _done(clips, SCORE.name)
+    reasons = Reasons(clips.num_rows)
+    reasons.add(Reason.INTERNAL_ERROR, ~scored)
+    reasons.update(failed(clips, early_columns(), build.config.thresholds), scored)
+    return reasons
+
+
+def _refused(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> Reasons:
+    """Licences, marks of generated sound, and removals."""
+    reasons, recording = Reasons(clips.num_rows), clips["recording"].to_numpy()
+    rules = build.config.licences
+    by_recording = [reasons_by_licence(one.licence, rules, ai_generated=one.ai_generated) for one in recordings]
+    for reason in (Reason.LICENCE, Reason.AI_GENERATED):
+        reasons.add(reason, np.array([reason in found for found in by_recording], bool)[recording])
+    reasons.add(Reason.REMOVED, _among(clips, build.removed.clips))
+    return reasons
+
+
+def _by_text(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> Reasons:
+    """What speaks against a text, and thresholds on what only clips have that pass all else."""
+    if not build.runs(ASSESS.name):
+        return failed(clips, late_columns(), build.config.thresholds)
+    asked = build.config.asr
+    named = [None if asked.language else one.language for one in recordings]
+    english = np.array([(one or "en").partition("-")[0].lower() in ENGLISH for one in named], bool)
+    may_be_english = english[clips["recording"].to_numpy()]
+    thresholds, languages = build.config.thresholds, asked.languages
+    return by_text(clips, late_columns(), thresholds, languages=languages, may_be_english=may_be_english)
+
+
+def _unfinished(clips: pa.Table, by_hand: Overrides, build: Build) -> Reasons:
+    """Stages that a clip still waits for; without a text it waits for that alone."""
+    reasons = Reasons(clips.num_rows)
+    has_text = np.ones(clips.num_rows, bool)
+    if build.runs(ASSESS.name):
+        has_text = _done(clips, ASSESS.name) | by_hand.text
+        reasons.add(Reason.NOT_TRANSCRIBED, ~has_text)
+    for reason, stage in ((Reason.NOT_TOKENISED, TOKENISE), *((Reason.NOT_MEASURED, stage) for stage in PLUGGED_IN)):
+        if build.runs(stage.name):
+            reasons.add(reason, has_text & ~_done(clips, stage.name))
+    return reasons
+
+
+def _by_hand(clips: pa.Table, build: Build) -> Overrides:
+    hand = build.by_hand
+    if not hand.clip_ids:
+        return Overrides.none(clips.num_rows)
+    return Overrides(keep=_among(clips, hand.kept), drop=_among(clips, hand.dropped), text=_among(clips, hand.texts))
+
+
+def _among(clips: pa.Table, clip_ids: Iterable[str]) -> Mask:
+    found: Mask = pc.is_in(clips["clip_id"], value_set=pa.array(sorted(clip_ids), pa.string())).to_numpy()
+    return found
