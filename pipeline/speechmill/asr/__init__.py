@@ -1,4 +1,4 @@
-"""Transcribers: clips in, text with word times out. One file a backend."""
+"""ASR models: clips in, transcripts with word times out. One module for each backend."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ SAMPLE_RATE_HZ = 16_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """A word with its place in the clip, in seconds, and its probability."""
+    """A word with its start and end in the clip, in seconds, and its probability, 0 to 1."""
 
     word: str
     start_s: float
@@ -27,7 +27,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcript:
-    """What a recogniser heard in a clip. `error` says why it heard nothing."""
+    """The hypothesis of an ASR model for a clip. `error` says why there is none."""
 
     text: str = ""
     words: tuple[Word, ...] = ()
@@ -40,7 +40,7 @@ class Transcript:
 
 
 class Transcriber(Protocol):
-    """A loaded recogniser."""
+    """A loaded ASR model."""
 
     def transcribe(self, waves: Sequence[npt.NDArray[np.float32]]) -> list[Transcript]:
         """Transcribe float32[T] waves in [-1, 1] at 16 kHz, shorter than 30 s; one result each, in order.
@@ -51,17 +51,21 @@ class Transcriber(Protocol):
 
 
 def arithmetic(chosen: Asr, device: str) -> str:
-    """The arithmetic of CTranslate2 that a config asks for on a device, cpu or cuda."""
+    """The compute type of CTranslate2 for a config on a device, cpu or cuda."""
     if chosen.compute_type != "auto":
         return chosen.compute_type
     return "float16" if device == "cuda" else "int8"
 
 
-@lru_cache(maxsize=2)  # a model and the one that checks it; loaded once a process and shared by its threads
+@lru_cache(maxsize=2)  # the model and the cross-check; loaded once a process and shared by its threads
 def load(model: str, config: Asr, device: str, compute_type: str) -> Transcriber:
-    """Load the recogniser in folder `model` on `device`, cpu or cuda, with an arithmetic that CTranslate2 knows.
+    """Load an ASR model. A plug-in that can load the folder takes precedence over the backends of this package.
 
-    A plug-in that can load it goes before the backends of this package.
+    Args:
+        model: Folder of the model.
+        config: Settings of the ASR stage.
+        device: cpu or cuda.
+        compute_type: A compute type of CTranslate2; wav2vec2 models ignore it.
     """
     if backend := plugins.asr_backend(Path(model)):
         plugged_in: Transcriber = backend.value.load(model, config, device, compute_type)

@@ -1,4 +1,4 @@
-"""From what a network with a CTC head says of each frame to the characters that were spoken, and where.
+"""CTC decoding: from per-frame log-probabilities to characters and their frames.
 
 Graves et al., ICML 2006. The language model is of characters: case and punctuation are characters too, and no word is
 out of its vocabulary (Likhomanenko, Synnaeve & Collobert, Interspeech 2019, arXiv:1904.04479).
@@ -15,16 +15,16 @@ from flashlight.lib.text.decoder import CriterionType, LexiconFreeDecoder, Lexic
 from flashlight.lib.text.decoder.kenlm import KenLM
 from flashlight.lib.text.dictionary import Dictionary
 
-THRESHOLD = 50.0  # nats: a hypothesis so far behind the best is given up
+THRESHOLD = 50.0  # nats: hypotheses that are further behind the best are pruned
 
 LogProbs = npt.NDArray[np.float32]
-Frames = npt.NDArray[np.int64]  # the output that each frame stands for: a path
+Frames = npt.NDArray[np.int64]  # a path: the output chosen for each frame
 Decoder = Callable[[LogProbs], Frames]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alphabet:
-    """What the outputs of a network stand for. `silent` ones, the blank among them, are not written."""
+    """The token of each output of a network. `silent` outputs, the blank among them, are not written."""
 
     tokens: tuple[str, ...]
     blank: int
@@ -34,7 +34,7 @@ class Alphabet:
 
 @dataclass(frozen=True, slots=True)
 class Character:
-    """A character, its frames from `first` to before `last`, and its log-probability in the one where it is highest."""
+    """A character, its frames [first, last), and the highest log-probability that one of them gives it."""
 
     symbol: str
     first: int
@@ -43,12 +43,12 @@ class Character:
 
 
 def greedy(logprobs: LogProbs) -> Frames:
-    """The best output of each frame: float32[T, outputs] to int64[T]."""
+    """Best output of each frame: float32[T, outputs] to int64[T]."""
     return np.asarray(logprobs.argmax(axis=1), np.int64)
 
 
 class Beam:
-    """Finds the text with the highest sum over its paths, and gives the best of these, as `greedy` does.
+    """Beam search for the text with the highest probability summed over its paths; returns the best path like `greedy`.
 
     `language_model` is a KenLM file, ARPA or binary, of characters, where the space is written as the network's token
     for it; `weight` multiplies its log10 probabilities. Raises RuntimeError for another file.
@@ -72,7 +72,7 @@ class Beam:
 
 
 def spell(path: Frames, logprobs: LogProbs, alphabet: Alphabet) -> Iterator[Character]:
-    """Characters of a path int64[T] through float32[T, outputs]: what repeats is one, and blanks are none."""
+    """Collapse a path int64[T] through float32[T, outputs] to characters: merge repeats and drop blanks."""
     bounds = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
     for first, last in pairwise(bounds):
         token = int(path[first])

@@ -1,4 +1,4 @@
-"""Which languages a Whisper knows, by its vocabulary: read before a run begins, without loading the model."""
+"""Reads the languages of a Whisper model from its vocabulary, before a run begins and without loading the model."""
 
 import json
 import re
@@ -13,9 +13,9 @@ _LANGUAGE_TOKEN = re.compile(r"<\|([a-z]{2,3})\|>")
 
 
 def check_language(folder: Path, language: str | None, key: str = "asr.model") -> None:
-    """Raise ConfigError that names `key` where the Whisper in a folder does not know a language.
+    """Raise ConfigError naming `key` where the Whisper model in a folder does not support a language.
 
-    Passes what cannot be told beforehand: no language, or a model that lists none.
+    Passes where nothing can be checked: no language is set, or the model lists none.
     """
     known = known_languages(folder)
     if language is None or not known or language in known:
@@ -27,14 +27,14 @@ def check_language(folder: Path, language: str | None, key: str = "asr.model") -
 
 
 def known_languages(folder: Path) -> set[str]:
-    """Codes of the languages that a Whisper has a token for; empty for another kind of model."""
+    """Codes of the languages that a Whisper model has a token for; empty for other kinds of model."""
     path = next((folder / name for name in VOCABULARIES if (folder / name).is_file()), None)
     if path is None:
         return set()
     try:
         text = path.read_text(encoding="utf-8")
         tokens = json.loads(text) if path.suffix == ".json" else text.removesuffix("\n").split("\n")
-        found = {match[1] for token in tokens if (match := _LANGUAGE_TOKEN.fullmatch(token))}
+        languages = {match[1] for token in tokens if (match := _LANGUAGE_TOKEN.fullmatch(token))}
     except (ValueError, TypeError):
         raise ConfigError(f"asr.model: {path} is damaged; fetch the model again") from None
-    return {ENGLISH} & found if len(tokens) <= ENGLISH_TOKENS else found
+    return {ENGLISH} & languages if len(tokens) <= ENGLISH_TOKENS else languages

@@ -1,8 +1,9 @@
-"""wav2vec 2.0, HuBERT, WavLM and their like with a CTC head over cased, punctuated characters.
+"""wav2vec 2.0, HuBERT, WavLM and similar models with a CTC head over cased, punctuated characters.
 
-Each clip is heard alone and at its own length, so that no batch mate can change a text: padding does, where a network
-normalises over time or was trained without masks. On a CPU a padded batch is slower; on a GPU a clip of some seconds
-keeps a large network busy by itself. The last digit of a probability may depend on the number of threads.
+Each clip is transcribed alone and at its own length, so that other clips of a batch cannot change its text: padding
+does, where a network normalises over time or was trained without masks. On a CPU a padded batch is slower; on a GPU a
+clip of some seconds keeps a large network busy by itself. The last digit of a probability may depend on the number of
+threads.
 """
 
 import logging
@@ -25,10 +26,10 @@ from speechmill.text.normal_form import clean
 
 ensure_torchaudio()
 from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoTokenizer  # noqa: E402 - imports torchaudio
-from transformers.utils import logging as says  # noqa: E402
+from transformers.utils import logging as transformers_logging  # noqa: E402
 
-says.disable_progress_bar()
-says.set_verbosity_error()
+transformers_logging.disable_progress_bar()
+transformers_logging.set_verbosity_error()
 
 DIGITS = 4  # probabilities are stored rounded
 
@@ -38,7 +39,7 @@ log = logging.getLogger("speechmill")
 
 
 class Wav2Vec2:
-    """A network that transformers loads from a folder with safetensors. See asr.Transcriber.
+    """A CTC model that transformers loads from a folder with safetensors. See asr.Transcriber.
 
     A character's probability is the highest that its frames give it, a word's the geometric mean over its characters.
     """
@@ -57,9 +58,10 @@ class Wav2Vec2:
 
     def transcribe(self, waves: Sequence[Wave]) -> list[Transcript]:
         """See Transcriber."""
-        return [self._one(wave) for wave in waves]
+        return [self._transcribe_clip(wave) for wave in waves]
 
-    def _one(self, wave: Wave) -> Transcript:
+    def _transcribe_clip(self, wave: Wave) -> Transcript:
+        """Transcribe one clip; a failure becomes its `error`."""
         try:
             return self._transcript(self.logprobs(wave), wave.size / SAMPLE_RATE_HZ)
         except (RuntimeError, ValueError) as error:
@@ -68,15 +70,15 @@ class Wav2Vec2:
 
     @torch.inference_mode()
     def logprobs(self, wave: Wave) -> ctc.LogProbs:
-        """What the network says of each frame of float32[n]: float32[frames, outputs]."""
+        """Log-probabilities of each frame: float32[n] samples at 16 kHz to float32[frames, outputs]."""
         if not wave.size:
             raise ValueError("a clip without sound")
-        heard = self._extractor(wave, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt").input_values
+        values = self._extractor(wave, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt").input_values
         # TF32, which PyTorch allows convolutions, would round to three digits, and on some cards only.
         with torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
-            logits = self._network(heard.to(self._device)).logits[0]
-        found: ctc.LogProbs = logits.log_softmax(-1).cpu().numpy()
-        return found
+            logits = self._network(values.to(self._device)).logits[0]
+        logprobs: ctc.LogProbs = logits.log_softmax(-1).cpu().numpy()
+        return logprobs
 
     def _transcript(self, logprobs: ctc.LogProbs, seconds: float) -> Transcript:
         characters = list(ctc.spell(self._decode(logprobs), logprobs, self._alphabet))
@@ -86,25 +88,26 @@ class Wav2Vec2:
         return Transcript(
             text=" ".join(word.word for word in words), words=words, language=self._language,
             asr_confidence=round(float(np.mean([word.probability for word in words])), DIGITS),
-            avg_logprob=round(float(np.mean([one.logprob for one in characters])), DIGITS),
+            avg_logprob=round(float(np.mean([character.logprob for character in characters])), DIGITS),
         )  # fmt: skip
 
     def _words(self, characters: Sequence[ctc.Character], seconds: float) -> list[Word]:
-        runs = [list(run) for space, run in groupby(characters, lambda one: one.symbol == " ") if not space]
+        """Split characters at spaces into words with times."""
+        runs = [list(run) for space, run in groupby(characters, lambda character: character.symbol == " ") if not space]
         return [
             Word(
                 word=word,
                 start_s=round(min(run[0].first * self._frame_s, seconds), 2),
                 end_s=round(min(run[-1].last * self._frame_s, seconds), 2),
-                probability=round(math.exp(np.mean([one.logprob for one in run])), DIGITS),
+                probability=round(math.exp(np.mean([character.logprob for character in run])), DIGITS),
             )
             for run in runs
-            if (word := clean("".join(one.symbol for one in run)))
+            if (word := clean("".join(character.symbol for character in run)))
         ]
 
 
 def load_network(folder: str | Path, key: str, **options: Any) -> tuple[Any, Any]:
-    """Feature extractor and network of a folder, of which nothing is run or unpickled.
+    """Load feature extractor and network from a folder; no code in it is run and nothing is unpickled.
 
     Raises ConfigError that names `key`.
     """
@@ -126,7 +129,7 @@ def _load(part: Any, folder: str | Path, key: str, **options: Any) -> Any:
 
 
 def alphabet(tokenizer: Any, outputs: int) -> ctc.Alphabet:
-    """What the outputs of a network stand for, as its tokenizer has them; those that it does not name are silent."""
+    """Alphabet of a tokenizer for `outputs` outputs; outputs that it does not name are silent."""
     names = {index: token for token, index in tokenizer.get_vocab().items()}
     space = tokenizer.word_delimiter_token_id
     silent = {*tokenizer.all_special_ids, *(set(range(outputs)) - names.keys())} - {space}

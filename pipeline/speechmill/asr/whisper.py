@@ -1,8 +1,8 @@
-"""Whisper in CTranslate2, heard in batches of any recordings, so that no clip's text depends on its batch mates.
+"""Whisper in CTranslate2, in batches across recordings; no clip's text depends on the other clips of its batch.
 
-faster-whisper's own batched pipeline hears every clip in a window of 30 s, times the words of a whole batch at once and
+faster-whisper's own batched pipeline pads every clip to 30 s, aligns the words of a whole batch at once and
 carries the end of one clip into the next. Here the window is little longer than the clip, which halves the work,
-and each clip is timed on its own. On a GPU the last bit of a probability may still depend on the batch.
+and each clip is aligned on its own. On a GPU the last bit of a probability may still depend on the batch.
 """
 
 import logging
@@ -25,12 +25,15 @@ from speechmill.core.config import Asr
 from speechmill.text.normal_form import clean
 
 DIGITS = 4  # probabilities are stored rounded
-PREPENDED, APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"  # punctuation that belongs to the next, the last word
+PREPENDED, APPENDED = (
+    "\"'“¿([{-",
+    "\"'.。,，!！?？:：”)]}、",
+)  # punctuation that belongs to the next and to the previous word
 HOP = 160  # samples in a frame of 10 ms
 WHOLE_WINDOW = 3_000  # frames: what Whisper was trained on
-WINDOW_STEP, MARGIN = 500, 250  # frames: windows are multiples of the one, and so much longer than the clip
-# Whisper's own signs that decoding went wrong (Radford et al. 2022, section 4.5): text that repeats itself, and tokens
-# that are improbable on average. In a short window it loops now and then; the whole one hears it again.
+WINDOW_STEP, MARGIN = 500, 250  # frames: windows are multiples of WINDOW_STEP, and MARGIN longer than the clip
+# Whisper's own signs of failed decoding (Radford et al. 2022, section 4.5): repetitive text, and tokens that
+# are improbable on average. In a short window it loops now and then; such a clip is decoded again in the whole one.
 MAX_COMPRESSION, MIN_LOGPROB = 2.4, -1.0
 
 Wave = npt.NDArray[np.float32]
@@ -44,8 +47,8 @@ class Whisper:
     def __init__(self, folder: str, config: Asr, device: str = "cpu", compute_type: str = "int8") -> None:
         self._config = config
         self._whisper = WhisperModel(folder, device=device, compute_type=compute_type)
-        # A product of BLAS adds in an order that depends on its threads, and int8 makes much of the last bit; this one
-        # adds what is not zero, from first to last.
+        # BLAS adds in an order that depends on its threads, and int8 amplifies the last bit; a sparse product
+        # adds the non-zero terms in a fixed order.
         extractor = self._whisper.feature_extractor
         extractor.mel_filters = csr_array(extractor.mel_filters)
         self._is_multilingual = bool(self._whisper.model.is_multilingual)
@@ -53,17 +56,17 @@ class Whisper:
         self._tokenizers: dict[str, Tokenizer] = {}
 
     def transcribe(self, waves: Sequence[Wave]) -> list[Transcript]:
-        """See Transcriber. Clips of like length are heard together, in batches of any recordings."""
-        found: dict[int, Transcript | None] = {}
+        """See Transcriber. Clips of similar length are decoded together, in batches across recordings."""
+        transcripts: dict[int, Transcript | None] = {}
         for window, batch in self._batches({i: window_of(wave) for i, wave in enumerate(waves)}, waves):
-            found |= zip(batch, self._batch([waves[i] for i in batch], window), strict=True)
-        doubtful = {i: WHOLE_WINDOW for i, one in found.items() if one is None}
+            transcripts |= zip(batch, self._batch([waves[i] for i in batch], window), strict=True)
+        doubtful = {i: WHOLE_WINDOW for i, transcript in transcripts.items() if transcript is None}
         for window, batch in self._batches(doubtful, waves):
-            found |= zip(batch, self._batch([waves[i] for i in batch], window), strict=True)
-        return [one for i in range(len(waves)) if (one := found[i]) is not None]
+            transcripts |= zip(batch, self._batch([waves[i] for i in batch], window), strict=True)
+        return [transcript for i in range(len(waves)) if (transcript := transcripts[i]) is not None]
 
     def _batches(self, windows: dict[int, int], waves: Sequence[Wave]) -> list[tuple[int, list[int]]]:
-        """Window and places of the waves of each batch, the longest first."""
+        """Window in frames, and indices of the waves of each batch, the longest first."""
         size = self._config.batch_size
         batches = []
         for window in sorted({*windows.values()}, reverse=True):
@@ -72,17 +75,17 @@ class Whisper:
         return batches
 
     def _batch(self, waves: Sequence[Wave], window: int) -> list[Transcript | None]:
-        """One batch; if it fails, its clips one by one, so that a bad one harms no neighbour."""
+        """Decode a batch; if it fails, decode its clips one by one, so that a bad one does not affect the others."""
         try:
-            return self._hear(waves, window)
+            return self._decode(waves, window)
         except (RuntimeError, ValueError, IndexError) as error:
             if len(waves) > 1:
                 return [self._batch([wave], window)[0] for wave in waves]
             log.warning("transcribe: %s", error)
             return [Transcript(error=f"{type(error).__name__}: {error}")]
 
-    def _hear(self, waves: Sequence[Wave], window: int) -> list[Transcript | None]:
-        """Transcripts; None for a clip whose text is doubtful and that a longer window may hear better."""
+    def _decode(self, waves: Sequence[Wave], window: int) -> list[Transcript | None]:
+        """Transcripts; None for a hypothesis that failed Whisper's checks and should be decoded in a longer window."""
         if not all(wave.size for wave in waves):
             raise ValueError("a clip without sound")
         encoded = self._whisper.encode(np.stack([self._features(wave, window) for wave in waves]))
@@ -104,17 +107,17 @@ class Whisper:
         ]
 
     def _features(self, wave: Wave, window: int) -> npt.NDArray[np.float32]:
-        """Log-mel spectrogram, float32[mels, window], of the clip and digital silence, as Whisper was trained."""
-        heard = np.pad(wave, (0, max(window * HOP - wave.size, 0)))
-        found: npt.NDArray[np.float32] = self._whisper.feature_extractor(heard)[:, :window].astype(np.float32)
-        return found
+        """Log-mel spectrogram, float32[mels, window], of the clip padded with zeros, as in Whisper's training."""
+        padded = np.pad(wave, (0, max(window * HOP - wave.size, 0)))
+        features: npt.NDArray[np.float32] = self._whisper.feature_extractor(padded)[:, :window].astype(np.float32)
+        return features
 
     def _languages(self, encoded: Any, clips: int) -> list[tuple[str, float | None]]:
-        """Language of each clip, with its probability where it was detected."""
+        """Language of each clip, and its probability where it was detected."""
         if self._config.language is not None or not self._is_multilingual:
             return [(self._config.language or ENGLISH, None)] * clips
-        found = self._whisper.model.detect_language(encoded)
-        return [(best[0][0].strip("<|>"), round(float(best[0][1]), DIGITS)) for best in found]
+        detected = self._whisper.model.detect_language(encoded)
+        return [(best[0][0].strip("<|>"), round(float(best[0][1]), DIGITS)) for best in detected]
 
     def _tokenizer(self, language: str) -> Tokenizer:
         if language not in self._tokenizers:
@@ -130,7 +133,7 @@ class Whisper:
         tokens = [token for token in output.sequences_ids[0] if token < tokenizer.eot]
         text = clean(tokenizer.decode(tokens))
         length = len(output.sequences_ids[0])
-        logprob = output.scores[0] * length / (length + 1)  # the end of the text counts too
+        logprob = output.scores[0] * length / (length + 1)  # the end-of-text token counts too
         if window < WHOLE_WINDOW and (logprob < MIN_LOGPROB or _compression(text) > MAX_COMPRESSION):
             return None
         words = self._words(encoded, tokens, tokenizer, wave.size)
@@ -144,13 +147,13 @@ class Whisper:
     def _words(
         self, encoded: npt.NDArray[Any], tokens: list[int], tokenizer: Tokenizer, samples: int
     ) -> tuple[Word, ...]:
-        """Words with their times, by where the decoder looked at when it wrote them."""
+        """Words with times from the alignment of the decoder's cross-attention."""
         if not tokens:
             return ()
         view = ctranslate2.StorageView.from_array(np.ascontiguousarray(encoded))
         frames = -(-samples // HOP)
-        found = self._whisper.find_alignment(tokenizer, [tokens], view, frames)[0]
-        merge_punctuations(found, PREPENDED, APPENDED)
+        aligned = self._whisper.find_alignment(tokenizer, [tokens], view, frames)[0]
+        merge_punctuations(aligned, PREPENDED, APPENDED)
         end_s = samples / SAMPLE_RATE_HZ
         return tuple(
             Word(
@@ -159,17 +162,17 @@ class Whisper:
                 end_s=round(min(float(word["end"]), end_s), 2),
                 probability=round(float(word["probability"]), DIGITS),
             )
-            for word in found
+            for word in aligned
             if clean(word["word"])
         )
 
 
 def window_of(wave: Wave) -> int:
-    """Frames in which a clip is heard: by its own length alone."""
+    """Length of the decoding window of a clip in frames; depends on the clip's length only."""
     return min(-(-(-(-wave.size // HOP) + MARGIN) // WINDOW_STEP) * WINDOW_STEP, WHOLE_WINDOW)
 
 
 def _compression(text: str) -> float:
-    """How much shorter zlib makes a text: Whisper's measure of repetition."""
+    """Compression ratio of a text by zlib: Whisper's measure of repetition."""
     raw = text.encode()
     return len(raw) / len(zlib.compress(raw))

@@ -1,1 +1,1 @@
-"""Finds sound that is in the corpus already."""
+"""Duplicate detection: finds sound that is already in the corpus."""

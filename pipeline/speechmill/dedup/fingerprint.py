@@ -1,7 +1,7 @@
-"""Finds sound that was heard before, by landmarks of its spectrum: what is repeated must not be learnt repeatedly.
+"""Finds repeated sound by landmarks of its spectrogram, so that duplicates do not enter the training data.
 
 The method is that of A. Wang, "An Industrial-Strength Audio Search Algorithm" (ISMIR 2003): local maxima of the
-spectrogram survive coding, noise and gain; a few of them that follow each other make a hash; equal hashes vote for a
+spectrogram survive coding, noise and gain; a few successive ones make a hash; equal hashes vote for a
 place. Wang hashes two peaks, about 2^20 values: too few beyond some hours of speech. Six & Leman hash three in Panako
 (ISMIR 2014), Sonnleitner & Widmer four (DAFx 2014); here it is four.
 """
@@ -20,32 +20,32 @@ Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 Struct = npt.NDArray[np.void]
 
-# Spectrum. All is in seconds and hertz, so that the corpus rate may be another.
+# Spectrum. In seconds and hertz, so that any sample rate of the corpus works.
 WINDOW_S = 0.064  # bins of 15.6 Hz: two harmonics of a low voice are apart
-FRAME_S = 0.006  # a tenth of the window: a clip that is cut between two frames has the same peaks
-LOW_HZ, HIGH_HZ = 200.0, 3_000.0  # what a telephone and 16 kbit/s leave
+FRAME_S = 0.006  # a tenth of the window: a clip that is shifted by half a frame has the same peaks
+LOW_HZ, HIGH_HZ = 200.0, 3_000.0  # the band that a telephone and 16 kbit/s preserve
 # Peaks.
-APART_HZ = 250.0  # a peak is the loudest within ± this …
+APART_HZ = 250.0  # a peak is the loudest bin within ± this …
 APART_S = 0.054  # … and ± this
-FLOOR_DB = 30.0  # below the loudest of the seconds around, a codec and noise have their own peaks
+FLOOR_DB = 30.0  # below the loudest frame around; lower peaks are those of codec and noise
 AROUND_S = 1.0
-STEADY_DB = 1.0  # a tone that falls less than this within APART_S has no time: hum and beeps are everywhere
+STEADY_DB = 1.0  # a tone that falls less than this within APART_S has no place in time: hum and beeps are everywhere
 ROUNDING_DB = 50.0  # power of a sine of one step of 16 bits: 20 lg(0.064 s × 24 kHz / 4) = 51.7
 # Hashes.
 POINTS = 4  # peaks a hash
-REACH = 8  # they are among an anchor and the 8 peaks after it: at most C(8, 3) = 56 hashes an anchor
-LEAST_STEP_S = 0.04  # between the peaks of a hash: which of two is first must be certain
-LONGEST_S = 0.9  # of a hash; a tempo 2 % off moves its end by half a STEP_S
+REACH = 8  # the others are among the 8 peaks after the first, the anchor: at most C(8, 3) = 56 hashes an anchor
+LEAST_STEP_S = 0.04  # between the peaks of a hash, so that their order is certain
+LONGEST_S = 0.9  # length of a hash; a tempo 2 % off moves its end by half a STEP_S
 STEP_HZ = 22.0  # coarse enough that a peak seldom falls into the next step
 STEP_S = 0.03
-KEEP = 6  # one hash in so many is kept, by its value: the same ones of every copy
-HASH_S = 0.52  # mean length of a hash of real speech: the last vote's sound lasts so much longer
+KEEP = 6  # one hash in so many is kept, chosen by its value, so that every copy keeps the same ones
+HASH_S = 0.52  # mean length of a hash in real speech: a match ends so much after its last vote
 # Votes.
 MOST_ORIGINS = 4  # a jingle of 1,000 episodes makes 4,000 votes a hash, not 500,000
 MIN_VOTES = 4
-MIN_PLACES = 3  # votes within LONGEST_S of each other share peaks, so they are one coincidence, not several
+MIN_PLACES = 3  # votes within LONGEST_S of each other share peaks, so they count as one coincidence
 MIN_S = 2.0
-AGREE_S = 0.12  # votes of one repeat lie so close together
+AGREE_S = 0.12  # largest spread of the offsets of one match
 DRIFTS = np.array([0, 1, -1, 2, -2, 3, -3, 4, -4, 5, -5]) / 100  # tempo less 1, the likeliest first
 
 HASH = np.dtype([("hash", "<u8"), ("frame", "<u2")])
@@ -56,9 +56,9 @@ _ORDERS = np.array(list(itertools.combinations(range(1, REACH + 1), POINTS - 1))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeat:
-    """A stretch of a clip that sounded before; places in seconds from the start of each clip, ends to about 0.3 s."""
+    """A stretch of a clip that occurs in an earlier clip; seconds from the start of each clip, ends to about 0.3 s."""
 
-    earlier: int  # rank of the clip that had it first
+    earlier: int  # rank of the earlier clip
     start_s: float
     end_s: float
     earlier_start_s: float
@@ -67,7 +67,7 @@ class Repeat:
 
 
 def fingerprint(samples: npt.NDArray[np.int16], rate: int) -> Struct:
-    """Hash what is distinct in a clip, int16[n] mono at `rate` Hz; the samples alone decide, no model.
+    """Hash the landmarks of a clip, int16[n] mono at `rate` Hz.
 
     Returns HASH[m], about 28 hashes a second of speech, in order of hash: `hash` is spread evenly over the lowest
     sixth of 64 bits, `frame` is the time of its first peak in steps of FRAME_S. Only the first 393 s are hashed.
@@ -77,19 +77,25 @@ def fingerprint(samples: npt.NDArray[np.int16], rate: int) -> Struct:
     mixed = _mix(keys)
     kept = mixed <= np.uint64((2**64 - 1) // KEEP)
     frames = np.round(times[anchors[kept]] / FRAME_S)
-    found = np.empty(frames.size, HASH)
-    found["hash"], found["frame"] = mixed[kept], frames
-    distinct: Struct = np.unique(found[frames < MAX_FRAMES])
+    hashes = np.empty(frames.size, HASH)
+    hashes["hash"], hashes["frame"] = mixed[kept], frames
+    distinct: Struct = np.unique(hashes[frames < MAX_FRAMES])
     return distinct
 
 
 def pairs(hashes: npt.NDArray[np.uint64], clips: npt.NDArray[np.integer], frames: npt.NDArray[np.integer]) -> Struct:
-    """Let equal hashes vote: each occurrence for the first MOST_ORIGINS earlier clips, where each has the hash first.
+    """Votes of equal hashes: each occurrence votes for the first MOST_ORIGINS earlier clips that have the hash.
 
-    hashes, clips, frames: arrays [n] in any order; `clips` are ranks in the corpus's order, so that a vote points from
-    a later clip to an earlier one. All occurrences of a hash must be in the same call. Returns VOTE[m], m at most
-    MOST_ORIGINS × n, in an order that does not depend on the input's: `frame` is in the later clip, frame + `offset`
-    in the earlier one.
+    All occurrences of a hash must be in the same call.
+
+    Args:
+        hashes: uint64[n], in any order.
+        clips: [n], rank of the clip of each hash in the corpus's order, so that a vote is for an earlier clip.
+        frames: [n], frame of each hash in its clip.
+
+    Returns:
+        VOTE[m], m at most MOST_ORIGINS × n, in an order that does not depend on the input's: `frame` is in the later
+        clip, frame + `offset` in the first occurrence in the earlier one.
     """
     order = np.lexsort((frames, clips, hashes))
     hashes, ranks, places = hashes[order], clips[order].astype(np.int32), frames[order].astype(np.int32)
@@ -106,35 +112,35 @@ def pairs(hashes: npt.NDArray[np.uint64], clips: npt.NDArray[np.integer], frames
 
 
 def repeats(votes: Struct) -> list[Repeat]:
-    """Find what of one clip was heard before, from all VOTE[n] of this later clip, in any order.
+    """Find the parts of one clip that occur in earlier clips, from all VOTE[n] of this later clip, in any order.
 
-    A repeat is at least MIN_VOTES votes for one earlier clip that lie on a line, the same tempo to 5 %: at different
-    times, MIN_PLACES of them far apart, over at least MIN_S. A sound that comes twice is two repeats. In order of the
-    earlier clip, then of place.
+    A match is at least MIN_VOTES votes for one earlier clip that lie on a line, the same tempo to 5 %: at different
+    times, MIN_PLACES of them far apart, over at least MIN_S. A sound that occurs twice gives two matches. In order of
+    earlier clip, then of time.
     """
-    found: list[Repeat] = []
+    matches: list[Repeat] = []
     order = np.lexsort((votes["offset"], votes["frame"], votes["earlier"]))
     clips, starts = np.unique(votes["earlier"][order], return_index=True)
-    for clip, own in zip(clips.tolist(), np.split(order, starts[1:])):
-        if own.size >= MIN_VOTES:
-            lines = _lines(votes["frame"][own], votes["offset"][own])
-            found += sorted(
-                (_repeat(clip, *line) for line in lines), key=lambda one: (one.start_s, one.earlier_start_s)
+    for clip, indices in zip(clips.tolist(), np.split(order, starts[1:])):
+        if indices.size >= MIN_VOTES:
+            lines = _lines(votes["frame"][indices], votes["offset"][indices])
+            matches += sorted(
+                (_repeat(clip, *line) for line in lines), key=lambda match: (match.start_s, match.earlier_start_s)
             )
-    return found
+    return matches
 
 
-def share(found: Sequence[Repeat], duration_s: float) -> float:
-    """Share, in [0, 1], of a clip of `duration_s` that was heard before in any earlier clip."""
-    heard = reached = 0.0
-    for start, end in sorted((one.start_s, one.end_s) for one in found):
-        heard += max(0.0, end - max(start, reached))
-        reached = max(reached, end)
-    return min(1.0, heard / duration_s) if duration_s > 0 else 0.0
+def share(matches: Sequence[Repeat], duration_s: float) -> float:
+    """Share, in [0, 1], of a clip of `duration_s` that occurs in any earlier clip."""
+    repeated_s = reached_s = 0.0
+    for start, end in sorted((match.start_s, match.end_s) for match in matches):
+        repeated_s += max(0.0, end - max(start, reached_s))
+        reached_s = max(reached_s, end)
+    return min(1.0, repeated_s / duration_s) if duration_s > 0 else 0.0
 
 
 def _levels(samples: npt.NDArray[np.int16], rate: int) -> Floats:
-    """Power in dB, float32[frames, bins], from a bin below LOW_HZ to a bin above HIGH_HZ."""
+    """Power in dB, float32[frames, bins], from one bin below LOW_HZ to one bin above HIGH_HZ."""
     window, hop = round(WINDOW_S * rate), round(FRAME_S * rate)
     low, high = round(LOW_HZ * WINDOW_S), round(HIGH_HZ * WINDOW_S)
     if samples.size < window:
@@ -148,7 +154,7 @@ def _levels(samples: npt.NDArray[np.int16], rate: int) -> Floats:
 
 
 def _peaks(levels: Floats, rate: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Times in seconds and frequencies in hertz of the peaks, in order of time, finer than frames and bins."""
+    """Times in seconds and frequencies in hertz of the peaks, [n] each, in order of time, interpolated between bins."""
     across, along = round(APART_HZ * WINDOW_S), round(APART_S / FRAME_S)
     if len(levels) <= 2 * along:
         return np.zeros(0), np.zeros(0)
@@ -166,19 +172,22 @@ def _peaks(levels: Floats, rate: int) -> tuple[npt.NDArray[np.float64], npt.NDAr
 
 
 def _vertex(before: Floats, here: Floats, after: Floats) -> npt.NDArray[np.float64]:
-    """Where, in [-1/2, 1/2] of a step from the middle one, the parabola through three levels is highest."""
+    """Offset, in [-1/2, 1/2] steps from the middle value, of the vertex of the parabola through three levels."""
     bend = np.minimum(before - 2.0 * here + after, -1e-6)  # a Hann window's peak is nearly a parabola in dB
     return np.clip((before - after) / (2.0 * bend), -0.5, 0.5).astype(np.float64)
 
 
 def _keys(times: npt.NDArray[np.float64], hertz: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.uint64], Indices]:
-    """Pack each set of POINTS peaks into 4 × 8 + 3 × 5 = 47 bits; returns keys[n] and each one's first peak[n]."""
+    """Pack each set of POINTS peaks into 4 × 8 + 3 × 5 = 47 bits; returns keys[n] and the first peak of each, [n]."""
     anchors = np.arange(times.size)
-    times, hertz = np.append(times, np.full(REACH, 1e9)), np.append(hertz, np.zeros(REACH))  # none: 1e9 s is too late
+    times, hertz = (
+        np.append(times, np.full(REACH, 1e9)),
+        np.append(hertz, np.zeros(REACH)),
+    )  # padding: 1e9 s is always too late
     points = [np.broadcast_to(anchors, (_ORDERS.shape[1], anchors.size)), *(anchors + _ORDERS[:, :, None])]
     fits = times[points[-1]] - times[points[0]] <= LONGEST_S
-    for one, other in itertools.pairwise(points):
-        fits &= times[other] - times[one] >= LEAST_STEP_S
+    for point, next_point in itertools.pairwise(points):
+        fits &= times[next_point] - times[point] >= LEAST_STEP_S
     chosen = [point[fits] for point in points]
     pitches, steps = (hertz / STEP_HZ).astype(np.uint64), times / STEP_S
     keys = pitches[chosen[0]]
@@ -203,7 +212,7 @@ def _votes(clips: npt.NDArray[np.int32], frames: npt.NDArray[np.int32], later: I
 
 
 def _lines(frames: Any, offsets: Any) -> Iterator[tuple[Any, Any]]:
-    """The frames and offsets of each set of votes that agree and suffice, the largest set first; frames ascend."""
+    """Frames and offsets of each set of votes on a line that is more than coincidence, the largest set first."""
     while frames.size >= MIN_VOTES:
         on = _largest_line(frames, offsets)
         if np.count_nonzero(on) < MIN_VOTES:
@@ -214,7 +223,7 @@ def _lines(frames: Any, offsets: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _suffice(frames: npt.NDArray[np.int32]) -> bool:
-    """Whether votes at these different frames, ascending, are more than coincidence."""
+    """Whether votes at these distinct frames, ascending, are more than coincidence."""
     places, free = 0, 0.0
     for frame in frames.tolist():
         if frame >= free:
@@ -223,7 +232,7 @@ def _suffice(frames: npt.NDArray[np.int32]) -> bool:
 
 
 def _largest_line(frames: npt.NDArray[np.int32], offsets: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    """Mark the most votes whose offsets, less a steady drift, lie within AGREE_S."""
+    """Mask of the largest set of votes whose offsets, less a constant drift, lie within AGREE_S."""
     straight = offsets - DRIFTS[:, None] * frames
     rows = np.sort(straight, axis=1)
     width = AGREE_S / FRAME_S

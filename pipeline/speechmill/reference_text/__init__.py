@@ -1,7 +1,7 @@
-"""Evidence of what is said: a publisher's text, read leniently and aligned to the clips of a recording.
+"""Reads a publisher's reference text leniently and aligns it to the clips of a recording.
 
-A transcript, subtitles or the book that is read aloud have names, punctuation and spelling that a recogniser
-only guesses. Pure: bytes and words in, text out; no network, no store.
+A transcript, subtitles or the book that is read aloud have names, punctuation and spelling that an ASR model
+only guesses. Pure functions: bytes and words in, text out; no network, no store.
 """
 
 from speechmill.reference_text.align import Found, Heard, align

@@ -1,4 +1,4 @@
-"""What a publisher's text has for each clip of a recording: found by what was heard there, else by time."""
+"""Aligns a reference text to the clips of a recording: by the ASR hypothesis of each clip, else by time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from speechmill.reference_text.places import Clip, Text
 from speechmill.reference_text.seams import parted
 from speechmill.reference_text.words import Ints, Keys, Reference, split
 
-MIN_MATCH = 0.5  # share of words that agree; a clip that the text does not have reaches 0.3 by chance
-MAX_WINDOW = 5_000  # keys of a text in which a clip without anchors is looked for
+MIN_MATCH = 0.5  # share of words that agree; a clip that is not in the text reaches 0.3 by chance
+MAX_WINDOW = 5_000  # keys: how much of a text is searched for a clip without anchors
 MAX_RATE = 6  # words a second: as fast as anybody speaks
-TAKEN = 3  # keys that a neighbour may have taken too many
-SPARE = 40  # keys that are looked at in any case, however short clips are
-SLACK_S = 60.0  # how far from its time a clip may be in a text with times, before anything else is known
-SAME_OFFSET_S = 2.0  # what offsets of neighbours may differ by, if nothing was inserted between them
+TAKEN = 3  # keys by which the window of a neighbouring clip may be too long
+SPARE = 40  # keys that are searched in any case, however short the clips are
+SLACK_S = 60.0  # by how much the times of a text may differ from the recording's while no clip is aligned
+SAME_OFFSET_S = 2.0  # largest difference of neighbours' offsets if nothing was inserted between them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """A clip from `start_s` to `end_s`, seconds of the recording, and the words that a recogniser heard in it.
+    """A clip from `start_s` to `end_s`, seconds of the recording, and the words of its ASR hypothesis.
 
-    None where it was not transcribed; empty where nothing was heard.
+    `words` is None where the clip was not transcribed, and empty where the hypothesis is empty.
     """
 
     start_s: float
@@ -34,37 +34,44 @@ class Heard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """The publisher's words in a clip, and the share of them that was heard too, 0 to 1; None: taken by time alone."""
+    """The reference text of a clip, and the share of its words that agree with the hypothesis, 0 to 1.
+
+    `match` is None where the text was chosen by time alone.
+    """
 
     text: str
     match: float | None
 
 
 def align(reference: Reference, clips: Sequence[Heard]) -> list[Found | None]:
-    """Find clips of one recording in its text; None for those that it does not have. In the order of `clips`.
+    """Align the clips of one recording to its reference text.
 
-    Where words were heard, they decide, with what was heard in the neighbours; times, of texts that have them,
-    then only break ties. They decide where a clip was not transcribed, moved by as much as the clips around it are.
+    Hypotheses decide, together with those of neighbouring clips; the times of a text, if it has them, only break ties.
+    A clip without a hypothesis is placed by the text's times, corrected by the offset of the clips around it.
+
+    Returns:
+        The text of each clip, in the order of `clips`; None for clips that are not in the reference text.
     """
     order = sorted(range(len(clips)), key=lambda i: (clips[i].start_s, clips[i].end_s, i))
     keys = Keys()
     text = Text.of(reference, keys)
-    heard = [_clip(clips[i], keys) for i in order]
-    placed = parted(text, heard, _placed(text, heard, keys), keys)
-    found: list[Found | None] = [None] * len(clips)
-    for i, clip, window in zip(order, heard, placed, strict=True):
-        found[i] = _found(text, clip, window, keys)
-    for i, one in _by_time(text, heard, placed):
-        found[order[i]] = one
-    return found
+    hypotheses = [_clip(clips[i], keys) for i in order]
+    placed = parted(text, hypotheses, _placed(text, hypotheses, keys), keys)
+    aligned: list[Found | None] = [None] * len(clips)
+    for i, clip, window in zip(order, hypotheses, placed, strict=True):
+        aligned[i] = _accepted(text, clip, window, keys)
+    for i, timed in _aligned_by_time(text, hypotheses, placed):
+        aligned[order[i]] = timed
+    return aligned
 
 
 def _clip(clip: Heard, keys: Keys) -> Clip:
-    words = None if clip.words is None else keys.of(split(clip.words))[0]
-    return Clip(start_s=clip.start_s, end_s=clip.end_s, keys=words)
+    hypothesis_keys = None if clip.words is None else keys.of(split(clip.words))[0]
+    return Clip(start_s=clip.start_s, end_s=clip.end_s, keys=hypothesis_keys)
 
 
-def _found(text: Text, clip: Clip, window: Window | None, keys: Keys) -> Found | None:
+def _accepted(text: Text, clip: Clip, window: Window | None, keys: Keys) -> Found | None:
+    """The text in a window, or None where it agrees too little with the clip's hypothesis."""
     if window is None or clip.keys is None or window[0] >= window[1]:
         return None
     match = agreement(clip.keys, text.keys[slice(*window)], keys)
@@ -72,7 +79,7 @@ def _found(text: Text, clip: Clip, window: Window | None, keys: Keys) -> Found |
 
 
 def _placed(text: Text, clips: Sequence[Clip], keys: Keys) -> list[Window | None]:
-    """Where each clip is: first those with anchors, then the others between them, in order of time."""
+    """The window of each clip: first of clips with anchors, then of the others between them, in order of time."""
     none = np.zeros(0, np.int64)
     anchored = windows([none if clip.keys is None else clip.keys for clip in clips], text.keys)
     placed: list[Window | None] = [None] * len(clips)
@@ -86,24 +93,28 @@ def _placed(text: Text, clips: Sequence[Clip], keys: Keys) -> list[Window | None
     return placed
 
 
-def _best(text: Ints, heard: Ints | None, among: list[Window], keys: Keys) -> Window | None:
-    """The stretch that fits best, if it fits."""
-    if heard is None:
+def _best(text: Ints, hypothesis: Ints | None, among: list[Window], keys: Keys) -> Window | None:
+    """The window with the highest agreement, or None if no window reaches MIN_MATCH."""
+    if hypothesis is None:
         return None
-    found = [_fitting(text, heard, window, keys) for window in among if window[0] < window[1]]
-    judged = [(agreement(heard, text[slice(*window)], keys), window) for window in found if window[0] < window[1]]
-    match, window = max(judged, key=lambda one: one[0], default=(0.0, None))
+    candidates = [_fitting(text, hypothesis, window, keys) for window in among if window[0] < window[1]]
+    scored_windows = [
+        (agreement(hypothesis, text[slice(*window)], keys), window) for window in candidates if window[0] < window[1]
+    ]
+    match, window = max(scored_windows, key=lambda scored: scored[0], default=(0.0, None))
     return window if match >= MIN_MATCH else None
 
 
-def _fitting(text: Ints, heard: Ints, window: Window, keys: Keys) -> Window:
-    """The outermost stretch of a window with the lowest cost, so that a misheard word at the edge is not lost."""
-    if window[1] - window[0] > 4 * len(heard) + SPARE:  # roughly first: letters are compared in short windows only
-        costs = fit(heard, text[slice(*window)], keys)
+def _fitting(text: Ints, hypothesis: Ints, window: Window, keys: Keys) -> Window:
+    """The longest of the cheapest alignments in a window, so that a misrecognised word at the edge is not lost."""
+    if (
+        window[1] - window[0] > 4 * len(hypothesis) + SPARE
+    ):  # a rough pass first: letters are compared in short windows only
+        costs = fit(hypothesis, text[slice(*window)], keys)
         end = int(ending(costs).argmin())
-        low, high = around(window[0] + end - len(heard), len(heard), len(text))
+        low, high = around(window[0] + end - len(hypothesis), len(hypothesis), len(text))
         window = max(low, window[0]), min(high, window[1])
-    costs = fit(heard, text[slice(*window)], keys)
+    costs = fit(hypothesis, text[slice(*window)], keys)
     ends = ending(costs)
     end = ends.size - 1 - int(ends[::-1].argmin())
     start = int(beginning(costs.until(end), ended=True).argmin())
@@ -111,7 +122,7 @@ def _fitting(text: Ints, heard: Ints, window: Window, keys: Keys) -> Window:
 
 
 def _between(text: Text, clips: Sequence[Clip], placed: list[Window | None], i: int) -> list[Window]:
-    """Where a clip without anchors may be: near its neighbours, between them."""
+    """Windows where a clip without anchors may be: between its neighbours, close to them."""
     length = len(text.keys)
     before = next((k for k in range(i - 1, -1, -1) if placed[k]), None)
     after = next((k for k in range(i + 1, len(clips)) if placed[k]), None)
@@ -120,23 +131,23 @@ def _between(text: Text, clips: Sequence[Clip], placed: list[Window | None], i: 
     first, last = max(first - TAKEN, 0), min(last + TAKEN, length)
     if last - first <= MAX_WINDOW:
         return [(first, last)]
-    found: list[Window] = []
+    candidates: list[Window] = []
     if before is not None:
-        found.append((first, first + _reach(clips[before], clips[i])))
+        candidates.append((first, first + _reach(clips[before], clips[i])))
     if after is not None:
-        found.append((last - _reach(clips[i], clips[after]), last))
-    if found or text.times is None:
-        return [(max(low, first), min(high, last)) for low, high in found]
+        candidates.append((last - _reach(clips[i], clips[after]), last))
+    if candidates or text.times is None:
+        return [(max(low, first), min(high, last)) for low, high in candidates]
     return [text.during(clips[i].start_s - SLACK_S, clips[i].end_s + SLACK_S)]
 
 
 def _reach(first: Clip, second: Clip) -> int:
-    """Most keys of a text from one clip to the end, or the beginning, of another."""
+    """Largest number of reference keys between the start of one clip and the end of another."""
     return min(int(MAX_RATE * (second.end_s - first.start_s)) + SPARE, MAX_WINDOW)
 
 
 def _drop_disordered(text: Ints, clips: Sequence[Clip], placed: list[Window | None], keys: Keys) -> None:
-    """Of neighbours that are not in order, or mostly in one place, the one that fits less is not there."""
+    """Set to None the windows that are out of order or overlap a neighbour by half: the one that agrees less."""
     kept: list[int] = []
     for i, window in enumerate(placed):
         while window and kept and _clash(placed[kept[-1]], window):
@@ -149,36 +160,40 @@ def _drop_disordered(text: Ints, clips: Sequence[Clip], placed: list[Window | No
             kept.append(i)
 
 
-def _clash(one: Window | None, other: Window) -> bool:
-    assert one is not None
-    shared = one[1] - other[0]
-    return other[0] < one[0] or 2 * shared > min(one[1] - one[0], other[1] - other[0])
+def _clash(first: Window | None, second: Window) -> bool:
+    """Whether two successive windows are out of order, or share more than half of the shorter one."""
+    assert first is not None
+    shared = first[1] - second[0]
+    return second[0] < first[0] or 2 * shared > min(first[1] - first[0], second[1] - second[0])
 
 
 def _match(text: Ints, clip: Clip, window: Window | None, keys: Keys) -> float:
     return agreement(clip.keys, text[slice(*window)], keys) if window and clip.keys is not None else 0.0
 
 
-def _by_time(text: Text, clips: Sequence[Clip], placed: Sequence[Window | None]) -> list[tuple[int, Found]]:
-    """What was spoken while clips that were not transcribed lasted."""
+def _aligned_by_time(text: Text, clips: Sequence[Clip], placed: Sequence[Window | None]) -> list[tuple[int, Found]]:
+    """Index and text of clips without a hypothesis, by the times of the reference text."""
     if text.times is None:
         return []
     known = [(i, text.offset(clip, window)) for i, (clip, window) in enumerate(zip(clips, placed)) if window]
-    any_heard = any(clip.keys is not None and clip.keys.size for clip in clips)
-    found: list[tuple[int, Found]] = []
+    has_hypotheses = any(clip.keys is not None and clip.keys.size for clip in clips)
+    aligned: list[tuple[int, Found]] = []
     for i, clip in enumerate(clips):
-        offset = _offset(i, known) if any_heard else 0.0
+        offset = _offset(i, known) if has_hypotheses else 0.0
         if clip.keys is None and offset is not None:
             window = text.during(clip.start_s + offset, clip.end_s + offset)
             if window[0] < window[1]:
-                found.append((i, Found(text=text.spelling(*window), match=None)))
-    return found
+                aligned.append((i, Found(text=text.spelling(*window), match=None)))
+    return aligned
 
 
 def _offset(i: int, known: list[tuple[int, float]]) -> float | None:
-    """Seconds by which the text is later around a clip; None where it is not known, or changes there."""
-    around_it = [next((s for k, s in reversed(known) if k < i), None), next((s for k, s in known if k > i), None)]
-    told = [offset for offset in around_it if offset is not None]
-    if not told or max(told) - min(told) > SAME_OFFSET_S:
+    """Seconds by which the reference text is later than the recording around clip i.
+
+    None where no neighbour is aligned, or where the offsets on both sides differ.
+    """
+    neighbours = [next((s for k, s in reversed(known) if k < i), None), next((s for k, s in known if k > i), None)]
+    offsets = [offset for offset in neighbours if offset is not None]
+    if not offsets or max(offsets) - min(offsets) > SAME_OFFSET_S:
         return None
-    return sum(told) / len(told)
+    return sum(offsets) / len(offsets)

@@ -1,4 +1,4 @@
-"""Cues to what is spoken when: without markup, speakers and sounds, and without what rolling captions repeat."""
+"""Turns subtitle cues into timed text: without markup, speakers, sounds and the repeated lines of rolling captions."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,32 +9,32 @@ from speechmill.reference_text.markup import unescape
 from speechmill.reference_text.spoken import subtitle_speakers, without_sounds
 from speechmill.reference_text.words import Piece
 
-MIN_OVERLAP = 2  # words: one may be repeated by chance
-MIN_ROLLING = 0.3  # share of cues that repeat the one before where captions roll
+MIN_OVERLAP = 2  # words: a single word may be repeated by chance
+MIN_ROLLING = 0.3  # share of cues that repeat the end of the previous cue in rolling captions
 _STAMP = re.compile(r"<(?:(\d{1,6}):)?(\d{1,2}):(\d{1,2})[.,](\d{1,9})>")
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|<>")
-_MARK = re.compile("\ue000([\\d.]+)\ue001")  # a time among the words; `decode` lets no text have these
+_MARK = re.compile("\ue000([\\d.]+)\ue001")  # a time among the words; `decode` removes these characters from texts
 
-Timed = tuple[str, float]  # a word, and from when on it may begin
+Timed = tuple[str, float]  # a word and the earliest time it may begin, in seconds
 Words = list[Timed]
 
 
-def spoken(found: Sequence[Cue]) -> Iterator[Piece]:
-    """What is spoken in cues that are in order of time."""
-    texts = [without_sounds(_plain(cue.text), subtitles=True) for cue in found]
+def spoken(cues: Sequence[Cue]) -> Iterator[Piece]:
+    """Text and times of what is spoken in cues, which are in order of time."""
+    texts = [without_sounds(_plain(cue.text), subtitles=True) for cue in cues]
     speakerless = subtitle_speakers(line for text in texts for line in text.split("\n"))
-    words = [_timed("\n".join(map(speakerless, text.split("\n"))), cue.start_s) for text, cue in zip(texts, found)]
-    shown = [i for i, some in enumerate(words) if some]
+    words = [_timed("\n".join(map(speakerless, text.split("\n"))), cue.start_s) for text, cue in zip(texts, cues)]
+    shown = [i for i, timed_words in enumerate(words) if timed_words]
     repeated = _repeated([[word for word, _ in words[i]] for i in shown])
     for k, i in enumerate(shown):
-        end_s = found[i].end_s
-        if any(repeated) and k + 1 < len(shown):  # a rolling line stays while the next is spoken
-            end_s = max(min(end_s, found[shown[k + 1]].start_s), found[i].start_s)
+        end_s = cues[i].end_s
+        if any(repeated) and k + 1 < len(shown):  # a rolling line stays on screen while the next is spoken
+            end_s = max(min(end_s, cues[shown[k + 1]].start_s), cues[i].start_s)
         yield from _pieces(words[i][repeated[k] :], end_s)
 
 
 def _plain(text: str) -> str:
-    """Text without tags; times inside it become marks."""
+    """Text without tags; times inside it become _MARK."""
     if "<" in text:
         text = _STAMP.sub(lambda stamp: f"\ue000{seconds(*stamp.groups()):.3f}\ue001", text)
         text = _TAG.sub("", text)
@@ -42,17 +42,18 @@ def _plain(text: str) -> str:
 
 
 def _timed(text: str, start_s: float) -> Words:
-    found: Words = []
+    """Each word with the last time that stands before it."""
+    words: Words = []
     for i, part in enumerate(_MARK.split(text)):
         if i % 2:
             start_s = max(start_s, float(part))
         else:
-            found += [(word, start_s) for word in part.split()]
-    return found
+            words += [(word, start_s) for word in part.split()]
+    return words
 
 
 def _repeated(texts: list[list[str]]) -> list[int]:
-    """How many words at the beginning of each text are the end of the one before, if that is how the texts go on."""
+    """Number of words at the start of each text that repeat the end of the previous one; zeros unless captions roll."""
     overlaps = [0] + [_overlap(before, text) for before, text in pairwise(texts)]
     if sum(k >= MIN_OVERLAP for k in overlaps) < max(MIN_ROLLING * (len(texts) - 1), 1):
         return [0] * len(texts)
@@ -61,7 +62,7 @@ def _repeated(texts: list[list[str]]) -> list[int]:
 
 
 def _overlap(before: list[str], text: list[str]) -> int:
-    """Length of the longest end of `before` that begins `text`; by Knuth, Morris and Pratt, in linear time."""
+    """Length of the longest suffix of `before` that is a prefix of `text`; Knuth-Morris-Pratt, in linear time."""
     longest = [0] * len(text)
     k = 0
     for i in range(1, len(text)):
@@ -78,10 +79,10 @@ def _overlap(before: list[str], text: list[str]) -> int:
 
 
 def _pieces(words: Words, end_s: float) -> Iterator[Piece]:
-    """Words with one time together, each until the next."""
-    together = [
-        (start_s, " ".join(word for word, _ in some)) for start_s, some in groupby(words, key=lambda one: one[1])
+    """Join words of equal time; each piece lasts until the next."""
+    groups = [
+        (start_s, " ".join(word for word, _ in group)) for start_s, group in groupby(words, key=lambda timed: timed[1])
     ]
-    ends = [start_s for start_s, _ in together[1:]] + [max(end_s, together[-1][0])] if together else []
-    for (start_s, text), until_s in zip(together, ends, strict=True):
+    ends = [start_s for start_s, _ in groups[1:]] + [max(end_s, groups[-1][0])] if groups else []
+    for (start_s, text), until_s in zip(groups, ends, strict=True):
         yield Piece(text=text, start_s=start_s, end_s=until_s)

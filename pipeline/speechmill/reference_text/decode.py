@@ -1,4 +1,4 @@
-"""Bytes to lines of text: files of transcripts come in many encodings, and rarely say in which."""
+"""Decodes the bytes of a transcript file: encodings vary and are rarely declared."""
 
 import codecs
 import re
@@ -10,25 +10,25 @@ MAX_BYTES = 50_000_000
 SAMPLE_BYTES = 65_536  # enough to guess from
 MAX_FEW = 0.3  # share of bytes over 127 in European languages written in Latin letters: at most a quarter
 MAX_LOST = 0.1  # share of the bytes over 127 that a UTF-8 text with a few errors may have wrong
-MAX_CONTROL = 0.001  # share of characters that no text has
+MAX_CONTROL = 0.001  # share of control characters
 BOMS = (
     (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
 )  # fmt: skip
-# Python knows more, of which some are slow (punycode) and some no encodings of text.
+# Python has more codecs, of which some are slow (punycode) and some are not for text.
 KNOWN = re.compile(
     r"(?:iso-?8859-\d{1,2}|(?:windows-|cp)125\d|koi8-[ru]|shift[-_]jis|euc-(?:jp|kr)|gbk|gb2312|gb18030|big5)", re.I
 )
 _DECLARED = re.compile(rf"charset\s{{0,3}}=\s{{0,3}}[\"']?({KNOWN.pattern})", re.IGNORECASE)
 _HIGH = bytes(range(128, 256))
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
-# Soft hyphens, marks of direction, joiners, byte order marks, and what `captions` marks times with: no spelling.
+# No part of a spelling: soft hyphens, direction marks, joiners, byte order marks, and the time marks of `captions`.
 _INVISIBLE = re.compile("[\xad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ue000\ue001]")
 _NEWLINE = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 
 
 def decode(raw: bytes, media_type: str | None) -> str:
-    """Text of a file, its lines ended by line feeds. Raises RejectedError(BAD_TRANSCRIPT) for what is none."""
+    """Decode a file to text with line feeds. Raises RejectedError(BAD_TRANSCRIPT) for what is not text."""
     if len(raw) > MAX_BYTES:
         raise RejectedError(Reason.BAD_TRANSCRIPT, f"more than {MAX_BYTES} bytes")
     if raw.startswith((b"%PDF", b"{\\rtf")):
@@ -43,7 +43,7 @@ def decode(raw: bytes, media_type: str | None) -> str:
 
 
 def _decoded(raw: bytes, media_type: str | None) -> str:
-    """By byte order mark, by zeros, as UTF-8, as declared, and last by a guess."""
+    """Decode by byte order mark, by zero bytes, as UTF-8, as declared, and at last by a guess."""
     for mark, encoding in BOMS:
         if raw.startswith(mark):
             return raw[len(mark) :].decode(encoding, "replace")
@@ -62,7 +62,7 @@ def _decoded(raw: bytes, media_type: str | None) -> str:
 
 
 def _with_zeros(head: bytes) -> str:
-    """UTF-16 without a mark: most of every other byte is zero."""
+    """Encoding of UTF-16 without a byte order mark: most of every other byte is zero."""
     for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
         every_other = head[first::2]
         if every_other.count(0) > len(every_other) / 2 and not head[1 - first :: 2].count(0):
@@ -71,7 +71,10 @@ def _with_zeros(head: bytes) -> str:
 
 
 def _guess(head: bytes, high: float) -> str:
-    """Windows-1252 where few bytes are over 127; charset-normalizer is good at the others, and only there."""
+    """Guess the encoding: Windows-1252 where few bytes are over 127, else what charset-normalizer finds.
+
+    charset-normalizer is reliable only for texts with many bytes over 127.
+    """
     if high <= MAX_FEW:
         return "cp1252"
     from charset_normalizer import from_bytes

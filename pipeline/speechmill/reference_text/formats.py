@@ -1,4 +1,4 @@
-"""Reads a publisher's text in whatever format it is, by what is in it: declared types and names often lie."""
+"""Reads a reference text in any format, detected by content, since declared types and names are often wrong."""
 
 import json
 import math
@@ -19,16 +19,21 @@ _UTTERANCE = re.compile(r"\d{1,6}-\d{1,6}-\d{4,5}")
 _UTTERANCE_LINE = re.compile(rf"({_UTTERANCE.pattern})[ \t]+(\S.*)")
 _HTML_TYPES, _HTML_NAMES = ("text/html", "application/xhtml"), (".html", ".htm", ".xhtml")
 _JSON_TYPES, _JSON_NAMES = ("application/json", "text/json"), (".json",)
-# What the fields of a segment are called by the podcast namespace, and by Whisper and others.
+# Names of a segment's fields in the podcast namespace, and in the output of Whisper and others.
 STARTS, ENDS, BODIES = ("startTime", "start"), ("endTime", "end"), ("body", "text", "word")
 
 
 def read(raw: bytes, media_type: str | None, name: str) -> Reference:
     """Read a transcript, subtitles or a book: SubRip, WebVTT, JSON, HTML, plain text or LibriSpeech's `.trans.txt`.
 
-    media_type is what was declared for it, and decides only where the content does not. `name` is that of the text
-    or of the recording: an address, a path or a title; of a LibriSpeech chapter it must contain the id of the
-    utterance, as `19-198-0003`, whose line alone is read. Raises RejectedError(BAD_TRANSCRIPT).
+    Args:
+        raw: The file.
+        media_type: The declared type; it decides only where the content does not.
+        name: Address, path or title of the text or of the recording. For a LibriSpeech chapter it must contain the id
+            of the utterance, as in `19-198-0003`; only that line is read.
+
+    Raises:
+        RejectedError: BAD_TRANSCRIPT, where there is no text.
     """
     text = decode(raw, media_type)
     return reference_of(_pieces(text, (media_type or "").casefold(), name))
@@ -36,8 +41,8 @@ def read(raw: bytes, media_type: str | None, name: str) -> Reference:
 
 def _pieces(text: str, media_type: str, name: str) -> Iterable[Piece]:
     begin = text.lstrip()[:1]
-    if begin in ("{", "[") and (told := _json(text)) is not None:
-        return spoken(_timed(told)) if _has_times(told) else _untimed(told)
+    if begin in ("{", "[") and (segments := _json(text)) is not None:
+        return spoken(_timed(segments)) if _has_times(segments) else _untimed(segments)
     if begin == "{" and (media_type.startswith(_JSON_TYPES) or name.casefold().endswith(_JSON_NAMES)):
         raise RejectedError(Reason.BAD_TRANSCRIPT, "JSON that cannot be read")
     if begin != "<" and has_cues(text):
@@ -50,12 +55,12 @@ def _pieces(text: str, media_type: str, name: str) -> Iterable[Piece]:
 
 
 def _utterances(text: str) -> dict[str, str] | None:
-    """LibriSpeech's lines by utterance, if all lines are such."""
+    """Lines of a LibriSpeech transcript by utterance id; None unless all lines have an id."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     if not _UTTERANCE_LINE.fullmatch(lines[0]):
         return None
-    found = [match for line in lines if (match := _UTTERANCE_LINE.fullmatch(line))]
-    return {match[1]: match[2] for match in found} if len(found) == len(lines) else None
+    matches = [match for line in lines if (match := _UTTERANCE_LINE.fullmatch(line))]
+    return {match[1]: match[2] for match in matches} if len(matches) == len(lines) else None
 
 
 def _utterance(lines: dict[str, str], name: str) -> list[Piece]:
@@ -66,37 +71,37 @@ def _utterance(lines: dict[str, str], name: str) -> list[Piece]:
 
 
 def _json(text: str) -> list[dict[str, Any]] | None:
-    """Segments of a transcript in JSON; None where it is no JSON."""
+    """Segments of a transcript in JSON; None where the text is not JSON."""
     try:
-        told = json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if isinstance(told, dict):
-        told = next((told[key] for key in ("segments", "transcript", "results", "words") if key in told), None)
-    segments = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
-    found = [one for one in segments if isinstance(_first(one, BODIES), str)]
-    if not found:
+    if isinstance(value, dict):
+        value = next((value[key] for key in ("segments", "transcript", "results", "words") if key in value), None)
+    segments = [segment for segment in value if isinstance(segment, dict)] if isinstance(value, list) else []
+    with_text = [segment for segment in segments if isinstance(_first(segment, BODIES), str)]
+    if not with_text:
         raise RejectedError(Reason.BAD_TRANSCRIPT, "JSON without segments")
-    return _whole_words(found)
+    return _whole_words(with_text)
 
 
 def _whole_words(segments: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Join parts of words, which where most begin with a space are those that do not."""
-    bodies = [str(_first(one, BODIES)) for one in segments]
+    """Join parts of words: where most segments begin with a space, those without one continue the previous segment."""
+    bodies = [str(_first(segment, BODIES)) for segment in segments]
     if 2 * sum(body.startswith(" ") for body in bodies) < len(bodies):
         return segments
     joined: list[tuple[list[str], dict[str, Any]]] = []
-    for one, body in zip(segments, bodies):
+    for segment, body in zip(segments, bodies):
         if joined and not body.startswith((" ", "\n")):
             joined[-1][0].append(body)
-            joined[-1][1]["end"] = _first(one, ENDS)
+            joined[-1][1]["end"] = _first(segment, ENDS)
         else:
-            joined.append(([body], {"start": _first(one, STARTS), "end": _first(one, ENDS)}))
-    return [about | {"body": "".join(parts)} for parts, about in joined]
+            joined.append(([body], {"start": _first(segment, STARTS), "end": _first(segment, ENDS)}))
+    return [times | {"body": "".join(parts)} for parts, times in joined]
 
 
 def _has_times(segments: list[dict[str, Any]]) -> bool:
-    return all(_seconds(_first(one, STARTS)) is not None for one in segments)
+    return all(_seconds(_first(segment, STARTS)) is not None for segment in segments)
 
 
 def _timed(segments: list[dict[str, Any]]) -> list[Cue]:
@@ -104,20 +109,20 @@ def _timed(segments: list[dict[str, Any]]) -> list[Cue]:
 
 
 def _cues(segments: list[dict[str, Any]]) -> Iterator[Cue]:
-    """A segment without an end ends where the next begins."""
-    starts = [_seconds(_first(one, STARTS)) or 0.0 for one in segments]
-    for one, start_s, next_s in zip(segments, starts, [*starts[1:], starts[-1]], strict=True):
-        end_s = _seconds(_first(one, ENDS))
-        yield Cue(start_s=start_s, end_s=max(next_s if end_s is None else end_s, start_s), text=_body(one))
+    """Cues of timed segments; a segment without an end lasts until the next begins."""
+    starts = [_seconds(_first(segment, STARTS)) or 0.0 for segment in segments]
+    for segment, start_s, next_s in zip(segments, starts, [*starts[1:], starts[-1]], strict=True):
+        end_s = _seconds(_first(segment, ENDS))
+        yield Cue(start_s=start_s, end_s=max(next_s if end_s is None else end_s, start_s), text=_body(segment))
 
 
 def _untimed(segments: list[dict[str, Any]]) -> Iterator[Piece]:
-    lines = "\n".join(_body(one) for one in segments)
+    lines = "\n".join(_body(segment) for segment in segments)
     return (Piece(text=line) for line in spoken_lines(lines))
 
 
 def _body(segment: dict[str, Any]) -> str:
-    """Its text, without what only `decode` would have removed."""
+    """The text of a segment, without the characters that `decode` removes and JSON can escape."""
     return str(_first(segment, BODIES)).replace("\ue000", " ").replace("\r", "\n")
 
 
@@ -126,11 +131,11 @@ def _first(segment: dict[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def _seconds(value: object) -> float | None:
-    """A number of seconds, also where it is written as text; None for what is none."""
+    """A number of seconds, given as number or text; None for other values."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        found = float(value)
+        seconds = float(value)
     except (ValueError, OverflowError):
         return None
-    return found if math.isfinite(found) and 0 <= found < 1e9 else None
+    return seconds if math.isfinite(seconds) and 0 <= seconds < 1e9 else None

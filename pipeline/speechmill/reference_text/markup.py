@@ -1,10 +1,10 @@
-"""HTML to lines of text, in one pass over tags; the library's parser takes the square of the time on hostile pages."""
+"""HTML to lines of text in one pass over the tags; html.parser takes quadratic time on hostile pages."""
 
 import html
 import re
 from collections.abc import Iterator
 
-# What nobody reads aloud. Without an end tag, only the first two take the rest of the page with them.
+# Elements that are not read aloud. Without an end tag, only the first two hide the rest of the page.
 UNREAD = (
     "script", "style", "head", "title", "nav", "header", "footer", "aside", "form", "button", "select", "noscript",
     "template", "svg", "iframe", "textarea", "sup", "figure", "time", "cite",
@@ -23,21 +23,22 @@ SNIFFED = 100_000  # characters at the beginning of a page that show that it is 
 
 
 def is_page(text: str) -> bool:
-    """Whether a text has the tags of HTML."""
+    """Whether a text contains HTML tags."""
     return _PAGE.search(text[:SNIFFED]) is not None
 
 
 def unescape(text: str) -> str:
-    """Character references, `&amp;`, as characters."""
+    """Replace character references such as `&amp;`."""
     return html.unescape(_LONG_REFERENCE.sub(" ", text)) if "&" in text else text
 
 
 def lines_of(page: str) -> list[str]:
-    """Lines of text in a page, one a paragraph; within `pre` as they are."""
+    """Lines of text of a page, one for each paragraph; lines within `pre` stay as they are."""
     return unescape("".join(_texts(page, page.translate(_LOWER)))).split("\n")
 
 
 def _texts(page: str, lower: str) -> Iterator[str]:
+    """Text between the tags, with a line feed for each break and without elements that are not read aloud."""
     unread = [name for name in UNREAD if name != "cite" or "<time" in lower or ":</cite" in lower]
     ends: dict[str, int] = {}
     at, is_pre = 0, False
@@ -58,18 +59,18 @@ def _texts(page: str, lower: str) -> Iterator[str]:
 
 
 def _tag(lower: str, at: int, ends: dict[str, int]) -> tuple[str | None, int]:
-    """Name of the tag at a `<` and where it ends; None and the next character where there is no tag."""
+    """Name of the tag at `at` and the index after it; None and the next index where there is no tag."""
     if lower.startswith("<!--", at) and (end := _find("-->", lower, at, ends)) >= 0:
         return "", end + 3
-    found = _NAME.match(lower, at + 1)
-    if found is None and not lower.startswith(("<!", "<?"), at):
+    match = _NAME.match(lower, at + 1)
+    if match is None and not lower.startswith(("<!", "<?"), at):
         return None, at + 1
     end = _find(">", lower, at, ends)
-    return found[0] if found else "", len(lower) if end < 0 else end + 1
+    return match[0] if match else "", len(lower) if end < 0 else end + 1
 
 
 def _end_of(name: str, lower: str, at: int, ends: dict[str, int]) -> int:
-    """Where an element ends, which began before `at`."""
+    """Index after the element `name`, which began before `at`."""
     end = _find(f"</{name}", lower, at, ends)
     if end < 0:
         return len(lower) if name in RAW else at
@@ -77,9 +78,9 @@ def _end_of(name: str, lower: str, at: int, ends: dict[str, int]) -> int:
     return len(lower) if close < 0 else close + 1
 
 
-def _find(what: str, lower: str, at: int, ends: dict[str, int]) -> int:
-    """As str.find, but what is not there, or far, is not looked for again and again."""
-    known = ends.get(what)
-    if known is None or 0 <= known < at:
-        known = ends[what] = lower.find(what, at)
-    return known
+def _find(needle: str, lower: str, at: int, ends: dict[str, int]) -> int:
+    """str.find with a cache, so that a string which is absent or far away is not searched for repeatedly."""
+    index = ends.get(needle)
+    if index is None or 0 <= index < at:
+        index = ends[needle] = lower.find(needle, at)
+    return index

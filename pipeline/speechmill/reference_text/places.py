@@ -1,4 +1,4 @@
-"""A text and clips by numbers of words, and where in the text, and in its time, a clip is."""
+"""A reference text and clips as integer keys, and conversions between keys, characters and seconds."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from speechmill.reference_text.words import Floats, Ints, Keys, Reference
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """A clip, seconds of the recording, and the keys of what was heard in it, int64; None: not transcribed."""
+    """A clip, seconds of the recording, and the keys of its hypothesis, int64[n]; None: not transcribed."""
 
     start_s: float
     end_s: float
@@ -19,7 +19,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Text:
-    """A reference by keys, int64[m], each of which is of the word `owners` says."""
+    """A reference text as keys, int64[m]; `owners`, int64[m], is the index of the word that each key belongs to."""
 
     reference: Reference
     keys: Ints
@@ -27,13 +27,13 @@ class Text:
 
     @classmethod
     def of(cls, reference: Reference, keys: Keys) -> "Text":
-        """Number the words of a reference."""
-        found, owners = keys.of(reference.words())
-        return cls(reference=reference, keys=found, owners=owners)
+        """Number the words of a reference text."""
+        numbers, owners = keys.of(reference.words())
+        return cls(reference=reference, keys=numbers, owners=owners)
 
     @property
     def times(self) -> Floats | None:
-        """Seconds at which each word, not key, begins and ends."""
+        """Start and end of each word (not key), float64[words, 2] in seconds."""
         return self.reference.times
 
     def spelling(self, first: int, last: int) -> str:
@@ -41,12 +41,12 @@ class Text:
         return self.reference.spelling(int(self.owners[first]), int(self.owners[last - 1]) + 1)
 
     def starts(self, places: Ints) -> Ints:
-        """Characters of the text before each key, and before its end."""
+        """Index of the character at which each key's word begins; for the last place, the length of the text."""
         at = self.reference.at[self.owners[np.clip(places, 0, len(self.owners) - 1)], 0]
         return np.where(places < len(self.owners), at, len(self.reference.text))
 
     def during(self, start_s: float, end_s: float) -> Window:
-        """Keys of the words whose middle is in a time."""
+        """Keys of the words whose middle is in [start_s, end_s)."""
         assert self.times is not None
         middles = self.times.mean(axis=1)
         inside = np.flatnonzero((middles >= start_s) & (middles < end_s))
@@ -56,7 +56,7 @@ class Text:
         return int(first), int(last)
 
     def offset(self, clip: Clip, window: Window) -> float:
-        """Seconds by which the text's times are later than a clip that is at `window`."""
+        """Seconds by which the text's times are later than those of a clip at `window`."""
         assert self.times is not None
         first, last = self.owners[window[0]], self.owners[window[1] - 1]
         return float(self.times[first, 0] - clip.start_s + self.times[last, 1] - clip.end_s) / 2

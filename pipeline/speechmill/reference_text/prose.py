@@ -1,4 +1,4 @@
-"""Plain text, a transcript or a whole book of Project Gutenberg, to what is read aloud of it."""
+"""Extracts what is read aloud from plain text: a transcript, or a book of Project Gutenberg."""
 
 import re
 
@@ -16,14 +16,14 @@ _RULE = re.compile(r"^[ \t]*(?:[-=_*#~+.][ \t]?){3,}$", re.MULTILINE)
 
 
 def spoken_lines(text: str) -> list[str]:
-    """Lines that are spoken: without licence, rules, marks of emphasis, notes and names of speakers."""
+    """Lines that are spoken: without licence, rules, emphasis marks, notes and speaker names."""
     body = _body(text)
     whole = _mended(_EMPHASIS.sub("", _RULE.sub("", body)), is_book=body is not text)
     return prose(without_sounds(whole, subtitles=False).split("\n"))
 
 
 def _body(text: str) -> str:
-    """What lies between Project Gutenberg's header and licence, or the text itself."""
+    """The text between Project Gutenberg's header and licence, or the whole text."""
     start = _START.search(text) or _SMALL_PRINT.search(text)
     end = _END.search(text, start.end() if start else len(text) // 2)
     if start is None and end is None:
@@ -32,23 +32,24 @@ def _body(text: str) -> str:
 
 
 def _mended(text: str, *, is_book: bool) -> str:
-    """Join words that are broken at the end of a line. In a book of Project Gutenberg, which breaks none itself,
-    a hyphen stays unless the book has the word without it elsewhere.
+    """Join words that are hyphenated at the end of a line.
+
+    Project Gutenberg hyphenates none itself: in its books a hyphen stays unless the joined word occurs elsewhere.
     """
     if not _BROKEN.search(text):
         return text
-    whole = {word.casefold() for word in _PIECE.findall(text)}
+    words = {word.casefold() for word in _PIECE.findall(text)}
 
-    def join(found: re.Match[str]) -> str:
-        before, after = _ending(text, found.start()), _PIECE.match(text, found.end())
+    def join(match: re.Match[str]) -> str:
+        before, after = _ending(text, match.start()), _PIECE.match(text, match.end())
         joined = f"{before}{after[0] if after else ''}".casefold()
-        return "" if joined in whole or not is_book else "-"
+        return "" if joined in words or not is_book else "-"
 
     return _BROKEN.sub(join, text)
 
 
 def _ending(text: str, end: int) -> str:
-    """The letters before a place."""
+    """The letters directly before an index."""
     start = end
     while start and text[start - 1].isalpha() and end - start < 40:
         start -= 1

@@ -1,4 +1,4 @@
-"""Where one clip's words end and the next one's begin: decided for both at once, so that none is lost or had twice."""
+"""Refines the boundaries between neighbouring clips in a text, jointly, so that no word is lost or taken twice."""
 
 import re
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ from speechmill.reference_text.distance import Costs, beginning, ending, fit
 from speechmill.reference_text.places import Clip, Text
 from speechmill.reference_text.words import Ints, Keys
 
-REACH = 6  # keys around an edge among which it is looked for
-SEAM = 12  # keys between two clips that are looked at together; more were spoken in a clip that is not here
-FASTEST = 25.0  # characters a second: what cannot be spoken so between two clips was spoken in one of them
-# Of a gap between clips silence takes so much at least: half a second at either side, without the edges of clips.
+REACH = 6  # keys searched on either side of a boundary
+SEAM = 12  # largest gap in keys between clips with a joint boundary; more were spoken in a clip that is missing
+FASTEST = 25.0  # characters a second: words that do not fit into the gap at this rate were spoken in a clip
+# At least this much of a gap is silence: half a second on either side, less the padding of clips.
 SILENCE_S = 0.8
-UNHEARD, UNSAID = 0.4, 1.2  # cost of a word between clips: of one for which there is time, and of one for which not
-SENTENCE, CLAUSE = 0.25, 0.1  # how much better a clip ends where the text pauses; less than any word costs
-LATE, LATEST = 0.15, 0.3  # cost of a second between a clip's edge and the text's time, and its limit
-UNEVEN_S = 0.75  # where neither pauses nor words decide, but speech is never even enough to decide about one word
-ENDING = 10  # characters of a word in which a mark of a pause is looked for
+UNHEARD, UNSAID = 0.4, 1.2  # cost of a word between clips, if the gap has time for it and if not
+SENTENCE, CLAUSE = 0.25, 0.1  # bonus for a boundary at punctuation; less than the cost of a word
+LATE, LATEST = 0.15, 0.3  # cost for a second between boundary and the text's time, and its limit
+UNEVEN_S = 0.75  # tolerance of the speech rate: it is not even enough to decide about one word
+ENDING = 10  # characters at the end of a word that are searched for punctuation
 FAR = np.float32(1e6)
 _SENTENCE = re.compile(r"[.!?…。！？][\W_]*$")
 _CLAUSE = re.compile(r"[,;:—–、，；：-][\W_]*$")
@@ -28,7 +28,7 @@ _CLAUSE = re.compile(r"[,;:—–、，；：-][\W_]*$")
 
 @dataclass(slots=True, kw_only=True)
 class _Place:
-    """A clip at keys [start, end) of a text, and costs of its beginning and ending at each key of `window`."""
+    """A clip at keys [start, end) of a text, and the costs of beginning and ending at each key of `window`."""
 
     clip: Clip
     start: int
@@ -36,31 +36,31 @@ class _Place:
     window: Window
     begins: Costs
     ends: Costs
-    offset_s: float | None = None  # of the text's times
+    offset_s: float | None = None  # by which the text's times are later than the recording's
 
     def cost(self, costs: Costs, places: Ints) -> Costs:
-        """Costs at places of the text, of which none is outside the window."""
+        """Costs at places of the text, float32[n]; FAR outside the window."""
         inside = (places >= self.window[0]) & (places <= self.window[1])
         return np.where(inside, costs[np.clip(places - self.window[0], 0, costs.size - 1)], FAR)
 
     def late(self, time_s: float) -> float | None:
-        """A time of the recording in the text's time."""
+        """Convert seconds of the recording to seconds of the text; None without an offset."""
         return None if self.offset_s is None else time_s + self.offset_s
 
 
 def parted(text: Text, clips: Sequence[Clip], windows: Sequence[Window | None], keys: Keys) -> list[Window | None]:
-    """Move the edges of clips, which are in order, to where neighbours, pauses and times put them."""
+    """Move the boundaries of clips, which are in order of time, by words, neighbours, punctuation and times."""
     placed = {i: _place(text, clips[i], window, keys) for i, window in enumerate(windows) if window}
     places = list(placed.values())
     _set_offsets(text, places)
-    for one, other in zip([None, *places], [*places, None]):
-        if one and other and other.start - one.end <= SEAM:
-            one.end, other.start = _seam(text, one, other)
+    for before, after in zip([None, *places], [*places, None]):
+        if before and after and after.start - before.end <= SEAM:
+            before.end, after.start = _seam(text, before, after)
             continue
-        if one:
-            one.end = _edge(text, one, one.end, one.ends, one.clip.end_s)
-        if other:
-            other.start = _edge(text, other, other.start, other.begins, other.clip.start_s)
+        if before:
+            before.end = _edge(text, before, before.end, before.ends, before.clip.end_s)
+        if after:
+            after.start = _edge(text, after, after.start, after.begins, after.clip.start_s)
     return [(placed[i].start, placed[i].end) if i in placed else None for i in range(len(windows))]
 
 
@@ -73,76 +73,76 @@ def _place(text: Text, clip: Clip, window: Window, keys: Keys) -> _Place:
 
 
 def _set_offsets(text: Text, places: list[_Place]) -> None:
-    """Each clip's own may be wrong by a word: the middle one of it and its neighbours."""
+    """Set each clip's offset to the median of its own and its neighbours', since a single one may be off by a word."""
     if text.times is None:
         return
-    told = [text.offset(one.clip, (one.start, one.end)) for one in places]
-    for i, one in enumerate(places):
-        near = sorted(told[max(i - 2, 0) : i + 3])
-        one.offset_s = near[len(near) // 2]
+    offsets = [text.offset(place.clip, (place.start, place.end)) for place in places]
+    for i, place in enumerate(places):
+        near = sorted(offsets[max(i - 2, 0) : i + 3])
+        place.offset_s = near[len(near) // 2]
 
 
-def _seam(text: Text, one: _Place, other: _Place) -> tuple[int, int]:
-    """Where `one` ends and `other` begins, which come one after the other: at the least cost of both and between."""
-    low, high = sorted((one.end, other.start))
-    places = np.arange(max(low - REACH, one.start + 1), min(high + REACH, other.end - 1) + 1)
+def _seam(text: Text, before: _Place, after: _Place) -> tuple[int, int]:
+    """End of `before` and start of `after`, two successive clips: the pair of lowest total cost."""
+    low, high = sorted((before.end, after.start))
+    places = np.arange(max(low - REACH, before.start + 1), min(high + REACH, after.end - 1) + 1)
     if not places.size:
-        return one.end, max(one.end, other.start)
-    rate = _by_rate(text, places, one, other)
-    ends = one.cost(one.ends, places) + _ties(text, places, one.late(one.clip.end_s)) + rate
-    begins = other.cost(other.begins, places) + _ties(text, places, other.late(other.clip.start_s)) + rate
-    total = ends[:, None] + begins[None, :] + _between(text, places, other.clip.start_s - one.clip.end_s)
+        return before.end, max(before.end, after.start)
+    rate = _by_rate(text, places, before, after)
+    ends = before.cost(before.ends, places) + _ties(text, places, before.late(before.clip.end_s)) + rate
+    begins = after.cost(after.begins, places) + _ties(text, places, after.late(after.clip.start_s)) + rate
+    total = ends[:, None] + begins[None, :] + _between(text, places, after.clip.start_s - before.clip.end_s)
     end, start = np.unravel_index(int(total.argmin()), total.shape)
     return int(places[end]), int(places[start])
 
 
-def _by_rate(text: Text, places: Ints, one: _Place, other: _Place) -> Costs:
-    """Cost of each place where texts have no times: both clips are spoken about equally fast."""
+def _by_rate(text: Text, places: Ints, before: _Place, after: _Place) -> Costs:
+    """Cost of each place by speech rate, which should be about equal in both clips; zeros where the text has times."""
     if text.times is not None:
         return np.zeros(places.size, np.float32)
-    lasts = [place.clip.end_s - place.clip.start_s for place in (one, other)]
-    first, *at, last = text.starts(np.array([one.start, *places, other.end]))
-    at_s = (np.array(at) - first) / max(last - first, 1) * sum(lasts)
-    late_s = np.maximum(np.abs(at_s - lasts[0]) - UNEVEN_S, 0)
-    found: Costs = np.minimum(LATE / 2 * late_s, LATEST / 2).astype(np.float32)
-    return found
+    durations_s = [place.clip.end_s - place.clip.start_s for place in (before, after)]
+    first, *at, last = text.starts(np.array([before.start, *places, after.end]))
+    at_s = (np.array(at) - first) / max(last - first, 1) * sum(durations_s)
+    late_s = np.maximum(np.abs(at_s - durations_s[0]) - UNEVEN_S, 0)
+    costs: Costs = np.minimum(LATE / 2 * late_s, LATEST / 2).astype(np.float32)
+    return costs
 
 
 def _between(text: Text, places: Ints, gap_s: float) -> Costs:
-    """Cost of the words from each place to each other that is not before it, left between two clips."""
+    """Cost of leaving out the words between each two places, float32[n, n]; FAR if the second is before the first."""
     words = places[None, :] - places[:, None]
     at = text.starts(places)
     fits = at[None, :] - at[:, None] <= FASTEST * max(gap_s - SILENCE_S, 0.0)
     return np.where(words < 0, FAR, words * np.where(fits, UNHEARD, UNSAID)).astype(np.float32)
 
 
-def _edge(text: Text, one: _Place, at: int, costs: Costs, time_s: float) -> int:
-    """An edge without a neighbour; of equals the one that fitted before."""
-    places = np.arange(max(at - REACH, 0), min(at + REACH, len(text.keys)) + 1)
-    places = places[(places > one.start) if costs is one.ends else (places < one.end)]
+def _edge(text: Text, place: _Place, edge: int, costs: Costs, time_s: float) -> int:
+    """Best boundary of a clip without a neighbour. Ties go to the place nearest to the current one."""
+    places = np.arange(max(edge - REACH, 0), min(edge + REACH, len(text.keys)) + 1)
+    places = places[(places > place.start) if costs is place.ends else (places < place.end)]
     if not places.size:
-        return at
-    total = one.cost(costs, places) + _ties(text, places, one.late(time_s)) + 1e-3 * np.abs(places - at)
+        return edge
+    total = place.cost(costs, places) + _ties(text, places, place.late(time_s)) + 1e-3 * np.abs(places - edge)
     return int(places[int(total.argmin())])
 
 
 def _ties(text: Text, places: Ints, time_s: float | None) -> Costs:
-    """What speaks for and against an edge at each place, where words alone do not decide: pauses and times."""
-    found: Costs = np.array([_pause(text, place) for place in places.tolist()], np.float32)
+    """Costs that break ties between places with equal words: punctuation and the text's times, float32[n]."""
+    costs: Costs = np.array([_pause(text, place) for place in places.tolist()], np.float32)
     if time_s is None or text.times is None:
-        return found
+        return costs
     owners = text.owners[np.clip(places, 0, len(text.owners) - 1)]
     before = text.owners[np.clip(places - 1, 0, None)]
     at = (text.times[owners, 0] + text.times[before, 1]) / 2
-    found += np.minimum(LATE * np.abs(at - time_s), LATEST)
-    return found
+    costs += np.minimum(LATE * np.abs(at - time_s), LATEST)
+    return costs
 
 
-def _pause(text: Text, place: int) -> float:
-    """Cost of an edge before a key: less at the end of a sentence, too much inside a number that is read as words."""
-    if not 0 < place < len(text.keys):
+def _pause(text: Text, key: int) -> float:
+    """Cost of a boundary before a key: negative after punctuation, 1 inside a number that is read as several words."""
+    if not 0 < key < len(text.keys):
         return -SENTENCE
-    if text.owners[place] == text.owners[place - 1]:
+    if text.owners[key] == text.owners[key - 1]:
         return 1.0
-    word = text.spelling(place - 1, place)[-ENDING:]
+    word = text.spelling(key - 1, key)[-ENDING:]
     return -SENTENCE if _SENTENCE.search(word) else -CLAUSE if _CLAUSE.search(word) else 0.0

@@ -1,13 +1,13 @@
-"""From what is written in a line to what is spoken in it: names of speakers, sounds and songs are left out."""
+"""Removes from transcript lines what is not spoken: speaker names, sounds and songs."""
 
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-MAX_NOTE = 200  # characters of a note in brackets; what is longer was never closed
-MAX_PREFIX = 150  # characters of a line in which a speaker is named
-MIN_TIMES = 2  # a name before a colon that is there once may be a sentence: "Remember: ..."
-MIN_LINES, MIN_SHARE = 3, 0.2  # of all lines, that begin with a name or a time where a text is a transcript
+MAX_NOTE = 200  # characters of a note in brackets; a longer one has no closing bracket
+MAX_PREFIX = 150  # characters at the beginning of a line that are searched for a speaker's name
+MIN_TIMES = 2  # a name before a colon that occurs once may be part of a sentence: "Remember: ..."
+MIN_LINES, MIN_SHARE = 3, 0.2  # of lines that begin with a name or a time in a transcript
 # How a note in parentheses begins; all else in parentheses may be spoken.
 SOUNDS = (
     r"applau|audience|beep|bell |bells|cheer|chuckl|clap|clears? throat|cough|cross-?talk|crying|exhal|gasp|giggl|groan"
@@ -31,7 +31,7 @@ _TIME_FIRST = re.compile(rf"\s*{_CLOCK}(?:\s*-+>?\s*{_CLOCK})?(?=\s)[\s:–-]*")
 
 
 def without_sounds(text: str, *, subtitles: bool) -> str:
-    """Leave out [Music], (laughs), ♪ songs ♪, footnote marks; in subtitles also (SHOUTED) and lines in parentheses."""
+    """Remove [Music], (laughs), ♪ songs ♪, footnote marks; in subtitles also (SHOUTED) and lines in parentheses."""
     text = _CHEVRONS.sub("\n", text) if ">>" in text else text
     text = _BRACKETS.sub(" ", _FOOTNOTE.sub("", text)) if "[" in text or "{" in text else text
     text = _SONG.sub(" ", text) if "♪" in text or "♫" in text else text
@@ -40,42 +40,42 @@ def without_sounds(text: str, *, subtitles: bool) -> str:
 
 
 def subtitle_speakers(lines: Iterable[str]) -> Callable[[str], str]:
-    """What takes marks and names of speakers from a line of subtitles, of which `lines` are all."""
+    """Return a function that removes dashes and speaker names from a line of the subtitles `lines`."""
     turns = [_TURN.sub("", line, count=1) if _TURN.match(line) else line for line in lines]
-    named = [name for line in turns if (name := _named(line))]
+    named = [name for line in turns if (name := _speaker_name(line))]
     counts = Counter(named)
-    first = next((_named(line) for line in turns if line.strip()), None)
+    first = next((_speaker_name(line) for line in turns if line.strip()), None)
     names = {name for name in counts if counts[name] >= MIN_TIMES or name.isupper() or name == first}
     return lambda line: _without_name(_TURN.sub("", line, count=1) if _TURN.match(line) else line, names)
 
 
 def prose(lines: list[str]) -> list[str]:
-    """Lines of a text without names and times, if it is a transcript; a book is left as it is."""
+    """Lines without speaker names and times, if the text is a transcript; a book stays as it is."""
     enough = max(MIN_LINES, MIN_SHARE * sum(bool(line.strip()) for line in lines))
     headings = [line for line in lines if _is_heading(line)]
     if len(headings) >= MIN_TIMES:
         lines = [line for line in lines if not _is_heading(line)]
     if sum(bool(_TIME_FIRST.match(line[:MAX_PREFIX])) for line in lines) >= enough:
-        lines = [line[found.end() :] if (found := _TIME_FIRST.match(line)) else line for line in lines]
-    named = Counter(name for line in lines if (name := _named(line)))
+        lines = [line[match.end() :] if (match := _TIME_FIRST.match(line)) else line for line in lines]
+    named = Counter(name for line in lines if (name := _speaker_name(line)))
     if sum(named.values()) < enough:
         return lines
     names = {name for name in named if named[name] >= MIN_TIMES or name.isupper()}
     return [_without_name(line, names) for line in lines]
 
 
-def _named(line: str) -> str | None:
-    found = _SPEAKER.match(line[:MAX_PREFIX])
-    return found[1] if found else None
+def _speaker_name(line: str) -> str | None:
+    match = _SPEAKER.match(line[:MAX_PREFIX])
+    return match[1] if match else None
 
 
 def _without_name(line: str, names: set[str]) -> str:
-    found = _SPEAKER.match(line[:MAX_PREFIX])
-    return line[found.end() :] if found and found[1] in names else line
+    match = _SPEAKER.match(line[:MAX_PREFIX])
+    return line[match.end() :] if match and match[1] in names else line
 
 
 def _is_heading(line: str) -> bool:
-    """A time, alone or beside a name."""
+    """Whether a line is a time, alone or beside a name."""
     return len(line) <= MAX_PREFIX and ":" in line and any(c.isdigit() for c in line) and _fits_heading(line)
 
 

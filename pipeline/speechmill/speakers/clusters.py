@@ -1,9 +1,9 @@
-"""Finds who speaks where: the voices of each recording first, then the same voice in other recordings.
+"""Speaker clustering: within each recording first, then across recordings.
 
-Clusters are merged by average linkage on the cosines of their clips (UPGMA). Sums stand for clusters, since the mean
-over all pairs of unit vectors is the product of the clusters' means: no matrix of pairs is kept, and a corpus is linked
-by the voices of its recordings, without its clips. What a cosine is worth depends on how many speakers there are: one
-of two hosts is told by less than one of a thousand readers, among whom some are alike.
+Clusters are merged by average linkage on the cosines of their clips (UPGMA). Each cluster is kept as a sum, since the
+mean over all pairs of unit vectors is the product of the clusters' means: no matrix of pairs is kept, and a corpus is
+clustered by the speakers of its recordings, without its clips. The meaning of a cosine depends on the number of
+speakers: two hosts are separated at a lower cosine than a thousand readers, of whom some sound alike.
 """
 
 import math
@@ -24,21 +24,21 @@ Indices = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """What the mean cosine c of two clusters is worth, which are each other's nearest among n, by a speaker model.
+    """Score calibration of a speaker model: the meaning of the mean cosine c of two mutually nearest clusters among n.
 
-    They are of one speaker with the odds exp(slope * (c - threshold)) / n.
+    The odds that they are one speaker are exp(slope * (c - threshold)) / n.
     """
 
     threshold: float
     slope: float
-    sure: float = 0.9  # two are taken for one speaker from this probability on
+    sure: float = 0.9  # probability from which two clusters are merged
 
     def likely(self, cosine: Floats, clusters: int) -> Floats:
-        """Probability that each two nearest neighbours among so many are of one speaker."""
+        """Probability, of the shape of `cosine`, that two nearest neighbours among `clusters` are one speaker."""
         return np.asarray(1 / (1 + clusters * np.exp(self.slope * (self.threshold - cosine))))
 
     def least(self, clusters: int) -> float:
-        """The mean cosine from which on that is `sure`."""
+        """Lowest mean cosine at which the probability reaches `sure`."""
         return self.threshold + math.log(clusters * self.sure / (1 - self.sure)) / self.slope
 
 
@@ -48,17 +48,17 @@ CAMPPLUS = Calibration(threshold=0.37, slope=34.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clusters:
-    """Clusters of clips, as far as linkage asks."""
+    """Clusters of clips, with the sums that linkage needs."""
 
-    first: tuple[str, ...]  # [k], the smallest clip_id of each, ascending
-    sums: Floats  # [k, D], of embeddings in steps of 10^-DIGITS: whole numbers, which add up the same in any order
+    first: tuple[str, ...]  # [k], smallest clip_id of each cluster, ascending
+    sums: Floats  # [k, D], of embeddings in steps of 10^-DIGITS: whole numbers, whose sum is exact in any order
     counts: Floats  # [k], clips
-    pure: Floats  # [k], how many of these are to be expected of one speaker
+    pure: Floats  # [k], expected number of clips of the main speaker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speaker:
-    """A speaker of the corpus. `purity`, in [0, 1], is the share of the clips that is to be expected of one person."""
+    """A speaker of the corpus. `purity`, in [0, 1], is the expected share of its clips that are one person's."""
 
     speaker_id: str
     purity: float
@@ -66,10 +66,12 @@ class Speaker:
     mean: Float32  # [D], of length 1
 
 
-def find_voices(clip_ids: Sequence[str], embeddings: Float32, law: Calibration = CAMPPLUS) -> tuple[Indices, Clusters]:
-    """Tell the voices of one recording apart, by float32[n, D] as `Embedder.embed` gives them, in any order.
+def find_voices(
+    clip_ids: Sequence[str], embeddings: Float32, calibration: Calibration = CAMPPLUS
+) -> tuple[Indices, Clusters]:
+    """Cluster the clips of one recording by speaker, from float32[n, D] of `Embedder.embed`, in any order.
 
-    Returns the number of each clip's voice, [n], and the voices.
+    Returns the cluster of each clip, [n], and the clusters.
     """
     order = np.argsort(np.asarray(clip_ids, np.str_))
     ones = np.ones(len(order))
@@ -79,52 +81,54 @@ def find_voices(clip_ids: Sequence[str], embeddings: Float32, law: Calibration =
         counts=ones,
         pure=ones,
     )
-    numbers, voices = _merged(clips, law)
-    of_clip = np.empty_like(numbers)
-    of_clip[order] = numbers
-    return of_clip, voices
+    numbers, voices = _merged(clips, calibration)
+    cluster_of_clip = np.empty_like(numbers)
+    cluster_of_clip[order] = numbers
+    return cluster_of_clip, voices
 
 
-def find_speakers(recordings: Iterable[Clusters], law: Calibration = CAMPPLUS) -> list[list[Speaker]]:
-    """Find the speakers of a corpus, by the voices of all its recordings, in any order; for each recording its voices'.
+def find_speakers(recordings: Iterable[Clusters], calibration: Calibration = CAMPPLUS) -> list[list[Speaker]]:
+    """Cluster the speakers of all recordings, in any order; for each recording the speaker of each of its clusters.
 
     A speaker_id is a hash of the speaker's smallest clip_id: it changes when clusters do.
     """
     voices = list(recordings)
-    names = [name for one in voices for name in one.first]
+    names = [name for clusters in voices for name in clusters.first]
     if not names:
         return [[] for _ in voices]
     order = np.argsort(np.asarray(names, np.str_))
     sums, counts, pure = (
-        np.concatenate([getattr(one, part) for one in voices])[order] for part in ("sums", "counts", "pure")
+        np.concatenate([getattr(clusters, part) for clusters in voices])[order] for part in ("sums", "counts", "pure")
     )
-    all_ = Clusters(first=tuple(names[at] for at in order), sums=sums, counts=counts, pure=pure)
-    numbers, found = _merged(all_, law)
-    speakers = [_speaker(found, at) for at in range(len(found.first))]
-    of_voice = iter([speakers[number] for number in numbers[np.argsort(order)]])
-    return [[next(of_voice) for _ in one.first] for one in voices]
+    items = Clusters(first=tuple(names[at] for at in order), sums=sums, counts=counts, pure=pure)
+    numbers, merged = _merged(items, calibration)
+    speakers = [_speaker(merged, at) for at in range(len(merged.first))]
+    speaker_of_cluster = iter([speakers[number] for number in numbers[np.argsort(order)]])
+    return [[next(speaker_of_cluster) for _ in clusters.first] for clusters in voices]
 
 
-def _speaker(found: Clusters, at: int) -> Speaker:
-    mean = found.sums[at] / np.linalg.norm(found.sums[at])
+def _speaker(clusters: Clusters, at: int) -> Speaker:
+    mean = clusters.sums[at] / np.linalg.norm(clusters.sums[at])
     return Speaker(
-        speaker_id=stable_id("speaker", found.first[at]),
-        purity=round(float(found.pure[at] / found.counts[at]), DIGITS),
-        clips=int(found.counts[at]),
+        speaker_id=stable_id("speaker", clusters.first[at]),
+        purity=round(float(clusters.pure[at] / clusters.counts[at]), DIGITS),
+        clips=int(clusters.counts[at]),
         mean=mean.astype(np.float32),
     )
 
 
-def _merged(items: Clusters, law: Calibration) -> tuple[Indices, Clusters]:
-    """The number of the cluster that each item is in, and the clusters."""
+def _merged(items: Clusters, calibration: Calibration) -> tuple[Indices, Clusters]:
+    """Index of the cluster that each item ends up in, and the clusters."""
     sums, counts, pure = items.sums.copy(), items.counts.copy(), items.pure.copy()
-    steps = list(link(sums, counts, law))
+    steps = list(link(sums, counts, calibration))
     into = np.arange(len(counts))
-    left = len(counts) - sum(one.size for one, _, _ in steps)
-    for one, other, cosine in steps:
-        alike = law.likely(cosine, left)
-        pure[one] = alike * (pure[one] + pure[other]) + (1 - alike) * np.maximum(pure[one], pure[other])
-        into[other] = one
+    remaining = len(counts) - sum(kept_clusters.size for kept_clusters, _, _ in steps)
+    for kept_clusters, absorbed, cosine in steps:
+        probability = calibration.likely(cosine, remaining)
+        pure[kept_clusters] = probability * (pure[kept_clusters] + pure[absorbed]) + (1 - probability) * np.maximum(
+            pure[kept_clusters], pure[absorbed]
+        )
+        into[absorbed] = kept_clusters
     while (into[into] != into).any():
         into = into[into]
     kept, numbers = np.unique(into, return_inverse=True)
@@ -132,39 +136,47 @@ def _merged(items: Clusters, law: Calibration) -> tuple[Indices, Clusters]:
     return numbers, Clusters(first=first, sums=sums[kept], counts=counts[kept], pure=pure[kept])
 
 
-def link(sums: Floats, counts: Floats, law: Calibration) -> Iterator[tuple[Indices, Indices, Floats]]:
-    """Add clusters, [k, D] and [k], to each other in place; yields which took which, and their mean cosines.
+def link(sums: Floats, counts: Floats, calibration: Calibration) -> Iterator[tuple[Indices, Indices, Floats]]:
+    """Merge clusters in place by average linkage, all mutually nearest pairs at once.
 
-    Nearest neighbours of each other are merged all at once. That gives the same as one pair after the other (Murtagh,
-    "A survey of recent advances in hierarchical clustering algorithms", 1983), since what two become is no nearer to
-    a third than the nearer of them was: another's nearest neighbour stays its nearest until it is merged itself. It
-    ends at the cosine that the number of clusters which are left asks for, and this falls with them.
+    Merging all mutually nearest pairs gives the same result as one pair after the other (Murtagh, "A survey of recent
+    advances in hierarchical clustering algorithms", 1983), since a merged cluster is no nearer to a third than the
+    nearer of its two parts was: nearest neighbours stay nearest until they are merged themselves. The cosine at
+    which merging stops depends on the number of remaining clusters, and falls with it.
+
+    Args:
+        sums: float64[k, D], sum of the embeddings of each cluster.
+        counts: float64[k], number of clips of each cluster.
+        calibration: Of the speaker model.
+
+    Yields:
+        Indices of clusters that absorb, indices of those absorbed, and their mean cosines, [m] each.
     """
     nearest, cosine = np.zeros(len(counts), np.intp), np.zeros(len(counts))
     alive = stale = np.arange(len(counts))
-    left = len(counts)
+    remaining = len(counts)
     while alive.size > 1:
         nearest[stale], cosine[stale] = _nearest(sums, counts, stale, alive)
-        alive = alive[cosine[alive] >= law.least(1)]
+        alive = alive[cosine[alive] >= calibration.least(1)]
         mutual = alive[(nearest[nearest[alive]] == alive) & (alive < nearest[alive])]
-        one = mutual[cosine[mutual] >= law.least(left)]
-        if not one.size:
+        kept = mutual[cosine[mutual] >= calibration.least(remaining)]
+        if not kept.size:
             return
-        other = nearest[one]
-        sums[one] += sums[other]
-        counts[one] += counts[other]
-        left -= one.size
-        yield one, other, cosine[one]
-        alive = np.setdiff1d(alive, other, assume_unique=True)
-        stale = alive[np.isin(nearest[alive], np.concatenate([one, other]))]
+        absorbed = nearest[kept]
+        sums[kept] += sums[absorbed]
+        counts[kept] += counts[absorbed]
+        remaining -= kept.size
+        yield kept, absorbed, cosine[kept]
+        alive = np.setdiff1d(alive, absorbed, assume_unique=True)
+        stale = alive[np.isin(nearest[alive], np.concatenate([kept, absorbed]))]
 
 
 def _nearest(sums: Floats, counts: Floats, rows: Indices, among: Indices) -> tuple[Indices, Floats]:
-    """The nearest other of each of some clusters `among` these, ascending, and the mean cosine of their clips."""
+    """Nearest other cluster `among` these (ascending) for each of `rows`, and the mean cosine of their clips."""
     step = max(1, BLOCK // among.size)
     parts = [rows[at : at + step] for at in range(0, rows.size, step)]
-    found = [_nearest_of_block(sums, counts, part, among) for part in parts]
-    nearest, cosine = (np.concatenate(side) for side in zip(*found, strict=True))
+    blocks = [_nearest_of_block(sums, counts, part, among) for part in parts]
+    nearest, cosine = (np.concatenate(side) for side in zip(*blocks, strict=True))
     return nearest, cosine
 
 

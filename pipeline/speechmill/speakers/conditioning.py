@@ -1,7 +1,7 @@
-"""Chooses for each clip others of the same speaker, by which a model is told whose voice it should speak in.
+"""Chooses conditioning clips: other clips of the same speaker, which tell a TTS model the voice to speak in.
 
-They must not give away what is said: never the clip itself, and no neighbour that shares its sentence and its mood
-where there is any other.
+They must not give away the text: never the clip itself, and no neighbour that shares its sentence and mood
+where there is another choice.
 """
 
 import hashlib
@@ -12,39 +12,43 @@ from itertools import groupby, islice
 
 COUNT = 3
 APART_S = 30.0
-FEWEST = 8  # of a speaker with more clips the less typical half is left out, for they may be another's
+FEWEST = 8  # above this number of clips, the less typical half is left out, which may be another speaker's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spoken:
-    """A kept clip and whose it is."""
+    """A kept clip and its speaker."""
 
     clip_id: str
     recording_id: str
     start_s: float
     end_s: float
     speaker_id: str
-    typicality: float  # how near the clip is to its speaker's mean: the product of their embeddings
+    typicality: float  # cosine of the clip's embedding and its speaker's mean
 
 
 def choose(clips: Sequence[Spoken]) -> dict[str, tuple[str, ...]]:
-    """Up to COUNT clips for each clip_id; a function of the set of clips alone.
+    """Choose up to COUNT conditioning clips for each clip_id; depends only on the set of clips.
 
-    Of other recordings where the speaker has clips in any, then at least APART_S away, then any other. They are of
-    the half of the speaker's clips that is most like the speaker, and spread over it, so that not all clips have the
-    same ones. Empty for the only clip of a speaker.
+    Clips of other recordings come first, then clips at least APART_S away, then any other. They are taken from the half
+    of the speaker's clips that is most typical, and spread over it, so that not all clips get the same ones. Empty for
+    the only clip of a speaker.
     """
-    of_speaker = sorted(clips, key=lambda clip: (clip.speaker_id, clip.clip_id))
+    by_speaker = sorted(clips, key=lambda clip: (clip.speaker_id, clip.clip_id))
     chosen: dict[str, tuple[str, ...]] = {}
-    for _, own in groupby(of_speaker, key=lambda clip: clip.speaker_id):
-        all_ = list(own)
-        pool = Pool(sorted(all_, key=lambda clip: (-clip.typicality, clip.clip_id))[: max(FEWEST, -(-len(all_) // 2))])
-        chosen |= {clip.clip_id: tuple(islice(pool.others(clip), COUNT)) for clip in all_}
+    for _, group in groupby(by_speaker, key=lambda clip: clip.speaker_id):
+        speaker_clips = list(group)
+        pool = Pool(
+            sorted(speaker_clips, key=lambda clip: (-clip.typicality, clip.clip_id))[
+                : max(FEWEST, -(-len(speaker_clips) // 2))
+            ]
+        )
+        chosen |= {clip.clip_id: tuple(islice(pool.others(clip), COUNT)) for clip in speaker_clips}
     return chosen
 
 
 class Pool:
-    """Clips of one speaker, in order of place."""
+    """Candidate clips of one speaker, in order of recording and time."""
 
     def __init__(self, clips: Sequence[Spoken]) -> None:
         self._clips = sorted(clips, key=lambda clip: (clip.recording_id, clip.start_s, clip.clip_id))
@@ -52,7 +56,7 @@ class Pool:
         self._ends = [(clip.recording_id, clip.end_s) for clip in self._clips]  # clips do not overlap: in order, too
 
     def others(self, clip: Spoken) -> Iterator[str]:
-        """COUNT or more clips, if there are so many, the best first."""
+        """Clips other than `clip`, the best first; at least COUNT if there are so many."""
         recording = clip.recording_id
         itself = bisect_left(self._starts, (recording, clip.start_s))
         is_here = itself < len(self._clips) and self._clips[itself].clip_id == clip.clip_id
@@ -66,7 +70,7 @@ class Pool:
         yield from self._spread([(near, itself), (itself + is_here, far)], seed)
 
     def _spread(self, ranges: Sequence[tuple[int, int]], seed: int) -> Iterator[str]:
-        """COUNT clips, or all if they are fewer, evenly over two ranges of places, beginning where `seed` says."""
+        """COUNT clips, or all if fewer, spread evenly over two ranges of indices; `seed` determines the first."""
         (first, middle), (after, last) = ranges
         left = middle - first
         size = left + last - after

@@ -1,7 +1,7 @@
 """ECAPA-TDNN as SpeechBrain saves it: Desplanques et al., Interspeech 2020, arXiv:2005.07143.
 
-A folder like that of speechbrain/spkrec-ecapa-voxceleb, for those who have one. Its settings are a program in
-SpeechBrain's own YAML, which builds whatever it names; here it is read as plain values, and nothing of it runs.
+Loads a folder such as speechbrain/spkrec-ecapa-voxceleb. Its settings are a program in SpeechBrain's own YAML,
+which builds whatever it names; here it is read as plain values, and nothing in it runs.
 """
 
 import io
@@ -32,22 +32,22 @@ def load(weights: Path, settings: Path, device: str) -> NetworkEmbedder:
     content, text = weights.read_bytes(), settings.read_text(encoding="utf-8")
     try:
         chosen = read_settings(text)
-        levels = fbank(n_mels=chosen["input_size"])
+        fbank_features = fbank(n_mels=chosen["input_size"])
         network = ecapa_tdnn(chosen.pop("input_size"), **chosen)
         network.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
     except MISFITS as error:
         raise ValueError(f"{weights.parent}: not an ECAPA-TDNN of SpeechBrain ({error!r:.200})") from None
 
     def features(wave: Float32) -> Tensor:
-        """Levels of mel bands in dB less their mean, 100 frames a second."""
-        found: Tensor = levels(torch.from_numpy(wave)[None])[0]
-        return found - found.mean(0)
+        """Log-mel energies in dB less their mean, float32[F, bands], 100 frames a second."""
+        energies: Tensor = fbank_features(torch.from_numpy(wave)[None])[0]
+        return energies - energies.mean(0)
 
     return NetworkEmbedder(network, features, device)
 
 
 def read_settings(text: str) -> dict[str, Any]:
-    """What builds the network, out of SpeechBrain's `hyperparams.yaml`. Raises LookupError, TypeError, YAMLError."""
+    """Settings of the network in SpeechBrain's `hyperparams.yaml`. Raises LookupError, TypeError, YAMLError."""
     values = yaml.load(text, PlainLoader)  # noqa: S506 - a SafeLoader
     chosen = values["embedding_model"]
     names = {"input_size", *SETTINGS} & chosen.keys()
@@ -60,7 +60,7 @@ def _resolved(value: Any, values: dict[str, Any]) -> Any:
 
 
 class PlainLoader(yaml.SafeLoader):
-    """Reads what a tag marks, such as `!new:` or `!ref`, as if it were not there."""
+    """Reads YAML as if its tags, such as `!new:` or `!ref`, were not there."""
 
 
 def _untagged(loader: PlainLoader, _: str, node: yaml.Node) -> Any:

@@ -1,6 +1,6 @@
-"""Puts clips through a speaker network one by one, so that a clip's embedding depends on that clip alone.
+"""Runs clips through a speaker network one by one, so that a clip's embedding depends on that clip alone.
 
-Padding to a common length would need masks in every layer, and a batch of another size another kernel.
+Padding to a common length would need masks in every layer, and another batch size may select another kernel.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ SHORTEST_S = 0.25
 
 
 class NetworkEmbedder:
-    """See speakers.Embedder. `features` makes of float32[T] what the network hears, float32[F, bands]."""
+    """See speakers.Embedder. `features` turns float32[T] samples into the network's input, float32[F, bands]."""
 
     def __init__(self, network: nn.Module, features: Callable[[Float32], Tensor], device: str) -> None:
         self._network, self._features, self._device = network.eval().to(device), features, device
@@ -35,6 +35,6 @@ class NetworkEmbedder:
             raise ValueError(f"a clip is float[T] and {SHORTEST_S} s or longer, not {wave.shape}")
         # TF32, which PyTorch allows convolutions, would round to three digits, and on some cards only.
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-            found = self._network(self._features(wave)[None].to(self._device)).flatten()
-        unit = torch.nn.functional.normalize(found.double(), dim=0).cpu().numpy()
+            embedding = self._network(self._features(wave)[None].to(self._device)).flatten()
+        unit = torch.nn.functional.normalize(embedding.double(), dim=0).cpu().numpy()
         return np.round(unit, DIGITS).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Chooses recordings to hold out, so that neither a speaker nor a recording is on both sides."""
+"""Splits recordings into training and validation, so that no speaker and no recording is in both."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -10,38 +10,46 @@ from scipy.sparse.csgraph import connected_components
 
 
 def groups(recordings: Sequence[str], speakers: Sequence[str]) -> list[list[str]]:
-    """Recordings that share a speaker, directly or through others, each group sorted; of clips' recordings, speakers.
+    """Connected groups of recordings that share speakers, directly or through others.
 
-    Groups are in order of their smallest recording.
+    `recordings` and `speakers` are those of each clip. Each group is sorted, and groups are in order of their first.
     """
-    names, of_recording = np.unique(np.asarray(recordings, np.str_), return_inverse=True)
-    voices, of_speaker = np.unique(np.asarray(speakers, np.str_), return_inverse=True)
-    size = len(names) + len(voices)
-    links = coo_array((np.ones(len(of_recording)), (of_recording, len(names) + of_speaker)), shape=(size, size))
+    names, recording_of_clip = np.unique(np.asarray(recordings, np.str_), return_inverse=True)
+    speaker_names, speaker_of_clip = np.unique(np.asarray(speakers, np.str_), return_inverse=True)
+    size = len(names) + len(speaker_names)
+    links = coo_array(
+        (np.ones(len(recording_of_clip)), (recording_of_clip, len(names) + speaker_of_clip)), shape=(size, size)
+    )
     _, labels = connected_components(links, directed=False)
-    found = defaultdict(list)
+    members = defaultdict(list)
     for name, label in zip(names.tolist(), labels.tolist(), strict=False):
-        found[label].append(name)
-    return sorted(found.values())
+        members[label].append(name)
+    return sorted(members.values())
 
 
 def validation(recordings: Sequence[str], speakers: Sequence[str], *, share: float, seed: int = 0) -> set[str]:
-    """Recordings to hold out: whole groups, at most `share` of the clips; [i] is clip i's recording and speaker.
+    """Choose the recordings of the validation split: whole groups with at most `share` of the clips.
 
-    Groups come by a hash of `seed` and their smallest recording, and are taken while they fit. So what is held out
-    changes little when a corpus grows. The largest group is never held out. Empty where no other group is as small as
-    the share: where one speaker, as the host of a podcast, is everywhere, nothing can be held out.
+    Groups are ordered by a hash of `seed` and their first recording, and taken while they fit, so that the split
+    changes little when a corpus grows. The largest group is never held out. Empty where no other group is small enough:
+    where one speaker, such as the host of a podcast, is in every recording, nothing can be held out.
+
+    Args:
+        recordings: Recording of each clip.
+        speakers: Speaker of each clip.
+        share: Largest share of the clips to hold out, 0 to 1.
+        seed: Changes the order of the groups.
     """
     clips = Counter(recordings)
-    found = sorted(groups(recordings, speakers), key=lambda group: _position(seed, group[0]))
-    sizes = [sum(clips[name] for name in group) for group in found]
-    largest = max(range(len(found)), key=lambda at: sizes[at], default=-1)
-    room, held = share * len(recordings), set[str]()
-    for at, group in enumerate(found):
+    ordered = sorted(groups(recordings, speakers), key=lambda group: _position(seed, group[0]))
+    sizes = [sum(clips[name] for name in group) for group in ordered]
+    largest = max(range(len(ordered)), key=lambda at: sizes[at], default=-1)
+    room, chosen = share * len(recordings), set[str]()
+    for at, group in enumerate(ordered):
         if at != largest and sizes[at] <= room:
-            held.update(group)
+            chosen.update(group)
             room -= sizes[at]
-    return held
+    return chosen
 
 
 def _position(seed: int, name: str) -> str:

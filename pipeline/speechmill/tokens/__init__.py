@@ -1,4 +1,4 @@
-"""Mel tokens: a clip's spectrogram as integers that a TTS model of TorToiSe's kind learns to predict."""
+"""Mel tokens: a clip's mel spectrogram as integers, as TTS models like TorToiSe predict them."""
 
 import hashlib
 from dataclasses import dataclass
@@ -22,19 +22,19 @@ TEXT_TOKENS = MEL_TOKENS.with_name("text-tokens.json")
 
 
 def dvae_files(chosen: Tokenise) -> tuple[Path, Path | None]:
-    """The dVAE that a config names, and its norms where it has its own."""
+    """Paths of the dVAE that a config names, and of its mel norms if it has its own."""
     checkpoint = MEL_TOKENS if chosen.checkpoint == "shipped" else Path(chosen.checkpoint or "").expanduser()
     return checkpoint, Path(chosen.norms).expanduser() if chosen.norms else None
 
 
 def text_tokenizer_file(chosen: Tokenise) -> Path:
-    """The text tokenizer that a config names."""
+    """Path of the text tokenizer that a config names."""
     return TEXT_TOKENS if chosen.text_tokenizer == "shipped" else Path(chosen.text_tokenizer).expanduser()
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A dVAE's codes of digital silence: the one within it, and the last three."""
+    """A dVAE's codes of digital silence: the one inside it, and the last three."""
 
     within: int
     last: tuple[int, ...]
@@ -56,7 +56,7 @@ def load(checkpoint: Path, norms: Path | None, device: str) -> "MelTokenizer":
 
 
 def describe(checkpoint: Path, norms: Path | None) -> str:
-    """Say what a dVAE is, by its SHA-256 and by its codes for three seconds of silence.
+    """Describe a dVAE by its SHA-256 and its codes for three seconds of silence.
 
     Raises ConfigError for a file that holds none, or that is TorToiSe's and does not give TorToiSe's codes.
     """

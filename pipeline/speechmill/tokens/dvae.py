@@ -1,7 +1,7 @@
-"""The discrete VAE that turns a mel spectrogram into tokens and back, in the layout of TorToiSe's `dvae.pth`.
+"""The discrete VAE between mel spectrograms and tokens, in the layout of TorToiSe's `dvae.pth`.
 
-TorToiSe, XTTS and IndexTTS share the class (DL-Art-School's `DiscreteVAE`) and differ in sizes, which the shapes of a
-checkpoint tell. What is trained here is saved in the same layout, so that their loaders read it.
+TorToiSe, XTTS and IndexTTS share the class (DL-Art-School's `DiscreteVAE`) and differ in sizes, which follow from the
+shapes of a checkpoint. Models trained here are saved in the same layout, so that their loaders read them.
 """
 
 import re
@@ -22,7 +22,7 @@ OTHER_CODEBOOK = "codebook._codebook."
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What the shapes of a checkpoint tell."""
+    """Layer sizes, as the shapes of a checkpoint give them."""
 
     codes: int = 8_192
     code_dim: int = 512
@@ -32,7 +32,7 @@ class Sizes:
 
 
 class WrongCheckpointError(ValueError):
-    """A file holds no dVAE of a layout that is known; the message names the keys."""
+    """Raised for a file without a dVAE of a known layout; the message names the keys."""
 
 
 class Block(nn.Module):
@@ -52,7 +52,7 @@ class Block(nn.Module):
 
 
 class Doubled(nn.Module):
-    """Twice as many frames, then a convolution."""
+    """Upsampling by two frames for one, then a convolution."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Doubled(nn.Module):
 
 
 class Codebook(nn.Module):
-    """Code k is column k of `embed`, float[dim, codes]; the other buffers are what its moving averages need."""
+    """The codebook: code k is column k of `embed`, float[dim, codes]; the other buffers hold its moving averages."""
 
     embed: Tensor
     cluster_size: Tensor
@@ -77,7 +77,7 @@ class Codebook(nn.Module):
         self.register_buffer("embed_avg", self.embed.clone())
 
     def distances(self, z: Tensor) -> Tensor:
-        """Squared distances, less |z|², of float[N, dim] to all codes: float[N, codes]. Few are as wide as they."""
+        """Squared distances, less |z|², of float[N, dim] to all codes: float[N, codes]."""
         embed = self.embed.to(z)
         return torch.addmm(embed.square().sum(0), z, embed, alpha=-2)
 
@@ -110,25 +110,25 @@ class DVAE(nn.Module):
 
 
 def from_state(state: Mapping[str, Tensor]) -> DVAE:
-    """Build the dVAE that a state dict holds, in any of the known layouts. Raises WrongCheckpointError."""
-    known = {key: tensor for key, tensor in _unwrapped(state).items() if not key.startswith(OLD_LOSS)}
-    known = _with_plain_codebook(known)
-    model = DVAE(_sizes(known))
+    """Build the dVAE that a state dict holds, in any known layout. Raises WrongCheckpointError."""
+    tensors = {key: tensor for key, tensor in _unwrapped(state).items() if not key.startswith(OLD_LOSS)}
+    tensors = _with_plain_codebook(tensors)
+    model = DVAE(_sizes(tensors))
     wanted = model.state_dict()
     wrong = {
-        "missing": wanted.keys() - known.keys(),
-        "unknown": known.keys() - wanted.keys(),
-        "of another shape": {key for key in wanted.keys() & known.keys() if wanted[key].shape != known[key].shape},
+        "missing": wanted.keys() - tensors.keys(),
+        "unknown": tensors.keys() - wanted.keys(),
+        "of another shape": {key for key in wanted.keys() & tensors.keys() if wanted[key].shape != tensors[key].shape},
     }
     if any(wrong.values()):
-        told = (f"{what}: {', '.join(sorted(keys)[:8])}" for what, keys in wrong.items() if keys)
-        raise WrongCheckpointError(f"not a dVAE of a known layout; {'; '.join(told)}")
-    model.load_state_dict({key: tensor.float() for key, tensor in known.items()})
+        problems = (f"{problem}: {', '.join(sorted(keys)[:8])}" for problem, keys in wrong.items() if keys)
+        raise WrongCheckpointError(f"not a dVAE of a known layout; {'; '.join(problems)}")
+    model.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
     return model.eval()
 
 
 def load(path: Path) -> DVAE:
-    """Read a `.pth` or `.safetensors` file; nothing in it is run. Raises WrongCheckpointError or OSError."""
+    """Read a `.pth` or `.safetensors` file without running code in it. Raises WrongCheckpointError or OSError."""
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -143,15 +143,15 @@ def load(path: Path) -> DVAE:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        told = next(iter(str(error).splitlines()), "it is empty")
-        raise WrongCheckpointError(f"{path.name} holds more than weights, or none: {told}") from None
+        cause = next(iter(str(error).splitlines()), "it is empty")
+        raise WrongCheckpointError(f"{path.name} holds more than weights, or none: {cause}") from None
     if not isinstance(state, Mapping):
         raise WrongCheckpointError(f"{path.name} holds a {type(state).__name__}, not a state dict")
     return from_state(state)
 
 
 def save(model: DVAE, path: Path) -> None:
-    """Write a `.pth` or `.safetensors` file in TorToiSe's layout, in half precision, which loaders turn back."""
+    """Write a `.pth` or `.safetensors` file in TorToiSe's layout, in half precision, which loaders convert back."""
     state = {key: tensor.detach().cpu().half().contiguous() for key, tensor in model.state_dict().items()}
     if path.suffix == ".safetensors":
         from safetensors.torch import save_file
@@ -162,7 +162,7 @@ def save(model: DVAE, path: Path) -> None:
 
 
 def _unwrapped(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Trainers put the state dict under a key of its own."""
+    """The state dict inside a trainer's checkpoint."""
     inner = state.get("model", state.get("state_dict"))
     return inner if isinstance(inner, Mapping) else state
 

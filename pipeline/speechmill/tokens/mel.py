@@ -51,7 +51,7 @@ def load_norms(path: Path) -> tuple[float, ...]:
 
 
 def mirrored(waves: Tensor) -> Tensor:
-    """Put EDGE mirrored samples before and after float[B, S], S > EDGE: float[B, S + N_FFT]."""
+    """Pad waves with EDGE mirrored samples on either side: float[B, S], S > EDGE, to float[B, S + N_FFT]."""
     return functional.pad(waves[:, None], (EDGE, EDGE), mode="reflect")[:, 0]
 
 

@@ -1,4 +1,4 @@
-"""Text as integers: byte-pair encoding as TorToiSe's `VoiceBpeTokenizer` has it, with its files or with ours."""
+"""Text tokens: byte-pair encoding as in TorToiSe's `VoiceBpeTokenizer`, with its files or the shipped one."""
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -12,7 +12,7 @@ from speechmill.core.config_errors import ConfigError
 STOP, UNKNOWN, SPACE = "[STOP]", "[UNK]", "[SPACE]"  # ids 0, 1 and 2
 ENTRIES = 255
 LETTERS = "!'(),-./:;?abcdefghijklmnopqrstuvwxyz"
-# What TorToiSe's consumers take: positions of its GPT, and the longest clip of its and XTTS's trainers.
+# Limits of TorToiSe's consumers: positions of its GPT, and the longest clip of its and XTTS's trainers.
 MOST_TOKENS, MOST_MEL_TOKENS = 402, 604
 MOST_SAMPLES, MEL_RATE, MEL_SAMPLES = 255_995, 22_050, 1_024  # 11.61 s; Hz; samples of a mel token
 
@@ -33,12 +33,12 @@ class TextTokenizer:
             raise ConfigError(f"tokenise.text_tokenizer: {path} has no {STOP}, {UNKNOWN}, {SPACE} as 0, 1, 2; {fix}")
 
     def encode(self, text: str) -> list[int]:
-        """Encode a text: ids of the vocabulary. An id under 2 says that it has what the tokenizer does not know."""
+        """Encode a text as token ids. An id under 2 means that the tokenizer does not know a character."""
         return list(self._bpe.encode(text.replace(" ", SPACE)).ids)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ids."""
-        return "".join(self._bpe.id_to_token(one) or UNKNOWN for one in ids).replace(SPACE, " ")
+        """The text of token ids."""
+        return "".join(self._bpe.id_to_token(token_id) or UNKNOWN for token_id in ids).replace(SPACE, " ")
 
 
 def fits_trainers(samples: npt.NDArray[np.int64], rate: int) -> npt.NDArray[np.bool_]:
