@@ -1,9 +1,9 @@
-"""Sources of recordings, one module a kind: dropping a file into this folder adds a kind.
+"""Sources of recordings, one module for each kind; a new file in this folder adds a kind.
 
 A module `sources/NAME.py`, unless its name begins with `_`, has a function `list_recordings(source, config, store)`
 that yields `Listed`. It may have `check(source)`, which raises ConfigError before a run begins, and
-`resolve(recording, config, store, stopping=)`, which finds where media are that have no lasting address.
-Only the module that an input needs is imported, so that an odd dependency of one burdens no other. Another package
+`resolve(recording, config, store, stopping=)`, for media without a lasting address.
+Only the module that an input needs is imported, so that the dependencies of one kind do not burden others. A plug-in
 adds a kind by an entry point of the group `speechmill.sources`: its name is the kind, and it has the same functions.
 """
 
@@ -43,46 +43,46 @@ Stored = tuple[Recording, dict[str, Any]]  # the artifact of fetching: its row a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """A recording that a source has, and for a local one the path to open.
+    """A recording of a source, and for a local one the path to open.
 
-    A source mints `recording_id` from what it sees. It may give aliases, by which the recording is known if that id is
-    not: hashes that no two recordings of the source share, the surest first.
+    A source computes `recording_id` from what it sees. `aliases` identify the recording if that id is unknown to the
+    corpus: hashes that no two recordings of the source share, the most reliable first.
     """
 
     recording: Recording
     media_path: str | None = None
-    known: bool = False  # listed by the corpus itself, from an earlier run
+    known: bool = False  # listed by the corpus, from an earlier run
     aliases: tuple[str, ...] = ()
-    former_ids: tuple[str, ...] = ()  # that earlier versions would have minted
-    minted_id: str | None = None  # by the source, where the recording turned out to be another one
-    sha256: str | None = None  # of the media, where they had to be read to know which recording it is
-    terms: tuple[str, ...] = ()  # addresses of RSL documents that it names, to be read before the media
-    places: tuple[str, ...] = ()  # addresses that these may name it by
-    stored: "Stored | None" = None  # what the corpus knew of it when the run began
+    former_ids: tuple[str, ...] = ()  # ids that earlier versions computed
+    minted_id: str | None = None  # the source's id, if the recording was matched to another one
+    sha256: str | None = None  # of the media, if they had to be read to identify the recording
+    terms: tuple[str, ...] = ()  # addresses of RSL documents that the recording names, to be read before the media
+    places: tuple[str, ...] = ()  # addresses under which the RSL documents may list the recording
+    stored: Stored | None = None  # what the corpus knew of it when the run began
 
 
 def kinds() -> tuple[str, ...]:
-    """Names of all kinds of source, sorted. Imports only those of plug-ins."""
-    return tuple(sorted({*_own_kinds(), *_plugged_in()}))
+    """Names of all kinds of source, sorted. Imports only plug-ins."""
+    return tuple(sorted({*_builtin_kinds(), *_plugged_in()}))
 
 
-def _own_kinds() -> frozenset[str]:
+def _builtin_kinds() -> frozenset[str]:
     return frozenset(name for _, name, _ in pkgutil.iter_modules(__path__) if not name.startswith("_"))
 
 
 @lru_cache(maxsize=1)
 def _plugged_in() -> Mapping[str, Any]:
-    """What plug-ins bring, by kind; one that redefines a kind of ours is left out."""
+    """Modules of plug-ins by kind, without those that redefine a built-in kind."""
     for plugin in plugins.load(plugins.SOURCES):
-        if plugin.name in _own_kinds():
+        if plugin.name in _builtin_kinds():
             plugins.leave_out(plugin, f"it redefines the kind of source {plugin.name}")
     return {plugin.name: plugin.value for plugin in plugins.load(plugins.SOURCES)}
 
 
 def kind_of(address: str) -> str:
-    """Kind of source that an address means: `kind:rest`; a URL or an XML file is a feed; anything else is local."""
+    """Kind of source of an address: `kind:rest`; a URL or an XML file is a feed; anything else is local."""
     prefix = address.partition(":")[0]
-    if prefix in kinds() and not os.path.lexists(address):  # a file may be called so
+    if prefix in kinds() and not os.path.lexists(address):  # a file may have such a name
         return prefix
     if web_address(address) != address and not os.path.lexists(address):
         return "rss"
@@ -90,14 +90,14 @@ def kind_of(address: str) -> str:
 
 
 def check(source: Input) -> None:
-    """Raise ConfigError for an unknown kind, and for what its module finds missing without looking at the network."""
+    """Raise ConfigError for an unknown kind, and for what its module can find missing without the network."""
     module = _module(source)
     if hasattr(module, "check"):
         module.check(source)
 
 
 def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[Listed]:
-    """List what an input has, in a fixed order.
+    """List the recordings of an input, in a fixed order.
 
     Raises ConfigError for an unknown kind or a missing file; RejectedError where the whole source cannot be read.
     """
@@ -108,30 +108,42 @@ def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[
 def resolve(
     recording: Recording, config: RunConfig, store: Store, *, stopping: Callable[[], bool] = never
 ) -> tuple[Recording, str]:
-    """Say where the media of a recording are now, and what only a look at that place tells of it.
+    """Find the current address of a recording's media, and add fields that only its page has.
 
-    Raises RejectedError.
+    Args:
+        recording: As it was listed.
+        config: Of the run.
+        store: Cache of fetched documents.
+        stopping: Whether the run stops.
+
+    Returns:
+        The recording, with these fields, and the address.
+
+    Raises:
+        RejectedError: The media cannot be had.
     """
     if not is_resolved_late(recording):
         return recording, recording.media_url
-    found: tuple[Recording, str] = _of_kind(recording.source).resolve(recording, config, store, stopping=stopping)
-    return found
+    resolved: tuple[Recording, str] = _module_of_kind(recording.source).resolve(
+        recording, config, store, stopping=stopping
+    )
+    return resolved
 
 
 def is_resolved_late(recording: Recording) -> bool:
-    """Whether only its source can say where the media of a recording are."""
-    return recording.source in kinds() and hasattr(_of_kind(recording.source), "resolve")
+    """Whether a recording's media have no lasting address, so that `resolve` must find it before they are fetched."""
+    return recording.source in kinds() and hasattr(_module_of_kind(recording.source), "resolve")
 
 
 def _module(source: Input) -> Any:
     kind = source.kind or kind_of(source.address)
     if kind not in kinds():
         raise ConfigError(f"inputs: no such kind of source: {kind}; known: {', '.join(kinds())}")
-    return _of_kind(kind)
+    return _module_of_kind(kind)
 
 
-def _of_kind(kind: str) -> Any:
-    """The module of a kind of source, or what a plug-in has in its place."""
+def _module_of_kind(kind: str) -> Any:
+    """The module of a kind of source, built-in or from a plug-in."""
     return _plugged_in().get(kind) or importlib.import_module(f"{__name__}.{kind}")
 
 
@@ -141,7 +153,7 @@ def rest_of(address: str, kind: str) -> str:
 
 
 def failed(kind: str, place: str, *, reason: Reason, detail: str, signals: tuple[Signal, ...] = ()) -> Listed:
-    """Make the row of something that a source lists but that cannot be read, or may not be."""
+    """Make the row of something that a source lists and that cannot be read, or must not be."""
     return Listed(
         recording=Recording(
             recording_id=stable_id(kind, "failed", place),
@@ -156,7 +168,7 @@ def failed(kind: str, place: str, *, reason: Reason, detail: str, signals: tuple
 
 
 def left_out(kind: str, place: str, *, reason: Reason, detail: str, size: int | None = None) -> Listed:
-    """Make the row of what lies in an input and is no recording: no failure, but no silence either."""
+    """Make the row of a file in an input that is no recording; it is no failure, but it is reported."""
     return Listed(
         recording=Recording(
             recording_id=stable_id(kind, "left out", place, reason),
@@ -171,9 +183,9 @@ def left_out(kind: str, place: str, *, reason: Reason, detail: str, size: int | 
 
 
 def plain_text(value: object) -> str | None:
-    """Make foreign text harmless for terminals, files and Arrow: one line, no control characters, of bounded length.
+    """Make foreign text safe for terminals, files and Arrow: one line, no control characters, limited length.
 
-    None for what is no string or has nothing in it. Markup stays as it is: escaping is for who shows it.
+    None for other types and for empty text. Markup is kept: it is escaped where it is shown.
     """
     if not isinstance(value, str):
         return None
@@ -182,7 +194,7 @@ def plain_text(value: object) -> str | None:
 
 
 def language_tag(value: object) -> str | None:
-    """A tag of BCP 47 as it is, the code of a language that is written out, or None for what is no language."""
+    """Return a BCP 47 tag as it is, the code of a language's written name, or None for anything else."""
     text = plain_text(value)
     if text is None:
         return None

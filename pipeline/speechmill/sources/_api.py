@@ -1,4 +1,4 @@
-"""What the sources with a JSON API share."""
+"""A client and field parsers for sources with a JSON API."""
 
 import json
 import re
@@ -15,8 +15,8 @@ from speechmill.sources import plain_text
 
 GUTENBERG = re.compile(r"https?://(?:www\.)?gutenberg\.org/(?:etext|ebooks|files)/(\d+)")
 GUTENBERG_TEXT = "https://www.gutenberg.org/cache/epub/{0}/pg{0}.txt"
-API_DELAY_S = 1.0  # from one request to the next: these servers are run on donations
-# Languages as LibriVox and the Internet Archive write them, in small letters, beside codes of ISO 639-1 and 639-2.
+API_DELAY_S = 1.0  # between requests: these servers are run on donations
+# ISO 639-1 codes of the language names and ISO 639-2 codes that LibriVox and the Internet Archive use, in lower case.
 LANGUAGES = {
     "arabic": "ar", "ara": "ar", "bulgarian": "bg", "bul": "bg", "catalan": "ca", "cat": "ca", "chinese": "zh",
     "chi": "zh", "zho": "zh", "czech": "cs", "cze": "cs", "ces": "cs", "danish": "da", "dan": "da", "dutch": "nl",
@@ -33,7 +33,7 @@ LANGUAGES = {
 
 
 class Api:
-    """Answers of an API, asked for slowly, and anew only where they changed."""
+    """A JSON API, queried slowly; answers are cached and fetched again only where they changed."""
 
     def __init__(self, config: RunConfig, store: Store) -> None:
         slow = {"delay": max(config.fetch.delay_s, API_DELAY_S), "per_host": 1}
@@ -41,43 +41,43 @@ class Api:
         self._store = store
 
     def get(self, url: str) -> Any:
-        """The JSON at a URL. Raises RejectedError, with BAD_FEED for what is none."""
+        """Get the JSON at a URL. Raises RejectedError, with BAD_FEED for what is not JSON."""
         try:
             return json.loads(get_document(url, self._store, self._config))
         except (ValueError, RecursionError) as error:
             raise RejectedError(Reason.BAD_FEED, f"{url}: not JSON: {error}"[:300]) from None
 
 
-def objects(told: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    """The objects in a list of an answer; none where it has another shape."""
-    found = told.get(key)
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+def objects(answer: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    """The objects in the list `key` of an answer; empty where it is no list."""
+    values = answer.get(key)
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 
 def authors_of(book: Mapping[str, Any]) -> str | None:
-    """Names of the authors of a book of LibriVox, as one line."""
-    people = ((one.get("first_name"), one.get("last_name")) for one in objects(book, "authors"))
+    """Names of the authors of a LibriVox book, as one line."""
+    people = ((author.get("first_name"), author.get("last_name")) for author in objects(book, "authors"))
     names = (plain_text(" ".join(str(part) for part in parts if part)) for parts in people)
     return ", ".join(filter(None, names)) or None
 
 
 def book_text(book: Mapping[str, Any]) -> tuple[Attachment, ...]:
-    """The text that a book of LibriVox is read from; of Project Gutenberg's page of it, the plain text behind it."""
+    """The text that a LibriVox book is read from; for a page of Project Gutenberg, its plain text."""
     url = plain_text(book.get("url_text_source"))
     if url is None:
         return ()
-    found = GUTENBERG.match(url)
-    return (Attachment(kind="text", url=GUTENBERG_TEXT.format(found[1]) if found else url),)
+    match = GUTENBERG.match(url)
+    return (Attachment(kind="text", url=GUTENBERG_TEXT.format(match[1]) if match else url),)
 
 
 def language_of(name: object) -> str | None:
-    """ISO 639 code of a language's English name or code; None if it is not known."""
+    """ISO 639 code of a language's English name or code; None if unknown."""
     text = str(name).strip().lower()
     return LANGUAGES.get(text, text if text in LANGUAGES.values() else None)
 
 
 def seconds(value: object) -> float | None:
-    """Seconds of a number, or of h:m:s as text; None for anything else, or zero."""
+    """Parse seconds, given as a number or as h:m:s; None for anything else, or zero."""
     try:
         parts = [float(part) for part in str(value).split(":")]
     except ValueError:

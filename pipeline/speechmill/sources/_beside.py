@@ -1,7 +1,7 @@
-"""What lies beside a recording under its name: transcripts in one or more languages, and JSON that is about it.
+"""Finds the files beside a recording that belong to it by name: transcripts, by language, and JSON metadata.
 
-A name belongs to a recording whatever its case and Unicode form, with or without the recording's own suffix, and with
-a language before its own, as downloaders write it: `talk.srt`, `TALK.SRT`, `talk.mp3.vtt`, `talk.en-US.vtt`,
+A file belongs to a recording regardless of case and Unicode form, with or without the recording's own suffix, and with
+a language before its own suffix, as downloaders write it: `talk.srt`, `TALK.SRT`, `talk.mp3.vtt`, `talk.en-US.vtt`,
 `talk.en-orig.srt`, `talk.json`, `talk.info.json`.
 """
 
@@ -21,18 +21,18 @@ from speechmill.sources._probe import SUFFIXES
 TRANSCRIPTS = {
     ".srt": "application/x-subrip", ".vtt": "text/vtt", ".html": "text/html", ".htm": "text/html", ".txt": "text/plain",
 }  # fmt: skip
-JSON, INFO = ".json", ".info"  # yt-dlp writes what it knows of `talk` to `talk.info.json`
+JSON, INFO = ".json", ".info"  # yt-dlp writes the metadata of `talk` to `talk.info.json`
 BESIDE = (*TRANSCRIPTS, JSON)
 TAG = re.compile(r"([A-Za-z]{2,3})([-_][A-Za-z0-9_-]{1,40})?")
 PLAIN_TAG = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|\d{3}))?")
-ORIGINAL = "-orig"  # yt-dlp's mark of the language that is spoken, among those that it is translated to
-CODES_OF_THREE = {"yue", "haw"}  # of languages without a code of two letters, that sites have subtitles in
+ORIGINAL = "-orig"  # yt-dlp's mark of the spoken language, among translations
+CODES_OF_THREE = {"yue", "haw"}  # languages without a two-letter code in which sites have subtitles
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}")
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """A file beside a recording: its name, its own suffix, and its language where the name says one."""
+    """A file beside a recording: its name, suffix, and its language if the name contains one."""
 
     name: str
     suffix: str
@@ -41,19 +41,19 @@ class Beside:
 
     @property
     def is_json(self) -> bool:
-        """Whether it may be about the recording, a transcript of it, or both."""
+        """Whether it is JSON: metadata of the recording, a transcript of it, or both."""
         return self.suffix == JSON
 
 
 def stem_of(name: str) -> str:
-    """Name of a recording without what tells its format: `ep1` of `ep1.mp3`, `EP1.MP3 `, `ep1.mp3?token=abc`."""
+    """Name of a recording without its format suffix: `ep1` of `ep1.mp3`, `EP1.MP3 `, `ep1.mp3?token=abc`."""
     plain = name.split("?")[0].rstrip(" .") or name
     root, suffix = os.path.splitext(plain)
     return root if suffix.lower() in SUFFIXES or SUFFIX.fullmatch(suffix) else plain
 
 
 class Shelf:
-    """The files of one folder, by the recordings that they belong to."""
+    """The files of one folder, looked up by the recordings that they belong to."""
 
     def __init__(self, names: Iterable[str], media: Iterable[str]) -> None:
         self._by_rest: dict[str, list[tuple[str, Beside]]] = defaultdict(list)
@@ -72,32 +72,32 @@ class Shelf:
             base, dot, tag = rest.rpartition(".")
             language = language_of(tag)
             if dot and language and suffix != JSON and key_of(rest) not in self._owners:
-                found = Beside(name, suffix, language, tag.lower().endswith(ORIGINAL))
-                self._by_rest[key_of(base)].append((base, found))
+                translated = Beside(name, suffix, language, tag.lower().endswith(ORIGINAL))
+                self._by_rest[key_of(base)].append((base, translated))
 
     def of(self, name: str) -> list[Beside]:
-        """What belongs to the recording of that name, sorted by name."""
-        own = (name, stem_of(name))
-        found = {
+        """The files that belong to the recording of that name, sorted by name."""
+        stems = (name, stem_of(name))
+        files = {
             beside.name: beside
-            for key in dict.fromkeys(key_of(part) for part in own)
+            for key in dict.fromkeys(key_of(part) for part in stems)
             for rest, beside in self._by_rest.get(key, ())
-            if beside.name != name and (rest in own or rest not in self._exact)
+            if beside.name != name and (rest in stems or rest not in self._exact)
         }
-        return [found[one] for one in sorted(found)]
+        return [files[file_name] for file_name in sorted(files)]
 
 
 def shelf_of(path: str) -> Shelf:
-    """The files in the folder of a recording; none where it cannot be read."""
+    """The files in the folder of a recording; empty where it cannot be read."""
     return _shelf(os.path.dirname(os.path.abspath(path)))
 
 
 def start_anew() -> None:
-    """Forget what folders had in them when they were last looked at."""
+    """Forget the cached contents of folders."""
     _shelf.cache_clear()
 
 
-@lru_cache(maxsize=8)  # a folder is listed once for all of its files
+@lru_cache(maxsize=8)  # lists a folder once for all of its files
 def _shelf(folder: str) -> Shelf:
     try:
         names = os.listdir(folder)
@@ -107,12 +107,12 @@ def _shelf(folder: str) -> Shelf:
 
 
 def has_media_suffix(name: str) -> bool:
-    """Whether a name says that this is audio or video."""
+    """Whether a name has a suffix of audio or video."""
     return name.rstrip(" .").lower().endswith(SUFFIXES)
 
 
 def language_of(tag: str) -> str | None:
-    """Language of a part of a file name, such as `en`, `en-US`, `en-orig`, `eng`; None for what is none."""
+    """Language in a part of a file name, such as `en`, `en-US`, `en-orig`, `eng`; None if it is no language."""
     found = TAG.fullmatch(tag)
     primary = found[1].lower() if found else ""
     code = language_code(primary) if found else None
@@ -123,22 +123,25 @@ def language_of(tag: str) -> str | None:
 
 
 def transcripts(beside: Iterable[Beside], language: str | None) -> list[Attachment]:
-    """Transcripts among what lies beside a recording whose language may be known.
+    """Transcripts beside a recording whose language, if known, is `language`.
 
-    Of several languages, those in that of the recording are taken, else the one that is marked as spoken, else all.
+    Of several languages, those in the recording's are taken, else the one marked as spoken, else all.
     """
-    told = [one for one in beside if not one.is_json]
-    mine = [one for one in told if one.language and _same(one.language, language)]
-    spoken = [one for one in told if one.is_original]
-    wanted = mine or spoken
-    chosen = [one for one in told if one.language is None or not wanted or one in wanted]
+    candidates = [file for file in beside if not file.is_json]
+    matching = [file for file in candidates if file.language and _is_same_language(file.language, language)]
+    spoken = [file for file in candidates if file.is_original]
+    wanted = matching or spoken
+    chosen = [file for file in candidates if file.language is None or not wanted or file in wanted]
     return [
         Attachment(
-            kind="transcript", url=readable(one.name), type=TRANSCRIPTS[one.suffix], language=one.language or language
+            kind="transcript",
+            url=readable(file.name),
+            type=TRANSCRIPTS[file.suffix],
+            language=file.language or language,
         )
-        for one in chosen
+        for file in chosen
     ]
 
 
-def _same(one: str, other: str | None) -> bool:
-    return other is not None and language_code(one) == language_code(other)
+def _is_same_language(first: str, second: str | None) -> bool:
+    return second is not None and language_code(first) == language_code(second)

@@ -1,6 +1,6 @@
-"""Takes a feed that cannot be mended as a whole apart at its items, so that a broken one costs itself alone.
+"""Splits a feed that cannot be repaired as a whole into its items, so that a broken item costs only itself.
 
-Each that is well formed alone is as good as any; the others are left for a forgiving reader, one by one. All of it in
+Items that are well formed are read as usual; the others are left for a lenient parser, one by one. Takes
 time linear in the bytes.
 """
 
@@ -14,8 +14,8 @@ from speechmill.core.records import RejectedError
 from speechmill.sources._repair import DECLARED, NAMESPACES, ROOT, TAG
 from speechmill.sources._slices import MAX_DEPTH, MAX_PART_BYTES, Broken, Parts, address_of, cut
 
-MAX_BROKEN_BYTES = 64 * 1024  # of an item for the forgiving reader, whose time can grow with the square
-MAX_BARE_BYTES = 1_000_000  # of a feed in which no item begins
+MAX_BROKEN_BYTES = 64 * 1024  # of an item for the lenient parser, whose time can be quadratic
+MAX_BARE_BYTES = 1_000_000  # of a feed without items
 TOO_DEEP = f"nested more than {MAX_DEPTH} deep"
 _LONG = re.compile(
     rb"<((?:(?:itunes|media|atom):)?(?:description|summary|subtitle|keywords)|content:encoded|content)(?=[\s>])"
@@ -27,29 +27,29 @@ _OUTLINE = re.compile(rb"""<outline(?=[\s/>])""" + TAG, re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class _Spans:
-    """Where items are, what stands outside of them, and the tags around them."""
+    """Byte ranges of the items, the bytes outside of them, and the tags around them."""
 
     start: bytes
     end: bytes
     head: bytes
-    items: list[tuple[int, int, bool]]  # where one begins and ends, and whether by its end tag
+    items: list[tuple[int, int, bool]]  # start, end, and whether it has an end tag
     close: bytes  # the end tag of an item
-    has_end: bool  # whether the document ends with the end of its root
+    has_end: bool  # whether the document has the end tag of its root
 
 
 def cut_apart(document: bytes) -> Parts:
-    """Cut a document that `mended` made at its items' tags.
+    """Split a document that `mended` repaired at the tags of its items.
 
     Raises RejectedError(BAD_FEED) where nothing of it can be read.
 
-    Of each item that is not well formed alone, the texts that no field is made of are left out; if that does not help,
-    it is broken: for the forgiving reader, or, too long for that, lost.
+    From an item that is not well formed, long texts without metadata are removed; if that does not help, it is
+    broken: left for the lenient parser or, if too long for that, lost.
     """
     root = ROOT.match(document)
     assert root is not None
     if root[1].lower().endswith(b"opml"):
-        told = (address_of(_attributes(tag[0])) for tag in _OUTLINE.finditer(document))
-        return Parts(head=b"", outlines=[address for address in told if address])
+        addresses = (address_of(_attributes(tag[0])) for tag in _OUTLINE.finditer(document))
+        return Parts(head=b"", outlines=[address for address in addresses if address])
     spans = _spans(document, root[1])
     if not spans.items:
         if len(document) > MAX_BARE_BYTES:
@@ -66,8 +66,11 @@ def cut_apart(document: bytes) -> Parts:
         else:
             can_be_tried = len(item) <= MAX_BROKEN_BYTES and fault != TOO_DEEP
             broken.append(Broken(number, fault, DECLARED + spans.start + item + spans.end if can_be_tried else None))
-    if len(broken) == len(spans.items) and not any(one.document for one in broken):
-        raise RejectedError(Reason.BAD_FEED, lost_in_words([(one.number, one.cause) for one in broken], len(broken)))
+    if len(broken) == len(spans.items) and not any(item_fault.document for item_fault in broken):
+        raise RejectedError(
+            Reason.BAD_FEED,
+            lost_in_words([(item_fault.number, item_fault.cause) for item_fault in broken], len(broken)),
+        )
     whole += spans.end
     slices = cut(bytes(whole)).slices
     head = _well_formed_head(spans)
@@ -78,7 +81,7 @@ def cut_apart(document: bytes) -> Parts:
 
 
 def _mended_item(item: bytes, spans: _Spans) -> tuple[str | None, bytes]:
-    """What is wrong with an item, if it cannot be mended by leaving long texts out, and the item."""
+    """The fault of an item, None if it is well formed without its long texts, and the item."""
     if len(item) <= MAX_PART_BYTES and _fault(spans.start, item, spans.end) is None:
         return None, item
     short = _without_long_texts(item)
@@ -98,11 +101,11 @@ def _spans(document: bytes, root: bytes) -> _Spans:
     tags = re.compile(rb"<(/?)" + re.escape(first[1]) + rb"(?=[\s/>])[^<>]*>?", re.IGNORECASE)
     for tag in tags.finditer(document, first.start(), stop):
         is_end, is_alone = tag[1] == b"/", tag[0].endswith(b"/>")
-        if begin >= 0:  # an item ends at its end tag, or where the next begins
+        if begin >= 0:  # an item ends at its end tag or at the next start tag
             at = tag.end() if is_end else tag.start()
             items.append((begin, at, is_end))
             begin = -1
-        elif is_end:  # of nothing, unless the end tag before stood in a text of the item
+        elif is_end:  # a second end tag: the previous one was inside a text of the item
             at = tag.end()
             items[-1] = (items[-1][0], at, True)
         if not is_end:
@@ -118,13 +121,13 @@ def _spans(document: bytes, root: bytes) -> _Spans:
 
 
 def _last_end(document: bytes, begin: int, stop: int) -> int:
-    """Where an item ends that nothing ends: before the end tags of what it is in."""
+    """End of an item without an end tag: before the end tags of its parents."""
     channel = document.find(b"</channel", begin, stop)
     return channel if channel >= 0 else stop
 
 
 def _around(before: bytes, root: bytes) -> tuple[bytes, bytes]:
-    """The tags that the first item stands in, as far as a feed has any business to."""
+    """Start and end tags of the elements that contain the first item, normalised to a feed's structure."""
     tag = re.match(rb"<" + re.escape(root) + TAG, before)
     start, end = tag[0] if tag else b"", b"</" + root + b">"
     if not start or _fault(start, b"", end) is not None:
@@ -139,7 +142,7 @@ def _around(before: bytes, root: bytes) -> tuple[bytes, bytes]:
 
 
 def _well_formed_head(spans: _Spans) -> bytes | None:
-    """What stands outside of the items as a document; None where it cannot be made one."""
+    """The bytes outside of the items as a well-formed document; None where that is not possible."""
     open_tags = spans.head.rstrip()
     for head in (open_tags, open_tags + spans.end, open_tags + spans.end.rpartition(b"</")[1]):
         if len(head) <= MAX_PART_BYTES and _fault(b"", head, b"") is None:
@@ -148,7 +151,7 @@ def _well_formed_head(spans: _Spans) -> bytes | None:
 
 
 def _fault(start: bytes, item: bytes, end: bytes) -> str | None:
-    """What is wrong with a document; None for a well-formed one. It has no DOCTYPE, so it can declare nothing."""
+    """The error of a document; None if it is well formed. It has no DOCTYPE, so it can declare no entities."""
     parser = expat.ParserCreate("utf-8", "}")
     depth = 0
 
@@ -176,35 +179,35 @@ def _fault(start: bytes, item: bytes, end: bytes) -> str | None:
 
 
 def _without_long_texts(item: bytes) -> bytes:
-    """Leave out the texts that no field is made of, which is where most wrong markup is."""
+    """Remove the long texts that contain no metadata, where most wrong markup is."""
     kept, at, missing = list[bytes](), 0, set[bytes]()
-    while found := _LONG.search(item, at):
-        close = b"</" + found[1] + b">"
-        stop = -1 if close in missing else item.find(close, found.end())
+    while match := _LONG.search(item, at):
+        close = b"</" + match[1] + b">"
+        stop = -1 if close in missing else item.find(close, match.end())
         if stop < 0:
             missing.add(close)
-            kept.append(item[at : found.end()])
-            at = found.end()
+            kept.append(item[at : match.end()])
+            at = match.end()
             continue
-        kept.append(item[at : found.start()])
+        kept.append(item[at : match.start()])
         at = stop + len(close)
     return b"".join([*kept, item[at:]])
 
 
 def _attributes(tag: bytes) -> dict[str, str]:
-    """The attributes of a tag that is well formed alone; empty for any other."""
-    found = dict[str, str]()
+    """Attributes of a tag that is well formed; empty for any other."""
+    values = dict[str, str]()
     parser = expat.ParserCreate("utf-8")
-    parser.StartElementHandler = lambda _, attributes: found.update(attributes)
+    parser.StartElementHandler = lambda _, attributes: values.update(attributes)
     try:
         parser.Parse(tag.rstrip(b"/>") + b"/>", True)  # noqa: FBT003 - the end
     except expat.ExpatError:
         return {}
-    return found
+    return values
 
 
 def lost_in_words(causes: Iterable[tuple[int, str]], items: int) -> str:
-    """One line of how many items were lost, and why the first were."""
-    told = [f"item {number}: {cause}" for number, cause in causes]
-    more = f", and {len(told) - 3} more" if len(told) > 3 else ""
-    return f"{len(told)} of {items} items cannot be read: {'; '.join(told[:3])}{more}"
+    """Summarise in one line how many items were lost, and why the first ones were."""
+    descriptions = [f"item {number}: {cause}" for number, cause in causes]
+    more = f", and {len(descriptions) - 3} more" if len(descriptions) > 3 else ""
+    return f"{len(descriptions)} of {items} items cannot be read: {'; '.join(descriptions[:3])}{more}"

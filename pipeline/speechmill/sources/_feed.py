@@ -1,4 +1,4 @@
-"""Reads the bytes of a podcast feed (RSS or Atom, iTunes and podcast namespaces) or of a list of feeds (OPML)."""
+"""Reads podcast feeds (RSS or Atom, iTunes and podcast namespaces) and lists of feeds (OPML) from bytes."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -29,11 +29,11 @@ from speechmill.sources._unparsed import refusal_in, terms_in
 
 
 class Feed:
-    """A feed, or an OPML list of feeds, that was read. `url` is where it was found."""
+    """A parsed feed or OPML list of feeds. `url` is its address."""
 
     def __init__(self, raw: bytes, url: str) -> None:
         """Read the bytes as XML. Raises RejectedError(BAD_FEED)."""
-        self.keys: set[int] = set()  # hashes of what tells its items apart, once they were read
+        self.keys: set[int] = set()  # hashes that identify the items, once they were read
         self.url, self._parts = url, _parts(raw)
         self._root = tree(self._parts.head) if self._parts.is_xml and self._parts.outlines is None else None
         below = () if self._root is None else self._root
@@ -50,16 +50,16 @@ class Feed:
 
     @property
     def moved_to(self) -> str | None:
-        """Where the feed says that it moved for good (itunes:new-feed-url)."""
-        told = () if self._channel is None else self._channel.findall(f"{ITUNES}new-feed-url")
-        return next((text for one in told if (text := plain_text(one.text)) and text != self.url), None)
+        """New address of a feed that moved permanently (itunes:new-feed-url)."""
+        elements = () if self._channel is None else self._channel.findall(f"{ITUNES}new-feed-url")
+        return next((text for element in elements if (text := plain_text(element.text)) and text != self.url), None)
 
     @property
     def next_page(self) -> str | None:
         """Address of the page with older items (RFC 5005)."""
         links = () if self._channel is None else self._channel.findall(ATOM_LINK)
-        told = {link.get("rel"): plain_text(link.get("href")) for link in links}
-        older = told.get("next") or told.get("prev-archive")
+        links_by_rel = {link.get("rel"): plain_text(link.get("href")) for link in links}
+        older = links_by_rel.get("next") or links_by_rel.get("prev-archive")
         return joined(self.url, older) if older else None
 
     @property
@@ -68,70 +68,81 @@ class Feed:
         if self._channel is None:
             return None
         links = [self._channel.find("link"), *self._channel.findall(ATOM_LINK)]
-        told = (plain_text(link.text) or link.get("href") for link in links if link is not None and _is_page(link))
-        return next((url for url in told if url and url.startswith(("http://", "https://"))), None)
+        urls = (plain_text(link.text) or link.get("href") for link in links if link is not None and _is_page(link))
+        return next((url for url in urls if url and url.startswith(("http://", "https://"))), None)
 
     def recordings(
         self, *, identity: str | None = None, by_feed: Mapping[str, Any] = MappingProxyType({}),
         refused: Mapping[str, Any] = MappingProxyType({}),
     ) -> Iterator[Listed]:  # fmt: skip
-        """List the items; `by_feed` are licence fields of those for which the feed states none.
+        """List the items. What cannot be read of a feed is a row with the reason, the last.
 
-        `refused` are fields of all, where something that the feed names forbids to take them.
+        The feed is identified by its podcast:guid, else by `identity`, else by its address; an item by its guid, or
+        without a unique guid as `Identities` says. Of an item listed twice the first is used; items without enclosure
+        are left out.
 
-        The feed is known by its podcast:guid, else by `identity`, else by its address; an item by its guid, or one
-        without, or whose guid stands at several enclosures, as `Identities` says. Of an item listed twice the first
-        counts; one without enclosure is left out. What cannot be read of a feed is a row with the reason, the last.
-        Raises RejectedError(BAD_FEED) where that is all of it.
+        Args:
+            identity: What identifies the feed if it has no podcast:guid.
+            by_feed: Licence fields of items for which the feed states none.
+            refused: Fields of all items, where a page that the feed names forbids their use.
+
+        Raises:
+            RejectedError: BAD_FEED, where the feed has no readable item.
         """
         reading = Reading(self.url)
         reading.add(self._parts.head, self._root)
         for part in self._parts.slices:
             reading.add(part, tree(part))
-        for one in self._parts.broken:
-            reading.add_broken(one)
-        channel, blocked, is_clear = self._channel, block(self._channel, "channel"), reading.is_clear()
-        if not is_clear:  # which items the feed's statements are about cannot be told
-            blocked = self._may_be_refused()
+        for broken_item in self._parts.broken:
+            reading.add_broken(broken_item)
+        channel, block_statement, is_clear = self._channel, block(self._channel, "channel"), reading.is_clear()
+        if not is_clear:  # it is unknown which items the feed's statements are about
+            block_statement = self._may_be_refused()
             if self.speaks_of_licences:
                 by_feed, channel = {}, None
         identity = podcast_text(channel, "guid") or identity or self.url
         shared = {"recording_id": identity, "source": "rss", "feed_url": self.url, **by_feed}
         self.keys = reading.keys
         shared |= of_channel(reading.feed, channel, self.url)
-        overriding = opted_out(blocked, self.url) or dict(refused)
-        named = terms_named(self._channel, self.url) if is_clear else self._may_be_named()
-        by_channel = FromChannel(shared, overriding, partial(self._by_terms, rsl.of_feed(channel)), named, self.page)
-        yield from reading.recordings(by_channel)
+        overriding = opted_out(block_statement, self.url) or dict(refused)
+        terms_documents = terms_named(self._channel, self.url) if is_clear else self._may_be_named()
+        from_channel = FromChannel(
+            shared, overriding, partial(self._by_terms, rsl.of_feed(channel)), terms_documents, self.page
+        )
+        yield from reading.recordings(from_channel)
         if missing := self._missing(reading.lost):
             yield failed("rss", self.url, reason=Reason.BAD_FEED, detail=missing)
 
     def _missing(self, lost: list[tuple[int, str]]) -> str:
-        """What of a feed that is not well formed could not be read, in one line; empty if nothing."""
+        """Describe in one line what could not be read of a malformed feed; empty if nothing is missing."""
         words = [lost_in_words(lost, self._parts.items)] if lost else []
         if not self._parts.has_end:
             words.append(f"the feed breaks off in or after its item {self._parts.items}")
         return "; ".join(words)
 
     def _by_terms(self, contents: list[Element], row: Fields) -> dict[str, Any]:
-        """Fields of an item by the terms that the channel has for it, else for the feed; else any no counts."""
+        """Fields of an item by the RSL terms that the channel has for it, else for the feed."""
         places = [row["media_url"], *filter(None, (row["page_url"], self.url, self.page))]
         return by_rsl(rsl.judge_any(contents, places, self.url), "channel", self.url)
 
     def _may_be_refused(self) -> str | None:
-        """What refuses the feed or an item of it, where it cannot be told which."""
+        """A refusal in any part of the feed, for feeds whose parts cannot be told apart."""
         return next(filter(None, map(refusal_in, self._all_parts())), None)
 
     def _may_be_named(self) -> tuple[str, ...]:
-        """Terms that the feed or an item of it names, where it cannot be told which."""
+        """RSL documents named in any part of the feed, for feeds whose parts cannot be told apart."""
         return tuple(dict.fromkeys(url for part in self._all_parts() for url in terms_in(part, self.url)))
 
     def _all_parts(self) -> list[bytes]:
-        return [self._parts.head, *self._parts.slices, *(one.document or b"" for one in self._parts.broken)]
+        return [
+            self._parts.head,
+            *self._parts.slices,
+            *(broken_item.document or b"" for broken_item in self._parts.broken),
+        ]
 
 
 def _parts(raw: bytes) -> Parts:
-    """Cut a feed; one that is not well formed is mended, and if that does not help taken apart."""
+    """Split a feed; a malformed one is repaired and, if that fails, split at its items' tags."""
     parts, fault = _cut(in_utf8_as_well_as_can_be(raw) if says_another_encoding(raw) else raw)
     if parts is None and (recoded := in_utf8(raw)):
         parts, fault = _cut(recoded)

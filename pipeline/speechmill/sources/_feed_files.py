@@ -1,4 +1,4 @@
-"""Files that a feed on this machine names: beside it or below, never outside of its folder."""
+"""Resolves media paths in a local feed: files in the feed's folder or below, never outside of it."""
 
 import os
 from dataclasses import replace
@@ -13,7 +13,7 @@ WEB = ("http", "https")
 
 
 def placed(listed: Listed, folder: str | None) -> Listed:
-    """A recording of a local feed with the path of its media, if they are a file; one outside is refused."""
+    """Add the path of the media to a recording of a local feed; a path outside of the folder is refused."""
     recording = listed.recording
     if recording.status is not Status.OK or folder is None or _is_web(recording.media_url):
         return listed
@@ -31,15 +31,15 @@ def path_inside(name: str, folder: str) -> str:
 
     Raises RejectedError for one outside.
     """
-    meant = _paths(name, folder)
-    path = next((path for path in meant if os.path.lexists(path)), meant[0] if meant else None)
+    candidates = _paths(name, folder)
+    path = next((path for path in candidates if os.path.lexists(path)), candidates[0] if candidates else None)
     if path is None or not is_inside(path, (os.path.realpath(folder),)):
         raise RejectedError(Reason.OUTSIDE, "a file outside of the feed's folder; it is not read")
     return os.path.abspath(path)
 
 
 def _paths(name: str, folder: str) -> list[str]:
-    """What a name may mean: itself, without escapes, without a query; a `file:` address only a path."""
+    """Possible paths of a name: as it is, unescaped, and without a query; a `file:` address gives only its path."""
     if "\0" in name:
         return []
     if name.lower().startswith("file:"):
@@ -50,19 +50,19 @@ def _paths(name: str, folder: str) -> list[str]:
         is_here = parts.netloc.lower() in ("", "localhost") and parts.path.startswith("/")
         return [path for path in (unquote(parts.path),) if is_here and "\0" not in path]
     plain = name.partition("?")[0].partition("#")[0]
-    return [os.path.join(folder, one) for one in (name, unquote(name), unquote(plain)) if "\0" not in one]
+    return [os.path.join(folder, variant) for variant in (name, unquote(name), unquote(plain)) if "\0" not in variant]
 
 
 def _is_web(url: str) -> bool:
-    """Whether an address is not of this machine: fetching it says what is wrong with any other scheme."""
+    """Whether an address is not on this machine; unsupported schemes are refused when they are fetched."""
     scheme, mark, _ = url.partition("://")
     return bool(mark) and scheme.lower() != "file"
 
 
 def _beside(recording: Recording, path: str, folder: str) -> Recording:
-    """A recording whose transcripts, if they lie in the folder of its media, are named as files there are."""
-    found = tuple(_in_folder_of(path, one, folder) for one in recording.attachments)
-    return replace(recording, attachments=found, alternates=tuple(filter(_is_web, recording.alternates)))
+    """Replace the addresses of transcripts in the folder of the media by their file names."""
+    attachments = tuple(_in_folder_of(path, attachment, folder) for attachment in recording.attachments)
+    return replace(recording, attachments=attachments, alternates=tuple(filter(_is_web, recording.alternates)))
 
 
 def _in_folder_of(path: str, attachment: Attachment, folder: str) -> Attachment:

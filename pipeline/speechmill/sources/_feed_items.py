@@ -1,7 +1,7 @@
-"""Reads the items of a feed, slice by slice, and makes recordings of them once all are known.
+"""Parses the items of a feed, slice by slice, and makes recordings of them once all are known.
 
-They are packed until then, because whether a guid identifies an item only the whole feed tells: 100,000 items take the
-memory of some hundred, and some bytes each.
+Items are kept compressed until then, because only the whole feed shows whether a guid is unique: 100,000 items take
+the memory of a few hundred, and some bytes each.
 """
 
 import io
@@ -22,10 +22,10 @@ from speechmill.sources._items import (
     of_item,
 )
 from speechmill.sources._slices import ITEMS, Broken, local_name
-from speechmill.sources._unparsed import doubts
+from speechmill.sources._unparsed import cautious_fields
 
 ENCLOSED = re.compile(rb"enclosure", re.IGNORECASE)
-# What a feed made of hostile bytes was seen to raise inside the parsers, or may.
+# Exceptions that parsers raise, or may raise, on hostile bytes.
 PARSER_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError, RecursionError)
 _log = logging.getLogger("speechmill")
 Fields = Mapping[str, Any]  # of a recording
@@ -33,10 +33,10 @@ Fields = Mapping[str, Any]  # of a recording
 
 @dataclass(frozen=True, slots=True)
 class FromChannel:
-    """What the items of a feed have from it.
+    """What the items of a feed inherit from its channel.
 
-    shared, overriding: fields that those of an item override, or that override them. by_terms: fields of an item by the
-    terms that stand in the channel. named, page: addresses of the RSL that the channel names, and of its web page.
+    shared: fields that an item's own override. overriding: fields that override an item's own. by_terms: fields of an
+    item by the RSL terms in the channel. named: addresses of RSL documents that the channel names. page: its web page.
     """
 
     shared: dict[str, Any]
@@ -46,7 +46,7 @@ class FromChannel:
     page: str | None
 
     def listed(self, row: dict[str, Any], identity: dict[str, Any]) -> Listed:
-        """List an item by its own fields, and what it is known by."""
+        """Make a recording of an item's own fields and its identity."""
         terms, recording_id = row.pop("terms"), {"recording_id": identity.pop("recording_id")}
         fields = _joined([self.shared, self.by_terms(row), row, self.overriding])
         terms = self.named if terms is None else terms
@@ -57,10 +57,10 @@ class FromChannel:
 
 
 class Reading:
-    """What was read of a feed so far; `feed` is what feedparser made of its head.
+    """The items of a feed read so far; `feed` has feedparser's fields of its head.
 
-    `keys` are hashes of what tells items apart, whether they have an enclosure or not; `lost` is which could not be
-    read, and why.
+    `keys` are hashes that identify items, with or without an enclosure; `lost` has number and fault of each item that
+    could not be read.
     """
 
     def __init__(self, url: str) -> None:
@@ -71,43 +71,46 @@ class Reading:
         self._identities = Identities()
 
     def add(self, part: bytes, root: Element | None) -> None:
-        """Read the head or, after it, a slice; `root` is the same as XML, if it is. Raises RejectedError(BAD_FEED)."""
+        """Parse the head or, after it, a slice. `root` is its XML tree, None if malformed.
+
+        Raises RejectedError(BAD_FEED).
+        """
         parsed = standard_fields(part, self._url)
         self.feed = self.feed or parsed.feed
         self._is_feed |= bool(parsed.version or parsed.entries)
-        items = [] if root is None else [one for one in root.iter() if local_name(one.tag).lower() in ITEMS]
+        items = [] if root is None else [element for element in root.iter() if local_name(element.tag).lower() in ITEMS]
         is_clear = root is not None and len(items) == len(parsed.entries)
         self._is_clear &= is_clear
         pairs = zip(parsed.entries, items if is_clear else [None] * len(parsed.entries), strict=True)
         self._keep([of_item(entry, item, self._url) for entry, item in pairs])
 
     def add_broken(self, broken: Broken) -> None:
-        """Read an item that is no XML. Which words of it are about its licence or block it cannot be told for sure."""
-        found = []
+        """Parse an item that is not XML. Its statements about licence and blocking are interpreted cautiously."""
+        rows = []
         if broken.document is not None:
             try:
                 entries = standard_fields(broken.document, self._url).entries
-                found = [of_item(entry, None, self._url) for entry in entries]
+                rows = [of_item(entry, None, self._url) for entry in entries]
             except RejectedError:
                 pass
-        if not any(row["media_url"] for row in found) and ENCLOSED.search(broken.document or b"<enclosure"):
+        if not any(row["media_url"] for row in rows) and ENCLOSED.search(broken.document or b"<enclosure"):
             self.lost.append((broken.number, broken.cause))
             return
-        doubtful = doubts(broken.document or b"", self._url)
-        self._keep([row | doubtful for row in found])
+        cautious = cautious_fields(broken.document or b"", self._url)
+        self._keep([row | cautious for row in rows])
 
-    def _keep(self, found: list[dict[str, Any]]) -> None:
-        self.keys.update(_key(row) for row in found)
-        rows = [row for row in found if row["media_url"]]
-        self._left_out += len(found) - len(rows)
+    def _keep(self, items: list[dict[str, Any]]) -> None:
+        self.keys.update(_key(row) for row in items)
+        rows = [row for row in items if row["media_url"]]
+        self._left_out += len(items) - len(rows)
         for row in rows:
             self._identities.add(row)
         self._packed.append(zlib.compress(pickle.dumps(rows), 1))
 
     def is_clear(self) -> bool:
-        """Whether it is known of each item what the feed says of it.
+        """Whether each item's statements could be assigned to it.
 
-        Raises RejectedError(BAD_FEED) if this was no feed.
+        Raises RejectedError(BAD_FEED) if this is no feed.
         """
         if not self._is_feed:
             raise RejectedError(Reason.BAD_FEED, "neither RSS nor Atom")
@@ -120,7 +123,7 @@ class Reading:
         return self._is_clear
 
     def recordings(self, channel: FromChannel) -> Iterator[Listed]:
-        """Yield what was read. Of what is known as the same, the first counts."""
+        """Yield the recordings. Of duplicates the first is used."""
         seen = set[int]()
         while self._packed:
             for row in pickle.loads(zlib.decompress(self._packed.pop(0))):  # noqa: S301 - packed above
@@ -128,7 +131,7 @@ class Reading:
                 identity = self._identities.name(row, feed)
                 del row["enclosure_bytes"]
                 same = {hash(identity["recording_id"])}
-                if identity["former_ids"]:  # without a guid: one enclosure is one item, whatever is said of it
+                if identity["former_ids"]:  # without a guid, items with the same enclosure are duplicates
                     same.add(hash(stable_id("rss", feed, row["media_url"])))
                 if same & seen:
                     _log.info("%s: %s is listed twice; the first counts", self._url, row["guid"] or row["media_url"])
@@ -138,12 +141,12 @@ class Reading:
 
 
 def standard_fields(part: bytes, url: str) -> Any:
-    """Let feedparser read a feed or a slice of one. Raises RejectedError(BAD_FEED)."""
+    """Parse a feed or a slice with feedparser. Raises RejectedError(BAD_FEED)."""
     import feedparser
 
     base = {"content-location": url} if "://" in url else {}
     try:
-        # A file object, because feedparser takes a string, even of bytes, for a path to open first.
+        # A file object, because feedparser first tries to open a string, even of bytes, as a path.
         return feedparser.parse(
             io.BytesIO(part), response_headers=base, sanitize_html=False, resolve_relative_uris=False
         )
@@ -152,13 +155,13 @@ def standard_fields(part: bytes, url: str) -> Any:
 
 
 def _key(row: Mapping[str, Any]) -> int:
-    """What tells items apart from page to page: not the address of an enclosure, which may be another each time."""
+    """Hash that identifies an item across pages; an enclosure's address is used last, as it may change each time."""
     named = row["guid"] or row["page_url"] or row["title"]
     return hash((row["guid"], row["page_url"], row["title"], row["published"]) if named else row["media_url"])
 
 
 def _joined(parts: list[Fields]) -> dict[str, Any]:
-    """Fields of a recording of which the later count; but terms of use are no licence where another is stated."""
+    """Merge fields, the later taking precedence; but RSL terms do not replace a stated licence."""
     fields: dict[str, Any] = {}
     for part in parts:
         is_by_terms = (part.get("licence_evidence") or "").startswith("RSL ") and fields.get("licence_evidence")

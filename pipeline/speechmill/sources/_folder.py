@@ -1,4 +1,4 @@
-"""Walks a folder: what in it is a recording, by name or by its first bytes, and why anything else is left out."""
+"""Walks a folder and separates recordings, by name or first bytes, from other files, with the reason for each."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from speechmill.sources._beside import BESIDE, Beside, Shelf, has_media_suffix
 from speechmill.sources._places import is_inside
 from speechmill.sources._probe import probe
 
-SYSTEM = {  # files and folders that systems and their shares leave everywhere, in lower case
+SYSTEM = {  # files and folders that operating systems and network shares create, in lower case
     "thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r", "@eadir", "__macosx", "$recycle.bin", "lost+found",
     "system volume information",
 }  # fmt: skip
@@ -19,7 +19,7 @@ OUTSIDE = "a link that leads out of the inputs; give what it leads to as an inpu
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A path in a folder: a recording with what lies beside it, or what is left out, and why."""
+    """A path in a folder: a recording with the files that belong to it, or a file that is left out, and why."""
 
     path: str
     beside: tuple[Beside, ...] = ()
@@ -27,14 +27,14 @@ class Found:
 
 
 def walk(root: str, roots: tuple[str, ...], output: str) -> Iterator[Found]:
-    """Find all that is in a folder and below, sorted, its own files first; hidden ones are counted at the end.
+    """Yield all paths in a folder and below, sorted, a folder's files before its subfolders; hidden ones as a count.
 
-    Links are followed within `roots`, real paths, and into no folder for a second time. `output` is not entered, nor
-    is any other corpus.
+    Links are followed within `roots`, real paths, and no folder is visited twice. `output` and other corpora are not
+    entered.
     """
-    hidden, visited, waiting = 0, {os.path.realpath(output)}, [root]
-    while waiting:
-        folder = waiting.pop()
+    hidden, visited, pending = 0, {os.path.realpath(output)}, [root]
+    while pending:
+        folder = pending.pop()
         if (real := os.path.realpath(folder)) in visited:
             continue
         visited.add(real)
@@ -46,17 +46,17 @@ def walk(root: str, roots: tuple[str, ...], output: str) -> Iterator[Found]:
         except OSError as error:
             yield Found(folder, fault=_unreadable(error))
             continue
-        seen = [entry for entry in entries if not is_hidden(entry.name)]
-        hidden += len(entries) - len(seen)
-        folders, files = _sorted(seen, roots)
+        visible = [entry for entry in entries if not is_hidden(entry.name)]
+        hidden += len(entries) - len(visible)
+        folders, files = _sorted(visible, roots)
         yield from _files(folder, files)
-        waiting += reversed(folders)
+        pending += reversed(folders)
     if hidden:
         yield Found(root, fault=RejectedError(Reason.HIDDEN, f"{hidden} hidden or system files or folders"))
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name is of what a system put there, or hides."""
+    """Whether a name is hidden or created by the operating system."""
     return name.startswith((".", "~$")) or name.lower() in SYSTEM
 
 
@@ -68,7 +68,7 @@ def _is_corpus(folder: str) -> bool:
 def _sorted(
     entries: list["os.DirEntry[str]"], roots: tuple[str, ...]
 ) -> tuple[list[str], dict[str, RejectedError | None]]:
-    """Paths of folders; and names of all others with what is wrong with those that may not be followed or opened."""
+    """Paths of subfolders; and names of other entries, with a fault for those that must not be followed or opened."""
     folders, files = [], {}
     for entry in entries:
         fault = fault_of(entry.path, roots) if entry.is_symlink() else None
@@ -80,24 +80,24 @@ def _sorted(
 
 
 def fault_of(path: str, roots: tuple[str, ...]) -> RejectedError | None:
-    """Why a path may not be taken that is a link, or may be below one; None if it may."""
+    """Why a path that is a link, or below one, must not be used; None if it may."""
     if not os.path.exists(path):
         return RejectedError(Reason.NOT_FOUND, "a link to nothing")
     return None if is_inside(path, roots) else RejectedError(Reason.OUTSIDE, OUTSIDE)
 
 
-def _files(folder: str, known: dict[str, RejectedError | None]) -> Iterator[Found]:
-    """The files of one folder: those that may lie beside others are looked at last, and only if they do not."""
+def _files(folder: str, fault_of_name: dict[str, RejectedError | None]) -> Iterator[Found]:
+    """The files of one folder. Files that may belong to a recording are probed last, and only if they do not."""
     faults = {
         name: fault or (None if has_media_suffix(name) else fault_in(os.path.join(folder, name)))
-        for name, fault in known.items()
+        for name, fault in fault_of_name.items()
         if fault or not name.lower().endswith(BESIDE)
     }
     media = [name for name, fault in faults.items() if fault is None]
-    shelf = Shelf(known, media)
+    shelf = Shelf(fault_of_name, media)
     beside = {name: shelf.of(name) for name in media}
-    taken = {one.name for found in beside.values() for one in found}
-    for name in known:
+    taken = {file.name for files in beside.values() for file in files}
+    for name in fault_of_name:
         path = os.path.join(folder, name)
         if name not in taken:
             fault = faults[name] if name in faults else fault_in(path)

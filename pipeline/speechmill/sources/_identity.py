@@ -1,7 +1,7 @@
-"""What tells an item of a feed from the others, and makes it the same item when its feed is read again.
+"""Identifies the items of a feed, so that they are recognised when the feed is read again.
 
-A guid does, where there is one and it stands at one enclosure only. Without, the address does not: hosts sign it anew
-for each reader. Then title and date do, else title and length, else the address without its query.
+A guid does, if it belongs to one enclosure only. Otherwise the address alone does not, since hosts sign it anew
+for each reader; then title and date do, else title and length, else the address without its query.
 """
 
 import re
@@ -12,32 +12,32 @@ from urllib.parse import urlsplit
 
 from speechmill.core.records import stable_id
 
-Key = tuple[str, ...]  # the name of a rule, and what it compares
+Key = tuple[str, ...]  # the name of a rule and the values it compares
 Fields = Mapping[str, Any]
 
 
 class Identities:
-    """The items of one feed. A key that stands at several enclosures tells nothing, which only the whole feed shows."""
+    """The items of one feed. A key shared by several enclosures identifies none, which only the whole feed shows."""
 
     def __init__(self) -> None:
         self._enclosure_of: dict[int, int] = {}  # hashes: of a key, of its first enclosure
         self._several: set[int] = set()
 
     def add(self, row: Fields) -> None:
-        """See an item; `row` has its fields, and in `enclosure_bytes` the length that is declared for its enclosure."""
+        """Register an item by its fields; `enclosure_bytes` is the declared length of its enclosure."""
         url = hash(row["media_url"])
         for key in (*_by_guid(row), *_without_guid(row)):
             if self._enclosure_of.setdefault(hash(key), url) != url:
                 self._several.add(hash(key))
 
     def keys(self, row: Fields) -> list[Key]:
-        """What an item is known by, the surest first; by its guid where that is one."""
+        """Keys that identify an item, the most reliable first; only those based on its guid if that is unique."""
         by_guid = [key for key in _by_guid(row) if hash(key) not in self._several]
         has_guid = bool(by_guid) and by_guid[0][0] == "guid"
         return by_guid if has_guid else [key for key in _without_guid(row) if hash(key) not in self._several]
 
     def name(self, row: Fields, feed: str) -> dict[str, Any]:
-        """Id that an item gets if it is new, its aliases, and the ids that it would have had from earlier versions."""
+        """Id of an item, its aliases, and the ids that earlier versions gave it."""
         keys, url = self.keys(row), row["media_url"]
         guid = next((key[1] for key in keys if key[0] == "guid"), None)
         by_url = stable_id("rss", feed, url)
@@ -47,13 +47,15 @@ class Identities:
         return {
             "recording_id": recording_id,
             "aliases": tuple(stable_id("rss", feed, *key) for key in keys),
-            "former_ids": () if guid else tuple(one for one in formers if one != recording_id),
+            "former_ids": () if guid else tuple(former for former in formers if former != recording_id),
         }
 
 
 def _by_guid(row: Fields) -> Iterator[Key]:
-    guid, url, title, date, length = _told(row)
-    if guid and _without_query(guid) != _without_query(url):  # an address that is signed anew is no guid
+    guid, url, title, date, length = _normalised(row)
+    if guid and _without_query(guid) != _without_query(
+        url
+    ):  # a guid that is the signed address of the enclosure changes
         yield "guid", guid
         if title and date and length:
             yield "item", title, date, length
@@ -61,7 +63,7 @@ def _by_guid(row: Fields) -> Iterator[Key]:
 
 
 def _without_guid(row: Fields) -> Iterator[Key]:
-    _, url, title, date, length = _told(row)
+    _, url, title, date, length = _normalised(row)
     path, which = _without_query(url), date or length
     if title and date and length:
         yield "item", title, date, length
@@ -73,8 +75,8 @@ def _without_guid(row: Fields) -> Iterator[Key]:
     yield "path", path, title, which
 
 
-def _told(row: Fields) -> tuple[str, str, str, str, str]:
-    """Guid, address, title, date and length of an item, normalised; empty for what it does not have."""
+def _normalised(row: Fields) -> tuple[str, str, str, str, str]:
+    """Guid, address, title, date and length of an item, normalised; empty where missing."""
     title = " ".join(unicodedata.normalize("NFKC", row["title"] or "").casefold().split())
     seconds, size = row["declared_duration_s"], row.get("enclosure_bytes")
     length = f"{round(seconds)} s" if seconds else f"{size} bytes" if size else ""

@@ -1,6 +1,6 @@
-"""Adds what the indexes of known corpora say of the files beside and below them: text, speaker and language.
+"""Adds text, speaker and language from the indexes of known corpora to the files beside and below them.
 
-It is added, and nothing is taken away: each file is a recording with the same id as without an index, so that a folder
+Indexes only add fields: each file is a recording with the same id as without an index, so that a folder
 whose index was misread loses nothing. That is why a known layout needs no kind of source of its own.
 """
 
@@ -16,27 +16,27 @@ from speechmill.sources import Listed, failed, left_out, plain_text
 from speechmill.sources._file import leads_outside
 from speechmill.sources._folder import is_hidden
 
-MAX_ROWS = 1_000_000  # that wait for their files: as many as an input may have recordings
+MAX_ROWS = 1_000_000  # that have no file yet: as many as an input may have recordings
 
 
 @dataclass(slots=True)
 class Indexes:
-    """The indexes that were met below an input, `top`; `roots` are the real paths of all inputs."""
+    """The indexes below an input, `top`; `roots` are the real paths of all inputs."""
 
     top: str
     roots: tuple[str, ...]
-    _rows: dict[str, tuple[Row, str]] = field(default_factory=dict)  # by path; with the path of the index
+    _rows: dict[str, tuple[Row, str]] = field(default_factory=dict)  # row and path of its index, by path of the file
     _met: set[str] = field(default_factory=set)  # folders
     _used: set[str] = field(default_factory=set)
 
     def enter(self, folder: str) -> Iterator[Listed]:
-        """Read the indexes of a folder, before the files that they name; yields a row for one that is broken."""
+        """Read the indexes of a folder, before the files that they name; yields a row for each broken one."""
         if folder in self._met:
             return
         self._met.add(folder)
         try:
             names = [name for name in os.listdir(folder) if not is_hidden(name)]
-        except OSError:  # which the walk tells itself
+        except OSError:  # reported by the walk
             return
         for path, layout in indexes(folder, names):
             if not leads_outside(path, self.roots):
@@ -64,12 +64,12 @@ class Indexes:
         return path in self._used
 
     def row_of(self, path: str) -> tuple[Row, str] | None:
-        """What an index says of a file, and the name of that index; None if none does. Each row is given once."""
-        found = self._rows.pop(os.path.normpath(path), None)
-        return found and (found[0], readable(os.path.basename(found[1])))
+        """Index row of a file, and the name of that index; None if there is none. Each row is returned once."""
+        entry = self._rows.pop(os.path.normpath(path), None)
+        return entry and (entry[0], readable(os.path.basename(entry[1])))
 
     def missing(self) -> Iterator[Listed]:
-        """A row for each index that names files which are not there."""
+        """A row for each index that names files which do not exist."""
         counts = Counter(index for path, (_, index) in self._rows.items() if not os.path.lexists(path))
         for index, count in sorted(counts.items()):
             detail = f"it names {count} files that are not there"

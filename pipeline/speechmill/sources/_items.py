@@ -1,6 +1,6 @@
-"""Reads what an item or the channel of a feed says: from feedparser's fields, and from the elements it does not keep.
+"""Extracts the fields of a feed's items and channel, from feedparser's result and from the XML elements.
 
-feedparser forgives what real feeds do wrong. Of repeated elements of the podcast namespace it keeps the last only, so
+feedparser tolerates the errors of real feeds. Of repeated elements of the podcast namespace it keeps only the last, so
 those are read from the elements themselves.
 """
 
@@ -30,20 +30,20 @@ ATOM_LINK = f"{ATOM}link"
 RDF_RESOURCE = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}resource"
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 MAX_PERSONS, MAX_FILES = 100, 20
-SERVICE = "speechmill"  # our name where podcast:block names one
+SERVICE = "speechmill"  # our id in podcast:block
 DURATION = re.compile(r"(?:(?:(\d{1,4}):)?(\d{1,4}):)?(\d{1,7}(?:\.\d{1,9})?)", re.ASCII)
 
 
 def of_item(entry: Mapping[str, Any], item: Element | None, feed_url: str) -> dict[str, Any]:
-    """Fields of a recording that an item has of its own; `entry` is what feedparser made of it.
+    """Fields of a recording from an item; `entry` is feedparser's result for it.
 
-    Among them `enclosure_bytes`, and `terms`, the RSL that it names; None if it says nothing, and the channel counts.
+    Among them are `enclosure_bytes`, and `terms`, the RSL documents that it names; None if the channel's apply.
     """
-    others, page = _alternates(item, feed_url), plain_text(entry.get("link"))
-    url = _enclosure(entry, feed_url) or next(iter(others), None)
+    alternates, page = _alternates(item, feed_url), plain_text(entry.get("link"))
+    url = _enclosure(entry, feed_url) or next(iter(alternates), None)
     always = {
         "media_url": url,
-        "alternates": tuple(other for other in others if other != url),
+        "alternates": tuple(other for other in alternates if other != url),
         "attachments": _attachments(item, feed_url),
         "guid": plain_text(entry.get("id")),
         "page_url": page if page and re.match("https?://", page, re.IGNORECASE) else None,
@@ -56,14 +56,14 @@ def of_item(entry: Mapping[str, Any], item: Element | None, feed_url: str) -> di
     before_the_feeds = {"persons": persons(item), "author": plain_text(entry.get("author"))}
     return {
         **always,
-        **{name: told for name, told in before_the_feeds.items() if told},
+        **{name: value for name, value in before_the_feeds.items() if value},
         **says_of_use(item, "item", feed_url),
         **stated_licence(item, "item"),
     }
 
 
 def of_channel(feed: Mapping[str, Any], channel: Element | None, feed_url: str) -> dict[str, Any]:
-    """Fields that the items of a feed have from it, without who blocks them; `feed` is what feedparser made of it."""
+    """Fields that items inherit from the channel, without its blocks; `feed` is feedparser's result for it."""
     return {
         "author": plain_text(feed.get("author")),
         "language": language_tag(feed.get("language")),
@@ -74,17 +74,17 @@ def of_channel(feed: Mapping[str, Any], channel: Element | None, feed_url: str) 
 
 
 def _enclosure(entry: Mapping[str, Any], feed_url: str) -> str | None:
-    """URL of the first enclosure that says it is audio or video, else of the first."""
-    found = [link for link in entry.get("links", ()) if link.get("rel") == "enclosure" and link.get("href")]
-    found.sort(key=lambda link: not _is_audio(link.get("type")))
-    url = plain_text(found[0]["href"]) if found else None
+    """URL of the first enclosure that is declared as audio or video, else of the first."""
+    enclosures = [link for link in entry.get("links", ()) if link.get("rel") == "enclosure" and link.get("href")]
+    enclosures.sort(key=lambda link: not _is_audio(link.get("type")))
+    url = plain_text(enclosures[0]["href"]) if enclosures else None
     return url and joined(feed_url, url)
 
 
 def _enclosure_bytes(entry: Mapping[str, Any]) -> int | None:
-    """The length that is declared for the first enclosure; None for what is none, or zero."""
-    told = (str(link.get("length")) for link in entry.get("links", ()) if link.get("rel") == "enclosure")
-    return next((int(length) for length in told if re.fullmatch("[0-9]{1,15}", length, re.ASCII)), 0) or None
+    """Declared length of the first enclosure; None if it is missing or zero."""
+    lengths = (str(link.get("length")) for link in entry.get("links", ()) if link.get("rel") == "enclosure")
+    return next((int(length) for length in lengths if re.fullmatch("[0-9]{1,15}", length, re.ASCII)), 0) or None
 
 
 def _is_audio(kind: object) -> bool:
@@ -92,17 +92,17 @@ def _is_audio(kind: object) -> bool:
 
 
 def joined(base: str, url: str) -> str:
-    """An address as it is meant where it stands; of a file on this machine the path, with all that leads upwards."""
+    """Resolve an address relative to where it stands; in a local feed, a path with `..` resolved."""
     if "://" not in base:
         return url if SCHEME.match(url) else posixpath.normpath(posixpath.join(posixpath.dirname(base), url))
     try:
         return urljoin(base, url)
     except ValueError:
-        return url  # fetching will say what is wrong with it
+        return url  # fetching reports what is wrong with it
 
 
 def _updated(entry: Mapping[str, Any]) -> tuple[int, ...] | None:
-    # Asked for a key that is not there, feedparser answers with the date of publication and a warning.
+    # For a missing key, feedparser returns the date of publication, with a warning.
     return entry["updated_parsed"] if "updated_parsed" in entry else None  # noqa: SIM401
 
 
@@ -114,10 +114,10 @@ def _utc(moment: tuple[int, ...] | None) -> str | None:
 
 
 def _duration_s(value: object) -> float | None:
-    """Seconds of an itunes:duration: seconds, m:s or h:m:s. None for what is none of these, or zero."""
-    if not (found := DURATION.fullmatch(plain_text(value) or "")):
+    """Seconds of an itunes:duration: seconds, m:s or h:m:s. None for other text, or zero."""
+    if not (match := DURATION.fullmatch(plain_text(value) or "")):
         return None
-    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds or None
 
 
@@ -132,36 +132,36 @@ def podcast_text(element: Element | None, name: str) -> str | None:
 
 
 def persons(element: Element | None) -> tuple[str, ...]:
-    """Name all of an element's podcast:person."""
+    """Names in an element's podcast:person elements."""
     names = (plain_text(child.text) for child in _podcast(element, "person"))
     return tuple(dict.fromkeys(name for name in names if name))[:MAX_PERSONS]
 
 
 def _alternates(element: Element | None, feed_url: str) -> list[str]:
     """Other addresses of an item's audio, its default first (podcast:alternateEnclosure)."""
-    told = [one for one in _podcast(element, "alternateEnclosure") if _is_audio(one.get("type"))]
-    told.sort(key=lambda one: one.get("default") != "true")
-    sources = (plain_text(source.get("uri")) for one in told for source in _podcast(one, "source"))
+    enclosures = [child for child in _podcast(element, "alternateEnclosure") if _is_audio(child.get("type"))]
+    enclosures.sort(key=lambda child: child.get("default") != "true")
+    sources = (plain_text(source.get("uri")) for child in enclosures for source in _podcast(child, "source"))
     return list(dict.fromkeys(joined(feed_url, uri) for uri in sources if uri))[:MAX_FILES]
 
 
 def _attachments(element: Element | None, feed_url: str) -> tuple[Attachment, ...]:
-    """Every transcript and the chapters of an item."""
-    found = []
+    """Transcripts and chapters of an item."""
+    attachments = []
     for kind in ("transcript", "chapters"):
-        for one in _podcast(element, kind):
-            if url := plain_text(one.get("url")):
-                language = language_tag(one.get("language"))
-                found.append(
+        for child in _podcast(element, kind):
+            if url := plain_text(child.get("url")):
+                language = language_tag(child.get("language"))
+                attachments.append(
                     Attachment(
-                        kind=kind, url=joined(feed_url, url), type=plain_text(one.get("type")), language=language
+                        kind=kind, url=joined(feed_url, url), type=plain_text(child.get("type")), language=language
                     )
                 )
-    return tuple(dict.fromkeys(found))[:MAX_FILES]
+    return tuple(dict.fromkeys(attachments))[:MAX_FILES]
 
 
 def says_of_use(item: Element | None, where: str, feed_url: str) -> dict[str, Any]:
-    """Fields by what an item says of its use: who may not take it, under which terms, and who made it."""
+    """Fields from an item's statements about its use: blocks, terms and AI generation."""
     marked = generated(item, where, feed_url)
     signals = marked.get("consent", ())
     terms = by_rsl(rsl.strictest(rsl.of_feed(item)), where, feed_url)
@@ -173,8 +173,8 @@ def says_of_use(item: Element | None, where: str, feed_url: str) -> dict[str, An
 def terms_named(element: Element | None, feed_url: str) -> tuple[str, ...]:
     """Addresses of RSL documents that an element links to as its licence."""
     links = () if element is None else tuple(filter(_names_terms, element))
-    found = (plain_text(link.get("href")) for link in links)
-    return tuple(dict.fromkeys(joined(feed_url, url) for url in found if url))[:MAX_FILES]
+    urls = (plain_text(link.get("href")) for link in links)
+    return tuple(dict.fromkeys(joined(feed_url, url) for url in urls if url))[:MAX_FILES]
 
 
 def _names_terms(child: Element) -> bool:
@@ -183,7 +183,7 @@ def _names_terms(child: Element) -> bool:
 
 
 def by_rsl(terms: rsl.Terms | None, where: str, feed_url: str) -> dict[str, Any]:
-    """Fields by the terms of an item or a channel; empty where there are none."""
+    """Fields from the RSL terms of an item or a channel; empty where there are none."""
     if terms is None:
         return {}
     if not terms.permits:
@@ -193,25 +193,29 @@ def by_rsl(terms: rsl.Terms | None, where: str, feed_url: str) -> dict[str, Any]
 
 
 def generated(element: Element | None, where: str, feed_url: str) -> dict[str, Any]:
-    """Fields of what says itself that a machine made it, or that none did (podcast:txt); empty if it says neither."""
-    told = [one for one in _podcast(element, "txt") if (one.get("purpose") or "").strip().lower() == "ai-content"]
-    if not told:
+    """Fields from a statement that the content is, or is not, AI-generated (podcast:txt); empty without one."""
+    statements = [
+        statement
+        for statement in _podcast(element, "txt")
+        if (statement.get("purpose") or "").strip().lower() == "ai-content"
+    ]
+    if not statements:
         return {}
-    if not any(_says_yes(one) for one in told):
+    if not any(_says_yes(statement) for statement in statements):
         return {"ai_generated": False}
-    signal = signal_of("podcast:txt", f"ai-content of the {where}: {(told[0].text or '').strip()[:50]}", feed_url)
+    signal = signal_of("podcast:txt", f"ai-content of the {where}: {(statements[0].text or '').strip()[:50]}", feed_url)
     return {"ai_generated": True, "consent": (signal,)}
 
 
 def block(element: Element | None, where: str) -> str | None:
-    """The tag that keeps an element out of every directory, or out of ours; None if there is none."""
+    """The tag that blocks an element from all directories, or from ours; None if there is none."""
     if element is None:
         return None
-    for one in element.findall(f"{ITUNES}block"):
-        if _says_yes(one):
+    for child in element.findall(f"{ITUNES}block"):
+        if _says_yes(child):
             return f"itunes:block of the {where}"
-    told = {(one.get("id") or "").strip().lower() or None: _says_yes(one) for one in _podcast(element, "block")}
-    return f"podcast:block of the {where}" if told.get(SERVICE, told.get(None, False)) else None
+    blocks = {(child.get("id") or "").strip().lower() or None: _says_yes(child) for child in _podcast(element, "block")}
+    return f"podcast:block of the {where}" if blocks.get(SERVICE, blocks.get(None, False)) else None
 
 
 def _says_yes(element: Element) -> bool:
@@ -219,19 +223,19 @@ def _says_yes(element: Element) -> bool:
 
 
 def opted_out(signal: str | None, feed_url: str) -> dict[str, Any]:
-    """Fields of what may not be taken, for the reason that a feed gives; empty if there is none."""
+    """Fields of a recording that must not be used because of a feed's statement; empty if there is none."""
     if signal is None:
         return {}
     kind, _, value = signal.partition(" ")
-    said = signal_of(kind, value, feed_url)
-    detail = f"{signal}, seen {said.seen[:10]}"
-    return {"status": Status.OPTED_OUT, "reason": Reason.OPTED_OUT, "reason_detail": detail, "consent": (said,)}
+    recorded = signal_of(kind, value, feed_url)
+    detail = f"{signal}, seen {recorded.seen[:10]}"
+    return {"status": Status.OPTED_OUT, "reason": Reason.OPTED_OUT, "reason_detail": detail, "consent": (recorded,)}
 
 
 def stated_licence(element: Element | None, where: str) -> dict[str, Any]:
-    """Licence fields by the first statement in an element; empty if there is none.
+    """Licence fields from the first statement in an element; empty if there is none.
 
-    A statement that is not understood counts as well: it means `unknown`, whatever the channel or the config say.
+    A statement that is not understood gives `unknown`, whatever the channel or the config say.
     """
     for name, text, url in _statements(element):
         spdx, evidence = spdx_of(text) or spdx_of(url), f"{name} of the {where}"
@@ -249,7 +253,7 @@ def _statements(element: Element | None) -> Iterator[tuple[str, str | None, str 
             yield "podcast:license", text, url or (text if text and CC_URL.match(text) else None)
     for child in element if element is not None else ():
         if _names_terms(child):
-            continue  # what they permit is known once they are read, before the media
+            continue  # RSL terms are read later, before the media
         if child.tag == ATOM_LINK and child.get("rel") == "license" and (url := plain_text(child.get("href"))):
             yield "link rel=license", None, url
         elif local_name(child.tag) == "license" and not child.tag.startswith(PODCAST):

@@ -1,4 +1,4 @@
-"""What licence a statement means: slugs, SPDX ids, Creative Commons addresses, and terms in RSL."""
+"""Recognises licences: slugs, SPDX ids, Creative Commons addresses, and RSL terms."""
 
 import re
 from collections.abc import Iterable
@@ -22,24 +22,24 @@ YOUTUBE_CC_URL = "https://creativecommons.org/licenses/by/3.0/"  # where YouTube
 
 
 def spdx_of(text: str | None) -> str | None:
-    """SPDX id that a slug, an id or a Creative Commons URL means; None if it is not known."""
+    """SPDX id of a slug, an id or a Creative Commons URL; None if unknown."""
     if not text:
         return None
     if text.lower() in SPDX:
         return SPDX[text.lower()]
-    if not (found := CC_URL.match(text)):
+    if not (match := CC_URL.match(text)):
         return None
-    if found["kind"]:
-        parts = set(found["kind"].lower().split("-"))
+    if match["kind"]:
+        parts = set(match["kind"].lower().split("-"))
         kind = "".join(f"-{part.upper()}" for part in ("nc", "sa", "nd") if part in parts)
-        spdx = f"CC-BY{kind}-{found['version']}"
+        spdx = f"CC-BY{kind}-{match['version']}"
         # Not all of the many national versions are on the SPDX list.
-        return f"LicenseRef-{spdx}-{found['place'].upper()}" if found["place"] else spdx
-    return "CC0-1.0" if found["zero"] else "CC-PDM-1.0" if found["mark"] else "CC-PDDC"
+        return f"LicenseRef-{spdx}-{match['place'].upper()}" if match["place"] else spdx
+    return "CC0-1.0" if match["zero"] else "CC-PDM-1.0" if match["mark"] else "CC-PDDC"
 
 
 def of_words(text: str | None) -> tuple[str | None, str | None]:
-    """SPDX id and address of a licence in the words of a site, as far as they are known."""
+    """SPDX id and address of a licence as a site words it, None each where unknown."""
     if text is None:
         return None, None
     if YOUTUBE_CC.fullmatch(text):
@@ -48,7 +48,7 @@ def of_words(text: str | None) -> tuple[str | None, str | None]:
 
 
 def by_terms(permits: Iterable[Permit]) -> dict[str, Any]:
-    """Licence fields by the first terms that permit training, with what they say; empty where there are none."""
+    """Licence fields from the first terms that permit training; empty where there are none."""
     for permit in permits:
         licence = spdx_of(permit.standard) or "LicenseRef-RSL"
         evidence = f"RSL {permit.signal.url}: {permit.signal.value}"

@@ -1,4 +1,4 @@
-"""What happens in the process in which inputs are listed: it takes jobs from a pipe, one after the other."""
+"""The process in which inputs are listed: takes jobs from a pipe, one after the other."""
 
 import logging
 import pickle
@@ -22,15 +22,15 @@ from speechmill.fetch import StoppedError
 from speechmill.sources import Listed, plain_text
 
 BATCH_ROWS, BATCH_S = 200, 1.0
-SILENT_CPU_S = 600.0  # of computing without a row, after which nothing more is expected
-SPARE_BYTES = 2_000_000_000  # of memory, beyond what the process takes when it begins
+SILENT_CPU_S = 600.0  # CPU seconds without a row after which the process is ended
+SPARE_BYTES = 2_000_000_000  # of memory, beyond that at the start of the process
 MAX_LOG_LINES, MAX_LINE_CHARACTERS = 1_000, 2_000
 _log = logging.getLogger("speechmill")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """What one listing may take: seconds in all, seconds of computing without a row, and bytes of memory."""
+    """Limits of one job: seconds in all, CPU seconds without a row, and bytes of memory."""
 
     seconds: float
     silent_cpu_s: float = SILENT_CPU_S
@@ -39,7 +39,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to do in the process: a generator function and its arguments."""
+    """A generator function to run in the process, and its arguments."""
 
     function: Callable[..., Iterator[Any]]
     arguments: tuple[Any, ...]
@@ -47,15 +47,17 @@ class Job:
 
 
 def list_source(source: Input, config: RunConfig, store: Store) -> Iterator[Listed]:
+    """The job that lists an input."""
     yield from guarded(lambda: sources.list_recordings(source, config, store))
 
 
 def resolve_one(recording: Recording, config: RunConfig, store: Store) -> Iterator[tuple[Recording, str]]:
+    """The job that resolves one recording."""
     yield from guarded(lambda: iter([sources.resolve(recording, config, store)]))
 
 
 def guarded(rows: Callable[[], Iterator[Any]]) -> Iterator[Any]:
-    """Yield rows; an error that nobody thought of becomes a verdict on the input."""
+    """Yield rows; turn an unexpected error into a RejectedError for the input."""
     try:
         yield from rows()
     except (ConfigError, RejectedError, StoppedError, MemoryError, OutOfSpaceError):
@@ -68,7 +70,7 @@ def guarded(rows: Callable[[], Iterator[Any]]) -> Iterator[Any]:
 
 
 class _Sender(logging.Handler):
-    """Sends rows by the batch, and what is logged, to whoever waits for them."""
+    """Sends rows in batches, and log messages, to the parent process."""
 
     def __init__(self, pipe: Connection, silent_cpu_s: float) -> None:
         super().__init__()
@@ -78,24 +80,24 @@ class _Sender(logging.Handler):
         self.arm()
 
     def arm(self) -> None:
-        """Begin anew to count the seconds of computing after which the system ends this process."""
+        """Restart the count of CPU seconds after which the system ends this process."""
         signal.setitimer(signal.ITIMER_PROF, self._silent_cpu_s)
 
     def add(self, row: Any) -> None:
-        """Send a row, with others."""
+        """Add a row to the batch; send the batch if it is large or old enough."""
         self.arm()
         self._batch.append(row)
         if len(self._batch) >= BATCH_ROWS or time.monotonic() - self._sent > BATCH_S:
             self.flush_rows()
 
     def flush_rows(self) -> None:
-        """Send what is there."""
+        """Send the batch."""
         if self._batch:
             self.send("rows", self._batch)
         self._batch, self._sent = [], time.monotonic()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send a line of the log."""
+        """Send a log message."""
         self._lines += 1
         if self._lines <= MAX_LOG_LINES:
             self.send("log", (record.levelno, record.getMessage()[:MAX_LINE_CHARACTERS]))
@@ -107,7 +109,7 @@ class _Sender(logging.Handler):
 
 
 def serve(pipe: Connection) -> None:
-    """The life of the process: take a job, send its rows, say how it ended."""
+    """Main loop of the process: take a job, send its rows, report how it ended."""
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     while True:
         try:
@@ -118,14 +120,14 @@ def serve(pipe: Connection) -> None:
             sender = _Sender(pipe, job.bounds.silent_cpu_s)
             sender.send("begun", None)
             is_last = _do(job, sender)
-        except (EOFError, OSError):  # nobody waits any more
+        except (EOFError, OSError):  # the parent is gone
             return
         if is_last:
             return
 
 
 def _do(job: Job, sender: _Sender) -> bool:
-    """Do a job; returns whether this process should serve no other."""
+    """Run a job; returns whether this process must not take another."""
     _log.handlers, is_last = [sender], False
     error: Exception | None = None
     try:

@@ -1,4 +1,4 @@
-"""Lists the recordings of a manifest, one a line; what is wrong with a line costs that line."""
+"""Lists the recordings of a manifest, one per line; a faulty line costs only that line."""
 
 import os
 from collections.abc import Iterator
@@ -25,24 +25,24 @@ USED = {
 
 @dataclass
 class Manifest:
-    """A manifest, or the index of a known corpus; `listed` yields its recordings, and what could not be used of it."""
+    """A manifest, or the index of a known corpus; `listed` yields its recordings, and what could not be used."""
 
     path: str
     source: Input
     config: RunConfig
     default: Licence
     roots: tuple[str, ...]
-    layout: Layout | None = None  # of a known corpus, whose index this is
+    layout: Layout | None = None  # of the known corpus whose index this is
     unused: set[str] = field(default_factory=set)
 
     def listed(self) -> Iterator[Listed]:
-        """List it line by line. Raises RejectedError where it cannot be opened."""
+        """List the recordings line by line. Raises RejectedError where the file cannot be opened."""
         name = os.path.basename(self.path)
-        for number, told in self._lines():
+        for number, line in self._lines():
             try:
-                if isinstance(told, Exception):
-                    raise told
-                yield self._recording(told)
+                if isinstance(line, Exception):
+                    raise line
+                yield self._recording(line)
             except RejectedError as error:
                 yield failed(
                     "local", f"{name} line {number}", reason=error.reason, detail=f"line {number}: {error.detail}"
@@ -60,38 +60,38 @@ class Manifest:
         except OSError as error:
             raise RejectedError(Reason.FORBIDDEN, f"{plain_text(self.path)}: {error.strerror}") from None
 
-    def _recording(self, told: Any) -> Listed:
-        if not isinstance(told, dict):
+    def _recording(self, line: Any) -> Listed:
+        if not isinstance(line, dict):
             raise ValueError('not an object such as {"path": "a.flac"}')
-        told = plain(told)
+        line = plain(line)
         if self.layout is None:
-            self.unused |= {plain_text(key) or "" for key in told.keys() - USED}
-        path, url = path_of(told), plain_text(told.get("url"))
-        licence = plain_text(told.get("licence")) or plain_text(told.get("license"))
+            self.unused |= {plain_text(key) or "" for key in line.keys() - USED}
+        path, url = path_of(line), plain_text(line.get("url"))
+        licence = plain_text(line.get("licence")) or plain_text(line.get("license"))
         if isinstance(path, str) and path and "\0" not in path:
-            return self._file(path, told, licence)
+            return self._file(path, line, licence)
         if path is not None or url is None:
             raise ValueError("neither a path nor a url that can be used")
-        # The default for local files is about the user's own; what comes from the web is somebody else's.
-        own = (self.source.licence, "inputs.licence") if self.source.licence else ("unknown", None)
-        spdx, evidence = (licence, "manifest") if licence else own
-        known, span = described(told), span_of(told, None, self.config)
-        text = stated_text(told, readable(os.path.basename(self.path)), known.get("language"))
+        # The default for local files is about the user's own recordings, not those from the web.
+        default = (self.source.licence, "inputs.licence") if self.source.licence else ("unknown", None)
+        spdx, evidence = (licence, "manifest") if licence else default
+        metadata, span = described(line), span_of(line, None, self.config)
+        text = stated_text(line, readable(os.path.basename(self.path)), metadata.get("language"))
         recording = Recording(
             recording_id=identity_of("url", url, span), source="local", media_url=url, licence=spdx,
-            licence_evidence=evidence, attachments=tuple(text), **known, **timed(span),
+            licence_evidence=evidence, attachments=tuple(text), **metadata, **timed(span),
         )  # fmt: skip
         return Listed(recording=recording)
 
-    def _file(self, path: str, told: dict[str, Any], licence: str | None) -> Listed:
+    def _file(self, path: str, line: dict[str, Any], licence: str | None) -> Listed:
         os.fsencode(path)  # raises UnicodeEncodeError, a ValueError, for what is no name
         folder = os.path.dirname(self.path)
         whole = os.path.join(folder, os.path.expanduser(path))
         below = os.path.relpath(whole, folder or ".")
-        told = told | {"licence": licence}
+        line = line | {"licence": licence}
         default = (licence, "manifest") if licence else self.default
         beside = shelf_of(whole).of(os.path.basename(whole))
         return recording_of(
-            whole, below, beside, roots=self.roots, default=default, told=told, span=span_of(told, whole, self.config),
+            whole, below, beside, roots=self.roots, default=default, line=line, span=span_of(line, whole, self.config),
             where=readable(os.path.basename(self.path)),
         )  # fmt: skip

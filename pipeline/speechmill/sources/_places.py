@@ -1,4 +1,4 @@
-"""Where on this machine an input lies, as people write it, and which folders the inputs name."""
+"""Finds the path or pattern of a local input, as people write it, and the real paths of all inputs."""
 
 import glob
 import os
@@ -12,22 +12,22 @@ LOCAL_KINDS = ("local", "librilight")
 
 
 def place_of(address: str) -> str:
-    """Path or pattern that an address means: as it is where that exists, else with `~` and escaped bytes replaced."""
+    """Path or pattern of an address: as it is if that exists, else with `~` and escaped bytes replaced."""
     place = rest_of(address, "local")
     plain = place.rstrip("/") if place.strip("/") else place
-    for found in (place, plain, os.path.expanduser(place), restored(place)):
-        if os.path.lexists(found):
-            return found
+    for candidate in (place, plain, os.path.expanduser(place), restored(place)):
+        if os.path.lexists(candidate):
+            return candidate
     return os.path.expanduser(place)
 
 
 def is_pattern(place: str) -> bool:
-    """Whether this is no path that exists, but a pattern of some."""
+    """Whether a path does not exist and is a glob pattern."""
     return not os.path.lexists(place) and glob.has_magic(place)
 
 
 def split(pattern: str) -> tuple[str, str]:
-    """The folder that a pattern is below, and the rest of it: brackets in the name of a folder are no pattern."""
+    """The longest existing folder at the start of a pattern, in whose name brackets are literal, and the rest."""
     parts = Path(pattern).parts
     for count in range(len(parts) - 1, 0, -1):
         if os.path.isdir(root := os.path.join(*parts[:count])):
@@ -36,25 +36,27 @@ def split(pattern: str) -> tuple[str, str]:
 
 
 def matches(pattern: str) -> list[str]:
-    """Paths that a pattern means, sorted; where there are none, brackets below a wildcard are names as well."""
+    """Paths that match a pattern, sorted; if there are none, brackets are tried as literal characters."""
     root, rest = split(pattern)
-    for tried in (rest, rest.replace("[", "[[]")):
-        if found := glob.glob(os.path.join(glob.escape(root), tried), recursive=True):
-            return sorted(found)
+    for variant in (rest, rest.replace("[", "[[]")):
+        if paths := glob.glob(os.path.join(glob.escape(root), variant), recursive=True):
+            return sorted(paths)
     return []
 
 
 def roots(inputs: tuple[Input, ...]) -> tuple[str, ...]:
-    """Real paths of the files and folders that local inputs name: links may lead there and nowhere else."""
+    """Real paths of the files and folders of local inputs, the only places outside a folder where links may lead."""
     places = [
-        place_of(rest_of(one.address, "librilight"))
-        for one in inputs
-        if (one.kind or kind_of(one.address)) in LOCAL_KINDS
+        place_of(rest_of(source.address, "librilight"))
+        for source in inputs
+        if (source.kind or kind_of(source.address)) in LOCAL_KINDS
     ]
-    return tuple(dict.fromkeys(os.path.realpath(split(one)[0] if is_pattern(one) else one) for one in places))
+    return tuple(
+        dict.fromkeys(os.path.realpath(split(source)[0] if is_pattern(source) else source) for source in places)
+    )
 
 
 def is_inside(path: str, roots: tuple[str, ...]) -> bool:
-    """Whether a path leads, through all of its links, to one of some real paths or below."""
+    """Whether a path, with all links resolved, is one of some real paths or below."""
     real = os.path.realpath(path)
     return any(real == root or real.startswith(root.rstrip(os.sep) + os.sep) for root in roots)

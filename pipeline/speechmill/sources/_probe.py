@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: no decoder runs, so that looking at a folder of anything is quick and safe.
+"""Recognises media files by their first bytes: no decoder runs, so that probing a folder of anything is fast and safe.
 
 Whether a file that begins like audio can be decoded is found out later, in a process of its own.
 """
@@ -15,11 +15,11 @@ SUFFIXES = (
     *(".g722", ".gsm", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpc", ".mpeg", ".mpg"),
     *(".oga", ".ogg", ".ogv", ".opus", ".ra", ".snd", ".spx", ".tta", ".ts", ".voc", ".w64", ".wav", ".webm", ".wma"),
     *(".wmv", ".wv"),
-)  # of names that are taken for audio or video without a look
+)  # of files that are taken for audio or video without a probe
 HEAD_BYTES = 4096
-FAR_BYTES = 65_536  # rubbish may lie before the first frame of MPEG audio
-FRAMES_IN_A_ROW = 4  # two bytes that look like a frame are anywhere; four frames that follow each other are not
-# Where a signature lies, and its bytes.
+FAR_BYTES = 65_536  # other bytes may precede the first frame of MPEG audio
+FRAMES_IN_A_ROW = 4  # two bytes that look like a frame header are common; four successive frames are not
+# Offset and bytes of each signature.
 MEDIA = (
     (0, b"ID3"), (0, b"OggS"), (0, b"fLaC"), (0, b"\x1aE\xdf\xa3"), (0, b"FLV\x01"), (0, b"MAC "), (0, b"wvpk"),
     (0, b"TTA1"), (0, b"TTA2"), (0, b"MPCK"), (0, b"MP+"), (0, b".snd"), (0, b"caff"), (0, b"#!AMR"), (0, b"DSD "),
@@ -50,13 +50,13 @@ OTHERS = (
     (0, b"#EXTM3U", Reason.NEEDS_TOOL, f"a playlist: it {LIST}"),
     (0, b"[playlist]", Reason.NEEDS_TOOL, f"a playlist: it {LIST}"),
 )  # fmt: skip
-BRANDS = {  # of files in the MP4 family, that are not to be decoded
+BRANDS = {  # brands of files in the MP4 family that cannot be decoded
     b"aax ": (Reason.NEEDS_TOOL, f"an audiobook of Audible, which {LOCKED}"),
     b"aaxc": (Reason.NEEDS_TOOL, f"an audiobook of Audible, which {LOCKED}"),
     b"M4P ": (Reason.NEEDS_TOOL, f"a purchase of iTunes, which {LOCKED}"),
     **dict.fromkeys((b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis"), PICTURE),
 }
-NAMES = {  # what the end of a name says, whatever is inside
+NAMES = {  # suffixes that decide whatever the content is
     **dict.fromkeys((".part", ".partial", ".crdownload", ".download", ".ytdl", ".aria2", ".!ut", ".!qb"),
                     (Reason.TRUNCATED, "an unfinished download; finish it, or give the file its own name")),
     **dict.fromkeys((".m3u", ".m3u8", ".pls", ".xspf", ".cue", ".asx"), (Reason.NEEDS_TOOL, f"a playlist: it {LIST}")),
@@ -65,7 +65,7 @@ NAMES = {  # what the end of a name says, whatever is inside
     **dict.fromkeys((".xml", ".rss", ".atom", ".opml"), (Reason.NOT_AUDIO, f"perhaps a feed; {ALONE}")),
 }  # fmt: skip
 NOTHING = "begins like nothing that is known as audio or video"
-# Bytes a frame of MPEG audio has: bit rates in kbit/s by version and layer, and sample rates in Hz by version.
+# For the size of MPEG audio frames: bit rates in kbit/s by version and layer, sample rates in Hz by version.
 BIT_RATES = {
     (1, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (1, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
@@ -79,7 +79,7 @@ SYNC = re.compile(rb"\xff[\xe0-\xff]")
 
 
 def probe(path: str) -> RejectedError | None:
-    """Look at the first bytes of a regular file, at most 64 kB; None if it is audio or video. Raises OSError."""
+    """Classify a regular file by at most 64 kB; None if it is audio or video. Raises OSError."""
     suffix = os.path.splitext(path)[1].casefold()
     if suffix in NAMES:
         return RejectedError(*NAMES[suffix])
@@ -92,11 +92,11 @@ def probe(path: str) -> RejectedError | None:
 
 
 def verdict(head: bytes) -> RejectedError | None:
-    """Why a file is no recording that begins with `head`; None if it begins like audio or video."""
+    """Why a file that begins with `head` is no recording; None if it begins like audio or video."""
     if not head:
         return RejectedError(Reason.EMPTY, "no bytes")
     is_text = _is_text(head)
-    if not is_text and _is_media(head):  # a text may begin with "MAC " as well
+    if not is_text and _is_media(head):  # a text may begin with "MAC " too
         return None
     for at, signature, reason, detail in OTHERS:
         if head.startswith(signature, at):
@@ -121,11 +121,12 @@ def _is_media(head: bytes) -> bool:
 
 
 def _has_frames(head: bytes) -> bool:
-    """Whether frames of MPEG audio or ADTS follow each other somewhere."""
-    return any(_follow(head, found.start()) for found in SYNC.finditer(head, 0, len(head) - 4))
+    """Whether successive frames of MPEG audio or ADTS occur anywhere."""
+    return any(_follow(head, match.start()) for match in SYNC.finditer(head, 0, len(head) - 4))
 
 
 def _follow(head: bytes, at: int) -> bool:
+    """Whether FRAMES_IN_A_ROW frames of the same kind follow each other from `at`."""
     kinds = []
     for _ in range(FRAMES_IN_A_ROW):
         kind, size = _frame(head[at : at + 6])
@@ -133,11 +134,14 @@ def _follow(head: bytes, at: int) -> bool:
             return False
         kinds.append(kind)
         at += size
-    return all(one == other for one, other in pairwise(kinds))
+    return all(kind_before == kind_after for kind_before, kind_after in pairwise(kinds))
 
 
 def _frame(header: bytes) -> tuple[int, int]:
-    """What stays the same from frame to frame, and the bytes of a frame; 0 for what is none (ISO 11172-3, 14496-3)."""
+    """Fields of a frame header that are constant in a stream, and bytes of the frame; 0, 0 for no header.
+
+    ISO 11172-3, 14496-3.
+    """
     if len(header) < 6 or header[0] != 0xFF or header[1] < 0xE0:
         return 0, 0
     if header[1] & 0xF6 == 0xF0:  # ADTS
@@ -155,7 +159,7 @@ def _frame(header: bytes) -> tuple[int, int]:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether these are the first bytes of a text in UTF-8, an old encoding of Latin letters, or marked UTF-16."""
+    """Whether the bytes are text: UTF-8, an 8-bit encoding of Latin letters, or UTF-16 with a byte order mark."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) and not _has_frames(head):
         return True
     return not re.search(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]", head)

@@ -1,6 +1,6 @@
-"""Mends what feeds do wrong as XML, in time linear in the bytes, so that a wrong character costs nothing.
+"""Repairs malformed XML of feeds in time linear in the bytes, so that a wrong character costs nothing.
 
-What is still not well formed then is taken apart by `_cut_apart`.
+What is still malformed is split into items by `_cut_apart`.
 """
 
 import html.entities
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
 
-DECLARED = b'<?xml version="1.0" encoding="utf-8"?>'  # lest feedparser should guess
+DECLARED = b'<?xml version="1.0" encoding="utf-8"?>'  # so that feedparser does not guess
 PROLOG_BYTES = 64 * 1024
 MAX_PREFIXES = 100
 ROOT = re.compile(rb"<((?:[A-Za-z_][\w.-]*:)?(?:rss|feed|rdf|opml))(?=[\s>/])", re.IGNORECASE)
@@ -37,15 +37,15 @@ NAMESPACES = {
 
 
 class NotAFeedError(ValueError):
-    """Nothing in a document begins as a feed or a list of feeds does."""
+    """Raised for a document without the root of a feed or a list of feeds."""
 
 
 def mended(document: bytes, *, with_namespaces: bool = True) -> bytes:
-    """Replace what XML has no place for in a document in UTF-8: it begins with its root then, and has plain text only.
+    """Repair a document in UTF-8: afterwards it begins with its root and contains only elements and plain text.
 
-    Comments, instructions and what stands around the root go; CDATA and the entities of HTML become text; characters
-    that may not be go, bare signs are escaped, and prefixes that mean nothing get a namespace.
-    Raises NotAFeedError, and RejectedError(BAD_FEED) for what declares entities.
+    Comments, instructions and bytes around the root are removed; CDATA and HTML entities become text; forbidden
+    characters are removed, bare markup characters escaped, and undeclared prefixes get a namespace.
+    Raises NotAFeedError, and RejectedError(BAD_FEED) for a document that declares entities.
     """
     root = ROOT.search(document, 0, PROLOG_BYTES)
     before = document[: root.start()] if root else document[:PROLOG_BYTES]
@@ -60,61 +60,67 @@ def mended(document: bytes, *, with_namespaces: bool = True) -> bytes:
 
 
 def _pieces(document: bytes) -> Iterator[bytes]:
-    """Yield a document piece by piece, without CDATA, comments, instructions and declarations."""
+    """Yield a document piece by piece, without CDATA sections, comments, instructions and declarations."""
     at, missing = 0, set[bytes]()
-    while found := _SPECIAL.search(document, at):
-        yield _WRONG.sub(_righted, document[at : found.start()])
-        kind = found[0]
-        stop = -1 if kind in missing else document.find(_ENDS[kind], found.end())
-        if stop < 0:  # it has no end, so it is no such thing
+    while match := _SPECIAL.search(document, at):
+        yield _WRONG.sub(_righted, document[at : match.start()])
+        kind = match[0]
+        stop = -1 if kind in missing else document.find(_ENDS[kind], match.end())
+        if stop < 0:  # without an end it is text
             missing.add(kind)
             yield b"&lt;"
-            at = found.start() + 1
+            at = match.start() + 1
             continue
         if kind == b"<![CDATA[":
-            yield _MARKUP.sub(_escaped, document[found.end() : stop])
+            yield _MARKUP.sub(_escaped, document[match.end() : stop])
         at = stop + len(_ENDS[kind])
     yield _WRONG.sub(_righted, document[at:])
 
 
-def _escaped(found: re.Match[bytes]) -> bytes:
-    return _ESCAPES.get(found[0], b"")
+def _escaped(match: re.Match[bytes]) -> bytes:
+    return _ESCAPES.get(match[0], b"")
 
 
-def _righted(found: re.Match[bytes]) -> bytes:
-    """What stands in place of a sign or entity that XML does not know; nothing for a character that may not be."""
-    if found[1] is None:
-        return _ESCAPES.get(found[0], b"")
-    name = found[1].decode()
+def _righted(match: re.Match[bytes]) -> bytes:
+    """Replacement for a character or entity that XML does not allow; empty for a forbidden character."""
+    if match[1] is None:
+        return _ESCAPES.get(match[0], b"")
+    name = match[1].decode()
     if name.startswith("#"):
         number = int(name[2:], 16) if name[1] in "xX" else int(name[1:])
-        return found[0] if _may_be(number) else b""
+        return match[0] if _may_be(number) else b""
     letters = html.entities.html5.get(f"{name};")
-    return b"&amp;" + found[0][1:] if letters is None else "".join(f"&#{ord(one)};" for one in letters).encode()
+    return (
+        b"&amp;" + match[0][1:]
+        if letters is None
+        else "".join(f"&#{ord(character)};" for character in letters).encode()
+    )
 
 
 def _may_be(number: int) -> bool:
-    """Whether XML 1.0 has a place for a character (section 2.2)."""
+    """Whether XML 1.0 allows a character (section 2.2)."""
     if number < 0x20:
         return number in (0x9, 0xA, 0xD)
     return number <= 0xD7FF or 0xE000 <= number <= 0xFFFD or 0x10000 <= number <= 0x10FFFF
 
 
 def _with_namespaces(document: bytes) -> bytes:
-    """Declare at the root the prefixes that are used and that it does not declare.
+    """Declare at the root all prefixes that are used and not declared there.
 
     Raises NotAFeedError without a root.
     """
-    name = ROOT.match(document)
-    if name is None:  # what was left of its first tag begins no feed
+    root = ROOT.match(document)
+    if root is None:  # its first tag was malformed
         raise NotAFeedError("neither RSS, Atom nor OPML begins in it")
     tag = document[: document.find(b">") + 1]
-    used = {found[1] or found[2] for found in _PREFIX.finditer(document)}
+    used = {match[1] or match[2] for match in _PREFIX.finditer(document)}
     unknown = sorted(used - set(_DECLARED.findall(tag)) - {b"xml", b"xmlns"})[:MAX_PREFIXES]
     if not unknown:
         return document
-    told = "".join(f' xmlns:{prefix}="{_namespace(prefix)}"' for prefix in (one.decode("ascii") for one in unknown))
-    return document[: name.end()] + told.encode() + document[name.end() :]
+    declarations = "".join(
+        f' xmlns:{prefix}="{_namespace(prefix)}"' for prefix in (undeclared.decode("ascii") for undeclared in unknown)
+    )
+    return document[: root.end()] + declarations.encode() + document[root.end() :]
 
 
 def _namespace(prefix: str) -> str:

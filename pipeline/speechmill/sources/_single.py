@@ -1,4 +1,4 @@
-"""Addresses that are no feed: of a media file, which is one recording, and of a page that names a feed."""
+"""Handles addresses that are no feed: a media file, which is one recording, and a page that links a feed."""
 
 import re
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from speechmill.sources import Listed, plain_text
 from speechmill.sources._beside import has_media_suffix
 from speechmill.sources._probe import verdict
 
-HEAD_BYTES = 64 * 1024  # in which a document says what it is
+HEAD_BYTES = 64 * 1024  # enough to recognise a document
 MEDIA_TYPE = re.compile(r"(?:audio|video)/(?!\S*(?:mpegurl|scpls|dash))|application/ogg", re.IGNORECASE)
 BINARY_TYPE = re.compile(r"(?:application|binary)/(?:octet-stream|download|force-download)?|", re.IGNORECASE)
 MAX_NAMED = 5  # feeds in an error
@@ -28,26 +28,26 @@ _COMMENTS = re.compile(r"comments?\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server says of an address before its body is asked for: whether it is a media file, and its name."""
+    """Whether an address is a media file by its headers, and its file name."""
 
     is_media: bool
     name: str | None = None
 
 
 def look(url: str, store: Store, config: Fetch) -> Answer:
-    """Ask for the headers of an address; where they do not say what it is and its name says media, for its beginning.
+    """Request the headers of an address; if they are inconclusive and its name has a media suffix, its first bytes.
 
-    Raises RejectedError(OPTED_OUT); other faults are for whoever asks for all of it.
+    Raises RejectedError(OPTED_OUT); other faults are left to the full request.
     """
     visit = Visit(store, config, max_bytes=MAX_FEED_BYTES)
     try:
-        seen = visit.look(url, headers={})
-        kind = seen.headers.get("Content-Type", "").strip() if seen else ""
-        name = _file_name(seen.headers.get("Content-Disposition", "")) if seen else None
+        head = visit.look(url, headers={})
+        kind = head.headers.get("Content-Type", "").strip() if head else ""
+        name = _file_name(head.headers.get("Content-Disposition", "")) if head else None
         if MEDIA_TYPE.match(kind):
             return Answer(is_media=True, name=name)
-        named = name or urlsplit(url).path
-        if BINARY_TYPE.fullmatch(kind.partition(";")[0].strip()) and has_media_suffix(named):
+        file_name = name or urlsplit(url).path
+        if BINARY_TYPE.fullmatch(kind.partition(";")[0].strip()) and has_media_suffix(file_name):
             body = visit.ask("GET", url, headers={})
             return Answer(is_media=body.fault is None and is_media(body.body.read(HEAD_BYTES)), name=name)
     except RejectedError as fault:
@@ -64,30 +64,30 @@ def is_media(raw: bytes) -> bool:
 
 
 def is_page(raw: bytes) -> bool:
-    """Whether a document is a web page, and no feed."""
-    found, root = _PAGE.search(raw, 0, HEAD_BYTES), _ROOT.search(raw, 0, HEAD_BYTES)
-    return found is not None and (root is None or found.start() < root.start())
+    """Whether a document is an HTML page and no feed."""
+    page, root = _PAGE.search(raw, 0, HEAD_BYTES), _ROOT.search(raw, 0, HEAD_BYTES)
+    return page is not None and (root is None or page.start() < root.start())
 
 
 def single(url: str, name: str | None, licence: str | None) -> Listed:
-    """The recording that an address itself is; `licence` is what the input states."""
+    """The recording at an address that is a media file; `licence` is the one stated for the input."""
     stated: dict[str, Any] = {"licence": licence, "licence_evidence": "inputs.licence"} if licence else {}
-    named = name or unquote(PurePosixPath(urlsplit(url).path).name)
-    title = plain_text(PurePosixPath(named).stem if has_media_suffix(named) else named)
+    file_name = name or unquote(PurePosixPath(urlsplit(url).path).name)
+    title = plain_text(PurePosixPath(file_name).stem if has_media_suffix(file_name) else file_name)
     recording_id = stable_id("url", url)
     return Listed(recording=Recording(recording_id=recording_id, source="rss", media_url=url, title=title, **stated))
 
 
 def feed_of_page(raw: bytes, url: str) -> str:
-    """Address of the one feed that a page names. Raises RejectedError(BAD_FEED) where it names none or several."""
-    named = page.read(raw.decode("utf-8", "replace"), ()).feeds
-    found: dict[str, bool] = {}
-    for address, title in named:
+    """Address of the only feed that a page links. Raises RejectedError(BAD_FEED) where it links none or several."""
+    links = page.read(raw.decode("utf-8", "replace"), ()).feeds
+    is_comment_feed: dict[str, bool] = {}
+    for address, title in links:
         try:
-            found.setdefault(urljoin(url, address), bool(_COMMENTS.search(f"{title} {address}")))
+            is_comment_feed.setdefault(urljoin(url, address), bool(_COMMENTS.search(f"{title} {address}")))
         except ValueError:
             continue
-    feeds = [address for address, is_of_comments in found.items() if not is_of_comments] or list(found)
+    feeds = [address for address, is_comments in is_comment_feed.items() if not is_comments] or list(is_comment_feed)
     if len(feeds) == 1:
         return feeds[0]
     if not feeds:
@@ -100,11 +100,11 @@ def feed_of_page(raw: bytes, url: str) -> str:
 
 
 def _file_name(disposition: str) -> str | None:
-    """File name of a Content-Disposition header (RFC 6266), without a path."""
-    told = Message()
+    """File name in a Content-Disposition header (RFC 6266), without folders."""
+    message = Message()
     try:
-        told["Content-Disposition"] = disposition[:2000].replace("\r", " ").replace("\n", " ")
-        found = told.get_filename()
+        message["Content-Disposition"] = disposition[:2000].replace("\r", " ").replace("\n", " ")
+        name = message.get_filename()
     except (ValueError, LookupError):
         return None
-    return plain_text(found.replace("\\", "/").rpartition("/")[2]) if found else None
+    return plain_text(name.replace("\\", "/").rpartition("/")[2]) if name else None

@@ -1,7 +1,7 @@
-"""Cuts the bytes of a feed into its head and slices of its items, so that reading one takes little memory.
+"""Splits the bytes of a feed into its head and slices of items, so that reading it takes little memory.
 
-A slice is a feed of its own: some of the items, bytes as they were, between the tags that they stood in. What names a
-recording or its licence stays; long texts about it are left out. Entities and nesting without end are refused.
+A slice is a feed of its own: some of the items, byte for byte, inside the tags that contain them. Fields of a
+recording and its licence are kept; long texts are removed. Entities and unbounded nesting are refused.
 """
 
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
 
 CHUNK_BYTES = 64 * 1024
-MAX_DEPTH = 200  # XHTML in a description may nest, but not like this
+MAX_DEPTH = 200  # deeper than any real XHTML in a description
 SLICE_ITEMS, SLICE_BYTES = 500, 1_000_000
 MAX_PART_BYTES = 5_000_000  # the head, or one item, without its long texts
-MAX_TAG_BYTES = 100_000  # what stands around every slice: the head of the XML and the start of the channel
+MAX_TAG_BYTES = 100_000  # around every slice: XML declaration and start of the channel
 MAX_PARENTS = 20  # elements that hold items; there should be one
 FEED_ROOTS = ("rss", "feed", "rdf", "opml")
 MAX_OUTLINES = 200_000
 ITEMS = ("item", "entry")
 
 ATOM, ITUNES = "{http://www.w3.org/2005/Atom}", "{http://www.itunes.com/dtds/podcast-1.0.dtd}"
-# Children of an item that no field of a recording is made of, and that most of its bytes are.
+# Children of an item with most of its bytes and no field of a recording.
 LONG_TEXTS = {
     *("description", f"{ATOM}summary", f"{ATOM}content", "{http://purl.org/rss/1.0/modules/content/}encoded"),
     *(f"{ITUNES}{name}" for name in ("summary", "subtitle", "keywords", "image", "explicit")),
@@ -33,7 +33,7 @@ LONG_TEXTS = {
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """An item that is no XML: its number in the feed, why, and a document of it; None for one that is lost."""
+    """An item that is malformed XML: its number in the feed, the fault, and the item as a document; None if lost."""
 
     number: int
     cause: str
@@ -42,9 +42,9 @@ class Broken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What a feed was cut into: documents that can each be read alone, and the addresses that an OPML lists.
+    """The parts of a feed: documents that can each be parsed alone, and the addresses in an OPML.
 
-    `is_xml` is about the head. Only a feed that is not well formed has `broken` items, or no end.
+    `is_xml` is about the head. Only a malformed feed has `broken` items, or no end.
     """
 
     head: bytes
@@ -52,14 +52,14 @@ class Parts:
     outlines: list[str] | None = None
     is_xml: bool = True
     broken: list[Broken] = field(default_factory=list)
-    items: int = 0  # of a feed that is not well formed
+    items: int = 0  # of a malformed feed
     has_end: bool = True
 
 
 def cut(raw: bytes) -> Parts:
-    """Cut a feed, or take the addresses out of an OPML.
+    """Split a feed, or extract the addresses of an OPML.
 
-    Raises RejectedError(BAD_FEED), and ParseError, ValueError or LookupError where it is no XML that expat can read.
+    Raises RejectedError(BAD_FEED), and ParseError, ValueError or LookupError for XML that expat cannot read.
     """
     from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import DefusedXMLParser
@@ -78,33 +78,33 @@ def cut(raw: bytes) -> Parts:
 
 
 def tree(part: bytes) -> Element:
-    """Read one of the documents that `cut` made, which has refused entities."""
+    """Parse a document made by `cut`, which refuses entities."""
     return fromstring(part)  # noqa: S314
 
 
 def address_of(attributes: Mapping[str, str]) -> str | None:
-    """Address that an outline of an OPML leads to, whatever the case of its attributes: a feed's, or another OPML's."""
-    told = {name.lower(): value for name, value in attributes.items()}
-    return told.get("xmlurl") or told.get("url") or None
+    """Address of an OPML outline, whatever the case of its attributes: of a feed or of another OPML."""
+    lowered = {name.lower(): value for name, value in attributes.items()}
+    return lowered.get("xmlurl") or lowered.get("url") or None
 
 
 def is_comment(attributes: Mapping[str, str]) -> bool:
-    """Whether an outline, with all in it, is commented out (OPML 2.0)."""
+    """Whether an outline, with its children, is commented out (OPML 2.0)."""
     return any(name.lower() == "iscomment" and value.strip().lower() == "true" for name, value in attributes.items())
 
 
 def local_name(tag: str) -> str:
-    """Name without its namespace."""
+    """Tag name without its namespace."""
     return tag.rpartition("}")[2]
 
 
 class TooMuchError(ValueError):
-    """An item is longer or nested deeper than one may be."""
+    """Raised for an item that is too long or nested too deeply."""
 
 
 @dataclass(slots=True, eq=False)
 class _Tags:
-    """Bytes of the start tag and the end tag of an element that may hold items."""
+    """Start tag and end tag of an element that may contain items."""
 
     start: bytearray = field(default_factory=bytearray)
     end: bytearray = field(default_factory=bytearray)
@@ -112,7 +112,7 @@ class _Tags:
 
 @dataclass(slots=True)
 class _Slice:
-    """Items below one element, and that element with all that it is in."""
+    """Items of one element, and the elements that contain it."""
 
     around: tuple[_Tags, ...]
     items: bytearray = field(default_factory=bytearray)
@@ -131,20 +131,20 @@ class _Slice:
 
 
 class _Cutter:
-    """What a parser tells of a document. Each tag says where the bytes from there to the next tag belong."""
+    """Parser target that assigns the bytes from each tag to the next one to a part."""
 
-    expat: Any = None  # knows where in the document a tag is
+    expat: Any = None  # the parser, for the position of a tag in the document
 
     def __init__(self, raw: bytes) -> None:
         self._raw, self._since = raw, 0
         self._head, self._slices, self._parents = bytearray(), list[_Slice](), set[_Tags]()
-        self._open = [_Tags()]  # the first is what stands before the root
+        self._open = [_Tags()]  # the first is for what precedes the root
         self._sinks: tuple[bytearray, ...] = (self._head, self._open[0].start)
         self._depth = self._item_depth = self._comment_depth = 0
         self._outlines: list[str] | None = None
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        """Note where an element begins."""
+        """Handle a start tag."""
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise self._too_much(f"nested more than {MAX_DEPTH} deep")
@@ -157,7 +157,7 @@ class _Cutter:
             self._outline(attributes)
 
     def end(self, _: str) -> None:
-        """Note where an element ends."""
+        """Handle an end tag."""
         if self._item_depth:
             if self._depth == self._item_depth:
                 self._turn(self._slices[-1].items)
@@ -169,22 +169,22 @@ class _Cutter:
         self._depth -= 1
 
     def close(self) -> None:
-        """Note the end of the document."""
+        """Handle the end of the document."""
         self._turn_at(len(self._raw), ())
 
     def check(self) -> None:
-        """Raise RejectedError where a part becomes longer than it may be."""
+        """Raise RejectedError where a part becomes too long."""
         waiting = self.expat.CurrentByteIndex - self._since
         if any(len(sink) + waiting > MAX_PART_BYTES for sink in self._sinks):
             raise self._too_much(f"more than {MAX_PART_BYTES} bytes in one item or beside the items")
 
     def parts(self) -> Parts:
-        """Give what was cut, once the document ended."""
-        slices = [one.document() for one in self._slices]
+        """The parts, once the document has ended."""
+        slices = [slice_.document() for slice_ in self._slices]
         return Parts(head=bytes(self._head), slices=slices, outlines=self._outlines)
 
     def _too_much(self, detail: str) -> Exception:
-        """What to raise: of an item that is too much another reader loses that item alone."""
+        """The error to raise: one that costs only the item if it is inside an item."""
         return TooMuchError(detail) if self._item_depth else RejectedError(Reason.BAD_FEED, detail)
 
     def _outline(self, attributes: dict[str, str]) -> None:
@@ -210,7 +210,7 @@ class _Cutter:
             self._turn(self._head, self._open[-1].start)
 
     def _slice(self) -> _Slice:
-        """Find the slice that the next item goes into."""
+        """The slice that the next item goes into."""
         last = self._slices[-1] if self._slices else None
         if last is None or last.is_full or last.around[-1] is not self._open[-1]:
             self._parents.add(self._open[-1])
@@ -220,7 +220,7 @@ class _Cutter:
         return self._slices[-1]
 
     def _turn(self, *sinks: bytearray) -> None:
-        """Let the bytes from here on go to `sinks`."""
+        """Append the bytes from here on to `sinks`."""
         self._turn_at(self.expat.CurrentByteIndex, sinks)
 
     def _turn_at(self, position: int, sinks: tuple[bytearray, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Which stretch of a file a line of a manifest means, which may depend on how long the file is."""
+"""Finds the span of a file that a manifest line means, which may depend on the file's duration."""
 
 import os
 import wave
@@ -14,9 +14,9 @@ FLAC_HEAD_BYTES = 42
 
 
 def span_of(line: Mapping[str, Any], path: str | None, config: RunConfig) -> Span | None:
-    """The stretch that a line names; None for all of its file, of which `path` is that on this machine.
+    """The span in a manifest line; None for the whole file. `path` is the file, None if it is remote.
 
-    Raises RejectedError(BAD_SPAN) for one that cannot be.
+    Raises RejectedError(BAD_SPAN) for an impossible span.
     """
     span = stated_span(line)
     if span is None or span[0] or path is None:
@@ -25,7 +25,7 @@ def span_of(line: Mapping[str, Any], path: str | None, config: RunConfig) -> Spa
 
 
 def duration_s(path: str, config: RunConfig) -> float | None:
-    """Seconds that a file declares; None where it declares none, or cannot be read."""
+    """Declared duration of a file in seconds; None where it declares none, or cannot be read."""
     if not os.path.isfile(path):
         return None
     try:
@@ -35,7 +35,7 @@ def duration_s(path: str, config: RunConfig) -> float | None:
 
 
 def _by_head(path: str) -> float | None:
-    """Of the two formats that most manifests name, without a decoder: WAV, and FLAC (RFC 9639, section 8.2)."""
+    """Duration of the two most frequent formats without a decoder: WAV, and FLAC (RFC 9639, section 8.2)."""
     with open(path, "rb") as file:
         head = file.read(FLAC_HEAD_BYTES)
         if head[:4] == b"fLaC" and len(head) == FLAC_HEAD_BYTES:
@@ -53,10 +53,10 @@ def _by_head(path: str) -> float | None:
 
 def _by_decoder(path: str, config: RunConfig) -> float | None:
     try:
-        found, _ = processes.result(processes.pool(config.workers).submit(_declared_s, path, config.audio))
+        seconds, _ = processes.result(processes.pool(config.workers).submit(_declared_s, path, config.audio))
     except (RejectedError, OSError, MemoryError, processes.DiedError):
         return None
-    return None if found is None else float(found)
+    return None if seconds is None else float(seconds)
 
 
 def _declared_s(path: str, limits: Audio) -> float | None:

@@ -1,6 +1,6 @@
-"""yt-dlp as a library that knows sites and nothing else: it runs no program, touches no file, and opens no connection.
+"""yt-dlp as a library that only extracts metadata: it runs no program, touches no file, and opens no connection.
 
-Every request that it makes goes through `speechmill.fetch`, and what goes wrong in it becomes a reason.
+Every request that it makes goes through `speechmill.fetch`, and every error becomes a reason.
 """
 
 import functools
@@ -30,12 +30,14 @@ from speechmill.core.store import Store
 from speechmill.fetch import MAX_FEED_BYTES, Answer, StoppedError, Visit, never
 from speechmill.sources import plain_text
 
-MAX_REQUESTS = 200  # without anything new found: a site that leads in circles
+MAX_REQUESTS = 200  # without a new entry: a site that leads in circles
 MAX_WARNINGS, MAX_DETAIL_CHARACTERS = 50, 300
 METHODS = ("GET", "HEAD", "POST")
-# Headers in which yt-dlp passes for a browser, or that are the client's to set.
+# Headers with which yt-dlp imitates a browser, or that the client sets.
 NOT_SENT = re.compile(r"user-agent|accept-encoding|cookie|host|connection|content-length|x-forwarded-for|sec-.*", re.I)
-MEDIA = re.compile(r"(?:audio|video)/(?!\S*(?:mpegurl|dash))|application/ogg", re.IGNORECASE)  # whole files, no lists
+MEDIA = re.compile(
+    r"(?:audio|video)/(?!\S*(?:mpegurl|dash))|application/ogg", re.IGNORECASE
+)  # whole files, no playlists
 ELSEWHERE = "get it with yt-dlp itself, and give the folder of it as an input"
 OPTIONS: Mapping[str, Any] = {
     "cachedir": False, "check_formats": False, "color": "no_color", "extract_flat": "in_playlist",
@@ -47,7 +49,7 @@ TOOL = re.compile(
     r"|challenge solv",
     re.IGNORECASE,
 )
-# What the words of an error mean, the first that fit.
+# Reasons by words of an error message; the first match is used.
 SAID = (
     (Reason.FORBIDDEN_ADDRESS, re.compile(r"unsupported url scheme", re.IGNORECASE)),
     (Reason.FORBIDDEN, re.compile(
@@ -57,8 +59,7 @@ SAID = (
     (Reason.NOT_FOUND, re.compile(
         r"removed|deleted|no longer|not available|unavailable|not exist|not found|terminated", re.IGNORECASE)),
 )  # fmt: skip
-# What yt-dlp raises, and what its thousand extractors do on a page of another form than they know.
-# What yt-dlp raises, and what its thousand extractors do on a page of another form than they know.
+# What yt-dlp raises, and what its thousand extractors raise on a page of unknown form.
 ERRORS = (
     YoutubeDLError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError, RuntimeError,
     SyntaxError, OSError, re.error,
@@ -69,35 +70,35 @@ def _no_program(*_: object, **__: object) -> None:
     raise FileNotFoundError("speechmill lets yt-dlp run no program")
 
 
-# Both hold for the whole process, of which no other part uses yt-dlp. Every program that it runs is run by its Popen.
+# Both apply to the whole process, of which no other part uses yt-dlp. It runs every program by its Popen.
 Popen.__init__ = _no_program
-yt_dlp.globals.plugin_dirs.value = []  # code of whoever can write into a folder of plugins
+yt_dlp.globals.plugin_dirs.value = []  # plugins are code from a folder that others may write to
 
 
 class Log:
-    """Takes what yt-dlp would print, and keeps the last warnings, which may explain a failure."""
+    """Receives yt-dlp's messages, and keeps the last warnings, which may explain a failure."""
 
     def __init__(self) -> None:
         self._warnings: deque[str] = deque(maxlen=MAX_WARNINGS)
 
     def debug(self, message: str) -> None:
-        """Hear of progress."""
+        """Ignore a message about progress."""
 
     def warning(self, message: str) -> None:
-        """Hear of something odd."""
+        """Keep a warning."""
         self._warnings.append(message)
 
     def error(self, message: str) -> None:
-        """Hear of what is raised as well."""
+        """Ignore an error message, since the error is raised too."""
 
     @property
     def missing(self) -> str | None:
-        """The last warning of a program that is not there."""
-        return next((_words(one) for one in reversed(self._warnings) if TOOL.search(one)), None)
+        """The last warning about a missing program."""
+        return next((_words(warning) for warning in reversed(self._warnings) if TOOL.search(warning)), None)
 
 
 class Library(YoutubeDL):  # type: ignore[misc]
-    """yt-dlp with `speechmill.fetch` as its only way to the network."""
+    """yt-dlp with `speechmill.fetch` as its only access to the network."""
 
     def __init__(self, store: Store, config: Fetch, stopping: Callable[[], bool] = never, **options: Any) -> None:
         self.visit = Visit(store, config, max_bytes=MAX_FEED_BYTES, stopping=stopping)
@@ -107,32 +108,32 @@ class Library(YoutubeDL):  # type: ignore[misc]
         super().__init__({**OPTIONS, "js_runtimes": {}, "logger": self.log, **options}, "no_verbose_header")
 
     def build_request_director(self, handlers: object, preferences: object = None) -> Any:  # noqa: ARG002
-        """Leave out every handler that opens a connection of its own."""
+        """Register only the handler that uses `speechmill.fetch`."""
         return super().build_request_director([functools.partial(VisitRH, library=self)])
 
     def refusal(self, fault: RejectedError | StoppedError) -> RequestError:
-        """Wrap a fault for the extractor, which may go on without the answer only where the fault may pass."""
+        """Wrap a fault for the extractor, which may continue without the answer only if the fault is temporary."""
         if isinstance(fault, RejectedError) and fault.retry:
             return TransportError(cause=fault)
         self.refused = self.refused or fault
         return RequestError(cause=fault)
 
     def gives_ids(self, key: str) -> bool:
-        """Whether an extractor's ids are a site's own; those for any page are names of files, of which there are many.
+        """Whether the ids of an extractor identify a recording; those of the generic extractor are file names.
 
-        Those for any page also take the time at which a file changed for that of its publication.
+        The generic extractor also takes the modification time of a file as its date of publication.
         """
         return key != "Generic" and getattr(self._ies.get(key), "_VALID_URL", False) is not False
 
     def count_request(self) -> None:
-        """Raise RejectedError for one too many."""
+        """Count a request. Raises RejectedError above MAX_REQUESTS."""
         self.requests += 1
         if self.requests > MAX_REQUESTS:
             raise RejectedError(Reason.BAD_FEED, f"more than {MAX_REQUESTS} requests, and nothing found")
 
 
 class VisitRH(RequestHandler):  # type: ignore[misc] # RH is what yt-dlp wants its name to end with
-    """Makes requests as `speechmill.fetch` does: where it may, when it may, and as who it is."""
+    """Makes requests through `speechmill.fetch`, with its consent, turns and identity."""
 
     _SUPPORTED_URL_SCHEMES = ("http", "https")
     _SUPPORTED_PROXY_SCHEMES = _SUPPORTED_FEATURES = None  # proxies are not looked at
@@ -162,19 +163,19 @@ class VisitRH(RequestHandler):  # type: ignore[misc] # RH is what yt-dlp wants i
         return response
 
     def _answer(self, request: Request) -> Answer:
-        """Answer a request; of what turns out to be media only the headers."""
+        """Answer a request; for media only with the headers."""
         headers = {name: value for name, value in self._get_headers(request).items() if not NOT_SENT.fullmatch(name)}
         visit = self._library.visit
-        if request.method == "GET" and request.headers.get("Accept-Encoding") == "identity":  # it may be a big file
-            seen = visit.look(request.url, headers=headers)
-            if seen and MEDIA.match(seen.headers.get("Content-Type", "")):
-                return seen
+        if request.method == "GET" and request.headers.get("Accept-Encoding") == "identity":  # it may be a large file
+            head = visit.look(request.url, headers=headers)
+            if head and MEDIA.match(head.headers.get("Content-Type", "")):
+                return head
         return visit.ask(request.method, request.url, headers=headers, content=request.data)
 
 
 @contextmanager
 def asking(library: Library) -> Iterator[None]:
-    """Raise as RejectedError what goes wrong in yt-dlp; leave no answer open, which would keep a turn of its host."""
+    """Turn errors of yt-dlp into RejectedError; close the open answer, which would occupy its host."""
     library.refused = None
     try:
         yield
@@ -183,12 +184,12 @@ def asking(library: Library) -> Iterator[None]:
             raise _verdict(error, library.log) from error
     finally:
         library.visit.close()
-    if library.refused:  # also where an extractor went on without what was refused
+    if library.refused:  # also where the extractor continued without the refused answer
         raise library.refused
 
 
 def _verdict(error: BaseException, log: Log) -> RejectedError | StoppedError:
-    """What an error of yt-dlp means."""
+    """The fault that an error of yt-dlp means."""
     if isinstance(error, DownloadError):
         error = error.__context__ or error
     cause: object = error
@@ -203,20 +204,21 @@ def _verdict(error: BaseException, log: Log) -> RejectedError | StoppedError:
         return RejectedError(Reason.FORBIDDEN, detail)
     if isinstance(error, UserNotLive):
         return RejectedError(Reason.NOT_FOUND, detail, retry=True)
-    said = SAID if isinstance(error, YoutubeDLError) else ()
-    reason = next((reason for reason, words in said if words.search(detail)), None)
+    reasons = SAID if isinstance(error, YoutubeDLError) else ()
+    reason = next((reason for reason, words in reasons if words.search(detail)), None)
     if reason is Reason.NEEDS_TOOL or (reason is None and log.missing):
         return needs_tool(detail, log)
-    # What nobody can explain may be yt-dlp's to mend, and its next version be installed.
+    # An unexplained error may be fixed in the next version of yt-dlp.
     return RejectedError(reason or Reason.BAD_FEED, detail, retry=reason is None)
 
 
 def needs_tool(detail: str, log: Log) -> RejectedError:
-    told = "; ".join(dict.fromkeys(filter(None, (detail, log.missing))))
-    return RejectedError(Reason.NEEDS_TOOL, f"{told}; {ELSEWHERE}", retry=True)
+    """The fault of a recording that needs more than a download."""
+    parts = "; ".join(dict.fromkeys(filter(None, (detail, log.missing))))
+    return RejectedError(Reason.NEEDS_TOOL, f"{parts}; {ELSEWHERE}", retry=True)
 
 
 def _words(message: str) -> str:
-    """A message of yt-dlp without its advice on options that we have not, and on reports."""
+    """A message of yt-dlp without its advice on options and bug reports."""
     text = plain_text(re.split(r"; please report this|\. Use --|\(caused by", message)[0]) or ""
     return text[:MAX_DETAIL_CHARACTERS]

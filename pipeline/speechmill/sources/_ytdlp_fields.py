@@ -1,4 +1,4 @@
-"""The fields of a recording by what yt-dlp says of it."""
+"""Converts yt-dlp's metadata to the fields of a recording."""
 
 import math
 import re
@@ -13,12 +13,12 @@ from speechmill.sources._ytdlp import Library
 
 MAX_FILES = 20  # subtitles of one recording
 PLAYLISTS, LINKS = ("playlist", "multi_video", "compat_list"), ("url", "url_transparent")
-SUBTITLES = {"vtt": "text/vtt", "srt": "application/x-subrip"}  # the preferred first
+SUBTITLES = {"vtt": "text/vtt", "srt": "application/x-subrip"}  # in order of preference
 NO_LICENCE = ("none", "unknown", "unspecified")
 
 
 def described(info: Mapping[str, Any], library: Library) -> dict[str, Any]:
-    """Fields of a recording, as far as they are told."""
+    """Fields of a recording, None where yt-dlp has no value."""
     authors = (plain_text(info.get(name)) for name in ("uploader", "channel", "creator", "artist"))
     return {
         "title": plain_text(info.get("title")),
@@ -31,7 +31,7 @@ def described(info: Mapping[str, Any], library: Library) -> dict[str, Any]:
 
 def _published(info: Mapping[str, Any], library: Library) -> str | None:
     if info.get("_type") not in LINKS and not library.gives_ids(info["extractor_key"]):
-        return None  # it takes the time at which the server says that the file changed
+        return None  # it is the modification time of the file
     moment, day = info.get("timestamp"), re.fullmatch(r"(\d{4})(\d\d)(\d\d)", str(info.get("upload_date")), re.ASCII)
     try:
         if isinstance(moment, int | float):
@@ -42,11 +42,12 @@ def _published(info: Mapping[str, Any], library: Library) -> str | None:
 
 
 def positive(value: object) -> float | None:
+    """A positive, finite number; None for anything else."""
     return float(value) if isinstance(value, int | float) and math.isfinite(value) and value > 0 else None
 
 
 def licence_of(info: Mapping[str, Any], site: str) -> dict[str, Any]:
-    """Licence fields, if the site states one; what is not understood means `unknown`, whatever the config says."""
+    """Licence fields, if the site states a licence; `unknown` if it is not understood, whatever the config says."""
     text = plain_text(info.get("license"))
     if text is None or text.lower() in NO_LICENCE:
         return {}
@@ -55,15 +56,15 @@ def licence_of(info: Mapping[str, Any], site: str) -> dict[str, Any]:
 
 
 def subtitles(info: Mapping[str, Any]) -> tuple[Attachment, ...]:
-    """Subtitles that somebody wrote, in the one format of each language that is read best."""
-    found = []
+    """Subtitles written by people, in the preferred format of each language."""
+    attachments = []
     for language, forms in (info.get("subtitles") or {}).items():
         urls = {form.get("ext"): plain_text(form.get("url")) for form in reversed(forms) if _is_file(form)}
         kind = next((kind for kind in SUBTITLES if urls.get(kind)), None)
         if kind:
             tag = language_tag(language)
-            found.append(Attachment(kind="transcript", url=urls[kind] or "", type=SUBTITLES[kind], language=tag))
-    return tuple(found)[:MAX_FILES]
+            attachments.append(Attachment(kind="transcript", url=urls[kind] or "", type=SUBTITLES[kind], language=tag))
+    return tuple(attachments)[:MAX_FILES]
 
 
 def _is_file(form: Mapping[str, Any]) -> bool:

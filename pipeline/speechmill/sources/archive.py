@@ -25,7 +25,7 @@ IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,100}")
 
 
 def check(source: Input) -> None:
-    """Raise ConfigError for an address that names nothing."""
+    """Raise ConfigError for an empty address."""
     if not rest_of(source.address, "archive").strip():
         raise ConfigError("inputs: archive: names no item; give an identifier or a query, e.g. archive:collection:...")
 
@@ -39,12 +39,12 @@ def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[
 
 
 def _items(query: str, api: Api, licence: str | None) -> Iterator[Listed]:
-    """List what a query finds; an item that cannot be read costs a row."""
-    asked = {"q": f"({query}) AND mediatype:audio", "fields": "identifier", "count": str(PAGE)}
+    """List the items that match a query; an item that cannot be read costs a row."""
+    parameters = {"q": f"({query}) AND mediatype:audio", "fields": "identifier", "count": str(PAGE)}
     cursor: str | None = ""
     while cursor is not None:
         answer = api.get(
-            f"{HOST}/services/search/v1/scrape?{urlencode(asked | ({'cursor': cursor} if cursor else {}))}"
+            f"{HOST}/services/search/v1/scrape?{urlencode(parameters | ({'cursor': cursor} if cursor else {}))}"
         )
         if not isinstance(answer, dict) or "items" not in answer:
             raise RejectedError(Reason.BAD_FEED, f"archive.org: {plain_text(str(answer))}"[:300])
@@ -58,17 +58,17 @@ def _items(query: str, api: Api, licence: str | None) -> Iterator[Listed]:
 
 
 def _files(item: Any, identifier: str, licence: str | None) -> Iterator[Listed]:
-    """List an item's own audio files; what the Archive derived of them is not listed."""
-    about = item.get("metadata") if isinstance(item, dict) else None
-    if not isinstance(about, dict) or item.get("is_dark"):
+    """List an item's original audio files, without the Archive's derivatives."""
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    if not isinstance(metadata, dict) or item.get("is_dark"):
         raise RejectedError(Reason.NOT_FOUND, f"archive.org has no item {identifier}, or it was taken down")
-    of_item = {
+    shared = {
         "source": "archive",
         "page_url": f"{HOST}/details/{quote(identifier)}",
-        "author": _text(about.get("creator")),
-        "language": language_of(_text(about.get("language"))),
-        "published": _date(about.get("publicdate") or about.get("date")),
-        **_licence(about, licence),
+        "author": _text(metadata.get("creator")),
+        "language": language_of(_text(metadata.get("language"))),
+        "published": _date(metadata.get("publicdate") or metadata.get("date")),
+        **_licence(metadata, licence),
     }
     for file in item.get("files") or ():
         name = file.get("name") if isinstance(file, dict) else None
@@ -76,7 +76,9 @@ def _files(item: Any, identifier: str, licence: str | None) -> Iterator[Listed]:
             continue
         if file.get("source") == "derivative" or str(file.get("private")).lower() == "true":
             continue
-        title = " – ".join(filter(None, (_text(about.get("title")), plain_text(file.get("title")) or plain_text(name))))
+        title = " – ".join(
+            filter(None, (_text(metadata.get("title")), plain_text(file.get("title")) or plain_text(name)))
+        )
         yield Listed(
             recording=Recording(
                 recording_id=stable_id("archive", identifier, name),
@@ -85,18 +87,18 @@ def _files(item: Any, identifier: str, licence: str | None) -> Iterator[Listed]:
                 title=title,
                 checksum=_checksum(file),
                 declared_duration_s=seconds(file.get("length")),
-                **of_item,
+                **shared,
             )
         )
 
 
-def _licence(about: dict[str, Any], given: str | None) -> dict[str, Any]:
-    url = _text(about.get("licenseurl"))
+def _licence(metadata: dict[str, Any], configured: str | None) -> dict[str, Any]:
+    url = _text(metadata.get("licenseurl"))
     if url:
-        known = spdx_of(url)
-        evidence = "licenseurl of the item" if known else f"licenseurl of the item: {url[:200]}"
-        return {"licence": known or "unknown", "licence_url": url, "licence_evidence": evidence}
-    return {"licence": given, "licence_evidence": "inputs.licence"} if given else {}
+        spdx = spdx_of(url)
+        evidence = "licenseurl of the item" if spdx else f"licenseurl of the item: {url[:200]}"
+        return {"licence": spdx or "unknown", "licence_url": url, "licence_evidence": evidence}
+    return {"licence": configured, "licence_evidence": "inputs.licence"} if configured else {}
 
 
 def _checksum(file: dict[str, Any]) -> str | None:
@@ -104,12 +106,12 @@ def _checksum(file: dict[str, Any]) -> str | None:
 
 
 def _text(value: object) -> str | None:
-    """A field that may be a list, as one line."""
+    """Text of a field that may be a list, as one line."""
     texts = value if isinstance(value, list) else [value]
-    return ", ".join(text for one in texts if (text := plain_text(one))) or None
+    return ", ".join(text for part in texts if (text := plain_text(part))) or None
 
 
 def _date(value: object) -> str | None:
-    """`2008-01-31 07:45:21` or `2008-01-31` as ISO 8601; None for anything else."""
-    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d:\d\d)Z?)?", str(value))
-    return f"{found[1]}T{found[2] or '00:00:00'}Z" if found else None
+    """Convert `2008-01-31 07:45:21` or `2008-01-31` to ISO 8601; None for anything else."""
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d:\d\d)Z?)?", str(value))
+    return f"{match[1]}T{match[2] or '00:00:00'}Z" if match else None

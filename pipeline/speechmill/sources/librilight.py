@@ -1,7 +1,7 @@
-"""Lists LibriSpeech and Libri-Light as what they are, with licence, reader and book: `librilight:FOLDER`.
+"""Lists LibriSpeech and Libri-Light with licence, reader and book: `librilight:FOLDER`.
 
-A plain folder in these layouts is read with its texts and speakers as well, but nobody has said then that it is one of
-these corpora, which are LibriVox's, and so it has neither their licence nor the text of the book.
+A plain folder in these layouts is read with its texts and speakers as well, but without the licence and the text of
+the book, since nothing states that it is one of these corpora.
 """
 
 import json
@@ -38,24 +38,24 @@ def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[
         for name in sorted(name for name in names if name.endswith(".flac")):
             path = Path(folder, name)
             row, index = stated.get(name, ({}, ""))
-            told = _of_librispeech(path, row, index) if "text" in row else _of_librilight(path, names)
+            fields = _of_librispeech(path, row, index) if "text" in row else _of_librilight(path, names)
             if source.licence:
-                told |= {"licence": source.licence, "licence_evidence": "inputs.licence"}
+                fields |= {"licence": source.licence, "licence_evidence": "inputs.licence"}
             below = path.relative_to(root).as_posix()
             recording = Recording(
-                recording_id=stable_id("librilight", *path.parts[-3:]), source="librilight", media_url=below, **told
+                recording_id=stable_id("librilight", *path.parts[-3:]), source="librilight", media_url=below, **fields
             )
             yield Listed(recording=recording, media_path=os.path.abspath(path))
 
 
 def _stated(folder: str, names: list[str]) -> dict[str, tuple[Row, str]]:
-    """What the indexes of a folder say of its files, by their names, and the name of each index."""
-    found = [(os.path.basename(path), row) for path, layout in indexes(folder, names) for _, row in layout.rows(path)]
-    return {row["path"]: (row, index) for index, row in found if isinstance(row, dict)}
+    """Row and index name of each file in a folder's indexes, by file name."""
+    rows = [(os.path.basename(path), row) for path, layout in indexes(folder, names) for _, row in layout.rows(path)]
+    return {row["path"]: (row, index) for index, row in rows if isinstance(row, dict)}
 
 
 def _of_librispeech(path: Path, row: Row, index: str) -> dict[str, Any]:
-    """What LibriSpeech says of an utterance."""
+    """Fields of an utterance of LibriSpeech."""
     return {
         "title": path.stem,
         "persons": (f"LibriVox reader {row['speaker']}",),
@@ -68,14 +68,14 @@ def _of_librispeech(path: Path, row: Row, index: str) -> dict[str, Any]:
 
 
 def _of_librilight(path: Path, names: list[str]) -> dict[str, Any]:
-    """What Libri-Light says of a recording, as far as it says anything."""
+    """Fields of a recording of Libri-Light, from its JSON file if there is one."""
     try:
-        told = json.loads(path.with_suffix(".json").read_bytes()) if f"{path.stem}.json" in names else {}
+        content = json.loads(path.with_suffix(".json").read_bytes()) if f"{path.stem}.json" in names else {}
     except (OSError, ValueError, RecursionError):
-        told = {}
-    about: dict[str, Any] = told if isinstance(told, dict) else {}
-    book: dict[str, Any] = about["book_meta"] if isinstance(about.get("book_meta"), dict) else {}
-    reader = plain_text(str(about.get("speaker") or ""))
+        content = {}
+    metadata: dict[str, Any] = content if isinstance(content, dict) else {}
+    book: dict[str, Any] = metadata["book_meta"] if isinstance(metadata.get("book_meta"), dict) else {}
+    reader = plain_text(str(metadata.get("speaker") or ""))
     return {
         "title": " – ".join(filter(None, (plain_text(book.get("title")), plain_text(path.stem)))),
         "author": authors_of(book),

@@ -18,7 +18,7 @@ from speechmill.sources._api import Api, authors_of, book_text, language_of, obj
 
 API = "https://librivox.org/api/feed/audiobooks/"
 PAGE = 50  # books of one answer
-ASKED = ("id", "author", "title", "genre", "since")  # what the API filters by; language is filtered here
+ASKED = ("id", "author", "title", "genre", "since")  # parameters of the API; the language is filtered here
 DEDICATION = "https://librivox.org/pages/public-domain/"
 
 
@@ -34,16 +34,16 @@ def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[
 
 
 def _query(source: Input) -> tuple[dict[str, str], str | None]:
-    """What to ask the API for, and the only language that is wanted."""
+    """Parameters for the API, and the language to filter by."""
     address = rest_of(source.address, "librivox")
-    told = {"id": address} if address.isdecimal() else {} if address == "all" else dict(parse_qsl(address))
-    language = told.pop("language", None)
-    if unknown := sorted(told.keys() - set(ASKED)):
+    parameters = {"id": address} if address.isdecimal() else {} if address == "all" else dict(parse_qsl(address))
+    language = parameters.pop("language", None)
+    if unknown := sorted(parameters.keys() - set(ASKED)):
         raise ConfigError(f"inputs: librivox cannot be asked by {unknown[0]}; ask by {', '.join(ASKED)} or language")
-    if not told and language is None and address != "all":
+    if not parameters and language is None and address != "all":
         fix = "give a book's number, author=..., title=..., genre=..., language=... or all"
         raise ConfigError(f"inputs: nothing is asked of librivox in {plain_text(source.address)}; {fix}")
-    return told, language
+    return parameters, language
 
 
 def _sections(query: Mapping[str, str], language: str | None, api: Api) -> Iterator[Listed]:
@@ -58,19 +58,21 @@ def _sections(query: Mapping[str, str], language: str | None, api: Api) -> Itera
 
 
 def _books(query: Mapping[str, str], offset: int, api: Api) -> list[dict[str, Any]]:
-    """One page of books; none where no more are found, which the API says with an error."""
-    asked = {**query, "format": "json", "extended": "1"} | ({} if "id" in query else {"limit": PAGE, "offset": offset})
+    """One page of books; empty after the last one, where the API returns an error."""
+    parameters = {**query, "format": "json", "extended": "1"} | (
+        {} if "id" in query else {"limit": PAGE, "offset": offset}
+    )
     try:
-        answer = api.get(f"{API}?{urlencode(asked)}")
+        answer = api.get(f"{API}?{urlencode(parameters)}")
     except RejectedError as error:
         if error.reason is Reason.NOT_FOUND and offset:
             return []
         raise
     books = answer.get("books", []) if isinstance(answer, dict) else []
-    found = list(books.values()) if isinstance(books, dict) else books  # numbered, in some answers
-    if not found and not offset:
+    rows = list(books.values()) if isinstance(books, dict) else books  # numbered, in some answers
+    if not rows and not offset:
         raise RejectedError(Reason.NOT_FOUND, "librivox has no such book")
-    return [book for book in found if isinstance(book, dict)]
+    return [book for book in rows if isinstance(book, dict)]
 
 
 def _of_book(book: dict[str, Any]) -> Iterator[Listed]:
@@ -81,7 +83,7 @@ def _of_book(book: dict[str, Any]) -> Iterator[Listed]:
         if url is None:
             continue
         number = str(section.get("id") or section.get("section_number"))
-        readers = (plain_text(one.get("display_name")) for one in objects(section, "readers"))
+        names = (plain_text(reader.get("display_name")) for reader in objects(section, "readers"))
         recording = Recording(
             recording_id=stable_id("librivox", str(book.get("id")), number),
             source="librivox",
@@ -90,7 +92,7 @@ def _of_book(book: dict[str, Any]) -> Iterator[Listed]:
             page_url=plain_text(book.get("url_librivox")),
             title=" – ".join(filter(None, (title, plain_text(section.get("title"))))) or None,
             author=author,
-            persons=tuple(reader for reader in readers if reader),
+            persons=tuple(name for name in names if name),
             language=language_of(section.get("language")) or language_of(book.get("language")),
             licence="CC-PDDC",
             licence_url=DEDICATION,

@@ -1,7 +1,7 @@
-"""Lists inputs in a process of its own, because what they hold is written by others, and read by libraries of others.
+"""Lists inputs in a separate process, because inputs come from others and are read by third-party libraries.
 
-Whatever happens in it costs the input that it happened to: an error that nobody thought of, an extractor that comes to
-no end, a page that takes all memory, a crash. As long as nothing goes wrong, it serves one input after another.
+A failure costs only the input: an unexpected error, an extractor that never ends, a page that takes all
+memory, a crash. As long as nothing goes wrong, a process serves one input after another.
 """
 
 import logging
@@ -28,9 +28,9 @@ from speechmill.sources._listing_process import Bounds, Job, guarded, list_sourc
 IN_PROCESS = ("local", "librilight")  # files of the user's own
 MAX_ROWS = 1_000_000  # of one input
 RESOLVE_CPU_S = 60.0
-RESOLVERS = 4  # recordings that are looked up at a time
-START_S = 300.0  # for a process to begin, on a busy machine
-POLL_S = 0.5  # how soon a stop is noticed
+RESOLVERS = 4  # recordings that are resolved at a time
+START_S = 300.0  # for a process to start, on a busy machine
+POLL_S = 0.5  # interval at which a stop is noticed
 _log = logging.getLogger("speechmill")
 
 
@@ -38,10 +38,18 @@ def list_recordings(
     source: Input, config: RunConfig, store: Store, *, stopping: Callable[[], bool] = never,
     bounds: Bounds | None = None,
 ) -> Iterator[Listed]:  # fmt: skip
-    """List what an input has, as `sources.list_recordings` does.
+    """List the recordings of an input, as `sources.list_recordings` does. Ends early when the run stops.
 
-    Raises ConfigError for an unknown kind or a missing file, and RejectedError for whatever else goes wrong, at once or
-    after the first recordings: what came before stands. Ends early when the run stops.
+    Args:
+        source: The input.
+        config: Of the run.
+        store: Cache of fetched documents.
+        stopping: Whether the run stops.
+        bounds: Limits on time and memory; by default those of the config.
+
+    Raises:
+        ConfigError: Unknown kind or missing file.
+        RejectedError: Anything else, at once or after some recordings, which remain valid.
     """
     kind = source.kind or sources.kind_of(source.address)
     if kind in IN_PROCESS:
@@ -59,7 +67,10 @@ def list_recordings(
 def resolve(
     recording: Recording, config: RunConfig, store: Store, *, stopping: Callable[[], bool] = never
 ) -> tuple[Recording, str]:
-    """Say where the media of a recording are now, as `sources.resolve` does. Raises RejectedError and StoppedError."""
+    """Find the current address of a recording's media, as `sources.resolve` does.
+
+    Raises RejectedError and StoppedError.
+    """
     if not sources.is_resolved_late(recording):
         return recording, recording.media_url
     bounds = Bounds(seconds=config.fetch.max_seconds, silent_cpu_s=RESOLVE_CPU_S)
@@ -70,40 +81,40 @@ def resolve(
     raise RejectedError(Reason.INTERNAL_ERROR, "it was not resolved", retry=True)
 
 
-# --- here ---
+# --- in this process ---
 
 
 class _NotBegunError(Exception):
-    """The process was gone before it took the job."""
+    """Raised when a process ended before it took the job."""
 
 
 class _Worker:
-    """A process that lists, and the pipe to it."""
+    """A listing process and the pipe to it."""
 
     def __init__(self) -> None:
         self._process, self._pipe = processes.spawn(serve)
         self.is_free = False
 
     def rows(self, job: Job, stopping: Callable[[], bool]) -> Iterator[Any]:
-        """Yield what a job yields.
+        """Yield the rows of a job.
 
-        Raises what it raised, RejectedError if the process did not outlive it, and StoppedError.
+        Raises what the job raised, RejectedError if the process crashed, and StoppedError.
         """
         deadline, self.is_free, has_begun = time.monotonic() + START_S + job.bounds.seconds, False, False
         try:
             self._pipe.send_bytes(pickle.dumps((job, fetch.delays(), _log.getEffectiveLevel())))
             while True:
                 self._wait(deadline, job.bounds, stopping)
-                what, value = self._pipe.recv()
-                if what == "rows":
+                kind, value = self._pipe.recv()
+                if kind == "rows":
                     yield from value
-                elif what == "begun":
+                elif kind == "begun":
                     has_begun = True
                     deadline = time.monotonic() + job.bounds.seconds
-                elif what == "log":
+                elif kind == "log":
                     _log.log(value[0], "%s", value[1])
                 else:
-                    self.is_free = what == "end"
+                    self.is_free = kind == "end"
                     fetch.hold(value[0])
                     if value[1] is not None:
                         raise value[1]
@@ -125,7 +136,7 @@ class _Worker:
             raise EOFError
 
     def _verdict(self, bounds: Bounds) -> RejectedError:
-        self._process.join(processes.END_S)  # it is ending by itself, with a code of its own
+        self._process.join(processes.END_S)  # it is ending, with its own exit code
         code = self.end()
         if code == -signal.SIGPROF:
             detail = f"it was computed for {bounds.silent_cpu_s:g} s, and nothing came of it"
@@ -133,7 +144,7 @@ class _Worker:
         return RejectedError(Reason.INTERNAL_ERROR, f"the process that listed it ended with code {code}", retry=True)
 
     def end(self) -> int:
-        """Make sure that the process is gone; returns its exit code."""
+        """Kill the process; returns its exit code."""
         self._process.kill()
         return processes.end(self._process, self._pipe)
 
@@ -143,9 +154,9 @@ _idle_lock = threading.Lock()
 
 
 def _elsewhere(job: Job, stopping: Callable[[], bool]) -> Iterator[Any]:
-    """Yield what a job yields in a process that waits for one, or in a new one.
+    """Yield the rows of a job from an idle process, or from a new one.
 
-    One that waited may have been killed meanwhile, which says nothing of the job: then the next takes it.
+    An idle process may have been killed meanwhile, which says nothing about the job: then the next one takes it.
     """
     while worker := _take_idle():
         try:
@@ -171,7 +182,7 @@ def _in(worker: _Worker, job: Job, stopping: Callable[[], bool]) -> Iterator[Any
         if worker.is_free:
             with _idle_lock:
                 _idle.append(worker)
-        else:  # it is busy with what nobody waits for any more, or gone
+        else:  # it is busy with an abandoned job, or gone
             worker.end()
 
 
@@ -182,7 +193,7 @@ _resolvers = threading.BoundedSemaphore(RESOLVERS)
 
 @contextmanager
 def _turn_at(url: str, stopping: Callable[[], bool]) -> Iterator[None]:
-    """One at a time at a host, so that its delay holds, and few in all. Raises StoppedError."""
+    """Hold a turn at a host: one at a time, so that its delay is kept, and RESOLVERS in all. Raises StoppedError."""
     try:
         host = urlsplit(url).netloc
     except ValueError:
@@ -191,12 +202,12 @@ def _turn_at(url: str, stopping: Callable[[], bool]) -> Iterator[None]:
         turn = _hosts.setdefault(host, threading.Lock())
     taken: list[Any] = []
     try:
-        for one in (turn, _resolvers):
-            while not one.acquire(timeout=POLL_S):
+        for lock in (turn, _resolvers):
+            while not lock.acquire(timeout=POLL_S):
                 if stopping():
                     raise StoppedError
-            taken.append(one)
+            taken.append(lock)
         yield
     finally:
-        for one in reversed(taken):
-            one.release()
+        for lock in reversed(taken):
+            lock.release()

@@ -1,7 +1,7 @@
 """Lists local recordings: a file, a folder, a glob, a manifest of files and URLs, or the index of a known corpus.
 
-The path below the input is the identity, so that a corpus can move to another disk and still be resumed. Whatever an
-input holds is listed: what is no recording with the reason why it is left out.
+The path below the input is the identity, so that a corpus can move to another disk and still be resumed. Files that
+are no recordings are listed too, with the reason why they are left out.
 """
 
 import glob
@@ -40,48 +40,50 @@ def check(source: Input) -> None:
 
 
 def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[Listed]:  # noqa: ARG001
-    """List the recordings of a local address, sorted, and what lies between them.
+    """List the recordings of a local address, sorted, and the files that are left out.
 
     Raises ConfigError if nothing is there, and RejectedError, at the end, if there was no recording.
     """
     check(source)
     start_anew()
     default = (source.licence, "inputs.licence") if source.licence else (config.licences.local, "licences.local")
-    place, named = place_of(source.address), roots((*config.inputs, source))
+    place, input_roots = place_of(source.address), roots((*config.inputs, source))
     layout = layout_of(place)
     if layout or (os.path.isfile(place) and is_manifest(place)):
-        return _some(Manifest(place, source, config, default, named, layout).listed(), place)
+        return _some(Manifest(place, source, config, default, input_roots, layout).listed(), place)
     if is_pattern(place):
-        top, found = split(place)[0] or ".", _matching(place, named, config.output)
+        top, found = split(place)[0] or ".", _matching(place, input_roots, config.output)
     elif os.path.isdir(place):
-        top, found = place, walk(place, named, config.output)
+        top, found = place, walk(place, input_roots, config.output)
     else:
-        return iter([_alone(place, default, named)])
-    return _some(_all(found, top, default, named), place)
+        return iter([_alone(place, default, input_roots)])
+    return _some(_all(found, top, default, input_roots), place)
 
 
 def may_be_read(path: str, inputs: tuple[Input, ...]) -> bool:
-    """Whether a file beside a recording is no link, or one that leads into its own folder or one of the inputs."""
+    """Whether a file beside a recording is no link, or a link into its own folder or one of the inputs."""
     return not leads_outside(path, roots(inputs) if os.path.islink(path) else ())
 
 
-def _all(found: Iterator[Found], top: str, default: Licence, named: tuple[str, ...]) -> Iterator[Listed]:
-    """List what was found, with what the indexes of known corpora say of it."""
-    known = Indexes(top, named)
-    for one in found:
-        if one.path != top:
-            yield from known.enter(os.path.dirname(one.path) or ".")
-        if not known.is_used(one.path):
-            yield _listed(one, top, default, named, known.row_of(one.path))
-    yield from known.missing()
+def _all(entries: Iterator[Found], top: str, default: Licence, input_roots: tuple[str, ...]) -> Iterator[Listed]:
+    """List the files of a folder or pattern, with the fields from indexes of known corpora."""
+    corpus_indexes = Indexes(top, input_roots)
+    for entry in entries:
+        if entry.path != top:
+            yield from corpus_indexes.enter(os.path.dirname(entry.path) or ".")
+        if not corpus_indexes.is_used(entry.path):
+            yield _listed(entry, top, default, input_roots, corpus_indexes.row_of(entry.path))
+    yield from corpus_indexes.missing()
 
 
-def _listed(found: Found, top: str, default: Licence, named: tuple[str, ...], stated: tuple[Row, str] | None) -> Listed:
-    below = os.path.relpath(found.path, top)
-    if found.fault is None:
+def _listed(
+    entry: Found, top: str, default: Licence, input_roots: tuple[str, ...], stated: tuple[Row, str] | None
+) -> Listed:
+    below = os.path.relpath(entry.path, top)
+    if entry.fault is None:
         row, index = stated or ({}, "")
-        return recording_of(found.path, below, found.beside, roots=named, default=default, told=row, where=index)
-    return left_out("local", below, reason=found.fault.reason, detail=found.fault.detail, size=_size(found.path))
+        return recording_of(entry.path, below, entry.beside, roots=input_roots, default=default, line=row, where=index)
+    return left_out("local", below, reason=entry.fault.reason, detail=entry.fault.detail, size=_size(entry.path))
 
 
 def _size(path: str) -> int | None:
@@ -93,38 +95,40 @@ def _size(path: str) -> int | None:
 
 
 def _some(listed: Iterator[Listed], place: str) -> Iterator[Listed]:
-    """Pass on what is listed; an input without a recording is told as one that cannot be read."""
+    """Pass on the rows. Raises RejectedError at the end if none was a recording."""
     counts = {True: 0, False: 0}
-    for one in listed:
-        counts[one.recording.status is Status.LEFT_OUT] += 1
-        yield one
+    for row in listed:
+        counts[row.recording.status is Status.LEFT_OUT] += 1
+        yield row
     if not counts[False]:
         others = f"; what is there was left out ({counts[True]} rows)" if counts[True] else ""
         raise RejectedError(Reason.EMPTY, f"no recordings in {plain_text(place)}{others}")
 
 
-def _matching(pattern: str, named: tuple[str, ...], output: str) -> Iterator[Found]:
-    """What a pattern means: files as a folder would have them, and folders with all that is in them."""
-    seen: set[str] = set()
+def _matching(pattern: str, input_roots: tuple[str, ...], output: str) -> Iterator[Found]:
+    """Expand a pattern: files with those beside them, and folders with all their files."""
+    listed_paths: set[str] = set()
     for path in matches(pattern):
-        fault = fault_of(path, named)
-        inside = walk(path, named, output) if fault is None and os.path.isdir(path) else [_one(path, fault)]
-        for found in inside:
-            if found.path not in seen:
-                seen.add(found.path)
-                yield found
+        fault = fault_of(path, input_roots)
+        entries = (
+            walk(path, input_roots, output) if fault is None and os.path.isdir(path) else [_single_file(path, fault)]
+        )
+        for entry in entries:
+            if entry.path not in listed_paths:
+                listed_paths.add(entry.path)
+                yield entry
 
 
-def _one(path: str, fault: RejectedError | None) -> Found:
+def _single_file(path: str, fault: RejectedError | None) -> Found:
     if fault is None and not (has_media_suffix(path) and os.path.isfile(path)):
         fault = fault_in(path)
     return Found(path, tuple(shelf_of(path).of(os.path.basename(path))), fault)
 
 
-def _alone(path: str, default: Licence, named: tuple[str, ...]) -> Listed:
-    """A file that is named itself: taken, unless it is known to be something else."""
+def _alone(path: str, default: Licence, input_roots: tuple[str, ...]) -> Listed:
+    """List a file that is named itself: as a recording, unless it is known to be something else."""
     fault = None if has_media_suffix(path) and os.path.isfile(path) else fault_in(path)
     name = os.path.basename(path)
     if fault is None or fault.reason is Reason.EMPTY or fault.detail == NOTHING:
-        return recording_of(path, name, shelf_of(path).of(name), roots=named, default=default)
+        return recording_of(path, name, shelf_of(path).of(name), roots=input_roots, default=default)
     return failed("local", name, reason=fault.reason, detail=fault.detail)

@@ -1,7 +1,7 @@
-"""Lists the episodes of podcast feeds: one feed by URL or path, all that an OPML file names, or what a page names.
+"""Lists the episodes of podcast feeds: of one feed by URL or path, of all feeds in an OPML file, or of a page's feed.
 
-A feed is followed where it says that it moved, and through the pages of its older items. It is known by its
-podcast:guid, or else by the address that was given, wherever it moved to. The address of a media file is one recording.
+A feed is followed to its new address, and through the pages of its older items. It is identified by its
+podcast:guid, else by the address that was given, wherever it moved to. The address of a media file is one recording.
 """
 
 import logging
@@ -42,7 +42,7 @@ def check(source: Input) -> None:
 def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[Listed]:
     """List the episodes of a feed or an OPML file given by URL or, after `rss:`, by local path.
 
-    Raises RejectedError if it cannot be had or read, ConfigError if a local file is missing.
+    Raises RejectedError if it cannot be fetched or read, ConfigError if a local file is missing.
     """
     check(source)
     address = _address(source)
@@ -58,9 +58,9 @@ def _address(source: Input) -> str:
 
 
 class _Reader:
-    """Reads feeds with the settings of one input; `licence` is that of items for which a feed states none.
+    """Reads feeds with the settings of one input; `licence` is for items without a stated licence.
 
-    `folder` is where a local input lies: what it names without a scheme is there or below, or refused.
+    `folder` is the folder of a local input: addresses without a scheme must be in it or below.
     """
 
     def __init__(self, config: RunConfig, store: Store, licence: str | None, folder: str | None = None) -> None:
@@ -68,7 +68,7 @@ class _Reader:
         self._listed, self._documents, self._bytes = set[str](), 0, 0
 
     def input(self, address: str) -> Iterator[Listed]:
-        """List what is at the address of an input, whatever it is."""
+        """List what is at the address of an input."""
         if URL.match(address):
             answer = look(address, self._store, self._config.fetch)
             if answer.is_media:
@@ -77,7 +77,7 @@ class _Reader:
         yield from self._at(address, None, 0)
 
     def _at(self, address: str, beside: str | None, depth: int) -> Iterator[Listed]:
-        """List what is at an address: a feed, a list of feeds, a page that names a feed, or a media file."""
+        """List what is at an address: a feed, a list of feeds, a page that links a feed, or a media file."""
         self._listed.add(address)
         self._bytes = 0
         raw = self._get(address, beside)
@@ -93,20 +93,20 @@ class _Reader:
         yield from self.episodes(feed, address) if outlines is None else self._all_of(outlines, address, depth + 1)
 
     def _file(self, address: str) -> Listed:
-        one = single(address, None, self._licence)
-        return one if URL.match(address) else placed(one, self._folder)
+        recording = single(address, None, self._licence)
+        return recording if URL.match(address) else placed(recording, self._folder)
 
     def _at_page(self, address: str, raw: bytes, beside: str | None, depth: int) -> Iterator[Listed]:
         if depth > MAX_OPML_DEPTH or not URL.match(address):
             raise RejectedError(Reason.BAD_FEED, "a web page, not a feed")
-        look_at_page(address, self._store, self._config.fetch)  # which may forbid to take what it names
+        look_at_page(address, self._store, self._config.fetch)  # which may forbid the use of what it links
         feed = feed_of_page(raw, address)
         if feed in self._listed:
             raise RejectedError(Reason.BAD_FEED, f"a web page that leads to itself as a feed: {feed}")
         yield from self._at(feed, beside or address, MAX_OPML_DEPTH + 1)
 
     def read(self, url: str, beside: str | None = None) -> Feed:
-        """Get and read a feed, with the login of the one `beside` if their origins are the same.
+        """Fetch and parse a feed, with the login of the feed `beside` if their origins are the same.
 
         Raises RejectedError.
         """
@@ -141,7 +141,7 @@ class _Reader:
 
     @contextmanager
     def _forgetting(self, url: str) -> Iterator[None]:
-        """Keep no copy of what could not be read, whatever the error: it is got anew, as the source then has it."""
+        """Drop the cached copy of a document that could not be read, so that it is fetched anew."""
         try:
             yield
         except Exception:
@@ -149,13 +149,13 @@ class _Reader:
             raise
 
     def _all_of(self, urls: list[str], opml: str, depth: int) -> Iterator[Listed]:
-        """List what an OPML names; what cannot be read costs a row, and what was listed is not listed again."""
+        """List the feeds of an OPML; one that cannot be read costs a row, and none is listed twice."""
         if not urls:
             detail = "an OPML in which no outline has the address of a feed (xmlUrl or url); htmlUrl is that of a page"
             raise RejectedError(Reason.BAD_FEED, detail)
         if depth > MAX_OPML_DEPTH:
             raise RejectedError(Reason.BAD_FEED, f"an OPML that is named {MAX_OPML_DEPTH} lists deep")
-        for url in (web_address(one) for one in urls):
+        for url in (web_address(address) for address in urls):
             if url in self._listed:
                 continue
             try:
@@ -166,17 +166,17 @@ class _Reader:
     def episodes(self, feed: Feed, identity: str) -> Iterator[Listed]:
         """List the episodes of a feed on all of its pages; `identity` is the address that was given.
 
-        A page on which nothing is new is the last, whatever it names as the next.
+        A page without new items is the last, whatever page it names as the next.
         """
         feed = self._moved(feed)
         by_feed, refused = self._by_page(feed)
         seen, keys, ids = {feed.url}, set[int](), set[int]()
         while True:
             with self._forgetting(feed.url):
-                for one in feed.recordings(identity=identity, by_feed=by_feed, refused=refused):
-                    if (own := hash(one.recording.recording_id)) not in ids:
-                        ids.add(own)
-                        yield one if URL.match(feed.url) else placed(one, self._folder)
+                for item in feed.recordings(identity=identity, by_feed=by_feed, refused=refused):
+                    if (recording_hash := hash(item.recording.recording_id)) not in ids:
+                        ids.add(recording_hash)
+                        yield item if URL.match(feed.url) else placed(item, self._folder)
             page, is_new = feed.next_page, bool(feed.keys - keys)
             if page is None or page in seen or not is_new:
                 return
@@ -195,7 +195,7 @@ class _Reader:
             raise RejectedError(Reason.TOO_BIG, detail)
 
     def _moved(self, feed: Feed) -> Feed:
-        """Follow a feed to where it says that it is now; one that is not there is read where it was."""
+        """Follow a feed to its new address; if that cannot be read, use the old one."""
         seen = {feed.url}
         while (url := feed.moved_to) and url not in seen and len(seen) <= MAX_MOVES:
             seen.add(url)
@@ -208,17 +208,17 @@ class _Reader:
         return feed
 
     def _by_page(self, feed: Feed) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """Licence of items for which the feed states none, by config or page; and fields of all if the page says no."""
+        """Licence fields from config or page, for items without a licence; and fields of all items if the page refuses."""
         by_config = {"licence": self._licence, "licence_evidence": "inputs.licence"} if self._licence else {}
         url = feed.page if self._config.fetch.pages else None
         try:
-            seen = look_at_page(url, self._store, self._config.fetch) if url else None
+            answer = look_at_page(url, self._store, self._config.fetch) if url else None
         except RejectedError as fault:
-            words = {"reason": fault.reason, "reason_detail": fault.detail, "consent": fault.signals}
-            return {}, {"status": Status.OPTED_OUT, **words}
-        if by_config or seen is None or feed.speaks_of_licences:
+            refusal = {"reason": fault.reason, "reason_detail": fault.detail, "consent": fault.signals}
+            return {}, {"status": Status.OPTED_OUT, **refusal}
+        if by_config or answer is None or feed.speaks_of_licences:
             return by_config, {}
-        page, permits = seen
+        page, permits = answer
         address = plain_text(page.licence)
         spdx = spdx_of(address)
         if spdx is None:

@@ -1,6 +1,6 @@
-"""Lists what yt-dlp finds at a web address, a video, a playlist or a channel, and says where the sound of each is.
+"""Lists a video, playlist or channel at a web address with yt-dlp, and resolves the address of each one's audio.
 
-Addresses of media are good for hours only, so they are looked up by `resolve`, just before the media are fetched.
+Media addresses are valid for hours only, so `resolve` finds them just before the media are fetched.
 """
 
 import math
@@ -24,7 +24,7 @@ from speechmill.sources._ytdlp import Library, Log, asking, needs_tool
 from speechmill.sources._ytdlp_fields import LINKS, PLAYLISTS, described, licence_of, positive, subtitles
 
 MAX_ENTRIES, MAX_ON_PAGE, MAX_DEPTH = 100_000, 1_000, 5
-# Extractors whose tests leave open whether they give one video or many, and that by their names give many.
+# Names of extractors for lists, where yt-dlp's tests do not say whether they give one video or many.
 OF_MANY = re.compile(r"(?:Tab|Playlist|Channel|User|Album|Series|Season|Show|Category|Search)$")
 FRAGMENTED = {
     "m3u8": "HLS (m3u8)",
@@ -35,7 +35,7 @@ FRAGMENTED = {
 
 
 def check(source: Input) -> None:
-    """Raise ConfigError for what is no web address, and for an archive that is not there."""
+    """Raise ConfigError for anything but a web address, and for a missing archive."""
     address = rest_of(source.address, "ytdlp")
     if not re.match(r"https?://[^\s/?#]", address, re.IGNORECASE):
         raise ConfigError(f"inputs: no web address: {plain_text(address)}; write it as ytdlp:https://...")
@@ -44,7 +44,7 @@ def check(source: Input) -> None:
 
 
 def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[Listed]:
-    """List what is at an address, as it is asked for, by what the lists of the site say of it.
+    """List the recordings at an address, by the metadata in the site's lists.
 
     Raises RejectedError where the address, or the rest of a list, cannot be read.
     """
@@ -55,27 +55,27 @@ def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[
 def resolve(
     recording: Recording, config: RunConfig, store: Store, *, stopping: Callable[[], bool] = never
 ) -> tuple[Recording, str]:
-    """Say where the sound of a listed recording is now, and what its page tells beyond what was listed.
+    """Find the current address of a recording's audio, and add metadata that its page has beyond the list.
 
     Raises RejectedError, with NEEDS_TOOL where it takes more than a download, and StoppedError.
     """
     library = Library(store, config.fetch, stopping, noplaylist=True)
     with asking(library):
-        found = library.extract_info(recording.media_url, download=False, process=False)
-        found = library.process_ie_result(_one_of(found, recording.guid, library), download=False)
-    if not found or found.get("_type", "video") != "video":
-        raise _of_many(recording.media_url)
-    if found.get("is_live") or found.get("live_status") == "is_upcoming":
+        info = library.extract_info(recording.media_url, download=False, process=False)
+        info = library.process_ie_result(_entry_of(info, recording.guid, library), download=False)
+    if not info or info.get("_type", "video") != "video":
+        raise _is_a_list(recording.media_url)
+    if info.get("is_live") or info.get("live_status") == "is_upcoming":
         raise RejectedError(Reason.NOT_FOUND, "a live broadcast that is not over", retry=True)
-    chosen = _chosen(found, library.log)
-    return _enriched(recording, found, library), chosen["url"]
+    format_ = _chosen(info, library.log)
+    return _enriched(recording, info, library), format_["url"]
 
 
 # --- listing ---
 
 
 class _Listing:
-    """Goes through what is at an address, and through the lists that it leads to."""
+    """Lists the recordings at an address, and of the lists that it leads to."""
 
     def __init__(self, source: Input, config: RunConfig, store: Store) -> None:
         self._library = Library(store, config.fetch)
@@ -87,24 +87,22 @@ class _Listing:
         self._count = 0
 
     def of(self, url: str, key: str | None = None, depth: int = 0) -> Iterator[Listed]:
-        """List what is at an address; `key` names the extractor for it."""
+        """List the recordings at an address; `key` names the extractor for it."""
         self._followed.add(url)
-        found = self._at(url, key)
-        if found["_type"] in PLAYLISTS:
-            yield from self._entries(found, depth)
-        elif one := self._listed(found, found):
-            yield one
+        info = self._at(url, key)
+        if info["_type"] in PLAYLISTS:
+            yield from self._entries(info, depth)
+        elif recording := self._listed(info, info):
+            yield recording
 
     def _at(self, url: str, key: str | None) -> dict[str, Any]:
         with asking(self._library):
-            found = self._library.extract_info(url, download=False, process=False, ie_key=key)
-            while found and found.get("_type") in LINKS:
-                found = self._library.extract_info(
-                    found["url"], download=False, process=False, ie_key=found.get("ie_key")
-                )
-        if not found:
+            info = self._library.extract_info(url, download=False, process=False, ie_key=key)
+            while info and info.get("_type") in LINKS:
+                info = self._library.extract_info(info["url"], download=False, process=False, ie_key=info.get("ie_key"))
+        if not info:
             raise RejectedError(Reason.NOT_AUDIO, f"yt-dlp finds no audio or video at {url[:200]}")
-        return {"_type": "video", **found}
+        return {"_type": "video", **info}
 
     def _entries(self, playlist: dict[str, Any], depth: int) -> Iterator[Listed]:
         with asking(self._library):
@@ -117,16 +115,16 @@ class _Listing:
                 yield from self._entries(_with_shared(entry, playlist), depth + 1)
             elif entry.get("_type") in PLAYLISTS or self._is_list(entry):
                 yield from self._nested(entry, depth + 1)
-            elif one := self._listed(entry, playlist):
-                yield one
+            elif recording := self._listed(entry, playlist):
+                yield recording
 
     def _next(self, entries: Iterator[tuple[int, Any]]) -> dict[str, Any] | None:
-        """The next entry, which takes a request only where it is the first of a page; None after the last."""
+        """The next entry, None after the last; makes a request only for the first of each page."""
         with asking(self._library):
             return next((entry for _, entry in entries if _is_whole(entry)), None)
 
     def _nested(self, entry: dict[str, Any], depth: int) -> Iterator[Listed]:
-        """List what a list leads to; one that cannot be read costs a row."""
+        """List a nested list; one that cannot be read costs a row."""
         url = str(entry.get("url"))
         if url in self._followed:
             return
@@ -141,7 +139,9 @@ class _Listing:
         extractors = self._library._ies
         if entry.get("ie_key") in extractors:
             return extractors[entry["ie_key"]]
-        return next(one for one in extractors.values() if one.suitable(url))  # the generic one is, for any
+        return next(
+            extractor for extractor in extractors.values() if extractor.suitable(url)
+        )  # the generic extractor is, for any address
 
     def _is_list(self, entry: dict[str, Any]) -> bool:
         """Whether an entry leads to a list, as far as is known without a request."""
@@ -152,28 +152,28 @@ class _Listing:
         return is_single is False or (is_single is None and bool(OF_MANY.search(extractor.ie_key())))
 
     def _listed(self, entry: dict[str, Any], playlist: dict[str, Any]) -> Listed | None:
-        """Make a recording of an entry; None for one that is in the archive, or was listed before."""
+        """Make a recording of an entry; None if it is in the archive, or was listed before."""
         link, smuggled = _unsmuggled(entry.get("url" if entry.get("_type") in LINKS else "webpage_url"))
         page = link or _unsmuggled(playlist["webpage_url"])[0]
-        key, own = entry.get("extractor_key") or playlist["extractor_key"], entry.get("id")
+        key, video_id = entry.get("extractor_key") or playlist["extractor_key"], entry.get("id")
         if entry.get("_type") in LINKS:
             extractor = self._extractor_of(entry, page)
-            key, own = extractor.ie_key(), own or smuggled.get("force_videoid") or extractor.get_temp_id(page)
-        archived = make_archive_id(key, own) if own else None
-        is_known_by_id = own and self._library.gives_ids(key)
-        identity = (key, str(own)) if is_known_by_id else (key, page) if link else (key, page, str(own))
+            key, video_id = extractor.ie_key(), video_id or smuggled.get("force_videoid") or extractor.get_temp_id(page)
+        archived = make_archive_id(key, video_id) if video_id else None
+        is_known_by_id = video_id and self._library.gives_ids(key)
+        identity = (key, str(video_id)) if is_known_by_id else (key, page) if link else (key, page, str(video_id))
         recording_id = stable_id("ytdlp", *identity)
-        names = {archived, *(entry.get("_old_archive_ids") or ())}
-        if recording_id in self._seen or not self._archive.isdisjoint(names):
+        archive_ids = {archived, *(entry.get("_old_archive_ids") or ())}
+        if recording_id in self._seen or not self._archive.isdisjoint(archive_ids):
             return None
         self._seen.add(recording_id)
-        told: dict[str, Any] = (
+        fields: dict[str, Any] = (
             self._licence | described(_with_shared(entry, playlist), self._library) | licence_of(entry, key)
         )
-        told |= {"source": "ytdlp", "media_url": page, "page_url": page, "guid": plain_text(archived)}
+        fields |= {"source": "ytdlp", "media_url": page, "page_url": page, "guid": plain_text(archived)}
         if playlist is not entry:
-            told["feed_url"] = _unsmuggled(playlist["webpage_url"])[0]
-        return Listed(recording=Recording(recording_id=recording_id, **told))
+            fields["feed_url"] = _unsmuggled(playlist["webpage_url"])[0]
+        return Listed(recording=Recording(recording_id=recording_id, **fields))
 
 
 def _is_whole(entry: object) -> bool:
@@ -181,50 +181,54 @@ def _is_whole(entry: object) -> bool:
 
 
 def _with_shared(entry: dict[str, Any], playlist: dict[str, Any]) -> dict[str, Any]:
-    """An entry with what its list says for all of them."""
+    """An entry with the fields that its list has for all entries."""
     shared = {key: playlist.get(key) for key in ("extractor", "extractor_key", "webpage_url", "uploader", "channel")}
     return shared | {key: value for key, value in entry.items() if value is not None}
 
 
 def _unsmuggled(url: object) -> tuple[str, dict[str, Any]]:
-    """An address as the web has it, and what one extractor of yt-dlp tells another in its fragment."""
+    """A plain address, and the data that yt-dlp's extractors pass in its fragment."""
     try:
-        plain, told = unsmuggle_url(str(url or ""), {})
+        plain, smuggled = unsmuggle_url(str(url or ""), {})
     except (ValueError, LookupError):
-        plain, told = str(url).partition("#__youtubedl_smuggle")[0], {}
-    return plain_text(plain) or "", told if isinstance(told, dict) else {}
+        plain, smuggled = str(url).partition("#__youtubedl_smuggle")[0], {}
+    return plain_text(plain) or "", smuggled if isinstance(smuggled, dict) else {}
 
 
 # --- resolving ---
 
 
-def _one_of(found: dict[str, Any] | None, guid: str | None, library: Library) -> dict[str, Any]:
-    """What was found at the page of a recording; of several on one page the one that was listed."""
-    if not found or found.get("_type", "video") not in PLAYLISTS:
-        return found or {"_type": "playlist", "entries": []}
-    items = PlaylistEntries(library, found).get_requested_items()
-    entries = [_with_shared(entry, found) for _, entry in islice(items, MAX_ON_PAGE) if _is_whole(entry)]
-    same = [one for one in entries if make_archive_id(one["extractor_key"], one.get("id")) == guid]
-    if len(same or entries) != 1:
-        raise _of_many(found["webpage_url"])
-    return (same or entries)[0]
+def _entry_of(info: dict[str, Any] | None, guid: str | None, library: Library) -> dict[str, Any]:
+    """The entry of a recording at its page; if the page has several, the one that was listed."""
+    if not info or info.get("_type", "video") not in PLAYLISTS:
+        return info or {"_type": "playlist", "entries": []}
+    items = PlaylistEntries(library, info).get_requested_items()
+    entries = [_with_shared(entry, info) for _, entry in islice(items, MAX_ON_PAGE) if _is_whole(entry)]
+    matching = [entry_ for entry_ in entries if make_archive_id(entry_["extractor_key"], entry_.get("id")) == guid]
+    if len(matching or entries) != 1:
+        raise _is_a_list(info["webpage_url"])
+    return (matching or entries)[0]
 
 
-def _of_many(url: str) -> RejectedError:
+def _is_a_list(url: str) -> RejectedError:
     plain = _unsmuggled(url)[0]
     return RejectedError(Reason.NOT_AUDIO, f"not one recording, but a list; give ytdlp:{plain[:200]} as an input")
 
 
 def _chosen(info: dict[str, Any], log: Log) -> dict[str, Any]:
-    """The format to fetch: the best that is sound alone, else the smallest that has sound. Raises RejectedError."""
+    """Choose the format to fetch: the best with audio only, else the smallest with audio. Raises RejectedError."""
     formats: list[dict[str, Any]] = info.get("formats") or [info]  # the best last, as yt-dlp sorts them
-    sounding = [one for one in formats if one.get("acodec") != "none"]
-    whole = [one for one in sounding if one.get("protocol") in ("http", "https") and not one.get("fragments")]
+    with_audio = [format_ for format_ in formats if format_.get("acodec") != "none"]
+    whole = [
+        format_
+        for format_ in with_audio
+        if format_.get("protocol") in ("http", "https") and not format_.get("fragments")
+    ]
     if whole:
-        alone = [one for one in whole if one.get("vcodec") == "none"]
-        return alone[-1] if alone else min(whole, key=_size)
-    if sounding:
-        protocols = sorted({str(one.get("protocol")) for one in sounding})
+        audio_only = [format_ for format_ in whole if format_.get("vcodec") == "none"]
+        return audio_only[-1] if audio_only else min(whole, key=_size)
+    if with_audio:
+        protocols = sorted({str(format_.get("protocol")) for format_ in with_audio})
         names = ", ".join(dict.fromkeys(FRAGMENTED.get(protocol, protocol) for protocol in protocols))
         raise needs_tool(f"only as {names}, not as one file", log)
     if log.missing:
@@ -232,13 +236,13 @@ def _chosen(info: dict[str, Any], log: Log) -> dict[str, Any]:
     raise RejectedError(Reason.NOT_AUDIO, "nothing with sound")
 
 
-def _size(one: Mapping[str, Any]) -> tuple[float, ...]:
-    told = (one.get("height"), one.get("filesize") or one.get("filesize_approx"), one.get("tbr"))
-    return tuple(positive(value) or math.inf for value in told)
+def _size(format_: Mapping[str, Any]) -> tuple[float, ...]:
+    sizes = (format_.get("height"), format_.get("filesize") or format_.get("filesize_approx"), format_.get("tbr"))
+    return tuple(positive(value) or math.inf for value in sizes)
 
 
 def _enriched(recording: Recording, info: dict[str, Any], library: Library) -> Recording:
-    """Add what was not told before. A licence that the page states counts more than one from the config."""
-    told = described(info, library) | {"attachments": subtitles(info)}
-    missing = {key: value for key, value in told.items() if not getattr(recording, key)}
+    """Add fields that are missing. A licence that the page states takes precedence over one from the config."""
+    fields = described(info, library) | {"attachments": subtitles(info)}
+    missing = {key: value for key, value in fields.items() if not getattr(recording, key)}
     return replace(recording, **missing, **licence_of(info, info["extractor_key"]))
