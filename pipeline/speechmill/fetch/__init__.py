@@ -1,7 +1,7 @@
 """Downloads media, feeds and models: the only package that opens a network connection.
 
-`addresses` says where a connection may go, `consent` what a host lets us take, `client` makes requests within their
-limits, and `download` gets a whole file; `parts` is what is there of it so far.
+`addresses` decides where a connection may go, `consent` what a host permits, `client` makes requests within these
+limits, and `download` gets a whole file; `parts` are unfinished downloads.
 """
 
 import contextlib
@@ -41,34 +41,39 @@ __all__ = [
 
 MAX_FEED_BYTES = 50_000_000
 MAX_PAGE_BYTES, MAX_PAGE_AGE_S = 5_000_000, 24 * 3600.0
-ALGORITHMS = ("md5", "sha1", "sha256", "sha384", "sha512")  # of checksums: against damage, not against forgers
+ALGORITHMS = ("md5", "sha1", "sha256", "sha384", "sha512")  # of checksums: they detect damage, not forgery
 _log = logging.getLogger("speechmill")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """Media bytes on disk: `content_id` is their SHA-256, `path` is where the store's filesystem has them."""
+    """Media on disk: `content_id` is their SHA-256, `path` their path on the store's filesystem."""
 
     content_id: str
     sha256: str
     bytes: int
     path: str
-    permits: tuple[Permit, ...] = ()  # terms that let it be used
+    permits: tuple[Permit, ...] = ()  # terms that permit its use
 
 
 def fetch_media(
-    recording: Recording,
-    store: Store,
-    config: Fetch,
-    *,
-    media_path: str | None = None,
+    recording: Recording, store: Store, config: Fetch, *, media_path: str | None = None,
     stopping: Callable[[], bool] = never,
-) -> Fetched:
-    """Get the media of a recording: by download to `work/media/<sha256>`, or in place where `media_path` is given.
+) -> Fetched:  # fmt: skip
+    """Get the media of a recording: by download to `work/media/<sha256>`, or in place.
 
-    What a publisher says against it is heard before any byte of the media is asked for. Raises RejectedError, with
-    `retry` where the cause may pass, and StoppedError as soon as `stopping()` is true. Another address of the same
-    audio is tried where one is of lasting no use.
+    The publisher's reservations are checked before any byte of the media is requested. If an address is permanently
+    of no use, alternates with the same audio are tried.
+
+    Args:
+        recording: With the addresses of its media.
+        store: Where media are kept.
+        config: Limits and logins.
+        media_path: A local file to use in place.
+        stopping: Whether the run stops; StoppedError is raised as soon as it does.
+
+    Raises:
+        RejectedError: With `retry` where the cause may be temporary.
     """
     if media_path is not None:
         return _read_in_place(media_path, stopping)
@@ -103,23 +108,23 @@ def _download(recording: Recording, url: str, client: Client, store: Store) -> F
 
 
 def _check(part: Part, announced: str | None) -> None:
-    """Raise RejectedError(CHECKSUM) for other bytes than the source announces, as `algorithm:hexadecimal`."""
+    """Raise RejectedError(CHECKSUM) where the bytes do not match the announced `algorithm:hexadecimal`."""
     algorithm, _, expected = (announced or "").partition(":")
     if algorithm not in ALGORITHMS:
         return
     with part.path.open("rb") as file:
-        found = hashlib.file_digest(file, algorithm).hexdigest()
-    if found != expected.lower():
-        raise RejectedError(Reason.CHECKSUM, f"{algorithm} {found}, announced was {expected[:128]}")
+        digest = hashlib.file_digest(file, algorithm).hexdigest()
+    if digest != expected.lower():
+        raise RejectedError(Reason.CHECKSUM, f"{algorithm} {digest}, announced was {expected[:128]}")
 
 
 def _look(client: Client, url: str) -> None:
-    """Ask for the headers alone, in which a publisher may reserve the file. Other faults are the download's to tell."""
+    """Request the headers only, in which a publisher may reserve the file. Other faults are left to the download."""
     import urllib3
 
     try:
         with client.opened("HEAD", url) as response:
-            response.drain_conn()  # nothing; but then the connection serves for the file as well
+            response.drain_conn()  # empty, but then the connection can be reused for the file
     except urllib3.exceptions.HTTPError:
         pass
     except RejectedError as fault:
@@ -131,11 +136,16 @@ def get_document(
     url: str, store: Store, config: Fetch, *, max_bytes: int = MAX_FEED_BYTES, max_age_s: float = 0.0,
     stopping: Callable[[], bool] = never, beside: str | None = None,
 ) -> bytes:  # fmt: skip
-    """Get a feed, at most `max_bytes` long, anew only if it changed since it was cached in `work/feeds/`.
+    """Get a feed; a copy cached in `work/feeds/` is fetched again only if it changed. Raises RejectedError.
 
-    The cached copy also serves while it is younger than `max_age_s`, or the server has a passing fault. User and
-    password of the address `beside`, the feed that names the document, count where both have the same origin.
-    Raises RejectedError.
+    Args:
+        url: Its address.
+        store: With the cache.
+        config: Limits and logins.
+        max_bytes: Largest size.
+        max_age_s: A younger cached copy is used without a request; an older one after a temporary fault.
+        stopping: Whether the run stops.
+        beside: Address of the feed that names the document; its login is used where the origin is the same.
     """
     url = web_address(url)
     name = f"work/feeds/{stable_id('document', url)}"
@@ -169,10 +179,10 @@ def get_document(
 def look_at_page(
     url: str, store: Store, config: Fetch, *, stopping: Callable[[], bool] = never
 ) -> tuple[Page, tuple[Permit, ...]] | None:
-    """What a web page says of itself, and terms that permit its use; None where it cannot be seen.
+    """Read a web page and collect terms that permit its use; None where it cannot be read.
 
-    Raises RejectedError(OPTED_OUT) where it, or terms that it names, forbid to learn from it. That robots may not visit
-    it says nothing of what it is about. It is asked for once: a page is not worth the wait for a host that is away.
+    Raises RejectedError(OPTED_OUT) where it, or terms that it names, forbid training. A ban on robots does not: it says
+    nothing about the content. There are no retries: a page is not worth the wait for an unavailable host.
     """
     config = config.model_copy(update={"retries": 0})
     try:
@@ -182,7 +192,7 @@ def look_at_page(
         consent = Client(store, Limits.of(config, MAX_PAGE_BYTES, stopping)).consent
         return consent.read(raw.decode("utf-8", "replace"), url), tuple(consent.permits)
     except RejectedError as fault:
-        if fault.reason is Reason.OPTED_OUT and any(one.signal != CRAWLING for one in fault.signals):
+        if fault.reason is Reason.OPTED_OUT and any(signal.signal != CRAWLING for signal in fault.signals):
             raise
         return None
 
@@ -191,10 +201,17 @@ def hear_terms(
     documents: tuple[str, ...], places: tuple[str, ...], store: Store, config: Fetch, *,
     stopping: Callable[[], bool] = never, beside: str | None = None,
 ) -> tuple[Permit, ...]:  # fmt: skip
-    """Terms in RSL documents that permit to learn from what has the addresses `places`.
+    """Collect the terms in RSL documents that permit training.
 
-    The login of the feed `beside` counts where the origin is the same. Raises RejectedError(OPTED_OUT) where the terms
-    forbid it, and other RejectedError where they cannot be had: then nothing may be taken.
+    Raises RejectedError(OPTED_OUT) where they forbid it, and others where they cannot be had: then nothing may be used.
+
+    Args:
+        documents: Addresses of the RSL documents.
+        places: Addresses under which they may list the recording.
+        store: With the cache.
+        config: Limits and logins.
+        stopping: Whether the run stops.
+        beside: Address of the feed; its login is used where the origin is the same.
     """
     client = Client(store, Limits.of(config, MAX_PAGE_BYTES, stopping), logins_of(config, beside))
     client.consent.heed(tuple(map(web_address, documents)), places)
@@ -202,16 +219,16 @@ def hear_terms(
 
 
 def forget_document(url: str, store: Store) -> None:
-    """Drop the copy of a document in which something went wrong, so that it is asked for anew, whole."""
+    """Drop the cached copy of a document that could not be read, so that it is fetched anew."""
     name = f"work/feeds/{stable_id('document', url)}"
-    for one in (f"{name}.json", name):
-        if store.exists(one):
-            store.remove(one)
+    for entry in (f"{name}.json", name):
+        if store.exists(entry):
+            store.remove(entry)
 
 
 @contextlib.contextmanager
 def _parts_folder(store: Store) -> Iterator[str]:
-    """Where parts are kept: beside the media, to survive a crash; an object store cannot append, so not there."""
+    """Folder of unfinished downloads: beside the media, to survive a crash; temporary for an object store."""
     if not store.is_local:
         with TemporaryDirectory() as folder:
             yield folder
@@ -222,7 +239,7 @@ def _parts_folder(store: Store) -> Iterator[str]:
 
 
 def _keep(part: Part, store: Store, stopping: Callable[[], bool]) -> Fetched:
-    """Move a whole part to the name of its content."""
+    """Move a finished download to the name of its content."""
     digest, size = _sha256(part.path, stopping), part.size
     name = f"work/media/{digest}"
     if not store.exists(name):
@@ -265,18 +282,18 @@ def _sha256(path: Path, stopping: Callable[[], bool]) -> str:
 
 
 def _cached(store: Store, name: str) -> tuple[bytes, Conditions | None, float]:
-    """The document of an earlier run, what asks whether it changed, and its age in s; empty if there is none."""
+    """Cached document, the conditions for asking whether it changed, and its age in s; empty if there is none."""
     try:
         facts = store.read_json(f"{name}.json")
     except (ValueError, RecursionError):
         facts = None
     is_sound = isinstance(facts, dict) and {"sha256", "etag", "last_modified"} <= facts.keys()
-    if not facts or not is_sound or not store.exists(name):  # a damaged one is none
+    if not facts or not is_sound or not store.exists(name):  # a damaged copy counts as missing
         return b"", None, 0.0
     with store.open(name) as file:
         body = file.read()
     if hashlib.sha256(body).hexdigest() != facts["sha256"]:
         return b"", None, 0.0
-    asked = {"If-None-Match": facts["etag"], "If-Modified-Since": facts["last_modified"]}
-    headers = {header: value for header, value in asked.items() if value}
+    conditions = {"If-None-Match": facts["etag"], "If-Modified-Since": facts["last_modified"]}
+    headers = {header: value for header, value in conditions.items() if value}
     return body, Conditions(headers, facts.get("origin", "")), time.time() - facts.get("when", 0.0)

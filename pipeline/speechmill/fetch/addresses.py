@@ -1,7 +1,7 @@
-"""Which addresses may be contacted, and connections that go to the very address that was checked.
+"""Decides which addresses may be contacted, and connects to the very address that was checked.
 
-A name is resolved once, when a connection is made; what is not on the public Internet is refused, and the socket goes
-to the address that was looked at. A name server that changes its answer in between gains nothing.
+A name is resolved once, when a connection is made; addresses outside the public Internet are refused, and the socket
+connects to the address that was checked. A name server that changes its answer in between gains nothing.
 """
 
 import ipaddress
@@ -20,8 +20,8 @@ from speechmill.fetch import wire
 if TYPE_CHECKING:
     import urllib3
 
-# By IANA's registries of special-purpose addresses and of address space (November 2026): all that is not globally
-# reachable, and within it what is. Of IPv6, only 2000::/3 is given out, and 64:ff9b::/96 translated.
+# From IANA's registries of special-purpose addresses and of address space (November 2026): what is not globally
+# reachable, and the exceptions in it. Of IPv6, only 2000::/3 is assigned, and 64:ff9b::/96 translated.
 NOT_PUBLIC = [
     ipaddress.ip_network(one)
     for one in (
@@ -40,12 +40,12 @@ PUBLIC_WITHIN = [
 ]  # fmt: skip
 TRANSLATED = (0xFFFF, 0x64_FF9B << 64)  # ::ffff:0:0/96 (mapped) and 64:ff9b::/96 (NAT64): an IPv4 address follows
 PORTS = {"http": 80, "https": 443}
-MAX_URL_CHARS = 16_384  # servers take half of it
-POOLS, CONNECTIONS = 64, 16  # hosts whose connections are kept open, and how many of each
+MAX_URL_CHARS = 16_384  # twice what servers accept
+POOLS, CONNECTIONS = 64, 16  # hosts whose connections are kept open, and connections of each
 
 
 class PassingError(RejectedError):
-    """A fault that may be gone in a moment: the request is repeated, at the earliest after `after_s`."""
+    """A temporary fault: the request is repeated, after `after_s` at the earliest."""
 
     def __init__(self, detail: str, *, after_s: float = 0.0) -> None:
         super().__init__(Reason.UNREACHABLE, without_secrets(detail), retry=True)
@@ -53,30 +53,32 @@ class PassingError(RejectedError):
 
 
 def broken(error: Exception) -> PassingError:
-    """What an error of urllib3 means."""
+    """The fault that an error of urllib3 means."""
     return PassingError(f"{type(error).__name__}: {error}"[:300])
 
 
 def host_of(url: str) -> tuple[str, int]:
-    """Host, without brackets, and port of an http(s) URL. Raises RejectedError(FORBIDDEN_ADDRESS) for any other."""
+    """Host, without brackets, and port of an http(s) URL. Raises RejectedError(FORBIDDEN_ADDRESS) for any other URL."""
     from urllib3.exceptions import LocationParseError
     from urllib3.util import parse_url  # the parser that the connection uses: two parsers may see two hosts
 
-    told = "".join(mark if mark.isprintable() else " " for mark in public_url(url[:MAX_URL_CHARS])[:200])
+    shown = "".join(
+        character if character.isprintable() else " " for character in public_url(url[:MAX_URL_CHARS])[:200]
+    )
     if len(url) > MAX_URL_CHARS:
-        raise RejectedError(Reason.FORBIDDEN_ADDRESS, f"an address of more than {MAX_URL_CHARS} characters: {told}")
+        raise RejectedError(Reason.FORBIDDEN_ADDRESS, f"an address of more than {MAX_URL_CHARS} characters: {shown}")
     try:
         parts = parse_url(url)
     except (LocationParseError, ValueError):
-        raise RejectedError(Reason.FORBIDDEN_ADDRESS, f"not a host and a port that can be: {told}") from None
+        raise RejectedError(Reason.FORBIDDEN_ADDRESS, f"not a host and a port that can be: {shown}") from None
     host = (parts.host or "").strip("[]")
     if parts.scheme not in PORTS or not host or parts.port == 0:
-        raise RejectedError(Reason.FORBIDDEN_ADDRESS, f"not an http or https address: {told}")
+        raise RejectedError(Reason.FORBIDDEN_ADDRESS, f"not an http or https address: {shown}")
     return host, parts.port or PORTS[parts.scheme]
 
 
 def origin_of(url: str) -> str:
-    """Scheme, host and port of an http(s) URL, by which it is decided who gets a header. Raises as `host_of` does."""
+    """Origin (scheme, host and port) of an http(s) URL; headers are sent by origin. Raises as `host_of` does."""
     host, port = host_of(url)
     return f"{url.partition(':')[0].lower()}://{f'[{host}]' if ':' in host else host}:{port}"
 
@@ -88,16 +90,16 @@ def addresses_of(host: str, port: int, allow_hosts: Collection[str]) -> list[str
     addresses is not on the public Internet, and PassingError where the name does not resolve.
     """
     try:
-        found = wire.resolved(host, port)
+        addresses = wire.resolved(host, port)
     except OSError as error:
         raise PassingError(f"{host}: {error.strerror or error or 'no answer of the name server'}") from None
     except ValueError as error:
         raise RejectedError(Reason.FORBIDDEN_ADDRESS, f"{host[:200]}: {error}") from None
     if is_allowed(host, port, allow_hosts):
-        return found
-    if private := sorted(address for address in found if not is_public(address)):
+        return addresses
+    if private := sorted(address for address in addresses if not is_public(address)):
         raise RejectedError(Reason.FORBIDDEN_ADDRESS, f"{host} is {private[0]}; fetch.allow_hosts lists exceptions")
-    return found
+    return addresses
 
 
 def is_allowed(host: str, port: int, allow_hosts: Collection[str]) -> bool:
@@ -107,20 +109,20 @@ def is_allowed(host: str, port: int, allow_hosts: Collection[str]) -> bool:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is on the public Internet, also by the IPv4 address that an IPv6 one stands for."""
+    """Whether an IP address is on the public Internet; for translated IPv6 addresses, whether the IPv4 address is."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         if int(ip) >> 32 in TRANSLATED:
             return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)))
         if ip.sixtofour:
             return is_public(str(ip.sixtofour))
-    networks = NOT_PUBLIC if not any(ip in one for one in PUBLIC_WITHIN) else ()
-    return not any(ip in one for one in networks)
+    networks = NOT_PUBLIC if not any(ip in network for network in PUBLIC_WITHIN) else ()
+    return not any(ip in network for network in networks)
 
 
 @lru_cache(maxsize=1)
 def tls() -> ssl.SSLContext:
-    """How certificates are checked: against the system's authorities."""
+    """TLS context that checks certificates against the system's authorities."""
     from urllib3.util.ssl_ import create_urllib3_context
 
     context = create_urllib3_context()
@@ -133,21 +135,21 @@ def tls() -> ssl.SSLContext:
 def pools(
     allow_hosts: frozenset[str], proxy: str | None = None, proxy_login: str | None = None
 ) -> "urllib3.PoolManager":
-    """Connections of this process, kept open and shared by its threads, to checked addresses only, or to a proxy."""
+    """Connection pools of this process, shared by its threads, to checked addresses only, or to a proxy."""
     import urllib3
 
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings name addresses, and answers of others, in full
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings contain addresses and foreign answers in full
     options: dict[str, Any] = {"num_pools": POOLS, "maxsize": CONNECTIONS, "ssl_context": tls()}
     manager = urllib3.PoolManager(**options)
     if proxy:
-        told = {"Proxy-Authorization": proxy_login} if proxy_login else None
-        manager = urllib3.ProxyManager(proxy, proxy_headers=told, proxy_ssl_context=tls(), **options)
+        headers = {"Proxy-Authorization": proxy_login} if proxy_login else None
+        manager = urllib3.ProxyManager(proxy, proxy_headers=headers, proxy_ssl_context=tls(), **options)
     manager.pool_classes_by_scheme = _pool_classes(allow_hosts)
     return manager
 
 
 def _pool_classes(allow_hosts: frozenset[str]) -> dict[str, Any]:
-    """Pools of urllib3, by scheme, whose connections go to checked addresses only."""
+    """Pool classes of urllib3, by scheme, whose connections go to checked addresses only."""
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
     from urllib3.exceptions import NewConnectionError

@@ -1,7 +1,7 @@
-"""One request and the redirects after it: which address is next, and which headers it is sent.
+"""A request and its redirects: the next address, and the headers that are sent to it.
 
-What was meant for one origin (scheme, host and port) goes to no other: of the headers that a caller gives, all but a
-few that mean the same to everybody. Cookies are kept for the length of a chain, by their rules, and forgotten after it.
+Headers for one origin (scheme, host and port) are sent to no other, except a few
+general ones. Cookies are kept for the length of a chain, by the usual rules, and dropped after it.
 """
 
 import warnings
@@ -23,13 +23,13 @@ MAX_REDIRECTS = 30
 REDIRECTS = (301, 302, 303, 307, 308)
 SAME_METHOD = (307, 308)  # redirects after which a body is sent again (RFC 9110, 15.4)
 FOR_EVERYBODY = {"accept", "accept-encoding", "accept-language", "user-agent"}
-# What the jar says, with a traceback, of a cookie that it cannot make sense of; it goes without.
+# The jar's warning, with a traceback, about a malformed cookie, which is ignored.
 warnings.filterwarnings("ignore", message="http.cookiejar bug", module="http.cookiejar")
-MAX_COOKIE_CHARS, MAX_COOKIES = 4096, 50  # of one, and of an answer, as browsers have it
+MAX_COOKIE_CHARS, MAX_COOKIES = 4096, 50  # of one cookie, and cookies of an answer, as in browsers
 
 
 class Chain:
-    """Where a request is: `url` without user and password, `method`, `content`. `headers()` are for this place."""
+    """State of a request: `url` without user and password, `method`, `content`; `headers()` are for this address."""
 
     def __init__(
         self, method: str, url: str, headers: dict[str, str], *, origin: str | None, content: bytes | None,
@@ -44,25 +44,27 @@ class Chain:
         self._was_secure = self.url.lower().startswith("https:")
 
     def headers(self) -> dict[str, str]:
-        """Headers of the present request. Raises RejectedError where they would tell a password without encryption."""
-        here, is_mine = origin_of(self.url), origin_of(self.url) == self._origin
-        found = {name: value for name, value in self._given.items() if is_mine or name.lower() in FOR_EVERYBODY}
+        """Headers of the current request. Raises RejectedError where a password would be sent without encryption."""
+        origin, is_same_origin = origin_of(self.url), origin_of(self.url) == self._origin
+        headers = {
+            name: value for name, value in self._given.items() if is_same_origin or name.lower() in FOR_EVERYBODY
+        }
         if self.content is None:
-            found = {name: value for name, value in found.items() if name.lower() != "content-type"}
-        login = self._logins.of(here)
-        if login and self._was_secure and here.startswith("http:"):
+            headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+        login = self._logins.of(origin)
+        if login and self._was_secure and origin.startswith("http:"):
             raise RejectedError(
                 Reason.FORBIDDEN, f"{public_url(self.url)}: https led to http, where a password is not sent"
             )
-        if login and not any(name.lower() == "authorization" for name in found):
-            found["Authorization"] = login
-        own = [value for name, value in found.items() if name.lower() == "cookie"]
-        if cookies := "; ".join([*own, *self._cookies()]):
-            found = {name: value for name, value in found.items() if name.lower() != "cookie"} | {"Cookie": cookies}
-        return found
+        if login and not any(name.lower() == "authorization" for name in headers):
+            headers["Authorization"] = login
+        cookies_given = [value for name, value in headers.items() if name.lower() == "cookie"]
+        if cookies := "; ".join([*cookies_given, *self._cookies()]):
+            headers = {name: value for name, value in headers.items() if name.lower() != "cookie"} | {"Cookie": cookies}
+        return headers
 
     def follow(self, response: "urllib3.BaseHTTPResponse") -> bool:
-        """Go where an answer leads; False if it is no redirect. Raises RejectedError."""
+        """Follow a redirect; False if the answer is none. Raises RejectedError."""
         location = response.headers.get("Location")
         if response.status not in REDIRECTS or not location:
             return False
@@ -86,17 +88,17 @@ class Chain:
         return True
 
     def _place(self) -> tuple[str, str, str]:
-        """What an answer may depend on: where it is the same as before, so is the answer."""
+        """All that an answer may depend on: where it repeats, redirects are circular."""
         return self.method, self.url, "; ".join(self._cookies())
 
     def _jar(self) -> CookieJar:
-        """Cookies by port, but those of the usual ports together: cookies know no ports, whose services may differ."""
+        """Cookie jar by port, shared by the usual ports: cookies ignore ports, whose services may differ."""
         port = host_of(self.url)[1]
         policy = DefaultCookiePolicy(strict_domain=True)
         return self._jars.setdefault(0 if port in PORTS.values() else port, CookieJar(policy))
 
     def _place_of_cookies(self) -> Request:
-        """The present address as a jar asks for it: in the one form in which two parsers see the same host."""
+        """The current address for the jar, in the form in which both parsers see the same host."""
         from urllib3.util import parse_url
 
         return Request(parse_url(self.url).url)  # noqa: S310 - nothing is opened
@@ -108,13 +110,13 @@ class Chain:
         return [value] if value else []
 
     def _keep_cookies(self, response: "urllib3.BaseHTTPResponse") -> None:
-        given = [one for one in response.headers.getlist("Set-Cookie") if len(one) <= MAX_COOKIE_CHARS]
-        for one in given[:MAX_COOKIES]:  # each alone: the jar drops all that it gets together with an odd one
-            self._jar().extract_cookies(_Cookie(one), self._place_of_cookies())  # type: ignore[arg-type]
+        values = [value for value in response.headers.getlist("Set-Cookie") if len(value) <= MAX_COOKIE_CHARS]
+        for value in values[:MAX_COOKIES]:  # one by one: the jar drops all cookies of an answer with a malformed one
+            self._jar().extract_cookies(_Cookie(value), self._place_of_cookies())  # type: ignore[arg-type]
 
 
 class _Cookie:
-    """As much of an answer as a cookie jar reads."""
+    """The part of an answer that a cookie jar reads."""
 
     def __init__(self, value: str) -> None:
         self._value = value
@@ -127,7 +129,7 @@ class _Cookie:
 
 
 def _as_sent(location: str) -> str:
-    """A Location as its bytes are meant: UTF-8 where they are that, although http.client reads Latin-1."""
+    """Decode a Location header as UTF-8 where it is that; http.client decodes it as Latin-1."""
     try:
         return location.encode("latin-1").decode("utf-8")
     except UnicodeError:

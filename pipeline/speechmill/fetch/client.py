@@ -1,8 +1,7 @@
-"""One polite client: what every request has in common, whatever it is for.
+"""The HTTP client for all requests.
 
-Every limit on what a server may cost (bytes, seconds, redirects, addresses) and on what it may be asked (consent,
-requests at a time and a second) is kept here, so that no other file has to think of one. An interrupted download is
-continued as long as the server proves that the file is still the same, and begun anew when it does not.
+All limits on what a server may cost (bytes, seconds, redirects, addresses) and on what it is asked for (consent,
+parallel requests and requests a second) are enforced here, so that no other module has to.
 """
 
 import email.utils
@@ -27,11 +26,11 @@ from speechmill.fetch.wire import Exchange, serving
 if TYPE_CHECKING:
     import urllib3
 
-MAX_RETRY_AFTER_S = 120.0  # a server that asks for more is tried again by the next run
+MAX_RETRY_AFTER_S = 120.0  # a server that asks for longer is tried again by the next run
 
 
 class Client:
-    """Makes the requests of one download: each from a host that consents, at a checked address, when it is its turn."""
+    """Makes the requests of one download: only with the host's consent, to checked addresses, and in turn."""
 
     def __init__(self, store: Store, limits: Limits, logins: Logins | None = None) -> None:
         self.limits = limits
@@ -43,13 +42,23 @@ class Client:
         self, method: str, url: str, headers: dict[str, str] | None = None, *, origin: str | None = None,
         content: bytes | None = None,
     ) -> AbstractContextManager["urllib3.BaseHTTPResponse"]:  # fmt: skip
-        """Ask for a URL and follow redirects by hand, so that each address and host is looked at.
+        """Make a request and follow redirects, checking each address and host.
 
-        `headers` are for `origin` only, by default that of the URL; `content` is the body of a POST; the response's
-        `url` is where redirects led. Raises RejectedError, and urllib3's HTTPError for what happens on the way.
+        Args:
+            method: GET, HEAD or POST.
+            url: Address.
+            headers: Sent to `origin` only.
+            origin: By default that of the URL.
+            content: Body of a POST.
+
+        Raises:
+            RejectedError: See the module; urllib3's HTTPError for connection failures.
+
+        Returns:
+            The response, whose `url` is where redirects led.
         """
-        told = self._headers | (headers or {})
-        chain = Chain(method, url, told, origin=origin, content=content, logins=self._logins)
+        all_headers = self._headers | (headers or {})
+        chain = Chain(method, url, all_headers, origin=origin, content=content, logins=self._logins)
         return self._opened(chain, self.consent, self.limits.max_bytes)
 
     @contextmanager
@@ -57,7 +66,7 @@ class Client:
         config, is_there = self.limits.config, False
         while not is_there:
             delay = max(config.delay_s, consent.ask(chain.url) if consent else 0.0)
-            # What a host says of its use may be asked while an answer of the host is open that names it.
+            # One more for a host's own rules, which may be requested while the answer that names them is open.
             most = config.per_host if consent else config.per_host + 1
             with turns_of(host_of(chain.url)).taken(self.limits, most, delay) as turns:
                 response = self._answer(chain, max_bytes)
@@ -74,11 +83,11 @@ class Client:
                     response.close()
 
     def _answer(self, chain: Chain, max_bytes: int) -> "urllib3.BaseHTTPResponse":
-        """Make the present request of a chain; the body is not read yet."""
+        """Make the current request of a chain without reading its body."""
         config = self.limits.config
         exchange, proxy = Exchange(self.limits.check, config.timeout_s), proxy_of(config, chain.url)
         with serving(exchange):
-            if proxy:  # which resolves the name itself
+            if proxy:  # the proxy resolves the name itself
                 addresses_of(*host_of(chain.url), config.allow_hosts)
             response = pools(frozenset(config.allow_hosts), *((proxy.url, proxy.login) if proxy else ())).urlopen(
                 chain.method, chain.url, body=chain.content, headers=chain.headers(), retries=False, redirect=False,
@@ -89,9 +98,9 @@ class Client:
         return response
 
     def _small(self, url: str, *, is_needed: bool) -> bytes | None:
-        """A file in which a host says what may be taken; None where there is none.
+        """Get a small file with a host's rules; None where there is none.
 
-        Of what is needed all that prevents it is raised, of other files only that the host asks to wait.
+        For a needed file every fault is raised, for others only a host's request to wait.
         """
         import urllib3
 
@@ -101,8 +110,8 @@ class Client:
                 is_absent = 400 <= response.status < 500 and response.status != 429
                 if response.status != 200 and not is_absent:
                     raise verdict(response)
-                found = self._most_of(response)  # to its end, so that the connection serves again
-                return None if is_absent else found
+                content = self._most_of(response)  # to its end, so that the connection can be reused
+                return None if is_absent else content
         except urllib3.exceptions.HTTPError as error:
             fault: RejectedError = broken(error)
         except RejectedError as error:
@@ -112,20 +121,20 @@ class Client:
         return None
 
     def _most_of(self, response: "urllib3.BaseHTTPResponse") -> bytes:
-        found = b""
+        content = b""
         try:
             for chunk in body(response, self.limits):
-                found += chunk
-                if len(found) > MAX_FILE_BYTES:
+                content += chunk
+                if len(content) > MAX_FILE_BYTES:
                     break
         except RejectedError as fault:
             if fault.reason is not Reason.TOO_BIG:
                 raise
-        return found[:MAX_FILE_BYTES]
+        return content[:MAX_FILE_BYTES]
 
 
 def verdict(response: "urllib3.BaseHTTPResponse") -> RejectedError:
-    """What a status that brings no body means."""
+    """The fault that a status without a body means."""
     status = response.status
     detail = f"HTTP {status}"
     if status in (408, 425, 429) or status >= 500:
@@ -151,7 +160,7 @@ def _login_hint(response: "urllib3.BaseHTTPResponse") -> str:
 
 
 def _retry_after_s(value: str) -> float:
-    """Seconds to wait by a Retry-After header (RFC 9110, 10.2.3): a number or a date."""
+    """Seconds of a Retry-After header (RFC 9110, 10.2.3): a number or a date."""
     if re.fullmatch("[0-9]{1,9}", value.strip()):
         return min(float(value), MAX_RETRY_AFTER_S)
     try:

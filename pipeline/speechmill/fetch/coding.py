@@ -1,8 +1,8 @@
-"""The body of an answer in pieces, as it was before the server compressed it, which some do although nobody asked.
+"""Reads the body of an answer in pieces and decompresses it; some servers compress without being asked.
 
-Each layer of compression is a generator over the pieces of the one outside it. All yield pieces of at most CHUNK_BYTES,
-and one, perhaps empty, for each that they take: a few bytes that inflate to a world, and an endless rest that inflates
-to nothing, both meet the limits on the way.
+Each layer of compression is a generator over the pieces of the outer one. All yield pieces of at most CHUNK_BYTES,
+and at least one, perhaps empty, for each input piece: so decompression bombs and endless
+empty output both meet the limits on the way.
 """
 
 import zlib
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 64 * 1024
 MAX_LAYERS = 4
 UNSUPPORTED = ("zstd", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip")
-GZIP, ZLIB, RAW = 31, 15, -15  # what zlib calls the three forms of deflate
+GZIP, ZLIB, RAW = 31, 15, -15  # zlib's numbers for the three forms of deflate
 GZIP_MAGIC = b"\x1f"
 Pieces = Iterator[bytes]
 
 
 def body(response: "urllib3.BaseHTTPResponse", limits: Limits) -> Pieces:
-    """Yield the body in pieces as they arrive: waiting for full ones would hide the time.
+    """Yield the body in pieces as they arrive; waiting for full pieces would delay the check of the time.
 
-    Raises as `Limits.check` does, RejectedError(TOO_BIG) for more bytes on the wire than may come, and PassingError
-    where the body is not what its headers say.
+    Raises as `Limits.check` does, RejectedError(TOO_BIG) for too many bytes on the wire, and PassingError
+    where the body does not match its headers.
     """
     pieces = _received(response, limits)
     for layer in reversed(layers(response)):
@@ -43,14 +43,14 @@ def body(response: "urllib3.BaseHTTPResponse", limits: Limits) -> Pieces:
 
 
 def layers(response: "urllib3.BaseHTTPResponse") -> list[str]:
-    """Compressions by Content-Encoding, the innermost first. Words that name none, such as a charset, do not count."""
+    """Compressions in Content-Encoding, the innermost first. Unknown words, such as a charset, are ignored."""
     names = [name.strip().lower() for name in response.headers.get("Content-Encoding", "").split(",")]
     if unsupported := sorted({name for name in names if name in UNSUPPORTED}):
         raise RejectedError(Reason.UNREACHABLE, f"sent as {unsupported[0]}, which was not asked for", retry=True)
-    found = [name for name in names if name in DECODERS]
-    if len(found) > MAX_LAYERS:
-        raise RejectedError(Reason.UNREACHABLE, f"compressed {len(found)} times")
-    return found
+    known = [name for name in names if name in DECODERS]
+    if len(known) > MAX_LAYERS:
+        raise RejectedError(Reason.UNREACHABLE, f"compressed {len(known)} times")
+    return known
 
 
 def _received(response: "urllib3.BaseHTTPResponse", limits: Limits) -> Pieces:
@@ -62,7 +62,7 @@ def _received(response: "urllib3.BaseHTTPResponse", limits: Limits) -> Pieces:
 
 
 def _deflate(pieces: Pieces) -> Pieces:
-    """Inflate the form that the name means, which is zlib's, or raw deflate, which some take it for."""
+    """Decompress `deflate`: zlib's form, or raw deflate, which some servers send instead."""
     first = b""
     for piece in pieces:
         first += piece
@@ -77,7 +77,7 @@ def _gzip(pieces: Pieces) -> Pieces:
 
 
 def _inflated(pieces: Pieces, form: int) -> Pieces:
-    """One stream; of gzip also the next ones. What else follows is padding and gives nothing."""
+    """Decompress one stream; of gzip also those that follow. Other trailing bytes are padding."""
     inflate, is_padding, size = zlib.decompressobj(form), False, 0
     for piece in pieces:
         yield b""

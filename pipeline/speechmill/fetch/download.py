@@ -1,4 +1,4 @@
-"""One file, whole: as many requests as it takes, each of them going on where the one before broke off."""
+"""Downloads a whole file, with as many requests as it takes; each continues where the previous one ended."""
 
 import re
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Headers that ask one origin, and no other on the way, whether a file changed."""
+    """Conditional headers for one origin, and no other on the way."""
 
     headers: dict[str, str]
     origin: str
 
 
 def complete(part: Part, client: Client, conditions: Conditions | None = None) -> bool:
-    """Complete the part, with as many requests as it takes. False: not modified, by the `conditions` given."""
+    """Complete a download. Returns False if it was not modified, by `conditions`."""
     limits, failures, most = client.limits, 0, part.size
     while not part.is_whole:
         limits.check()
@@ -34,7 +34,7 @@ def complete(part: Part, client: Client, conditions: Conditions | None = None) -
                 return False
             break
         except PassingError as fault:
-            # Only bytes beyond the furthest yet are progress, or a server without ranges would be asked for ever.
+            # Only bytes beyond the furthest so far are progress, or a server without ranges would be asked forever.
             failures, most = (1, part.size) if part.size > most else (failures + 1, most)
             limits.back_off(failures, fault)
     if part.size == 0:
@@ -43,15 +43,15 @@ def complete(part: Part, client: Client, conditions: Conditions | None = None) -
 
 
 def _receive(part: Part, client: Client, conditions: Conditions | None) -> bool:
-    """Make one request and append its body to the part. False: not modified."""
+    """Make one request and append its body to the part. Returns False if not modified."""
     import urllib3
 
-    asked = conditions
+    sent = conditions
     if part.size and part.validator:
-        asked = Conditions({"Range": f"bytes={part.size}-", "If-Range": part.validator}, part.origin)
+        sent = Conditions({"Range": f"bytes={part.size}-", "If-Range": part.validator}, part.origin)
     elif part.size:
         part.clear()
-    headers, origin = (asked.headers, asked.origin) if asked else ({}, None)
+    headers, origin = (sent.headers, sent.origin) if sent else ({}, None)
     try:
         with client.opened("GET", part.url, headers, origin=origin) as response:
             if response.status == 304 and conditions:
@@ -65,7 +65,7 @@ def _receive(part: Part, client: Client, conditions: Conditions | None) -> bool:
 
 
 def _begin(part: Part, response: "urllib3.BaseHTTPResponse") -> bool:
-    """Make the part ready for the body of the response. False: nothing is missing, there is no body."""
+    """Prepare the part for the response's body. Returns False if nothing is missing."""
     if response.status == 200:
         part.begin(response)
         return True
@@ -85,10 +85,11 @@ def _begin(part: Part, response: "urllib3.BaseHTTPResponse") -> bool:
 
 
 def _continues(part: Part, response: "urllib3.BaseHTTPResponse") -> bool:
-    found = re.fullmatch(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)", response.headers.get("Content-Range", ""))
-    if not found or int(found[1]) != part.size or layers(response):
+    """Whether a 206 response continues the same version of the file."""
+    range_ = re.fullmatch(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)", response.headers.get("Content-Range", ""))
+    if not range_ or int(range_[1]) != part.size or layers(response):
         return False
-    if found[2] != "*" and part.total not in (None, int(found[2])):
+    if range_[2] != "*" and part.total not in (None, int(range_[2])):
         return False
     return validator(response, "ETag") in ("", part.etag)
 

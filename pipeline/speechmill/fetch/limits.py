@@ -1,4 +1,4 @@
-"""What a download may cost, and whose turn it is at a host."""
+"""Limits of a download, and turns at a host."""
 
 import random
 import threading
@@ -16,17 +16,17 @@ from speechmill.fetch.wire import POLL_S
 
 
 class StoppedError(Exception):
-    """The run stops. What was downloaded so far stays in place for the next one."""
+    """Raised when the run stops. Unfinished downloads stay in place for the next one."""
 
 
 def never() -> bool:
-    """Say that the run goes on."""
+    """Return False: the default for `stopping`."""
     return False
 
 
 @dataclass(slots=True, kw_only=True)
 class Limits:
-    """What a download may cost; `deadline` is on the monotonic clock, as is when the run is next asked if it stops."""
+    """Limits of a download; `deadline` and `next_ask`, when `stopping` is called again, are on the monotonic clock."""
 
     config: Fetch
     max_bytes: int
@@ -36,44 +36,44 @@ class Limits:
 
     @classmethod
     def of(cls, config: Fetch, max_bytes: int, stopping: Callable[[], bool] = never) -> Self:
-        """Limits of a config, from now on."""
+        """Limits of a config, starting now."""
         deadline = time.monotonic() + config.max_seconds
         return cls(config=config, max_bytes=max_bytes, deadline=deadline, stopping=stopping)
 
     def check(self) -> float:
-        """Seconds that are left. Raises StoppedError or RejectedError(TIMED_OUT)."""
+        """Seconds left. Raises StoppedError or RejectedError(TIMED_OUT)."""
         self.raise_if_stopping()
-        left = self.deadline - time.monotonic()
-        if left <= 0:
+        left_s = self.deadline - time.monotonic()
+        if left_s <= 0:
             raise RejectedError(Reason.TIMED_OUT, f"took more than {self.config.max_seconds:g} s", retry=True)
-        return left
+        return left_s
 
     def raise_if_stopping(self) -> None:
         """Raise StoppedError if the run stops.
 
-        Asking takes at most a tenth of the time, where it is another request.
+        `stopping` may be a request itself, and is called so seldom that it takes at most a tenth of the time.
         """
-        begun = time.monotonic()
-        if begun < self.next_ask:
+        start = time.monotonic()
+        if start < self.next_ask:
             return
         if self.stopping():
             raise StoppedError
-        ended = time.monotonic()
-        self.next_ask = ended + min(10 * (ended - begun), POLL_S)
+        end = time.monotonic()
+        self.next_ask = end + min(10 * (end - start), POLL_S)
 
     def check_bytes(self, count: int) -> None:
-        """Raise RejectedError(TOO_BIG) for more than may come."""
+        """Raise RejectedError(TOO_BIG) for too many bytes."""
         if count > self.max_bytes:
             raise RejectedError(Reason.TOO_BIG, f"more than {self.max_bytes} bytes")
 
     def pause(self, seconds: float) -> None:
-        """Wait. Raises as `check` does."""
+        """Sleep. Raises as `check` does."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             time.sleep(min(left, POLL_S, self.check()))
 
     def back_off(self, failures: int, fault: PassingError) -> None:
-        """Wait before a request is repeated; longer with each failure. Raises the fault after too many of them."""
+        """Sleep before a request is repeated; longer with each failure. Raises the fault after too many failures."""
         if failures > self.config.retries:
             raise fault
         backoff = self.config.backoff_s * 2 ** (failures - 1) * random.uniform(0.5, 1.5)  # noqa: S311
@@ -81,7 +81,7 @@ class Limits:
 
 
 class Turns:
-    """Of one host, in this process: how many requests are under way, and when the next may begin."""
+    """Requests of this process at one host: how many are open, and when the next may begin."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -89,7 +89,7 @@ class Turns:
 
     @contextmanager
     def taken(self, limits: Limits, most: int, delay: float) -> Iterator[Self]:
-        """Wait for a turn, which costs none of the time that a download may take, and hold it."""
+        """Wait for a turn and hold it; the wait does not count against the download's deadline."""
         asked = time.monotonic()
         with self._changed:
             while self._open >= most:
@@ -110,7 +110,7 @@ class Turns:
                 self._changed.notify()
 
     def hold(self, seconds: float) -> None:
-        """Let nobody begin for a while."""
+        """Let no request begin for a while."""
         with self._changed:
             self._next = max(self._next, time.monotonic() + seconds)
 
@@ -124,18 +124,18 @@ _turns_lock = threading.Lock()
 
 
 def turns_of(host: tuple[str, int]) -> Turns:
-    """The turns at a host and port."""
+    """Turns at a host and port."""
     with _turns_lock:
         return _turns.setdefault(host, Turns())
 
 
 def delays() -> dict[tuple[str, int], float]:
-    """Seconds until the next request to each host may begin, where that is not now: for another process of this run."""
+    """Seconds until the next request to each host, where it has to wait; for another process of this run."""
     with _turns_lock:
         return {host: left for host, turns in _turns.items() if (left := turns.left_s()) > 0}
 
 
 def hold(told: Mapping[tuple[str, int], float]) -> None:
-    """Heed the delays of another process."""
+    """Adopt the delays of another process."""
     for host, seconds in told.items():
         turns_of(host).hold(seconds)

@@ -1,9 +1,9 @@
-"""Users, passwords and tokens: where they come from, and who gets them.
+"""Users, passwords and tokens: where they come from, and to which hosts they are sent.
 
 From the address itself (`https://user:password@host/`), for its origin only; then from `fetch.credentials`, whose
-values stand in environment variables; then from `~/.netrc`, or the file that $NETRC names. The latter two are for a
-host by https, and by http only where the host is one of `fetch.allow_hosts`: no feed may have a password sent in clear
-by naming an address. Basic and Bearer are spoken, not Digest.
+values are in environment variables; then from `~/.netrc`, or the file that $NETRC names. The latter two are sent
+by https, and by http only to hosts in `fetch.allow_hosts`: no feed can have a password sent unencrypted
+by naming an address. Basic and Bearer are supported, not Digest.
 """
 
 import base64
@@ -34,7 +34,7 @@ class Logins:
     own: dict[str, str] = field(default_factory=dict, repr=False)
 
     def beside(self, url: str, userinfo: str) -> Self:
-        """The same and, if there is any, what the address itself says."""
+        """These logins and the one in an address, if there is any."""
         login = of_userinfo(userinfo)
         return type(self)(self.config, {**self.own, origin_of(url): login}) if login else self
 
@@ -49,18 +49,18 @@ class Logins:
 
 
 def logins_of(config: Fetch, *urls: str | None) -> Logins:
-    """Logins for requests that belong to these addresses: an episode is its feed's if their origins are the same."""
-    found = Logins(config)
+    """Logins for requests that belong to these addresses, such as an episode's to its feed's."""
+    logins = Logins(config)
     for url in urls:
         try:
-            found = found.beside(*without_userinfo(web_address(url or "")))
+            logins = logins.beside(*without_userinfo(web_address(url or "")))
         except RejectedError:
-            pass  # an address that nothing can be fetched from has no login to give
-    return found
+            pass  # an invalid address has no login
+    return logins
 
 
 def of_config(config: Fetch, host: str, port: int) -> str | None:
-    """What `fetch.credentials` has for a host. Raises RejectedError where a variable is not set."""
+    """Authorization for a host by `fetch.credentials`. Raises RejectedError where a variable is not set."""
     for key in (f"{host}:{port}", host, _as_written(host)):
         if key in config.credentials:
             try:
@@ -71,7 +71,7 @@ def of_config(config: Fetch, host: str, port: int) -> str | None:
 
 
 def without_userinfo(url: str) -> tuple[str, str]:
-    """A URL without user and password, and these, as they stand in it; raises as `host_of` does where there are any."""
+    """Split a URL into the URL without user and password, and these as written; raises as `host_of` does."""
     from urllib3.util import parse_url
 
     if "@" not in url:
@@ -82,7 +82,7 @@ def without_userinfo(url: str) -> tuple[str, str]:
 
 
 def of_userinfo(userinfo: str) -> str | None:
-    """Authorization by what an address says of user and password; None for nothing."""
+    """Authorization for `user:password` in an address; None for an empty string."""
     user, _, password = userinfo.partition(":")
     return basic(unquote(user), unquote(password)) if userinfo else None
 
@@ -94,12 +94,12 @@ def check(config: Fetch) -> None:
 
 
 def basic(user: str, password: str) -> str:
-    """Authorization by user and password (RFC 7617)."""
+    """Basic authorization of user and password (RFC 7617)."""
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 def _as_written(host: str) -> str:
-    """A host in its own script, as a config may name it."""
+    """A host in its own script, as a config may have it."""
     try:
         return host.encode().decode("idna")
     except UnicodeError:
@@ -128,19 +128,19 @@ def _of_netrc(host: str) -> str | None:
         facts = path.stat()
     except (OSError, ValueError):
         return None
-    found = _netrc(path, facts.st_mtime_ns, facts.st_mode & 0o077).get(host)
-    return basic(*found) if found else None
+    login = _netrc(path, facts.st_mtime_ns, facts.st_mode & 0o077).get(host)
+    return basic(*login) if login else None
 
 
 @lru_cache(maxsize=1)
 def _netrc(path: Path, _changed_ns: int, others: int) -> dict[str, tuple[str, str]]:
-    """User and password by host. An entry for all hosts is left out: a feed names any host that it likes."""
+    """User and password by host. An entry for all hosts is ignored, since a feed can name any host."""
     if others:
         _log.warning("%s can be read by others; mend it with: chmod 600 %s", path, path)
     try:
-        found = netrc.netrc(str(path)).hosts
+        hosts = netrc.netrc(str(path)).hosts
     except (OSError, ValueError, netrc.NetrcParseError) as error:
         cause = f"line {error.lineno}" if isinstance(error, netrc.NetrcParseError) else type(error).__name__
         _log.warning("%s cannot be read (%s): no login is taken from it", path, cause)
         return {}
-    return {host.lower(): (user, password or "") for host, (user, _, password) in found.items() if host != "default"}
+    return {host.lower(): (user, password or "") for host, (user, _, password) in hosts.items() if host != "default"}

@@ -22,9 +22,8 @@ PACKAGED_MODEL_SHA256 = {
 def model_folder(name: str, key: str = "asr.model") -> Path:
     """Folder of a model; `name` is a folder, `tiny.en`, or a model on the hub.
 
-    It is a Whisper in CTranslate2 format, or a network with a CTC head in safetensors.
-
-    Only a model on the hub touches the network. Raises ConfigError that names `key`.
+    The model is a Whisper in CTranslate2 format, or a network with a CTC head in safetensors. Only a model on the hub
+    needs the network. Raises ConfigError that names `key`.
     """
     folder = Path(name)
     if folder.is_dir():
@@ -35,14 +34,14 @@ def model_folder(name: str, key: str = "asr.model") -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        found = Path(download_model(name))
-        if not (found / WHISPER_WEIGHTS).is_file():
-            found = Path(snapshot_download(name, allow_patterns=CTC_FILES))
+        downloaded = Path(download_model(name))
+        if not (downloaded / WHISPER_WEIGHTS).is_file():
+            downloaded = Path(snapshot_download(name, allow_patterns=CTC_FILES))
     except (OSError, ValueError) as error:
         cause = (" ".join(str(error).split()) or type(error).__name__)[:200]
         fix = f"give the folder of a model, or pip install 'speechmill[demo]' and set {PACKAGED_MODEL}"
         raise ConfigError(f"{key}: cannot get {name!r} ({cause}); {fix}") from None
-    return _usable(found, key)
+    return _usable(downloaded, key)
 
 
 def _usable(folder: Path, key: str) -> Path:

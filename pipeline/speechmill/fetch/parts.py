@@ -1,4 +1,4 @@
-"""A download that is not whole yet: its bytes, and whose they are, so that it can go on after a crash."""
+"""An unfinished download: its bytes and their origin, so that it can continue after a crash."""
 
 import json
 import os
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Part:
-    """The bytes received so far and, in a JSON file beside them, whose bytes they are.
+    """The bytes received so far and, in a JSON file beside them, their origin and version.
 
-    `origin` is who sent them, where redirects led; nobody else is told what validates them.
+    `origin` is the server that sent them, after redirects; validators are sent to no other.
     """
 
     path: Path
@@ -31,14 +31,14 @@ class Part:
 
     @classmethod
     def open(cls, path: Path, url: str) -> Self:
-        """Take up what an earlier run left of this very URL; anything else is deleted, of a link the link."""
+        """Resume what an earlier run left of the same URL; anything else is deleted, of a link the link."""
         _drop_shared(path, cls._sidecar(path), cls._sidecar(path).with_suffix(".json.tmp"))
         try:
             facts = json.loads(cls._sidecar(path).read_bytes())
             if facts.pop("source") == stable_id("part", url) and path.exists():
                 return cls(path, url, **facts)
         except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
-            pass  # none, half of one, or one that another version wrote
+            pass  # missing, incomplete, or from another version
         part = cls(path, url)
         part.clear()
         return part
@@ -54,20 +54,20 @@ class Part:
 
     @property
     def validator(self) -> str:
-        """What proves to the server which version the bytes are of; a weak ETag does not (RFC 9110, 13.1.5)."""
+        """Validator that identifies the version of the bytes; a weak ETag does not (RFC 9110, 13.1.5)."""
         return self.last_modified if self.etag.startswith("W/") else self.etag or self.last_modified
 
     @property
     def is_whole(self) -> bool:
-        """Whether all bytes are there that were announced."""
+        """Whether all announced bytes were received."""
         return self.total is not None and 0 < self.total == self.size
 
     def begin(self, response: "urllib3.BaseHTTPResponse") -> None:
-        """Start from nothing with the version that the response brings."""
+        """Start from nothing with the version in a response."""
         self.clear()
         self.path.touch()
         self.origin = origin_of(response.url or self.url)
-        # What is inflated on the way has neither a known length nor a position to continue from.
+        # A compressed body has neither a known length nor a position to continue from.
         plain = not layers(response)
         self.etag = validator(response, "ETag") if plain else ""
         self.last_modified = validator(response, "Last-Modified") if plain else ""
@@ -79,20 +79,20 @@ class Part:
         os.replace(temporary, self._sidecar(self.path))
 
     def clear(self) -> None:
-        """Forget all bytes."""
+        """Delete all bytes."""
         self.path.unlink(missing_ok=True)
         self._sidecar(self.path).unlink(missing_ok=True)
         self.origin, self.etag, self.last_modified, self.total = "", "", "", None
 
 
 def validator(response: "urllib3.BaseHTTPResponse", name: str) -> str:
-    """An ETag or date that can be sent back; one with odd characters would break the request."""
+    """An ETag or date that can be sent back; empty if its characters would break the request."""
     value = response.headers.get(name, "")
     return value if re.fullmatch(r"[\x20-\x7e]{1,500}", value) else ""
 
 
 def _drop_shared(*places: Path) -> None:
-    """Delete names that are links, or second names (hard links) of files: writing to them would change others."""
+    """Delete symbolic and hard links: writing to them would change other files."""
     for place in places:
         if place.is_symlink() or (place.is_file() and place.stat().st_nlink > 1):
             place.unlink()

@@ -1,6 +1,6 @@
-"""Which proxy a request goes through: the one that the config names, and only if it names one.
+"""Chooses the proxy of a request: the one that the config names, and only if it names one.
 
-The address behind it is checked all the same, by what the name servers here know of it; the proxy may be anywhere.
+The target address is checked all the same, as the name servers here resolve it; the proxy may be anywhere.
 """
 
 from dataclasses import dataclass, field
@@ -13,21 +13,21 @@ from speechmill.fetch.logins import of_config, of_userinfo, without_userinfo
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Address of a proxy, and its Proxy-Authorization if it wants one."""
+    """Address of a proxy, and its Proxy-Authorization if it needs one."""
 
     url: str
     login: str | None = field(default=None, repr=False)
 
 
 def proxy_of(config: Fetch, url: str) -> Proxy | None:
-    """The proxy for a URL; None where it is asked directly. Raises RejectedError for a proxy that cannot be one."""
+    """The proxy for a URL; None for a direct request. Raises RejectedError for an invalid proxy."""
     if config.proxy is None:
         return None
     if config.proxy != "environment":
         return Proxy(config.proxy, of_config(config, *host_of(config.proxy)))
-    known, (host, port) = getproxies_environment(), host_of(url)
-    address = known.get(url.partition(":")[0].lower()) or known.get("all")
-    if not address or proxy_bypass_environment(f"{host}:{port}", known):
+    proxies, (host, port) = getproxies_environment(), host_of(url)
+    address = proxies.get(url.partition(":")[0].lower()) or proxies.get("all")
+    if not address or proxy_bypass_environment(f"{host}:{port}", proxies):
         return None
     plain, userinfo = without_userinfo(address if "://" in address else f"http://{address}")
     return Proxy(plain, of_userinfo(userinfo) or of_config(config, *host_of(plain)))

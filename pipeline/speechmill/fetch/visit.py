@@ -1,4 +1,4 @@
-"""Requests that another program chooses, made as our own: a library that knows sites asks here and opens nothing."""
+"""Requests that another library, such as yt-dlp, chooses and that are made here: the library opens no connection."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer whose body is read as far as it is asked for; `fault` is what a status without success means."""
+    """An answer whose body is read on demand; `fault` is the meaning of a status other than success."""
 
     url: str  # where redirects led
     status: int
@@ -31,9 +31,9 @@ class Answer:
 
 
 class Visit:
-    """A way through a site that another program chooses: every request of it within all limits, one open at a time.
+    """A series of requests chosen by another library, within all limits, one answer open at a time.
 
-    Nothing that it leaves unread keeps a turn: an answer is over at its end, at the next request, or at `close`.
+    An answer is closed at its end, at the next request, or by `close`, so that none keeps its turn at the host.
     """
 
     def __init__(self, store: Store, config: Fetch, *, max_bytes: int, stopping: Callable[[], bool] = never) -> None:
@@ -41,9 +41,15 @@ class Visit:
         self._open = ExitStack()
 
     def ask(self, method: str, url: str, *, headers: dict[str, str], content: bytes | None = None) -> Answer:
-        """Make a request, again where a fault may pass.
+        """Make a request, and repeat it after temporary faults.
 
         Raises RejectedError and StoppedError, also while the body is read.
+
+        Args:
+            method: GET, HEAD or POST.
+            url: Address.
+            headers: Sent to the origin of the URL only.
+            content: Body of a POST.
         """
         limits, failures = self._limits(), 0
         while True:
@@ -54,7 +60,7 @@ class Visit:
                 limits.back_off(failures, fault)
 
     def look(self, url: str, *, headers: dict[str, str]) -> Answer | None:
-        """Ask for the headers alone; None where the server does not tell them so.
+        """Request the headers only; None where the server does not give them.
 
         Raises RejectedError and StoppedError.
         """
@@ -65,12 +71,12 @@ class Visit:
         return answer if answer.fault is None else None
 
     def close(self) -> None:
-        """Give back the turn of the answer that is open."""
+        """Close the open answer, and give back its turn."""
         self._open.close()
         self._open = ExitStack()
 
     def _limits(self) -> Limits:
-        """Limits of one request: a listing may lie still for hours between two of them."""
+        """Limits of one request: a listing may pause for hours between two of them."""
         return Limits.of(self._config, self._max_bytes, self._stopping)
 
     def _ask(self, limits: Limits, method: str, url: str, *, headers: dict[str, str], content: bytes | None) -> Answer:
@@ -93,7 +99,7 @@ class Visit:
             url=where, status=response.status, headers=response.headers, body=io.BufferedReader(raw), fault=fault
         )
 
-    def _chunks(self, response: "urllib3.BaseHTTPResponse", limits: Limits, mine: ExitStack) -> Iterator[bytes]:
+    def _chunks(self, response: "urllib3.BaseHTTPResponse", limits: Limits, answer_stack: ExitStack) -> Iterator[bytes]:
         import urllib3
 
         size, fault = 0, None
@@ -104,7 +110,7 @@ class Visit:
                 yield chunk
         except urllib3.exceptions.HTTPError as error:
             fault = broken(error)
-        if self._open is not mine:  # closed early, which may look like the end
+        if self._open is not answer_stack:  # closed early, which may look like the end
             fault = PassingError("the next request was made before this answer was read")
         if fault:
             raise fault
@@ -112,7 +118,7 @@ class Visit:
 
 
 class _Body(io.RawIOBase):
-    """Pieces of a body as a file."""
+    """Chunks of a body as a file."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks, self._left = chunks, memoryview(b"")

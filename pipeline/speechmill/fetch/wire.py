@@ -1,8 +1,8 @@
-"""Sockets whose every wait ends with the exchange that they serve, whatever layer is waiting.
+"""Sockets that enforce the limits of an exchange on every wait, whatever layer is waiting.
 
-An HTTP library reads on for as long as the other side sends a byte now and then: interim answers, header lines, chunk
-sizes, trailers, a TLS handshake. So the deadline, the limit on bytes and the run's wish to stop are kept below it,
-where each of those waits ends up. A connection serves one exchange after another: see `serving`.
+An HTTP library reads on as long as the other side sends a byte now and then: interim answers, header lines, chunk
+sizes, trailers, a TLS handshake. So deadline, byte limit and stop of the run are enforced below it,
+where all of these waits end up. A connection serves one exchange after another: see `serving`.
 """
 
 import errno
@@ -23,15 +23,15 @@ from speechmill.core.records import RejectedError
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-HEAD_BYTES = 1_000_000  # of status lines, headers and trailers: far more than anybody sends
-POLL_S = 0.2  # how soon a wait notices that its time is over, or that the run stops
+HEAD_BYTES = 1_000_000  # of status lines, headers and trailers: far more than any server sends
+POLL_S = 0.2  # interval at which a wait checks the deadline and the stop of the run
 
 _Result = TypeVar("_Result")
-_serving = threading.local()  # .exchange: what this thread's connections are made and used for
+_serving = threading.local()  # .exchange: the exchange of this thread's connections
 
 
 class Exchange:
-    """One request and its answer: `check` raises when its time is over, `timeout_s` is the longest silence."""
+    """A request and its answer: `check` raises when time is over, `timeout_s` is the longest silence."""
 
     def __init__(self, check: Callable[[], object], timeout_s: float) -> None:
         self._check, self._timeout_s = check, timeout_s
@@ -39,19 +39,19 @@ class Exchange:
         self._refusal = RejectedError(Reason.UNREACHABLE, f"more than {HEAD_BYTES} bytes before an answer", retry=True)
 
     def begin_body(self, max_bytes: int) -> None:
-        """Let a body of `max_bytes` come, now that the headers are read."""
+        """Allow a body of `max_bytes`, after the headers were read."""
         self._left += max_bytes
         self._refusal = RejectedError(Reason.TOO_BIG, f"more than {max_bytes} bytes on the wire")
 
     def count(self, count: int) -> int:
-        """Count bytes that came, and return their number. Raises RejectedError for too many."""
+        """Count received bytes, and return their number. Raises RejectedError for too many."""
         self._left -= count
         if self._left < 0:
             raise self._refusal
         return count
 
     def wait(self, attempt: Callable[[], _Result]) -> _Result:
-        """Repeat what raises TimeoutError after POLL_S. Raises TimeoutError after the timeout, or what `check` does."""
+        """Repeat an attempt that raises TimeoutError after POLL_S, until the timeout. Raises TimeoutError or as `check` does."""
         until = time.monotonic() + self._timeout_s
         while True:
             now = time.monotonic()
@@ -67,7 +67,7 @@ class Exchange:
 
 @contextmanager
 def serving(exchange: Exchange) -> Iterator[None]:
-    """Have the connections that this thread makes or takes up in the block serve an exchange, until the next one."""
+    """Assign an exchange to the connections that this thread makes or reuses in the block."""
     _serving.exchange = exchange
     try:
         yield
@@ -76,18 +76,18 @@ def serving(exchange: Exchange) -> Iterator[None]:
 
 
 def current() -> Exchange:
-    """The exchange that this thread makes connections for; outside `serving` one without limits."""
-    found: Exchange | None = getattr(_serving, "exchange", None)
-    return found or Exchange(lambda: None, float("inf"))
+    """The exchange of this thread; outside `serving` one without limits."""
+    exchange: Exchange | None = getattr(_serving, "exchange", None)
+    return exchange or Exchange(lambda: None, float("inf"))
 
 
 class PlainSocket(socket.socket):
-    """A TCP socket that waits as its exchange allows."""
+    """A TCP socket that waits within the limits of its exchange."""
 
     exchange: Exchange
 
     def settimeout(self, value: float | None, /) -> None:  # noqa: ARG002 - the exchange has the timeout
-        """Wait for POLL_S at a time, whatever a library asks for."""
+        """Wait for POLL_S at a time, whatever timeout a library sets."""
         super().settimeout(POLL_S)
 
     def recv_into(self, buffer: "WriteableBuffer", nbytes: int | None = None, flags: int = 0) -> int:
@@ -116,35 +116,35 @@ class SecureSocket(PlainSocket, ssl.SSLSocket):  # type: ignore[misc] # recv of 
     """The same over TLS."""
 
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - as ssl has it
-        """Shake hands, which takes one timeout at most."""
+        """Make the handshake within one timeout."""
         self.exchange = current()
         self.exchange.wait(partial(super().do_handshake, block))
 
 
 def take_up(kept: Any) -> None:
-    """Have a connection that was kept open serve the current exchange; TLS within TLS has the socket below it."""
+    """Assign the current exchange to a reused connection; of TLS within TLS, to the socket below."""
     getattr(kept, "socket", kept).exchange = current()
 
 
 def connected(address: str, port: int, options: Iterable[tuple[Any, ...]]) -> PlainSocket:
-    """Connect to an IP address. Raises OSError, of which TimeoutError is one, and what the exchange's check raises."""
-    made = PlainSocket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-    made.exchange = current()
+    """Connect to an IP address. Raises OSError, including TimeoutError, and as the exchange's check does."""
+    connection = PlainSocket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    connection.exchange = current()
     try:
         for option in options:
-            made.setsockopt(*option)
-        made.setblocking(False)  # noqa: FBT003
-        code = made.connect_ex((address, port))
+            connection.setsockopt(*option)
+        connection.setblocking(False)  # noqa: FBT003
+        code = connection.connect_ex((address, port))
         if code == errno.EINPROGRESS:
-            made.exchange.wait(partial(_raise_unless_writable, made))
-            code = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            connection.exchange.wait(partial(_raise_unless_writable, connection))
+            code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
-        made.settimeout(None)
+        connection.settimeout(None)
     except BaseException:
-        made.close()
+        connection.close()
         raise
-    return made
+    return connection
 
 
 def _raise_unless_writable(waiting: socket.socket) -> None:
@@ -155,19 +155,19 @@ def _raise_unless_writable(waiting: socket.socket) -> None:
 
 
 def resolved(host: str, port: int) -> list[str]:
-    """IP addresses of a name, in the resolver's order. Raises OSError and UnicodeError.
+    """Resolve a name to IP addresses, in the resolver's order. Raises OSError and UnicodeError.
 
-    The system's resolver cannot be interrupted: it has a thread of its own, which is left behind when time is over.
+    The system's resolver cannot be interrupted: it runs in a thread, which is abandoned when time is over.
     """
     answer: Future[list[str]] = Future()
 
     def ask() -> None:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, ValueError) as error:  # UnicodeError is a ValueError
             answer.set_exception(error)
         else:
-            answer.set_result([str(info[4][0]) for info in found])
+            answer.set_result([str(info[4][0]) for info in entries])
 
     threading.Thread(target=ask, daemon=True, name="resolver").start()
     return current().wait(partial(answer.result, POLL_S))

@@ -208,7 +208,7 @@ class _Reader:
         return feed
 
     def _by_page(self, feed: Feed) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """Licence fields from config or page, for items without a licence; and fields of all items if the page refuses."""
+        """Licence fields from config or page, for items without a licence; and fields of all if the page refuses."""
         by_config = {"licence": self._licence, "licence_evidence": "inputs.licence"} if self._licence else {}
         url = feed.page if self._config.fetch.pages else None
         try:

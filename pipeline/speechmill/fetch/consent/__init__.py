@@ -1,8 +1,8 @@
-"""Whether a publisher lets a machine take a file to learn from: any one signal against it counts.
+"""Whether a publisher permits the use of a file for training: any one signal against it counts.
 
-Each kind of signal has a file: `robots` (with `ai.txt`) and `tdm` are what a host says in files of its own, `headers`
-and `page` what an answer and a web page say of themselves, `rsl` the terms that all of them may name. `usage` and
-`patterns` are what several of them are written in. `Consent` asks them all.
+Each kind of signal has a module: `robots` (with `ai.txt`) and `tdm` for files of a host, `headers`
+and `page` for an answer and a web page, `rsl` for the terms that all of these may name. `usage` and
+`patterns` are syntax that several of them share. `Consent` checks them all.
 """
 
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ AGENT = "speechmill"
 
 
 class Get(Protocol):
-    """Gets a small file by its address; None where there is none. What `is_needed` must be had, or the fault raised."""
+    """Gets a small file; None where there is none. For a file that `is_needed`, every fault is raised."""
 
     def __call__(self, url: str, *, is_needed: bool) -> bytes | None:
         """Get it."""
@@ -37,7 +37,7 @@ class Get(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Terms that permit training: what they say, and the address of the standard licence that they name."""
+    """Terms that permit training: as a signal, and the address of the standard licence that they name."""
 
     signal: Signal
     standard: str | None
@@ -45,9 +45,9 @@ class Permit:
 
 @dataclass(slots=True)
 class Consent:
-    """Asks hosts, once a day each, and remembers in `work/hosts/` what they said.
+    """Checks a host's signals, once a day, and caches them in `work/hosts/`.
 
-    `permits` gathers the terms under which what was asked for may be used.
+    `permits` collects the terms that permit the use of the requested files.
     """
 
     store: Store
@@ -56,10 +56,10 @@ class Consent:
     permits: list[Permit] = field(default_factory=list)
 
     def ask(self, url: str) -> float:
-        """Seconds to let pass between two requests to this host. Raises RejectedError(OPTED_OUT) with the signals.
+        """Check the rules of a host for a URL; returns the seconds between two requests.
 
-        What `get` raises for robots.txt, or for terms that it names, passes through: where they cannot be had, nothing
-        may be taken (RFC 9309, RSL 1.0).
+        Raises RejectedError(OPTED_OUT), and faults in getting robots.txt, or the terms that it names: where they cannot be
+        had, nothing may be fetched (RFC 9309, RSL 1.0).
         """
         from urllib3.util import parse_url
 
@@ -68,31 +68,31 @@ class Consent:
         with understanding(origin):
             rules = self._rules_of(origin)
             refuse(rules.against(parts.request_uri), rules.when)
-            self._judge([urljoin(f"{origin}{ROBOTS}", one) for one in rules.robots.licences], url)
+            self._judge([urljoin(f"{origin}{ROBOTS}", licence) for licence in rules.robots.licences], url)
             return rules.robots.delay
 
-    def hear(self, url: str, told: "urllib3.HTTPHeaderDict") -> None:
+    def hear(self, url: str, answer_headers: "urllib3.HTTPHeaderDict") -> None:
         """Raise RejectedError(OPTED_OUT) where the headers of an answer, or terms that they name, reserve it."""
         with understanding(url):
-            refuse((name, value, url) for name, value in headers.objections(told, self._agents))
-            self._judge([urljoin(url, one) for one in headers.licences(told)], url)
+            refuse((name, value, url) for name, value in headers.objections(answer_headers, self._agents))
+            self._judge([urljoin(url, licence) for licence in headers.licences(answer_headers)], url)
 
     def read(self, text: str, url: str) -> page.Page:
-        """Read a web page. Raises RejectedError(OPTED_OUT) where it, or terms that it names or holds, reserve it."""
-        found = page.read(text, self._agents)
+        """Parse a web page. Raises RejectedError(OPTED_OUT) where it, or terms that it names or has, reserve it."""
+        result = page.read(text, self._agents)
         with understanding(url):
-            refuse((name, value, url) for name, value in found.objections)
-            for inside in found.rsl_texts:
-                document = Document({"when": 0.0, "text": inside})
+            refuse((name, value, url) for name, value in result.objections)
+            for rsl_text in result.rsl_texts:
+                document = Document({"when": 0.0, "text": rsl_text})
                 refuse([("RSL", document.fault, url)] if document.fault else [])
                 self._take(rsl.strictest(document.contents), url)
-            self._judge([urljoin(url, one) for one in found.rsl_links], url)
-        return found
+            self._judge([urljoin(url, link) for link in result.rsl_links], url)
+        return result
 
     def heed(self, documents: tuple[str, ...], places: tuple[str, ...]) -> None:
-        """Raise RejectedError(OPTED_OUT) where RSL documents that name a thing's terms forbid to learn from it.
+        """Raise RejectedError(OPTED_OUT) where RSL documents forbid training on a recording.
 
-        places: addresses that the thing is known by. What `get` raises for the documents passes through.
+        `places` are the addresses of the recording. Faults in getting the documents are raised too.
         """
         with understanding(places[0]):
             for document in dict.fromkeys(documents[:MAX_LICENCES]):
@@ -103,15 +103,15 @@ class Consent:
         return agents_of(self.user_agent, AGENT)
 
     def _judge(self, documents: list[str], url: str) -> None:
-        """Ask RSL documents about an address."""
+        """Check RSL documents about an address."""
         for document in dict.fromkeys(documents[:MAX_LICENCES]):
             self._take(rsl.judge(self._contents(document), url, document), document)
 
     def _contents(self, document: str) -> list[Element]:
         key = (f"work/hosts/{stable_id('licence', document)}",)
-        known = remembered(key, self.store, partial(self._get_terms, document), Document)
-        refuse([("RSL", known.fault, document)] if known.fault else [])
-        return known.contents
+        parsed = remembered(key, self.store, partial(self._get_terms, document), Document)
+        refuse([("RSL", parsed.fault, document)] if parsed.fault else [])
+        return parsed.contents
 
     def _take(self, terms: rsl.Terms | None, place: str) -> None:
         if terms and not terms.permits:

@@ -1,4 +1,4 @@
-"""Headers of one answer that reserve it, or say under which terms it may be used."""
+"""Headers of an answer that reserve it or name its terms of use."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -9,26 +9,26 @@ if TYPE_CHECKING:
     import urllib3
 
 NO_AI = ("noai", "noimageai", "noml")
-# Directives of X-Robots-Tag that have a value after a colon; any other word before one is the name of a robot.
+# Directives of X-Robots-Tag with a value after a colon; any other word before a colon is the name of a robot.
 WITH_VALUE = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
 RSL_TYPE = "application/rsl+xml"
 
 
 def objections(headers: "urllib3.HTTPHeaderDict", agents: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Yield name and value of each header that forbids to learn from the answer."""
+    """Yield name and value of each header that forbids training on the answer."""
     for value in headers.getlist("X-Robots-Tag"):
-        if no := robots_forbid(value, agents):
-            yield "X-Robots-Tag", no
+        if refusal := robots_forbid(value, agents):
+            yield "X-Robots-Tag", refusal
     if any(value.strip() == "1" for line in headers.getlist("TDM-Reservation") for value in line.split(",")):
         yield "TDM-Reservation", "1"
-    if no := usage.usage_forbids(",".join(headers.getlist("Content-Usage"))):
-        yield "Content-Usage", no
-    if no := usage.signal_forbids(",".join(headers.getlist("Content-Signal"))):
-        yield "Content-Signal", no
+    if refusal := usage.usage_forbids(",".join(headers.getlist("Content-Usage"))):
+        yield "Content-Usage", refusal
+    if refusal := usage.signal_forbids(",".join(headers.getlist("Content-Signal"))):
+        yield "Content-Signal", refusal
 
 
 def robots_forbid(directives: str, agents: tuple[str, ...]) -> str | None:
-    """The word against learning among directives for all robots or for us; None if there is none."""
+    """The directive against training for all robots or for us; None if there is none."""
     robot = ""
     for part in directives.lower().split(","):
         name, colon, rest = part.strip().partition(":")
@@ -40,11 +40,13 @@ def robots_forbid(directives: str, agents: tuple[str, ...]) -> str | None:
 
 
 def licences(headers: "urllib3.HTTPHeaderDict") -> Iterator[str]:
-    """Yield addresses of RSL documents that `Link` headers name as the licence."""
+    """Yield addresses of RSL documents in `Link` headers with rel=license."""
     for value in headers.getlist("Link"):
         for link in value.split("<")[1:]:
             address, _, rest = link.partition(">")
-            parameters = dict(_parameter(part) for part in reversed(rest.split(";")))  # of equal ones the first counts
+            parameters = dict(
+                _parameter(part) for part in reversed(rest.split(";"))
+            )  # of repeated ones the first counts
             if "license" in parameters.get("rel", "").lower().split() and is_rsl(parameters.get("type", "")):
                 yield address.strip()
 

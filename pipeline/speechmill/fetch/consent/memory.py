@@ -1,4 +1,4 @@
-"""What hosts said, as it is kept for a day: in memory as it was read, in `work/hosts/` as it came."""
+"""Cache of hosts' signals for a day: parsed in memory, unparsed in `work/hosts/`."""
 
 import threading
 import time
@@ -14,19 +14,19 @@ from speechmill.fetch.consent.tdm import Reservations
 
 ROBOTS, AI, TDMREP = FILES = ("/robots.txt", "/ai.txt", "/.well-known/tdmrep.json")
 MAX_FILE_BYTES = 512_000  # RFC 9309 2.5: at least 500 KiB of robots.txt count
-MAX_AGE_S = 24 * 3600.0  # RFC 9309 2.4: nobody should rely on what is older
+MAX_AGE_S = 24 * 3600.0  # RFC 9309 2.4: do not use an older copy
 
 
 class Rules:
-    """What the files of one host say; `when` in seconds since 1970."""
+    """Parsed rule files of a host; `when` in seconds since 1970."""
 
-    def __init__(self, told: dict[str, Any], *, agents: tuple[str, ...]) -> None:
-        files, self._origin, self.when = told["files"], str(told["origin"]), float(told["when"])
+    def __init__(self, stored: dict[str, Any], *, agents: tuple[str, ...]) -> None:
+        files, self._origin, self.when = stored["files"], str(stored["origin"]), float(stored["when"])
         self.robots, self._ai = (Robots(files.get(path, ""), agents) for path in (ROBOTS, AI))
         self._tdm = Reservations(files.get(TDMREP, ""), self._origin)
 
     def against(self, path: str) -> Iterator[Words]:
-        """Signals against taking a path, with its query."""
+        """Signals against fetching a path, with its query."""
         if line := self.robots.disallows(path):
             yield CRAWLING, line, f"{self._origin}{ROBOTS}"
         if line := self._ai.disallows(path):
@@ -38,13 +38,13 @@ class Rules:
 
 
 class Document:
-    """RSL that was read; `fault` is why it cannot be."""
+    """A parsed RSL document; `fault` says why it cannot be parsed."""
 
-    def __init__(self, told: dict[str, Any]) -> None:
-        self.when, self.fault = float(told["when"]), ""
+    def __init__(self, stored: dict[str, Any]) -> None:
+        self.when, self.fault = float(stored["when"]), ""
         self.contents: list[Element] = []
         try:
-            self.contents = rsl.read(str(told["text"])) or []
+            self.contents = rsl.read(str(stored["text"])) or []
         except ValueError as error:
             self.fault = str(error)
 
@@ -58,22 +58,26 @@ _locks_lock = threading.Lock()
 def remembered(
     key: tuple[str, ...], store: Store, ask: Callable[[], dict[str, Any]], read: Callable[[dict[str, Any]], Kept]
 ) -> Kept:
-    """What was read not long ago, or is stored, or is asked for now; nothing is stored that cannot be read.
+    """Get something from memory, from the store, or by `ask`; only what can be parsed is stored.
 
-    key: names in the store first what was asked for, then what else decides how it is read.
+    Args:
+        key: Name in the store, then what else determines how it is parsed.
+        store: Of the run.
+        ask: Fetches it.
+        read: Parses it.
     """
     with _lock_of((store.root, *key)):
         kept: Kept | None = _memory.get((store.root, *key)) or _stored(key[0], store, read)
         if kept is None or not 0 <= time.time() - kept.when < MAX_AGE_S:
-            told = ask() | {"when": time.time()}
-            kept = read(told)
-            store.write_json(key[0], told)
+            fetched = ask() | {"when": time.time()}
+            kept = read(fetched)
+            store.write_json(key[0], fetched)
         _memory[store.root, *key] = kept
     return kept
 
 
 def text_of(raw: bytes | None) -> str:
-    """A file as text, up to the last line that is whole."""
+    """Decode a file, up to its last complete line."""
     raw = raw or b""
     if len(raw) >= MAX_FILE_BYTES:
         raw = raw[: raw.rfind(b"\n") + 1] or raw
@@ -86,9 +90,9 @@ def _lock_of(key: tuple[str, ...]) -> threading.Lock:
 
 
 def _stored(name: str, store: Store, read: Callable[[dict[str, Any]], Kept]) -> Kept | None:
-    """What an earlier run kept; None where that cannot be read."""
+    """What an earlier run stored; None where it cannot be parsed."""
     try:
-        told = store.read_json(name)
-        return read(told) if told else None
+        stored = store.read_json(name)
+        return read(stored) if stored else None
     except PARSER_ERRORS:
         return None

@@ -1,7 +1,6 @@
-"""What a web page says of itself: `<meta>` tags that reserve it, its licence, and RSL that it names or holds.
+"""Parses a web page for `<meta>` tags that reserve it, its licence, its feeds, and RSL that it names or contains.
 
-The library's parser takes the square of the time on hostile pages, and raises on some; this one reads on from where it
-is, never back.
+html.parser takes quadratic time on hostile pages, and raises on some; this parser never goes back.
 """
 
 import html
@@ -16,9 +15,9 @@ _BETWEEN = re.compile(r"[\s/]*")
 _KEY = re.compile(r"[^\s/>=]+|=")
 _EQUALS = re.compile(r"\s*=\s*")
 _PLAIN = re.compile(r"[^\s>]*")
-_LONG_REFERENCE = re.compile(r"&#[xX]?[0-9a-fA-F]{9,};?")  # no character has it, and int() refuses long ones
+_LONG_REFERENCE = re.compile(r"&#[xX]?[0-9a-fA-F]{9,};?")  # no such character exists, and int() refuses long numbers
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}  # str.lower may change the length
-# Elements whose content is no markup, up to their end tag.
+# Elements whose content is text up to their end tag.
 RAW = ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes")
 FEED_TYPES = ("application/rss+xml", "application/atom+xml", "application/rdf+xml")
 MAX_FOUND = 100
@@ -29,32 +28,32 @@ Attributes = dict[str, str]
 
 @dataclass(slots=True)
 class Page:
-    """Names and values of what forbids to learn from a page, and addresses and texts of its licences."""
+    """Signals of a page: names and values of objections, and its licences."""
 
     objections: list[tuple[str, str]] = field(default_factory=list)
-    licence: str | None = None  # the first `rel=license` that is no RSL
-    feeds: list[tuple[str, str]] = field(default_factory=list)  # address and title of each that is linked as its own
+    licence: str | None = None  # first `rel=license` that is not RSL
+    feeds: list[tuple[str, str]] = field(default_factory=list)  # address and title of each feed of the page
     rsl_links: list[str] = field(default_factory=list)
     rsl_texts: list[str] = field(default_factory=list)
 
 
 def read(page: str, agents: tuple[str, ...]) -> Page:
-    """Read a page. Never raises, whatever the page is made of."""
-    found = Page()
+    """Parse a page. Never raises, whatever its content."""
+    result = Page()
     for name, attributes, content in _elements(page):
-        if name == "meta" and (no := _forbids(attributes, agents)) and len(found.objections) < MAX_FOUND:
-            found.objections.append(no)
-        elif name == "script" and is_rsl(attributes.get("type", "")) and len(found.rsl_texts) < MAX_FOUND:
-            found.rsl_texts.append(content)
-        elif name == "link" and _is_feed(attributes) and len(found.feeds) < MAX_FOUND:
-            found.feeds.append((attributes.get("href", "").strip(), attributes.get("title", "")))
+        if name == "meta" and (objection := _forbids(attributes, agents)) and len(result.objections) < MAX_FOUND:
+            result.objections.append(objection)
+        elif name == "script" and is_rsl(attributes.get("type", "")) and len(result.rsl_texts) < MAX_FOUND:
+            result.rsl_texts.append(content)
+        elif name == "link" and _is_feed(attributes) and len(result.feeds) < MAX_FOUND:
+            result.feeds.append((attributes.get("href", "").strip(), attributes.get("title", "")))
         elif name in ("a", "link") and "license" in attributes.get("rel", "").lower().split():
             address = attributes.get("href", "").strip()
-            if is_rsl(attributes.get("type", "")) and len(found.rsl_links) < MAX_FOUND:
-                found.rsl_links.append(address)
+            if is_rsl(attributes.get("type", "")) and len(result.rsl_links) < MAX_FOUND:
+                result.rsl_links.append(address)
             elif not is_rsl(attributes.get("type", "")):
-                found.licence = found.licence or address or None
-    return found
+                result.licence = result.licence or address or None
+    return result
 
 
 def _is_feed(attributes: Attributes) -> bool:
@@ -66,25 +65,25 @@ def _is_feed(attributes: Attributes) -> bool:
 def _forbids(attributes: Attributes, agents: tuple[str, ...]) -> tuple[str, str] | None:
     name = (attributes.get("name") or attributes.get("http-equiv", "")).strip().lower()
     content = attributes.get("content", "").strip()
-    if name in ("robots", "x-robots-tag", *agents) and (no := robots_forbid(content, agents)):
-        return f"meta {name}", no
+    if name in ("robots", "x-robots-tag", *agents) and (directive := robots_forbid(content, agents)):
+        return f"meta {name}", directive
     return ("meta tdm-reservation", "1") if name == "tdm-reservation" and content == "1" else None
 
 
 def _elements(page: str) -> Iterator[tuple[str, Attributes, str]]:
-    """Yield name and attributes of each start tag, with the content of those that hold no markup."""
+    """Yield name and attributes of each start tag, with the content of elements that contain text only."""
     lower, at = page.translate(_LOWER), 0
-    ends = dict[str, int]()  # where each end that was looked for is: not looked for again where there is none
+    ends = dict[str, int]()  # cache of end positions: an absent end is searched for once
     while (at := page.find("<", at)) >= 0:
         if page.startswith("<!--", at):
             end = _next("-->", lower, at, ends)
             at = end + 3 if end >= 0 else at + 4
             continue
-        if not (found := _NAME.match(page, at + 1)):
+        if not (match := _NAME.match(page, at + 1)):
             at += 1
             continue
-        name = found[0].lower()
-        attributes, at = _attributes(page, found.end())
+        name = match[0].lower()
+        attributes, at = _attributes(page, match.end())
         content = ""
         if name in RAW:
             end = _next(f"</{name}", lower, at, ends)
@@ -93,7 +92,7 @@ def _elements(page: str) -> Iterator[tuple[str, Attributes, str]]:
 
 
 def _attributes(page: str, at: int) -> tuple[Attributes, int]:
-    """Attributes of a tag and where it ends; of equal ones the first counts."""
+    """Attributes of a tag, the first of repeated ones, and the index of its end."""
     attributes: Attributes = {}
     while True:
         at = _end(_BETWEEN, page, at)
@@ -117,13 +116,13 @@ def _value(page: str, at: int) -> tuple[str, int]:
 
 
 def _end(pattern: re.Pattern[str], page: str, at: int) -> int:
-    found = pattern.match(page, at)
-    return found.end() if found else at
+    match = pattern.match(page, at)
+    return match.end() if match else at
 
 
-def _next(what: str, lower: str, at: int, ends: dict[str, int]) -> int:
-    """As str.find, but what is not there is looked for once."""
-    known = ends.get(what)
-    if known is None or 0 <= known < at:
-        known = ends[what] = lower.find(what, at)
-    return known
+def _next(string: str, lower: str, at: int, ends: dict[str, int]) -> int:
+    """str.find with a cache, so that an absent string is searched for once."""
+    index = ends.get(string)
+    if index is None or 0 <= index < at:
+        index = ends[string] = lower.find(string, at)
+    return index

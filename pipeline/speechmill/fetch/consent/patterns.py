@@ -1,20 +1,20 @@
-"""Patterns of paths as robots.txt has them (RFC 9309, 2.2.2 and 2.2.3), matched in time linear in pattern and path.
+"""Path patterns of robots.txt (RFC 9309, 2.2.2 and 2.2.3), matched in time linear in pattern and path.
 
-A pattern comes from whoever owns a host, so that no regular expression is made of it: each part between stars is looked
-for once, from the left, which finds a match wherever there is one.
+Patterns are untrusted, so they are not turned into regular expressions: each part between stars is
+searched once, from the left, which finds a match wherever there is one.
 """
 
 import re
 from urllib.parse import quote, unquote
 
-# What is not encoded again; of these, the two that patterns use otherwise are encoded in paths.
+# Characters that are not encoded; the two with a meaning in patterns are encoded in paths.
 _KEPT = "%:/?#[]@!&'()+,;=~"
 _ENCODED = re.compile("%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
 def normal_path(path: str) -> str:
-    """Path and query of an address in the form that patterns are compared with."""
+    """Normalise path and query of an address for comparison with patterns."""
     return _normal(path, kept=_KEPT)
 
 
@@ -29,7 +29,7 @@ def normal_pattern(pattern: str) -> str:
 
 
 def matches(pattern: str, path: str) -> bool:
-    """Whether a path begins as a pattern says; both in normal form."""
+    """Whether a path matches a pattern; both normalised."""
     is_whole = pattern.endswith("$")
     first, *others = pattern.removesuffix("$").split("*")
     if not path.startswith(first):
@@ -52,6 +52,6 @@ def _normal(path: str, *, kept: str) -> str:
     return _ENCODED.sub(_plain_if_unreserved, encoded)
 
 
-def _plain_if_unreserved(found: re.Match[str]) -> str:
-    is_plain = int(found[1], 16) in _UNRESERVED
-    return unquote(found[0]) if is_plain else found[0].upper()
+def _plain_if_unreserved(match: re.Match[str]) -> str:
+    is_plain = int(match[1], 16) in _UNRESERVED
+    return unquote(match[0]) if is_plain else match[0].upper()

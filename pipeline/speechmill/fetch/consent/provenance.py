@@ -1,7 +1,7 @@
-"""What a media file says of itself in a C2PA manifest: whether machines may learn from it, and whether one made it.
+"""Reads the C2PA manifests of a media file: whether training on it is permitted, and whether it is AI-generated.
 
-A no counts whoever signed it, and in whatever part of the file it was written. The library `c2pa-python` is optional:
-without it, nothing is read. It is asked for nothing on the network. To be called in a worker process.
+A refusal counts whoever signed it, and wherever in the file it is. The library `c2pa-python` is optional:
+without it, nothing is read. It is not allowed to use the network. To be called in a worker process.
 """
 
 import importlib.util
@@ -15,11 +15,11 @@ from typing import Any
 
 from speechmill.core import guards
 
-MARK = b"c2pa"  # a manifest, whatever it is packed in, has this in the name of its box
+MARK = b"c2pa"  # in the box name of every manifest, whatever the container
 MAX_MANIFESTS, MAX_S, MAX_BYTES = 1_000, 60.0, 1_000_000_000
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, MemoryError)
 TRAINING = ("cawg.training-mining", "c2pa.training-mining")
-USES = ("ai_training", "ai_generative_training", "data_mining")  # without the vendor before them
+USES = ("ai_training", "ai_generative_training", "data_mining")  # without their vendor prefix
 GENERATED = ("trainedalgorithmicmedia", "compositewithtrainedalgorithmicmedia")
 KINDS = {b"RIFF": ("audio/wav",), b"fLaC": ("audio/flac",), b"ID3": ("audio/mpeg", "audio/flac")}
 OFFLINE = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
@@ -27,25 +27,25 @@ OFFLINE = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What a manifest says: uses that are not allowed, or under conditions only; and what says a machine made it."""
+    """Statements of a manifest: uses that are forbidden or restricted, and actions that are AI-generated."""
 
     forbids: tuple[str, ...] = ()
     generated: tuple[str, ...] = ()
 
 
 def is_installed() -> bool:
-    """Whether manifests can be read."""
+    """Whether c2pa-python is installed."""
     return importlib.util.find_spec("c2pa") is not None
 
 
 def may_have_marks(path: str) -> bool:
-    """Whether a file has the bytes that every manifest has; takes as long as reading it once."""
+    """Whether a file contains the bytes that every manifest has; reads the file once."""
     with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return content.find(MARK) >= 0
 
 
 def read(path: str) -> Marks:
-    """Read the manifests of a media file; one that cannot be read says nothing. Ends its process if that takes long."""
+    """Read the manifests of a media file; empty where they cannot be read. Ends its process if that takes too long."""
     try:
         with guards.watchdog(MAX_S), guards.memory_limited(MAX_BYTES):
             return _marks(_manifests(path))
@@ -56,28 +56,28 @@ def read(path: str) -> Marks:
 def _marks(store: dict[str, Any]) -> Marks:
     manifests = store.get("manifests")
     manifests = dict(itertools.islice(manifests.items(), MAX_MANIFESTS)) if isinstance(manifests, dict) else {}
-    forbids = dict.fromkeys(word for one in manifests.values() for word in _forbidden(one))
-    generated = dict.fromkeys(word for one in _own(store, manifests) for word in _generated(one))
+    forbids = dict.fromkeys(statement for manifest in manifests.values() for statement in _forbidden(manifest))
+    generated = dict.fromkeys(statement for manifest in _own(store, manifests) for statement in _generated(manifest))
     return Marks(tuple(forbids), tuple(generated))
 
 
 def _manifests(path: str) -> dict[str, Any]:
-    """The manifest store of a file, as the library tells it in JSON; empty if there is none."""
+    """The manifest store of a file as parsed JSON; empty if there is none."""
     from c2pa import C2paError, Context, Reader
 
     with Path(path).open("rb") as file:
         head = file.read(12)
-        kinds = next((found for mark, found in KINDS.items() if head.startswith(mark)), ("audio/mpeg",))
+        kinds = next((store for mark, store in KINDS.items() if head.startswith(mark)), ("audio/mpeg",))
         for kind in ("audio/mp4",) if head[4:8] == b"ftyp" else kinds:
             file.seek(0)
             try:
                 with Context.from_dict(OFFLINE) as context:
                     reader = Reader.try_create(kind, file, context=context)
-                    found: dict[str, Any] = json.loads(reader.json()) if reader else {}
+                    store: dict[str, Any] = json.loads(reader.json()) if reader else {}
             except (C2paError, *UNREADABLE):
                 continue
-            if found:
-                return found
+            if store:
+                return store
     return {}
 
 
@@ -92,18 +92,18 @@ def _forbidden(manifest: Any) -> Iterator[str]:
 
 
 def _own(store: dict[str, Any], manifests: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The manifest of the file, and those of what it is a version of, or what sounds in it: not of its pictures."""
-    waiting, seen = [store.get("active_manifest")], set[str]()
-    while waiting:
-        label = waiting.pop()
+    """The manifest of the file, and those of its earlier versions and of the sound in it, but not of its pictures."""
+    pending, seen = [store.get("active_manifest")], set[str]()
+    while pending:
+        label = pending.pop()
         if not isinstance(label, str) or label in seen or not isinstance(manifest := manifests.get(label), dict):
             continue
         seen.add(label)
         yield manifest
-        for one in _dicts(manifest.get("ingredients")):
-            is_sound = str(one.get("format", "")).startswith(("audio/", "video/"))
-            if one.get("relationship") == "parentOf" or is_sound:
-                waiting.append(one.get("active_manifest"))
+        for ingredient in _dicts(manifest.get("ingredients")):
+            is_sound = str(ingredient.get("format", "")).startswith(("audio/", "video/"))
+            if ingredient.get("relationship") == "parentOf" or is_sound:
+                pending.append(ingredient.get("active_manifest"))
 
 
 def _generated(manifest: dict[str, Any]) -> Iterator[str]:
@@ -115,10 +115,10 @@ def _generated(manifest: dict[str, Any]) -> Iterator[str]:
 
 
 def _assertions(manifest: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    for one in _dicts(manifest.get("assertions") if isinstance(manifest, dict) else None):
-        if isinstance(one.get("data"), dict):
-            yield str(one.get("label", "")), one["data"]
+    for assertion in _dicts(manifest.get("assertions") if isinstance(manifest, dict) else None):
+        if isinstance(assertion.get("data"), dict):
+            yield str(assertion.get("label", "")), assertion["data"]
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []

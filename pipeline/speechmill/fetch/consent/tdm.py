@@ -1,4 +1,4 @@
-"""`/.well-known/tdmrep.json` (W3C TDM Reservation Protocol): which paths of a host are reserved."""
+"""Parses `/.well-known/tdmrep.json` (W3C TDM Reservation Protocol): which paths of a host are reserved."""
 
 import json
 from collections.abc import Iterator
@@ -7,16 +7,18 @@ from speechmill.fetch.consent.patterns import matches, normal_path, normal_patte
 
 
 class Reservations:
-    """A tdmrep.json; what has another form says nothing."""
+    """A tdmrep.json; content of another form is ignored."""
 
     def __init__(self, text: str, origin: str) -> None:
         self._rules = list(_rules(text, origin))
 
     def reserves(self, path: str) -> str | None:
-        """The place as the file names it that reserves a path and query; the first that matches counts."""
+        """The location in the file that reserves a path and query; the first match counts."""
         path = normal_path(path)
-        found = next(((where, is_no) for where, pattern, is_no in self._rules if matches(pattern, path)), None)
-        return found[0] if found and found[1] else None
+        first = next(
+            ((location, is_reserved) for location, pattern, is_reserved in self._rules if matches(pattern, path)), None
+        )
+        return first[0] if first and first[1] else None
 
 
 def _rules(text: str, origin: str) -> Iterator[tuple[str, str, bool]]:
@@ -25,7 +27,7 @@ def _rules(text: str, origin: str) -> Iterator[tuple[str, str, bool]]:
     except (ValueError, RecursionError):
         return
     for rule in rules if isinstance(rules, list) else [rules]:
-        if isinstance(rule, dict) and isinstance(where := rule.get("location", "/"), str):
-            path = where.removeprefix(origin)
+        if isinstance(rule, dict) and isinstance(location := rule.get("location", "/"), str):
+            path = location.removeprefix(origin)
             pattern = normal_pattern(path if path.startswith(("/", "*")) else f"/{path}")
-            yield where, pattern, rule.get("tdm-reservation") in (1, "1", True)
+            yield location, pattern, rule.get("tdm-reservation") in (1, "1", True)

@@ -1,32 +1,32 @@
-"""Lists of preferences, as lines of robots.txt and headers have them, and what they say of training.
+"""Parses lists of usage preferences, in robots.txt and headers, for statements about training.
 
 - `Content-Usage: train-ai=n` (IETF AIPREF, drafts attach and vocab)
 - `Content-Signal: search=yes, ai-train=no` (Cloudflare's Content Signals Policy)
 """
 
-# Categories that training a model of speech falls under, the narrow ones before those that hold them. Of the narrow
-# ones any no counts; the wide ones are asked where no narrow one is named.
+# Categories that include training of a speech model, narrow ones and wide ones that contain them. Of the narrow
+# ones any refusal counts; the wide ones count where no narrow one is given.
 NARROW, WIDE = ("train-genai", "train-ai"), ("tdm", "ai", "bots")
 SIGNAL = "ai-train"
 
 
 def usage_forbids(preferences: str) -> str | None:
-    """The preference of a Content-Usage list that decides about training, if it is a no; None if it is none."""
+    """The preference of a Content-Usage list that forbids training; None if there is none."""
     return _no(preferences, NARROW) if _names(preferences, NARROW) else _first_no(preferences)
 
 
 def usage_speaks(preferences: str) -> bool:
-    """Whether a Content-Usage list says anything of training."""
+    """Whether a Content-Usage list has a preference about training."""
     return _names(preferences, (*NARROW, *WIDE))
 
 
 def signal_forbids(preferences: str) -> str | None:
-    """As `usage_forbids`, of a Content-Signal list."""
+    """Like `usage_forbids`, for a Content-Signal list."""
     return _no(preferences, (SIGNAL,))
 
 
 def signal_speaks(preferences: str) -> bool:
-    """Whether a Content-Signal list says anything of training."""
+    """Whether a Content-Signal list has a preference about training."""
     return _names(preferences, (SIGNAL,))
 
 
@@ -46,7 +46,7 @@ def _no(preferences: str, names: tuple[str, ...]) -> str | None:
 
 
 def _pairs(preferences: str) -> list[tuple[str, str]]:
-    """Names and answers, y or n or longer, in lower case, without parameters; what has no answer is left out."""
+    """Names and answers, in lower case, without parameters; entries without an answer are left out."""
     pairs = []
     for part in preferences.lower().split(","):
         name, _, rest = part.partition("=")
