@@ -1,4 +1,4 @@
-"""From the bytes of a recording to mono samples at the corpus rate, and from samples to FLAC."""
+"""Decodes recordings to mono samples at the corpus sample rate, and encodes samples as FLAC."""
 
 from speechmill.audio.decoding import Decoding, declared_duration_s
 from speechmill.audio.mixdown import Mix

@@ -1,7 +1,7 @@
-"""Silences to spans: where a recording is cut, decided on marks and levels alone. No audio, no I/O.
+"""Segmentation: from VAD marks and levels to spans. No audio, no I/O.
 
-All positions that come in and go out are integer samples at the corpus rate; inside, the unit is the 10 ms
-frame of the detector. The spans cover the recording without gap or overlap.
+Positions in arguments and results are integer samples at the corpus rate; inside, the unit is the 10 ms
+frame of the VAD. The spans cover the recording without gap or overlap.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,9 +21,9 @@ GATE_DB = 6.0  # speech is at least so much louder than the background around it
 FLOOR_WINDOW = 30 * FRAMES_PER_S  # the background is estimated over 30 s to either side
 FLOOR_BLOCK = 1 * FRAMES_PER_S
 
-REST = 16  # frames: no word has so long a rest inside; before a last "t" or "ts" there are up to 15
-REST_DB = 3.0  # a rest rises by so much over the quiet fifth of what follows an utterance at most
-MAX_TAIL = 30  # frames: as far as a detector misses the end of a word
+REST = 16  # frames: longer than any pause inside a word; the closure before a final "t" or "ts" has up to 15
+REST_DB = 3.0  # a rest is at most so much louder than the quiet fifth of the gap after an utterance
+MAX_TAIL = 30  # frames: the most that a VAD cuts off the end of a word
 
 Marks = npt.NDArray[np.bool_]
 Levels = npt.NDArray[np.float32]
@@ -45,23 +45,29 @@ class Utterance:
 def spans(
     speech: Marks, levels: Levels, *, samples: int, rate: int, rules: Segment, breaks: Iterable[int] = ()
 ) -> list[Span]:
-    """Cover a recording of `samples` samples at `rate` Hz with spans.
+    """Cover a recording with spans.
 
-    speech: bool[frames], levels: float32[frames] in dBFS, for each 10 ms; breaks: samples where packets were
-    lost: an utterance around one is `corrupt`.
+    Args:
+        speech: bool[frames], VAD marks of each 10 ms.
+        levels: float32[frames], level of each 10 ms in dBFS.
+        samples: Length of the recording.
+        rate: Corpus sample rate in Hz.
+        rules: Settings of segmentation.
+        breaks: Samples at which packets were lost; an utterance around one is `corrupt`.
     """
-    found = _utterances(speech, rules)
-    clips = _place(found, levels, rules)
-    judged = (
-        _judge(one, clip, samples=samples, rate=rate, rules=rules) for one, clip in zip(found, clips, strict=True)
+    utterances = _utterances(speech, rules)
+    clips = _place(utterances, levels, rules)
+    placed_spans = (
+        _judge(utterance, clip, samples=samples, rate=rate, rules=rules)
+        for utterance, clip in zip(utterances, clips, strict=True)
     )
-    return list(_cover(judged, samples, np.sort(np.fromiter(breaks, np.int64))))
+    return list(_cover(placed_spans, samples, np.sort(np.fromiter(breaks, np.int64))))
 
 
 def gate(speech: Marks, levels: Levels) -> Marks:
-    """Take from the marks what does not rise over the recording's own background, bool[frames].
+    """Remove VAD marks that are not louder than the recording's background by GATE_DB, bool[frames].
 
-    The background at a place is the lowest level (10th percentile of a second) within 30 s to either side. It is
+    The background is the lowest level (10th percentile of a second) within 30 s on either side. It is
     relative: an absolute level would lose quiet books and never find a silence in noisy podcasts.
     """
     if not levels.size:
@@ -73,27 +79,31 @@ def gate(speech: Marks, levels: Levels) -> Marks:
 
 
 def _quiet_seconds(levels: Levels) -> Levels:
-    """Level of the quiet tenth of each second. A function of its own, so that its copies are gone after it."""
+    """Level of the quiet tenth of each second, float32[seconds]. A separate function, so that its copies are freed."""
     blocks = np.pad(levels, (0, -levels.size % FLOOR_BLOCK), mode="edge").reshape(-1, FLOOR_BLOCK)
     return np.percentile(blocks, 10, axis=1).astype(np.float32)
 
 
 def _runs(marks: Marks) -> npt.NDArray[np.int64]:
-    """[start, end) of each run of true marks, int64[runs, 2]."""
+    """Start and end (exclusive) of each run of true marks, int64[runs, 2]."""
     steps = np.diff(np.concatenate([[0], marks.astype(np.int8), [0]]))
     return np.stack([np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)], axis=1)
 
 
 def _utterances(speech: Marks, rules: Segment) -> list[Utterance]:
-    """What lies between two silences; then the profile's changes."""
+    """Speech between silences, split and joined as the profile demands."""
     runs = _runs(speech)
     runs = runs[runs[:, 1] - runs[:, 0] >= MIN_SPEECH]
-    found = _merge(runs, _frames(rules.min_silence_s))
+    utterances = _merge(runs, _frames(rules.min_silence_s))
     if rules.profile == "tortoise":
-        return found
+        return utterances
     longest = _frames(rules.max_length_s)
-    safe = longest - 2 * MAX_TAIL  # has room for what the detector missed at either end
-    pieces = [piece for one in found for piece in (_split(one, runs, safe) if one.frames > longest else [one])]
+    safe = longest - 2 * MAX_TAIL  # leaves room for word ends that the VAD cut off
+    pieces = [
+        piece
+        for utterance in utterances
+        for piece in (_split(utterance, runs, safe) if utterance.frames > longest else [utterance])
+    ]
     return _join(pieces, shortest=_frames(rules.min_length_s), longest=safe)
 
 
@@ -111,22 +121,22 @@ def _merge(runs: npt.NDArray[np.int64], min_silence: int) -> list[Utterance]:
 
 
 def _split(whole: Utterance, runs: npt.NDArray[np.int64], longest: int) -> Iterator[Utterance]:
-    """Cut an utterance at its longest inner pause, and its parts again, until they fit."""
+    """Split an utterance at its longest inner pause, and its parts again, until they are short enough."""
     inner = runs[(runs[:, 0] >= whole.start) & (runs[:, 1] <= whole.end)]
-    waiting = [inner]
-    while waiting:
-        part = waiting.pop()
+    pending = [inner]
+    while pending:
+        part = pending.pop()
         pauses = part[1:, 0] - part[:-1, 1]
         start, end = int(part[0, 0]), int(part[-1, 1])
         if end - start <= longest or not pauses.size or pauses.max() < RECOVER_MIN_PAUSE:
             yield Utterance(start, end)
             continue
         at = int(pauses.argmax()) + 1
-        waiting += [part[at:], part[:at]]
+        pending += [part[at:], part[:at]]
 
 
 def _join(pieces: list[Utterance], *, shortest: int, longest: int) -> list[Utterance]:
-    """Join short utterances with the neighbour before them, from left to right."""
+    """Join short utterances with the previous one, from left to right."""
     joined: list[Utterance] = []
     for piece in pieces:
         if joined:
@@ -139,25 +149,25 @@ def _join(pieces: list[Utterance], *, shortest: int, longest: int) -> list[Utter
     return joined
 
 
-def _place(found: list[Utterance], levels: Levels, rules: Segment) -> Iterator[Utterance]:
-    """Give each utterance the ends of its words and, as far as the longest clip has room for them, its edges.
+def _place(utterances: list[Utterance], levels: Levels, rules: Segment) -> Iterator[Utterance]:
+    """Extend each utterance to the ends of its words and, as far as the longest clip allows, by its edges.
 
-    Neither goes past the middle of a gap.
+    Neither goes beyond the middle of a gap.
     """
     longest, edge = _frames(rules.max_length_s), _frames(rules.edge_s)
-    for i, one in enumerate(found):
-        before = (found[i - 1].end + one.start + 1) // 2 if i else 0
-        after = (one.end + found[i + 1].start) // 2 if i + 1 < len(found) else levels.size
-        start = one.start - _tail(levels[before : one.start][::-1])
-        end = one.end + _tail(levels[one.end : after])
+    for i, utterance in enumerate(utterances):
+        before = (utterances[i - 1].end + utterance.start + 1) // 2 if i else 0
+        after = (utterance.end + utterances[i + 1].start) // 2 if i + 1 < len(utterances) else levels.size
+        start = utterance.start - _tail(levels[before : utterance.start][::-1])
+        end = utterance.end + _tail(levels[utterance.end : after])
         room = min(max(longest - (end - start), 0) // 2, edge)
         yield Utterance(max(start - room, before), min(end + room, after))
 
 
 def _tail(outward: Levels) -> int:
-    """Frames of a gap, seen from the utterance on, that are still its word: a detector misses quiet consonants.
+    """Frames of a gap, seen from the utterance, that still belong to its word: VADs miss quiet consonants.
 
-    The word ends where a rest begins; if there is none near by, at the quietest frame.
+    The word ends where a rest begins; if there is none nearby, at the quietest frame.
     """
     near = outward[: MAX_TAIL + REST]
     if not near.size:
@@ -169,20 +179,20 @@ def _tail(outward: Levels) -> int:
     return min(end, MAX_TAIL)
 
 
-def _judge(one: Utterance, clip: Utterance, *, samples: int, rate: int, rules: Segment) -> Span:
-    """Judge a clip's length in samples, since the last frame may be shorter; what is no clip goes without edges."""
+def _judge(utterance: Utterance, clip: Utterance, *, samples: int, rate: int, rules: Segment) -> Span:
+    """Classify a clip by its length in samples, since the last frame may be shorter; other spans have no edges."""
     start, end = (min(at * rate // FRAMES_PER_S, samples) for at in (clip.start, clip.end))
     if rules.min_length_s * rate <= end - start <= rules.max_length_s * rate:
         return Span(start=start, end=end, kind=SpanKind.CLIP)
     kind = SpanKind.TOO_SHORT if end - start < rules.min_length_s * rate else SpanKind.TOO_LONG
-    start, end = (min(at * rate // FRAMES_PER_S, samples) for at in (one.start, one.end))
+    start, end = (min(at * rate // FRAMES_PER_S, samples) for at in (utterance.start, utterance.end))
     return Span(start=start, end=end, kind=kind)
 
 
-def _cover(judged: Iterable[Span], samples: int, lost: npt.NDArray[np.int64]) -> Iterator[Span]:
-    """Fill what is between with silence; mark what has a break inside."""
+def _cover(placed_spans: Iterable[Span], samples: int, lost: npt.NDArray[np.int64]) -> Iterator[Span]:
+    """Fill gaps with silence; mark spans with a break as corrupt."""
     at = 0
-    for span in judged:
+    for span in placed_spans:
         if span.start > at:
             yield Span(start=at, end=span.start, kind=SpanKind.SILENCE)
         is_broken = np.searchsorted(lost, span.start) < np.searchsorted(lost, span.end, side="right")

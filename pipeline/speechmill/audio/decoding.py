@@ -1,8 +1,8 @@
-"""Decoding of any container to mono blocks at the corpus rate, in bounded memory, and FLAC.
+"""Decodes any container to mono blocks at the corpus sample rate, in bounded memory.
 
-Packets are decoded one by one, because FFmpeg's convenient interfaces drop what they cannot decode without
-a word: a 20 s MP3 with 200 flipped bytes gives 0.9 s and no error. Here each bad packet is counted and its
-place remembered, so that no clip spans it.
+Packets are decoded one by one, because FFmpeg's convenient interfaces silently drop what they cannot decode:
+a 20 s MP3 with 200 flipped bytes gives 0.9 s and no error. Here each bad packet is counted and its
+position kept, so that no clip contains it.
 """
 
 import itertools
@@ -27,18 +27,18 @@ from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
 
 BLOCK_S = 1.0
-BLOCK_SAMPLES = 2**21  # of all channels together: what a block may take, however many channels and whatever rate
+BLOCK_SAMPLES = 2**21  # of all channels together: largest block, at any number of channels and sample rate
 MAX_RATE_HZ = 768_000
 MIN_RATE_HZ = 1_000
-MAX_FORMAT_CHANGES = 1_000  # of rate or channels: a stream of a day in songs of a minute and a half has as many
-MAX_SECONDS_PER_BYTE = 1.0  # FLAC, the densest, packs 0.1 s of digital silence into one
-MAX_FRAME_S = 300.0  # Monkey's Audio has 147 s at 8 kHz
-MIN_DECODED_RATIO = 0.5  # less than half of the declared audio: the file is a torso
-GAP_S = 0.05  # a jump of the timestamps: a page of Ogg is 1 s, rounding to milliseconds is far less
+MAX_FORMAT_CHANGES = 1_000  # of rate or channels: as many as a day of songs of 90 s
+MAX_SECONDS_PER_BYTE = 1.0  # FLAC, the densest, has 0.1 s of digital silence per byte
+MAX_FRAME_S = 300.0  # the longest is 147 s, of Monkey's Audio at 8 kHz
+MIN_DECODED_RATIO = 0.5  # below half of the declared audio, a file counts as truncated
+GAP_S = 0.05  # smallest jump of the timestamps: a page of Ogg is 1 s, rounding to milliseconds is far less
 UNINDEXED = {"aac", "ac3", "eac3", "amr"}  # FFmpeg guesses their duration from the bit rate
-PCM_CONTAINERS = {"wav", "aiff", "caf", "w64", "rf64"}  # FFmpeg goes by their length, whatever they state
-MAX_HIDDEN_S = 1.0  # by an edit list; encoders hide their delay, a tenth of a second
-WRONG_RATIO, WRONG_S = 0.02, 0.5  # of durations: encoders and containers disagree about less than that
+PCM_CONTAINERS = {"wav", "aiff", "caf", "w64", "rf64"}  # FFmpeg uses their length, not what they state
+MAX_HIDDEN_S = 1.0  # hidden by an edit list; encoders hide their delay, 0.1 s
+WRONG_RATIO, WRONG_S = 0.02, 0.5  # of durations: larger differences are reported
 
 
 @dataclass
@@ -59,17 +59,17 @@ class Decoding:
     packets: int = 0
     bad_packets: int = 0
     source_frames: int = 0  # decoded samples a channel, at the source's rate
-    seconds: float = 0.0  # the same as time
+    seconds: float = 0.0  # decoded seconds
     samples: int = 0
     breaks: list[int] = field(default_factory=list)  # samples at `rate` where audio is missing
-    remarks: list[str] = field(default_factory=list)  # what was wrong with the file and could be put right
+    remarks: list[str] = field(default_factory=list)  # faults of the file that were corrected
     _excess: float = field(default=1.0, init=False)
     _ends_broken: bool = field(default=False, init=False)
-    mixes: tuple[Mix, ...] = ()  # how to mix each stretch of unchanging format down; without: the mean
+    mixes: tuple[Mix, ...] = ()  # mixdown of each stretch of constant format; empty: the mean
     _mixers: list[Mixer] = field(default_factory=list, init=False)
     _shape: tuple[int, int, str, str] = field(default=(0, 0, "", ""), init=False)
     _size: int = field(default=0, init=False)
-    _due_s: float | None = field(default=None, init=False)  # timestamp that the next frame should have
+    _due_s: float | None = field(default=None, init=False)  # expected timestamp of the next frame
 
     def __iter__(self) -> Iterator[Float32]:
         with self._opened() as (container, stream):
@@ -78,13 +78,13 @@ class Decoding:
         self._check_end()
 
     def describe(self) -> None:
-        """Read the header only. Raises RejectedError."""
+        """Read only the header. Raises RejectedError."""
         with self._opened():
             pass
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[Any, Any]]:
-        """The container and the stream to decode, by the bytes that are there."""
+        """The container and the audio stream, limited to the bytes of the file."""
         file, extent = bounded(self.file)
         with ExitStack() as stack:
             container = stack.enter_context(open_media(file))
@@ -93,7 +93,7 @@ class Decoding:
                 self._note(f"an edit list hides {hidden_s:.1f} s of the sound: decoded without it")
                 container = stack.enter_context(open_media(file, ignore_editlist="1"))
             stream = sound_of(container)
-            place = file.tell()  # the demuxer reads on from here
+            place = file.tell()  # the demuxer continues from here
             self._excess = max(extent.excess, index.excess(container, stream, file))
             if extent.remark:
                 self._note(extent.remark)
@@ -106,7 +106,7 @@ class Decoding:
             self.remarks.append(remark)
 
     def _resampled(self, blocks: Iterator[tuple[int, Float32]]) -> Iterator[Float32]:
-        """Bring blocks to the corpus rate; a stream may change its own rate on the way."""
+        """Resample blocks to the corpus rate; a stream may change its sample rate."""
         for rate, group in itertools.groupby(blocks, key=lambda pair: pair[0]):
             if rate == self.rate:
                 yield from (block for _, block in group)
@@ -123,13 +123,13 @@ class Decoding:
         duration = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / av.time_base
         is_mp3 = self.container == "mp3"
         is_stated = index.mp3_header(file) is not None if is_mp3 else self.container not in UNINDEXED
-        # What an index states more than the file has, FFmpeg leaves out of the duration of some containers.
+        # For some containers, FFmpeg's duration leaves out stated audio that the file does not have.
         stated = float(duration) * (self._excess if self.container in PCM_CONTAINERS else 1)
         self.declared_duration_s = stated if is_stated and stated > 0 else None
         _check_format(self.source_rate, self.channels)
 
     def _blocks(self, container: Any, stream: Any) -> Iterator[tuple[int, Float32]]:
-        """Gather frames into mono blocks of about a second, so that NumPy is called seldom."""
+        """Collect frames into mono blocks of about a second, to reduce the number of NumPy calls."""
         gathered: list[list[npt.NDArray[Any]]] = []
         count, last, mixer = 0, None, None
         for frame in self._frames(container, stream):
@@ -147,28 +147,28 @@ class Decoding:
             yield mixer.format.rate, mixer.take(scaled(gathered, mixer.format))
 
     def _format(self, frame: Any, last: Format | None) -> Format:
-        """The format of a frame: the very same object as long as it does not change."""
+        """Format of a frame: the same object as long as it does not change."""
         shape = (frame.sample_rate, frame.layout.nb_channels, frame.layout.name, frame.format.name)
         if last is None or shape != self._shape:
             self._shape = shape
             _check_format(shape[0], shape[1])
-            return Format(shape[0], shape[2], tuple(one.description for one in frame.layout.channels), shape[3])
+            return Format(shape[0], shape[2], tuple(channel.description for channel in frame.layout.channels), shape[3])
         return last
 
     def _next_mixer(self, form: Format) -> Mixer:
-        """What the header says of rate and channels, a later frame may say otherwise."""
+        """Start a mixer for a new format, which may differ from that in the header."""
         if len(self._mixers) >= MAX_FORMAT_CHANGES:
             raise RejectedError(Reason.CORRUPT, f"rate or channels change over {MAX_FORMAT_CHANGES} times")
-        known = self.mixes[len(self._mixers)] if len(self._mixers) < len(self.mixes) else None
-        self._mixers.append(Mixer(form, known))
+        mix = self.mixes[len(self._mixers)] if len(self._mixers) < len(self.mixes) else None
+        self._mixers.append(Mixer(form, mix))
         return self._mixers[-1]
 
     def decided_mixes(self) -> tuple[Mix, ...]:
-        """How each stretch of unchanging format is mixed best, once it was decoded: for a second pass, as `mixes`."""
+        """Best mixdown of each stretch of constant format, after decoding: for a second pass, as `mixes`."""
         return tuple(mixer.decide() for mixer in self._mixers)
 
     def _check_growth(self, frame: Any) -> None:
-        """Stop what unpacks to more than any sound does."""
+        """Raise RejectedError where a file decompresses to more than any real audio does."""
         seconds = frame.samples / frame.sample_rate
         self.source_frames += frame.samples
         self.seconds += seconds
@@ -190,13 +190,13 @@ class Decoding:
                 yield frame
 
     def _is_partial(self, packet: Any) -> bool:
-        """Whether the file ends within a packet; the last one of PCM may have any length."""
+        """Whether the file ends inside a packet; the last one of PCM may have any length."""
         if self.container == "mp3":
             return index.frame_bytes(bytes(packet)[:4]) > int(packet.size)
         return bool(packet.is_corrupt) and not self.codec.startswith("pcm")
 
     def _note_jump(self, frame: Any) -> None:
-        """Find what a container lost: after damage, Ogg and Matroska go on at a later page without an error."""
+        """Detect audio that a container lost: after damage, Ogg and Matroska continue at a later page without error."""
         if frame.time is None:
             return
         if self._due_s is not None and abs(frame.time - self._due_s) > GAP_S:
@@ -210,7 +210,7 @@ class Decoding:
                 packet = next(demuxer)
             except StopIteration:
                 return
-            except av.error.FFmpegError:  # the container itself is broken from here on
+            except av.error.FFmpegError:  # the container is broken from here on
                 self._note_bad_packet()
                 self._ends_broken = True
                 return
@@ -247,7 +247,7 @@ class Decoding:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the bytes say that more of them should be there, not only a duration."""
+        """Whether bytes are missing by the index or the last packet, not only by the duration."""
         return self._ends_broken or self._excess > 1 + WRONG_RATIO
 
     @property
@@ -259,19 +259,19 @@ class Decoding:
 
     @property
     def decoded_ratio(self) -> float | None:
-        """Decoded over declared duration; None where the container declares none."""
+        """Decoded divided by declared duration; None where the container declares none."""
         if self.declared_duration_s is None:
             return None
         return self.samples / self.rate / self.declared_duration_s
 
     @property
     def shortfall(self) -> str:
-        """Decoded against declared duration, in words."""
+        """Decoded and declared duration, for a message."""
         return f"decoded {self.samples / self.rate:.1f} s of {self.declared_duration_s or 0:.1f} s declared"
 
 
 def declared_duration_s(path: str, limits: Audio) -> float | None:
-    """Duration that the header of a file states, in seconds.
+    """Duration in the header of a file, in seconds.
 
     Raises RejectedError, or OSError where it cannot be read.
     """
@@ -287,5 +287,5 @@ def _check_format(rate: int, channels: int) -> None:
 
 
 def _block_length(form: Format) -> float:
-    """Samples of a channel in a block."""
+    """Samples per channel in a block."""
     return min(BLOCK_S * form.rate, BLOCK_SAMPLES / len(form.names))

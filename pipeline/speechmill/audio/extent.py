@@ -1,8 +1,8 @@
-"""Where the sound of a file begins and ends by its bytes, which headers of PCM files often get wrong.
+"""Finds where the audio of a file begins and ends; sizes in headers of PCM files are often wrong.
 
-A size of 32 bits wraps beyond 4 GiB, a writer to a pipe or one that was killed leaves 0 or the highest number there,
-and FFmpeg believes what it reads: of 6 hours it decodes 10 s. The size is believed here if the file ends where it
-says, or if other chunks follow there; else the sound goes on to the end of the file.
+A size of 32 bits wraps beyond 4 GiB, a writer to a pipe or one that was killed leaves 0 or the highest number,
+and FFmpeg trusts it: of 6 hours it decodes 10 s. Here a size is trusted if the file ends where it
+says, or if other chunks follow there; else the audio goes on to the end of the file.
 """
 
 import io
@@ -14,21 +14,21 @@ ID3_BYTES = 10
 APE_BYTES = 32
 MAX_TAGS = 100
 MAX_CHUNKS = 1_000
-MAX_BYTES = 2**43  # sizes of 64 bits may point anywhere, and file systems refuse to go there
+MAX_BYTES = 2**43  # sizes of 64 bits may point beyond what file systems can seek to
 WRAP = 2**32
-NEAR = 65_536  # from 2 or 4 GiB: writers that cannot know put the highest number there, less the header
+NEAR = 65_536  # distance from 2 or 4 GiB: writers to pipes put the highest number there, less the header
 
 
 @dataclass(frozen=True, slots=True)
 class Chunks:
     """How a format chains its chunks: identifier, size, content."""
 
-    first: int  # where the chain begins
-    data: bytes  # identifier of the sound
-    size: str  # of a chunk, for struct
-    own: int = 0  # bytes of its own header that a size counts
+    first: int  # offset of the first chunk
+    data: bytes  # identifier of the audio chunk
+    size: str  # of a chunk: format for struct
+    own: int = 0  # bytes of the chunk's header that are included in its size
     align: int = 1
-    unknown: int | None = None  # size that makes FFmpeg read to the end; else the true one is written
+    unknown: int | None = None  # size that makes FFmpeg read to the end; None: the true size is written
 
 
 RIFF = Chunks(12, b"data", "<I", align=2, unknown=WRAP - 1)
@@ -44,9 +44,9 @@ FORMATS = {
 
 @dataclass(slots=True)
 class Extent:
-    """The bytes to decode, from `start` to `end`, with others in the place of wrong sizes.
+    """The bytes to decode, from `start` to `end`, and patches for wrong sizes.
 
-    `excess`: how many times more sound the header states than the file has bytes for; 1 is all of it.
+    `excess`: audio stated in the header divided by audio in the file; 1 if the file is complete.
     """
 
     start: int
@@ -57,7 +57,7 @@ class Extent:
 
 
 class Window(io.RawIOBase):
-    """A file as its extent says. Only what a demuxer needs: read, seek, tell."""
+    """A file as its extent describes it, with the methods that a demuxer needs."""
 
     def __init__(self, file: IO[bytes], extent: Extent) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Window(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Bytes from where it stands."""
+        """Read bytes at the current position, with patches applied."""
         start, left = self._extent.start + self._at, self._extent.end - self._extent.start - self._at
         if left <= 0:
             return b""
@@ -87,24 +87,24 @@ class Window(io.RawIOBase):
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place in the extent."""
+        """Go to a position in the extent."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at}.get(whence, self._extent.end - self._extent.start)
         self._at = max(base + offset, 0)
         return self._at
 
     def tell(self) -> int:
-        """Where it stands."""
+        """Current position in the extent."""
         return self._at
 
 
 def bounded(file: IO[bytes]) -> tuple[IO[bytes], Extent]:
-    """A window on a file: behind its tags, with right sizes. FFmpeg may send it anywhere, which a file may refuse."""
+    """Window on a file, without its tags and with correct sizes; unlike a file, it accepts any seek of FFmpeg."""
     extent = extent_of(file)
     return Window(file, extent), extent  # type: ignore[return-value]
 
 
 def extent_of(file: IO[bytes]) -> Extent:
-    """Compare what the header says of the sound with the bytes that are there."""
+    """Compare the stated size of the audio with the bytes of the file."""
     size = file.seek(0, io.SEEK_END)
     start = _after_tags(file, size)
     head = _read(file, start, 24)
@@ -144,12 +144,12 @@ def _judged(file: IO[bytes], kind: Chunks, extent: Extent, place: int, data: int
 
 
 def _is_bounded(kind: Chunks) -> bool:
-    """Whether FFmpeg decodes as much as a size of 32 bits can say, and no more (AIFF)."""
+    """Whether FFmpeg decodes at most what a size of 32 bits can express (AIFF)."""
     return kind.unknown is None and struct.calcsize(kind.size) == 4
 
 
 def _patch(kind: Chunks, place: int, size: int) -> tuple[int, bytes]:
-    """The true size, or that it is unknown; where a ds64 chunk has it, it is 64 bits long."""
+    """Patch with the true size or the mark for an unknown one; 64 bits long in a ds64 chunk."""
     if place < 0:
         return -place, struct.pack("<Q", size)
     value = size + kind.own if kind.unknown is None else kind.unknown
@@ -157,7 +157,7 @@ def _patch(kind: Chunks, place: int, size: int) -> tuple[int, bytes]:
 
 
 def _find_sound(file: IO[bytes], start: int, kind: Chunks) -> tuple[int, int, int]:
-    """Where its size stands (negative: in a ds64 chunk), where it begins (0: nowhere), and its size."""
+    """Offset of the audio's size (negative: in a ds64 chunk), offset of the audio (0: none), and the stated size."""
     at, wide = start + kind.first, None
     width = len(kind.data) + struct.calcsize(kind.size)
     for _ in range(MAX_CHUNKS):
@@ -178,7 +178,7 @@ def _find_sound(file: IO[bytes], start: int, kind: Chunks) -> tuple[int, int, in
 
 
 def _fits(file: IO[bytes], kind: Chunks, data: int, stated: int, size: int) -> bool:
-    """Whether the file ends where the sound does, or goes on with chunks that end where it does."""
+    """Whether the file ends with the audio, or goes on with chunks after it."""
     if stated < 0 or data + stated > size:
         return False
     if not kind.data:  # AU has no chunks
@@ -204,7 +204,7 @@ def _is_chain(file: IO[bytes], kind: Chunks, at: int, size: int) -> bool:
 
 
 def _after_tags(file: IO[bytes], size: int) -> int:
-    """The first byte after any number of ID3v2 and APE tags."""
+    """Offset after any number of ID3v2 and APE tags."""
     at = 0
     for _ in range(MAX_TAGS):
         head = _read(file, at, APE_BYTES)

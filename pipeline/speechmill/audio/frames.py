@@ -1,4 +1,4 @@
-"""The samples of decoded frames as float32, whatever form the decoder gives them."""
+"""Converts decoded frames of any sample format to float32."""
 
 import itertools
 from typing import Any
@@ -15,18 +15,18 @@ SAMPLE_TYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "flt": np.floa
 
 
 def planes(frame: Any) -> list[npt.NDArray[Any]]:
-    """A frame's samples, one view a plane; its own to_ndarray() copies them and takes five times as long."""
+    """Views of a frame's samples, one for each plane; its own to_ndarray() copies them and takes five times as long."""
     dtype = SAMPLE_TYPES.get(frame.format.name.removesuffix("p"))
     if dtype is None:  # 64-bit integers: no microphone has such a range
         raise RejectedError(Reason.BAD_HEADER, f"{frame.format.name} samples")
     channels = frame.layout.nb_channels
     planes, count = (channels, frame.samples) if frame.format.is_planar else (1, frame.samples * channels)
-    # PyAV goes on to the next null pointer: of a frame of 42 channels it gives 48 planes, six of them anywhere.
+    # PyAV reads up to the next null pointer: for 42 channels it gives 48 planes, six of them invalid memory.
     return [np.frombuffer(plane, dtype, count) for plane in frame.planes[:planes]]
 
 
 def scaled(frames: list[list[npt.NDArray[Any]]], form: Format) -> Float32:
-    """float32[channels, n] in [-1, 1]; planar frames have a plane a channel, packed ones a single plane."""
+    """Convert frames to float32[channels, n] in [-1, 1]; planar frames have a plane per channel, packed ones one plane."""
     planes = len(frames[0])
     samples = np.concatenate([*itertools.chain.from_iterable(zip(*frames, strict=True))]).reshape(planes, -1)
     if not form.sample_format.endswith("p"):

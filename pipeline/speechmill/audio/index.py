@@ -1,6 +1,6 @@
-"""What a container's own index says of the bytes that should be there: the evidence that a file was cut.
+"""Reads a container's index for the bytes that should be there, which shows that a file was truncated.
 
-A duration alone is none: headers are copied, estimated, and wrong.
+A duration alone does not: headers are copied, estimated, and wrong.
 """
 
 import io
@@ -20,7 +20,7 @@ RATES_HZ = (44_100, 48_000, 32_000)  # MPEG 1; the half in MPEG 2, a quarter in 
 
 
 def frame_bytes(header: bytes) -> int:
-    """Length of the MPEG audio frame that begins with these four bytes; 0 if none does."""
+    """Length of the MPEG audio frame that begins with these four bytes; 0 if there is none."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return 0
     version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
@@ -37,7 +37,7 @@ def frame_bytes(header: bytes) -> int:
 
 
 def mp3_header(file: IO[bytes]) -> bytes | None:
-    """The first frame's Xing, Info or VBRI header, from its name on; None where the frame has none."""
+    """The Xing, Info or VBRI header in the first frame; None if it has none."""
     file.seek(0)
     head = file.read(HEAD_BYTES)
     at = head.find(b"\xff")
@@ -57,7 +57,7 @@ def mp3_header(file: IO[bytes]) -> bytes | None:
 
 
 def excess(container: Any, stream: Any, file: IO[bytes]) -> float:
-    """How many times more bytes the container's index states than the file has; 1 is all of them, or no index."""
+    """Bytes stated in the container's index divided by bytes of the file; 1 if complete, or without an index."""
     size = file.seek(0, io.SEEK_END)
     stated = _stated_bytes(container.format.name, file)
     if container.format.name.startswith("mov"):
@@ -82,6 +82,6 @@ def _stated_bytes(name: str, file: IO[bytes]) -> int:
 
 
 def _vint(data: bytes) -> tuple[int, int]:
-    """A number of EBML, and how many bytes it has."""
+    """An EBML integer, and its number of bytes."""
     width = 9 - data[0].bit_length() if data and data[0] else 8
     return int.from_bytes(data[:width], "big") & 2 ** (7 * width) - 1, width

@@ -1,7 +1,7 @@
-"""Signal measures of a clip: background, bandwidth, loudness, peak, clipping, and whether it ends in a pause.
+"""Signal measures of a clip: SNR, bandwidth, loudness, peak, clipping, and whether it ends in a pause.
 
-They are plain arithmetic on one clip's own samples, vectorised within the clip. Nothing is padded or stacked with
-other clips, so that a result cannot depend on the batch it was computed in.
+They use one clip's own samples, vectorised within the clip. Nothing is padded or stacked with
+other clips, so that a result cannot depend on the batch.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ DECIMALS = 4
 FULL_SCALE = 32768.0  # |int16 minimum|
 
 FRAME_S = 0.032  # 31.25 Hz a bin; half overlapping
-MIN_FRAMES = 10  # 0.18 s; a distribution of fewer frames means nothing
-LOWEST_HZ = 80.0  # below are direct current, hum and rumble, no speech
+MIN_FRAMES = 10  # 0.18 s; fewer frames give no meaningful distribution
+LOWEST_HZ = 80.0  # below are DC offset, hum and rumble
 BAND_BINS = 8  # 250 Hz
 ROUNDING_POWER = 1 / 12  # variance of the rounding to integers
 
@@ -26,10 +26,10 @@ FLOOR_QUANTILE = 0.2  # pauses and the gaps between harmonics and phones fill ab
 FLOOR_BIAS = 10**0.4  # mean of a real background over that quantile: 4 dB, measured (tests/benchmarks/measures.py)
 PEAK_QUANTILE = 0.95
 SPEECH_RANGE = 10**-2.5  # frames within 25 dB of the loud ones are speech
-LEAST_RATIO = 0.01  # so that a clip without any speech has -20 dB, not minus infinity
+LEAST_RATIO = 0.01  # a clip without speech has -20 dB, not minus infinity
 
 SIBILANT_QUANTILE = 0.97  # the highest bands are carried by a few per cent of the frames
-CONTRAST = 10**1.2  # speech comes and goes: 12 dB over the band's own floor, what steady noise never reaches
+CONTRAST = 10**1.2  # speech fluctuates: 12 dB above the band's own floor, which steady noise never reaches
 BAND_RANGE = 10**-6.0  # 60 dB under the loudest band is leakage of a resampler or codec
 
 HOP_S, HOPS_A_BLOCK = 0.1, 4  # BS.1770: blocks of 400 ms, 75 % overlap
@@ -37,26 +37,26 @@ OFFSET_LU = -0.691
 ABSOLUTE_GATE_LUFS = -70.0
 RELATIVE_GATE = 0.1  # -10 LU
 
-LEVEL_S, EDGE_LEVELS = 0.01, 5  # an end is 50 ms: half of the silence that a clip has there
-PAUSE_QUANTILE = 0.05  # readers pause more; what is said without a breath still has closures
-LEAST_RANGE_DB = 6.0  # steadier sound has no pauses to compare with
+LEVEL_S, EDGE_LEVELS = 0.01, 5  # 50 ms at each end: half of a clip's edge
+PAUSE_QUANTILE = 0.05  # readers pause more; fluent speech still has closures
+LEAST_RANGE_DB = 6.0  # sound with a smaller range has no pauses
 
-TOP_RANGE = 10 ** (-0.2 / 20)  # a flat top that was resampled still lies within 0.2 dB
+TOP_RANGE = 10 ** (-0.2 / 20)  # a resampled flat top is still within 0.2 dB
 TOP_SAMPLES = 3
-LEAST_TOP = 0.5 * FULL_SCALE  # clipped material is turned down a little, hardly by more than 6 dB
+LEAST_TOP = 0.5 * FULL_SCALE  # clipped audio is rarely attenuated by more than 6 dB
 
 
 def measure(clips: Sequence[npt.NDArray[np.int16]], sample_rate: int) -> dict[str, npt.NDArray[np.float32]]:
     """Measure mono int16 clips of any length at `sample_rate` Hz (8 000 to 48 000).
 
     Returns one float32[N] for each of NAMES, rounded to 1e-4; NaN where undefined, never infinite.
-    A clip's values are the same bits whatever else is in `clips`.
+    A clip's values do not depend on the other clips, to the last bit.
     """
-    rows = np.array([_measure_one(clip, sample_rate) for clip in clips]).reshape(len(clips), len(NAMES))
+    rows = np.array([_measure_clip(clip, sample_rate) for clip in clips]).reshape(len(clips), len(NAMES))
     return {name: column.astype(np.float32) for name, column in zip(NAMES, rows.round(DECIMALS).T, strict=True)}
 
 
-def _measure_one(clip: npt.NDArray[np.int16], rate: int) -> tuple[float, ...]:
+def _measure_clip(clip: npt.NDArray[np.int16], rate: int) -> tuple[float, ...]:
     samples = clip.astype(np.float64)
     bands = _band_powers(samples, rate)
     return (
@@ -93,17 +93,17 @@ def _band_powers(samples: Samples, rate: int) -> Samples:
 
 
 def _floor(bands: Samples) -> Samples:
-    """Background power of each band: what it falls to in a fifth of the frames, at least the rounding noise."""
+    """Background power of each band: a low quantile over frames, at least the rounding noise."""
     rounding = ROUNDING_POWER / 2 / bands.shape[1]
     floor: Samples = np.maximum(np.quantile(bands, FLOOR_QUANTILE, axis=0), rounding)
     return floor
 
 
 def _snr_db(bands: Samples) -> float:
-    """Mean power of the frames with speech over the power of the background, dB, -20 at least.
+    """SNR in dB, at least -20: mean power of the frames with speech over the power of the background.
 
-    The background is found band by band, because each band has more pauses than their sum. Unbiased around 15 dB;
-    at 30 dB some 3 dB low, because speech leaves few frames that are free of it.
+    The background is estimated by band, because each band has more pauses than their sum. Unbiased around 15 dB;
+    at 30 dB some 3 dB too low, because speech leaves few frames free.
     """
     if len(bands) < MIN_FRAMES:
         return np.nan
@@ -189,7 +189,7 @@ def _flat_top_samples(samples: Samples) -> int:
 
 
 def _edge_ratio(samples: Samples, rate: int) -> float:
-    """Level of the louder end between that of the pauses, 0, and that of the speech, 1; NaN if there are no pauses.
+    """Level of the louder end, from 0 for that of pauses to 1 for that of speech; NaN if there are no pauses.
 
     In decibels, clipped to [0, 1]. An end above 0.5 is hardly ever a pause: tests/benchmarks/boundaries.py measures it.
     """

@@ -1,9 +1,9 @@
-"""Measures what each way of mixing channels down would lose of the speech in them.
+"""Measures how much of the speech each candidate mixdown would lose.
 
-The mean of two channels is silence where their phases are opposite, has holes where one lags, and is 6 dB low where
-one is empty. So, in each band and moment in which some channel has speech, the level of every candidate is compared
-with that of the channel that has most. Speech is what rises over the background of its own channel and band, so that
-noise is no reason to keep a channel. Windows are counted in samples: blocks of any length give the same.
+The mean of two channels is silent where their phases are opposite, has notches where one is delayed, and is 6 dB low
+where one is empty. So in each band and moment with speech in some channel, the level of every candidate is compared
+with that of the loudest channel. Speech is what rises above the background of its own channel and band, so that
+noise does not favour a channel. Windows are counted in samples: blocks of any length give the same result.
 """
 
 import math
@@ -14,34 +14,34 @@ import numpy.typing as npt
 
 from speechmill.audio.samples import Float32
 
-WINDOW_S = 5.0  # long enough for pauses in each band
+WINDOW_S = 5.0  # long enough to contain pauses in each band
 FRAME_S = 0.04
-MOMENT_FRAMES = 4  # are one moment, so that a channel that lags by 30 ms has the same in it
+MOMENT_FRAMES = 4  # frames of a moment, so that a channel delayed by 30 ms has the same content
 BANDS = 24
 LOWEST_HZ, HIGHEST_HZ = 80.0, 8_000.0
-RISE = 10.0  # energy of speech over background
+RISE = 10.0  # smallest energy ratio of speech to background
 BACKGROUND_PERCENT = 20
-RANGE = 3e-4  # of energies in a window that are compared: 35 dB
-FAINT = 10 ** (-75 / 20)  # amplitude of a tone: less is no sound
-SAME = 1e-4  # difference of two channels, of their peak, that a codec makes of one
+RANGE = 3e-4  # range of energies in a window that are compared: 35 dB
+FAINT = 10 ** (-75 / 20)  # amplitude of a tone: below counts as silence
+SAME = 1e-4  # difference of two equal channels after coding, relative to their peak
 WORST_DB = 20.0
-MIN_CELLS = 20  # in a window: less says nothing
+MIN_CELLS = 20  # fewer in a window are not significant
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Mean distance in dB from the fullest channel, for each candidate, over so many bands and moments."""
+    """For each candidate, mean level difference in dB from the loudest channel, over `cells` bands and moments."""
 
     losses_db: Float32
     cells: int
-    level: float  # energy of the fullest channel
-    has_speech: bool  # else it is a steady sound, which says less
-    w_distance_db: float  # of the first channel from the others' joint energy: 0 in ambisonics
+    level: float  # energy of the loudest channel
+    has_speech: bool  # else it is steady sound, which is less informative
+    w_distance_db: float  # level difference of the first channel and the sum of the others: 0 in ambisonics
 
 
 @dataclass
 class Meter:
-    """Hears float32[channels, n] blocks. Candidates are the mean, the sum, half the difference, then each channel."""
+    """Measures float32[channels, n] blocks. Candidates: mean, sum, half the difference, then each channel."""
 
     rate: int
     channels: int
@@ -63,7 +63,7 @@ class Meter:
         return self.window_frames * self.frame
 
     def hear(self, block: Float32) -> None:
-        """Add a block."""
+        """Add a block, float32[channels, n]."""
         data = np.concatenate([self._rest, block], axis=1)
         whole = data.shape[1] // self.frame * self.frame
         self._rest = data[:, whole:].copy()
@@ -76,7 +76,7 @@ class Meter:
             self._gathered = [joined[:, self.window_frames :]]
 
     def finish(self) -> list[Window]:
-        """The windows, with what is left in a last one."""
+        """All windows, the last one shorter."""
         if any(part.shape[1] for part in self._gathered):
             self.windows.append(self._window(np.concatenate(self._gathered, axis=1)))
             self._gathered = []
@@ -98,16 +98,16 @@ class Meter:
 
     def _window(self, energies: Float32) -> Window:
         energies = np.add.reduceat(energies, np.arange(0, energies.shape[1], MOMENT_FRAMES), axis=1)
-        own = energies[3:]
-        background = np.percentile(own, BACKGROUND_PERCENT, axis=1, keepdims=True)
-        fullest = np.where(own > RISE * background, own, 0).max(axis=0)
-        has_speech = int(np.count_nonzero(fullest > self._faint)) >= MIN_CELLS
+        channel_energies = energies[3:]
+        background = np.percentile(channel_energies, BACKGROUND_PERCENT, axis=1, keepdims=True)
+        loudest = np.where(channel_energies > RISE * background, channel_energies, 0).max(axis=0)
+        has_speech = int(np.count_nonzero(loudest > self._faint)) >= MIN_CELLS
         if not has_speech:
-            fullest = own.max(axis=0)
-        cells = fullest > max(self._faint, RANGE * float(fullest.max(initial=0)))
-        level = float(fullest[cells].mean()) if cells.any() else 0.0
-        losses = _distance_db(energies[:, cells], fullest[cells])
-        others = _distance_db(own[1:, cells].sum(axis=0), own[0, cells])
+            loudest = channel_energies.max(axis=0)
+        cells = loudest > max(self._faint, RANGE * float(loudest.max(initial=0)))
+        level = float(loudest[cells].mean()) if cells.any() else 0.0
+        losses = _distance_db(energies[:, cells], loudest[cells])
+        others = _distance_db(channel_energies[1:, cells].sum(axis=0), channel_energies[0, cells])
         return Window(losses, int(cells.sum()), level, has_speech, float(others))
 
 
@@ -120,7 +120,7 @@ def _distance_db(energies: npt.NDArray[np.float32], reference: npt.NDArray[np.fl
 
 
 def _band_edges(rate: int, frame: int) -> npt.NDArray[np.int64]:
-    """Bins at which bands of even width in mel begin, and the end of the last."""
+    """FFT bins at which bands of equal width in mel begin, and the end of the last band."""
     highest = min(HIGHEST_HZ, 0.48 * rate)
     mel = np.linspace(math.log1p(LOWEST_HZ / 700), math.log1p(highest / 700), BANDS + 1)
     return np.unique(np.maximum(np.rint(700 * np.expm1(mel) * frame / rate).astype(np.int64), 1))

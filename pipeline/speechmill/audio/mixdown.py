@@ -1,8 +1,8 @@
-"""From many channels to one, so that speech comes through at its level whatever the layout.
+"""Mixes many channels down to one, so that speech keeps its level whatever the layout.
 
-The mean is taken where it loses nothing, as in most podcasts. Where it does, something else is: the channel that has
-all the speech, half the difference of two, or the sum of channels that carry different voices. It is decided for the
-whole recording, or, where no single way will do, by the window.
+The mean is used where it loses nothing, as in most podcasts. Elsewhere it is the channel with
+all the speech, half the difference of two, or the sum of channels with different speakers. This is decided for the
+whole recording or, where no single mixdown works, by window.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,17 @@ from speechmill.audio.meter import MIN_CELLS, Meter, Window
 from speechmill.audio.samples import Float32
 
 MEAN, SUM, DIFFERENCE, FIRST_CHANNEL = range(4)  # candidates, in the order of the meter
-GOOD_DB, BAD_DB = 2.0, 4.5  # mean distance over a recording, and in one window: a quiet channel costs the mean 6 dB
-STEADY_GOOD_DB, STEADY_BAD_DB = 5.0, 5.5  # for steady sound: two channels of noise lose 4 dB, and nothing is lost
+GOOD_DB, BAD_DB = (
+    2.0,
+    4.5,
+)  # largest mean loss over a recording, and in one window: a silent channel costs the mean 6 dB
+STEADY_GOOD_DB, STEADY_BAD_DB = (
+    5.0,
+    5.5,
+)  # for steady sound: the mean of two noise channels is 4 dB lower without any loss
 TIE_DB = 0.25
-SWITCH_DB = 12.0  # distance, added over windows, that a change of the mix must be worth
-QUIET = 1e-4  # of the level of loud windows: less is background
+SWITCH_DB = 12.0  # cost of a change of the mix, in dB summed over windows
+QUIET = 1e-4  # relative to loud windows: below is background
 FADE_S = 0.02
 AMBISONIC_DB = 4.0
 HEADROOM = 0.999
@@ -27,7 +33,7 @@ HEADROOM = 0.999
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """Rate, and the channels by FFmpeg's names for the layout and for each."""
+    """Sample rate, and FFmpeg's names of the layout and of each channel."""
 
     rate: int
     layout: str
@@ -36,45 +42,45 @@ class Format:
 
     @property
     def used(self) -> tuple[int, ...]:
-        """Channels that can carry speech: not the one for low frequencies, and of ambisonics only W."""
+        """Channels that can carry speech: without low frequency effects; of ambisonics only W."""
         if self.is_ambisonic:
             return (0,)
         return tuple(i for i, name in enumerate(self.names) if not name.startswith("low frequency")) or (0,)
 
     @property
     def is_ambisonic(self) -> bool:
-        """Whether the layout says so."""
+        """Whether the layout is ambisonic."""
         return self.layout.startswith("ambisonic")
 
     def name(self, channel: int) -> str:
-        """A channel in words: left, back right, channel 3."""
+        """Name of a channel for messages: left, back right, channel 3."""
         if len(self.names) == 2:
             return ("left", "right")[channel]
-        known = self.names[channel]
-        return f"channel {channel + 1}" if known in ("none", "unknown", "") else known
+        channel_name = self.names[channel]
+        return f"channel {channel + 1}" if channel_name in ("none", "unknown", "") else channel_name
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """How one stretch of unchanging format is mixed: (first sample, candidate), in order."""
+    """Mixdown of one stretch of constant format: (first sample, candidate), in order."""
 
     pieces: tuple[tuple[int, int], ...] = ((0, MEAN),)
-    gain: float = 1.0  # of the sum, so that it does not clip
+    gain: float = 1.0  # gain of the sum, so that it does not clip
     name: str = "mean"
     remark: str | None = None
 
     @property
     def is_default(self) -> bool:
-        """Whether it is the mean, which is what a mixer does unasked."""
+        """Whether it is the mean, the default of a mixer."""
         return self.pieces == ((0, MEAN),)
 
 
 @dataclass
 class Mixer:
-    """Mixes the float32[channels, n] blocks of one stretch as `mix` says, and measures, if asked, what is better."""
+    """Mixes float32[channels, n] blocks of one stretch down as in `mix`; without one, to the mean, and measures others."""
 
     format: Format
-    mix: Mix | None  # None: the mean, and measure
+    mix: Mix | None  # None: the mean, and measure the others
     _at: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -83,10 +89,10 @@ class Mixer:
         self._meter = None if is_plain else Meter(self.format.rate, len(self._used))
 
     def take(self, block: Float32) -> Float32:
-        """Mix the next block to float32[n]."""
+        """Mix the next block, float32[channels, n], to float32[n]."""
         block = block if len(self._used) == len(block) else block[list(self._used)]
         if self._meter is not None:
-            with np.errstate(all="ignore"):  # what is not finite is rejected a little later
+            with np.errstate(all="ignore"):  # values that are not finite are rejected later
                 self._meter.hear(block)
         mix = self.mix or Mix()
         start, self._at = self._at, self._at + block.shape[1]
@@ -95,7 +101,7 @@ class Mixer:
         return self._faded(block, mix, start)
 
     def _faded(self, block: Float32, mix: Mix, start: int) -> Float32:
-        """Pieces that begin and end in fades, which add up to one."""
+        """Mix with crossfades between pieces."""
         fade, places = FADE_S * self.format.rate, np.arange(start, start + block.shape[1])
         mixed = np.zeros(block.shape[1], np.float32)
         for number, (first, candidate) in enumerate(mix.pieces):
@@ -109,7 +115,7 @@ class Mixer:
         return mixed
 
     def decide(self) -> Mix:
-        """What suits these channels best, now that all blocks were taken."""
+        """The best mixdown of these channels, after all blocks were taken."""
         if self.mix is not None:
             return self.mix
         if self.format.is_ambisonic:
@@ -123,8 +129,8 @@ class Mixer:
 
 def _mixed(block: Float32, candidate: int, gain: float) -> Float32:
     if candidate >= FIRST_CHANNEL or len(block) == 1:
-        one: Float32 = block[max(candidate - FIRST_CHANNEL, 0)]
-        return one
+        channel: Float32 = block[max(candidate - FIRST_CHANNEL, 0)]
+        return channel
     if candidate == DIFFERENCE:
         mixed: Float32 = (block[0] - block[1]) / np.float32(2)
         return mixed
@@ -134,61 +140,69 @@ def _mixed(block: Float32, candidate: int, gain: float) -> Float32:
 
 def _decided(meter: Meter, form: Format) -> Mix:
     windows = meter.finish()
-    telling = _telling(windows)
+    informative = _informative_windows(windows)
     gain = min(1.0, HEADROOM / max(meter.peak_of_sum, 1e-9))
-    if not telling:
+    if not informative:
         return Mix()
-    losses = np.stack([windows[i].losses_db for i in telling]).astype(np.float64)
-    weights = np.array([windows[i].cells for i in telling], np.float64)
+    losses = np.stack([windows[i].losses_db for i in informative]).astype(np.float64)
+    weights = np.array([windows[i].cells for i in informative], np.float64)
     means = weights @ losses / weights.sum()
-    if _is_first_order(windows, telling, weights, form):
+    if _is_first_order(windows, informative, weights, form):
         return Mix(((0, FIRST_CHANNEL),), name="w")
-    is_steady = not windows[telling[0]].has_speech
+    is_steady = not windows[informative[0]].has_speech
     candidate = _for_all(means, losses.max(axis=0), is_steady=is_steady, is_stereo=len(form.names) == 2)
     if candidate is not None:
         return Mix(((0, candidate),), gain, _name(candidate, form))
-    return _by_window(losses, telling, meter.window_samples, gain=gain, form=form)
+    return _by_window(losses, informative, meter.window_samples, gain=gain, form=form)
 
 
-def _telling(windows: Sequence[Window]) -> list[int]:
-    """Windows with speech, or, where there are none, with any sound; without those that are background only."""
+def _informative_windows(windows: Sequence[Window]) -> list[int]:
+    """Indices of windows with speech or, where there are none, with any sound; without background."""
     for kinds in ((True,), (False,)):
-        found = [i for i, one in enumerate(windows) if one.has_speech in kinds and one.cells >= MIN_CELLS]
-        if found:
-            loud = float(np.percentile([windows[i].level for i in found], 95))
-            return [i for i in found if windows[i].level >= QUIET * loud]
+        indices = [i for i, window in enumerate(windows) if window.has_speech in kinds and window.cells >= MIN_CELLS]
+        if indices:
+            loud = float(np.percentile([windows[i].level for i in indices], 95))
+            return [i for i in indices if windows[i].level >= QUIET * loud]
     return []
 
 
 def _is_first_order(
-    windows: Sequence[Window], telling: Sequence[int], weights: npt.NDArray[np.float64], form: Format
+    windows: Sequence[Window], informative: Sequence[int], weights: npt.NDArray[np.float64], form: Format
 ) -> bool:
-    """Whether four channels without names are W, Y, Z and X: the three have together as much energy as the first."""
+    """Whether four unnamed channels are W, Y, Z and X: the last three have together as much energy as the first."""
     is_unnamed = len(form.names) == 4 and set(form.names) <= {"none", "unknown", ""}
-    distances = np.array([windows[i].w_distance_db for i in telling])
+    distances = np.array([windows[i].w_distance_db for i in informative])
     return is_unnamed and float(weights @ distances / weights.sum()) < AMBISONIC_DB
 
 
 def _for_all(
     means: npt.NDArray[np.float64], worst: npt.NDArray[np.float64], *, is_steady: bool, is_stereo: bool
 ) -> int | None:
-    """The first candidate that serves the whole recording: mean, difference, the fullest channel, sum."""
+    """The first candidate that is good for the whole recording: mean, difference, loudest channel, sum; else None."""
     good, bad = (STEADY_GOOD_DB, STEADY_BAD_DB) if is_steady else (GOOD_DB, BAD_DB)
     if means[MEAN] <= good and worst[MEAN] <= bad:
         return MEAN
-    fine = (means <= GOOD_DB) & (worst <= BAD_DB)
-    if is_stereo and fine[DIFFERENCE] and means[DIFFERENCE] <= means[FIRST_CHANNEL:].min() + TIE_DB:
+    is_good = (means <= GOOD_DB) & (worst <= BAD_DB)
+    if is_stereo and is_good[DIFFERENCE] and means[DIFFERENCE] <= means[FIRST_CHANNEL:].min() + TIE_DB:
         return DIFFERENCE
-    fullest = FIRST_CHANNEL + int(np.argmax(means[FIRST_CHANNEL:] <= means[FIRST_CHANNEL:].min() + TIE_DB))
-    if fine[fullest]:
-        return fullest
-    return SUM if fine[SUM] else None
+    loudest = FIRST_CHANNEL + int(np.argmax(means[FIRST_CHANNEL:] <= means[FIRST_CHANNEL:].min() + TIE_DB))
+    if is_good[loudest]:
+        return loudest
+    return SUM if is_good[SUM] else None
 
 
 def _by_window(
-    losses: npt.NDArray[np.float64], telling: Sequence[int], window_samples: int, *, gain: float, form: Format
+    losses: npt.NDArray[np.float64], informative: Sequence[int], window_samples: int, *, gain: float, form: Format
 ) -> Mix:
-    """The cheapest way through the windows, where each change costs too (Viterbi)."""
+    """The cheapest sequence of candidates over the windows, where each change has a cost (Viterbi).
+
+    Args:
+        losses: float64[windows, candidates] in dB.
+        informative: Index of each window in the recording.
+        window_samples: Length of a window.
+        gain: Of the sum.
+        form: Of the channels.
+    """
     if len(form.names) != 2:
         losses[:, DIFFERENCE] = np.inf
     cost, came_from = losses[0], np.zeros(losses.shape, np.int64)
@@ -201,7 +215,7 @@ def _by_window(
         path.append(int(came_from[number, path[-1]]))
     path.reverse()
     pieces = [(0, path[0])]
-    pieces += [(telling[i] * window_samples, path[i]) for i in range(1, len(path)) if path[i] != path[i - 1]]
+    pieces += [(informative[i] * window_samples, path[i]) for i in range(1, len(path)) if path[i] != path[i - 1]]
     distance = float(np.mean([losses[i, path[i]] for i in range(len(path))]))
     return _in_words(pieces, distance, gain=gain, form=form)
 
@@ -222,7 +236,7 @@ def _name(candidate: int, form: Format) -> str:
 
 
 def name_of(mixes: Sequence[Mix]) -> str:
-    """One name for all stretches of a recording."""
+    """One name for the mixdowns of a recording."""
     names = {mix.name for mix in mixes}
     if len(names) > 1:
         names -= {"mono"}

@@ -1,7 +1,7 @@
-"""What FFmpeg may open and how much it may take: formats and codecs by name, sound only, nothing but the given bytes.
+"""Opens media with limits on FFmpeg: allowed formats and codecs, audio only, nothing but the given bytes.
 
-Every file that comes from outside is opened here. FFmpeg decodes the first frames of all streams to learn what
-they are, cover pictures included (a PNG of 4 MB takes 1 GB), so that the codecs are limited before anything is read.
+Every external file is opened here. FFmpeg decodes the first frames of all streams to identify them,
+cover pictures included (a PNG of 4 MB takes 1 GB), so the codecs are limited before anything is read.
 """
 
 import io
@@ -18,7 +18,7 @@ CONTAINERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,caf,eac3,flac,flv,matroska,webm,mov,mp4,m4a,mp3,mpeg,mpegts,nut,ogg,"
     "oma,rm,tta,voc,w64,wav,wv,xwma,avi,nistsphere,dsf,iff,mpc,mpc8,shn,tak,gsm,g722"
 )
-# Decoders of sound that recordings of speech come in. Games' and phones' codecs that no publisher uses are left out.
+# Decoders for recordings of speech. Codecs of games and phones that no publisher uses are left out.
 CODECS = (
     "8svx_exp,8svx_fib,aac,aac_fixed,aac_latm,ac3,ac3_fixed,adpcm_g722,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,adpcm_sbpro_2,"
     "adpcm_sbpro_3,adpcm_sbpro_4,adpcm_swf,adpcm_yamaha,alac,als,amrnb,amrwb,ape,atrac1,atrac3,atrac3al,atrac3plus,"
@@ -30,9 +30,9 @@ CODECS = (
     "pcm_s8,pcm_s8_planar,pcm_u16be,pcm_u16le,pcm_u24be,pcm_u24le,pcm_u32be,pcm_u32le,pcm_u8,qdm2,qdmc,real_144,"
     "real_288,shorten,sipr,speex,tak,truehd,truespeech,tta,vorbis,wavpack,wmalossless,wmapro,wmav1,wmav2,wmavoice"
 )
-MAX_FRAME_SAMPLES = 4_194_304  # of a channel in one frame; Monkey's Audio, which has the longest, takes 1,179,648
+MAX_FRAME_SAMPLES = 4_194_304  # of a channel in one frame; the longest are Monkey's Audio's, 1,179,648
 MAX_CHANNELS = 64
-DECODER_BYTES = 2**30  # of memory that decoding may take; 64 channels at 192 kHz take a quarter
+DECODER_BYTES = 2**30  # memory limit of decoding; 64 channels at 192 kHz take a quarter
 OPTIONS = {
     "format_whitelist": CONTAINERS,
     "codec_whitelist": CODECS,
@@ -42,7 +42,7 @@ OPTIONS = {
 
 
 def open_media(file: IO[bytes], **options: str) -> Any:
-    """Open a container with sound, and nothing that it refers to. Raises RejectedError for anything else."""
+    """Open a container, and nothing that it refers to. Raises RejectedError for anything but media."""
     file.seek(0, io.SEEK_END)
     if not file.tell():
         raise RejectedError(Reason.EMPTY, "no bytes")
@@ -54,7 +54,7 @@ def open_media(file: IO[bytes], **options: str) -> Any:
 
 
 def sound_of(container: Any) -> Any:
-    """The stream to decode, with all others switched off. Raises RejectedError where there is none that is known."""
+    """The audio stream to decode; all others are switched off. Raises RejectedError where there is no supported one."""
     if not container.streams.audio:
         raise RejectedError(Reason.NOT_AUDIO, f"{container.format.name} without an audio stream")
     stream = container.streams.best("audio") or container.streams.audio[0]
@@ -73,7 +73,7 @@ def sound_of(container: Any) -> Any:
 
 
 def hidden_by_edits(container: Any) -> float:
-    """Seconds of an MP4's sound that its edit list leaves out."""
+    """Seconds of an MP4's audio that its edit list hides."""
     if not container.format.name.startswith("mov") or not container.streams.audio:
         return 0.0
     stream = container.streams.audio[0]
@@ -86,12 +86,12 @@ def hidden_by_edits(container: Any) -> float:
 
 
 def _open_nothing(url: str, *_: object) -> NoReturn:
-    """Refuse the files and addresses that a container names, as MP4 and playlists can."""
+    """Refuse files and addresses that a container names, as MP4 and playlists can."""
     raise PermissionError(url)
 
 
 def _why_unopened(file: IO[bytes]) -> Reason:
-    """Tell audio with an impossible header from what is not audio at all."""
+    """Distinguish audio with an invalid header from files that are no audio."""
     file.seek(0)
     head = file.read(12)
     known = head[:4] in (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM") and head[8:12] not in (b"WEBP", b"AVI ")

@@ -1,4 +1,4 @@
-"""Samples as they are stored and handed to models: 16 bits, FLAC, other rates."""
+"""Conversions of samples: 16-bit integers, FLAC, other sample rates."""
 
 import io
 
@@ -14,12 +14,12 @@ INT16_STEPS = 32_768
 
 
 def to_int16(block: Float32) -> Int16:
-    """Round [-1, 1] to 16 bits; what is beyond full scale is clipped. Exact for 16-bit sources."""
+    """Round float32 in [-1, 1] to int16; values beyond full scale are clipped. Exact for 16-bit sources."""
     return np.clip(np.rint(block * INT16_STEPS), -INT16_STEPS, INT16_STEPS - 1).astype(np.int16)
 
 
 def encode_flac(samples: Int16, rate: int) -> bytes:
-    """Encode int16[n] mono samples as FLAC. The same samples give the same bytes."""
+    """Encode int16[n] mono samples as FLAC; deterministic."""
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, rate, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
@@ -32,6 +32,6 @@ def decode_flac(data: bytes) -> Int16:
 
 
 def resample(samples: Int16, rate: int, target: int) -> Float32:
-    """Bring a whole clip, int16[n] at `rate` Hz, to float32 in [-1, 1] at `target` Hz."""
+    """Resample a whole clip, int16[n] at `rate` Hz, to float32 in [-1, 1] at `target` Hz."""
     floats: Float32 = samples.astype(np.float32) / np.float32(INT16_STEPS)
     return floats if rate == target else np.asarray(soxr.resample(floats, rate, target, quality="HQ"), np.float32)

@@ -1,7 +1,7 @@
-"""Decoding from some time on: what comes before is read and not decoded, which is many times as fast.
+"""Decodes from a given time on: earlier packets are read and not decoded, which is many times as fast.
 
-Packets are passed over by their durations, and where that ends is told by the timestamps of what is decoded: the first
-frame of all and the first after the gap. Where the two do not agree, as in chained Ogg, all is to be decoded.
+Packets are skipped by their durations, and the resulting position is checked with the timestamps of decoded frames: the
+first of all and the first after the gap. Where the two disagree, as in chained Ogg, everything has to be decoded.
 """
 
 from collections.abc import Iterator
@@ -10,22 +10,22 @@ from typing import Any
 
 from speechmill.audio.decoding import Decoding
 
-PREROLL_S = 2.0  # decoded before the time that is asked for, and dropped: what a codec needs to settle
-AGREE_S = 0.5  # between durations and timestamps
+PREROLL_S = 2.0  # decoded before the requested time, and dropped: codecs need it to settle
+AGREE_S = 0.5  # largest difference of durations and timestamps
 
 
 class UnskippableError(Exception):
-    """Nothing can be passed over in these media: decode them from the start."""
+    """Raised for media in which nothing can be skipped: decode them from the start."""
 
 
 @dataclass
 class Skipping(Decoding):
-    """As Decoding, from about PREROLL_S before `from_s` on. Raises UnskippableError, before any block."""
+    """Like Decoding, from about PREROLL_S before `from_s` on. Raises UnskippableError before any block."""
 
     from_s: float = 0.0
-    first_s: float = field(default=0.0, init=False)  # where the first block begins
-    _origin_s: float | None = field(default=None, init=False)  # timestamp of the first frame of all
-    _passed_s: float = field(default=0.0, init=False)  # durations of packets up to here
+    first_s: float = field(default=0.0, init=False)  # start of the first block
+    _origin_s: float | None = field(default=None, init=False)  # timestamp of the first frame of the media
+    _passed_s: float = field(default=0.0, init=False)  # sum of the durations of packets so far
     _is_there: bool = field(default=False, init=False)
 
     def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
@@ -51,7 +51,7 @@ class Skipping(Decoding):
                 raise UnskippableError
             if self._origin_s is None:
                 self._origin_s = frame.time
-            if self._is_there:  # else it was decoded before anything was passed over
+            if self._is_there:  # frames before the gap are dropped
                 if is_first:
                     self._begin(frame.time)
                 is_first = False
@@ -68,14 +68,14 @@ class Skipping(Decoding):
 
     @property
     def decoded_ratio(self) -> float | None:
-        """See Decoding; what was passed over counts as decoded."""
+        """See Decoding; skipped audio counts as decoded."""
         if self.declared_duration_s is None:
             return None
         return (self.first_s + self.samples / self.rate) / self.declared_duration_s
 
     @property
     def end_s(self) -> float:
-        """Where the media end, when all was read."""
+        """End of the media in seconds, after all was read."""
         return max(self.first_s + self.samples / self.rate, self._passed_s)
 
 

@@ -1,6 +1,6 @@
-"""Draws spectrograms as small PNGs, so that a defect is seen before it is heard.
+"""Draws spectrograms as small PNGs, so that defects can be seen at a glance.
 
-Those of clips are linear in frequency up to half the corpus rate: that is where band limits, hum and coding show.
+Those of clips are linear in frequency up to half the corpus rate, which shows band limits, hum and coding.
 """
 
 import math
@@ -13,8 +13,8 @@ import numpy.typing as npt
 COLUMNS, ROWS = 480, 96
 BINS_A_ROW = 4
 WINDOW = 2 * ROWS * BINS_A_ROW  # 768 samples: 32 ms at 24 kHz
-RANGE_DB = 75.0  # below the loudest point all is dark
-LEVELS = 48  # as many as an eye tells apart; fewer bytes than 256
+RANGE_DB = 75.0  # range below the loudest point
+LEVELS = 48  # as many as can be distinguished; fewer bytes than 256
 COLOURS = (
     (8, 8, 20),
     (61, 20, 94),
@@ -25,7 +25,7 @@ COLOURS = (
 
 
 def draw(samples: npt.NDArray[np.int16]) -> bytes:
-    """PNG, at most COLUMNS by ROWS pixels, of int16[n] samples, n ≥ 1. Time to the right, frequency upwards."""
+    """PNG of int16[n] samples, n ≥ 1, at most COLUMNS × ROWS pixels. Time to the right, frequency upwards."""
     hop = max(WINDOW // 4, math.ceil(len(samples) / COLUMNS))
     padded = np.pad(samples.astype(np.float32), (0, WINDOW))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[: len(samples) : hop]
@@ -36,7 +36,7 @@ def draw(samples: npt.NDArray[np.int16]) -> bytes:
 
 
 def paint(levels: npt.NDArray[np.float32]) -> bytes:
-    """PNG, a pixel a value, of float32[rows, columns]: dark at 0 and below, light at 1 and above."""
+    """PNG with a pixel per value of float32[rows, columns]: dark at 0 and below, light at 1 and above."""
     return _png(np.round(np.clip(levels, 0, 1) * (LEVELS - 1)).astype(np.uint8))
 
 

@@ -1,7 +1,7 @@
-"""Speech or not, for each 10 ms of a recording: the two voice activity detectors.
+"""Voice activity detection: speech or not, for each 10 ms of a recording, by two detectors.
 
-A detector is fed mono blocks as they are decoded and keeps nothing but its own state, so a ten-hour file
-needs the memory of a ten-minute one. Its marks are one byte a frame.
+A detector is fed mono blocks as they are decoded and keeps only its own state, so a ten-hour file
+needs the memory of a ten-minute one. Its marks take one byte per frame.
 """
 
 from typing import Protocol
@@ -19,19 +19,19 @@ Marks = npt.NDArray[np.bool_]
 
 
 class Vad(Protocol):
-    """A voice activity detector at work on one recording."""
+    """A voice activity detector for one recording."""
 
     def feed(self, block: Float32) -> None:
-        """Take the next float32[n] block in [-1, 1] at 16 kHz."""
+        """Process the next float32[n] block in [-1, 1] at 16 kHz."""
 
     def marks(self) -> Marks:
-        """End the recording: bool[frames], whether each 10 ms is speech."""
+        """End the recording; returns bool[frames], whether each 10 ms is speech."""
 
 
 class WebRtc:
     """The Gaussian mixture detector of WebRTC, through webrtcvad. Mode 0 (lenient) to 3 (strict)."""
 
-    gated = True  # it takes music and steady noise for speech: needs the energy gate
+    gated = True  # it marks music and steady noise as speech, so it needs the energy gate
 
     def __init__(self, mode: int = 2) -> None:
         import webrtcvad
@@ -58,14 +58,14 @@ class WebRtc:
 
 
 class Silero:
-    """The recurrent network Silero v6, through the ONNX file that comes with faster-whisper.
+    """The recurrent network Silero v6, from the ONNX file in faster-whisper.
 
-    The network runs over stretches of 30 s, each after 2 s of what came before to settle its state, since
+    The network runs over stretches of 30 s, each preceded by 2 s of earlier audio to settle its state, since
     the packaged interface starts each call from a zero state.
     """
 
     gated = False
-    WINDOW = 512  # samples a decision of the network: 32 ms
+    WINDOW = 512  # samples per decision of the network: 32 ms
     STRETCH = 938 * WINDOW  # 30 s
     SETTLE = 63 * WINDOW  # 2 s
 
@@ -75,7 +75,7 @@ class Silero:
         packaged_weights("faster_whisper", "assets/silero_vad_v6.onnx")
         self._model = get_vad_model()
         self._threshold = threshold
-        self._held = np.zeros(0, np.float32)  # what settles the next stretch, then what waits for it
+        self._held = np.zeros(0, np.float32)  # settling audio of the next stretch, then audio not processed yet
         self._settle = 0
         self._samples = 0
         self._marks: list[npt.NDArray[np.bool_]] = []
@@ -96,9 +96,9 @@ class Silero:
     def marks(self) -> Marks:
         """See Vad."""
         frames = -(-self._samples // FRAME)
-        waiting = self._held.size - self._settle
-        if waiting:
-            size = self._settle + -(-waiting // self.WINDOW) * self.WINDOW
+        unprocessed = self._held.size - self._settle
+        if unprocessed:
+            size = self._settle + -(-unprocessed // self.WINDOW) * self.WINDOW
             self._held = np.pad(self._held, (0, size - self._held.size))
             self._run(size)
         if not frames:
@@ -112,9 +112,9 @@ DETECTORS: dict[str, type[WebRtc] | type[Silero]] = {"webrtc": WebRtc, "silero":
 
 
 class Listener:
-    """Listens to a recording at the corpus rate: marks speech and measures the level of each 10 ms.
+    """Runs the VAD on a recording at the corpus rate, and measures the level of each 10 ms.
 
-    The level is that of the deviation from the frame's mean, so that a DC offset is no sound.
+    The level is that of the deviation from the frame's mean, so that a DC offset does not count.
     """
 
     def __init__(self, vad: str, rate: int) -> None:
@@ -122,12 +122,12 @@ class Listener:
         self._rate = rate
         self._to_vad = soxr.ResampleStream(rate, VAD_RATE_HZ, 1, dtype="float32", quality="LQ")
         self._rest = np.zeros(0, np.float32)
-        self._first = 0  # sample of the recording where the rest begins
+        self._first = 0  # index in the recording of the first sample in _rest
         self._levels: list[npt.NDArray[np.float32]] = []
         self._frames = 0
 
     def hear(self, block: Float32) -> None:
-        """Take the next float32[n] block in [-1, 1] at the corpus rate."""
+        """Process the next float32[n] block in [-1, 1] at the corpus rate."""
         self.detector.feed(self._to_vad.resample_chunk(block) if self._rate != VAD_RATE_HZ else block)
         samples = np.concatenate([self._rest, block])
         count = (self._first + samples.size) * FRAMES_PER_S // self._rate - self._frames
@@ -139,7 +139,7 @@ class Listener:
         self._rest = samples
 
     def finish(self) -> tuple[Marks, Float32]:
-        """End the recording: speech bool[frames] and level float32[frames] in dBFS; frames = ceil(10 ms)."""
+        """End the recording; returns speech bool[frames] and level float32[frames] in dBFS, a frame per started 10 ms."""
         if self._rate != VAD_RATE_HZ:
             self.detector.feed(self._to_vad.resample_chunk(np.zeros(0, np.float32), last=True))
         if self._rest.size:
@@ -151,7 +151,7 @@ class Listener:
 
 
 def frame_start(frame: npt.NDArray[np.int64], rate: int) -> npt.NDArray[np.int64]:
-    """First sample of 10 ms frames at a rate, exact for rates that 100 does not divide."""
+    """First sample of 10 ms frames at a sample rate; exact also if 100 does not divide it."""
     return frame * rate // FRAMES_PER_S
 
 
