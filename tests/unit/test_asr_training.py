@@ -232,10 +232,10 @@ def test_a_clip_with_a_rare_letter_is_left_out_and_one_with_a_rare_mark_is_not(t
     (tmp_path / "m.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     found = material.gather(recipe(tmp_path / "m.jsonl", held_out=0, rare=2), quiet)
     assert [clip.text for clip in found.learnt] == ['Tom is "in".', "Tom is in", "Tom's in."]
-    assert found.told["not_read"] == {"not_found": 1, "empty": 1, "too_long": 1}
-    assert found.told["hours"] == pytest.approx(4 / 3_600)
-    assert found.told["not_spelt"] == 1
-    assert found.told["inputs"] == [{"kind": "manifest", "name": "m.jsonl", "clips": 8, "without_text": 1}]
+    assert found.summary["not_read"] == {"not_found": 1, "empty": 1, "too_long": 1}
+    assert found.summary["hours"] == pytest.approx(4 / 3_600)
+    assert found.summary["not_spelt"] == 1
+    assert found.summary["inputs"] == [{"kind": "manifest", "name": "m.jsonl", "clips": 8, "without_text": 1}]
 
 
 def test_every_epoch_has_every_clip_once_in_batches_of_like_length() -> None:
@@ -297,7 +297,7 @@ def test_a_corpus_is_learnt_from_with_the_texts_that_it_was_published_with(tmp_p
     assert [clip.text for clip in read(tmp_path / "corpus").clips] == ["READ"]
     found = material.gather(recipe(tmp_path / "corpus", held_out=0), quiet)
     assert [(clip.text, clip.speaker) for clip in found.learnt] == [("Heard.", "ann"), ("Read.", "r1")]
-    assert found.told["licences"] == {"CC0-1.0": 2}
+    assert found.summary["licences"] == {"CC0-1.0": 2}
 
 
 @pytest.mark.parametrize(

@@ -203,8 +203,8 @@ def test_an_asr_model_is_trained_on_a_folder(corpus: Path) -> None:
     due = CORPORA[corpus.name].utterances
     learnt = {clip.file: (clip.speaker, clip.language) for clip in found.learnt}
     assert learnt == {path: (speaker, language) for path, (_, speaker, language) in due.items()}
-    assert found.told["inputs"] == [{"kind": corpus.name, "name": corpus.name, "clips": 2, "without_text": 0}]
-    assert found.told["hours"] == pytest.approx(sum(LENGTHS_S) / 3600, rel=0.1)  # MP3 has a little more
+    assert found.summary["inputs"] == [{"kind": corpus.name, "name": corpus.name, "clips": 2, "without_text": 0}]
+    assert found.summary["hours"] == pytest.approx(sum(LENGTHS_S) / 3600, rel=0.1)  # MP3 has a little more
 
 
 class Silent:

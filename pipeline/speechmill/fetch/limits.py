@@ -135,7 +135,7 @@ def delays() -> dict[tuple[str, int], float]:
         return {host: left for host, turns in _turns.items() if (left := turns.left_s()) > 0}
 
 
-def hold(told: Mapping[tuple[str, int], float]) -> None:
+def hold(delays_s: Mapping[tuple[str, int], float]) -> None:
     """Adopt the delays of another process."""
-    for host, seconds in told.items():
+    for host, seconds in delays_s.items():
         turns_of(host).hold(seconds)

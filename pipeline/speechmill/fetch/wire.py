@@ -51,7 +51,10 @@ class Exchange:
         return count
 
     def wait(self, attempt: Callable[[], _Result]) -> _Result:
-        """Repeat an attempt that raises TimeoutError after POLL_S, until the timeout. Raises TimeoutError or as `check` does."""
+        """Repeat an attempt that raises TimeoutError after POLL_S.
+
+        Raises TimeoutError after the timeout, and as `check` does.
+        """
         until = time.monotonic() + self._timeout_s
         while True:
             now = time.monotonic()

@@ -1,6 +1,6 @@
-"""What training and evaluation read: clips that a manifest names, or a folder in the layout of a known corpus.
+"""Reads the inputs of training and evaluation: clips in a manifest, or a folder in the layout of a known corpus.
 
-A line is understood as a run understands it. What is wrong with one is said before any sound is read.
+A line is interpreted as in a run. A faulty line is reported before any audio is read.
 """
 
 import json
@@ -18,7 +18,7 @@ from speechmill.core.manifest import SAME_S, Span, is_manifest, is_whole, lines,
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
 
-SPEECH = "speech"  # the `kind` of lines that are learnt from, where a manifest also names noises and rooms
+SPEECH = "speech"  # the `kind` of lines with speech, where a manifest also has noises and rooms
 TEXTS = ("text", "transcript")
 SPEAKERS, LICENCES, LANGUAGES = ("speaker", "speaker_id"), ("licence", "license"), ("language", "lang")
 SOURCES = ("source", "group")
@@ -26,15 +26,15 @@ SOURCES = ("source", "group")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """A clip and what is said in it. `row` is its row group and its row there, where `path` is a shard."""
+    """A clip and its text. `row` is row group and row of the clip, where `path` is a shard."""
 
     file: str
     path: Path
     row: tuple[int, int] | None = None
-    span: Span | None = None  # what the clip is of the file; None: all of it
-    only_length: bool = True  # whether that is no more than a length, which most manifests state of whole files
+    span: Span | None = None  # of the clip in the file; None: the whole file
+    only_length: bool = True  # whether the span is only a duration, as most manifests state for whole files
     text: str = ""
-    has_text: bool = True  # False where nobody says what is spoken; an empty text says that nothing is
+    has_text: bool = True  # False without a reference; an empty text means that nothing is spoken
     source: str
     speaker: str = ""
     language: str | None = None  # ISO 639-1
@@ -61,7 +61,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clips:
-    """Clips, and what they are from."""
+    """Clips and their input."""
 
     kind: str  # manifest, or the names of layouts in speechmill.core.known_corpora
     name: str
@@ -69,21 +69,21 @@ class Clips:
 
 
 def shards(path: Path) -> list[Path]:
-    """The Parquet files of a corpus that speechmill made, sorted; none for any other path."""
+    """Parquet files of a speechmill corpus, sorted; empty for any other path."""
     return sorted((path / "data").glob("*.parquet"))
 
 
 def read(path: Path) -> Clips | None:
-    """Read what a manifest, an index of a known corpus, or a folder with such indexes names.
+    """Read the clips of a manifest, an index of a known corpus, or a folder with such indexes.
 
-    Of a folder, what the corpus keeps for development and test is left out: name that index itself. None for a
+    Of a folder, the corpus's development and test splits are left out: to use one, name its index. None for a
     folder without an index, and for a file that is neither. Raises ValueError that names the line, or OSError.
     """
     if path.is_dir():
-        found = list(below(str(path)))
-        clips = [clip for index, layout in found for clip in _clips(Path(index), layout, path)]
-        kind = ", ".join(dict.fromkeys(layout.name for _, layout in found))
-        return Clips(kind=kind, name=path.name, clips=tuple(clips)) if found else None
+        indexes = list(below(str(path)))
+        clips = [clip for index, layout in indexes for clip in _clips(Path(index), layout, path)]
+        kind = ", ".join(dict.fromkeys(layout.name for _, layout in indexes))
+        return Clips(kind=kind, name=path.name, clips=tuple(clips)) if indexes else None
     layout = layout_of(str(path))
     if layout is None and not is_manifest(str(path)):
         return None
@@ -92,7 +92,7 @@ def read(path: Path) -> Clips | None:
 
 
 def _clips(index: Path, layout: Layout | None, named: Path) -> Iterator[Clip]:
-    """Clips of a manifest, or of an index of a known layout; `named` is the input, itself or a folder that it is in."""
+    """Clips of a manifest, or of an index of a known layout; `named` is the input: the index or a folder above it."""
     for number, line in layout.rows(str(index)) if layout else lines(str(index)):
         try:
             if isinstance(line, Exception):
@@ -106,16 +106,16 @@ def _clips(index: Path, layout: Layout | None, named: Path) -> Iterator[Clip]:
 
 
 def clip_of(line: dict[str, Any], index: Path, named: Path | None = None) -> Clip:
-    """The clip of one line of a manifest, or of an index of a known corpus.
+    """The clip in a line of a manifest, or of an index of a known corpus.
 
     Args:
-        line: its keys and values.
-        index: the file that the line is from; paths are relative to its folder.
-        named: the input, if that is a folder with the index in it.
+        line: Its keys and values.
+        index: The file that has the line; paths are relative to its folder.
+        named: The input, if that is a folder with the index in it.
 
     Raises:
-        ValueError: for keys that are missing or have no such value.
-        RejectedError: BAD_SPAN, for times that cannot be.
+        ValueError: Keys are missing or have invalid values.
+        RejectedError: BAD_SPAN, for impossible times.
     """
     row, named = plain(line), named or index
     path = path_of(row)
@@ -132,10 +132,10 @@ def clip_of(line: dict[str, Any], index: Path, named: Path | None = None) -> Cli
 
 
 def _text(row: dict[str, Any], keys: tuple[str, ...]) -> str | None:
-    """The first of some keys that a line has a text at."""
+    """The first of some keys that has a text."""
     for key in keys:
         value = row.get(key)
-        if isinstance(value, int) and keys is SPEAKERS:  # as many number them
+        if isinstance(value, int) and keys is SPEAKERS:  # many corpora number speakers
             return str(value)
         if value is not None and not isinstance(value, str):
             raise ValueError(f"'{key}' is {json.dumps(value)}, not a text")
@@ -145,5 +145,5 @@ def _text(row: dict[str, Any], keys: tuple[str, ...]) -> str | None:
 
 
 def base_language(tag: str | None) -> str | None:
-    """ISO 639-1 code of a BCP 47 tag or a language's name; of what is neither, the part before its first hyphen."""
+    """ISO 639-1 code of a BCP 47 tag or a language name; for anything else, the part before its first hyphen."""
     return (language_code(tag) or tag.replace("_", "-").split("-")[0].lower()) if tag else None

@@ -1,6 +1,6 @@
-"""The folders that `train`, `evaluate` and `degrade` write to: what is in them already stays, unless they made it.
+"""Output folders of `train`, `evaluate` and `degrade`: existing files are kept unless these commands wrote them.
 
-A list of their names lies in the folder, written first. Whatever else has one of these names is somebody's own.
+A list of the written names is in the folder, and is written first. Other files with these names are the user's.
 """
 
 import os
@@ -15,9 +15,9 @@ FORMAT = "speechmill output"
 
 
 def claim(output: str, names: Collection[str]) -> Path:
-    """Make names at the top of a folder ours to write; returns the folder.
+    """Register names at the top of a folder as ours to write; returns the folder.
 
-    Raises ConfigError, and changes nothing, if one of them is there that is not ours, or a link in its place or below.
+    Raises ConfigError, and changes nothing, if one of them exists and is not ours, or is or contains a link.
     """
     store = Store(output)
     if not store.is_local:
@@ -33,20 +33,20 @@ def claim(output: str, names: Collection[str]) -> Path:
 
 
 def _listed(store: Store) -> set[str]:
-    """The names that are ours already."""
+    """The names that are registered already."""
     try:
-        told = store.read_json(MARK_FILE)
-        if told is None:
+        content = store.read_json(MARK_FILE)
+        if content is None:
             return set()
-        if told["format"] == FORMAT:
-            return {name for name in told["names"] if isinstance(name, str)}
+        if content["format"] == FORMAT:
+            return {name for name in content["names"] if isinstance(name, str)}
     except (ValueError, TypeError, KeyError, RecursionError):
         pass
     raise ConfigError(f"{store.path(MARK_FILE)}: not a list that speechmill made; give another --output")
 
 
 def _link_below(path: str) -> str | None:
-    """The first link in a folder or below it; None if there is none."""
+    """The first link in a folder or below; None if there is none."""
     for folder, folders, files in os.walk(path):
         for name in (*folders, *files):
             if os.path.islink(found := os.path.join(folder, name)):

@@ -58,8 +58,8 @@ class Consent:
     def ask(self, url: str) -> float:
         """Check the rules of a host for a URL; returns the seconds between two requests.
 
-        Raises RejectedError(OPTED_OUT), and faults in getting robots.txt, or the terms that it names: where they cannot be
-        had, nothing may be fetched (RFC 9309, RSL 1.0).
+        Raises RejectedError(OPTED_OUT), and faults in getting robots.txt, or the terms that it names: without them,
+        nothing may be fetched (RFC 9309, RSL 1.0).
         """
         from urllib3.util import parse_url
 

@@ -60,7 +60,8 @@ def of_feed(element: Element | None) -> list[Element]:
 def judge(contents: Iterable[Element], url: str, base: str) -> Terms | None:
     """Terms of the contents for an address about training; None where there are none.
 
-    `base` is the address of the document, which its paths belong to. Of the longest matching patterns, any refusal counts.
+    `base` is the address of the document, which its paths belong to. Of the longest matching patterns, any refusal
+    counts.
     """
     matching = [
         (len(pattern), content) for content in contents if (pattern := _covering(content, url, base)) is not None

@@ -1,6 +1,6 @@
-"""The sound of clips whose words are known, at the rate of ASR models.
+"""Reads the audio of reference clips, at the sample rate of ASR models.
 
-A recording that cannot be used is RejectedError alone, since one broken file should not end an evaluation.
+A clip that cannot be used raises RejectedError, since one broken file should not end an evaluation.
 """
 
 import io
@@ -21,24 +21,24 @@ from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
 from speechmill.training.inputs import Clip
 
-LONGEST_S = 30.0  # Whisper's window: of a longer clip it would leave out the rest
+LONGEST_S = 30.0  # Whisper's window: it would ignore the rest of a longer clip
 Float32 = npt.NDArray[np.float32]
 
 
 def length_s(clip: Clip) -> float:
-    """Length in seconds by the header. Raises RejectedError where that tells that `sound` would."""
+    """Duration in seconds by the header. Raises RejectedError where the header shows that `sound` would."""
     with _opened(clip) as file:
         first, last = clip.frames(file)
         return float((last - first) / file.samplerate)
 
 
 def sound(clip: Clip) -> Float32:
-    """float32[n] at 16 kHz in [-1, 1], channels mixed, shorter than LONGEST_S. Raises RejectedError."""
+    """Read a clip: float32[n] at 16 kHz in [-1, 1], channels averaged, shorter than LONGEST_S. Raises RejectedError."""
     with _opened(clip) as file:
         (first, last), rate = clip.frames(file), file.samplerate
         file.seek(first)
         wave = file.read(last - first, dtype="float32", always_2d=True).mean(axis=1)
-    _check_length(len(wave) / rate)  # of some formats the header only guesses
+    _check_length(len(wave) / rate)  # the header of some formats only estimates it
     if not np.isfinite(wave).all():
         raise RejectedError(Reason.NOT_FINITE, "has samples that are not numbers")
     return np.asarray(np.clip(soxr.resample(wave, rate, SAMPLE_RATE_HZ), -1, 1), np.float32)
@@ -53,7 +53,7 @@ def _opened(clip: Clip) -> Iterator[soundfile.SoundFile]:
             first, last = clip.frames(file)
             _check_length((last - first) / file.samplerate)
             yield file
-    except soundfile.LibsndfileError as error:  # its text without the path, which is nobody's business
+    except soundfile.LibsndfileError as error:  # its text without the path, which is private
         raise RejectedError(Reason.NOT_AUDIO, error.error_string) from None
     except OSError as error:
         raise RejectedError(Reason.FORBIDDEN, error.strerror or "cannot be read") from None
@@ -68,10 +68,10 @@ def _check_length(seconds: float) -> None:
 
 
 def _stored(shard: Path, group: int, row: int) -> bytes:
-    found: bytes = _sounds(shard, group)[row].as_py()
-    return found
+    data: bytes = _sounds(shard, group)[row].as_py()
+    return data
 
 
-@lru_cache(maxsize=1)  # clips come in the order of their rows
+@lru_cache(maxsize=1)  # clips are read in the order of their rows
 def _sounds(shard: Path, group: int) -> Any:
     return pq.ParquetFile(shard).read_row_group(group, ["audio.bytes"])["audio"].combine_chunks().field("bytes")

@@ -1,6 +1,6 @@
-"""Measures an ASR model on clips whose words are known: how wrong it is, where, and how fast.
+"""Evaluates an ASR model on clips with reference texts: error rates, their distribution, and speed.
 
-A reference often has no case or punctuation. What it does not show is left out, not counted against the model.
+A reference often has no case or punctuation. What it lacks is left out, not counted against the model.
 """
 
 import base64
@@ -30,7 +30,7 @@ FIGURES_FILE, PAGE_FILE = "asr.json", "asr.html"
 HERE = Path(__file__).parent
 WORST = 50
 CONFUSIONS = 30
-BLOCK = 64  # clips that are read, sorted by length and transcribed together
+BLOCK = 64  # clips read, sorted by length and transcribed together
 PACKAGES = ("ctranslate2", "faster-whisper", "transformers", "jiwer", "whisper-normalizer")
 
 Plain = dict[str, Any]
@@ -39,7 +39,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A clip that was transcribed, and how well."""
+    """A transcribed clip and its scores."""
 
     clip: Clip
     seconds: float
@@ -49,7 +49,7 @@ class Judged:
 
     @property
     def errors(self) -> tuple[float, int]:
-        """Share of words that are wrong, and their number; the worst is the highest."""
+        """Word error rate, and number of word errors; for sorting by worst."""
         wrong, words, _ = self.compared.counts["wer"]
         return wrong / max(words, 1), wrong
 
@@ -58,31 +58,39 @@ def evaluate(
     references: References, model: Transcriber, output: Path, *, about: Plain, language: str | None = None,
     progress: Progress = lambda _: None,
 ) -> Plain:  # fmt: skip
-    """Transcribe all clips, save FIGURES_FILE and PAGE_FILE in a folder, and return what the former holds.
+    """Transcribe all clips, write FIGURES_FILE and PAGE_FILE, and return the content of the former.
 
-    `about` says what the model is; `language` is that of clips of which nothing else is known. Raises
-    ValueError where none can be transcribed.
+    Args:
+        references: The clips.
+        model: The ASR model.
+        output: Folder to write to.
+        about: Description of the model.
+        language: Language of clips without one.
+        progress: Called with messages.
+
+    Raises:
+        ValueError: No clip can be transcribed.
     """
     judged, left_out, wall_s = _transcribe_all(references.clips, model, language, progress)
     if not judged:
         first = f"{left_out[0]['file']}: {left_out[0]['why']}"
         raise ValueError(f"none of {len(left_out)} clips can be transcribed, e.g. {first}")
     unit, groups = _groups(judged)
-    worst = sorted((one for one in judged if one.errors[1]), key=lambda one: one.errors, reverse=True)[:WORST]
-    seconds = sum(one.seconds for one in judged)
-    found: Plain = {
+    worst = sorted((item for item in judged if item.errors[1]), key=lambda item: item.errors, reverse=True)[:WORST]
+    seconds = sum(item.seconds for item in judged)
+    report: Plain = {
         "references": references.name, "kind": references.kind, "asr_model": about, "packages": _versions(),
-        "clips": len(judged), "hours": seconds / 3600, "speakers": len({one.clip.speaker for one in judged} - {""}),
+        "clips": len(judged), "hours": seconds / 3600, "speakers": len({item.clip.speaker for item in judged} - {""}),
         "x_real_time": seconds / max(wall_s, 1e-9), "without_text": references.without_text,
         "drawn": unit, "groups": len({*groups}), "one_spelling": bool(spellings()),
-        "figures": figures([one.compared.counts for one in judged], groups),
+        "figures": figures([item.compared.counts for item in judged], groups),
         "shown": _shown(judged), "sources": _sources(judged, groups), "confusions": _confusions(judged),
-        "worst": [_row(one) for one in worst], "left_out": left_out,
+        "worst": [_row(item) for item in worst], "left_out": left_out,
     }  # fmt: skip
     output.mkdir(parents=True, exist_ok=True)
-    (output / FIGURES_FILE).write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    (output / PAGE_FILE).write_text(page(found, [sound(one.clip) for one in worst]), encoding="utf-8")
-    return found
+    (output / FIGURES_FILE).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    (output / PAGE_FILE).write_text(page(report, [sound(item.clip) for item in worst]), encoding="utf-8")
+    return report
 
 
 # --- transcribing ---
@@ -91,7 +99,7 @@ def evaluate(
 def _transcribe_all(
     clips: Sequence[Clip], model: Transcriber, language: str | None, progress: Progress
 ) -> tuple[list[Judged], list[Plain], float]:
-    """Judge the clips, in order; rows of those that cannot be; and the seconds that the model took."""
+    """Transcribe and score the clips, in order; returns scores, rows of failed clips, and the model's seconds."""
     written = conventions([clip.text for clip in clips], [clip.source for clip in clips])
     judged: list[Judged] = []
     left_out: list[Plain] = []
@@ -111,7 +119,7 @@ def _transcribe_all(
 
 
 def _waves(clips: Sequence[Clip], first: int, left_out: list[Plain]) -> Iterator[tuple[int, Float32]]:
-    """Sound by the clip's place; what cannot be read is noted."""
+    """Audio by index of the clip; clips that cannot be read are added to `left_out`."""
     for at, clip in enumerate(clips, start=first):
         try:
             yield at, sound(clip)
@@ -124,7 +132,7 @@ def _refused(clip: Clip, rejected: RejectedError) -> Plain:
 
 
 def _transcribe(waves: dict[int, Float32], model: Transcriber) -> dict[int, Transcript]:
-    """The longest first, so that a batch is of about one length."""
+    """Transcribe, longest first, so that the clips of a batch have similar lengths."""
     order = sorted(waves, key=lambda at: (-waves[at].size, at))
     return dict(zip(order, model.transcribe([waves[at] for at in order]), strict=True))
 
@@ -138,72 +146,72 @@ def _judge(clip: Clip, seconds: float, hypothesis: Transcript, written: Written,
 
 
 def _groups(judged: Sequence[Judged]) -> tuple[str, list[str]]:
-    """What is drawn for confidence intervals: speakers where they are known, else sources, else clips."""
-    if len({one.clip.speaker for one in judged} - {""}) > 1:
-        return "speakers", [one.clip.speaker or f"of {one.clip.source}" for one in judged]
-    if len({one.clip.source for one in judged}) > 1:
-        return "sources", [one.clip.source for one in judged]
+    """Unit of resampling for confidence intervals, and the group of each clip: speakers, else sources, else clips."""
+    if len({item.clip.speaker for item in judged} - {""}) > 1:
+        return "speakers", [item.clip.speaker or f"of {item.clip.source}" for item in judged]
+    if len({item.clip.source for item in judged}) > 1:
+        return "sources", [item.clip.source for item in judged]
     return "clips", [str(at) for at in range(len(judged))]
 
 
 def _shown(judged: Sequence[Judged]) -> Plain:
-    """In how many clips the reference has what a figure needs."""
+    """Number of clips whose reference has case, punctuation, or both."""
     return {
-        "case": sum(one.written.case for one in judged), "punctuation": sum(one.written.marks for one in judged),
-        "both": sum(one.written.raw for one in judged),
+        "case": sum(item.written.case for item in judged), "punctuation": sum(item.written.marks for item in judged),
+        "both": sum(item.written.raw for item in judged),
     }  # fmt: skip
 
 
 def _sources(judged: Sequence[Judged], groups: Sequence[str]) -> dict[str, Plain]:
     """Figures by source, the largest first."""
-    places: dict[str, list[int]] = {}
-    for at, one in enumerate(judged):
-        places.setdefault(one.clip.source, []).append(at)
-    found = {}
-    for source, rows in sorted(places.items(), key=lambda item: (-len(item[1]), item[0])):
-        of_it = [judged[at] for at in rows]
-        told = figures([one.compared.counts for one in of_it], [groups[at] for at in rows])
-        hours = sum(one.seconds for one in of_it) / 3600
-        found[source] = {"clips": len(rows), "hours": hours, "shown": _shown(of_it), "figures": told}
-    return found
+    indices: dict[str, list[int]] = {}
+    for at, item in enumerate(judged):
+        indices.setdefault(item.clip.source, []).append(at)
+    by_source = {}
+    for source, rows in sorted(indices.items(), key=lambda item: (-len(item[1]), item[0])):
+        members = [judged[at] for at in rows]
+        source_figures = figures([item.compared.counts for item in members], [groups[at] for at in rows])
+        hours = sum(item.seconds for item in members) / 3600
+        by_source[source] = {"clips": len(rows), "hours": hours, "shown": _shown(members), "figures": source_figures}
+    return by_source
 
 
 def _confusions(judged: Sequence[Judged]) -> list[Plain]:
-    """Words that were most often taken for others."""
+    """The most frequent word substitutions."""
     counts: Counter[tuple[str, str]] = Counter()
-    for one in judged:
-        for kind, wanted, got in one.compared.diff:
+    for item in judged:
+        for kind, reference, hypothesis_words in item.compared.diff:
             if kind == "substitute":
-                counts.update(zip(wanted.split(" "), got.split(" "), strict=True))
+                counts.update(zip(reference.split(" "), hypothesis_words.split(" "), strict=True))
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:CONFUSIONS]
     return [{"word": word, "hypothesis": hypothesis, "times": times} for (word, hypothesis), times in ordered]
 
 
-def _row(one: Judged) -> Plain:
-    share, wrong = one.errors
+def _row(item: Judged) -> Plain:
+    share, wrong = item.errors
     return {
-        "file": one.clip.file, "source": one.clip.source, "speaker": one.clip.speaker, "seconds": one.seconds,
-        "wer": share, "wrong": wrong, "words": one.compared.counts["wer"][1],
-        "reference": one.clip.text, "hypothesis": one.hypothesis.text, "confidence": one.hypothesis.asr_confidence,
-        "diff": [list(part) for part in one.compared.diff],
+        "file": item.clip.file, "source": item.clip.source, "speaker": item.clip.speaker, "seconds": item.seconds,
+        "wer": share, "wrong": wrong, "words": item.compared.counts["wer"][1],
+        "reference": item.clip.text, "hypothesis": item.hypothesis.text, "confidence": item.hypothesis.asr_confidence,
+        "diff": [list(part) for part in item.compared.diff],
     }  # fmt: skip
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 # --- the page ---
 
 
 def page(found: Plain, sounds: Sequence[Float32]) -> str:
-    """The figures as one page, with the sound and the spectrogram of the worst clips, in their order."""
+    """Render the figures as one page, with audio and spectrograms of the worst clips."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     pages = Environment(
@@ -224,7 +232,7 @@ def _picture(wave: Float32) -> str:
 
 
 def _mp3(wave: Float32) -> str:
-    """To be listened to: WORST clips of half a minute as FLAC would be 30 MB."""
+    """MP3, as base64: WORST clips of half a minute as FLAC would be 30 MB."""
     file = io.BytesIO()
     soundfile.write(file, wave, SAMPLE_RATE_HZ, format="MP3", subtype="MPEG_LAYER_III")
     return base64.b64encode(file.getvalue()).decode()

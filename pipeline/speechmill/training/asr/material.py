@@ -1,4 +1,4 @@
-"""What an ASR model is trained on: the recipe, clips that can be used, and those that are held out."""
+"""Training data of an ASR model: the recipe, the usable clips, and the held-out clips."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,9 +18,9 @@ from speechmill.training.asr.references import read
 from speechmill.training.inputs import Clip
 
 SHORTEST_S = 0.3  # a masked span of ten frames is 0.2 s
-HEAD_WIDTH = 32  # of attention, in a network that knows nothing
-DELIMITER = "|"  # stands for the space, as in wav2vec 2.0's own vocabularies, and so cannot be learnt itself
-QUOTES = str.maketrans("‘’“”", "''\"\"")  # which are spoken alike
+HEAD_WIDTH = 32  # of an attention head, in a network trained from scratch
+DELIMITER = "|"  # represents the space, as in wav2vec 2.0's vocabularies, and so cannot be learnt itself
+QUOTES = str.maketrans("‘’“”", "''\"\"")  # typographic quotes, which sound alike
 
 Plain = dict[str, Any]
 Progress = Callable[[str], None]
@@ -64,37 +64,39 @@ class Recipe(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """Clips that can be read and spelt, what is held out of them, and what was left out."""
+    """Clips for training and for validation, their characters, and figures about the data."""
 
     learnt: tuple[Clip, ...]
     held_out: tuple[Clip, ...]
     characters: tuple[str, ...]
-    told: Plain
+    summary: Plain
 
 
 def gather(recipe: Recipe, progress: Progress) -> Material:
-    """Read the inputs. Raises ValueError or OSError for what cannot be used."""
-    found = [read(path, published=False) for path in recipe.inputs]
-    clips, told = _readable([clip for one in found for clip in one.clips], recipe.language, progress)
-    learnt, held_out, parted_by = split(clips, recipe.held_out, recipe.seed)
-    characters, dropped = alphabet([clip.text for clip in learnt], recipe.rare)
-    kept = tuple(spelt for clip in learnt if (spelt := _spelt(clip, characters)))
+    """Read the inputs. Raises ValueError or OSError where they cannot be used."""
+    references = [read(path, published=False) for path in recipe.inputs]
+    clips, figures = _readable(
+        [clip for reference in references for clip in reference.clips], recipe.language, progress
+    )
+    training, held_out, split_by = split(clips, recipe.held_out, recipe.seed)
+    characters, dropped = alphabet([clip.text for clip in training], recipe.rare)
+    kept = tuple(spelt for clip in training if (spelt := _spelt(clip, characters)))
     if not kept:
         raise ValueError("no clip is left to learn from; give more speakers, or set held_out=0 or rare=1")
-    told |= {
+    figures |= {
         "inputs": [
-            {"kind": one.kind, "name": one.name, "clips": len(one.clips), "without_text": one.without_text}
-            for one in found
+            {"kind": source.kind, "name": source.name, "clips": len(source.clips), "without_text": source.without_text}
+            for source in references
         ],
         "licences": dict(Counter(clip.licence or "not stated" for clip in kept).most_common()),
         "clips": len(kept), "speakers": len({clip.speaker for clip in kept}), "held_out_clips": len(held_out),
-        "parted_by": parted_by, "not_spelt": len(learnt) - len(kept), "dropped": dropped,
+        "parted_by": split_by, "not_spelt": len(training) - len(kept), "dropped": dropped,
     }  # fmt: skip
-    return Material(learnt=kept, held_out=held_out, characters=characters, told=told)
+    return Material(learnt=kept, held_out=held_out, characters=characters, summary=figures)
 
 
 def _readable(clips: Sequence[Clip], language: str | None, progress: Progress) -> tuple[list[Clip], Plain]:
-    """Clips with a text whose sound can be read, as they are learnt; their hours, and why others are left out."""
+    """Clips with a text and readable audio, normalised; their hours, and why others are left out."""
     kept, seconds, refused = [], 0.0, Counter[str]()
     for number, clip in enumerate(clips, start=1):
         try:
@@ -111,23 +113,25 @@ def _readable(clips: Sequence[Clip], language: str | None, progress: Progress) -
 
 
 def split(clips: Sequence[Clip], held_out: float, seed: int) -> tuple[tuple[Clip, ...], tuple[Clip, ...], str]:
-    """Part clips into those learnt from and a share `held_out` of the speakers, at least one; and say by what.
+    """Split clips into training and validation, `held_out` being the share of the speakers in the latter, at least one.
 
-    Where there is one speaker only it is by source, then by folder, then by clip.
+    Also returns what is split by: where there is only one speaker, it is source, else folder, else clip.
     """
-    ways: dict[str, Callable[[Clip], str]] = {
+    units: dict[str, Callable[[Clip], str]] = {
         "speaker": lambda clip: clip.speaker, "source": lambda clip: clip.source,
         "folder": lambda clip: str(Path(clip.file).parent), "clip": lambda clip: clip.file,
     }  # fmt: skip
-    way = next((way for way, name in ways.items() if len({name(clip) for clip in clips}) > 1), "clip")
-    names = sorted({ways[way](clip) for clip in clips}, key=partial(share, seed))
+    unit = next((unit for unit, name in units.items() if len({name(clip) for clip in clips}) > 1), "clip")
+    names = sorted({units[unit](clip) for clip in clips}, key=partial(share, seed))
     kept = {*names[: max(1, round(held_out * len(names)))]} if held_out else set()
-    learnt, judged = (tuple(clip for clip in clips if (ways[way](clip) in kept) is side) for side in (False, True))
-    return learnt, judged, way
+    learnt, validation = (
+        tuple(clip for clip in clips if (units[unit](clip) in kept) is side) for side in (False, True)
+    )
+    return learnt, validation, unit
 
 
 def alphabet(texts: Sequence[str], rare: int) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Characters of the texts but the space, sorted, and those that occur less often than `rare`, with their counts."""
+    """Characters of the texts except the space, sorted, and those rarer than `rare` occurrences, with their counts."""
     counts = Counter("".join(texts))
     del counts[" "]
     dropped = {c: n for c, n in sorted(counts.items()) if n < rare or c == DELIMITER}
@@ -135,7 +139,7 @@ def alphabet(texts: Sequence[str], rare: int) -> tuple[tuple[str, ...], dict[str
 
 
 def _spelt(clip: Clip, characters: Sequence[str]) -> Clip | None:
-    """A clip without marks that are not learnt; None where a letter is not: its text would not say what was spoken."""
+    """A clip without unknown punctuation; None with an unknown letter, without which the text would be wrong."""
     lacking = {*clip.text} - {*characters, " "}
     if any(c.isalnum() for c in lacking):
         return None

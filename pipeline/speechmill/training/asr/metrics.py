@@ -1,7 +1,7 @@
-"""What an ASR model got wrong: words, characters, punctuation and case, as counts that add up.
+"""Errors of an ASR model in words, characters, punctuation and case, as counts that can be summed.
 
-Every figure is a ratio of two sums over clips, so that a source, a whole manifest, and draws of its speakers are
-judged by the same few lines.
+Every figure is a ratio of two sums over clips, so that a source, a whole manifest, and bootstrap samples of its
+speakers are scored by the same code.
 """
 
 import re
@@ -26,7 +26,7 @@ MARKS = {
 }  # fmt: skip
 KIND_OF = {mark: kind for kind, marks in MARKS.items() for mark in marks}
 ELLIPSIS = "ellipsis"
-# Spelt in full by one and short by the other: LibriSpeech writes the long ones; `misess` is TorToiSe's.
+# Abbreviations and full spellings of the same word: LibriSpeech has the long ones; `misess` is TorToiSe's.
 SAME = {"mr": "mister", "mrs": "missus", "misess": "missus", "dr": "doctor", "ok": "okay"}
 FIGURES = {
     "wer": "word errors", "substituted": "words taken for others", "deleted": "words missed",
@@ -36,24 +36,24 @@ FIGURES = {
     "f1_marks": "all punctuation, F1", "f1_case": "capitals, F1",
 }  # fmt: skip
 JUDGED = {"f1_full_stop": "full stop", "f1_comma": "comma", "f1_question_mark": "question mark"}
-MAJORITY = 0.5  # of a source's texts that have case: then a text of it that shows none has it too
+MAJORITY = 0.5  # share of a source's texts with case, from which on a text without any is taken to have it too
 DRAWS = 1_000
 
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 _GAP = re.compile(f"(?<=[{UNSPACED}]) | (?=[{UNSPACED}])")
 _INNER = re.compile(r"(?<=[^\W_])['’](?=[^\W_])")
 APOSTROPHE = "\u02bc"  # a letter by Unicode's word
-WIDE = "。｡，、､？！；：।"  # need no space after them
+WIDE = "。｡，、､？！；：।"  # punctuation that is not followed by a space
 ABBREVIATED = frozenset(texts.ABBREVIATED)
 
-Count = tuple[int, int, int]  # numerator and denominator of a figure, and of how many words, marks or capitals it is
-Diff = list[tuple[str, str, str]]  # equal, substitute, delete or insert; words of the reference, and of the hypothesis
+Count = tuple[int, int, int]  # numerator and denominator of a figure, and its number of words, marks or capitals
+Diff = list[tuple[str, str, str]]  # operation (equal, substitute, delete, insert), reference words, hypothesis words
 Plain = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A word as it is spelt, and the kind of mark that follows it."""
+    """A word and the kind of punctuation after it."""
 
     word: str
     mark: str | None
@@ -61,21 +61,21 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Whether a reference shows case and punctuation; what it does not show cannot be judged."""
+    """Whether a reference has case and punctuation; otherwise they cannot be scored."""
 
     case: bool
     marks: bool
-    caseless: bool = False  # no letter of its script has case
+    caseless: bool = False  # its script has no case
 
     @property
     def raw(self) -> bool:
-        """Whether the text as it stands is what an ASR model should write."""
+        """Whether the unnormalised text can be expected from an ASR model."""
         return self.marks and (self.case or self.caseless)
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One clip: counts by figure, where the figure can be told, and the words of both texts side by side."""
+    """Scores of a clip: counts by figure, as far as the reference allows, and the word alignment."""
 
     counts: dict[str, Count]
     diff: Diff
@@ -85,12 +85,12 @@ class Compared:
 
 
 def spoken(text: str) -> list[Spoken]:
-    """Words of a text with the marks after them; words are letters, digits and the apostrophes between them."""
+    """Words of a text with the punctuation after them; a word is letters, digits and inner apostrophes."""
     opened = _UNSPACED.sub("\0\\g<0>\0", _INNER.sub(APOSTROPHE, texts.clean(text)))
     runs = [(is_word, "".join(run)) for is_word, run in groupby(opened, key=_is_letter)]
     gaps = [*(run for _, run in runs[1:]), ""]
-    found = [(run, gap) for (is_word, run), gap in zip(runs, gaps) if is_word]
-    return [Spoken(word, _mark(word, gap, is_last=at == len(found))) for at, (word, gap) in enumerate(found, start=1)]
+    pairs = [(run, gap) for (is_word, run), gap in zip(runs, gaps) if is_word]
+    return [Spoken(word, _mark(word, gap, is_last=at == len(pairs))) for at, (word, gap) in enumerate(pairs, start=1)]
 
 
 def _is_letter(character: str) -> bool:
@@ -98,7 +98,7 @@ def _is_letter(character: str) -> bool:
 
 
 def _mark(word: str, gap: str, *, is_last: bool) -> str | None:
-    """Of the text between two words; that within a number or an address is no mark, nor that of an abbreviation."""
+    """Kind of punctuation in the gap after a word; none inside a number or an address, or after an abbreviation."""
     if "…" in gap or ".." in gap:
         return ELLIPSIS
     mark = next((c for c in gap if c in KIND_OF), None)
@@ -108,18 +108,18 @@ def _mark(word: str, gap: str, *, is_last: bool) -> str | None:
 
 
 def words(text: str, language: str) -> list[str]:
-    """Words to be counted: without punctuation and case, numbers as they are read, and in English one spelling.
+    """Normalised words for scoring: without punctuation and case, numbers verbalised, in English with one spelling.
 
-    English is written as TorToiSe's text is. Other languages keep their letters: in that form `schön` is `schon`.
+    English is written as for TorToiSe. Other languages keep their letters: in that form `schön` would be `schon`.
     """
     plain = texts.comparable(text, language)
     if language == "en" and not _UNSPACED.search(text):
         plain = texts.latin(plain, guess=True)
-    return [key(one.word, language) for one in spoken(plain)]
+    return [key(item.word, language) for item in spoken(plain)]
 
 
 def key(word: str, language: str) -> str:
-    """What two words that count as the same have in common."""
+    """Normal form of a word; words that count as equal have the same."""
     plain = unicodedata.normalize("NFKC", word).casefold().replace(APOSTROPHE, "'")
     if language != "en":
         return plain
@@ -129,44 +129,51 @@ def key(word: str, language: str) -> str:
 
 @lru_cache(maxsize=1)
 def spellings() -> Mapping[str, str]:
-    """British spellings to American, as Whisper's English normaliser has them; none where its package is not there."""
+    """British to American spellings, from Whisper's English normaliser; empty if its package is not installed."""
     try:
         from whisper_normalizer.english import (
             EnglishSpellingNormalizer,
         )
     except ImportError:
         return {}
-    found: Mapping[str, str] = EnglishSpellingNormalizer().mapping
-    return found
+    mapping: Mapping[str, str] = EnglishSpellingNormalizer().mapping
+    return mapping
 
 
 # --- one clip ---
 
 
 def conventions(references: Sequence[str], sources: Sequence[str]) -> list[Written]:
-    """For each reference whether it has case and punctuation: it shows them, or most of its source's do."""
-    own = [_shown(text) for text in references]
-    of_source: dict[str, list[Written]] = {}
-    for source, one in zip(sources, own, strict=True):
-        of_source.setdefault(source, []).append(one)
-    case = {source: np.mean([one.case for one in all_of_it]) >= MAJORITY for source, all_of_it in of_source.items()}
-    marks = {source: np.mean([one.marks for one in all_of_it]) >= MAJORITY for source, all_of_it in of_source.items()}
+    """Whether each reference has case and punctuation: it does itself, or most references of its source do."""
+    shown = [_shown(text) for text in references]
+    shown_by_source: dict[str, list[Written]] = {}
+    for source, item in zip(sources, shown, strict=True):
+        shown_by_source.setdefault(source, []).append(item)
+    case = {source: np.mean([item.case for item in items]) >= MAJORITY for source, items in shown_by_source.items()}
+    marks = {source: np.mean([item.marks for item in items]) >= MAJORITY for source, items in shown_by_source.items()}
     return [
-        Written(one.case or bool(case[source]), one.marks or bool(marks[source]), one.caseless)
-        for source, one in zip(sources, own, strict=True)
+        Written(item.case or bool(case[source]), item.marks or bool(marks[source]), item.caseless)
+        for source, item in zip(sources, shown, strict=True)
     ]
 
 
 def _shown(text: str) -> Written:
     has = {"lower": any(c.islower() for c in text), "upper": any(c.isupper() for c in text)}
-    return Written(all(has.values()), any(one.mark for one in spoken(text)), not any(has.values()))
+    return Written(all(has.values()), any(word.mark for word in spoken(text)), not any(has.values()))
 
 
 def compare(reference: str, hypothesis: str, language: str, written: Written) -> Compared:
-    """Align two texts and count what differs, for the figures that the reference can tell."""
-    wanted, got = words(reference, language), words(hypothesis, language)
-    diff, counts = _aligned(wanted, got)
-    counts["cer"] = _characters(_joined(wanted), _joined(got))
+    """Align a reference and a hypothesis and count errors, for the figures that the reference allows.
+
+    Args:
+        reference: Text of the reference.
+        hypothesis: Text of the ASR model.
+        language: ISO 639-1 code, for normalisation.
+        written: Whether the reference has case and punctuation.
+    """
+    reference_words, hypothesis_words = words(reference, language), words(hypothesis, language)
+    diff, counts = _aligned(reference_words, hypothesis_words)
+    counts["cer"] = _characters(_joined(reference_words), _joined(hypothesis_words))
     if written.raw:
         counts["cer_raw"] = _characters(" ".join(reference.split()), " ".join(hypothesis.split()))
         if not _UNSPACED.search(reference):
@@ -178,72 +185,86 @@ def compare(reference: str, hypothesis: str, language: str, written: Written) ->
     return Compared(counts, diff)
 
 
-def _aligned(wanted: Sequence[str], got: Sequence[str]) -> tuple[Diff, dict[str, Count]]:
-    found = jiwer.process_words(" ".join(wanted), " ".join(got))
+def _aligned(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[Diff, dict[str, Count]]:
+    """Word alignment, and counts of word errors by kind."""
+    alignment = jiwer.process_words(" ".join(reference), " ".join(hypothesis))
     diff = [
-        (c.type, " ".join(wanted[c.ref_start_idx : c.ref_end_idx]), " ".join(got[c.hyp_start_idx : c.hyp_end_idx]))
-        for c in found.alignments[0]
+        (
+            c.type,
+            " ".join(reference[c.ref_start_idx : c.ref_end_idx]),
+            " ".join(hypothesis[c.hyp_start_idx : c.hyp_end_idx]),
+        )
+        for c in alignment.alignments[0]
     ]
-    parts = {"substituted": found.substitutions, "deleted": found.deletions, "inserted": found.insertions}
+    parts = {"substituted": alignment.substitutions, "deleted": alignment.deletions, "inserted": alignment.insertions}
     errors = {"wer": sum(parts.values())} | parts
-    return diff, {name: (count, len(wanted), len(wanted)) for name, count in errors.items()}
+    return diff, {name: (count, len(reference), len(reference)) for name, count in errors.items()}
 
 
-def _characters(wanted: str, got: str) -> Count:
-    found = jiwer.process_characters(wanted, got)
-    return found.substitutions + found.deletions + found.insertions, len(wanted), len(wanted)
+def _characters(reference: str, hypothesis: str) -> Count:
+    alignment = jiwer.process_characters(reference, hypothesis)
+    return alignment.substitutions + alignment.deletions + alignment.insertions, len(reference), len(reference)
 
 
 def _joined(parts: Sequence[str]) -> str:
-    """Words with a space between them, but where their script has none."""
+    """Join words with spaces, except in scripts without them."""
     return _GAP.sub("", " ".join(parts))
 
 
-def _matched(wanted: Sequence[Spoken], got: Sequence[Spoken], language: str) -> list[tuple[Spoken, Spoken]]:
-    """Words that both texts have in the same place: nothing else says where a mark or a capital belongs."""
-    ours, theirs = (" ".join(key(one.word, language) for one in side) for side in (wanted, got))
-    found = jiwer.process_words(ours, theirs)
+def _matched(reference: Sequence[Spoken], hypothesis: Sequence[Spoken], language: str) -> list[tuple[Spoken, Spoken]]:
+    """Words aligned as equal: only there can punctuation and capitals be compared."""
+    reference_keys, hypothesis_keys = (
+        " ".join(key(word.word, language) for word in side) for side in (reference, hypothesis)
+    )
+    alignment = jiwer.process_words(reference_keys, hypothesis_keys)
     return [
         pair
-        for c in found.alignments[0]
+        for c in alignment.alignments[0]
         if c.type == "equal"
-        for pair in zip(wanted[c.ref_start_idx : c.ref_end_idx], got[c.hyp_start_idx : c.hyp_end_idx], strict=True)
+        for pair in zip(
+            reference[c.ref_start_idx : c.ref_end_idx], hypothesis[c.hyp_start_idx : c.hyp_end_idx], strict=True
+        )
     ]
 
 
 def _marks(pairs: Sequence[tuple[Spoken, Spoken]]) -> Iterator[tuple[str, Count]]:
-    marks = [(one.mark, other.mark) for one, other in pairs]
+    marks = [(expected.mark, actual.mark) for expected, actual in pairs]
     for name, kind in JUDGED.items():
-        yield name, _f1([(one == kind, other == kind) for one, other in marks])
-    right = sum(one == other is not None for one, other in marks)
-    there, made = (
+        yield name, _f1([(expected == kind, actual == kind) for expected, actual in marks])
+    right = sum(expected == actual is not None for expected, actual in marks)
+    in_reference, in_hypothesis = (
         sum(side is not None for side in sides) for sides in (zip(*marks, strict=True) if marks else ((), ()))
     )
-    yield "f1_marks", (2 * right, there + made, there)  # a mark of the wrong kind is both missed and made up
+    yield (
+        "f1_marks",
+        (2 * right, in_reference + in_hypothesis, in_reference),
+    )  # a mark of the wrong kind is both a miss and an insertion
 
 
 def _case(pairs: Sequence[tuple[Spoken, Spoken]]) -> Count:
-    first = [(one.word[0], other.word[0]) for one, other in pairs]
-    return _f1([(one.isupper(), other.isupper()) for one, other in first if one.lower() != one.upper()])
+    first = [(expected.word[0], actual.word[0]) for expected, actual in pairs]
+    return _f1(
+        [(expected.isupper(), actual.isupper()) for expected, actual in first if expected.lower() != expected.upper()]
+    )
 
 
 def _f1(pairs: Sequence[tuple[bool, bool]]) -> Count:
-    """F1 is 2 TP / (2 TP + FP + FN), which is twice what both have over what each has."""
-    there, made = sum(one for one, _ in pairs), sum(other for _, other in pairs)
-    return 2 * sum(one and other for one, other in pairs), there + made, there
+    """F1 as a count: 2 TP / (2 TP + FP + FN), where the denominator is the positives of reference and hypothesis."""
+    in_reference, in_hypothesis = sum(expected for expected, _ in pairs), sum(actual for _, actual in pairs)
+    return 2 * sum(expected and actual for expected, actual in pairs), in_reference + in_hypothesis, in_reference
 
 
 # --- many clips ---
 
 
 def figures(counts: Sequence[Mapping[str, Count]], groups: Sequence[str]) -> dict[str, Plain]:
-    """Each figure that a clip has: its value, 95 % confidence interval, of how many of what, and of how many clips.
+    """Each figure with its value, 95 % confidence interval, number of units, and number of clips.
 
     The interval is by drawing whole groups of clips with replacement (cluster bootstrap, percentile method; Davison
-    & Hinkley 1997, section 3.8), the same draws in every call; None where there is one group only.
+    & Hinkley 1997, section 3.8), the same draws in every call; None where there is only one group.
     """
     _, owner = np.unique(np.asarray(groups), return_inverse=True)
-    found = {}
+    by_name = {}
     for name in FIGURES:
         rows = [(at, count[name]) for at, count in enumerate(counts) if name in count]
         over, under, size = np.array([count for _, count in rows], np.float64).reshape(-1, 3).T
@@ -251,8 +272,8 @@ def figures(counts: Sequence[Mapping[str, Count]], groups: Sequence[str]) -> dic
             continue
         low, high = _interval(over, under, owner[[at for at, _ in rows]])
         value = float(over.sum() / under.sum())
-        found[name] = {"value": value, "low": low, "high": high, "of": int(size.sum()), "clips": len(rows)}
-    return found
+        by_name[name] = {"value": value, "low": low, "high": high, "of": int(size.sum()), "clips": len(rows)}
+    return by_name
 
 
 def _interval(
@@ -266,6 +287,6 @@ def _interval(
     totals = np.stack(
         [np.bincount(rng.integers(len(sums), size=len(sums)), minlength=len(sums)) @ sums for _ in range(DRAWS)]
     )
-    told = totals[totals[:, 1] > 0]
-    low, high = np.percentile(told[:, 0] / told[:, 1], [2.5, 97.5])
+    valid = totals[totals[:, 1] > 0]
+    low, high = np.percentile(valid[:, 0] / valid[:, 1], [2.5, 97.5])
     return float(low), float(high)

@@ -1,6 +1,6 @@
-"""Clips whose words are known, to train and measure ASR models by: what lists them.
+"""Lists clips with reference texts, to train and evaluate ASR models.
 
-What is wrong with a line of a manifest is said before any sound is read.
+A faulty line of a manifest is reported before any audio is read.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from speechmill.training import inputs
 from speechmill.training.inputs import Clip, base_language
 
 KNOWN = "LibriSpeech, LibriTTS, HiFi-TTS, LJSpeech or Common Voice"
-COLUMNS = (  # of a corpus, without the sound
+COLUMNS = (  # of a corpus, without the audio
     *("clip_id", "recording_id", "speaker_id", "title", "language", "licence", "text"),
     *("reference_text", "reference_match"),
 )
@@ -22,7 +22,7 @@ COLUMNS = (  # of a corpus, without the sound
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class References:
-    """Clips with texts, what they are from, and how many others had no text."""
+    """Clips with texts, their input, and the number of clips without a text."""
 
     kind: str  # corpus, manifest, or the name of a layout
     name: str
@@ -30,49 +30,49 @@ class References:
     without_text: int = 0
 
     def limited(self, clips: int | None) -> "References":
-        """So many clips, from all over; None: all."""
+        """At most `clips` clips, evenly spaced over the input; None: all."""
         count = len(self.clips) if clips is None else min(clips, len(self.clips))
         kept = tuple(self.clips[at * len(self.clips) // count] for at in range(count))
         return References(kind=self.kind, name=self.name, clips=kept, without_text=self.without_text)
 
 
 def read(path: Path, *, published: bool = True) -> References:
-    """Read which clips of an input have a text.
+    """Read the clips of an input that have a text.
 
     Args:
-        path: a manifest, a folder in the layout of a known corpus, an index of one, or a corpus of speechmill's.
-        published: of such a corpus, whether to take the publishers' texts that were found by what an ASR model wrote;
-            otherwise the texts of all its clips, whoever wrote them.
+        path: A manifest, a folder in the layout of a known corpus, an index of one, or a speechmill corpus.
+        published: For a speechmill corpus, whether to take the reference texts that were matched to ASR hypotheses;
+            otherwise the texts of all its clips.
 
     Raises:
-        ValueError: naming line and key, where one is wrong, and where no clip has a text.
-        OSError: where a file cannot be read.
+        ValueError: A line or key is wrong, and named; or no clip has a text.
+        OSError: A file cannot be read.
     """
-    if of_corpus := inputs.shards(path):
-        found = _corpus(path, of_corpus, published=published)
-    elif stated := inputs.read(path):
-        clips = tuple(clip for clip in stated.clips if clip.has_text)
-        without_text = len(stated.clips) - len(clips)
-        found = References(kind=stated.kind, name=stated.name, clips=clips, without_text=without_text)
+    if corpus_shards := inputs.shards(path):
+        references = _corpus(path, corpus_shards, published=published)
+    elif listed := inputs.read(path):
+        clips = tuple(clip for clip in listed.clips if clip.has_text)
+        without_text = len(listed.clips) - len(clips)
+        references = References(kind=listed.kind, name=listed.name, clips=clips, without_text=without_text)
     else:
         raise ValueError(f"{path} is neither a JSONL manifest, nor a corpus, nor laid out as {KNOWN}")
-    if not found.clips:
+    if not references.clips:
         raise ValueError(f"{path} has no clip with a text")
-    return found
+    return references
 
 
 def _corpus(path: Path, shards: list[Path], *, published: bool) -> References:
-    text, known = ("reference_text", "reference_match") if published else ("text", "text")
-    if known not in pq.read_schema(shards[0]).names:
-        said = "publisher's text was found for its clips" if published else "transcripts were made"
-        raise ValueError(f"{path} has no {known}: no {said}")
+    text, column = ("reference_text", "reference_match") if published else ("text", "text")
+    if column not in pq.read_schema(shards[0]).names:
+        missing = "publisher's text was found for its clips" if published else "transcripts were made"
+        raise ValueError(f"{path} has no {column}: no {missing}")
     rows = [(row, clip) for shard in shards for row, clip in _rows(shard, text)]
-    clips = tuple(clip for row, clip in rows if row[known] is not None)
+    clips = tuple(clip for row, clip in rows if row[column] is not None)
     return References(kind="corpus", name=path.name, clips=clips, without_text=len(rows) - len(clips))
 
 
 def _rows(shard: Path, text: str) -> Iterator[tuple[dict[str, Any], Clip]]:
-    """Rows of a shard without sound. The recording stands for a speaker whom nobody named."""
+    """Rows of a shard without audio. The recording is used as speaker where there is none."""
     file = pq.ParquetFile(shard)
     columns = [name for name in COLUMNS if name in file.schema_arrow.names]  # some need transcripts, or speakers
     for group in range(file.num_row_groups):

@@ -1,4 +1,4 @@
-"""Trains a network to write what is said, with case and punctuation: what `speechmill train asr` does."""
+"""Trains an ASR model with case and punctuation: `speechmill train asr`."""
 
 import json
 import os
@@ -60,21 +60,23 @@ More in metrics.json and held-out/asr.html.
 
 
 def train(recipe: Recipe, output: Path, *, device: str, progress: Progress = print) -> Plain:
-    """Train, write a folder that asr.model can name, and return what its METRICS_FILE says.
+    """Train a model, write it to a folder for asr.model, and return the content of its METRICS_FILE.
 
-    A run that was stopped goes on from STATE_FILE. On a CPU the same recipe gives the same weights. Raises ValueError
-    or OSError for clips that cannot be used, ConfigError for a base.
+    An interrupted run continues from STATE_FILE. On a CPU the same recipe gives the same weights. Raises ValueError
+    or OSError for unusable clips, ConfigError for an unusable base.
     """
     material = gather(recipe, progress)
     trainer = Trainer(recipe, material, device)
-    told = json.loads(recipe.model_dump_json()) | {"inputs": [path.name for path in recipe.inputs]}
+    settings = json.loads(recipe.model_dump_json()) | {"inputs": [path.name for path in recipe.inputs]}
     if recipe.base is not None and Path(recipe.base).is_dir():
-        told["base"] = Path(recipe.base).resolve().name
-    checkpoint = Checkpoint(output / STATE_FILE, told | {"clips": len(material.learnt), "characters": trainer.tokens})
+        settings["base"] = Path(recipe.base).resolve().name
+    checkpoint = Checkpoint(
+        output / STATE_FILE, settings | {"clips": len(material.learnt), "characters": trainer.tokens}
+    )
     curve = _fit(trainer, material.held_out, checkpoint, progress)
     trainer.save(output)
     report: Plain = {
-        "recipe": told, "data": material.told, "characters": "".join(material.characters),
+        "recipe": settings, "data": material.summary, "characters": "".join(material.characters),
         "packages": {name: version(name) for name in ("torch", "transformers")},
         "held_out": _measured(material.held_out, output, device, progress), "curve": curve,
     }  # fmt: skip
@@ -85,48 +87,48 @@ def train(recipe: Recipe, output: Path, *, device: str, progress: Progress = pri
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A file with the state of a run, and the recipe and clips that it belongs to."""
+    """A file with the state of a run, and its recipe and clips."""
 
     path: Path
     made_from: Plain
 
     def restore(self, trainer: Trainer) -> list[Plain]:
-        """Go on where the file is; returns the curve so far. Raises ValueError where it is of another run."""
+        """Restore the state if the file exists; returns the curve so far. Raises ValueError for another run's state."""
         if not self.path.exists():
             return []
         with safe_open(self.path, "pt") as file:
-            kept = json.loads(file.metadata()["told"])
-            other = [key for key, value in self.made_from.items() if kept["made_from"].get(key) != value]
-            if other:
-                where = self.path.parents[1]
-                raise ValueError(f"{where} holds a run with another {', '.join(other)}; give another --output")
-            trainer.restore({name: file.get_tensor(name) for name in file.keys()}, kept["step"])  # noqa: SIM118 - no dict
-        curve: list[Plain] = kept["curve"]
+            saved = json.loads(file.metadata()["told"])
+            differing = [key for key, value in self.made_from.items() if saved["made_from"].get(key) != value]
+            if differing:
+                folder = self.path.parents[1]
+                raise ValueError(f"{folder} holds a run with another {', '.join(differing)}; give another --output")
+            trainer.restore({name: file.get_tensor(name) for name in file.keys()}, saved["step"])  # noqa: SIM118 - no dict
+        curve: list[Plain] = saved["curve"]
         return curve
 
     def keep(self, trainer: Trainer, curve: list[Plain]) -> None:
-        """Write aside, then in place, so that a crash leaves a whole file."""
+        """Write to a temporary file, then rename it, so that a crash leaves a complete file."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        told = json.dumps({"made_from": self.made_from, "step": trainer.step, "curve": curve})
+        metadata = json.dumps({"made_from": self.made_from, "step": trainer.step, "curve": curve})
         unfinished = self.path.with_suffix(".tmp")
-        save_file(trainer.state(), unfinished, {"told": told})
+        save_file(trainer.state(), unfinished, {"told": metadata})
         os.replace(unfinished, self.path)
 
 
 def _fit(trainer: Trainer, held_out: Sequence[Clip], checkpoint: Checkpoint, progress: Progress) -> list[Plain]:
-    """Take the steps that are left; returns the losses on the way."""
-    steps, judged = trainer.recipe.steps, held_out[:: max(1, len(held_out) // CURVE_CLIPS)][:CURVE_CLIPS]
+    """Take the remaining steps; returns the loss curve."""
+    steps, curve_clips = trainer.recipe.steps, held_out[:: max(1, len(held_out) // CURVE_CLIPS)][:CURVE_CLIPS]
     curve = checkpoint.restore(trainer)
-    said = saved = time.monotonic()
+    reported = saved = time.monotonic()
     with ThreadPoolExecutor(1) as reader:
         ahead = reader.submit(trainer.batch, trainer.step)
         while trainer.step < steps:
             batch, ahead = ahead.result(), reader.submit(trainer.batch, trainer.step + 1)
             loss = trainer.learn(batch)
             if trainer.step % max(1, steps // CURVE_POINTS) == 0:
-                curve.append({"step": trainer.step, "loss": loss, "held_out": trainer.judge(judged)})
-            if time.monotonic() - said > PROGRESS_S:
-                said = time.monotonic()
+                curve.append({"step": trainer.step, "loss": loss, "held_out": trainer.judge(curve_clips)})
+            if time.monotonic() - reported > PROGRESS_S:
+                reported = time.monotonic()
                 progress(f"train: step {trainer.step} of {steps}, loss {loss:.4f}")
             if time.monotonic() - saved > SAVE_S:
                 checkpoint.keep(trainer, curve)
@@ -136,19 +138,19 @@ def _fit(trainer: Trainer, held_out: Sequence[Clip], checkpoint: Checkpoint, pro
 
 
 def _measured(clips: tuple[Clip, ...], output: Path, device: str, progress: Progress) -> Plain:
-    """Figures of the finished network on held-out clips, greedily decoded; details are in a folder of their own."""
+    """Figures of the trained model on held-out clips, greedily decoded; details are in a separate folder."""
     if not clips:
         return {}
     model = Wav2Vec2(str(output), Asr(beam_size=1), device)
-    found = evaluate(
+    report = evaluate(
         References(kind="held out", name="held out", clips=clips), model, output / "held-out",
         about={"model": output.name, "beam": 1}, progress=progress,
     )  # fmt: skip
-    return {key: found[key] for key in ("clips", "hours", "speakers", "shown", "figures")}
+    return {key: report[key] for key in ("clips", "hours", "speakers", "shown", "figures")}
 
 
 def card(report: Plain, name: str) -> str:
-    """The README of a trained network: what it writes, what it learnt from, how well it does."""
+    """README of a trained model: output, training data and figures."""
     from huggingface_hub import ModelCardData
 
     recipe, data, figures = report["recipe"], report["data"], report["held_out"].get("figures", {})
@@ -159,10 +161,10 @@ def card(report: Plain, name: str) -> str:
     return CARD.format(
         front=front.to_yaml(), name=name, version=__version__, characters=report["characters"], **recipe | data,
         begun=recipe["base"] or "first weights drawn by chance",
-        listed="\n".join(f"- {one['name']} ({one['kind']}): {one['clips']} clips" for one in data["inputs"]),
+        listed="\n".join(f"- {item['name']} ({item['kind']}): {item['clips']} clips" for item in data["inputs"]),
         stated=", ".join(f"{licence} ({clips} clips)" for licence, clips in data["licences"].items()),
         lost=", ".join(f"`{c}` ({times} times)" for c, times in data["dropped"].items()) or "none",
         rows="\n".join(
-            f"| {FIGURES[key]} | {100 * one['value']:.1f} % | {one['of']} |" for key, one in figures.items()
+            f"| {FIGURES[key]} | {100 * item['value']:.1f} % | {item['of']} |" for key, item in figures.items()
         ),
     )  # fmt: skip

@@ -1,7 +1,7 @@
-"""A network with a CTC head in training, step by step.
+"""Training of a network with a CTC head, step by step.
 
 As wav2vec 2.0 is fine-tuned (Baevski et al. 2020, arXiv:2006.11477, section 4.3): a new head over the characters of the
-texts, the convolutions as they are, spans of time masked, and a rate that rises, stays and falls.
+texts, frozen convolutions, masked spans of time, and a learning rate that rises, stays and falls.
 """
 
 import json
@@ -31,14 +31,14 @@ from transformers import (  # isort: skip - after wav2vec2, which lets it import
 )
 
 BLANK, UNKNOWN = "<pad>", "<unk>"  # as in wav2vec 2.0's own vocabularies
-UNSEEN = -100  # a label that transformers leaves out
-WARM_UP, FALL = 0.1, 0.5  # shares of the steps after which the rate has risen, and begins to fall
-LAST_RATE = 0.05  # of the highest, when it has fallen
-MIXED_BATCHES = 50  # that are sorted together, so that clips of a batch are of about one length
+UNSEEN = -100  # a label that transformers ignores
+WARM_UP, FALL = 0.1, 0.5  # shares of the steps at which the rate is highest, and begins to fall
+LAST_RATE = 0.05  # share of the highest rate at the last step
+MIXED_BATCHES = 50  # batches sorted together, so that the clips of a batch have similar lengths
 
 
 def fresh(recipe: Recipe, outputs: int) -> Any:
-    """A small wav2vec 2.0 that knows nothing."""
+    """A small wav2vec 2.0 with random weights."""
     return Wav2Vec2ForCTC(
         Wav2Vec2Config(
             vocab_size=outputs, hidden_size=recipe.hidden, num_hidden_layers=recipe.layers,
@@ -54,13 +54,13 @@ def fresh(recipe: Recipe, outputs: int) -> Any:
 def _options(recipe: Recipe) -> Plain:
     return {
         "pad_token_id": 0, "bos_token_id": None, "eos_token_id": None, "ctc_loss_reduction": "mean",
-        "ctc_zero_infinity": True,  # of a text that is longer than its frames
+        "ctc_zero_infinity": True,  # for texts with more characters than frames
         "apply_spec_augment": True, "mask_time_prob": recipe.mask_time, "mask_feature_prob": recipe.mask_features,
     }  # fmt: skip
 
 
 def begin(recipe: Recipe, outputs: int) -> tuple[Any, Any]:
-    """Feature extractor and network to train. Raises ConfigError where there is no such base."""
+    """Feature extractor and network to train. Raises ConfigError for an unusable base."""
     if recipe.base is None:
         return Wav2Vec2FeatureExtractor(return_attention_mask=True), fresh(recipe, outputs)
     extractor, network = load_network(
@@ -71,7 +71,7 @@ def begin(recipe: Recipe, outputs: int) -> tuple[Any, Any]:
 
 
 class Trainer:
-    """A network in training. All that changes is in `state`, so that a stopped run goes on as if it had not been."""
+    """A network in training. All that changes is in `state`, so that an interrupted run continues identically."""
 
     def __init__(self, recipe: Recipe, material: Material, device: str) -> None:
         torch.manual_seed(recipe.seed)
@@ -85,14 +85,16 @@ class Trainer:
         self.step, self._epoch, self._batches = 0, -1, np.empty((0, 0), np.int64)
 
     def state(self) -> dict[str, Tensor]:
-        """All tensors that change while it trains."""
+        """All tensors that change in training."""
         moments = self.optimizer.state_dict()["state"]
         return {f"network.{name}": tensor.contiguous() for name, tensor in self.network.state_dict().items()} | {
-            f"optimizer.{index}.{name}": tensor for index, of_it in moments.items() for name, tensor in of_it.items()
+            f"optimizer.{index}.{name}": tensor
+            for index, tensors in moments.items()
+            for name, tensor in tensors.items()
         }
 
     def restore(self, state: dict[str, Tensor], step: int) -> None:
-        """Go on from a `state`, as it was after so many steps."""
+        """Continue from a `state` after `step` steps."""
         whole = self.optimizer.state_dict()
         for name, tensor in state.items():
             kind, _, rest = name.partition(".")
@@ -105,7 +107,7 @@ class Trainer:
         self.step = step
 
     def batch(self, step: int) -> Plain:
-        """What is learnt from in a step, whenever it is taken: waves float32[B, n] and labels int64[B, characters]."""
+        """The batch of a step, a function of recipe and step: waves float32[B, n] and labels int64[B, characters]."""
         size = min(self.recipe.batch_size, len(self.clips))
         epoch, at = divmod(step, len(self.clips) // size)
         if epoch != self._epoch:
@@ -114,7 +116,7 @@ class Trainer:
         return self._padded([self.clips[row] for row in self._batches[at]])
 
     def _padded(self, clips: Sequence[Clip]) -> Plain:
-        """Clips as a batch: padded, and masked if the network was trained so."""
+        """Make a batch of clips: padded, with an attention mask if the network was trained with one."""
         try:
             waves = [sound(clip) for clip in clips]
         except RejectedError as rejected:
@@ -125,12 +127,12 @@ class Trainer:
         return {**inputs, "labels": nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=UNSEEN)}
 
     def learn(self, batch: Plain) -> float:
-        """Take one step; returns its loss, nats a character."""
+        """Take one step; returns its loss in nats per character."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.learning_rate * rate(self.step / self.recipe.steps)
-        seed = self.recipe.seed + self.step  # the draws of a step do not depend on when it is taken
+        seed = self.recipe.seed + self.step  # the random draws of a step depend only on its number
         torch.manual_seed(seed)
-        np.random.seed(seed)  # which draws transformers' masks
+        np.random.seed(seed)  # for transformers' masks
         loss = self._loss(batch)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -142,21 +144,21 @@ class Trainer:
     def _loss(self, batch: Plain) -> Tensor:
         on_gpu = self.device.type == "cuda"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=on_gpu):
-            found: Tensor = self.network(**{key: tensor.to(self.device) for key, tensor in batch.items()}).loss
-        return found
+            loss: Tensor = self.network(**{key: tensor.to(self.device) for key, tensor in batch.items()}).loss
+        return loss
 
     @torch.no_grad()
     def judge(self, clips: Sequence[Clip]) -> float | None:
-        """Mean loss of clips, one by one, nats a character; None of none."""
+        """Mean loss of clips, one by one, in nats per character; None without clips."""
         if not clips:
             return None
         self.network.eval()
-        found = [self._loss(self._padded([clip])).item() for clip in clips]
+        losses = [self._loss(self._padded([clip])).item() for clip in clips]
         self.network.train()
-        return float(np.mean(found))
+        return float(np.mean(losses))
 
     def save(self, folder: Path) -> None:
-        """Write what asr.model names: weights, config, characters and how sound is prepared."""
+        """Write a folder for asr.model: weights, config, vocabulary and feature extractor."""
         vocabulary = folder / "vocab.json"
         vocabulary.write_text(json.dumps({token: index for index, token in enumerate(self.tokens)}), encoding="utf-8")
         tokenizer = Wav2Vec2CTCTokenizer(
@@ -168,7 +170,7 @@ class Trainer:
 
 
 def shuffled(lengths: Sequence[int], size: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Rows in batches of about one length, int64[batches, size], in no order; what is over sits an epoch out."""
+    """Indices in batches of similar length, int64[batches, size], in random order; the remainder is left out."""
     whole = len(lengths) // size * size
     order, block = rng.permutation(len(lengths))[:whole], MIXED_BATCHES * size
     sorted_rows = [sorted(order[at : at + block], key=lambda row: lengths[row]) for at in range(0, whole, block)]
@@ -176,7 +178,7 @@ def shuffled(lengths: Sequence[int], size: int, rng: np.random.Generator) -> npt
 
 
 def rate(done: float) -> float:
-    """Share of the highest learning rate when a share of the steps is done."""
+    """Learning rate as a share of the highest, when a share `done` of the steps is done."""
     if done < WARM_UP:
         return (done + 1e-3) / (WARM_UP + 1e-3)
     return 1.0 if done < FALL else float(math.exp(math.log(LAST_RATE) * (done - FALL) / (1 - FALL)))

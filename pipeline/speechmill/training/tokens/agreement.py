@@ -1,8 +1,8 @@
-"""How far the tokens of one encoder are those of another: six measures, on speech that neither learnt from.
+"""Agreement between the tokens of two encoders: six measures, on speech that neither was trained on.
 
-Agreement alone misleads: neighbouring codes sound alike, and no encoder agrees with itself when the sound is touched.
-So beside it stand distances in the codebook, the sound that is decoded, whole sequences, histograms, and what a model
-that knows the true tokens thinks of the others.
+The share of equal tokens alone is misleading: neighbouring codes sound alike, and no encoder agrees with itself after
+a change of the audio. So distances in the codebook, decoded audio, edit distance, histograms, and the cross-entropy
+of a model trained on the true tokens are measured too.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 NEAREST = (5, 10)  # codes that count as neighbours
-EDGE = 7  # tokens at the end of a clip that hear what follows it
+EDGE = 7  # tokens at the end of a clip whose receptive field exceeds it
 GPT_WIDTH, GPT_BATCH, GPT_TOKENS = 128, 16, 128
 GPT_STEPS, GPT_EPOCHS = 300, 4  # at most
 
@@ -27,36 +27,45 @@ def agreement(
     true: Sequence[Codes], ranked: Sequence[Codes], embed: Tensor, decode: Callable[[Codes], Tensor] | None,
     mels: Sequence[Tensor], learnt: Sequence[Codes]
 ) -> Plain:  # fmt: skip
-    """Compare clips' tokens int64[T] with those of another encoder, int64[T, ≥ 5] by rank, the nearest first.
+    """Compare true tokens with those of another encoder.
 
-    `embed` is the codebook, float32[codes, dim]; `decode` makes a spectrogram of tokens, float32[80, 4 T] in nats, to
-    compare with `mels`; a small GPT is trained on `learnt`. No encoder can be expected to agree better than the true
-    one does with itself on sound that was resampled: that is `floor` of tests/benchmarks/recovery.py.
+    No encoder can be expected to agree better than the true one does with itself on resampled audio: that is `floor` of
+    tests/benchmarks/recovery.py.
+
+    Args:
+        true: True tokens of each clip, int64[T].
+        ranked: Tokens of the other encoder by rank, the nearest first, int64[T, ≥ 5].
+        embed: Codebook, float32[codes, dim].
+        decode: Makes a spectrogram of tokens, float32[80, 4 T] in nats; None: not measured.
+        mels: True spectrograms, float32[80, ≥ 4 T] in nats.
+        learnt: True tokens of other clips, on which a small GPT is trained.
     """
     first = [ranks[:, 0] for ranks in ranked]
-    told = _top(true, ranked) | _near(true, first, embed) | _sequences(true, first) | _histograms(true, first, embed)
-    told |= _parts(true, first, mels)
+    measures = (
+        _top(true, ranked) | _near(true, first, embed) | _sequences(true, first) | _histograms(true, first, embed)
+    )
+    measures |= _parts(true, first, mels)
     if decode is not None:
-        told |= _decoded(true, first, mels, decode)
+        measures |= _decoded(true, first, mels, decode)
     if sum(map(len, learnt)) > GPT_TOKENS:
-        told |= _consumer(true, first, learnt, len(embed))
-    return told
+        measures |= _consumer(true, first, learnt, len(embed))
+    return measures
 
 
 def _top(true: Sequence[Codes], ranked: Sequence[Codes]) -> Plain:
-    """Share of tokens that are the true one, and whose true one is among the first five; with 95 % intervals."""
+    """Share of tokens that are equal, and whose true token is among the first five, with 95 % intervals."""
     hits = [(ranks == codes[:, None])[:, :5] for codes, ranks in zip(true, ranked, strict=True)]
-    found: Plain = {}
+    shares: Plain = {}
     for name, share in (("top1", [h[:, 0] for h in hits]), ("top5", [h.any(1) for h in hits])):
         sums, sizes = np.array([h.sum() for h in share]), np.array([len(h) for h in share])
         draws = np.random.default_rng(1).integers(len(share), size=(1_000, len(share)))
         spread = np.quantile(sums[draws].sum(1) / sizes[draws].sum(1), [0.025, 0.975])
-        found |= {name: float(sums.sum() / sizes.sum()), f"{name}_interval": spread.tolist()}
-    return found
+        shares |= {name: float(sums.sum() / sizes.sum()), f"{name}_interval": spread.tolist()}
+    return shares
 
 
-def _near(true: Sequence[Codes], found: Sequence[Codes], embed: Tensor) -> Plain:
-    old, new = np.concatenate(true), np.concatenate(found)
+def _near(true: Sequence[Codes], first: Sequence[Codes], embed: Tensor) -> Plain:
+    old, new = np.concatenate(true), np.concatenate(first)
     kinds, places = np.unique(old, return_inverse=True)
     neighbours = (
         torch.cdist(embed[kinds], embed).topk(min(max(NEAREST) + 1, len(embed)), largest=False).indices.numpy()[places]
@@ -70,19 +79,19 @@ def _distance(old: Codes, new: Codes, embed: Tensor) -> float:
     return float((embed[old] - embed[new]).norm(dim=1).mean())
 
 
-def _sequences(true: Sequence[Codes], found: Sequence[Codes]) -> Plain:
-    """Edits that turn one clip's tokens into the other's, as a share of their number; also with runs as one token."""
+def _sequences(true: Sequence[Codes], first: Sequence[Codes]) -> Plain:
+    """Edit distance between the tokens of each clip, per token; also with runs of a token merged."""
     from rapidfuzz.distance import Levenshtein
 
-    def edits(one: Sequence[Codes], other: Sequence[Codes]) -> float:
-        total = sum(Levenshtein.distance(a.tolist(), b.tolist()) for a, b in zip(one, other, strict=True))
-        return total / sum(map(len, one))
+    def edits(before: Sequence[Codes], after: Sequence[Codes]) -> float:
+        total = sum(Levenshtein.distance(a.tolist(), b.tolist()) for a, b in zip(before, after, strict=True))
+        return total / sum(map(len, before))
 
-    beside = [_one_aside(a, b) for a, b in zip(true, found, strict=True)]
+    matches = [_matches_neighbour(a, b) for a, b in zip(true, first, strict=True)]
     return {
-        "edits": edits(true, found),
-        "edits_of_runs": edits(list(map(_runs, true)), list(map(_runs, found))),
-        "top1_one_aside": float(np.concatenate(beside).mean()),
+        "edits": edits(true, first),
+        "edits_of_runs": edits(list(map(_runs, true)), list(map(_runs, first))),
+        "top1_one_aside": float(np.concatenate(matches).mean()),
     }
 
 
@@ -91,14 +100,14 @@ def _runs(codes: Codes) -> Codes:
     return np.asarray(codes[begun])
 
 
-def _one_aside(true: Codes, found: Codes) -> npt.NDArray[np.bool_]:
-    """Where the true token is that of the same place or of one beside it."""
-    padded = np.pad(found, 1, constant_values=-1)
-    return np.asarray((padded[:-2] == true) | (found == true) | (padded[2:] == true))
+def _matches_neighbour(true: Codes, first: Codes) -> npt.NDArray[np.bool_]:
+    """Where the true token is the other encoder's at the same place or next to it, bool[T]."""
+    padded = np.pad(first, 1, constant_values=-1)
+    return np.asarray((padded[:-2] == true) | (first == true) | (padded[2:] == true))
 
 
-def _histograms(true: Sequence[Codes], found: Sequence[Codes], embed: Tensor) -> Plain:
-    old, new = (np.bincount(np.concatenate(codes), minlength=len(embed)) for codes in (true, found))
+def _histograms(true: Sequence[Codes], first: Sequence[Codes], embed: Tensor) -> Plain:
+    old, new = (np.bincount(np.concatenate(codes), minlength=len(embed)) for codes in (true, first))
     p, q = old / old.sum(), new / new.sum()
     middle = (p + q) / 2
     return {
@@ -109,13 +118,13 @@ def _histograms(true: Sequence[Codes], found: Sequence[Codes], embed: Tensor) ->
 
 
 def _bits(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> float:
-    some = p > 0
-    return float((p[some] * np.log2(p[some] / q[some])).sum())
+    positive = p > 0
+    return float((p[positive] * np.log2(p[positive] / q[positive])).sum())
 
 
-def _parts(true: Sequence[Codes], found: Sequence[Codes], mels: Sequence[Tensor]) -> Plain:
-    """Agreement by how common the true code is, in silence and speech, and at the ends of clips."""
-    old, same = np.concatenate(true), np.concatenate([a == b for a, b in zip(true, found, strict=True)])
+def _parts(true: Sequence[Codes], first: Sequence[Codes], mels: Sequence[Tensor]) -> Plain:
+    """Agreement on rare and common tokens, in silence and speech, and at the ends of clips and inside."""
+    old, same = np.concatenate(true), np.concatenate([a == b for a, b in zip(true, first, strict=True)])
     counts = np.bincount(old)[old]
     quarters = np.quantile(counts, [0.25, 0.5, 0.75])
     loud = np.concatenate(
@@ -131,19 +140,25 @@ def _parts(true: Sequence[Codes], found: Sequence[Codes], mels: Sequence[Tensor]
 
 
 def _decoded(
-    true: Sequence[Codes], found: Sequence[Codes], mels: Sequence[Tensor], decode: Callable[[Codes], Tensor]
+    true: Sequence[Codes], first: Sequence[Codes], mels: Sequence[Tensor], decode: Callable[[Codes], Tensor]
 ) -> Plain:
-    """Error in nats of the spectrograms that one decoder makes of both."""
+    """Errors, in nats, of the spectrograms decoded from both encoders' tokens."""
     totals, frames = np.zeros(2), 0
-    for old, new, logs in zip(true, found, mels, strict=True):
-        due = logs[:, : 4 * len(old)]
-        totals += [float((decode(codes)[:, : due.shape[1]] - due).abs().mean()) * due.shape[1] for codes in (old, new)]
-        frames += due.shape[1]
-    ours = totals / frames
-    return {"l1_true_tokens": float(ours[0]), "l1_tokens": float(ours[1]), "l1_gap": float(ours[1] / ours[0] - 1)}
+    for old, new, logs in zip(true, first, mels, strict=True):
+        target = logs[:, : 4 * len(old)]
+        totals += [
+            float((decode(codes)[:, : target.shape[1]] - target).abs().mean()) * target.shape[1] for codes in (old, new)
+        ]
+        frames += target.shape[1]
+    errors = totals / frames
+    return {
+        "l1_true_tokens": float(errors[0]),
+        "l1_tokens": float(errors[1]),
+        "l1_gap": float(errors[1] / errors[0] - 1),
+    }
 
 
-# --- what a consumer thinks ---
+# --- cross-entropy of a consumer ---
 
 
 class Gpt(nn.Module):
@@ -151,22 +166,22 @@ class Gpt(nn.Module):
 
     def __init__(self, codes: int) -> None:
         super().__init__()
-        self.embed = nn.Embedding(codes + 1, GPT_WIDTH)  # the last is where a clip begins
+        self.embed = nn.Embedding(codes + 1, GPT_WIDTH)  # the last one is for the start of a clip
         self.place = nn.Embedding(GPT_TOKENS, GPT_WIDTH)
         layer = nn.TransformerEncoderLayer(GPT_WIDTH, 4, 4 * GPT_WIDTH, 0.1, batch_first=True, norm_first=True)
         self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
         self.out = nn.Linear(GPT_WIDTH, codes)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Logits float32[B, T, codes] of the tokens int64[B, T ≤ GPT_TOKENS], each from those before it."""
-        begun = functional.pad(codes[:, :-1], (1, 0), value=self.embed.num_embeddings - 1)
-        x = self.embed(begun) + self.place.weight[: codes.shape[1]]
+        """Logits float32[B, T, codes] of the tokens int64[B, T ≤ GPT_TOKENS], each from the previous ones."""
+        shifted = functional.pad(codes[:, :-1], (1, 0), value=self.embed.num_embeddings - 1)
+        x = self.embed(shifted) + self.place.weight[: codes.shape[1]]
         mask = nn.Transformer.generate_square_subsequent_mask(codes.shape[1])
         return self.out(self.layers(x, mask=mask, is_causal=True))  # type: ignore[no-any-return]
 
 
-def _consumer(true: Sequence[Codes], found: Sequence[Codes], learnt: Sequence[Codes], codes: int) -> Plain:
-    """Cross-entropy, bits a token, of a GPT that was trained on true tokens only, on true tokens and on the others."""
+def _consumer(true: Sequence[Codes], first: Sequence[Codes], learnt: Sequence[Codes], codes: int) -> Plain:
+    """Cross-entropy, in bits per token, of a GPT trained on true tokens: on true tokens and on the other encoder's."""
     torch.manual_seed(1)
     gpt = Gpt(codes)
     optimizer = torch.optim.AdamW(gpt.parameters(), 2e-3)
@@ -180,7 +195,7 @@ def _consumer(true: Sequence[Codes], found: Sequence[Codes], learnt: Sequence[Co
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     gpt.eval()
-    return {"consumer_bits_true": _surprise(gpt, true), "consumer_bits": _surprise(gpt, found)}
+    return {"consumer_bits_true": _surprise(gpt, true), "consumer_bits": _surprise(gpt, first)}
 
 
 @torch.inference_mode()

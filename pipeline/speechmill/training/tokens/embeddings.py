@@ -1,4 +1,4 @@
-"""A consumer's table of token embeddings, in which codes are alike that sound alike."""
+"""Token embeddings of a consumer model, in which codes with similar sound are near each other."""
 
 from pathlib import Path
 
@@ -9,24 +9,24 @@ RIDGES = tuple(10.0**power for power in range(-5, 3))
 
 
 def table_of(path: Path, key: str) -> Tensor:
-    """A consumer's token embeddings, float32[rows, width]; nothing in the file is run. Raises ValueError."""
+    """Load a consumer's token embeddings, float32[rows, width], without running code. Raises ValueError."""
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
         state = load_file(path)
     else:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    found = state.get(key)
-    if not isinstance(found, Tensor) or found.dim() != 2:
+    table = state.get(key)
+    if not isinstance(table, Tensor) or table.dim() != 2:
         tables = [name for name, value in state.items() if isinstance(value, Tensor) and value.dim() == 2]
         raise ValueError(f"{path.name} has no table {key}; embedding_key may be one of {', '.join(tables[:8])}")
-    return found.float()
+    return table.float()
 
 
 def foretold_by(inputs: Tensor, outputs: Tensor, weights: Tensor) -> Tensor:
-    """What a ridge regression of float32[N, a] on float32[N, b], row by row of such weight, says: float32[N, b].
+    """Predictions of a weighted ridge regression of outputs float32[N, b] on inputs float32[N, a]: float32[N, b].
 
-    The penalty is chosen so that half of the rows foretell the other half best.
+    The penalty is chosen by how well one half of the rows predicts the other. `weights`, float32[N], are of the rows.
     """
     x = nn.functional.pad((inputs - inputs.mean(0)) / inputs.std(), (0, 1), value=1.0).double()
     y, w = outputs.double(), weights.double()[:, None]
@@ -35,10 +35,10 @@ def foretold_by(inputs: Tensor, outputs: Tensor, weights: Tensor) -> Tensor:
     def fitted(ridge: float, w: Tensor) -> Tensor:
         gram = x.T @ (w * x)
         penalty = ridge * gram.diagonal().mean() * torch.eye(len(gram))
-        found: Tensor = x @ torch.linalg.solve(gram + penalty, x.T @ (w * y))
-        return found
+        prediction: Tensor = x @ torch.linalg.solve(gram + penalty, x.T @ (w * y))
+        return prediction
 
-    def missed(ridge: float) -> float:
+    def error_of(ridge: float) -> float:
         return float((w * odd * (fitted(ridge, w * (1 - odd)) - y).square()).sum())
 
-    return fitted(min(RIDGES, key=missed), w).float()
+    return fitted(min(RIDGES, key=error_of), w).float()

@@ -1,7 +1,7 @@
-"""Measures mel tokens on speech: error, use of the codes, stability, and what is left of the sound made of them.
+"""Evaluates mel tokens on speech: error, use of the codes, stability, and quality of the reconstructed audio.
 
-The sound is made from spectrograms by Griffin and Lim's method, that of the true ones too, so that its share of the
-loss is seen. TorToiSe's own decoder is a diffusion model, which makes far better sound of the same tokens.
+Audio is reconstructed from spectrograms by Griffin and Lim's method, from the true ones too, so that its share of the
+loss is visible. TorToiSe's own decoder is a diffusion model, which gives far better audio from the same tokens.
 """
 
 import base64
@@ -25,15 +25,15 @@ from speechmill.training.tokens.sound import Sound
 
 FIGURES_FILE, PAGE_FILE = "mel-tokens.json", "mel-tokens.html"
 HERE = Path(__file__).parent
-LONGEST_S = 20  # of a recording: the longest clip
-EDITED, VOCODED, SHOWN = 20, 24, 6  # recordings of at most CUT_S for what takes long, and for the page
+LONGEST_S = 20  # evaluated of each recording
+EDITED, VOCODED, SHOWN = 20, 24, 6  # recordings, of at most CUT_S, for slow measures and for the page
 CUT_S = 8
 HEARD_HZ = 16_000
 GRIFFIN_LIM_STEPS, MOMENTUM = 48, 0.99
-LOUDEST, QUIETEST = 3.0, np.log(mel.FLOOR)  # nats: the range of the pictures
+LOUDEST, QUIETEST = 3.0, np.log(mel.FLOOR)  # nats: the range of the spectrogram images
 
 Plain = dict[str, Any]
-Hear = Callable[[Sequence[Float32]], list[str]]  # float32[n] waves at 16 kHz to their words
+Hear = Callable[[Sequence[Float32]], list[str]]  # float32[n] waves at 16 kHz to their transcripts
 Progress = Callable[[str], None]
 
 
@@ -41,9 +41,18 @@ def evaluate(
     sound: Sound, tokenizer: MelTokenizer, output: Path, *, hear: Hear | None, curve: Sequence[Plain] = (),
     progress: Progress,
 ) -> Plain:  # fmt: skip
-    """Measure, write FIGURES_FILE and PAGE_FILE into a folder, and return what the former says.
+    """Evaluate a tokenizer, write FIGURES_FILE and PAGE_FILE, and return the content of the former.
 
-    `hear` tells the words of a wave; None: word errors are left out. Raises ValueError where there is no speech.
+    Args:
+        sound: Recordings.
+        tokenizer: The tokenizer.
+        output: Folder to write to.
+        hear: ASR model for word error rates; None: they are left out.
+        curve: Training curve, for the page.
+        progress: Called with messages.
+
+    Raises:
+        ValueError: No recording is long enough.
     """
     waves = [sound.wave(span)[: LONGEST_S * mel.RATE] for span in sound.spans]
     waves = [wave for wave in waves if len(wave) >= 8 * SAMPLES]
@@ -52,7 +61,7 @@ def evaluate(
     few = [waves[at * len(waves) // min(VOCODED, len(waves))] for at in range(min(VOCODED, len(waves)))]
     few = [wave[: CUT_S * mel.RATE] for wave in few]
     sounds = _sounds(few, tokenizer, progress)
-    found = {
+    report = {
         "profile": tokenizer.profile,
         "recordings": len(waves),
         "speakers": len({span.speaker for span in sound.spans}),
@@ -61,10 +70,10 @@ def evaluate(
         "heard": _heard(few, sounds, hear),
     }
     output.mkdir(parents=True, exist_ok=True)
-    (output / FIGURES_FILE).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    (output / FIGURES_FILE).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     examples = list(zip(few, sounds["tokens"], strict=True))[:SHOWN]
-    (output / PAGE_FILE).write_text(page(found, examples, tokenizer, curve), encoding="utf-8")
-    return found
+    (output / PAGE_FILE).write_text(page(report, examples, tokenizer, curve), encoding="utf-8")
+    return report
 
 
 # --- error and codes ---
@@ -72,15 +81,17 @@ def evaluate(
 
 @torch.inference_mode()
 def _errors(waves: Sequence[Float32], tokenizer: MelTokenizer, progress: Progress) -> Plain:
-    """Mean absolute errors in nats, of all frames of all recordings, and how the codes are used."""
-    totals, frames, codes, seconds, taken = np.zeros(4), 0, [], 0.0, 0.0
+    """Mean absolute errors in nats over all frames, and use of the codes."""
+    totals, frames, codes, seconds, cpu_s = np.zeros(4), 0, [], 0.0, 0.0
     for number, wave in enumerate(waves, start=1):
         began = time.process_time()
         codes.append(tokenizer.encode([wave])[0])
-        taken += time.process_time() - began
+        cpu_s += time.process_time() - began
         true = tokenizer.spectrogram(wave)
-        made, continuous = (m[:, : true.shape[1]] for m in (tokenizer.decode(codes[-1]), tokenizer.unquantised(wave)))
-        error = (made - true).abs()
+        decoded, continuous = (
+            m[:, : true.shape[1]] for m in (tokenizer.decode(codes[-1]), tokenizer.unquantised(wave))
+        )
+        error = (decoded - true).abs()
         parts = (error, error[:40], error[40:], (continuous - true).abs())
         totals += [float(part.mean()) * true.shape[1] for part in parts]
         frames += true.shape[1]
@@ -89,14 +100,14 @@ def _errors(waves: Sequence[Float32], tokenizer: MelTokenizer, progress: Progres
     counts = np.bincount(np.concatenate(codes), minlength=tokenizer.codes)
     shares = counts[counts > 0] / counts.sum()
     bits = float(-(shares * np.log2(shares)).sum())
-    repeats = [float((one[1:] == one[:-1]).mean()) for one in codes]
+    repeats = [float((sequence[1:] == sequence[:-1]).mean()) for sequence in codes]
     rate, l1 = mel.RATE / SAMPLES, (totals / frames).tolist()
     return {
         "hours": seconds / 3600, "tokens": int(counts.sum()), "codes": tokenizer.codes,
         "l1_nats": l1[0], "l1_low_bands": l1[1], "l1_high_bands": l1[2],
         "l1_not_quantised": l1[3], "codes_used": float((counts > 0).mean()), "perplexity": 2**bits,
         "bits_a_second": bits * rate, "nominal_bits_a_second": float(np.log2(tokenizer.codes)) * rate,
-        "repeated": float(np.mean(repeats)), "x_real_time_a_core": seconds / taken,
+        "repeated": float(np.mean(repeats)), "x_real_time_a_core": seconds / cpu_s,
     }  # fmt: skip
 
 
@@ -104,19 +115,19 @@ def _errors(waves: Sequence[Float32], tokenizer: MelTokenizer, progress: Progres
 
 
 def _stability(waves: Sequence[Float32], tokenizer: MelTokenizer, progress: Progress) -> Plain:
-    """Share of tokens that stay the same when a wave is changed in ways that are hardly heard, or not at all."""
+    """Share of tokens that stay the same after inaudible or hardly audible changes of a wave."""
     before = tokenizer.encode(waves)
-    found = {}
+    shares = {}
     for name, edit in edits().items():
         progress(f"stability: {name}")
         after = tokenizer.encode([edit(wave) for wave in waves])
         same = [old[: len(new)] == new[: len(old)] for old, new in zip(before, after, strict=True)]
-        found[name] = float(np.concatenate(same).mean())
-    return found
+        shares[name] = float(np.concatenate(same).mean())
+    return shares
 
 
 def edits() -> dict[str, Callable[[Float32], Float32]]:
-    """Harmless changes of a float32[n] wave at 22,050 Hz, by name; they follow from the wave alone."""
+    """Harmless changes of a float32[n] wave at 22,050 Hz, by name; deterministic."""
     return {
         "16-bit rounding": lambda wave: (np.round(wave * 32_767) / 32_767).astype(np.float32),
         "resampled to 48 kHz and back": lambda wave: soxr.resample(soxr.resample(wave, 22_050, 48_000), 48_000, 22_050),
@@ -140,32 +151,32 @@ def _coded(wave: Float32, container: str, codec: str) -> Float32:
     file = io.BytesIO()
     soundfile.write(file, wave, mel.RATE, format=container, subtype=codec)
     file.seek(0)
-    found = soundfile.read(file, dtype="float32")[0]
-    return np.pad(found, (0, max(0, len(wave) - len(found))))[: len(wave)]
+    decoded = soundfile.read(file, dtype="float32")[0]
+    return np.pad(decoded, (0, max(0, len(wave) - len(decoded))))[: len(wave)]
 
 
-# --- sound made again ---
+# --- reconstructed audio ---
 
 
 def vocode(logs: Tensor) -> Float32:
-    """A wave, float32[n] at 22,050 Hz, of a log-mel spectrogram in nats, float32[80, F]: phases by Griffin and Lim."""
+    """Reconstruct a wave, float32[n] at 22,050 Hz, from a log-mel spectrogram in nats, float32[80, F]: Griffin-Lim."""
     bands = torch.from_numpy(mel.filters()).float()
-    power = torch.linalg.lstsq(bands.T, logs.exp()).solution.clamp(min=1e-10)  # an estimate to begin with
-    for _ in range(50):  # Lee and Seung's steps to the nearest that has no negative parts
+    power = torch.linalg.lstsq(bands.T, logs.exp()).solution.clamp(min=1e-10)  # initial estimate
+    for _ in range(50):  # Lee and Seung's updates to the nearest non-negative one
         power *= (bands @ logs.exp()) / (bands @ (bands.T @ power)).clamp(min=1e-10)
     framing: Plain = {"n_fft": mel.N_FFT, "hop_length": mel.HOP, "window": torch.hann_window(mel.N_FFT)}
     size = power.sqrt()
     phase = torch.rand(size.shape, generator=torch.Generator().manual_seed(1)) * 2 * torch.pi
     spectrum = before = torch.polar(size, phase)
-    for _ in range(GRIFFIN_LIM_STEPS):  # the fast kind of Perraudin, Balazs and Søndergaard (2013)
+    for _ in range(GRIFFIN_LIM_STEPS):  # fast Griffin-Lim of Perraudin, Balazs and Søndergaard (2013)
         wave = torch.istft(spectrum, **framing)
-        heard = torch.stft(wave, **framing, return_complex=True)[:, : size.shape[1]]
-        spectrum, before = torch.polar(size, (heard + MOMENTUM * (heard - before)).angle()), heard
+        rebuilt = torch.stft(wave, **framing, return_complex=True)[:, : size.shape[1]]
+        spectrum, before = torch.polar(size, (rebuilt + MOMENTUM * (rebuilt - before)).angle()), rebuilt
     return np.asarray(torch.istft(spectrum, **framing).numpy(), np.float32)
 
 
 def _sounds(waves: Sequence[Float32], tokenizer: MelTokenizer, progress: Progress) -> dict[str, list[Float32]]:
-    """Sound that is made again of recordings, by what it is made of."""
+    """Audio reconstructed from true spectrograms and from tokens."""
     sounds: dict[str, list[Float32]] = {"true spectrogram": [], "tokens": []}
     for number, wave in enumerate(waves, start=1):
         progress(f"sound: {number} of {len(waves)} recordings")
@@ -176,16 +187,20 @@ def _sounds(waves: Sequence[Float32], tokenizer: MelTokenizer, progress: Progres
 
 
 def _heard(waves: Sequence[Float32], sounds: dict[str, list[Float32]], hear: Hear | None) -> Plain:
-    """How near the sound that is made again comes to the original: means over the recordings."""
+    """Similarity of reconstructed audio to the original: means over the recordings."""
     originals = [_at_16k(wave) for wave in waves]
-    said = hear(originals) if hear else None
-    return {name: dict(_likeness(originals, list(map(_at_16k, made)), said, hear)) for name, made in sounds.items()}
+    transcripts = hear(originals) if hear else None
+    return {
+        name: dict(_likeness(originals, list(map(_at_16k, reconstructed)), transcripts, hear))
+        for name, reconstructed in sounds.items()
+    }
 
 
 def _likeness(
-    originals: Sequence[Float32], made: Sequence[Float32], said: Sequence[str] | None, hear: Hear | None
+    originals: Sequence[Float32], reconstructed: Sequence[Float32], transcripts: Sequence[str] | None, hear: Hear | None
 ) -> Iterator[tuple[str, float]]:
-    pairs = [(a[: len(b)], b[: len(a)]) for a, b in zip(originals, made, strict=True)]
+    """STOI, PESQ and word error rate of reconstructed audio, as far as the packages are installed."""
+    pairs = [(a[: len(b)], b[: len(a)]) for a, b in zip(originals, reconstructed, strict=True)]
     try:
         from pesq import NoUtterancesError, pesq
         from pystoi import stoi
@@ -194,17 +209,19 @@ def _likeness(
     else:
         yield "stoi", float(np.mean([stoi(a, b, HEARD_HZ) for a, b in pairs]))
         yield "estoi", float(np.mean([stoi(a, b, HEARD_HZ, extended=True) for a, b in pairs]))
-        judged = []
+        scores = []
         for a, b in pairs:
             try:
-                judged.append(pesq(HEARD_HZ, a, b, "wb"))
+                scores.append(pesq(HEARD_HZ, a, b, "wb"))
             except NoUtterancesError:
                 continue
-        yield "pesq_wb", float(np.mean(judged))
-    if said is not None and hear is not None:
+        yield "pesq_wb", float(np.mean(scores))
+    if transcripts is not None and hear is not None:
         from jiwer import wer
 
-        words = [(_plain(before), _plain(after)) for before, after in zip(said, hear(made), strict=True)]
+        words = [
+            (_plain(before), _plain(after)) for before, after in zip(transcripts, hear(reconstructed), strict=True)
+        ]
         words = [pair for pair in words if pair[0]]
         yield "word_error", float(wer([before for before, _ in words], [after for _, after in words]))
 
@@ -223,7 +240,14 @@ def _at_16k(wave: Float32) -> Float32:
 def page(
     found: Plain, examples: Sequence[tuple[Float32, Float32]], tokenizer: MelTokenizer, curve: Sequence[Plain]
 ) -> str:
-    """The figures as one page, with spectrograms and sound of some recordings before and after."""
+    """Render the figures as one page, with spectrograms and audio of some recordings before and after.
+
+    Args:
+        found: The figures.
+        examples: Original and reconstructed waves.
+        tokenizer: The tokenizer.
+        curve: Training curve.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     pages = Environment(
@@ -237,10 +261,10 @@ def page(
 def _example(wave: Float32, again: Float32, tokenizer: MelTokenizer) -> Plain:
     true = tokenizer.spectrogram(wave)
     codes = tokenizer.encode([wave])[0]
-    made = tokenizer.decode(codes)[:, : true.shape[1]]
+    decoded = tokenizer.decode(codes)[:, : true.shape[1]]
     return {
-        "codes": codes.tolist(), "error": float((made - true).abs().mean()),
-        "before": _picture(true), "after": _picture(made), "sound": _flac(wave), "again": _flac(again),
+        "codes": codes.tolist(), "error": float((decoded - true).abs().mean()),
+        "before": _picture(true), "after": _picture(decoded), "sound": _flac(wave), "again": _flac(again),
     }  # fmt: skip
 
 
@@ -257,11 +281,11 @@ def _flac(wave: Float32) -> str:
 
 def _curve(curve: Sequence[Plain]) -> Plain | None:
     """Error on held-out speech against steps, as points of a 300 by 120 plot."""
-    told = [(one["step"], one["l1_nats"]) for one in curve if "l1_nats" in one]
-    if len(told) < 2:
+    values = [(entry["step"], entry["l1_nats"]) for entry in curve if "l1_nats" in entry]
+    if len(values) < 2:
         return None
-    errors = [error for _, error in told]
+    errors = [error for _, error in values]
     low, high = min(errors), max(errors)
-    last = told[-1][0]
-    points = " ".join(f"{300 * s / last:.1f},{120 * (1 - (e - low) / ((high - low) or 1)):.1f}" for s, e in told)
+    last = values[-1][0]
+    points = " ".join(f"{300 * s / last:.1f},{120 * (1 - (e - low) / ((high - low) or 1)):.1f}" for s, e in values)
     return {"points": points, "low": low, "high": high, "steps": last}

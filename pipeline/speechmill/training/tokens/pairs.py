@@ -1,4 +1,4 @@
-"""Pairs of spectrograms and tokens, to learn a lost encoder from: read once, kept as two long arrays."""
+"""Pairs of spectrograms and tokens, for recovering an encoder: read once, kept as two long arrays."""
 
 import hashlib
 import io
@@ -24,7 +24,7 @@ from speechmill.training.inputs import clip_of, shards
 from speechmill.training.tokens.sound import read
 
 MELS_FILE, TOKENS_FILE, SPANS_FILE = "mels.f32", "tokens.u16", "pairs.json"
-TAIL_FRAMES = 28  # kept after a clip's last token, which hears so far
+TAIL_FRAMES = 28  # kept after a clip's last token, for its receptive field
 SILENT = float(np.log(mel.FLOOR))
 
 Float32 = npt.NDArray[np.float32]
@@ -33,7 +33,7 @@ Uint16 = npt.NDArray[np.uint16]
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Where one pair lies: its speaker, first token, and number of tokens. Frames: 4 a token, and TAIL_FRAMES."""
+    """Place of a pair: speaker, first token, number of tokens, first frame. Frames: 4 a token, and TAIL_FRAMES."""
 
     speaker: str
     first: int
@@ -60,19 +60,19 @@ class Pairs:
         return sum(clip.tokens for clip in self.clips) * SAMPLES / mel.RATE / 3_600
 
     def limited(self, hours: float | None) -> "Pairs":
-        """The clips up to so many hours, in an order that mixes speakers; None: all."""
+        """Clips of about `hours` hours, in an order that mixes speakers; None: all."""
         if hours is None:
             return self
-        kept, left = [], hours * 3_600 * mel.RATE / SAMPLES
+        kept, tokens_left = [], hours * 3_600 * mel.RATE / SAMPLES
         for clip in sorted(self.clips, key=lambda clip: hashlib.sha256(f"{clip.first}".encode()).digest()):
-            if left <= 0:
+            if tokens_left <= 0:
                 break
             kept.append(clip)
-            left -= clip.tokens
+            tokens_left -= clip.tokens
         return Pairs(self.mels, self.tokens, tuple(kept))
 
     def split(self, held_out: float, seed: int) -> tuple["Pairs", "Pairs"]:
-        """Part by speaker: what is learnt from, and about a share `held_out` of the speakers that is not."""
+        """Split by speaker into training and a share of about `held_out` of the speakers for validation."""
         parts: tuple[list[Clip], list[Clip]] = ([], [])
         for clip in self.clips:
             parts[share(seed, clip.speaker) < held_out].append(clip)
@@ -85,9 +85,9 @@ class Pairs:
 
 
 def collect(inputs: Sequence[Path], folder: Path, progress: Callable[[str], None]) -> Pairs:
-    """Read all pairs of `inputs` into files of `folder`, or use those that are there.
+    """Read all pairs of `inputs` into files of `folder`, or use the existing files.
 
-    An input is a corpus that speechmill made, or a JSONL manifest: a line a clip with `mel_tokens`, the list itself
+    An input is a speechmill corpus, or a JSONL manifest: a line for each clip with `mel_tokens`, the list itself
     or a .npy file, `speaker`, and either `path`, a recording or with times a part of it, or `mel`, a .npy file of
     float32[80, frames] in nats.
     Raises ValueError or OSError that names what cannot be used.
@@ -127,23 +127,24 @@ def _pairs(path: Path) -> Iterator[tuple[str, Float32, Uint16]]:
             try:
                 if isinstance(line, Exception):
                     raise line
-                yield _listed(line, path)
+                yield _pair_of(line, path)
             except (KeyError, TypeError, ValueError, RecursionError, RejectedError) as error:
                 raise ValueError(f"{path}, line {number}: {type(error).__name__}: {error}") from None
         return
-    of_corpus = shards(path)
-    if not of_corpus:
+    corpus_shards = shards(path)
+    if not corpus_shards:
         raise ValueError(f"{path} is neither a corpus nor a JSONL manifest of pairs")
-    for shard in of_corpus:
+    for shard in corpus_shards:
         for batch in pq.ParquetFile(shard).iter_batches(64, columns=["recording_id", "audio", "mel_tokens"]):
             for row in batch.to_pylist():
                 codes = np.array(row["mel_tokens"], np.uint16)
                 yield row["recording_id"], spectrogram(read(io.BytesIO(row["audio"]["bytes"]))), codes
 
 
-def _listed(entry: dict[str, Any], manifest: Path) -> tuple[str, Float32, Uint16]:
-    told, folder = entry["mel_tokens"], manifest.parent
-    codes = np.load(folder / told) if isinstance(told, str) else np.array(told)
+def _pair_of(entry: dict[str, Any], manifest: Path) -> tuple[str, Float32, Uint16]:
+    """Speaker, spectrogram float32[frames, 80] and tokens uint16[tokens] of a manifest line."""
+    tokens, folder = entry["mel_tokens"], manifest.parent
+    codes = np.load(folder / tokens) if isinstance(tokens, str) else np.array(tokens)
     if codes.ndim != 1 or not len(codes) or codes.min() < 0 or codes.max() >= 2**16:
         raise ValueError("mel_tokens are no list of codes from 0 on")
     if "mel" in entry:
@@ -159,7 +160,7 @@ def _listed(entry: dict[str, Any], manifest: Path) -> tuple[str, Float32, Uint16
 
 
 def spectrogram(wave: Float32) -> Float32:
-    """Log-mel spectrogram in nats, float32[frames, 80], of a wave and the zeros after it that its last token hears."""
+    """Log-mel spectrogram in nats, float32[frames, 80], of a wave and TAIL zeros, the context of its last token."""
     padded = torch.from_numpy(np.pad(wave.clip(-1, 1), (0, TAIL)))[None]
-    found: Float32 = mel.log_mel(mel.mirrored(padded), torch.ones(mel.BINS))[0].T.numpy()
-    return found
+    logs: Float32 = mel.log_mel(mel.mirrored(padded), torch.ones(mel.BINS))[0].T.numpy()
+    return logs

@@ -1,4 +1,4 @@
-"""What a dVAE of mel tokens is trained by, and the quantisers that it may learn with."""
+"""Recipe for training a dVAE of mel tokens, and the quantisers that it can use."""
 
 from pathlib import Path
 from typing import Literal
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from speechmill.tokens.dvae import Sizes
 
 FSQ_LEVELS = {8_192: [8, 8, 8, 4, 4], 4_096: [8, 8, 8, 8], 1_024: [8, 8, 4, 4], 256: [8, 8, 4]}
-REVIVE = 0.3  # of a code's even share of the tokens: one used less begins anew
+REVIVE = 0.3  # of a code's even share of the tokens: a code used less is reinitialised
 Quantiser = Literal["vq", "rotation", "simvq", "fsq", "none"]
 
 
@@ -55,30 +55,30 @@ class Recipe(BaseModel):
 
 
 def quantiser(recipe: Recipe) -> nn.Module:
-    """Make what turns float32[B, T, dim] into quantised, codes int64[B, T] and a loss."""
+    """Make the quantiser: float32[B, T, dim] to quantised float32[B, T, dim], codes int64[B, T] and a loss."""
     from vector_quantize_pytorch import FSQ, SimVQ, VectorQuantize
 
-    found: nn.Module
+    module: nn.Module
     if recipe.quantiser == "none":
         return Unquantised()
     if recipe.quantiser == "fsq":
         if recipe.codes not in FSQ_LEVELS:
             raise ValueError(f"fsq has levels for {', '.join(map(str, FSQ_LEVELS))} codes, not for {recipe.codes}")
-        found = FSQ(FSQ_LEVELS[recipe.codes], dim=recipe.code_dim)
+        module = FSQ(FSQ_LEVELS[recipe.codes], dim=recipe.code_dim)
     elif recipe.quantiser == "simvq":
-        found = SimVQ(recipe.code_dim, recipe.codes, rotation_trick=True, commitment_weight=recipe.commitment)
+        module = SimVQ(recipe.code_dim, recipe.codes, rotation_trick=True, commitment_weight=recipe.commitment)
     else:
         share = recipe.batch_size * recipe.crop_tokens / recipe.codes
-        found = VectorQuantize(
+        module = VectorQuantize(
             recipe.code_dim, recipe.codes, decay=0.99, commitment_weight=recipe.commitment,
             kmeans_init=True, kmeans_iters=8, threshold_ema_dead_code=REVIVE * share,
             rotation_trick=recipe.quantiser == "rotation",
         )  # fmt: skip
-    return found
+    return module
 
 
 class Unquantised(nn.Module):
-    """Lets all through: the bound that no quantiser of this width can beat."""
+    """Passes its input through: the bound for any quantiser of this width."""
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """float32[B, T, dim] to itself, and no codes."""

@@ -1,13 +1,14 @@
-"""Recovers an encoder from pairs of spectrograms and tokens: what `speechmill train mel-tokens --from-pairs` does.
+"""Recovers an encoder from pairs of spectrograms and tokens: `speechmill train mel-tokens --from-pairs`.
 
-A dVAE whose encoder is lost still speaks through its tokens. TorToiSe's was withheld, but its GPT and its decoder make
-any number of (sound, tokens) pairs; 152334H proposed in 2023 ("Why can't TorToiSe be fine-tuned?") to learn f' ≈ f from
-them. Here in three stages: many pairs of whatever quality, then fewer good ones, then speech without tokens through the
-frozen decoder, where there is one. What is learnt is always the token: the nearest code must be the one that was told.
+A dVAE whose encoder is lost can still be learnt from its tokens. TorToiSe's encoder was withheld, but its GPT and
+decoder make any number of (audio, tokens) pairs; 152334H proposed in 2023 ("Why can't TorToiSe be fine-tuned?") to
+learn f' ≈ f from them. Here in three stages: many pairs of any quality, then fewer good ones, then speech
+without tokens through the frozen decoder, if there is one. The target is always the token: the nearest code
+must be the given one.
 
-The codebook may be known. If not, each code begins where its spectrograms are, seen through the encoder that training
-begins with; and a consumer's table of token embeddings, in which codes are alike that sound alike, tells where those
-are that few pairs have.
+The codebook may be known. If not, each code is initialised where its spectrograms are, as the initial encoder
+sees them; and a consumer's token embeddings, in which codes with similar sound are near each other, tell where
+codes with few pairs are.
 """
 
 import json
@@ -26,16 +27,16 @@ from speechmill.training.tokens.student import Recipe, Recovery
 __all__ = ["REPORT_FILE", "STATE_FILE", "WEIGHTS_FILE", "Recipe", "recover_encoder"]
 
 WEIGHTS_FILE, REPORT_FILE, STATE_FILE = "recovered.safetensors", "recovered.json", "recovered.pt"
-CURVE_CLIPS = 40  # of the test, for the curve
+CURVE_CLIPS = 40  # of the test clips, for the curve
 PROGRESS_S, SAVE_S = 5.0, 120.0
 
 Progress = Callable[[str], None]
 
 
 def recover_encoder(recipe: Recipe, output: Path, *, device: str, progress: Progress = print) -> dict[str, Any]:
-    """Learn an encoder, write WEIGHTS_FILE and REPORT_FILE into a folder, and return what the latter says.
+    """Train an encoder, write WEIGHTS_FILE and REPORT_FILE, and return the content of the latter.
 
-    A run that was stopped goes on from STATE_FILE. Raises ValueError or OSError for pairs that cannot be used.
+    An interrupted run continues from STATE_FILE. Raises ValueError or OSError for unusable pairs.
     """
     pairs = collect(recipe.pairs, output / "pairs", progress)
     good = collect(recipe.good_pairs, output / "good", progress) if recipe.good_pairs else None
@@ -47,10 +48,10 @@ def recover_encoder(recipe: Recipe, output: Path, *, device: str, progress: Prog
     if not pairs.clips or not test.clips:
         raise ValueError("pairs of one speaker only: give test_pairs, or pairs of more speakers")
     recovery = Recovery(recipe, device)
-    most = max(int(part.tokens.max()) for part in (pairs, test, good) if part is not None)
-    if most >= len(recovery.student.embed):
+    highest = max(int(part.tokens.max()) for part in (pairs, test, good) if part is not None)
+    if highest >= len(recovery.student.embed):
         fix = "set codes, or give the codebook that they are of"
-        raise ValueError(f"a token is {most}, and there are {len(recovery.student.embed)} codes; {fix}")
+        raise ValueError(f"a token is {highest}, and there are {len(recovery.student.embed)} codes; {fix}")
     curve = _run(recovery, pairs, good, test, output / STATE_FILE, progress)
     report = {
         "recipe": json.loads(recipe.model_dump_json()) | dict.fromkeys(("pairs", "good_pairs", "test_pairs")),
@@ -66,21 +67,22 @@ def recover_encoder(recipe: Recipe, output: Path, *, device: str, progress: Prog
 def _run(
     recovery: Recovery, pairs: Pairs, good: Pairs | None, test: Pairs, state: Path, progress: Progress
 ) -> list[dict[str, Any]]:
+    """Train all stages; returns the curve."""
     curve: list[dict[str, Any]] = []
-    few = Pairs(test.mels, test.tokens, test.clips[:: max(1, len(test.clips) // CURVE_CLIPS)])
-    kept = torch.load(state, weights_only=True) if state.exists() else None
-    if kept is None:
+    curve_clips = Pairs(test.mels, test.tokens, test.clips[:: max(1, len(test.clips) // CURVE_CLIPS)])
+    stored = torch.load(state, weights_only=True) if state.exists() else None
+    if stored is None:
         recovery.begin(pairs)
-        curve.append({"step": 0, **_brief(recovery.judge(few))})
+        curve.append({"step": 0, **_brief(recovery.judge(curve_clips))})
     else:
-        recovery.student.load_state_dict(kept["student"])
-        recovery.step, curve = kept["step"], kept["curve"]
-    said = saved = time.monotonic()
+        recovery.student.load_state_dict(stored["student"])
+        recovery.step, curve = stored["step"], stored["curve"]
+    reported = saved = time.monotonic()
     before = 0
     for stage, source, steps, highest in recovery.stages(pairs, good):
         optimizer = torch.optim.AdamW(recovery.student.parameters(), highest, betas=(0.9, 0.99), weight_decay=0.01)
-        if kept is not None and before <= recovery.step < before + steps and kept["optimizer"]:
-            optimizer.load_state_dict(kept["optimizer"])
+        if stored is not None and before <= recovery.step < before + steps and stored["optimizer"]:
+            optimizer.load_state_dict(stored["optimizer"])
         while recovery.step < before + steps:
             done = (recovery.step - before) / steps
             rate = highest * min(1.0, 20 * done + 0.01) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
@@ -88,9 +90,11 @@ def _run(
                 group["lr"] = rate
             loss = recovery.learn(stage, source, optimizer)
             if recovery.step % max(1, steps // 10) == 0:
-                curve.append({"step": recovery.step, "stage": stage, "loss": loss, **_brief(recovery.judge(few))})
-            if time.monotonic() - said > PROGRESS_S:
-                said = time.monotonic()
+                curve.append(
+                    {"step": recovery.step, "stage": stage, "loss": loss, **_brief(recovery.judge(curve_clips))}
+                )
+            if time.monotonic() - reported > PROGRESS_S:
+                reported = time.monotonic()
                 progress(f"{stage}: step {recovery.step} of {before + steps}, loss {loss:.3f}")
             if time.monotonic() - saved > SAVE_S:
                 saved = time.monotonic()
@@ -99,8 +103,8 @@ def _run(
     return curve
 
 
-def _brief(found: dict[str, Any]) -> dict[str, float]:
-    return {key: found[key] for key in ("top1", "top5", "distance")}
+def _brief(measures: dict[str, Any]) -> dict[str, float]:
+    return {key: measures[key] for key in ("top1", "top5", "distance")}
 
 
 def _keep(path: Path, recovery: Recovery, optimizer: torch.optim.Optimizer, curve: list[dict[str, Any]]) -> None:

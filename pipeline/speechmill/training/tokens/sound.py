@@ -1,4 +1,4 @@
-"""Recordings as one long array of samples that training draws from: from folders, corpora and manifests."""
+"""Recordings as one long array of samples for training: from folders, corpora and manifests."""
 
 import hashlib
 import io
@@ -28,7 +28,7 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A recording within the samples: who speaks, where it begins and ends."""
+    """A recording in the samples: its speaker, first sample, and one past the last."""
 
     speaker: str
     first: int
@@ -37,7 +37,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """Recordings one after the other: int16[n] at 22,050 Hz, and where each lies."""
+    """Concatenated recordings: int16[n] at 22,050 Hz, and the place of each."""
 
     samples: Int16
     spans: tuple[Span, ...]
@@ -52,28 +52,28 @@ class Sound:
         return self.samples[span.first : span.last].astype(np.float32) / np.float32(32_768)
 
     def limited(self, recordings: int | None) -> "Sound":
-        """So many recordings, from all over; None: all."""
+        """At most `recordings` recordings, evenly spaced over the input; None: all."""
         count = len(self.spans) if recordings is None else min(recordings, len(self.spans))
         return Sound(self.samples, tuple(self.spans[at * len(self.spans) // count] for at in range(count)))
 
     def split(self, held_out: float, seed: int) -> tuple["Sound", "Sound"]:
-        """Part by speaker: what is learnt from, and about a share `held_out` of the speakers that is not."""
+        """Split by speaker into training and a share of about `held_out` of the speakers for validation."""
         kept = [span for span in self.spans if share(seed, span.speaker) < held_out]
         learnt = [span for span in self.spans if share(seed, span.speaker) >= held_out]
         return Sound(self.samples, tuple(learnt)), Sound(self.samples, tuple(kept))
 
 
 def collect(inputs: Sequence[Path], folder: Path, progress: Callable[[str], None]) -> Sound:
-    """Decode all recordings of `inputs` into two files of `folder`, or use those that are there.
+    """Decode all recordings of `inputs` into two files of `folder`, or use the existing files.
 
-    An input is a corpus that speechmill made, a manifest, a folder in the layout of a known corpus or an index of one,
-    or a folder of audio, in which each folder of files is a speaker. Raises ValueError or OSError that names what
+    An input is a speechmill corpus, a manifest, a folder in the layout of a known corpus or an index of one,
+    or a folder of audio, in which each subfolder is a speaker. Raises ValueError or OSError that names what
     cannot be used.
     """
     files = [file for path in inputs for file in _files(path)]
     if not files:
         raise ValueError(f"no recordings in {', '.join(map(str, inputs))}")
-    names = (" ".join(map(str, (one.path, one.path.stat().st_size, *(one.span or ())))) for one in files)
+    names = (" ".join(map(str, (file.path, file.path.stat().st_size, *(file.span or ())))) for file in files)
     listed = hashlib.sha256("\n".join(names).encode()).hexdigest()
     index = folder / SPANS_FILE
     if not index.exists() or json.loads(index.read_text(encoding="utf-8"))["listed"] != listed:
@@ -83,11 +83,11 @@ def collect(inputs: Sequence[Path], folder: Path, progress: Callable[[str], None
 
 
 def _files(path: Path) -> list[Clip]:
-    """Files of one input, or parts of them; of a corpus its shards, which tell themselves who speaks."""
-    if of_corpus := shards(path):
-        return [_file(shard, path, "") for shard in of_corpus]
-    if stated := read_clips(path):
-        return [replace(clip, speaker=clip.speaker or Path(clip.file).stem) for clip in stated.clips]
+    """Files of an input, or spans of them; of a corpus its shards, which contain the speakers."""
+    if corpus_shards := shards(path):
+        return [_file(shard, path, "") for shard in corpus_shards]
+    if listed := read_clips(path):
+        return [replace(clip, speaker=clip.speaker or Path(clip.file).stem) for clip in listed.clips]
     if not path.is_dir():
         raise ValueError(f"{path} is neither a folder, nor a corpus, nor a JSONL manifest")
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
@@ -104,9 +104,9 @@ def _decode(files: Sequence[Clip], folder: Path, listed: str, progress: Callable
     with (folder / SAMPLES_FILE).open("wb") as out:
         for number, clip in enumerate(files, start=1):
             try:
-                for whose, wave in _waves(clip):
+                for speaker, wave in _waves(clip):
                     out.write(np.clip(np.round(wave * 32_767), -32_768, 32_767).astype("<i2").tobytes())
-                    spans.append((whose, at, at + len(wave)))
+                    spans.append((speaker, at, at + len(wave)))
                     at += len(wave)
             except (soundfile.SoundFileError, RejectedError) as error:
                 raise ValueError(f"{clip.path}: {error}") from None
@@ -117,7 +117,7 @@ def _decode(files: Sequence[Clip], folder: Path, listed: str, progress: Callable
 
 
 def _waves(clip: Clip) -> Iterator[tuple[str, Float32]]:
-    """Decode a file, or all clips of a shard, in which the recording stands for a speaker whom nobody named."""
+    """Decode a file, or all clips of a shard, whose recording is used as speaker."""
     if clip.path.suffix != ".parquet":
         yield clip.speaker, read(clip.path, clip)
         return
@@ -127,7 +127,7 @@ def _waves(clip: Clip) -> Iterator[tuple[str, Float32]]:
 
 
 def read(file: Path | io.BytesIO, clip: Clip | None = None) -> Float32:
-    """Decode the first channel: float32[n] at 22,050 Hz, of a file or what a clip is of it.
+    """Decode the first channel of a file, or of a clip in it: float32[n] at 22,050 Hz.
 
     Raises soundfile.SoundFileError, and RejectedError for a clip that is not in the file.
     """

@@ -1,4 +1,4 @@
-"""An encoder that learns, from spectrograms and their tokens, to say the same tokens."""
+"""An encoder trained to give the known tokens of spectrograms."""
 
 import math
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ from speechmill.training.tokens.agreement import agreement
 from speechmill.training.tokens.embeddings import foretold_by, table_of
 from speechmill.training.tokens.pairs import SILENT, TAIL_FRAMES, Pairs
 
-CONTEXT = 7  # tokens that a token hears on either side
-FIT_BATCHES = 60  # that the last layer and the first codes are fitted to
-SHRINK = 1.0  # pairs that weigh as much as what is believed of a code without any
+CONTEXT = 7  # receptive field in tokens on either side
+FIT_BATCHES = 60  # to which the last layer and the initial codes are fitted
+SHRINK = 1.0  # weight of the prior of a code, in pairs
 RANKED = 10
 
 
@@ -79,7 +79,7 @@ class Recipe(BaseModel):
 
 
 class Student(nn.Module):
-    """An encoder, its codes as rows of `embed`, float32[codes, dim], and how sharply distance tells codes apart."""
+    """An encoder, the codebook `embed`, float32[codes, dim], and a learnt sharpness of distances."""
 
     def __init__(self, model: DVAE, embed: Tensor, *, learn_codes: bool) -> None:
         super().__init__()
@@ -91,13 +91,13 @@ class Student(nn.Module):
         return self.encoder(mels).transpose(1, 2)  # type: ignore[no-any-return]
 
     def logits(self, z: Tensor) -> Tensor:
-        """Of float32[N, dim], float32[N, codes]: the nearest code has the highest."""
+        """Negative scaled distances of float32[N, dim] to all codes: float32[N, codes]."""
         distances = z.square().sum(1, keepdim=True) + self.embed.square().sum(1) - 2 * z @ self.embed.T
         return -distances * self.sharpness.exp()
 
 
 class Recovery:
-    """A student in training. What it does in a step follows from the recipe, the pairs and the step's number."""
+    """A student in training. Each step is a function of the recipe, the pairs and its number."""
 
     def __init__(self, recipe: Recipe, device: str) -> None:
         torch.manual_seed(recipe.seed)
@@ -105,21 +105,21 @@ class Recovery:
         self.norms = torch.tensor(mel.NORMS, device=self.device)[:, None]
         self.teacher = load(recipe.codebook) if recipe.codebook else None
         start = load(recipe.start) if recipe.start else None
-        own = start.sizes if start else Sizes(recipe.codes, recipe.code_dim, recipe.hidden, recipe.blocks)
-        self._own, self._embeddings = own, self._table()
-        known = self.teacher.codebook.embed.T.contiguous() if self.teacher is not None else None
-        count, dim = known.shape if known is not None else (recipe.codes, own.code_dim)
-        model = DVAE(Sizes(count, dim, own.hidden, own.blocks))
+        sizes = start.sizes if start else Sizes(recipe.codes, recipe.code_dim, recipe.hidden, recipe.blocks)
+        self._own, self._embeddings = sizes, self._table()
+        codebook = self.teacher.codebook.embed.T.contiguous() if self.teacher is not None else None
+        count, dim = codebook.shape if codebook is not None else (recipe.codes, sizes.code_dim)
+        model = DVAE(Sizes(count, dim, sizes.hidden, sizes.blocks))
         if start:
             model.encoder[:-1].load_state_dict(start.encoder[:-1].state_dict())
-            if dim == own.code_dim:
+            if dim == sizes.code_dim:
                 model.encoder[-1].load_state_dict(start.encoder[-1].state_dict())
-        embed = known if known is not None else torch.randn(count, dim)
-        self.student = Student(model, embed, learn_codes=known is None).to(self.device)
+        embed = codebook if codebook is not None else torch.randn(count, dim)
+        self.student = Student(model, embed, learn_codes=codebook is None).to(self.device)
         self.step = 0
 
     def _table(self) -> Tensor | None:
-        """A consumer's token embeddings, float32[codes, width]."""
+        """The consumer's token embeddings, float32[codes, width]."""
         if self.recipe.embedding is None:
             return None
         table = table_of(self.recipe.embedding, self.recipe.embedding_key)
@@ -127,11 +127,11 @@ class Recovery:
             raise ValueError(f"{self.recipe.embedding_key} has {len(table)} rows, fewer than {self.recipe.codes} codes")
         return table[: self.recipe.codes]
 
-    # --- to begin with ---
+    # --- initialisation ---
 
     @torch.no_grad()
     def begin(self, pairs: Pairs) -> None:
-        """Fit what can be fitted in one go: the first codes to the pairs, or the last layer to the codes."""
+        """Fit the initial codes to the pairs, if the codebook is unknown, and the last layer to the codes."""
         features, tokens = [], []
         for batch in range(FIT_BATCHES):
             mels, codes, wanted = self._crops(pairs, -1 - batch)
@@ -149,15 +149,15 @@ class Recovery:
         fitted = torch.linalg.solve(ones.T @ ones + ridge, ones.T @ target.double()).float()
         last.weight.copy_(fitted[:-1].T[:, :, None])
         last.bias.copy_(fitted[-1])
-        left = (x @ fitted[:-1] + fitted[-1] - target).square().mean()  # the variance of what the fit leaves
-        self.student.sharpness.fill_(-math.log(2 * max(float(left), 1e-6)))
+        residual = (x @ fitted[:-1] + fitted[-1] - target).square().mean()  # variance of the residual
+        self.student.sharpness.fill_(-math.log(2 * max(float(residual), 1e-6)))
 
     @torch.no_grad()
     def _means(self, pairs: Pairs) -> Tensor:
-        """Codes where their own spectrograms are, float32[codes, dim].
+        """Initial codes: means of their spectrograms' encodings, float32[codes, dim].
 
-        Of a code that is told seldom or never, more is believed of what a consumer's embeddings foretell; without
-        them, those never told are far from all.
+        Codes with few or no pairs are shrunk towards the prediction from the consumer's embeddings; without
+        these, codes without pairs are placed far away.
         """
         count, dim = self.student.embed.shape
         sums, counts = torch.zeros(count, dim), torch.zeros(count)
@@ -169,17 +169,17 @@ class Recovery:
             counts.index_add_(0, codes, torch.ones(len(codes)))
         mean, means = sums.sum(0) / counts.sum(), sums / counts.clamp(min=1)[:, None]
         if self._embeddings is not None:
-            foretold = mean + foretold_by(self._embeddings, means - mean, counts)
-            return (sums + SHRINK * foretold) / (counts[:, None] + SHRINK)
-        found = (sums + SHRINK * mean) / (counts[:, None] + SHRINK)
-        never = counts == 0
-        found[never] = mean + 10 * means[~never].std(0) * torch.randn(int(never.sum()), dim)
-        return found
+            predicted = mean + foretold_by(self._embeddings, means - mean, counts)
+            return (sums + SHRINK * predicted) / (counts[:, None] + SHRINK)
+        embed = (sums + SHRINK * mean) / (counts[:, None] + SHRINK)
+        unseen = counts == 0
+        embed[unseen] = mean + 10 * means[~unseen].std(0) * torch.randn(int(unseen.sum()), dim)
+        return embed
 
-    # --- learning ---
+    # --- training ---
 
     def stages(self, pairs: Pairs, good: Pairs | None) -> Iterator[tuple[str, Pairs, int, float]]:
-        """Name, pairs, steps and highest rate of each stage."""
+        """Name, pairs, steps and highest learning rate of each stage."""
         recipe = self.recipe
         yield "pairs", pairs, recipe.steps, recipe.learning_rate
         if good is not None and recipe.good_steps:
@@ -202,16 +202,16 @@ class Recovery:
         return float(loss.detach())
 
     def _decoded(self, z: Tensor, mels: Tensor) -> Tensor:
-        """Error of what the frozen decoder makes of the nearest codes, straight through, and distance from them."""
+        """Error of the frozen decoder on the nearest codes, straight-through, plus the distance to these codes."""
         assert self.teacher is not None
         flat = z.flatten(0, 1)
         nearest = self.student.embed[self.student.logits(flat).argmax(1)].view_as(z)
-        made = self.teacher.decoder(((nearest - z).detach() + z).transpose(1, 2))
-        error: Tensor = ((made - mels) * self.norms).square().mean()
+        decoded = self.teacher.decoder(((nearest - z).detach() + z).transpose(1, 2))
+        error: Tensor = ((decoded - mels) * self.norms).square().mean()
         return error + 0.25 * (z - nearest.detach()).square().mean()
 
     def _crops(self, pairs: Pairs, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """A batch: normalised spectrograms [B, 80, F], codes int64[B, F / 4], and which of them have all they hear."""
+        """A batch: normalised spectrograms [B, 80, F], codes int64[B, F / 4], and a mask of codes with full context."""
         recipe = self.recipe
         rng = np.random.default_rng([recipe.seed, step + FIT_BATCHES])
         width = recipe.crop_tokens + 2 * CONTEXT
@@ -222,13 +222,13 @@ class Recovery:
             clip = pairs.clips[at]
             logs, tokens = pairs.of(clip)
             first = int(rng.integers(-CONTEXT, max(1 - CONTEXT, clip.tokens - width + CONTEXT + 1)))
-            first = max(0, first)  # a clip's beginning has nothing before it, for the true encoder too
-            heard = logs[first * STRIDE : (first + width) * STRIDE]
-            mels[row, : len(heard)] = heard
-            told = tokens[first : first + width]
-            codes[row, : len(told)] = told
+            first = max(0, first)  # a clip's start has no context, for the true encoder either
+            crop = logs[first * STRIDE : (first + width) * STRIDE]
+            mels[row, : len(crop)] = crop
+            target = tokens[first : first + width]
+            codes[row, : len(target)] = target
             is_end = first + width >= clip.tokens + TAIL_FRAMES // STRIDE
-            last = len(told) if is_end else min(len(told), width - CONTEXT)
+            last = len(target) if is_end else min(len(target), width - CONTEXT)
             wanted[row, CONTEXT if first else 0 : last] = 1
         inputs, labels, used = (torch.from_numpy(part).to(self.device) for part in (mels, codes, wanted.astype(bool)))
         return inputs.transpose(1, 2) / self.norms, labels, used
@@ -240,7 +240,7 @@ class Recovery:
 
     @torch.inference_mode()
     def judge(self, test: Pairs, learnt: Pairs | None = None) -> dict[str, Any]:
-        """All measures on clips; without `learnt` only those that take no training."""
+        """All measures on test clips; without `learnt` only those without training."""
         true, ranked, mels = [], [], []
         for clip in test.clips:
             logs, tokens = test.of(clip)
@@ -248,7 +248,7 @@ class Recovery:
             ranked.append(self.student.logits(z).topk(RANKED).indices.cpu().numpy())
             true.append(tokens.astype(np.int64))
             mels.append(torch.from_numpy(np.array(logs)).T)
-        known = self.teacher.codebook.embed.T if self.teacher is not None else self.student.embed.detach().cpu()
+        codebook = self.teacher.codebook.embed.T if self.teacher is not None else self.student.embed.detach().cpu()
         decode = None
         if self.teacher is not None:
             teacher, norms = self.teacher, self.norms.cpu()
@@ -256,12 +256,12 @@ class Recovery:
             def decode(codes: np.ndarray[Any, Any]) -> Tensor:
                 return teacher.decode(torch.from_numpy(codes)[None])[0].detach() * norms
 
-        told = [learnt.of(clip)[1].astype(np.int64) for clip in learnt.clips] if learnt else []
+        training_tokens = [learnt.of(clip)[1].astype(np.int64) for clip in learnt.clips] if learnt else []
         with torch.inference_mode(mode=False):
-            return agreement(true, ranked, known, decode, mels, told)
+            return agreement(true, ranked, codebook, decode, mels, training_tokens)
 
     def finished(self) -> DVAE:
-        """The student in TorToiSe's layout, with the decoder of the tokens where it is known."""
+        """The student in TorToiSe's layout, with the decoder of the tokens if it is known."""
         dim = self.student.embed.shape[1]
         model = DVAE(Sizes(len(self.student.embed), dim, self._own.hidden, self._own.blocks))
         model.encoder.load_state_dict({key: value.cpu() for key, value in self.student.encoder.state_dict().items()})

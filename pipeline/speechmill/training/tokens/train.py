@@ -1,8 +1,9 @@
-"""Trains the dVAE of mel tokens on speech: what `speechmill train mel-tokens` does.
+"""Trains the dVAE of mel tokens on speech: `speechmill train mel-tokens`.
 
-Small ones collapse onto a few codes when trained as TorToiSe's was. So here the net learns without codes first; then
-its output is given zero mean and unit variance, the codes begin with k-means, and those that nobody uses begin anew.
-The loss weighs all bands alike: its square at first, which learns faster, then its size, which is what is reported.
+Small ones collapse onto a few codes when trained as TorToiSe's was. So here the network is trained without
+quantisation first; then its output is normalised to zero mean and unit variance, the codes are initialised by k-means,
+and unused codes are reinitialised. The loss weighs all bands equally: squared error at first, which learns faster, then
+absolute error, which is what is reported.
 """
 
 import copy
@@ -31,14 +32,18 @@ from speechmill.training.tokens.sound import Float32, Sound, Span, collect
 __all__ = ["REPORT_FILE", "STATE_FILE", "WEIGHTS_FILE", "Recipe", "Trainer", "train"]
 
 WEIGHTS_FILE, REPORT_FILE, STATE_FILE = "mel-tokens.safetensors", "training.json", "training.pt"
-FIRST_BATCHES = 32  # that set the scale of the encoder and the first codes
-QUANTISE, ABSOLUTE, SETTLE = 0.15, 0.6, 0.9  # shares of the steps after which: codes, absolute error, none anew
-# What a crop is drawn with, so that few hours sound like many: none of it is speech of other words.
-SPEED = (0.85, 1.18)  # and pitch; also fills the top of the band that recordings at 16 kHz leave empty
-GAIN_DB = (-12.0, 3.0)  # corpora are not all as loud
-HISS_DB = (-85.0, -55.0)  # white noise under half of the crops
-TILT = 1.0  # nats: spread of a smooth curve over the bands, as of another microphone
-TILTS = 4  # cosines that it is made of
+FIRST_BATCHES = 32  # batches for the scale of the encoder and the initial codes
+QUANTISE, ABSOLUTE, SETTLE = (
+    0.15,
+    0.6,
+    0.9,
+)  # shares of the steps after which: quantisation, absolute error, no reinitialisation
+# Augmentation of crops.
+SPEED = (0.85, 1.18)  # and pitch; also fills the upper band that recordings at 16 kHz leave empty
+GAIN_DB = (-12.0, 3.0)  # corpora differ in loudness
+HISS_DB = (-85.0, -55.0)  # white noise, added to half of the crops
+TILT = 1.0  # nats: standard deviation of a smooth curve over the bands, like another microphone's
+TILTS = 4  # cosines of that curve
 WARM_UP = 100
 PROGRESS_S, SAVE_S = 5.0, 120.0
 CURVE_SECONDS = 5 * 60  # of held-out speech, for the curve
@@ -48,7 +53,7 @@ Float64 = npt.NDArray[np.float64]
 
 
 class Trainer:
-    """A dVAE in training. All that changes is in `state`, so that a stopped run goes on as if it had not been."""
+    """A dVAE in training. All that changes is in `state`, so that an interrupted run continues identically."""
 
     def __init__(self, recipe: Recipe, sound: Sound, device: str) -> None:
         torch.manual_seed(recipe.seed)
@@ -66,30 +71,30 @@ class Trainer:
         self.weights = torch.ones(mel.BINS, 1, device=self.device)  # of the error in each band
 
     def state(self) -> dict[str, Any]:
-        """All that changes while it trains."""
+        """All that changes in training."""
         parts = {"model": self.model, "quantiser": self.quantiser, "optimizer": self.optimizer}
         state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
         return state | {"step": self.step, "weights": self.weights}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`."""
+        """Continue from a `state`."""
         for name in ("model", "quantiser", "optimizer"):
             getattr(self, name).load_state_dict(state[name])
         self.step, self.weights = state["step"], state["weights"].to(self.device)
 
     @torch.no_grad()
     def begin(self) -> None:
-        """Set what follows from the data: weights and means of the bands."""
+        """Set band weights and output bias from the data."""
         mels = torch.cat([self._mels(-1 - at) for at in range(FIRST_BATCHES)])
         self.weights = (1 / mels.std((0, 2)))[:, None]
-        made = self.model.decoder[-1]
-        assert isinstance(made, nn.Conv1d)
-        assert made.bias is not None
-        made.bias.copy_(mels.mean((0, 2)))
+        last_layer = self.model.decoder[-1]
+        assert isinstance(last_layer, nn.Conv1d)
+        assert last_layer.bias is not None
+        last_layer.bias.copy_(mels.mean((0, 2)))
 
     @torch.no_grad()
     def quantise(self) -> None:
-        """Begin to quantise: zero mean and unit variance for the encoder's output, k-means for the codes."""
+        """Start quantisation: zero mean and unit variance of the encoder's output, k-means for the codes."""
         mels = torch.cat([self._mels(-1 - at) for at in range(FIRST_BATCHES)])
         z = torch.cat([self.model.encoder(part) for part in torch.split(mels, 64)]).transpose(1, 2).flatten(0, 1)
         mean, spread = z.mean(0), z.std(0).clamp(min=1e-4)
@@ -104,7 +109,7 @@ class Trainer:
         last.bias.copy_((last.bias - mean) / spread)
         self.quantiser(((z - mean) / spread)[None])
         book = getattr(self.quantiser, "_codebook", None)
-        if book is not None:  # whose averages are of a step's tokens from now on
+        if book is not None:  # its moving averages are of a step's tokens from now on
             share = self.recipe.batch_size * self.recipe.crop_tokens / self.recipe.codes
             scale = share / book.cluster_size.mean()
             book.cluster_size *= scale
@@ -118,13 +123,13 @@ class Trainer:
             group["lr"] = rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
         if done >= SETTLE and hasattr(self.quantiser, "_codebook"):
             self.quantiser._codebook.threshold_ema_dead_code = 0
-        torch.manual_seed(self.recipe.seed + self.step)  # the draws of a step do not depend on when it is taken
+        torch.manual_seed(self.recipe.seed + self.step)  # the random draws of a step depend only on its number
         self.quantiser.train()
         if self.step == self._first_quantised:
             self.quantise()
         mels = self._mels(self.step)
-        made, _, commitment = self._through(mels)
-        error = (made - mels) * self.weights
+        decoded, _, commitment = self._through(mels)
+        error = (decoded - mels) * self.weights
         error = error.abs().mean() if done >= ABSOLUTE else error.square().mean()
         self.optimizer.zero_grad()
         (error + commitment).backward()  # type: ignore[no-untyped-call]
@@ -135,13 +140,13 @@ class Trainer:
 
     def _through(self, mels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         z = self.model.encoder(mels).transpose(1, 2)
-        found = (self.quantiser if self.step >= self._first_quantised else Unquantised())(z)
-        quantised, codes = found[0], found[1]
-        commitment = found[2].sum() if len(found) > 2 else torch.zeros((), device=z.device)
+        outputs = (self.quantiser if self.step >= self._first_quantised else Unquantised())(z)
+        quantised, codes = outputs[0], outputs[1]
+        commitment = outputs[2].sum() if len(outputs) > 2 else torch.zeros((), device=z.device)
         return self.model.decoder(quantised.transpose(1, 2)), codes, commitment
 
     def _mels(self, batch: int) -> Tensor:
-        """Normalised spectrograms float32[B, 80, 4 crop_tokens] of crops that seed and batch draw."""
+        """Normalised spectrograms float32[B, 80, 4 crop_tokens] of random crops, a function of seed and batch."""
         rng = np.random.default_rng([self.recipe.seed, batch + FIRST_BATCHES])
         length = (STRIDE * self.recipe.crop_tokens - 1) * mel.HOP + mel.N_FFT
         rows = rng.choice(len(self.sound.spans), self.recipe.batch_size, p=self._chances)
@@ -152,14 +157,14 @@ class Trainer:
         return logs.clamp(min=math.log(mel.FLOOR)) / norms
 
     def _crop(self, span: Span, length: int, rng: np.random.Generator) -> Float32:
-        """Part of a recording, float32[length], with a speed, loudness and noise of its own."""
+        """A random part of a recording, float32[length], with random speed, loudness and noise."""
         speed = rng.uniform(*SPEED)
         wanted = math.ceil(length * speed) + 1
         first = span.first + int(rng.integers(max(1, span.last - span.first - wanted)))
         cut = self.sound.samples[first : min(first + wanted, span.last)].astype(np.float32) / np.float32(INT16_STEPS)
-        heard = soxr.resample(cut, speed, 1.0, "MQ")[:length]
+        resampled = soxr.resample(cut, speed, 1.0, "MQ")[:length]
         wave = np.zeros(length, np.float32)
-        wave[: len(heard)] = heard * np.float32(10 ** (rng.uniform(*GAIN_DB) / 20))
+        wave[: len(resampled)] = resampled * np.float32(10 ** (rng.uniform(*GAIN_DB) / 20))
         if rng.random() < 0.5:
             wave += rng.standard_normal(length, np.float32) * np.float32(10 ** (rng.uniform(*HISS_DB) / 20))
         return wave.clip(-1, 1)
@@ -169,7 +174,9 @@ class Trainer:
         """Error in nats and use of the codes on recordings, 20 s of each, `most_s` in all."""
         self.quantiser.eval()
         errors, codes, seconds = [], [], 0.0
-        for span in sorted(sound.spans, key=lambda span: (span.first * 7_919) % 104_729):  # of all speakers
+        for span in sorted(
+            sound.spans, key=lambda span: (span.first * 7_919) % 104_729
+        ):  # in an order that mixes speakers
             if seconds > most_s:
                 break
             wave = sound.wave(span)[: 20 * mel.RATE]
@@ -177,9 +184,9 @@ class Trainer:
             if frames < STRIDE * 8:
                 continue
             mels = mel.log_mel(mel.mirrored(torch.from_numpy(wave)[None]).to(self.device), self.norms)[:, :, :frames]
-            made, found, _ = self._through(mels)
-            errors.append(((made - mels) * self.norms[:, None]).abs().mean().repeat(frames))
-            codes.append(found.flatten())
+            decoded, indices, _ = self._through(mels)
+            errors.append(((decoded - mels) * self.norms[:, None]).abs().mean().repeat(frames))
+            codes.append(indices.flatten())
             seconds += frames * mel.HOP / mel.RATE
         if not codes:  # all are shorter than a few tokens
             return {}
@@ -193,21 +200,21 @@ class Trainer:
         }  # fmt: skip
 
     def finished(self) -> DVAE:
-        """The dVAE with its codebook filled in, for the CPU."""
+        """The dVAE with its codebook filled in, on the CPU."""
         codes = self.recipe.codes
         if self.recipe.quantiser == "simvq":
             embed, counts = self.quantiser.codebook.detach(), torch.ones(codes)
         else:
             embed, counts = self.quantiser._codebook.embed[0], self.quantiser._codebook.cluster_size.reshape(-1)
-        made = copy.deepcopy(self.model).cpu().eval()
-        made.codebook.embed.copy_(embed.T.cpu())
-        made.codebook.cluster_size.copy_(counts.cpu())
-        made.codebook.embed_avg.copy_((embed.cpu() * counts.cpu()[:, None]).T)
-        return made.half().float()  # as it is saved
+        model = copy.deepcopy(self.model).cpu().eval()
+        model.codebook.embed.copy_(embed.T.cpu())
+        model.codebook.cluster_size.copy_(counts.cpu())
+        model.codebook.embed_avg.copy_((embed.cpu() * counts.cpu()[:, None]).T)
+        return model.half().float()  # as it is saved
 
 
 def chances(spans: Sequence[Span]) -> Float64:
-    """Chance of each recording to be drawn from: who speaks four times as long is heard twice as often."""
+    """Probability of drawing each recording: a speaker with four times the duration is drawn twice as often."""
     lengths = np.array([span.last - span.first for span in spans], np.float64)
     speakers = np.unique([span.speaker for span in spans], return_inverse=True)[1]
     weights = lengths / np.sqrt(np.bincount(speakers, lengths)[speakers])
@@ -219,36 +226,36 @@ def train(recipe: Recipe, output: Path, *, device: str, progress: Progress = pri
 
     A run that was stopped goes on from STATE_FILE. Raises ValueError or OSError for recordings that cannot be used.
     """
-    learnt, held_out = collect(recipe.inputs, output / "sound", progress).split(recipe.held_out, recipe.seed)
-    if not learnt.spans:
+    training, held_out = collect(recipe.inputs, output / "sound", progress).split(recipe.held_out, recipe.seed)
+    if not training.spans:
         raise ValueError("no speaker is left to learn from; give more speakers, or set held_out=0")
-    trainer = Trainer(recipe, learnt, device)
-    told = json.loads(recipe.model_dump_json()) | {
+    trainer = Trainer(recipe, training, device)
+    settings = json.loads(recipe.model_dump_json()) | {
         key: ["/".join(path.parts[-2:]) for path in getattr(recipe, key)] for key in ("inputs", "test")
     }
     state, curve = output / STATE_FILE, []
     if state.exists():
-        kept = torch.load(state, map_location=device, weights_only=True)
-        other = [key for key, value in told.items() if kept["recipe"].get(key) != value]
-        if other:
-            raise ValueError(f"{output} holds a run with another {', '.join(other)}; give another --output")
-        trainer.restore(kept["trainer"])
-        curve = kept["curve"]
+        stored = torch.load(state, map_location=device, weights_only=True)
+        differing = [key for key, value in settings.items() if stored["recipe"].get(key) != value]
+        if differing:
+            raise ValueError(f"{output} holds a run with another {', '.join(differing)}; give another --output")
+        trainer.restore(stored["trainer"])
+        curve = stored["curve"]
     else:
         trainer.begin()
-    said = saved = time.monotonic()
+    reported = saved = time.monotonic()
     while trainer.step < recipe.steps:
         losses = trainer.learn()
         if trainer.step % max(1, recipe.steps // 50) == 0:
             curve.append({"step": trainer.step, **losses} | trainer.judge(held_out, CURVE_SECONDS))
-        if time.monotonic() - said > PROGRESS_S:
-            said = time.monotonic()
+        if time.monotonic() - reported > PROGRESS_S:
+            reported = time.monotonic()
             progress(f"train: step {trainer.step} of {recipe.steps}, error {losses['error']:.4f}")
         if time.monotonic() - saved > SAVE_S:
-            _keep(state, {"recipe": told, "trainer": trainer.state(), "curve": curve})
+            _keep(state, {"recipe": settings, "trainer": trainer.state(), "curve": curve})
             saved = time.monotonic()
-    _keep(state, {"recipe": told, "trainer": trainer.state(), "curve": curve})
-    report: dict[str, Any] = {"recipe": told, "hours": learnt.hours, "curve": curve, "torch": torch.__version__}
+    _keep(state, {"recipe": settings, "trainer": trainer.state(), "curve": curve})
+    report: dict[str, Any] = {"recipe": settings, "hours": training.hours, "curve": curve, "torch": torch.__version__}
     report["held_out"] = trainer.judge(held_out)
     if recipe.test:
         report["test"] = trainer.judge(collect(recipe.test, output / "test", progress))
@@ -262,7 +269,7 @@ def train(recipe: Recipe, output: Path, *, device: str, progress: Progress = pri
 
 
 def _keep(path: Path, state: dict[str, Any]) -> None:
-    """Write a state aside, then in place, so that a crash leaves a whole one."""
+    """Write a state to a temporary file, then rename it, so that a crash leaves a complete file."""
     unfinished = path.with_suffix(".tmp")
     torch.save(state, unfinished)
     os.replace(unfinished, path)
