@@ -1,6 +1,6 @@
-"""The demo: a little podcast synthesised on the user's own machine, and a server for it on the loopback address.
+"""The demo podcast, synthesised on the user's own machine, and a server for it on the loopback address.
 
-It gives everybody a real feed with every defect planted at a known place, without a download or a licence to clear.
+It is a real feed with every defect at a known place, without a download or a licence to clear.
 """
 
 import json
@@ -25,7 +25,7 @@ from speechmill.core.store import Store
 from speechmill.demo.script import EPISODES
 from speechmill.demo.sound import RATE, encode_mp3, load_voice, render
 
-BASE = "{base}"  # stands in the stored feed for the address of the server, whose port is known only when it serves
+BASE = "{base}"  # placeholder for the server's address in the stored feed; its port is known only when it runs
 PORT = 8417
 ITUNES = "http://www.itunes.com/dtds/podcast-1.0.dtd"
 PODCAST = "https://podcastindex.org/namespace/1.0"
@@ -120,7 +120,7 @@ def _feed(sizes: dict[str, int], seconds: dict[str, float]) -> bytes:
 
 def _web_vtt(passages: list[dict[str, Any]]) -> str:
     """A transcript as a publisher would have it, a cue a passage."""
-    cues = (f"{_clock(one['start_s'])} --> {_clock(one['end_s'])}\n{one['text']}\n" for one in passages)
+    cues = (f"{_clock(passage['start_s'])} --> {_clock(passage['end_s'])}\n{passage['text']}\n" for passage in passages)
     return "\n".join(["WEBVTT\n", *cues])
 
 
@@ -177,7 +177,7 @@ class _Server(ThreadingMixIn, TCPServer):
         return body, path.stat().st_mtime
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that hangs up is no concern of the user's."""
+        """Ignore errors: a disconnected client does not concern the user."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -187,11 +187,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         name = unquote(urlsplit(self.path).path).removeprefix("/")
-        found = self.server.read(name)
-        if found is None:
+        file = self.server.read(name)
+        if file is None:
             self._answer(404)
             return
-        body, modified = found
+        body, modified = file
         facts = {"ETag": f'"{sha256(body).hexdigest()[:32]}"', "Last-Modified": formatdate(modified, usegmt=True)}
         if self._is_known(facts):
             self._answer(304, facts)
@@ -210,21 +210,21 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def _is_known(self, facts: dict[str, str]) -> bool:
-        """Whether the client has this version: by its tags if it sends any, else by its date."""
+        """Whether the client has this version: by its ETags if it sends any, else by its date."""
         tags = self.headers.get("If-None-Match")
         if tags is not None:
-            known = [tag.strip().removeprefix("W/") for tag in tags.split(",")]
-            return facts["ETag"] in known or "*" in known
+            client_tags = [tag.strip().removeprefix("W/") for tag in tags.split(",")]
+            return facts["ETag"] in client_tags or "*" in client_tags
         since, changed = _date(self.headers.get("If-Modified-Since")), _date(facts["Last-Modified"])
         return since is not None and changed is not None and changed <= since
 
     def _range(self, size: int, facts: dict[str, str]) -> tuple[int, int] | None:
-        """First and past-the-last byte asked for, the first not below the second if there are none; None: all."""
-        asked = RANGE.fullmatch(self.headers.get("Range", ""))
+        """Requested range: first byte and one past the last, empty if unsatisfiable; None: the whole file."""
+        match = RANGE.fullmatch(self.headers.get("Range", ""))
         condition = self.headers.get("If-Range")
-        if asked is None or condition not in (None, *facts.values()):
+        if match is None or condition not in (None, *facts.values()):
             return None
-        first, last = asked.groups()
+        first, last = match.groups()
         if not first:
             return max(size - int(last), 0), size
         return int(first), min(int(last) + 1, size) if last else size
@@ -240,7 +240,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
-        """Say nothing: the terminal belongs to the run's progress."""
+        """Log nothing: the terminal shows the run's progress."""
 
 
 def _date(text: str | None) -> float | None:

@@ -1,6 +1,6 @@
-"""The sound of the demo podcast: three voices made from one, and the defects that are planted in it.
+"""Audio of the demo podcast: three voices made from one, and the planted defects.
 
-The defects are made here, not with the code that trains the classifiers, so that these cannot pass by construction.
+The defects are made here, not with the code that trains the classifiers, so that they are an independent test.
 """
 
 import io
@@ -20,7 +20,7 @@ MP3_OPTIONS = {"compression_level": "7"}  # LAME's fast search, in half the time
 
 VOICE_RATE = 24_000
 PITCH = {"narrator": 1.0, "miller": 0.8, "guest": 1.15}  # speech played this much faster moves pitch and formants
-PACE = 0.92  # of the voice's own; a little slower is understood better
+PACE = 0.92  # of the voice's own; slightly slower is more intelligible
 SPEECH_DBFS = -23.0
 ROOM_TONE_DBFS = -70.0
 QUIET_DB = 40.0  # below the loudest frame of a passage
@@ -119,8 +119,8 @@ def _music(speech: Sound, _: np.random.Generator) -> Sound:
     for beat in range(len(speech) // BEAT):
         chord = CHORDS_HZ[beat // BEATS_A_CHORD % len(CHORDS_HZ)]
         plucked = _note(2 * chord[beat % len(chord)], attack_s=0.005, decay_s=0.25)
-        held = sum(_note(f, attack_s=0.3, decay_s=1.5) for f in chord) if beat % BEATS_A_CHORD == 0 else 0
-        tune[beat * BEAT : (beat + BEATS_A_CHORD) * BEAT] += plucked + 0.5 * held
+        sustained = sum(_note(f, attack_s=0.3, decay_s=1.5) for f in chord) if beat % BEATS_A_CHORD == 0 else 0
+        tune[beat * BEAT : (beat + BEATS_A_CHORD) * BEAT] += plucked + 0.5 * sustained
     return speech + _level(tune[: len(speech)], SPEECH_DBFS - MUSIC_SNR_DB)
 
 
@@ -139,8 +139,8 @@ def _telephone(speech: Sound, _: np.random.Generator) -> Sound:
     narrow = soxr.resample(speech, RATE, PHONE_RATE)
     narrow = _filtered(narrow, PHONE_RATE, lambda f: 1 / np.sqrt((1 + (low / f) ** 12) * (1 + (f / high) ** 60)))
     code = np.round(127 * np.sign(narrow) * np.log1p(MU * np.abs(narrow).clip(max=1)) / np.log1p(MU)) / 127
-    heard = soxr.resample(np.sign(code) * np.expm1(np.abs(code) * np.log1p(MU)) / MU, PHONE_RATE, RATE)
-    return _level(np.pad(heard, (0, MARGIN))[: len(speech)], SPEECH_DBFS)
+    decoded = soxr.resample(np.sign(code) * np.expm1(np.abs(code) * np.log1p(MU)) / MU, PHONE_RATE, RATE)
+    return _level(np.pad(decoded, (0, MARGIN))[: len(speech)], SPEECH_DBFS)
 
 
 def _reverb(speech: Sound, rng: np.random.Generator) -> Sound:

@@ -1,4 +1,4 @@
-"""Text as a reader would say it: cleaning, which changes nothing that was said, and TorToiSe's normal form."""
+"""Text normalisation: cleaning, which changes no words, and TorToiSe's normal form."""
 
 import re
 import unicodedata
@@ -9,7 +9,7 @@ from speechmill.text.verbalise.tables import table_of
 
 SPACES = re.compile(r"\s+")
 ALPHABET = frozenset("abcdefghijklmnopqrstuvwxyz !'(),-./:;?")  # all that TorToiSe's text tokenizer knows
-# What DL-Art-School's and TorToiSe's cleaners write for what they do not know.
+# Replacements that DL-Art-School's and TorToiSe's cleaners use for characters outside the alphabet.
 STAND_INS = str.maketrans({"[": "(", "{": "(", "]": ")", "}": ")", "`": "'", "\N{EN DASH}": "-", "\N{EM DASH}": "-"})
 ABBREVIATED = frozenset(table_of("en").map("abbreviations") | table_of("en").map("titles"))  # in English
 _LOOSE = re.compile(r" +([,.;:?!)])")
@@ -37,11 +37,11 @@ def normal_form(text: str, language: str | None) -> NormalForm:
     whole text has none, so that no word is wrong or left out in silence.
     """
     try:
-        found = latin(verbalise(clean(text), language))
-        again = latin(verbalise(found, language))
+        spoken = latin(verbalise(clean(text), language))
+        again = latin(verbalise(spoken, language))
     except UnreadableError as error:
         return NormalForm(reason=str(error))
-    return NormalForm(found) if again == found else NormalForm(reason="its normal form would be read otherwise")
+    return NormalForm(spoken) if again == spoken else NormalForm(reason="its normal form would be read otherwise")
 
 
 def normalise(text: str, language: str | None = "en") -> str | None:
@@ -67,12 +67,12 @@ def _transliterated(character: str, *, guess: bool) -> str:
     """A character in those of ALPHABET; nothing where it is a mark that is not read."""
     from anyascii import anyascii
 
-    found = anyascii(character).translate(STAND_INS).lower()
-    kept = "".join(c for c in found if c in ALPHABET)
+    transliteration = anyascii(character).translate(STAND_INS).lower()
+    kept = "".join(c for c in transliteration if c in ALPHABET)
     if (
         not guess
         and unicodedata.category(character) in ("Lu", "Ll", "Lt", "Lo")
-        and (not kept or any(c.isdigit() for c in found))
+        and (not kept or any(c.isdigit() for c in transliteration))
     ):
         raise UnreadableError(f"{character!r} has no transliteration")
     return kept

@@ -1,7 +1,7 @@
-"""Written text as it is spoken: numbers, signs and abbreviations in words, where a language leaves one reading only.
+"""Verbalisation: numbers, signs and abbreviations in words, where a language has only one reading.
 
-What could be read in several ways, or depends on grammar that is not certain, raises UnreadableError: a text without a
-normal form costs a clip its text tokens, a wrong word would teach a model something false.
+Text with several readings, or one that depends on uncertain grammar, raises UnreadableError: a text without a
+normal form costs a clip its text tokens, but a wrong word would be wrong training data.
 """
 
 from speechmill.text.verbalise.errors import UnreadableError

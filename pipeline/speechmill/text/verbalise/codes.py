@@ -1,4 +1,4 @@
-"""Letters and digits together: MP3, COVID-19, No.5, x²."""
+"""Reads tokens of letters and digits: MP3, COVID-19, No.5, x²."""
 
 import re
 
@@ -13,7 +13,7 @@ _DIMENSION = re.compile(r"(\d{1,2})([KGDPх])")
 
 
 def read_power(place: Place) -> Reading:
-    """x², x³. Raises UnreadableError where the language has no certain reading."""
+    """Read x², x³. Raises UnreadableError where the language has no certain reading."""
     name = place.table.signs.get("square" if place.core[1] == "²" else "cube")
     if not name:
         raise UnreadableError(f"how {place.core} is read is not certain")
@@ -21,23 +21,23 @@ def read_power(place: Place) -> Reading:
 
 
 def read_numbered(place: Place) -> Reading | None:
-    """#5, №5, No.5, § 5."""
+    """Read #5, №5, No.5, § 5."""
     table = place.table
-    found = re.fullmatch(r"(#|№|§|n°|nº|[A-Za-z]{1,4}\.)(\d{1,4})", place.core)
-    if found is None:
+    match = re.fullmatch(r"(#|№|§|n°|nº|[A-Za-z]{1,4}\.)(\d{1,4})", place.core)
+    if match is None:
         return None
-    name = table.map("numbered").get(found[1].rstrip(".").lower())
-    if found[1] == "#" and table.language == "en":
+    name = table.map("numbered").get(match[1].rstrip(".").lower())
+    if match[1] == "#" and table.language == "en":
         name = table.signs["number"]
     if name is None:
         raise UnreadableError(f"how {place.core} is read is not certain")
-    number = literal(found[2], table)
+    number = literal(match[2], table)
     assert number is not None
     return Reading(f"{name} {cardinal(number.whole, table)}")
 
 
 def read_letters(place: Place) -> Reading | None:
-    """MP3, COVID-19, 5G, H2O."""
+    """Read MP3, COVID-19, 5G, H2O."""
     core, table = place.core, place.table
     if table.language in _COMPOUND and (compound := _COMPOUNDS.fullmatch(core)):
         if compound[1] == "1" or compound[1].startswith("0"):
@@ -47,17 +47,17 @@ def read_letters(place: Place) -> Reading | None:
     if named and table.language != "ru":
         return Reading(f"{named[1]}-{cardinal(int(named[2]), table)}")
     short = _DIMENSION.fullmatch(core)
-    found = _LETTERS.fullmatch(core)
-    if table.language == "ru" and re.search("[A-Za-z]", core) and (short or found):
+    match = _LETTERS.fullmatch(core)
+    if table.language == "ru" and re.search("[A-Za-z]", core) and (short or match):
         raise UnreadableError(f"how {core} is read in Russian is not certain")
     if short and (table.language != "de" or short[1] != "1"):
         return Reading(f"{cardinal(int(short[1]), table)} {short[2]}")
-    if found is None or found[3][0] == "0" or core == "U2":
+    if match is None or match[3][0] == "0" or core == "U2":
         return None
-    value = int(found[3])
+    value = int(match[3])
     if value > 99 and value % 100:
         return None
-    if found[4] and (core != "H2O" and table.language != "en"):
+    if match[4] and (core != "H2O" and table.language != "en"):
         return None
-    joint = "-" if found[2] else " "
-    return Reading(f"{found[1]}{joint}{cardinal(value, table)}{f' {found[4]}' if found[4] else ''}")
+    joint = "-" if match[2] else " "
+    return Reading(f"{match[1]}{joint}{cardinal(value, table)}{f' {match[4]}' if match[4] else ''}")

@@ -1,4 +1,4 @@
-"""A number alone, in the form that what it counts asks: the part that every other kind of quantity needs."""
+"""Reads a number in the form that its noun requires; all other kinds of quantity use it."""
 
 import re
 
@@ -15,7 +15,7 @@ OPERATORS = {
 
 
 def value_of(place: Place, number: Number, gender: str | None = None) -> str:
-    """A number in the form that its noun asks. gender: where the noun is known already."""
+    """A number in the form that its noun requires. `gender` is the noun's, if known."""
     if in_arithmetic(place):
         return signed(place, number, cardinal(number.whole, place.table))
     if number.decimals:
@@ -26,7 +26,7 @@ def value_of(place: Place, number: Number, gender: str | None = None) -> str:
 
 
 def signed(place: Place, number: Number, spoken: str) -> str:
-    """With the word for minus where the number has the sign."""
+    """Put the word for minus before a negative number."""
     return f"{place.table.signs['minus']} {spoken}" if number.is_negative else spoken
 
 
@@ -102,14 +102,14 @@ def _slavic(place: Place, number: Number, gender: str | None) -> str:
 
 
 def require_neutral(place: Place) -> None:
-    """Raise UnreadableError unless a Slavic number stands in the nominative or accusative here."""
+    """Raise UnreadableError unless a Slavic number is in the nominative or accusative here."""
     if not slavic.is_neutral(place.before, place.table):
         raise UnreadableError(f"the case of {place.core} behind {place.before} is not certain")
 
 
 def in_arithmetic(place: Place) -> bool:
-    """Whether a number stands between signs of arithmetic, and counts nothing."""
-    around = [one for one in (place.previous, place.next) if one is not None]
-    if any(one.core in OPERATORS for one in around):
+    """Whether a number is next to an arithmetic sign, and counts nothing."""
+    neighbours = [token for token in (place.previous, place.next) if token is not None]
+    if any(token.core in OPERATORS for token in neighbours):
         return True
-    return place.is_near("=") and any(not one.core and one.lead in ("-", "–") for one in around)
+    return place.is_near("=") and any(not token.core and token.lead in ("-", "–") for token in neighbours)

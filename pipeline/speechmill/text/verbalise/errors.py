@@ -2,4 +2,4 @@
 
 
 class UnreadableError(ValueError):
-    """A text, or a part of it, has no certain reading. The message is the reason, for a column."""
+    """Raised for a text without a certain reading. The message is the reason, for a column."""

@@ -1,4 +1,4 @@
-"""Tokens without digits: words, abbreviations, Roman numerals, signs between words, addresses of the web."""
+"""Reads tokens without digits: words, abbreviations, Roman numerals, signs between words, web addresses."""
 
 import re
 import unicodedata
@@ -21,22 +21,22 @@ _EMAIL = re.compile(r"[A-Za-z]{1,40}(?:\.[A-Za-z]{1,40}){0,3}@(?:[A-Za-z]{1,40}\
 _ROMAN = re.compile("(?=.)M{0,3}(CM|CD|D?C{0,3})(XC|XL|L?X{0,3})(IX|IV|V?I{0,3})")
 _SHORT_UNIT = re.compile(
     r"[^\W\d_]{1,3}/[^\W\d_]{1,3}|(?!pm$|vs$|dr$|mr$|ms$|mrs$|tv$)[b-df-hj-np-tv-xz]{2,3}|[KMGT]o"
-)  # behind a number
+)  # after a number
 _VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 _BARE_UNITS = ("kg", "km", "cm", "mm", "ml", "kHz", "MHz", "GHz", "km/h", "mph", "кг", "км", "см", "мм", "км/ч", "мл")
-MOST_TENS = 10  # up to here kings and centuries are counted with ordinals in Spanish and Portuguese
+MOST_TENS = 10  # Spanish and Portuguese use ordinals of kings and centuries up to here
 
 
 def read(place: Place) -> Reading:
     """Read a token without digits. Raises UnreadableError."""
     for kind in (_abbreviation, _roman, _address, _sign):
-        found = kind(place)
-        if found is not None:
-            return found
+        reading = kind(place)
+        if reading is not None:
+            return reading
     core = place.core
-    doubtful = unreadable(core)
-    if doubtful is not None:
-        raise UnreadableError(doubtful)
+    reason = unreadable(core)
+    if reason is not None:
+        raise UnreadableError(reason)
     if any(mark in core for mark in UNSPOKEN):
         raise UnreadableError(f"{core} may leave something out")
     if len(core) == 1 and "\u0370" <= core <= "\u03ff":
@@ -57,7 +57,7 @@ def unreadable(text: str) -> str | None:
 
 
 def without_symbols(text: str) -> str:
-    """A text without what has no reading of its own; digits stay."""
+    """A text without characters that have no reading; digits stay."""
     return "".join(c if c.isdecimal() or unreadable(c) is None else " " for c in text)
 
 
@@ -92,7 +92,7 @@ def _abbreviation(place: Place) -> Reading | None:
 
 
 def _certain(short: str, long: str, *, tail: str | None = None) -> Reading:
-    """What a table has for an abbreviation; "" says that its form depends on the sentence."""
+    """Reading of an abbreviation in a table; "" means that its form depends on the sentence."""
     if not long:
         raise UnreadableError(f"{short} has several readings")
     return Reading(long, tail=tail)
@@ -126,9 +126,9 @@ def _roman(place: Place) -> Reading | None:
     if not digits or not _ROMAN.fullmatch(digits):
         return None
     value = _value(digits)
-    found = _century(place, value) or _regnal(place, value)
-    if found is not None:
-        return found
+    reading = _century(place, value) or _regnal(place, value)
+    if reading is not None:
+        return reading
     if century:
         return Reading(ordinal(value, table))
     if len(core) > 1 and place.before is not None and place.before in table.list("roman_after"):
@@ -140,7 +140,7 @@ def _roman(place: Place) -> Reading | None:
 
 
 def _follows_name(place: Place) -> bool:
-    """Whether a single letter stands behind a name, and so may be a number; in English, I is mostly a word."""
+    """Whether a single letter comes after a name, and so may be a number; in English, I is mostly a word."""
     last = place.previous
     if last is None or place.before is None or not last.core[:1].isupper() or len(last.core) < 3:
         return False
@@ -149,7 +149,10 @@ def _follows_name(place: Place) -> bool:
 
 def _value(digits: str) -> int:
     values = [_VALUES[digit] for digit in digits]
-    return sum(-one if one < following else one for one, following in zip(values, [*values[1:], 0], strict=True))
+    return sum(
+        -current if current < following else current
+        for current, following in zip(values, [*values[1:], 0], strict=True)
+    )
 
 
 def _century(place: Place, value: int) -> Reading | None:

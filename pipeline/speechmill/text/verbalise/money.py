@@ -1,4 +1,4 @@
-"""Money: its sign before or behind the number, hundredths, thousands and millions."""
+"""Reads amounts of money: a currency sign before or after the number, hundredths, thousands and millions."""
 
 import re
 from typing import Any
@@ -12,7 +12,7 @@ from speechmill.text.verbalise.units import check_attribute
 
 
 def read_money(place: Place) -> Reading | None:
-    """Money: $3.50, 3,50 €, $5m."""
+    """Read $3.50, 3,50 €, $5m."""
     core, table = place.core, place.table
     for sign, currency in table.currencies.items():
         if core.startswith((sign, f"-{sign}")):

@@ -1,4 +1,4 @@
-"""Numbers as words, by num2words, in the forms that agree with a noun, which num2words does not have."""
+"""Numbers in words by num2words, and their agreement with a noun, which num2words lacks."""
 
 import re
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from speechmill.text.verbalise.errors import UnreadableError
 from speechmill.text.verbalise.tables import Table
 
 MOST_DECIMALS = 9
-NUMERAL = r"\d[\d.,'’ ]*\d|\d"  # what may be a number, see `literal`
-# What num2words raises: it knows some languages not at all and some in part.
+NUMERAL = r"\d[\d.,'’ ]*\d|\d"  # candidates for `literal`
+# Errors of num2words, which supports some languages not at all and some in part.
 NUMBER_ERRORS = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 _APOSTROPHES = "'’"
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number as it was written: its whole part, the digits after its decimal mark, and how it was grouped."""
+    """A written number: its whole part, the digits after its decimal mark, and its grouping."""
 
     whole: int
     decimals: str = ""
@@ -31,7 +31,7 @@ class Number:
 
 
 def literal(text: str, table: Table) -> Number | None:
-    """A number as the language writes it; None where `text` is none. Raises UnreadableError where it could be two."""
+    """Parse a number as the language writes it; None for other text. Raises UnreadableError where it is ambiguous."""
     if re.fullmatch(r"\.\d{1,9}", text) and table.text("decimal_mark") == ".":
         text = f"0{text}"
     negative, digits = text[:1] in "-−" and text[:1] != "", text.lstrip("-−")
@@ -39,9 +39,9 @@ def literal(text: str, table: Table) -> Number | None:
         return None
     whole, mark, decimals = digits, "", ""
     marks = {"."} if table.language == "es" and re.fullmatch(r"\d{1,3}\.\d", digits) else {table.text("decimal_mark")}
-    for found in marks:
-        if digits.count(found) == 1:
-            whole, mark, decimals = digits.partition(found)
+    for candidate in marks:
+        if digits.count(candidate) == 1:
+            whole, mark, decimals = digits.partition(candidate)
     if mark and not (decimals.isdecimal() and len(decimals) <= MOST_DECIMALS):
         return None
     grouped = _ungrouped(whole, table)
@@ -61,44 +61,48 @@ def _ungrouped(whole: str, table: Table) -> int | None:
         return int(whole.replace(",", ""))
     for mark in (*table.list("group_marks"), " ", *_APOSTROPHES):
         first, *groups = whole.split(mark)
-        if groups and re.fullmatch("[1-9][0-9]{0,2}", first) and all(re.fullmatch("[0-9]{3}", one) for one in groups):
+        if (
+            groups
+            and re.fullmatch("[1-9][0-9]{0,2}", first)
+            and all(re.fullmatch("[0-9]{3}", group) for group in groups)
+        ):
             return int(first + "".join(groups))
     return None
 
 
 @lru_cache(maxsize=4096)
 def words(value: int, language: str, to: str = "cardinal") -> str:
-    """A number in num2words' reading, corrected. Raises UnreadableError where it has none."""
+    """Words of a number by num2words, corrected. Raises UnreadableError where there are none."""
     from num2words import num2words
 
     try:
-        found = str(num2words(value, lang=language, to=to))
+        spoken = str(num2words(value, lang=language, to=to))
     except NUMBER_ERRORS:
         raise UnreadableError(f"no words for {value} in {language}") from None
-    return _corrected(found, value, language)
+    return _corrected(spoken, value, language)
 
 
-def _corrected(found: str, value: int, language: str) -> str:
+def _corrected(spoken: str, value: int, language: str) -> str:
     if language == "en":
-        return found.replace(" and ", " ").replace(",", "")
+        return spoken.replace(" and ", " ").replace(",", "")
     if language == "es":
-        return re.sub(r"veintiuno (?=mil)", "veintiún ", re.sub(r"\buno (?=mil)", "un ", found))
+        return re.sub(r"veintiuno (?=mil)", "veintiún ", re.sub(r"\buno (?=mil)", "un ", spoken))
     if language == "fr":
-        return found.replace("vingtsième", "vingtième")
+        return spoken.replace("vingtsième", "vingtième")
     if language == "nl":
-        if 1100 <= value < 2000 and value % 1000 and not found.endswith(("ste", "de")):
+        if 1100 <= value < 2000 and value % 1000 and not spoken.endswith(("ste", "de")):
             rest = value % 100
             return words(value // 100, "nl") + "honderd" + (words(rest, "nl") if rest else "")
-        return re.sub(r"duizend(?=[a-zé])", "duizend ", found)
+        return re.sub(r"duizend(?=[a-zé])", "duizend ", spoken)
     if language == "ru":
-        return re.sub(r"^одна (?=тысяча)", "", found)
-    if language == "pt" and re.search("dezasse|dezanove", found):
+        return re.sub(r"^одна (?=тысяча)", "", spoken)
+    if language == "pt" and re.search("dezasse|dezanove", spoken):
         raise UnreadableError(f"{value} is read differently in Brazil and Portugal")
-    return found
+    return spoken
 
 
 def varies(value: int, language: str) -> bool:
-    """Whether the form of a cardinal depends on the noun that it counts. Of Slavic languages: see slavic.py."""
+    """Whether the form of a cardinal depends on the counted noun. For Slavic languages see slavic.py."""
     last, tail = value % 10, value % 100
     if language == "de":
         return tail == 1
@@ -118,13 +122,13 @@ def varies(value: int, language: str) -> bool:
 
 
 def cardinal(value: int, table: Table, gender: str | None = None) -> str:
-    """A cardinal. gender: of the noun behind it, m or f; None: the form that is used in counting."""
+    """A cardinal. `gender` is that of the noun after it, m or f; None: the form used in counting."""
     if value > table.largest:
         raise UnreadableError(f"{value}: a number of this size is not read as one")
-    found = words(value, table.language)
+    spoken = words(value, table.language)
     if gender is None or not varies(value, table.language):
-        return found
-    return _agreeing(found, table.language, gender)
+        return spoken
+    return _agreeing(spoken, table.language, gender)
 
 
 _AGREE = {
@@ -137,12 +141,12 @@ _AGREE = {
 }
 
 
-def _agreeing(found: str, language: str, gender: str) -> str:
+def _agreeing(spoken: str, language: str, gender: str) -> str:
     if language == "de":
         raise UnreadableError("the form of one depends on the noun's case")
     for pattern, form in _AGREE.get((language, gender), []):
-        found = re.sub(pattern, form, found)
-    return found
+        spoken = re.sub(pattern, form, spoken)
+    return spoken
 
 
 def ordinal(value: int, table: Table, gender: str = "m") -> str:
@@ -152,14 +156,14 @@ def ordinal(value: int, table: Table, gender: str = "m") -> str:
         raise UnreadableError("Spanish ordinals above ten are often read as cardinals")
     if language == "fr" and value == 1:
         return "première" if gender == "f" else "premier"
-    found = words(value, language, "ordinal")
+    spoken = words(value, language, "ordinal")
     if language in ("es", "it", "pt") and gender == "f":
-        return re.sub(r"o\b", "a", found)
-    return found
+        return re.sub(r"o\b", "a", spoken)
+    return spoken
 
 
 def decimals(number: Number, table: Table) -> str:
-    """What is read behind the decimal mark, with the word for the mark."""
+    """Words for the decimal mark and the digits after it."""
     point = {"es": "punto", "en": "point"}.get(table.language) if number.mark == "." else table.signs["point"]
     digits = number.decimals
     if table.text("decimals") == "digits" or len(digits) > 2:
@@ -172,7 +176,7 @@ def decimals(number: Number, table: Table) -> str:
 
 
 def plural(value: int, language: str, *, is_decimal: bool = False) -> int:
-    """Which of a noun's forms a number takes: 0 one, 1 several, 2 many (Slavic), 3 of fractions (Slavic)."""
+    """Index of the noun form for a number: 0 one, 1 several, 2 many (Slavic), 3 fractions (Slavic)."""
     if language not in ("pl", "ru"):
         return int(not (value < 2 if language == "fr" else value == 1 and not is_decimal))
     if is_decimal:

@@ -1,4 +1,4 @@
-"""A token and what stands around it: all that a reading may depend on."""
+"""A token with its context: all that a reading may depend on."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ _CLAUSE_ENDS = frozenset(".,;:!?…—–)")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How one or more tokens are read. tail: the punctuation behind, where it is not that of the last token."""
+    """The reading of one or more tokens. `tail` is the punctuation after it, if not that of the last token."""
 
     text: str
     count: int = 1
@@ -21,7 +21,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One token among others."""
+    """A token in its text."""
 
     tokens: list[Token]
     at: int
@@ -29,7 +29,7 @@ class Place:
 
     @property
     def token(self) -> Token:
-        """The token itself."""
+        """The token."""
         return self.tokens[self.at]
 
     @property
@@ -39,21 +39,21 @@ class Place:
 
     @property
     def previous(self) -> Token | None:
-        """The token before, of whatever kind."""
+        """The previous token, of any kind."""
         return self.tokens[self.at - 1] if self.at else None
 
     @property
     def next(self) -> Token | None:
-        """The token behind, of whatever kind."""
+        """The next token, of any kind."""
         return self.tokens[self.at + 1] if self.at + 1 < len(self.tokens) else None
 
     def is_near(self, sign: str) -> bool:
-        """Whether a sign stands within NEAR tokens."""
-        return any(sign in one.core for one in self.tokens[max(0, self.at - NEAR) : self.at + NEAR])
+        """Whether a sign is within NEAR tokens."""
+        return any(sign in token.core for token in self.tokens[max(0, self.at - NEAR) : self.at + NEAR])
 
     @property
     def before(self) -> str | None:
-        """The word before in lower case; None where a clause begins here."""
+        """The previous word in lower case; None at the start of a clause."""
         last = self.previous
         if last is None or not last.core or self.token.lead.strip("'’"):
             return None
@@ -67,26 +67,26 @@ class Place:
 
     @property
     def after(self) -> str | None:
-        """The word behind as it is spelt; None where a clause ends here."""
+        """The next word as it is spelt; None at the end of a clause."""
         if self.next is None or self.token.tail or self.next.lead or not self.next.core:
             return None
         return self.next.core
 
     @property
     def follows_label(self) -> bool:
-        """Whether what stands before gives the number a name: page 5, Kapitel 5, No. 5."""
+        """Whether the previous word is a label of the number: page 5, Kapitel 5, No. 5."""
         before = self.before
         return before is not None and (before in self.table.list("labels") or before in self.table.map("numbered"))
 
     @property
     def follows_month(self) -> bool:
-        """Whether the name of a month stands before."""
+        """Whether the previous word is the name of a month."""
         last = self.previous
         return last is not None and last.core.lower() in self.table.list("months")
 
     @property
     def before_month(self) -> bool:
-        """Whether the name of a month stands behind, maybe after the language's `of`."""
+        """Whether the next word is the name of a month, perhaps after the language's `of`."""
         link, months = self.table.text("month_link"), self.table.list("months")
         at = self.at + 1
         if link:

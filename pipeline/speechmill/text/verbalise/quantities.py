@@ -1,4 +1,4 @@
-"""Tokens with digits, given to the first kind that takes them; a number alone is the last."""
+"""Reads tokens with digits by the first kind that matches; a bare number is the last kind."""
 
 import re
 
@@ -13,7 +13,7 @@ from speechmill.text.verbalise.relations import read_arithmetic, read_fraction, 
 from speechmill.text.verbalise.tables import context
 from speechmill.text.verbalise.units import read_degrees, read_glued, read_percent, unit_of, with_unit
 
-LONGEST_CODE = 1_000_000  # from here on digits without marks may be a code
+LONGEST_CODE = 1_000_000  # from here on digits without group marks may be a code
 
 
 def read(place: Place) -> Reading:
@@ -25,14 +25,14 @@ def read(place: Place) -> Reading:
     if core.count("²") + core.count("³") and re.fullmatch(r"[A-Za-z][²³]", core):
         return read_power(place)
     for kind in KINDS:
-        found = kind(place)
-        if found is not None:
-            return found
+        reading = kind(place)
+        if reading is not None:
+            return reading
     raise UnreadableError(f"{core} is of no kind that has a certain reading")
 
 
 def _is_round(core: str) -> bool:
-    """Whether digits without marks for thousands end as a number rather than a code does."""
+    """Whether ungrouped digits end like a number rather than a code."""
     return core.endswith("000")
 
 
@@ -53,7 +53,7 @@ def _plain(place: Place) -> Reading | None:
 
 
 def _check_name(place: Place, number: Number) -> None:
-    """Boeing 747, Room 101: names are read by digits as often as not."""
+    """Raise UnreadableError for a number in a name, such as Boeing 747 or Room 101: such are often read by digits."""
     last = place.previous
     if (
         last is None
@@ -76,7 +76,7 @@ def _check_name(place: Place, number: Number) -> None:
 
 
 def _scaled(place: Place, number: Number, forms: list[str]) -> Reading:
-    """5 Mio., 5 тыс."""
+    """Read 5 Mio., 5 тыс."""
     table = place.table
     kind = plural(number.whole, table.language, is_decimal=bool(number.decimals))
     following = place.tokens[place.at + 1]

@@ -1,4 +1,4 @@
-"""Several numbers in one token: ranges, fractions, arithmetic."""
+"""Reads several numbers in one token: ranges, fractions, arithmetic."""
 
 import re
 
@@ -27,50 +27,50 @@ _ARITHMETIC = re.compile(r"[+×÷=<>·*]")
 
 
 def has_fraction(core: str) -> bool:
-    """Whether a token has a fraction or a power in one character, which is no digit for `re`."""
+    """Whether a token has a fraction or a power as one character, which is no digit for `re`."""
     return any(character in _FRACTIONS or character in "²³" for character in core)
 
 
 def read_range(place: Place) -> Reading | None:
-    """5-10 kg, 1914-1918, pages 3-5."""
-    found, table = _RANGE.fullmatch(place.core), place.table
-    if found is None:
+    """Read 5-10 kg, 1914-1918, pages 3-5."""
+    match, table = _RANGE.fullmatch(place.core), place.table
+    if match is None:
         return None
-    first, last = literal(found[1], table), literal(found[2], table)
+    first, last = literal(match[1], table), literal(match[2], table)
     if first is None or last is None or not first.is_plain or not last.is_plain:
         return None
     if first.whole >= last.whole or "to" not in table.signs or place.before in context("games") or table.is_slavic:
         raise UnreadableError(f"how {place.core} is read is not certain")
     to = table.signs["to"]
-    if all(1000 < one.whole < 2100 and not one.is_grouped for one in (first, last)):
+    if all(1000 < number.whole < 2100 and not number.is_grouped for number in (first, last)):
         return Reading(f"{years.as_year(first.whole, table)} {to} {years.as_year(last.whole, table)}")
-    unit = None if found[3] else unit_of(place)
+    unit = None if match[3] else unit_of(place)
     if not (
-        found[3]
+        match[3]
         or unit
         or place.follows_label
         or (place.after and (place.after[0].islower() or table.language == "de"))
     ):
         raise UnreadableError(f"{place.core} may be a range or something else")
-    if any(varies(one.whole, table.language) for one in (first, last)) and not place.follows_label:
+    if any(varies(number.whole, table.language) for number in (first, last)) and not place.follows_label:
         raise UnreadableError("the form of a number depends on a noun that is not known")
     spoken = f"{cardinal(first.whole, table)} {to} {cardinal(last.whole, table)}"
-    if found[3]:
-        name = table.signs["percent"] if found[3] == "%" else table.currencies[found[3]]["forms"][-1]
+    if match[3]:
+        name = table.signs["percent"] if match[3] == "%" else table.currencies[match[3]]["forms"][-1]
         return Reading(f"{spoken} {name}")
     return Reading(f"{spoken} {forms_of(unit, table.language)[-1]}" if unit else spoken, count=2 if unit else 1)
 
 
 def read_fraction(place: Place) -> Reading | None:
-    """½, 3/4, 3½. Raises UnreadableError."""
-    found = re.fullmatch(r"(\d{0,4})\s?([½¼¾⅓⅔⅕⅛⅜⅝⅞])|(\d/\d{1,2}|\d⁄\d{1,2})", place.core)
-    if found is None:
+    """Read ½, 3/4, 3½. Raises UnreadableError."""
+    match = re.fullmatch(r"(\d{0,4})\s?([½¼¾⅓⅔⅕⅛⅜⅝⅞])|(\d/\d{1,2}|\d⁄\d{1,2})", place.core)
+    if match is None:
         return None
     table = place.table
-    if found[1]:
-        return _mixed(place, found[1], found[2])
-    name = table.map("fractions").get(_FRACTIONS.get(found[2] or "", (found[3] or "").replace("⁄", "/")))
-    if name is None or (found[3] and place.before in context("date_before")):
+    if match[1]:
+        return _mixed(place, match[1], match[2])
+    name = table.map("fractions").get(_FRACTIONS.get(match[2] or "", (match[3] or "").replace("⁄", "/")))
+    if name is None or (match[3] and place.before in context("date_before")):
         raise UnreadableError(f"how {place.core} is read is not certain")
     if table.is_slavic:
         require_neutral(place)
@@ -95,7 +95,7 @@ def _mixed(place: Place, whole: str, part: str) -> Reading:
 
 
 def read_arithmetic(place: Place) -> Reading | None:
-    """2+2=4, without spaces. Raises UnreadableError."""
+    """Read 2+2=4, without spaces. Raises UnreadableError."""
     core, table = place.core, place.table
     if not _ARITHMETIC.search(core) or len(core) > 40:
         return None
@@ -116,9 +116,9 @@ def read_arithmetic(place: Place) -> Reading | None:
 
 
 def operator(place: Place) -> Reading | None:
-    """A sign between numbers."""
+    """Read a sign between numbers."""
     core, last, following = place.core, place.previous, place.next
-    sides = [one for one in (last, following) if one is not None and (one.is_numeric or len(one.core) == 1)]
+    sides = [token for token in (last, following) if token is not None and (token.is_numeric or len(token.core) == 1)]
     if core in "+=" and last is not None and following is not None and last.core and following.core:
         return Reading(_operator_name(core, place))
     if len(sides) < 2:

@@ -1,4 +1,4 @@
-"""A text token by token: classified by its characters, read by the first kind that takes it."""
+"""Verbalises a text token by token; each is read by the first kind that matches."""
 
 import re
 
@@ -16,10 +16,10 @@ _LONGEST_GUESS = 12  # digits; some languages of num2words never end on longer o
 
 
 def verbalise(text: str, language: str | None, *, guess: bool = False) -> str:
-    """A text with its numbers, signs and abbreviations in words of its language, else as it was.
+    """Replace numbers, signs and abbreviations in a text by words of its language. Takes linear time.
 
-    language: ISO 639-1; None: not known. guess: read what is not certain in the plainest way, and leave out what has no
-    reading; for comparing texts. Else raises UnreadableError, with the reason. Takes time in proportion to the text.
+    `language` is an ISO 639-1 code; None: unknown. With `guess`, uncertain tokens get the simplest reading, and
+    characters without a reading are left out, for comparing texts; otherwise raises UnreadableError with the reason.
     """
     try:
         cleared = plain(text)
@@ -40,20 +40,22 @@ def verbalise(text: str, language: str | None, *, guess: bool = False) -> str:
 
 
 def _spoken(tokens: list[Token], at: int, table: Table, *, guess: bool) -> tuple[str, int]:
-    """What is said of one or more tokens from `at` on, and where the next begins."""
+    """Words of one or more tokens from `at` on, and the index of the next token."""
     token = tokens[at]
     if not token.core:
         return _punctuation(tokens, at, table, guess=guess), at + 1
     try:
-        found = (quantities if token.is_numeric or has_fraction(token.core) else lexical).read(Place(tokens, at, table))
+        reading = (quantities if token.is_numeric or has_fraction(token.core) else lexical).read(
+            Place(tokens, at, table)
+        )
     except UnreadableError:
         if not guess:
             raise
-        found = Reading(_guessed(token.core, table.language))
-    last = tokens[at + found.count - 1]
-    tail = last.tail if found.tail is None else found.tail
-    lead = token.lead.rstrip("'’") if found.drops_apostrophe else token.lead
-    return token.gap + lead.translate(_SILENT) + found.text + tail.translate(_SILENT), at + found.count
+        reading = Reading(_guessed(token.core, table.language))
+    last = tokens[at + reading.count - 1]
+    tail = last.tail if reading.tail is None else reading.tail
+    lead = token.lead.rstrip("'’") if reading.drops_apostrophe else token.lead
+    return token.gap + lead.translate(_SILENT) + reading.text + tail.translate(_SILENT), at + reading.count
 
 
 def _punctuation(tokens: list[Token], at: int, table: Table, *, guess: bool) -> str:
@@ -69,12 +71,12 @@ def _punctuation(tokens: list[Token], at: int, table: Table, *, guess: bool) -> 
 
 
 def _without_rules(text: str, language: str | None, *, guess: bool) -> str:
-    doubtful = lexical.unreadable(text)
-    if doubtful is None:
+    reason = lexical.unreadable(text)
+    if reason is None:
         return text.translate(_SILENT)
     if not guess:
-        known = f"no rules for numbers and signs in {language}" if language else "language unknown"
-        raise UnreadableError(f"{known}: {doubtful}")
+        cause = f"no rules for numbers and signs in {language}" if language else "language unknown"
+        raise UnreadableError(f"{cause}: {reason}")
     return _guessed(text, language or "")
 
 

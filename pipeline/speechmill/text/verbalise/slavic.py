@@ -1,7 +1,7 @@
-"""Russian and Polish: which form a number has before a noun.
+"""Russian and Polish: forms of numbers before nouns.
 
-The rule is the same: a number in the nominative or accusative is read, and only where the noun's own ending and the
-word before say that it is one. Where the two cases differ, or another case is possible, UnreadableError is raised.
+Only numbers in the nominative or accusative are read, and only where the noun's ending and the previous
+word show this case. Where the two cases differ, or another case is possible, UnreadableError is raised.
 """
 
 import re
@@ -25,8 +25,8 @@ _RUSSIAN: dict[str, dict[str, Any]] = {
 def ordinal(value: int, table: Table, form: str = "") -> str:
     """An ordinal: masculine nominative, or `form`: gen, loc, f, f_gen (all oblique cases), plural, plural_gen."""
     if table.language == "pl":
-        found = words(value, "pl", "ordinal").split()
-        return " ".join(_declined(word, form) for word in found) if form else " ".join(found)
+        parts = words(value, "pl", "ordinal").split()
+        return " ".join(_declined(word, form) for word in parts) if form else " ".join(parts)
     from num2words import num2words
 
     return str(num2words(value, lang="ru", to="ordinal", **_RUSSIAN.get(form, {})))
@@ -44,7 +44,7 @@ def _declined(word: str, form: str) -> str:
 
 
 def counted(value: int, noun: str, table: Table) -> str:
-    """A number before a noun of the text. Raises UnreadableError where the noun has not the form that it asks."""
+    """A number before a noun of the text. Raises UnreadableError where the noun does not have the required form."""
     forms, gender, is_animate = _forms(noun.lower(), value, table)
     if not forms:
         raise UnreadableError(f"the case of {value} before {noun} is not certain")
@@ -65,16 +65,16 @@ def agreed(value: int, gender: str, table: Table, *, is_animate: bool = False) -
         from num2words import num2words
 
         return str(num2words(value, lang="ru", gender=gender))
-    found = words(value, "pl")
+    spoken = words(value, "pl")
     if value == 1 and (gender == "f" or is_animate):
         raise UnreadableError("the case of one is not certain")
     if value == 1 and gender == "n":
         return "jedno"
-    return re.sub(r"dwa$", "dwie", found) if gender == "f" and tail != 12 else found
+    return re.sub(r"dwa$", "dwie", spoken) if gender == "f" and tail != 12 else spoken
 
 
 def _forms(noun: str, value: int, table: Table) -> tuple[bool, str, bool]:
-    """Whether a noun has the form that a number asks, its gender, and whether it is animate."""
+    """Whether a noun has the form that a number requires, its gender, and whether it is animate."""
     kind = plural(value, table.language)
     if table.language == "pl":
         row = _polish_nouns(table).get((noun, kind))
@@ -97,16 +97,16 @@ def _morphology() -> Any:
 @lru_cache(maxsize=4096)
 def _russian(noun: str, kind: int) -> tuple[bool, str, bool]:
     wanted = [{"sing", "nomn"}, {"sing", "gent"}, {"plur", "gent"}][kind]
-    nouns = [one for one in _morphology().parse(noun) if one.tag.POS == "NOUN" and one.is_known]
-    for one in nouns:
-        if wanted <= one.tag.grammemes:
-            gender = {"masc": "m", "femn": "f", "neut": "n"}.get(one.tag.gender or "", "")
-            return bool(gender), gender, one.tag.animacy == "anim"
+    nouns = [parsed for parsed in _morphology().parse(noun) if parsed.tag.POS == "NOUN" and parsed.is_known]
+    for parsed in nouns:
+        if wanted <= parsed.tag.grammemes:
+            gender = {"masc": "m", "femn": "f", "neut": "n"}.get(parsed.tag.gender or "", "")
+            return bool(gender), gender, parsed.tag.animacy == "anim"
     return False, "m", False
 
 
 def is_neutral(before: str | None, table: Table) -> bool:
-    """Whether after a word (None: at the start of a clause) a number is in the nominative or accusative."""
+    """Whether a number after a word (None: at the start of a clause) is in the nominative or accusative."""
     if before is None or before in table.list("neutral_before") or before in table.list("labels"):
         return True
     return table.language == "ru" and _is_neutral_in_russian(before, tuple(table.list("governing")))

@@ -1,4 +1,4 @@
-"""What is particular to a language, as data: languages/*.yaml, each a table of the same keys."""
+"""Tables of the languages: languages/*.yaml, all with the same keys."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +11,7 @@ LANGUAGES = tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))  # ISO 63
 
 
 class Table:
-    """A language's table. A key that it lacks is empty: what needs it is not read in that language."""
+    """A language's table. A missing key is empty: what needs it is not read in that language."""
 
     def __init__(self, language: str, data: dict[str, Any]) -> None:
         self.language = language
@@ -20,40 +20,40 @@ class Table:
         self.currencies: dict[str, dict[str, Any]] = data["currencies"]
 
     def text(self, key: str) -> str:
-        """A string, "" where there is none."""
+        """A string, "" if missing."""
         return str(self._data.get(key) or "")
 
     def list(self, key: str) -> list[Any]:
-        """A list, empty where there is none."""
+        """A list, empty if missing."""
         return list(self._data.get(key) or ())
 
     def map(self, key: str) -> dict[str, Any]:
-        """A mapping, empty where there is none."""
+        """A mapping, empty if missing."""
         return dict(self._data.get(key) or {})
 
     @property
     def largest(self) -> int:
-        """The largest number that is read as one."""
+        """The largest number that is read as one number."""
         return int(self._data["largest"])
 
     @property
     def is_slavic(self) -> bool:
-        """Whether every number has a case."""
+        """Whether numbers are inflected for case."""
         return self.text("agrees") == "slavic"
 
     def gender(self, noun: str) -> str | None:
-        """The gender of a noun of the table, as it is spelt there."""
+        """Gender of a noun in the table, as it is spelt there."""
         return self._genders.get(noun)
 
     @property
     def _genders(self) -> dict[str, str]:
         nouns = self._data.get("nouns") or {}
-        return {} if self.is_slavic else {noun: gender for gender, all_ in nouns.items() for noun in all_}
+        return {} if self.is_slavic else {noun: gender for gender, words in nouns.items() for noun in words}
 
 
 @lru_cache(maxsize=16)
 def context(kind: str) -> frozenset[str]:
-    """Words of all languages that say what a number near them is, of one kind."""
+    """Words of all languages that show what kind of number is next to them."""
     return frozenset(yaml.safe_load(FOLDER.with_name("context.yaml").read_text(encoding="utf-8"))[kind])
 
 

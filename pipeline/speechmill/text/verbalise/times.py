@@ -1,4 +1,4 @@
-"""Days, ordinals, and times of the day."""
+"""Reads days, ordinals, and times of the day."""
 
 import re
 
@@ -16,9 +16,9 @@ _ENGLISH_ORDINAL = re.compile(r"(\d[\d,]{0,12})(st|nd|rd|th)", re.IGNORECASE)
 def read(place: Place) -> Reading | None:
     """Read a token of time or an ordinal; None if it is neither. Raises UnreadableError."""
     for kind in (_clock, decade, _suffixed, _day, _dotted, slavic_year):
-        found = kind(place)
-        if found is not None:
-            return found
+        reading = kind(place)
+        if reading is not None:
+            return reading
     return None
 
 
@@ -29,17 +29,17 @@ def _clock(place: Place) -> Reading | None:
     table, core = place.table, place.core
     if table.language == "en":
         return _english_clock(place)
-    found = _CLOCK.fullmatch(core)
+    match = _CLOCK.fullmatch(core)
     word = table.text("clock_word")
     followed = (place.after or "").lower() == word != ""
-    if found is None or (found[2] == "h" and table.text("clock") != "h"):
+    if match is None or (match[2] == "h" and table.text("clock") != "h"):
         return _score(place)
-    if found[2] == "." and not followed:
+    if match[2] == "." and not followed:
         return None
-    if (found[2] != "h" and not found[3]) or int(found[1]) > 23 or (len(found[1]) > 1 and found[1] == "00"):
+    if (match[2] != "h" and not match[3]) or int(match[1]) > 23 or (len(match[1]) > 1 and match[1] == "00"):
         raise UnreadableError(f"{core} is no certain time")
-    hour, minute = int(found[1]), int(found[3] or 0)
-    spoken = _slavic_clock(place, hour, minute) if table.is_slavic else _time(place, hour, minute, is_h=found[2] == "h")
+    hour, minute = int(match[1]), int(match[3] or 0)
+    spoken = _slavic_clock(place, hour, minute) if table.is_slavic else _time(place, hour, minute, is_h=match[2] == "h")
     return Reading(spoken, count=2 if followed else 1)
 
 
@@ -55,15 +55,15 @@ def _time(place: Place, hour: int, minute: int, *, is_h: bool) -> str:
         raise UnreadableError("minutes below ten are read in several ways")
     if table.language == "fr" and hour == 0:
         raise UnreadableError("how midnight is read here is not certain")
-    said = (
+    hour_words = (
         "ein"
         if table.language == "de" and hour == 1
         else cardinal(hour, table, "f" if table.language in ("fr", "es", "pt") else None)
     )
     if not minute:
-        return table.text("clock_full").format(hour=said)
+        return table.text("clock_full").format(hour=hour_words)
     minutes = cardinal(minute, table, "f" if table.language == "fr" else None)
-    return table.text("clock_pattern").format(hour=said, minute=minutes)
+    return table.text("clock_pattern").format(hour=hour_words, minute=minutes)
 
 
 def _slavic_clock(place: Place, hour: int, minute: int) -> str:
@@ -83,27 +83,27 @@ def _slavic_clock(place: Place, hour: int, minute: int) -> str:
 
 def _english_clock(place: Place) -> Reading | None:
     core = place.core
-    halves = _FULL_CLOCK.fullmatch(core)
-    found = halves or _CLOCK.fullmatch(core)
-    if found is None or (not halves and found[2] != ":"):
+    with_half = _FULL_CLOCK.fullmatch(core)
+    match = with_half or _CLOCK.fullmatch(core)
+    if match is None or (not with_half and match[2] != ":"):
         return None
-    hour, minute = int(found[1]), (found[2] if halves else found[3]) or "00"
-    is_half = bool(halves) or (place.after or "").lower().replace(".", "") in ("am", "pm")
-    if not 0 < hour <= (12 if is_half else 23) or (hour > 12 and minute == "00") or (not halves and not found[3]):
+    hour, minute = int(match[1]), (match[2] if with_half else match[3]) or "00"
+    is_half = bool(with_half) or (place.after or "").lower().replace(".", "") in ("am", "pm")
+    if not 0 < hour <= (12 if is_half else 23) or (hour > 12 and minute == "00") or (not with_half and not match[3]):
         raise UnreadableError(f"{core} is no certain time")
-    half = f" {halves[3]}" if halves else ""
+    half = f" {with_half[3]}" if with_half else ""
     if minute == "00":
         return Reading(f"{words(hour, 'en')}{half}" if is_half else f"{words(hour, 'en')} o'clock")
     return Reading(f"{words(hour, 'en')} {'oh ' if minute[0] == '0' else ''}{words(int(minute), 'en')}{half}")
 
 
 def _score(place: Place) -> Reading | None:
-    found = re.fullmatch(r"(\d{1,2}):(\d{1,2})", place.core)
+    match = re.fullmatch(r"(\d{1,2}):(\d{1,2})", place.core)
     name = place.table.signs.get("score")
-    if found is None or name is None:
+    if match is None or name is None:
         return None
-    if int(found[1]) < 10 and int(found[2]) < 10 and len(found[1]) == len(found[2]) == 1:
-        return Reading(f"{words(int(found[1]), 'de')} {name} {words(int(found[2]), 'de')}")
+    if int(match[1]) < 10 and int(match[2]) < 10 and len(match[1]) == len(match[2]) == 1:
+        return Reading(f"{words(int(match[1]), 'de')} {name} {words(int(match[2]), 'de')}")
     return None
 
 
@@ -111,41 +111,41 @@ def _score(place: Place) -> Reading | None:
 
 
 def _suffixed(place: Place) -> Reading | None:
-    """1st, 2e, 3ª, 5-я."""
+    """Read 1st, 2e, 3ª, 5-я."""
     core, table = place.core, place.table
     if table.language == "en":
-        found = _ENGLISH_ORDINAL.fullmatch(core)
-        number = literal(found[1], table) if found else None
+        match = _ENGLISH_ORDINAL.fullmatch(core)
+        number = literal(match[1], table) if match else None
         return Reading(ordinal(number.whole, table)) if number and number.is_plain else None
     if table.language == "ru":
         return _russian_suffixed(place)
-    found = re.fullmatch(r"(\d{1,4})(\.?[^\W\d_]{1,3}|\.?º|\.?ª)", core)
-    form = table.map("suffixes").get(found[2]) if found else None
-    if found is None or form is None:
+    match = re.fullmatch(r"(\d{1,4})(\.?[^\W\d_]{1,3}|\.?º|\.?ª)", core)
+    form = table.map("suffixes").get(match[2]) if match else None
+    if match is None or form is None:
         return None
-    value = int(found[1])
+    value = int(match[1])
     if form == "short":
         if value not in (1, 3):
             raise UnreadableError(f"how {core} is read is not certain")
         return Reading("primer" if value == 1 else "tercer")
     if form.startswith("second"):
         return Reading(form) if value == 2 else None
-    if table.language == "nl" and not ordinal(value, table).endswith(found[2]):
+    if table.language == "nl" and not ordinal(value, table).endswith(match[2]):
         return None
     return Reading(ordinal(value, table, form or "m"))
 
 
 def _russian_suffixed(place: Place) -> Reading | None:
-    found = re.fullmatch(r"(\d{1,4})-(го|я|ую)", place.core)
-    if found is None:
+    match = re.fullmatch(r"(\d{1,4})-(го|я|ую)", place.core)
+    if match is None:
         return None
-    if found[2] == "ую":
+    if match[2] == "ую":
         return None
-    return Reading(slavic.ordinal(int(found[1]), place.table, "gen" if found[2] == "го" else "f"))
+    return Reading(slavic.ordinal(int(match[1]), place.table, "gen" if match[2] == "го" else "f"))
 
 
 def _day(place: Place) -> Reading | None:
-    """3 May, May 3, le 3 mai, am 3. Mai."""
+    """Read 3 May, May 3, le 3 mai, am 3. Mai."""
     table, core = place.table, place.core
     if not re.fullmatch(r"[1-9]|[12]\d|3[01]", core):
         return None
@@ -183,19 +183,19 @@ def _english_day(place: Place) -> Reading | None:
 
 
 def _german_day(place: Place) -> Reading:
-    found = ordinal(int(place.core), place.table)
+    spoken = ordinal(int(place.core), place.table)
     before = place.before
     if before in (*place.table.map("ordinal_before")["ten"], "bis", "ab", "seit", "vor", "nach"):
-        return Reading(f"{found}n", tail="")
+        return Reading(f"{spoken}n", tail="")
     if before == "der":
-        return Reading(found, tail="")
+        return Reading(spoken, tail="")
     if place.at == 0:
-        return Reading(f"{found}r", tail="")
+        return Reading(f"{spoken}r", tail="")
     raise UnreadableError("the case of a date is not certain")
 
 
 def _dotted(place: Place) -> Reading | None:
-    """German and Polish write ordinals with a point, which may also end a sentence."""
+    """Read ordinals with a point, as in German and Polish, where the point may also end a sentence."""
     table, following = place.table, place.next
     if table.language not in ("de", "pl") or place.token.tail != "." or following is None:
         return None

@@ -1,4 +1,4 @@
-"""Text in tokens: what stands between spaces, its punctuation apart, numbers that are written with spaces joined."""
+"""Splits text into tokens: punctuation apart, and numbers written with spaces joined."""
 
 import re
 import unicodedata
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from speechmill.text.verbalise.errors import UnreadableError
 from speechmill.text.verbalise.tables import Table
 
-MOST_DIGITS = 40  # of digits that are joined; more are no number
+MOST_DIGITS = 40  # digits that are joined; more are no number
 UNSPOKEN = "*_~|•¿¡\ufe0e\ufe0f"
 _KEYCAP = "\u20e3"
 _EMOJI = "\U0001f000-\U0001faff\U0001fb00-\U0001fbff\u2600-\u27bf\u2b00-\u2bff\u231a-\u23ff\ufe0e\ufe0f"
 _MARKUP = re.compile(
     rf"</?(?:i|b|u|s|em|strong|br|p|font|span|c|v)(?:[ .][^<>]{{0,80}})?/?>|[{_EMOJI}♪♫♬♩™®\u2122]", re.IGNORECASE
 )
-# Full-width forms, ligatures, digits in circles, Roman numerals and units in one character, as plain characters.
+# Full-width forms, ligatures, circled digits, and Roman numerals and units as one character.
 _COMPATIBLE = re.compile("[\uff01-\uff5e\ufb00-\ufb06\u2460-\u2473\u2160-\u2188\u2103\u2109\u3371-\u33df]")
 _TOKEN = re.compile(r"(\s*)([^\s—…]+|[—…]+)")
 _LEAD = re.compile(r"[\"'“”„«»‚‘’‹›(\[{¿¡*_~|•–\-]*")
@@ -26,7 +26,7 @@ _SIGNS = ("%", "‰", "°C", "°F", "°С", "°")
 
 @dataclass(slots=True)
 class Token:
-    """What stands before it, its opening punctuation, itself, its closing punctuation. All four are the text."""
+    """Whitespace before a token, its opening punctuation, its core, and its closing punctuation."""
 
     gap: str
     lead: str
@@ -35,29 +35,29 @@ class Token:
 
     @property
     def is_numeric(self) -> bool:
-        """Whether it has a digit."""
+        """Whether it contains a digit."""
         return _DIGITS.search(self.core) is not None
 
 
 def plain(text: str) -> str:
-    """A text without marks that nobody reads (emoji, tags, notes), its digits in ASCII. Raises UnreadableError."""
+    """Remove what is not read (emoji, tags, notes) and convert digits to ASCII. Raises UnreadableError."""
     if _KEYCAP in text:
         raise UnreadableError("an emoji of a digit may be spoken or not")
-    text = _COMPATIBLE.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
+    text = _COMPATIBLE.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
     text = _MARKUP.sub(" ", text)
-    return re.sub(r"\d", lambda found: str(unicodedata.decimal(found[0])), text)
+    return re.sub(r"\d", lambda match: str(unicodedata.decimal(match[0])), text)
 
 
 def tokenise(text: str, table: Table) -> list[Token]:
-    """Split a text."""
+    """Split a text into tokens."""
     tokens = [_token(gap, word) for gap, word in _TOKEN.findall(text)]
     return _signs(_grouped(_letters(tokens, table), table), table)
 
 
 def _token(gap: str, word: str) -> Token:
-    found = _LEAD.match(word)
-    assert found is not None
-    at = found.end()
+    match = _LEAD.match(word)
+    assert match is not None
+    at = match.end()
     if at and word[at - 1] in "-–" and word[at : at + 1] and (word[at].isdecimal() or word[at] in "$€£¥₹₽"):
         at -= 1  # a sign
     rest = word[at:]
@@ -66,23 +66,23 @@ def _token(gap: str, word: str) -> Token:
 
 
 def _letters(tokens: list[Token], table: Table) -> list[Token]:
-    """Join abbreviations that are written with spaces, as `z. B.`."""
-    known = table.map("abbreviations")
-    found: list[Token] = []
+    """Join abbreviations written with spaces, such as `z. B.`."""
+    abbreviations = table.map("abbreviations")
+    joined: list[Token] = []
     for token in tokens:
-        last = found[-1] if found else None
-        if last and last.tail == "." and not token.lead and f"{last.core}.{token.core}".lower() in known:
+        last = joined[-1] if joined else None
+        if last and last.tail == "." and not token.lead and f"{last.core}.{token.core}".lower() in abbreviations:
             last.core, last.tail = f"{last.core}.{token.core}", token.tail
         else:
-            found.append(token)
-    return found
+            joined.append(token)
+    return joined
 
 
 def _grouped(tokens: list[Token], table: Table) -> list[Token]:
-    """Join digits that follow each other: thousands written with spaces, or what is no number at all."""
-    found: list[Token] = []
+    """Join successive groups of digits: thousands written with spaces, or no number at all."""
+    joined: list[Token] = []
     for token in tokens:
-        last = found[-1] if found else None
+        last = joined[-1] if joined else None
         joins = token.gap and (_is_digits(token.core) or _continues(token.core))
         if (
             last
@@ -94,12 +94,12 @@ def _grouped(tokens: list[Token], table: Table) -> list[Token]:
         ):
             last.core, last.tail = f"{last.core} {token.core}", token.tail
         else:
-            found.append(token)
-    for token in found:
+            joined.append(token)
+    for token in joined:
         groups = token.core.count(" ")
         if groups and (table.language == "en" or groups > 1) and not re.search(r"000\D*$", token.core):
-            token.core = token.core.replace(" ", "  ")  # of no kind: a telephone number as likely
-    return found
+            token.core = token.core.replace(" ", "  ")  # matches no kind: it may be a telephone number
+    return joined
 
 
 def _is_digits(core: str) -> bool:
@@ -116,21 +116,21 @@ def _continues(core: str) -> bool:
 
 def _signs(tokens: list[Token], table: Table) -> list[Token]:
     """Join a sign with its number: `5 €`, `€ 5`, `5 %`, `10 °C`."""
-    found: list[Token] = []
+    joined: list[Token] = []
     opened: Token | None = None
     for token in tokens:
-        last = found[-1] if found else None
+        last = joined[-1] if joined else None
         is_sign = token.core in table.currencies or token.core in _SIGNS
         is_before = opened is not None and opened is last and token.core[:1].isdecimal()
         is_behind = is_sign and last is not None and not last.tail and _ends_numeric(last.core)
         if last and not token.lead and (is_before or is_behind):
             last.core, last.tail = last.core + token.core, token.tail
         else:
-            found.append(token)
+            joined.append(token)
             opened = token if token.core in table.currencies and not token.tail else None
             continue
         opened = None
-    return found
+    return joined
 
 
 def _ends_numeric(core: str) -> bool:

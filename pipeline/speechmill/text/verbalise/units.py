@@ -1,4 +1,4 @@
-"""Numbers with what they measure: per cent, degrees, metres; the names and plurals of units are CLDR's."""
+"""Reads numbers with units: per cent, degrees, metres; names and plurals of units are CLDR's."""
 
 import re
 from typing import Any
@@ -31,31 +31,31 @@ _SHORTER = {
 
 
 def read_percent(place: Place) -> Reading | None:
-    """5 %, 5 ‰."""
-    found = _PERCENT.fullmatch(place.core)
-    number = literal(found[1], place.table) if found else None
-    if found is None or number is None:
+    """Read 5 %, 5 ‰."""
+    match = _PERCENT.fullmatch(place.core)
+    number = literal(match[1], place.table) if match else None
+    if match is None or number is None:
         return None
-    name = place.table.signs["percent" if found[2] == "%" else "permille"]
+    name = place.table.signs["percent" if match[2] == "%" else "permille"]
     return Reading(measured(place, number, name, "m"))
 
 
 def read_degrees(place: Place) -> Reading | None:
-    """5°, 5 °C. Raises UnreadableError where it may be an ordinal."""
-    found, table = _DEGREES.fullmatch(place.core), place.table
-    if found is None:
+    """Read 5°, 5 °C. Raises UnreadableError where it may be an ordinal."""
+    match, table = _DEGREES.fullmatch(place.core), place.table
+    if match is None:
         return None
-    if found[2] == "°" and table.language in ("es", "it", "pt", "fr"):
+    if match[2] == "°" and table.language in ("es", "it", "pt", "fr"):
         raise UnreadableError("° may be degrees or an ordinal")
-    number = literal(found[1], table)
+    number = literal(match[1], table)
     if number is None:
         return None
     if table.language == "en" and (place.after or "") in context("behind_degrees"):
         raise UnreadableError("degrees before a noun have no plural")
     if table.is_slavic:
-        if found[2] == "°F":
+        if match[2] == "°F":
             raise UnreadableError("degrees Fahrenheit have no forms here")
-        name: Any = forms_of("°C" if found[2] != "°" else "°", table.language)
+        name: Any = forms_of("°C" if match[2] != "°" else "°", table.language)
         return Reading(measured(place, number, name, "m"))
     if number.whole == 1 and not number.decimals:
         if table.language != "en":
@@ -64,24 +64,31 @@ def read_degrees(place: Place) -> Reading | None:
             signed(
                 place,
                 number,
-                f"one {table.signs[found[2] if found[2] != '°' else 'degree'].replace('degrees', 'degree')}",
+                f"one {table.signs[match[2] if match[2] != '°' else 'degree'].replace('degrees', 'degree')}",
             )
         )
-    return Reading(measured(place, number, table.signs["degree" if found[2] == "°" else found[2]], "m"))
+    return Reading(measured(place, number, table.signs["degree" if match[2] == "°" else match[2]], "m"))
 
 
 def read_glued(place: Place) -> Reading | None:
-    """5kg, 10km/h."""
-    found = _GLUED.fullmatch(place.core)
-    unit = unit_named(found[2], place) if found else None
-    if found is None or unit is None or unit in ("m", "g", "s", "t", "h", "L"):
+    """Read 5kg, 10km/h."""
+    match = _GLUED.fullmatch(place.core)
+    unit = unit_named(match[2], place) if match else None
+    if match is None or unit is None or unit in ("m", "g", "s", "t", "h", "L"):
         return None
-    number = literal(found[1], place.table)
+    number = literal(match[1], place.table)
     return None if number is None else Reading(with_unit(place, number, unit))
 
 
 def measured(place: Place, number: Number, name: Any, gender: str) -> str:
-    """A number and what it measures: a name, or its forms."""
+    """A number and its unit.
+
+    Args:
+        place: The token.
+        number: Its number.
+        name: The unit's name, or its forms.
+        gender: Of the unit.
+    """
     table = place.table
     is_decimal = bool(number.decimals)
     unit = name if isinstance(name, str) else name[plural(number.whole, table.language, is_decimal=is_decimal)]
@@ -101,7 +108,7 @@ def _behind(number: Number, table: Any) -> str:
 
 
 def with_unit(place: Place, number: Number, unit: str) -> str:
-    """A number and a unit of `unit_of`, agreeing with each other. Raises UnreadableError."""
+    """A number and a unit from `unit_of`, in agreement. Raises UnreadableError."""
     table = place.table
     gender = "f" if unit in table.list("feminine_units") else "m"
     if unit == "m" and len(number.decimals) > 1 and table.language not in ("en", "ru"):
@@ -114,29 +121,29 @@ def with_unit(place: Place, number: Number, unit: str) -> str:
 
 
 def check_attribute(place: Place) -> None:
-    """Raise UnreadableError where an English unit may stand before a noun, and so have no plural: the 100 m sprint."""
+    """Raise UnreadableError where an English unit may be an attribute of a noun, without plural: the 100 m sprint."""
     if place.before in context("determiners"):
         raise UnreadableError(f"{place.core} behind {place.before} may be part of a longer name")
 
 
 def unit_of(place: Place) -> str | None:
-    """The unit that stands behind a number, as `forms_of` takes it; None if there is none."""
+    """The unit after a number, for `forms_of`; None if there is none."""
     return unit_named(place.after or "", place)
 
 
 def unit_named(name: str, place: Place) -> str | None:
-    """The unit of a sign that the language knows, as `forms_of` takes it; None if there is none."""
+    """The unit of a sign in the language, for `forms_of`; None if there is none."""
     unit = place.table.map("unit_letters").get(name, name)
-    known = place.table.list("units") or [*place.table.map("unit_letters").values()]
-    return unit if unit in known and unit in _UNITS else None
+    units = place.table.list("units") or [*place.table.map("unit_letters").values()]
+    return unit if unit in units and unit in _UNITS else None
 
 
 def forms_of(unit: str, language: str) -> list[str]:
-    """The forms of a unit by CLDR: one, several; in Slavic languages also many and of fractions."""
+    """Forms of a unit by CLDR: singular, plural; in Slavic languages also for many and for fractions."""
     from babel.units import format_unit
 
     if (language, unit) in _SHORTER:
         return _SHORTER[language, unit]
     values: tuple[float, ...] = (1, 2, 5, 1.5) if language in ("pl", "ru") else (1, 5)
-    found = [format_unit(value, _UNITS[unit], locale=language, length="long") for value in values]
-    return [re.sub(r"^[\d.,]+\s", "", one) for one in found]
+    formatted = [format_unit(value, _UNITS[unit], locale=language, length="long") for value in values]
+    return [re.sub(r"^[\d.,]+\s", "", text) for text in formatted]

@@ -1,4 +1,4 @@
-"""Years and decades."""
+"""Reads years and decades."""
 
 import re
 
@@ -12,7 +12,7 @@ NOT_PLURAL = re.compile(r"(ss|us|is|'s|’s)$|^(was|has|as|does)$")
 
 
 def as_year(value: int, table: Table) -> str:
-    """A year, 1000 to 2999, in the reading that English and German have for years, else as a cardinal."""
+    """A year, 1000 to 2999, in the special reading of English and German, else as a cardinal."""
     if table.language == "en" and 1000 < value < 3000 and value % 1000 >= 10:
         first, second = divmod(value, 100)
         if second == 0:
@@ -27,23 +27,23 @@ def as_year(value: int, table: Table) -> str:
 
 
 def year(place: Place, value: int) -> str | None:
-    """A bare number of four digits as a year; None where it is a count. Raises UnreadableError where it may be both."""
+    """A bare number of four digits as a year; None if it is a count. Raises UnreadableError if it may be both."""
     table, before, after = place.table, place.before, place.after
     if not 1000 < value < 3000 or len(place.core.lstrip("-")) != 4:
         return None
-    is_told = before in table.list("year_before") or place.follows_month
+    follows_year_word = before in table.list("year_before") or place.follows_month
     if table.language == "en":
         return _english_year(place, value)
     if table.language == "de" and value < 2000:
-        if is_told or after is None or after[0].islower():
+        if follows_year_word or after is None or after[0].islower():
             return as_year(value, table)
         if value % 100 == 0:
             return as_year(value, table)
         raise UnreadableError(f"{value} may be a year or a count")
     in_year = before in table.list("citation_before") or place.follows_month
     if in_year and value < 2100 and table.gender((after or "").lower()) is None:
-        found = cardinal(value, table)
-        return re.sub("(cent|vingt)s$", r"\1", found) if table.language == "fr" else found
+        spoken = cardinal(value, table)
+        return re.sub("(cent|vingt)s$", r"\1", spoken) if table.language == "fr" else spoken
     return None
 
 
@@ -62,18 +62,18 @@ def _english_year(place: Place, value: int) -> str | None:
 
 
 def decade(place: Place) -> Reading | None:
-    """1990s, die 90er, gli anni 90; None for anything else."""
+    """Read 1990s, die 90er, gli anni 90; None for anything else."""
     core, table, before = place.core, place.table, place.before
     if table.language == "en":
-        found = re.fullmatch(r"(\d{2}|[12]\d{3})['’]?s", core)
-        if found is None or int(found[1]) % 10 or found[1] in ("00", "10"):
+        match = re.fullmatch(r"(\d{2}|[12]\d{3})['’]?s", core)
+        if match is None or int(match[1]) % 10 or match[1] in ("00", "10"):
             return None
-        return Reading(re.sub("ys$", "ies", f"{as_year(int(found[1]), table)}s"))
+        return Reading(re.sub("ys$", "ies", f"{as_year(int(match[1]), table)}s"))
     if table.text("decade_suffix"):
-        found = re.fullmatch(r"(\d{2}|1[1-9]\d{2})er", core)
-        if found and int(found[1]) % 10 == 0 and found[1] != "00":
+        match = re.fullmatch(r"(\d{2}|1[1-9]\d{2})er", core)
+        if match and int(match[1]) % 10 == 0 and match[1] != "00":
             return Reading(
-                f"{as_year(int(found[1]), table) if len(found[1]) > 2 else words(int(found[1]), 'de')}er",
+                f"{as_year(int(match[1]), table) if len(match[1]) > 2 else words(int(match[1]), 'de')}er",
                 drops_apostrophe=True,
             )
         return None
@@ -87,14 +87,14 @@ def _slavic_decade(place: Place) -> Reading | None:
     if table.language == "pl" and re.fullmatch("[2-9]0", core) and before in ("lata", "latach"):
         tail = place.token.tail.removeprefix(".") if place.next else place.token.tail
         return Reading(slavic.ordinal(int(core), table, "plural" if before == "lata" else "plural_gen"), tail=tail)
-    found = re.fullmatch("([2-9]0)-(е|х)", core)
-    if table.language == "ru" and found:
-        return Reading(slavic.ordinal(int(found[1]), table, "plural" if found[2] == "е" else "plural_gen"))
+    match = re.fullmatch("([2-9]0)-(е|х)", core)
+    if table.language == "ru" and match:
+        return Reading(slavic.ordinal(int(match[1]), table, "plural" if match[2] == "е" else "plural_gen"))
     return None
 
 
 def slavic_year(place: Place) -> Reading | None:
-    """1999 roku, в 1999 году."""
+    """Read 1999 roku, в 1999 году."""
     table, before, after = place.table, place.before, (place.after or "").lower()
     if not table.is_slavic or not re.fullmatch(r"1\d{3}|20\d\d", place.core):
         return None
