@@ -26,7 +26,7 @@ def planes(frame: Any) -> list[npt.NDArray[Any]]:
 
 
 def scaled(frames: list[list[npt.NDArray[Any]]], form: Format) -> Float32:
-    """Convert frames to float32[channels, n] in [-1, 1]; planar frames have a plane per channel, packed ones one plane."""
+    """Convert frames to float32[channels, n] in [-1, 1]; planar frames have a plane per channel, packed ones one."""
     planes = len(frames[0])
     samples = np.concatenate([*itertools.chain.from_iterable(zip(*frames, strict=True))]).reshape(planes, -1)
     if not form.sample_format.endswith("p"):

@@ -77,7 +77,7 @@ class Mix:
 
 @dataclass
 class Mixer:
-    """Mixes float32[channels, n] blocks of one stretch down as in `mix`; without one, to the mean, and measures others."""
+    """Mixes float32[channels, n] blocks of one stretch down as in `mix`; if None, to the mean, and measures others."""
 
     format: Format
     mix: Mix | None  # None: the mean, and measure the others

@@ -139,7 +139,7 @@ class Listener:
         self._rest = samples
 
     def finish(self) -> tuple[Marks, Float32]:
-        """End the recording; returns speech bool[frames] and level float32[frames] in dBFS, a frame per started 10 ms."""
+        """End the recording; returns speech bool[frames] and level float32[frames] in dBFS, for each started 10 ms."""
         if self._rate != VAD_RATE_HZ:
             self.detector.feed(self._to_vad.resample_chunk(np.zeros(0, np.float32), last=True))
         if self._rest.size:
