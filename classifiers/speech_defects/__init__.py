@@ -1,7 +1,7 @@
-"""Finds defects in speech clips: noise, music, telephone quality, overlapped voices, reverberation.
+"""Detects defects in speech clips: noise, music, telephone quality, overlapped voices, reverberation.
 
-A leaf: arrays in, floats out. It knows nothing of recordings, Parquet or Beam, so that it can be used, and
-judged, on its own.
+Arrays in, floats out. The package knows nothing of recordings, Parquet or Beam, so that it can be used and
+evaluated on its own.
 """
 
 import hashlib
@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 Float32 = npt.NDArray[np.float32]
 WEIGHTS = Path(__file__).parent / "weights" / "defects.safetensors"
-SCORES_VERSION = 1  # raise when features or pooling change what the same weights find
+SCORES_VERSION = 1  # raise when features or pooling change the scores of the same weights
 OVERLAP_VERSION = 1  # the same for the windows and the pooling of adapters.py
 
 
-RATE = 16_000  # Hz: what all of this hears
-FRAME = 640  # samples in which a defect is judged: 25 frames a second
+RATE = 16_000  # Hz: sample rate of all models
+FRAME = 640  # samples of a frame: 25 frames a second
 
 
 class Defect(StrEnum):
@@ -35,14 +35,14 @@ class Defect(StrEnum):
 
 
 class NoWeightsError(Exception):
-    """No trained weights are there to load."""
+    """Raised where there are no trained weights."""
 
 
 class Scorer(Protocol):
     """Scores clips for every defect."""
 
     profile: str
-    """Hash of weights, features and code version: names what the scores are a function of."""
+    """Hash of weights, features and code version: scores with equal profiles are comparable."""
 
     def score(self, waves: Sequence[Float32], sample_rate: int) -> Mapping[str, Float32]:
         """Score float32[T] waves in [-1, 1], 0.5 to 60 s long.
@@ -54,14 +54,14 @@ class Scorer(Protocol):
 
 
 def profile(*, weights: Path = WEIGHTS, overlap: Path | None = None) -> str:
-    """Hash of the files of a scorer and of the code that applies them. Raises NoWeightsError where one is not there."""
-    own = hashlib.sha256(f"{SCORES_VERSION}:".encode() + _content(weights)).hexdigest()[:16]
-    return own if overlap is None else profile_with(own, _content(overlap))
+    """Hash of a scorer's weight files and code version. Raises NoWeightsError where a file is missing."""
+    scorer_profile = hashlib.sha256(f"{SCORES_VERSION}:".encode() + _content(weights)).hexdigest()[:16]
+    return scorer_profile if overlap is None else profile_with(scorer_profile, _content(overlap))
 
 
-def profile_with(own: str, checkpoint: bytes) -> str:
-    """Profile of a scorer whose overlap another model judges."""
-    return hashlib.sha256(f"{OVERLAP_VERSION}:{own}:".encode() + checkpoint).hexdigest()[:16]
+def profile_with(scorer_profile: str, checkpoint: bytes) -> str:
+    """Profile of a scorer whose overlap is detected by another model."""
+    return hashlib.sha256(f"{OVERLAP_VERSION}:{scorer_profile}:".encode() + checkpoint).hexdigest()[:16]
 
 
 def _content(path: Path) -> bytes:
@@ -77,15 +77,15 @@ def load(*, device: str = "auto", weights: Path = WEIGHTS, overlap: Path | None 
 
     Args:
         device: `auto`, `cpu` or `cuda`.
-        weights: a file of weights; by default those of the package.
-        overlap: a pyannote segmentation checkpoint that judges overlap in their place.
+        weights: A file of weights; by default those of the package.
+        overlap: A pyannote segmentation checkpoint that detects overlap instead.
 
     Returns:
         A scorer of float32[T] waves in [-1, 1]; T is 0.5 to 60 s at any sampling rate.
 
     Raises:
-        NoWeightsError: where a file is not there.
-        ValueError: where a file is of another kind.
+        NoWeightsError: A file is missing.
+        ValueError: A file is of another kind.
 
     >>> import numpy as np
     >>> import speech_defects
@@ -97,7 +97,7 @@ def load(*, device: str = "auto", weights: Path = WEIGHTS, overlap: Path | None 
     >>> bool(scores["noise"][0] > 0.5)
     True
     """
-    profile(weights=weights, overlap=overlap)  # a file that is missing is told before torch is imported
+    profile(weights=weights, overlap=overlap)  # reports a missing file before torch is imported
     from speech_defects.scorer import NetworkScorer
 
     scorer: Scorer = NetworkScorer(weights, device)

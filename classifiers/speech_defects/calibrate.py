@@ -1,4 +1,4 @@
-"""Calibrates the network's scores on clips that it has not learnt from, and derives the default thresholds."""
+"""Calibrates the network's scores on held-out clips, and derives the default thresholds."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ ROUNDING = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Slope and offset that turn a defect's logit into a probability, and the threshold above which a clip is lost."""
+    """Slope and offset from a defect's logit to a probability, and the threshold above which a clip is rejected."""
 
     slope: float
     offset: float
@@ -23,9 +23,9 @@ class Calibration:
 
 
 def fit(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.float32]) -> tuple[float, float]:
-    """Platt's logistic fit of float32[N] logits to labels 0 and 1, both classes weighing the same.
+    """Platt scaling of float32[N] logits to labels 0 and 1, with equal weight of both classes.
 
-    Scores thus are probabilities where a defect is as common as its absence. Targets are Platt's smoothed ones
+    So scores are probabilities where a defect is as frequent as its absence. Targets are Platt's smoothed ones
     (J. Platt, "Probabilistic Outputs for Support Vector Machines", 1999, eq. 11).
     """
     present = labels == 1
@@ -44,15 +44,15 @@ def fit(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.float32]) -> tup
 def calibrate(
     logits: npt.NDArray[np.float32], labels: npt.NDArray[np.float32], clean_logits: npt.NDArray[np.float32]
 ) -> dict[Defect, Calibration]:
-    """Calibrate float32[N, 5] logits against labels of 1, 0 and NaN; thresholds by float32[M, 5] of clean recordings.
+    """Calibrate float32[N, 5] logits against labels of 1, 0 and NaN; thresholds from float32[M, 5] of clean recordings.
 
-    A threshold is the lowest score, in steps of ROUNDING, above which at most CLEAN_LOSS of the clean clips lie.
+    A threshold is the lowest score, in steps of ROUNDING, that at most CLEAN_LOSS of the clean clips exceed.
     """
-    found = {}
+    calibrations = {}
     for column, defect in enumerate(Defect):
-        judged = ~np.isnan(labels[:, column])
-        slope, offset = fit(logits[judged, column], labels[judged, column])
+        is_labelled = ~np.isnan(labels[:, column])
+        slope, offset = fit(logits[is_labelled, column], labels[is_labelled, column])
         scores = expit(slope * clean_logits[:, column] + offset)
         limit = np.ceil(np.quantile(scores, 1 - CLEAN_LOSS, method="higher") / ROUNDING) * ROUNDING
-        found[defect] = Calibration(slope, offset, float(np.clip(limit, 0.5, 0.99)))
-    return found
+        calibrations[defect] = Calibration(slope, offset, float(np.clip(limit, 0.5, 0.99)))
+    return calibrations

@@ -1,6 +1,6 @@
-"""Lines of manifests: which file, or part of a file, each names, and what it says, in our keys, NeMo's and lhotse's.
+"""Reads lines of manifests, with our keys, NeMo's and lhotse's: the file, the part of it, and metadata.
 
-These are the manifests that speechmill reads too; this package stands alone, and so it has a reader of its own.
+speechmill reads the same manifests; this package is independent of it, and so has a reader of its own.
 """
 
 import json
@@ -14,21 +14,21 @@ from typing import Any
 PATHS = ("path", "audio_filepath", "file", "audio_path", "audio_file")
 STARTS, END, LENGTH = ("start_s", "offset"), "end_s", "duration"
 SPEAKERS, LICENCES, SOURCES = ("speaker", "speaker_id"), ("licence", "license"), ("source", "group")
-SAME_S = 0.1  # what durations of one file may differ by: rounding, and what an encoder adds
+SAME_S = 0.1  # largest difference of durations of one file, by rounding and encoder padding
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A stretch of a file in seconds; by default all of it. `only_length`: no more than a length is stated."""
+    """A span of a file in seconds; by default all of it. `only_length`: only a duration is stated."""
 
     start_s: float = 0.0
     end_s: float | None = None
     only_length: bool = False
 
     def frames(self, total: int, rate: int) -> tuple[int, int]:
-        """First sample in a file of `total`, and one past the last. Raises ValueError where it is not in the file."""
+        """First sample in a file of `total` samples, and one past the last. Raises ValueError if beyond the file."""
         first, last = round(self.start_s * rate), total if self.end_s is None else round(self.end_s * rate)
         beyond_s = (last - total) / rate
         if self.only_length and beyond_s > -SAME_S:  # most manifests state the length of whole files
@@ -42,7 +42,7 @@ WHOLE = Part()
 
 
 def lines(path: Path) -> Iterator[tuple[int, Row]]:
-    """Number and keys of each line, or of each object of an array. Raises ValueError that names file and line."""
+    """Number and keys of each line, or of each object of an array. Raises ValueError naming file and line."""
     raw = path.read_bytes()
     text = raw.decode(json.detect_encoding(raw), "replace").lstrip("\ufeff")
     is_array = re.match(r"\s*\[\s*\{", text) is not None
@@ -50,17 +50,17 @@ def lines(path: Path) -> Iterator[tuple[int, Row]]:
         if not line.strip():
             continue
         try:
-            found: Any = json.loads(line)
+            value: Any = json.loads(line)
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: {error}") from None
-        for at, row in enumerate(found if is_array else [found], start=number):
+        for at, row in enumerate(value if is_array else [value], start=number):
             if not isinstance(row, dict):
                 raise ValueError(f"{path}, line {at}: not a JSON object")
             yield at, _plain(row)
 
 
 def _plain(line: Row) -> Row:
-    """A recording or a cut of lhotse's in plain keys; any other line as it is."""
+    """Convert a recording or cut of lhotse to plain keys; other lines are unchanged."""
     recording = line.get("recording", line)
     source = _only(recording.get("sources") if isinstance(recording, dict) else None).get("source")
     if source is None or any(key in line for key in PATHS):
@@ -71,12 +71,12 @@ def _plain(line: Row) -> Row:
 
 
 def _only(values: object) -> Row:
-    """The one object of a list; empty where there is another number of them."""
+    """The only object of a list; empty for any other number of objects."""
     return values[0] if isinstance(values, list) and len(values) == 1 and isinstance(values[0], dict) else {}
 
 
 def path_of(row: Mapping[str, Any]) -> str:
-    """The file that a line names. Raises ValueError if it names none."""
+    """The file in a line. Raises ValueError if there is none."""
     path = next((row[key] for key in PATHS if row.get(key)), None)
     if path is None:
         raise ValueError("no 'path'" + (": download the file of the 'url' and name it" if "url" in row else ""))
@@ -86,7 +86,7 @@ def path_of(row: Mapping[str, Any]) -> str:
 
 
 def part_of(row: Mapping[str, Any]) -> Part:
-    """The part of its file that a line names. Raises ValueError for one that cannot be."""
+    """The part of its file in a line. Raises ValueError for impossible times."""
     start, end, length = (_seconds(row, keys) for keys in (STARTS, (END,), (LENGTH,)))
     begin = start or 0.0
     until = begin + length if end is None and length is not None else end
@@ -107,7 +107,7 @@ def _seconds(row: Mapping[str, Any], keys: tuple[str, ...]) -> float | None:
 
 
 def text_of(row: Mapping[str, Any], *keys: str) -> str:
-    """The text at the first of some keys that has one; empty if none has. A speaker may be a number."""
+    """Text of the first of some keys that has one; empty if none has. A speaker may be a number."""
     for key in keys:
         value = row.get(key)
         if isinstance(value, int) and key in SPEAKERS:

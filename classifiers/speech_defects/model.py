@@ -1,7 +1,7 @@
-"""The network: five defects from one trunk, heard frame by frame and weighed over the clip.
+"""The network: five defects from one trunk, scored by frame and pooled over the clip.
 
-Two seconds of a second voice must count in a clip of twenty, so every defect is first judged in frames of
-40 ms; a clip's score weighs the strongest half second, the average and a summary of the whole.
+Two seconds of a second voice must count in a clip of twenty, so every defect is first scored in frames of
+40 ms; a clip's score combines the strongest half second, the average and a summary of the whole.
 """
 
 from itertools import pairwise
@@ -17,18 +17,18 @@ from speech_defects import FRAME, RATE, Defect
 
 HOP, WINDOW, N_FFT = FRAME // 2, 640, 1_024  # 20 and 40 ms; zero-padded, so that low harmonics fall into several bins
 BINS = 128
-FLOOR = 1e-8  # 60 dB under speech: what is fainter is no defect, and differs between recorders
-LEVEL = 0.1  # rms to which the loud parts of a clip are brought: a quiet clip is not a noisy one
+FLOOR = 1e-8  # 60 dB under speech: fainter sound is no defect, and differs between recorders
+LEVEL = 0.1  # rms of the loud parts of a clip after normalisation, so that quiet clips do not look noisy
 PEAK_FRAMES = 13  # the strongest half second
 WIDTHS = (24, 32, 48, 64)
 CHANNELS = 160
 DILATIONS = (1, 2, 4, 8)
 TARGETS = ("snr_db", "c50_db")
-TARGET_SCALE = 10.0  # dB: brings the regressions to the size of the logits
+TARGET_SCALE = 10.0  # dB: scales the regressions to the range of the logits
 
 
 class Verdict(NamedTuple):
-    """What the network says of a batch of B clips, at most F frames long."""
+    """Output of the network for a batch of B clips, at most F frames long."""
 
     frames: Tensor  # float32[B, 5, F]: logits of the defects in frames
     clips: Tensor  # float32[B, 5]: logits of the defects in clips
@@ -36,7 +36,7 @@ class Verdict(NamedTuple):
 
 
 def levelled(wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Bring float32[T] to the level that the network knows: the 90th percentile of 20 ms levels becomes LEVEL."""
+    """Normalise the level of float32[T]: the 90th percentile of 20 ms levels becomes LEVEL."""
     whole = wave[: wave.size // HOP * HOP].reshape(-1, HOP)
     loud = float(np.percentile(np.sqrt(np.square(whole, dtype=np.float64).mean(1)), 90)) if whole.size else 0.0
     return (wave * (LEVEL / loud)).astype(np.float32) if loud > 1e-6 else wave
@@ -71,7 +71,7 @@ class Features(nn.Module):
 
     def forward(self, waves: Tensor) -> Tensor:
         """float32[B, T], T a multiple of FRAME, to float32[B, 1, T / HOP, BINS], about zero mean and unit spread."""
-        with torch.autocast(waves.device.type, enabled=False):  # FLOOR is nothing in half precision
+        with torch.autocast(waves.device.type, enabled=False):  # FLOOR underflows in half precision
             frames = functional.pad(waves, (0, WINDOW - HOP)).unfold(1, WINDOW, HOP)
             spectrum = torch.fft.rfft(frames * self.window, N_FFT)
             power = torch.view_as_real(spectrum).square().sum(-1) @ self.mel
@@ -95,7 +95,7 @@ class Block(nn.Module):
 
 
 class Context(nn.Module):
-    """A residual dilated convolution over time: what is around a frame."""
+    """A residual dilated convolution over time."""
 
     def __init__(self, dilation: int) -> None:
         super().__init__()
@@ -105,8 +105,8 @@ class Context(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """float32[B, CHANNELS, F] to the same."""
-        around: Tensor = self.mix(self.norm(self.wide(x)).relu_())
-        return (x + around) * mask
+        context: Tensor = self.mix(self.norm(self.wide(x)).relu_())
+        return (x + context) * mask
 
 
 def _conv(inputs: int, outputs: int, stride: tuple[int, int] = (1, 1), kernel: tuple[int, int] = (3, 3)) -> nn.Module:
@@ -116,7 +116,7 @@ def _conv(inputs: int, outputs: int, stride: tuple[int, int] = (1, 1), kernel: t
 
 
 class Network(nn.Module):
-    """Trunk and heads. Frames beyond a clip's end are zeroed in each layer, so that padding changes nothing."""
+    """Trunk and heads. Frames beyond a clip's end are zeroed in each layer, so that padding has no effect."""
 
     calibration: Tensor
 
@@ -136,7 +136,7 @@ class Network(nn.Module):
         self.register_buffer("calibration", torch.tensor([[1.0, 0.0]]).repeat(len(Defect), 1))  # slope and offset
 
     def calibrated(self, clips: Tensor) -> Tensor:
-        """Probabilities of the defects, float32[B, 5], from logits of clips (Platt 1999)."""
+        """Probabilities of the defects, float32[B, 5], from clip logits (Platt 1999)."""
         return (clips * self.calibration[:, 0] + self.calibration[:, 1]).sigmoid()
 
     def forward(self, waves: Tensor, samples: Tensor) -> Verdict:
@@ -147,8 +147,8 @@ class Network(nn.Module):
         x = self._trunk(x, mask, is_full=bool((samples >= waves.shape[1]).all()))
         frames = self.judge(x)
         summary = self.summary(_statistics(x, mask))
-        evidence = torch.stack([_peak(frames, mask), _mean(frames, mask), summary[:, : len(Defect)]], -1)
-        return Verdict(frames, (evidence * self.weigh).sum(-1), summary[:, len(Defect) :] * TARGET_SCALE)
+        pooled = torch.stack([_peak(frames, mask), _mean(frames, mask), summary[:, : len(Defect)]], -1)
+        return Verdict(frames, (pooled * self.weigh).sum(-1), summary[:, len(Defect) :] * TARGET_SCALE)
 
     def _trunk(self, x: Tensor, mask: Tensor, *, is_full: bool) -> Tensor:
         area = None if is_full else mask[:, None, :, None]  # then there is nothing to zero

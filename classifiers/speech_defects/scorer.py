@@ -1,7 +1,7 @@
 """Scores clips in batches, so that a clip's scores depend on that clip alone.
 
-The shape that a clip takes in a batch follows from its own length, and what pads it is masked in every layer:
-batch mates change neither the numbers nor the kernels that compute them.
+A clip's shape in a batch follows from its own length, and padding is masked in every layer:
+other clips change neither the numbers nor the kernels that compute them.
 """
 
 import copy
@@ -23,12 +23,12 @@ from speech_defects.model import TARGETS, Network, levelled
 
 SHORTEST_S, LONGEST_S = 0.5, 60.0
 LENGTHS_S = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 25, 30, 40, 50, 60)
-BATCH_S = {"cpu": 40, "cuda": 2_400}  # on a CPU what fits its caches is fastest
+BATCH_S = {"cpu": 40, "cuda": 2_400}  # on a CPU batches that fit its caches are fastest
 COLUMNS = (*Defect, *TARGETS)
 
 
 class NetworkScorer:
-    """The shipped classifiers, or others that `speechmill train defects` made. See `speech_defects.Scorer`."""
+    """The shipped classifiers, or others from `speechmill train defects`. See `speech_defects.Scorer`."""
 
     def __init__(self, weights: Path, device: str) -> None:
         self.profile = profile(weights=weights)
@@ -45,20 +45,20 @@ class NetworkScorer:
         return {column: scores[:, i] for i, column in enumerate(COLUMNS)}
 
     def _batches(self, clips: Sequence[Float32]) -> Iterator[tuple[list[int], int, int]]:
-        """Rows of clips of like length, the samples that they are padded to, and the rows that a batch has."""
+        """Indices of clips of similar length, the samples that they are padded to, and the batch size."""
         on_gpu = self._device.type == "cuda"
-        alike: dict[int, list[int]] = defaultdict(list)
+        by_length: dict[int, list[int]] = defaultdict(list)
         for row, clip in enumerate(clips):
             if np.isfinite(clip).all():
-                alike[padded_length(clip.size)].append(row)
-        for length, rows in sorted(alike.items()):
+                by_length[padded_length(clip.size)].append(row)
+        for length, rows in sorted(by_length.items()):
             size = max(1, int(BATCH_S[self._device.type] * RATE / length))
             for start in range(0, len(rows), size):
                 part = rows[start : start + size]
                 yield part, length, size if on_gpu else len(part)  # a GPU's kernels differ by batch size
 
     def _score(self, clips: Sequence[Float32], length: int, size: int) -> npt.NDArray[np.float32]:
-        """float32[clips, columns], `size` at a time; a batch that does not fit into memory is halved."""
+        """Scores float32[clips, columns], `size` clips at a time; a batch that exceeds the memory is halved."""
         try:
             parts = [self._run(clips[at : at + size], length, size) for at in range(0, len(clips), size)]
         except torch.OutOfMemoryError:
@@ -66,7 +66,7 @@ class NetworkScorer:
                 raise
         else:
             return np.concatenate(parts)
-        return self._score(clips, length, size // 2)  # outside the handler, which would hold on to the memory
+        return self._score(clips, length, size // 2)  # outside the handler, which would keep the memory
 
     @torch.inference_mode()
     def _run(self, clips: Sequence[Float32], length: int, size: int) -> npt.NDArray[np.float32]:
@@ -77,8 +77,8 @@ class NetworkScorer:
             waves[row, : clip.size], samples[row] = torch.from_numpy(clip), clip.size
         with torch.autocast("cuda", torch.float16, enabled=on_gpu):
             verdict = self._judge(*(part.to(self._device, non_blocking=True) for part in (waves, samples)))
-        found = torch.cat([self._network.calibrated(verdict.clips.float().cpu()), verdict.targets.float().cpu()], 1)
-        return found[: len(clips)].numpy()
+        scores = torch.cat([self._network.calibrated(verdict.clips.float().cpu()), verdict.targets.float().cpu()], 1)
+        return scores[: len(clips)].numpy()
 
 
 def find_device(device: str) -> str:
@@ -89,7 +89,7 @@ def find_device(device: str) -> str:
 
 
 def read_network(weights: Path) -> Network:
-    """Read a network. Raises ValueError where the file is of another kind; runs no code from it."""
+    """Load a network without running code from the file. Raises ValueError for a file of another kind."""
     network = Network()
     try:
         network.load_state_dict(load_file(weights))
@@ -99,7 +99,7 @@ def read_network(weights: Path) -> Network:
 
 
 def padded_length(samples: int) -> int:
-    """Samples that a clip is padded to: its own length decides, never its batch."""
+    """Length in samples that a clip is padded to; depends on its own length only."""
     seconds = next(length for length in LENGTHS_S if samples <= length * RATE)
     return seconds * RATE
 
@@ -115,7 +115,7 @@ def _prepared(wave: Float32, sample_rate: int) -> Float32:
 
 
 def _fused(network: nn.Module) -> nn.Module:
-    """A copy for inference, its normalisations folded into the convolutions before them."""
+    """A copy for inference, with normalisations folded into the preceding convolutions."""
     fused = copy.deepcopy(network)
     for module in fused.modules():
         if isinstance(module, nn.Sequential) and isinstance(module[-1], nn.BatchNorm2d):

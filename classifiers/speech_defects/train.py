@@ -1,7 +1,7 @@
-"""Trains the defect network: labelled clips are made once, learnt from, and the scores calibrated.
+"""Trains the defect network: makes labelled clips, trains on them, and calibrates the scores.
 
-Everything follows from a recipe and its seed. A run that stops goes on where it was: clips are made in shards,
-and the trainer (SpeechBrain's Brain) checkpoints in the midst of an epoch.
+Everything follows from a recipe and its seed. An interrupted run continues where it was: clips are made in shards,
+and the trainer (SpeechBrain's Brain) writes checkpoints within an epoch.
 """
 
 import json
@@ -37,35 +37,44 @@ drop_lazy_modules()
 
 __all__ = ["REPORT_FILE", "WEIGHTS_FILE", "Recipe", "train"]
 
-TRAIN, CALIBRATE = 0, 1  # streams of clips: seeds never meet
-CALIBRATION_S = (3.0, 6.0, 10.0, 20.0)  # lengths of clips that the scores are calibrated on
+TRAIN, CALIBRATE = 0, 1  # separate seeds for the two sets of clips
+CALIBRATION_S = (3.0, 6.0, 10.0, 20.0)  # lengths of calibration clips
 WEIGHTS_FILE, REPORT_FILE = "defects.safetensors", "training.json"
 FRAME_WEIGHT, TARGET_WEIGHT = 0.5, 0.2
-DROP_PROBABILITY = 0.3  # of a batch that has narrow bands muted
+DROP_PROBABILITY = 0.3  # probability that narrow bands of a batch are muted
 PROGRESS_S, CHECKPOINT_MINUTES = 5.0, 5.0
 
 
 def train(recipe: Recipe, output: Path, *, device: str, workers: int, progress: Progress = print) -> dict[str, Any]:
-    """Train, calibrate and write WEIGHTS_FILE and REPORT_FILE into a folder; returns what the latter says.
+    """Train, calibrate, write WEIGHTS_FILE and REPORT_FILE, and return the content of the latter.
 
-    Raises ValueError or OSError for recordings that cannot be used.
+    Args:
+        recipe: What to train on, and how.
+        output: Folder to write to.
+        device: cpu or cuda.
+        workers: Processes that make clips.
+        progress: Called with messages.
+
+    Raises:
+        ValueError: Recordings cannot be used.
+        OSError: Recordings cannot be read.
     """
-    learn, hold = split(read_manifests(recipe.manifests), recipe.held_out, recipe.seed)
+    training, held_out = split(read_manifests(recipe.manifests), recipe.held_out, recipe.seed)
     make = partial(make_clips, workers=workers, progress=progress)
     shards = max(1, round(recipe.hours * 3_600 / recipe.clip_seconds / SHARD_CLIPS))
-    make(learn, (recipe.seed, TRAIN), output / "clips", [recipe.clip_seconds] * shards)
+    make(training, (recipe.seed, TRAIN), output / "clips", [recipe.clip_seconds] * shards)
     lengths = [CALIBRATION_S[i % len(CALIBRATION_S)] for i in range(-(-recipe.calibration_clips // SHARD_CLIPS))]
-    make(hold, (recipe.seed, CALIBRATE), output / "calibration", lengths)
+    make(held_out, (recipe.seed, CALIBRATE), output / "calibration", lengths)
     network = _fit(recipe, Clips(output / "clips", recipe), output, device, progress)
     report: dict[str, Any] = {"calibration": _calibrate(network, output / "calibration")}
-    told = json.loads(recipe.model_dump_json()) | {"manifests": [path.name for path in recipe.manifests]}
-    report |= {"recipe": told, "recordings": _counted(learn), "torch": torch.__version__}
+    settings = json.loads(recipe.model_dump_json()) | {"manifests": [path.name for path in recipe.manifests]}
+    report |= {"recipe": settings, "recordings": _counted(training), "torch": torch.__version__}
     _save(network, report, output)
     return report
 
 
 class Checkpoints(sb.utils.checkpoints.Checkpointer):  # type: ignore[misc]
-    """Checkpoints that are whole: written aside, then renamed, so that none is found half written after a crash."""
+    """Complete checkpoints: written to a temporary folder, then renamed, so that a crash leaves no partial one."""
 
     def save_checkpoint(self, *arguments: Any, **options: Any) -> Any:
         """Save, see SpeechBrain."""
@@ -73,42 +82,44 @@ class Checkpoints(sb.utils.checkpoints.Checkpointer):  # type: ignore[misc]
         self.checkpoints_dir = folder / "unfinished"
         shutil.rmtree(self.checkpoints_dir, ignore_errors=True)
         try:
-            made = super().save_checkpoint(*arguments, **options)
+            checkpoint = super().save_checkpoint(*arguments, **options)
         finally:
             self.checkpoints_dir = folder
-        return made._replace(path=made.path.rename(folder / made.path.name))
+        return checkpoint._replace(path=checkpoint.path.rename(folder / checkpoint.path.name))
 
 
 class Trainer(sb.Brain):  # type: ignore[misc]
-    """One pass of the optimiser over the network; SpeechBrain does the loop and the checkpoints."""
+    """Optimises the network; SpeechBrain does the loop and the checkpoints."""
 
     def on_fit_start(self) -> None:
-        """Begin, or go on, with the first progress line due."""
+        """Start the timer of progress messages."""
         super().on_fit_start()
         self.said = time.monotonic()
 
     def compute_forward(self, batch: dict[str, Tensor], stage: sb.Stage) -> Verdict:
-        """Judge a batch, some of its bands muted."""
+        """Score a batch, with some of its bands muted."""
         waves = batch["waves"].to(self.device)
         samples = torch.full((len(waves),), waves.shape[1], device=self.device)
         if stage == sb.Stage.TRAIN:
-            torch.manual_seed(self.optimizer_step)  # a run that was stopped goes on with the same draws
+            torch.manual_seed(self.optimizer_step)  # an interrupted run continues with the same random draws
             if float(torch.rand(())) < DROP_PROBABILITY:
                 waves = self.hparams.drop(waves)
         verdict: Verdict = self.modules.network(waves, samples)
         return verdict
 
     def compute_objectives(self, verdict: Verdict, batch: dict[str, Tensor], _: sb.Stage) -> Tensor:
-        """The loss: clips, frames and regressions, each over what is judged."""
+        """Loss of clips, frames and regressions, each over labelled entries."""
         labels, frames, targets = (batch[key].to(self.device) for key in ("labels", "frames", "targets"))
-        of_clips = _masked_bce(verdict.clips, labels, ~labels.isnan())
-        of_frames = _masked_bce(verdict.frames, frames.float(), frames != UNKNOWN)
-        known = ~targets.isnan()
-        off = functional.smooth_l1_loss(verdict.targets[known] / 10, targets[known] / 10) if known.any() else 0.0
-        return of_clips + FRAME_WEIGHT * of_frames + TARGET_WEIGHT * off
+        clip_loss = _masked_bce(verdict.clips, labels, ~labels.isnan())
+        frame_loss = _masked_bce(verdict.frames, frames.float(), frames != UNKNOWN)
+        is_known = ~targets.isnan()
+        target_loss = (
+            functional.smooth_l1_loss(verdict.targets[is_known] / 10, targets[is_known] / 10) if is_known.any() else 0.0
+        )
+        return clip_loss + FRAME_WEIGHT * frame_loss + TARGET_WEIGHT * target_loss
 
     def on_fit_batch_end(self, *_: Any) -> None:
-        """Follow the schedule; tell how far it is."""
+        """Step the schedule; report progress."""
         self.hparams.schedule.step()
         if time.monotonic() - self.said > PROGRESS_S:
             self.said = time.monotonic()
@@ -117,21 +128,21 @@ class Trainer(sb.Brain):  # type: ignore[misc]
             self.hparams.progress(f"train: epoch {epoch} of {total}, {steps}, loss {float(self.avg_train_loss):.4f}")
 
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
-        """Shuffle anew."""
+        """Reshuffle for the epoch."""
         if stage == sb.Stage.TRAIN:
             self.hparams.clips.epoch = epoch
 
     def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
-        """Keep the state at the end of an epoch."""
+        """Save a checkpoint at the end of an epoch."""
         if stage == sb.Stage.TRAIN:
             self.hparams.progress(f"train: epoch {epoch} done, loss {stage_loss:.4f}")
             self.checkpointer.save_and_keep_only(meta={"epoch": epoch, "loss": float(stage_loss)}, num_to_keep=2)
 
 
-def _masked_bce(logits: Tensor, labels: Tensor, judged: Tensor) -> Tensor:
-    wanted = labels.nan_to_num(0.0).clamp(max=1.0)
-    losses = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    return (losses * judged).sum() / judged.sum().clamp(min=1)
+def _masked_bce(logits: Tensor, labels: Tensor, is_labelled: Tensor) -> Tensor:
+    targets = labels.nan_to_num(0.0).clamp(max=1.0)
+    losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return (losses * is_labelled).sum() / is_labelled.sum().clamp(min=1)
 
 
 def _fit(recipe: Recipe, clips: Clips, output: Path, device: str, progress: Progress) -> Network:
@@ -147,12 +158,12 @@ def _fit(recipe: Recipe, clips: Clips, output: Path, device: str, progress: Prog
         output / "checkpoints", {"network": network, "schedule": schedule, "counter": counter, "loader": loader}
     )
     drop = DropFreq(drop_freq_low=0.03, drop_freq_count_high=2, drop_freq_width=0.02)
-    known = {"schedule": schedule, "counter": counter, "clips": clips, "progress": progress, "drop": drop}
+    hparams = {"schedule": schedule, "counter": counter, "clips": clips, "progress": progress, "drop": drop}
     options = {
         "device": device, "precision": "fp16" if device == "cuda" else "fp32", "noprogressbar": True,
         "ckpt_interval_minutes": CHECKPOINT_MINUTES,
     }  # fmt: skip
-    trainer = Trainer({"network": network}, lambda _: optimizer, known, options, checkpointer)
+    trainer = Trainer({"network": network}, lambda _: optimizer, hparams, options, checkpointer)
     trainer.fit(counter, loader)
     trained: Network = network.cpu().eval()
     return trained
@@ -160,7 +171,7 @@ def _fit(recipe: Recipe, clips: Clips, output: Path, device: str, progress: Prog
 
 @torch.inference_mode()
 def _calibrate(network: Network, folder: Path) -> dict[str, Any]:
-    """Set the network's calibration by held-out clips; returns it with the default thresholds and AUCs."""
+    """Set the network's calibration from held-out clips; returns it with default thresholds and AUCs."""
     logits, labels = [], []
     for name in sorted(folder.glob("?????.npz")):
         waves = np.load(name.with_suffix(".npy"), mmap_mode="r")
@@ -169,19 +180,19 @@ def _calibrate(network: Network, folder: Path) -> dict[str, Any]:
             samples = torch.full((len(batch),), batch.shape[1])
             logits.append(network(torch.from_numpy(batch), samples).clips.numpy())
         labels.append(np.load(name)["labels"])
-    found, truth = np.concatenate(logits), np.concatenate(labels)
-    calibrations = calibrate(found, truth, found[(truth == 0).all(1)])
+    clip_logits, truth = np.concatenate(logits), np.concatenate(labels)
+    calibrations = calibrate(clip_logits, truth, clip_logits[(truth == 0).all(1)])
     network.calibration.copy_(torch.tensor([[c.slope, c.offset] for c in calibrations.values()]))
     report: dict[str, Any] = {}
     for column, (defect, calibration) in enumerate(calibrations.items()):
         present, absent = truth[:, column] == 1, (truth == 0).all(1)
-        auc = roc_auc(found[present, column], found[absent, column])
+        auc = roc_auc(clip_logits[present, column], clip_logits[absent, column])
         report[defect.value] = asdict(calibration) | {"auc_against_clean": auc, "clips": int(present.sum())}
     return report
 
 
 def _counted(sources: Sources) -> list[dict[str, Any]]:
-    """Recordings learnt from, by kind, source and licence."""
+    """Numbers of training recordings, by kind, source and licence."""
     kinds = [(kind, take.source, take.licence) for kind in KINDS for take in getattr(sources, kind)]
     return [
         {"kind": kind, "source": source, "licence": licence, "recordings": count}

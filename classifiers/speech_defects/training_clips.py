@@ -1,4 +1,4 @@
-"""The labelled clips that the defect network learns from: made once, in shards, and read in shuffled batches."""
+"""Labelled clips for training the defect network: made once, in shards, and read in shuffled batches."""
 
 import multiprocessing
 import os
@@ -21,8 +21,8 @@ from speech_defects.degrade.takes import share
 from speech_defects.model import levelled
 
 SHARD_CLIPS = 128
-CROPS_S = (3.0, 5.0, 8.0, 8.0)  # batches are cut to one of these, so that short clips are known too
-LEAST_FRAMES = {Defect.NOISE: 25, Defect.MUSIC: 25, Defect.OVERLAP: 13}  # what of a defect must be left in a crop
+CROPS_S = (3.0, 5.0, 8.0, 8.0)  # batches are cropped to one of these, so that short clips occur too
+LEAST_FRAMES = {Defect.NOISE: 25, Defect.MUSIC: 25, Defect.OVERLAP: 13}  # frames of a defect that must remain in a crop
 UNKNOWN = 255
 KINDS = Sources.kinds()
 Progress = Callable[[str], None]
@@ -56,33 +56,42 @@ class Recipe(BaseModel):
 
 
 def split(sources: Sources, held_out: float, seed: int) -> tuple[Sources, Sources]:
-    """Part recordings into what is learnt from and what is not: by speaker, and by recording where none is named.
+    """Split recordings into training and held-out: by speaker, or by recording without one.
 
-    A name goes to the same side whatever it is found in. A kind with nothing on one side is whole on that side too.
+    A name is on the same side in all kinds. If a kind would be empty on one side, it is used whole on that side.
     """
-    learn, hold = {}, {}
+    training, held_out_kinds = {}, {}
     for kind in KINDS:
         takes = getattr(sources, kind)
         kept = [take for take in takes if share(seed, take.speaker or take.path.name) < held_out]
-        learn[kind] = tuple(take for take in takes if take not in kept) or takes
-        hold[kind] = tuple(kept) or takes
-    return Sources(**learn), Sources(**hold)
+        training[kind] = tuple(take for take in takes if take not in kept) or takes
+        held_out_kinds[kind] = tuple(kept) or takes
+    return Sources(**training), Sources(**held_out_kinds)
 
 
 def make_clips(
     sources: Sources, seed: tuple[int, int], folder: Path, lengths: Sequence[float], *, workers: int, progress: Progress
 ) -> None:
-    """Write labelled clips, a shard for each length in seconds; shards that are there are kept."""
+    """Write labelled clips, a shard for each of `lengths`; existing shards are kept.
+
+    Args:
+        sources: Recordings to make them from.
+        seed: Of the run and of this set of clips.
+        folder: Folder to write to.
+        lengths: Length of the clips of each shard in seconds.
+        workers: Processes.
+        progress: Called with messages.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     missing = [shard for shard in range(len(lengths)) if not (folder / f"{shard:05}.npz").exists()]
-    started, made, context = time.monotonic(), 0.0, multiprocessing.get_context("spawn")
+    started, made_s, context = time.monotonic(), 0.0, multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         futures = {pool.submit(_write_shard, sources, seed, lengths[shard], folder, shard): shard for shard in missing}
         for done, future in enumerate(as_completed(futures), start=1):
             future.result()
-            made += SHARD_CLIPS * lengths[futures[future]]
-            rate = made / (time.monotonic() - started)
-            progress(f"{folder.name}: {done} of {len(missing)} shards, {made / 3_600:.1f} h, {rate:.0f} x real time")
+            made_s += SHARD_CLIPS * lengths[futures[future]]
+            rate = made_s / (time.monotonic() - started)
+            progress(f"{folder.name}: {done} of {len(missing)} shards, {made_s / 3_600:.1f} h, {rate:.0f} x real time")
 
 
 def _write_shard(sources: Sources, seed: tuple[int, int], seconds: float, folder: Path, shard: int) -> None:
@@ -102,12 +111,12 @@ def _write_shard(sources: Sources, seed: tuple[int, int], seconds: float, folder
 
 @lru_cache(maxsize=2)
 def _degrader(sources: Sources, seed: tuple[int, int]) -> Degrader:
-    """Kept for the next shard of this process, with the recordings that it has decoded."""
+    """The degrader of this process, with its decoded recordings, kept for the next shard."""
     return Degrader(sources, seed)
 
 
 class Clips(Dataset[dict[str, Tensor]]):
-    """Batches of labelled clips, shuffled anew each epoch: item i is batch i."""
+    """Batches of labelled clips, reshuffled each epoch: item i is batch i."""
 
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         names = sorted(folder.glob("?????.npz"))
@@ -140,17 +149,17 @@ class Clips(Dataset[dict[str, Tensor]]):
 def cropped(
     labels: npt.NDArray[np.float32], frames: npt.NDArray[np.uint8]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """Labels float32[B, 5] that fit a crop's frames uint8[B, 3, F], and labels of frames for all five, uint8[B, 5, F].
+    """Adapt labels float32[B, 5] to a crop with frames uint8[B, 3, F]; returns them and frame labels uint8[B, 5, F].
 
-    A defect of which too little is left is not judged; one of which nothing is left is not there.
+    A defect of which too little remains is unlabelled; one of which nothing remains is absent.
     """
     labels = labels.copy()
     everywhere = np.repeat(np.where(np.isnan(labels), UNKNOWN, labels).astype(np.uint8)[:, :, None], frames.shape[2], 2)
-    for track, (defect, least) in enumerate(LEAST_FRAMES.items()):
+    for track, (defect, min_frames) in enumerate(LEAST_FRAMES.items()):
         column = list(Defect).index(defect)
         present = (frames[:, track] == 1).sum(1)
-        doubtful = np.isnan(labels[:, column]) | (frames[:, track] == UNKNOWN).any(1)
-        left = np.where(present >= least, 1.0, np.where(doubtful | (present > 0), np.nan, 0.0))
-        labels[:, column] = np.where(labels[:, column] == 0, 0.0, left)
+        is_uncertain = np.isnan(labels[:, column]) | (frames[:, track] == UNKNOWN).any(1)
+        crop_label = np.where(present >= min_frames, 1.0, np.where(is_uncertain | (present > 0), np.nan, 0.0))
+        labels[:, column] = np.where(labels[:, column] == 0, 0.0, crop_label)
         everywhere[:, column] = frames[:, track]
     return labels, everywhere

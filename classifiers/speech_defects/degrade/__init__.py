@@ -1,7 +1,7 @@
-"""Labelled clips out of recordings: every defect is put upon clean speech, so that its level is known.
+"""Makes labelled clips from recordings: every defect is added to clean speech, so that its level is known.
 
-`Degrader` makes them, `takes` reads what they are made of, `labelled` writes them for an evaluation; the rest is
-what happens to a voice on its way: rooms, sounds beside it, effects, the line that it is sent through.
+`Degrader` makes them, `takes` reads the recordings, `labelled` writes clips for an evaluation; the other modules
+are the steps: rooms, added sounds, effects, and transmission lines.
 """
 
 from speech_defects.degrade.degrader import Degrader

@@ -1,6 +1,6 @@
-"""Makes clips whose defects are known: speech with noise, music, other voices, rooms and telephones put upon it.
+"""Makes clips with known defects: speech with added noise, music, other voices, rooms and telephone lines.
 
-Recordings labelled by ear are few and rest on opinion; here the level of everything that was added is known.
+Labels by listeners are few and subjective; here the level of everything that was added is known.
 """
 
 from math import nan
@@ -31,12 +31,14 @@ from speech_defects.degrade.scene import (
 )
 from speech_defects.degrade.takes import Shelf, Sources, Voice
 
-OVERLAP_DB = (-15.0, -25.0)  # of a second voice against the first: under -25 it is drowned
-C50_DB = (14.0, 20.0)  # a living room at arm's length; over 20 it sounds dry
+OVERLAP_DB = (-15.0, -25.0)  # of a second voice relative to the first: below -25 it is masked
+C50_DB = (14.0, 20.0)  # a living room at arm's length; above 20 it sounds dry
 
 SHARE_CLEAN, SHARE_ONE = 0.30, 0.45
-DRAWN_AS_OFTEN = {defect: 2.0 if defect is Defect.OVERLAP else 1.0 for defect in Defect}  # the hardest to learn
-SHARE_MEETINGS, SHARE_CALLS = 0.04, 0.03  # where there are any: people who really interrupt each other, or telephone
+DRAWN_AS_OFTEN = {
+    defect: 2.0 if defect is Defect.OVERLAP else 1.0 for defect in Defect
+}  # relative frequency of defects; overlap is the hardest to learn
+SHARE_MEETINGS, SHARE_CALLS = 0.04, 0.03  # of real conversations and telephone calls, if there are any
 SNR_RANGE_DB = (0.0, 45.0)
 DRAWN_OVERLAP_DB = (-25.0, 3.0)
 BABBLE_VOICES = (4, 10)
@@ -44,7 +46,7 @@ NEGATIVES = ("quiet", "events", "low-pass", "sung", "small room", "alternating",
 
 
 class Degrader:
-    """Makes labelled clips out of recordings: every clip a function of seed, index and length alone."""
+    """Makes labelled clips from recordings: each depends on seed, index and length only."""
 
     def __init__(self, sources: Sources, seed: int | tuple[int, ...]) -> None:
         if len({take.speaker for take in sources.speech}) < BABBLE_VOICES[0] or not sources.music:
@@ -54,7 +56,7 @@ class Degrader:
         self._shelf = Shelf(sources)
 
     def clip(self, index: int, seconds: float) -> Labelled:
-        """Make clip `index`, `seconds` long. See Labelled."""
+        """Make clip `index`, `seconds` long."""
         rng = np.random.default_rng([*self._seed, index])
         if self.sources.overlap and rng.random() < SHARE_MEETINGS:
             return self._meeting(rng, round(seconds * RATE))
@@ -76,7 +78,7 @@ class Degrader:
         return finished(scene, negative)
 
     def _scene(self, rng: np.random.Generator, length: int, negative: str, *, telephone: bool) -> Scene:
-        """Draw the first voice, dry."""
+        """Draw the first voice, without a room."""
         voice = self._shelf.voice(rng, length)
         wave = effects.sung(voice.wave, rng) if negative == "sung" else voice.wave
         if negative == "alternating":
@@ -92,7 +94,7 @@ class Degrader:
         return scene
 
     def _meeting(self, rng: np.random.Generator, length: int) -> Labelled:
-        """Cut a clip out of a conversation: of its noise, room and line nothing is known."""
+        """Cut a clip out of a conversation, with unknown noise, room and line."""
         wave, voices, source = self._shelf.meeting(rng, length)
         frames = np.full((len(FRAME_ROWS), levels.frames_in(length)), NOT_JUDGED, np.uint8)
         frames[FRAME_ROWS.index(Defect.MUSIC)] = 0
@@ -102,7 +104,7 @@ class Degrader:
         return Labelled(_as_found(wave, rng), labels, frames, nan, nan, {"source": source, "found": "conversation"})
 
     def _call(self, rng: np.random.Generator, length: int) -> Labelled:
-        """Cut a clip of one voice out of a telephone call: of its noise and room nothing is known."""
+        """Cut a clip of one voice out of a telephone call, with unknown noise and room."""
         wave, source = self._shelf.call(rng, length)
         frames = np.zeros((len(FRAME_ROWS), levels.frames_in(length)), np.uint8)
         frames[FRAME_ROWS.index(Defect.NOISE)] = NOT_JUDGED
@@ -110,14 +112,14 @@ class Degrader:
         return Labelled(_as_found(wave, rng), labels, frames, nan, nan, {"source": source, "found": "call"})
 
     def _taking_turns(self, rng: np.random.Generator, first: Voice, length: int) -> Float32:
-        """Let a second voice go on after the first, 0 to 0.5 s later: two voices, never at once."""
+        """Append a second voice to the first, 0 to 0.5 s later: two voices, never at once."""
         second = self._shelf.voice(rng, length, but={first.speaker}).wave * amplitude_of(rng.uniform(-6, 3))
         turn, gap = round(rng.uniform(0.2, 0.8) * length), round(rng.uniform(0, 0.5) * RATE)
         ends = np.minimum(1, np.arange(turn)[::-1] / 160).astype(np.float32)  # 10 ms: no click at the cut
         return np.concatenate([first.wave[:turn] * ends, np.zeros(gap, np.float32), second])[:length]
 
     def _place(self, scene: Scene, wanted: frozenset[Defect], negative: str) -> None:
-        """Put the voice into a room, where one is wanted; a few of the others into a dry one."""
+        """Put the voice into a room if reverberation is wanted, and sometimes into a dry room otherwise."""
         rng = scene.rng
         if Defect.REVERB in wanted:
             scene.room = self._room(rng)
@@ -133,54 +135,54 @@ class Degrader:
     def _room(self, rng: np.random.Generator) -> rooms.Room:
         if self.sources.room and rng.random() < 0.2:
             room = self._shelf.room(rng)
-            return rooms.damped(room, rng.uniform(0.1, 1)) if rng.random() < 0.5 else room  # there are few of them
+            return rooms.damped(room, rng.uniform(0.1, 1)) if rng.random() < 0.5 else room  # measured rooms are few
         band = ((-4.0, 14.0), (-4.0, 14.0), (14.0, 20.0), (20.0, 28.0))[int(rng.choice(4, p=[0.4, 0.4, 0.1, 0.1]))]
         return rooms.simulated(rng, c50_db=rng.uniform(*band))
 
     def _overlap(self, scene: Scene) -> None:
-        """Let one or two other voices speak into the first."""
+        """Add one or two other voices."""
         rng = scene.rng
-        against = rng.uniform(OVERLAP_DB[0], DRAWN_OVERLAP_DB[1])
+        relative_db = rng.uniform(OVERLAP_DB[0], DRAWN_OVERLAP_DB[1])
         if rng.random() < 0.1:
-            against = rng.uniform(DRAWN_OVERLAP_DB[0], OVERLAP_DB[0])
+            relative_db = rng.uniform(DRAWN_OVERLAP_DB[0], OVERLAP_DB[0])
         speakers = [scene.voice.speaker]
         both = np.zeros_like(scene.active)
         for _ in range(1 + (rng.random() < 0.15)):
             wave, active = self._other_voice(scene, speakers)
             level = levels.level_db(wave, active)
             if active.any():
-                scene.mix += wave * amplitude_of(scene.level_db + against - level)
+                scene.mix += wave * amplitude_of(scene.level_db + relative_db - level)
                 both |= active & scene.active
         seconds = float(both.sum() * FRAME / RATE)
-        value = judged_both(judged(-against, (-OVERLAP_DB[0], -OVERLAP_DB[1])), lasting(seconds, OVERLAP_S))
+        value = judged_both(judged(-relative_db, (-OVERLAP_DB[0], -OVERLAP_DB[1])), lasting(seconds, OVERLAP_S))
         scene.labels[Defect.OVERLAP] = value
-        scene.mark(Defect.OVERLAP, both, 1.0 if against >= OVERLAP_DB[0] else nan)
-        scene.facts |= {"overlap_db": against, "overlap_s": seconds, "voices": len(speakers)}
+        scene.mark(Defect.OVERLAP, both, 1.0 if relative_db >= OVERLAP_DB[0] else nan)
+        scene.facts |= {"overlap_db": relative_db, "overlap_s": seconds, "voices": len(speakers)}
 
     def _other_voice(self, scene: Scene, speakers: list[str]) -> tuple[Float32, Mask]:
-        """Draw a voice that says "mhm", interrupts, or speaks all along: its wave in place, and when it is heard."""
+        """Draw another voice, as backchannel, interruption or throughout: its wave in place, and its active frames."""
         rng, length = scene.rng, scene.length
         share = ((0.3, 1.2), (0.8, max(0.8, 0.5 * length / RATE)), (0.5 * length / RATE, length / RATE))
-        said = round(min(length, rng.uniform(*share[int(rng.choice(3, p=[0.2, 0.4, 0.4]))]) * RATE))
-        voice = self._shelf.voice(rng, said + RATE, but=set(speakers))
+        duration = round(min(length, rng.uniform(*share[int(rng.choice(3, p=[0.2, 0.4, 0.4]))]) * RATE))
+        voice = self._shelf.voice(rng, duration + RATE, but=set(speakers))
         speakers.append(voice.speaker)
-        first = int(np.argmax(levels.activity(voice.wave))) * FRAME  # begin with a word
-        dry = effects.coloured(voice.wave[min(first, RATE) :][:said], rng)
-        dry *= np.minimum(1, np.minimum(np.arange(said), np.arange(said)[::-1]) / 320).astype(np.float32)
+        first = int(np.argmax(levels.activity(voice.wave))) * FRAME  # starts with a word
+        dry = effects.coloured(voice.wave[min(first, RATE) :][:duration], rng)
+        dry *= np.minimum(1, np.minimum(np.arange(duration), np.arange(duration)[::-1]) / 320).astype(np.float32)
         spoken = np.flatnonzero(scene.active)
         middle = int(spoken[rng.integers(len(spoken))]) * FRAME if len(spoken) else 0
-        start = int(np.clip(middle - rng.uniform(0.2, 0.8) * said, 0, length - said))
-        placed = np.pad(dry, (start, length - said - start))
+        start = int(np.clip(middle - rng.uniform(0.2, 0.8) * duration, 0, length - duration))
+        placed = np.pad(dry, (start, length - duration - start))
         active = levels.activity(dry)
         at = start // FRAME
-        heard = np.zeros_like(scene.active)
-        heard[at : at + len(active)] = active[: len(heard) - at]
-        if scene.room:  # elsewhere in a room alike
+        active_frames = np.zeros_like(scene.active)
+        active_frames[at : at + len(active)] = active[: len(active_frames) - at]
+        if scene.room:  # at another place of a similar room
             placed = rooms.apply(placed, rooms.simulated(rng, c50_db=scene.room.c50_db + rng.uniform(-4, 4)))
-        return scene.line.heard(placed), heard
+        return scene.line.heard(placed), active_frames
 
     def _noise(self, scene: Scene, *, faint: bool) -> None:
-        """Add a noise, recorded or made or of many voices, all along or for a part."""
+        """Add a noise, recorded, synthetic or babble, throughout or for a part."""
         rng = scene.rng
         draw = rng.random()
         if draw < 0.1:
@@ -214,7 +216,7 @@ class Degrader:
         return rooms.apply(crowd, rooms.simulated(rng)) if rng.random() < 0.5 else crowd
 
     def _music(self, scene: Scene) -> None:
-        """Add music, at times faded, ducked under the voice, or with a singer."""
+        """Add music, sometimes faded, ducked under the voice, or with a singer."""
         rng = scene.rng
         vocal = bool(self.sources.music_vocal) and rng.random() < 0.1
         stem, take = self._shelf.piece(self.sources.music_vocal if vocal else self.sources.music, rng, scene.length)
@@ -230,7 +232,7 @@ class Degrader:
             doubt(scene, where)
 
     def _music_tail(self, scene: Scene) -> None:
-        """Leave under 0.3 s of music at the start, as a cut does."""
+        """Add less than 0.3 s of music at the start, as a cut may leave."""
         rng = scene.rng
         length = round(rng.uniform(0.1, 0.29) * RATE)
         tail, _ = self._shelf.piece(self.sources.music, rng, length)
@@ -239,41 +241,43 @@ class Degrader:
 
 
 def _drawn(rng: np.random.Generator) -> tuple[frozenset[Defect], str]:
-    """Draw which defects a clip shall have, and what makes it hard to tell that it has none."""
+    """Draw the defects of a clip, and for a clean clip what makes it a hard negative."""
     draw = rng.random()
     if draw < SHARE_CLEAN:
         return frozenset(), NEGATIVES[int(rng.integers(len(NEGATIVES)))] if draw < SHARE_CLEAN / 2 else ""
     count = 1 if draw < SHARE_CLEAN + SHARE_ONE else int(rng.choice([2, 3], p=[0.7, 0.3]))
-    often = np.array([*DRAWN_AS_OFTEN.values()]) / sum(DRAWN_AS_OFTEN.values())
-    return frozenset(tuple(Defect)[int(at)] for at in rng.choice(len(Defect), count, replace=False, p=often)), ""
+    probabilities = np.array([*DRAWN_AS_OFTEN.values()]) / sum(DRAWN_AS_OFTEN.values())
+    return frozenset(
+        tuple(Defect)[int(at)] for at in rng.choice(len(Defect), count, replace=False, p=probabilities)
+    ), ""
 
 
 def _as_found(wave: Float32, rng: np.random.Generator) -> Float32:
-    """Give a recording that is a labelled clip already another microphone and level."""
+    """Change microphone colour and level of a clip cut out of a labelled recording."""
     wave = effects.coloured(wave, rng)
     gain = amplitude_of(rng.uniform(*GAIN_DBFS) - levels.level_db(wave, levels.activity(wave)))
     return rounded(np.clip(wave * gain, -1, 1))
 
 
 def _drawn_snr(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
-    """Draw a level: eight times in ten a defect, else not judged or none."""
+    """Draw an SNR: with probability 0.8 a defect, else unlabelled or none."""
     edges = ((SNR_RANGE_DB[0], bounds[0]), bounds, (bounds[1], SNR_RANGE_DB[1]))
     return float(rng.uniform(*edges[int(rng.choice(3, p=[0.8, 0.1, 0.1]))]))
 
 
 def _presence(rng: np.random.Generator, length: int, *, part: float) -> Float32:
-    """Draw a gain float32[length]: 1 all along, or for a part of at least a second, faded."""
+    """Draw a gain float32[length]: 1 throughout, or for a part of at least a second, with fades."""
     if rng.random() > part or length < 1.5 * RATE:
         return np.ones(length, np.float32)
-    said = rng.uniform(1.1 * RATE, 0.8 * length)
-    start = rng.uniform(0, length - said)
+    duration = rng.uniform(1.1 * RATE, 0.8 * length)
+    start = rng.uniform(0, length - duration)
     fade = np.exp(rng.uniform(np.log(0.01), np.log(0.4))) * RATE
     at = np.arange(length, dtype=np.float32)
-    return np.asarray(np.clip(np.minimum(at - start, start + said - at) / fade, 0, 1), np.float32)
+    return np.asarray(np.clip(np.minimum(at - start, start + duration - at) / fade, 0, 1), np.float32)
 
 
 def _ducking(active: Mask, length: int, deep_db: float) -> Float32:
-    """Make a gain float32[length] that is `deep_db` lower where a voice is active, moving in 0.2 s."""
+    """Gain float32[length] that is `deep_db` lower where a voice is active, changing within 0.2 s."""
     slow = np.convolve(np.pad(active.astype(np.float32), 5, mode="edge"), np.full(11, 1 / 11), "valid")
     gain = 10 ** (-deep_db * slow / 20)
     return np.interp(np.arange(length) / FRAME, np.arange(len(gain)), gain).astype(np.float32)

@@ -1,6 +1,6 @@
-"""Changes a clip in ways that leave it fit for training: microphone colour, dynamics, pauses, a singing tone.
+"""Effects that do not make a clip unfit for training: microphone colour, dynamics, pauses, a singing tone.
 
-Clips with and without defects get them alike, so that none of them can stand for a defect.
+Clips with and without defects get them alike, so that they do not correlate with defects.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ STEP = levels.STEP
 
 
 def coloured(wave: Float32, rng: np.random.Generator, *, low_cut: bool = True) -> Float32:
-    """Give float32[n] the colour of another microphone: a tilt, two shelves, and a cut at the low end."""
+    """Give float32[n] the frequency response of another microphone: a tilt, two shelves, and a low cut."""
     size = next_fast_len(len(wave), real=True)
     hertz = np.geomspace(20, RATE / 2, 200)
     octave = np.log2(hertz / 1000)
@@ -38,25 +38,25 @@ def coloured(wave: Float32, rng: np.random.Generator, *, low_cut: bool = True) -
 
 
 def compressed(wave: Float32, rng: np.random.Generator) -> Float32:
-    """Make the loud parts of float32[n] quieter by a drawn ratio."""
+    """Compress the loud parts of float32[n] by a random ratio."""
     ratio, under = rng.uniform(1.5, 5), rng.uniform(3, 15)
     return _by_level(wave, lambda level: -(1 - 1 / ratio) * np.maximum(0, level + under))
 
 
 def gated(wave: Float32, rng: np.random.Generator) -> Float32:
-    """Make the quiet parts of float32[n] quieter, as an expander or a noise gate does."""
+    """Attenuate the quiet parts of float32[n], like an expander or a noise gate."""
     ratio, under, deepest = rng.uniform(1.3, 4), rng.uniform(25, 40), rng.uniform(6, 40)
     return _by_level(wave, lambda level: np.maximum(-deepest, (ratio - 1) * np.minimum(0, level + under)))
 
 
 def limited(wave: Float32, rng: np.random.Generator) -> Float32:
-    """Bend the peaks of float32[n] softly."""
+    """Soft-clip the peaks of float32[n]."""
     drive = np.float32(rng.uniform(0.5, 1.5) / max(float(np.abs(wave).max()), 1e-9))
     return np.asarray(np.tanh(wave * drive) / drive, np.float32)
 
 
 def sung(wave: Float32, rng: np.random.Generator) -> Float32:
-    """Let the pitch of float32[n] glide and shake as in chanting: the same length, in a time that is bent."""
+    """Modulate the pitch of float32[n] with glides and vibrato, as in chanting; same length."""
     seconds = np.arange(len(wave), dtype=np.float64) / RATE
     shake, glide = rng.uniform(4, 7), rng.uniform(0.2, 0.8)
     bent = rng.uniform(0.01, 0.035) / shake * np.sin(2 * np.pi * shake * seconds)
@@ -66,7 +66,7 @@ def sung(wave: Float32, rng: np.random.Generator) -> Float32:
 
 
 def with_pauses(wave: Float32, rng: np.random.Generator) -> Float32:
-    """Put 1 to 3 pauses into float32[n] where it is quiet, of nothing or of its own floor: the same length."""
+    """Insert 1 to 3 pauses into float32[n] where it is quiet, of silence or of its own background; same length."""
     quiet = np.flatnonzero(~levels.activity(wave)[:-1])
     floor = levels.quietest(wave, RATE // 5) * (rng.random() < 0.5)
     for _ in range(int(rng.integers(1, 4)) if len(quiet) else 0):
@@ -81,7 +81,7 @@ def _shelf(octave: Gain, corner: float, gain_db: float) -> Gain:
 
 
 def _by_level(wave: Float32, gain_db: Callable[[Gain], Gain]) -> Float32:
-    """Turn float32[n] up and down by its level, in dB under its loud parts, smoothed over 50 ms."""
+    """Apply a gain to float32[n] by its level, in dB below its loud parts, smoothed over 50 ms."""
     power = np.square(np.pad(wave, (0, -len(wave) % STEP)).reshape(-1, STEP)).mean(axis=1) + 1e-12
     level = 10 * np.log10(uniform_filter1d(power, 5))
     gain = uniform_filter1d(10 ** (gain_db(level - np.percentile(level, 95)) / 20), 3)

@@ -1,7 +1,7 @@
-"""Writes labelled clips as FLAC files with a manifest: what `evaluate` measures a scorer on.
+"""Writes labelled clips as FLAC files with a manifest, for `evaluate`.
 
-Made clips have exact labels and every level; recordings that are what they are, kept as found, tell whether what
-was learnt from made ones holds.
+Synthetic clips have exact labels and all levels; unmodified recordings show whether training on
+synthetic clips generalises.
 """
 
 import json
@@ -23,8 +23,8 @@ from speech_defects.degrade.scene import OVERLAP_S, Labelled, lasting
 from speech_defects.degrade.takes import Shelf, Sources, Take
 
 MANIFEST = "manifest.jsonl"
-CHUNK = 50  # clips that a worker makes at a time
-LONGEST_S, SHORTEST_S = 20.0, 1.0  # of recordings kept as found
+CHUNK = 50  # clips per task of a worker
+LONGEST_S, SHORTEST_S = 20.0, 1.0  # of pieces of unmodified recordings
 CONVERSATION_S = 5.0
 
 Progress = Callable[[int, int], None]
@@ -34,25 +34,36 @@ def write(
     sources: Sources, folder: Path, *, count: int, seconds: tuple[float, float], seed: int, workers: int,
     progress: Progress = lambda _done, _total: None,
 ) -> Path:  # fmt: skip
-    """Write `count` made clips of a drawn length, and all recordings as they are; returns the manifest.
+    """Write `count` synthetic clips, and all recordings unmodified; returns the path of the manifest.
 
-    Speech as found is clean, telephones have telephone quality, conversations overlap where their RTTM says so; what
-    is not known of them is null.
+    Unmodified speech is labelled clean, telephone speech as telephone, conversations as overlap by their RTTM;
+    unknown labels are null.
+
+    Args:
+        sources: Recordings.
+        folder: Folder to write to.
+        count: Number of synthetic clips.
+        seconds: Shortest and longest length of them.
+        seed: Of the random draws.
+        workers: Processes.
+        progress: Called with the number of clips done, and of all.
     """
     (folder / "clips").mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
-    make = partial(_made, sources, folder, seed, seconds)
+    make = partial(_synthetic, sources, folder, seed, seconds)
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for made in pool.map(make, range(0, count, CHUNK), [min(CHUNK, count - at) for at in range(0, count, CHUNK)]):
-            rows += made
+        for batch_rows in pool.map(
+            make, range(0, count, CHUNK), [min(CHUNK, count - at) for at in range(0, count, CHUNK)]
+        ):
+            rows += batch_rows
             progress(len(rows), count)
-    rows += _found(sources, folder)
+    rows += _unmodified(sources, folder)
     text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
     (folder / MANIFEST).write_text(text, encoding="utf-8")
     return folder / MANIFEST
 
 
-def _made(
+def _synthetic(
     sources: Sources, folder: Path, seed: int, seconds: tuple[float, float], first: int, count: int
 ) -> list[dict[str, Any]]:
     degrader = Degrader(sources, seed)
@@ -63,8 +74,8 @@ def _made(
     return rows
 
 
-def _found(sources: Sources, folder: Path) -> Iterator[dict[str, Any]]:
-    """Recordings as they are, cut to the length of clips."""
+def _unmodified(sources: Sources, folder: Path) -> Iterator[dict[str, Any]]:
+    """Unmodified recordings, cut to the length of clips."""
     shelf = Shelf(sources)
     unknown = dict.fromkeys(Defect, math.nan)
     for take, wave, number in _pieces(shelf, sources.speech, LONGEST_S):
@@ -100,12 +111,12 @@ def _as_found(
 
 
 def _row(folder: Path, name: str, clip: Labelled, group: str) -> dict[str, Any]:
-    """Write a clip; returns its line of the manifest."""
+    """Write a clip; returns its manifest line."""
     file = f"clips/{name}.flac"
     soundfile.write(folder / file, clip.wave, RATE, subtype="PCM_16")
     numbers = {"snr_db": clip.snr_db, "c50_db": clip.c50_db}
     numbers |= {key: float(clip.facts[key]) for key in ("overlap_db", "overlap_s") if key in clip.facts}
     labels = {defect.value: None if math.isnan(label) else int(label) for defect, label in clip.defects.items()}
-    known = {key: round(value, 2) for key, value in numbers.items() if math.isfinite(value)}
+    rounded_numbers = {key: round(value, 2) for key, value in numbers.items() if math.isfinite(value)}
     texts = {key: clip.facts[key] for key in ("speaker", "source", "codec", "hard_negative") if clip.facts.get(key)}
-    return {"file": file, **labels, **known, **texts, "group": group}
+    return {"file": file, **labels, **rounded_numbers, **texts, "group": group}

@@ -1,6 +1,6 @@
-"""Measures levels: how loud a voice is while it speaks, how loud the floor under it, and in which frames it speaks.
+"""Measures levels: of a voice while it speaks, of the floor under it, and in which frames it speaks.
 
-Every label rests on a ratio of two levels; all of them are measured here, in one way.
+Every label is based on a ratio of two levels; all of them are measured here, in one way.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from speech_defects import FRAME, Float32
 
 STEPS = 4  # in a frame
 STEP = FRAME // STEPS
-RANGE_DB = 25.0  # what is further under the loud parts is no speech
+RANGE_DB = 25.0  # sound further below the loud parts is no speech
 ABOVE_FLOOR_DB = 6.0
 SMOOTH_STEPS = 9  # closures of stops are part of speech
 SILENT_DB = -120.0
@@ -20,14 +20,14 @@ Mask = npt.NDArray[np.bool_]
 
 
 def frames_in(length: int) -> int:
-    """Count the frames that a clip of `length` samples has, the last one maybe short."""
+    """Number of frames of a clip of `length` samples; the last one may be short."""
     return -(-length // FRAME)
 
 
 def activity(wave: Float32) -> Mask:
-    """Tell in which frames a voice float32[n] is heard: bool[frames_in(n)].
+    """Frames in which a voice float32[n] is active: bool[frames_in(n)].
 
-    A step of 10 ms counts where its level is within 25 dB of the 95th percentile, or less where the floor is high.
+    A step of 10 ms is active where its level is within 25 dB of the 95th percentile, or less where the floor is high.
     """
     level = _steps_db(wave)
     loud, floor = np.percentile(level, 95), np.percentile(level, 5)
@@ -46,12 +46,12 @@ def level_db(wave: Float32, active: Mask | None = None) -> float:
 
 
 def floor_db(wave: Float32) -> float:
-    """Level in dBFS of the floor under a voice float32[n]: the 5th percentile over steps of 10 ms."""
+    """Level in dBFS of the background of a voice float32[n]: the 5th percentile over steps of 10 ms."""
     return float(np.percentile(_steps_db(wave), 5))
 
 
 def quietest(wave: Float32, length: int) -> Float32:
-    """Cut the quietest `length` samples out of float32[n]: float32[min(n, length)]."""
+    """The quietest `length` samples of float32[n]: float32[min(n, length)]."""
     power = np.cumsum(np.square(wave, dtype=np.float64))
     sums = power[length::STEP] - power[: len(power) - length : STEP]
     start = int(np.argmin(sums)) * STEP if len(sums) else 0

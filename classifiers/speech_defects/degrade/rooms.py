@@ -1,6 +1,6 @@
-"""Room responses, drawn or measured, with the clarity that says how reverberant they make a voice.
+"""Room responses, simulated or measured, with their clarity C50.
 
-Labels for reverberation must be true, so each response carries its own C50 rather than the settings it came from.
+Labels of reverberation must be exact, so the C50 of each response is measured, not taken from its parameters.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from scipy.signal import fftconvolve
 from speech_defects import RATE, Float32
 
 Point = npt.NDArray[np.float64]
-DIRECT = 16  # sample of the direct sound: 1 ms is kept before it, where the filters of a resampler ring
+DIRECT = 16  # sample of the direct sound: 1 ms is kept before it, for pre-ringing of resamplers
 EARLY_S = 0.05  # C50: ISO 3382-1, Annex A
-DIRECT_S = 0.0025  # what is closer to the direct sound than this is one sound to the ear
+DIRECT_S = 0.0025  # the ear merges reflections within this time with the direct sound
 SOUND_M_S = 343.0
 LONGEST_S = 2.5
 C50_DB = (-2.0, 25.0)  # usual rooms: a church, to a treated booth
 WIDER_C50_DB = (-5.0, 30.0)
 T60_S = (0.1, 1.5)
-IMAGE_ORDER = 6  # later reflections are too dense to hear one by one, and images are slow
+IMAGE_ORDER = 6  # later reflections are too dense to be heard separately, and images are slow
 BANDS_HZ = (0, 250, 500, 1000, 2000, 4000, 8000)
 
 
@@ -36,9 +36,9 @@ class Room:
 
 
 def c50(response: Float32, rate: int) -> float:
-    """Clarity in dB of a response float32[n]: energy in the 50 ms from the direct sound on over the rest.
+    """Clarity C50 in dB of a response float32[n]: energy in the first 50 ms over the rest.
 
-    ISO 3382-1, A.2.4. At most 60, which is what a response without any tail is given.
+    ISO 3382-1, A.2.4. At most 60, also for a response without a tail.
     """
     start = _onset(response)
     energy = np.square(response[start:], dtype=np.float64)
@@ -49,10 +49,10 @@ def c50(response: Float32, rate: int) -> float:
 def t60(response: Float32, rate: int) -> float:
     """Reverberation time in seconds of a response float32[n], by Schroeder's backward integration.
 
-    A line fitted from -5 to -35 dB (T30), or to -25 dB (T20) where the end of the response is nearer than that.
+    A line is fitted from -5 to -35 dB (T30), or to -25 dB (T20) where the response ends before that.
     """
-    left = np.cumsum(np.square(response[_onset(response) :], dtype=np.float64)[::-1])[::-1]
-    level = 10 * np.log10(left / left[0] + 1e-20)
+    remaining = np.cumsum(np.square(response[_onset(response) :], dtype=np.float64)[::-1])[::-1]
+    level = 10 * np.log10(remaining / remaining[0] + 1e-20)
     end = np.searchsorted(-level, 35 if np.searchsorted(-level, 45) < 0.95 * len(level) else 25)
     fit = np.arange(np.searchsorted(-level, 5), end)
     if len(fit) < 2:
@@ -62,9 +62,9 @@ def t60(response: Float32, rate: int) -> float:
 
 
 def simulated(rng: np.random.Generator, *, c50_db: float | None = None) -> Room:
-    """Draw a room: a shoebox by image sources with a noise tail, or noise alone, half of the time each.
+    """Simulate a random room: a shoebox by image sources with a noise tail, or noise only, with equal probability.
 
-    Clarity is near `c50_db` (dB); without it, it is drawn evenly from C50_DB, at times from WIDER_C50_DB.
+    C50 is near `c50_db`; None: drawn evenly from C50_DB, sometimes from WIDER_C50_DB.
     """
     wanted = rng.uniform(*(WIDER_C50_DB if rng.random() < 0.15 else C50_DB)) if c50_db is None else c50_db
     # An exponential decay without direct sound has C50 = 10 log10(exp(13.8 * 0.05 / T60) - 1): a room that decays
@@ -79,7 +79,7 @@ def simulated(rng: np.random.Generator, *, c50_db: float | None = None) -> Room:
 def measured(wave: Float32, rate: int) -> Room:
     """Make a Room of a measured response float32[n] at any rate: trimmed to the direct sound, at most 2.5 s.
 
-    Raises ValueError where it holds no sound.
+    Raises ValueError for a silent response.
     """
     import soxr
 
@@ -92,13 +92,13 @@ def measured(wave: Float32, rate: int) -> Room:
 
 
 def damped(room: Room, decay_s: float) -> Room:
-    """Hang curtains into a room: its response decays by another 60 dB in `decay_s`."""
+    """Damp a room: its response decays by another 60 dB in `decay_s`."""
     late = np.maximum(0, np.arange(len(room.response)) - DIRECT) / RATE
     return _room((room.response * 10 ** (-3 * late / decay_s)).astype(np.float32))
 
 
 def apply(wave: Float32, room: Room) -> Float32:
-    """Let a voice float32[n] at 16 kHz sound in a room: float32[n], direct sound in place, of the same energy."""
+    """Convolve a voice float32[n] at 16 kHz with a room: float32[n], aligned with the direct sound, of equal energy."""
     wet = fftconvolve(wave, room.response)[DIRECT : DIRECT + len(wave)]
     gain = np.sqrt(np.square(wave).mean() / max(float(np.square(wet).mean()), 1e-20))
     return np.asarray(wet * gain, np.float32)
@@ -110,12 +110,12 @@ def _room(response: Float32) -> Room:
 
 
 def _onset(response: Float32) -> int:
-    """Find the first sample less than 20 dB under the peak, where ISO 3382-1 lets a response begin."""
+    """First sample less than 20 dB below the peak, where a response begins by ISO 3382-1."""
     return int(np.argmax(np.abs(response) > np.abs(response).max() / 10))
 
 
 def _with_clarity(response: Float32, wanted_db: float) -> Float32:
-    """Turn reflections up or down against the direct sound, as distance and directivity do, towards a clarity."""
+    """Scale the reflections relative to the direct sound, as distance and directivity do, towards a C50."""
     energy = np.square(response, dtype=np.float64)
     near, early = DIRECT + round(DIRECT_S * RATE), DIRECT + round(EARLY_S * RATE)
     direct, soon, late = energy[:near].sum(), energy[near:early].sum(), energy[early:].sum() + 1e-12
@@ -126,7 +126,7 @@ def _with_clarity(response: Float32, wanted_db: float) -> Float32:
 
 
 def _stochastic(rng: np.random.Generator, decay_s: float) -> Float32:
-    """Draw a direct sound, a few reflections, and a decaying noise that sets in within 30 ms."""
+    """Random response: direct sound, a few reflections, and a noise tail that begins within 30 ms."""
     tail = _tail(rng, decay_s)
     start = round(rng.uniform(0.001, 0.03) * RATE)
     ramp = np.clip((np.arange(len(tail)) - start) / (0.01 * RATE), 0, 1)
@@ -140,11 +140,11 @@ def _stochastic(rng: np.random.Generator, decay_s: float) -> Float32:
 
 
 def _shoebox(rng: np.random.Generator, decay_s: float) -> Float32:
-    """Draw a shoebox that decays in about `decay_s`, by image sources, and go on with noise where they end."""
+    """Random shoebox that decays in about `decay_s`, by image sources, continued with noise."""
     import pyroomacoustics as pra  # slow to import
 
     size = np.array([rng.uniform(2, 12), rng.uniform(2, 10), rng.uniform(2.2, 5)])
-    # Sabine's formula, turned round; walls that would have to absorb more than all make the room decay slower.
+    # Sabine's formula solved for absorption; where it would exceed 1, the room decays more slowly.
     absorbed = 0.161 * size.prod() / (decay_s * 2 * (size[0] * size[1] + size[1] * size[2] + size[0] * size[2]))
     tilt = np.linspace(-1, 1, 6) * rng.uniform(-0.1, 0.4)
     coeffs = np.clip(min(absorbed, 0.9) * np.exp(tilt), 0.01, 0.97)
@@ -160,18 +160,18 @@ def _shoebox(rng: np.random.Generator, decay_s: float) -> Float32:
 
 
 def _positions(rng: np.random.Generator, size: Point) -> tuple[Point, Point]:
-    """Draw a voice and a microphone 0.2 to 5 m apart and 0.3 m off the walls."""
+    """Random positions of a voice and a microphone 0.2 to 5 m apart and 0.3 m from the walls."""
     voice = rng.uniform(0.3, size - 0.3)
     away = rng.normal(size=3) * [1, 1, 0.3]
     away *= np.exp(rng.uniform(log(0.2), log(5.0))) / np.linalg.norm(away)
     microphone = np.clip(voice + away, 0.3, size - 0.3)
-    if np.linalg.norm(microphone - voice) < 0.2:  # pressed into a corner
+    if np.linalg.norm(microphone - voice) < 0.2:  # limited by a corner
         microphone = size / 2 + 0.1
     return voice, microphone
 
 
 def _continued(rng: np.random.Generator, images: Float32, full: int, decay_s: float) -> Float32:
-    """Let noise take over from images at sample `full`, until which none is missing, at the level they have there."""
+    """Crossfade from images to noise of equal level at sample `full`, up to which no image is missing."""
     tail = _tail(rng, decay_s)
     full = min(full, len(images) - 1, len(tail) - 1)
     seam = slice(max(DIRECT, full - round(0.015 * RATE)), full)
@@ -183,7 +183,7 @@ def _continued(rng: np.random.Generator, images: Float32, full: int, decay_s: fl
 
 
 def _tail(rng: np.random.Generator, decay_s: float) -> Float32:
-    """Draw noise that decays by 60 dB in about `decay_s`, for each octave in a time of its own; treble faster."""
+    """Random noise that decays by 60 dB in about `decay_s`, differently in each octave; treble faster."""
     n = round(min(LONGEST_S, 1.2 * decay_s + 0.1) * RATE)
     spectrum = rfft(rng.standard_normal(n, np.float32))
     bins = np.arange(len(spectrum)) * RATE / n

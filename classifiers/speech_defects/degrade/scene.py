@@ -1,4 +1,4 @@
-"""A clip in the making: what was put upon the voice, and the labels that it gives."""
+"""A clip in the making: what was added to the voice, and the resulting labels."""
 
 from dataclasses import dataclass, field
 from math import isnan, nan
@@ -15,26 +15,26 @@ from speech_defects.degrade.takes import LEVEL_DB, Voice
 
 FRAME_ROWS = (Defect.NOISE, Defect.MUSIC, Defect.OVERLAP)
 NOT_JUDGED = 255  # in frames; NaN in labels
-# The first of a pair is the last level that is a defect, the second the first that is none. What is between is heard
-# by some and not by others, so nothing learns from it or is judged by it.
-NOISE_SNR_DB = (18.0, 27.0)  # 18 dB is heard in every pause; over 27 the floors of good recordings begin
-OWN_SNR_DB = 10.0  # a steady floor that a corpus's recording came with is no noise, unless it is over this
-MUSIC_SNR_DB = (25.0, 35.0)  # a tune is followed further down than noise is
+# Pairs: the last level that is a defect, and the first that is none. Levels between are audible to
+# some listeners only, so they are neither trained nor evaluated on.
+NOISE_SNR_DB = (18.0, 27.0)  # 18 dB is audible in every pause; above 27 are the floors of good recordings
+OWN_SNR_DB = 10.0  # the floor of an original recording is no noise, unless its SNR is below this
+MUSIC_SNR_DB = (25.0, 35.0)  # music is noticed at lower levels than noise
 OVERLAP_S = (0.5, 0.2)
 NOISE_S = (1.0, 0.5)  # shorter: a breath, a page
-MUSIC_S = (1.0, 0.3)  # shorter: the tail of a jingle that a cut has left
-BEST_SNR_DB = 45.0  # over it no recording tells
+MUSIC_S = (1.0, 0.3)  # shorter: the tail of a jingle left by a cut
+BEST_SNR_DB = 45.0  # higher ones cannot be measured in recordings
 GAIN_DBFS = (-45.0, -15.0)
 QUIET_DBFS = (-52.0, -46.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A clip float32[n] at 16 kHz in [-1, 1] and what is true of it.
+    """A clip float32[n] at 16 kHz in [-1, 1] and its labels.
 
-    `defects` holds 1, 0 or NaN (not judged) for every Defect; `frames` is uint8[3, F] at 25 a second, rows as in
+    `defects` has 1, 0 or NaN (unlabelled) for every Defect; `frames` is uint8[3, F] at 25 a second, rows as in
     FRAME_ROWS, 1, 0 or NOT_JUDGED. `snr_db` is speech over all that was added and its own floor, at most 45;
-    `c50_db` is NaN where no room was put around the voice.
+    `c50_db` is NaN without a room.
     """
 
     wave: Float32
@@ -47,7 +47,7 @@ class Labelled:
 
 @dataclass(slots=True)
 class Scene:
-    """A clip in the making: stems, and what is known of them."""
+    """A clip in the making: stems, and their known properties."""
 
     rng: np.random.Generator
     voice: Voice
@@ -58,7 +58,7 @@ class Scene:
     frames: npt.NDArray[np.uint8]
     room: rooms.Room | None = None
     level_db: float = LEVEL_DB
-    under_db: list[float] = field(default_factory=list)  # all that is additive, in dB under the speech
+    under_db: list[float] = field(default_factory=list)  # SNR of each added sound in dB
     labels: dict[Defect, float] = field(default_factory=lambda: dict.fromkeys(Defect, 0.0))
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -68,41 +68,48 @@ class Scene:
         return len(self.speech)
 
     def mark(self, defect: Defect, where: Mask, value: float) -> None:
-        """Label frames of a defect: 1, 0, or NaN for not judged; what is 1 stays it."""
+        """Label frames of a defect: 1, 0, or NaN for unlabelled; frames with 1 keep it."""
         row = self.frames[FRAME_ROWS.index(defect)]
         row[where & (row != 1)] = NOT_JUDGED if isnan(value) else int(value)
 
 
 def rounded(wave: Float32) -> Float32:
-    """To 16 bits, like the recordings that clips will be scored in."""
+    """Round to 16 bits, like the recordings that will be scored."""
     return np.asarray(np.round(wave * 32_767) / 32_768, np.float32)
 
 
 def amplitude_of(decibel: float) -> np.float32:
-    """The factor that makes a wave so much louder."""
+    """Amplitude factor of a gain in dB."""
     return np.float32(10 ** (decibel / 20))
 
 
 def judged(value: float, bounds: tuple[float, float]) -> float:
-    """Label: 1 up to the first bound, 0 from the second on, NaN between."""
+    """Label of a level: 1 up to the first bound, 0 from the second on, NaN between."""
     return 1.0 if value <= bounds[0] else 0.0 if value >= bounds[1] else nan
 
 
 def lasting(seconds: float, bounds: tuple[float, float]) -> float:
-    """Label by duration: 1 from the first bound on, 0 under the second, NaN between."""
+    """Label of a duration: 1 from the first bound on, 0 below the second, NaN between."""
     return 1.0 if seconds >= bounds[0] else 0.0 if seconds < bounds[1] else nan
 
 
 def judged_both(*labels: float) -> float:
-    """Label of what must be a defect in every way: 1 if all are, 0 if one is not, else NaN."""
-    return 0.0 if 0.0 in labels else 1.0 if all(one == 1 for one in labels) else nan
+    """Combine labels: 1 if all are 1, 0 if any is 0, else NaN."""
+    return 0.0 if 0.0 in labels else 1.0 if all(label == 1 for label in labels) else nan
 
 
 def added(scene: Scene, stem: Float32, snr_db: float, defect: Defect) -> tuple[Mask, float]:
-    """Add a stem at a ratio to the voice; returns where it is heard and the label it gives."""
+    """Add a stem at an SNR; returns the frames in which it is audible, and its label.
+
+    Args:
+        scene: The clip.
+        stem: float32[n], the sound to add.
+        snr_db: Level of the voice over that of the stem.
+        defect: NOISE or MUSIC.
+    """
     stem = scene.line.heard(stem)
     where = levels.activity(stem)
-    if not where.any():  # a recording may hold silence
+    if not where.any():  # a recording may be silent
         return where, 0.0
     scene.mix += stem * amplitude_of(scene.level_db - snr_db - levels.level_db(stem, where))
     scene.under_db.append(snr_db)
@@ -115,28 +122,28 @@ def added(scene: Scene, stem: Float32, snr_db: float, defect: Defect) -> tuple[M
 
 
 def doubt(scene: Scene, where: Mask) -> None:
-    """Leave overlap open where many voices, or a singer, are heard: it is one, and it is none."""
+    """Leave overlap unlabelled where a crowd or a singer is audible, which may count as overlap or not."""
     scene.mark(Defect.OVERLAP, where, nan)
     if scene.labels[Defect.OVERLAP] == 0:
         scene.labels[Defect.OVERLAP] = nan
 
 
 def add_events(scene: Scene) -> None:
-    """Add breaths, clicks, pages or thumps that are under half a second in all."""
-    rng, left = scene.rng, int(sounds.SHORT_S * RATE)
+    """Add breaths, clicks, pages or thumps of less than half a second in total."""
+    rng, samples_left = scene.rng, int(sounds.SHORT_S * RATE)
     peak = float(np.abs(scene.speech).max())
     for _ in range(int(rng.integers(1, 5))):
         wave, name = sounds.event(rng)
-        if len(wave) > min(left, scene.length):
+        if len(wave) > min(samples_left, scene.length):
             break
-        left -= len(wave)
+        samples_left -= len(wave)
         at = int(rng.integers(scene.length - len(wave) + 1))
         scene.mix[at : at + len(wave)] += wave * np.float32(peak * amplitude_of(rng.uniform(-30, 0)))
         scene.facts["event"] = name
 
 
 def finished(scene: Scene, negative: str) -> Labelled:
-    """Send the mixture through its line, set its level, round it to 16 bits, and sum up what is known."""
+    """Send the mixture through its line, set its level, round it to 16 bits, and collect the labels."""
     rng = scene.rng
     mix = scene.mix / max(1.0, float(np.abs(scene.mix).max()) / 0.95)
     mix, scene.labels[Defect.TELEPHONE], lost = scene.line.sent(mix, rng)
@@ -148,7 +155,7 @@ def finished(scene: Scene, negative: str) -> Labelled:
     if scene.labels[Defect.NOISE] == 0 and scene.voice.own_snr_db < OWN_SNR_DB:
         scene.labels[Defect.NOISE] = nan  # nothing was added, but the recording itself is not clean
         scene.mark(Defect.NOISE, np.ones_like(scene.active), nan)
-    total = sum(10 ** (-one / 10) for one in (*scene.under_db, scene.voice.own_snr_db))
+    total = sum(10 ** (-sound_db / 10) for sound_db in (*scene.under_db, scene.voice.own_snr_db))
     snr = float(min(BEST_SNR_DB, -10 * np.log10(max(total, 1e-12))))
     coding = scene.line.coding
     scene.facts |= {"codec": coding.name if coding else None, "lost": lost}

@@ -1,6 +1,6 @@
-"""Makes noises and short sounds out of nothing: hiss, hum, wind, rain, engines, breaths, clicks, pages.
+"""Synthesises noises and short sounds: hiss, hum, wind, rain, engines, breaths, clicks, pages.
 
-Recorded noises are few and are soon known by heart; these never repeat.
+Recorded noises are few and soon memorised by a network; these never repeat.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from scipy.signal import fftconvolve
 from speech_defects import RATE, Float32
 
 Curve = Callable[[Float32], npt.NDArray[np.floating]]
-SHORT_S = 0.5  # all short sounds together stay under this: they are no noise
+SHORT_S = 0.5  # total length of short sounds, below which they are no noise
 
 
 def noise(rng: np.random.Generator, length: int) -> tuple[Float32, str]:
-    """Draw a noise float32[length] of power 1 at 16 kHz, and its kind; now and then two of them together."""
+    """Random noise float32[length] of power 1 at 16 kHz, and its kind; sometimes a sum of two."""
     kind = _KINDS[int(rng.integers(len(_KINDS)))]
     wave, name = _unit(kind(rng, length)), kind.__name__.removeprefix("_")
     if rng.random() < 0.2:
@@ -28,14 +28,14 @@ def noise(rng: np.random.Generator, length: int) -> tuple[Float32, str]:
 
 
 def event(rng: np.random.Generator) -> tuple[Float32, str]:
-    """Draw a breath, click, page or thump, float32[n] with a peak of 1, 0.01 to 0.4 s long, and its kind."""
+    """Random breath, click, page or thump, float32[n] with a peak of 1, 0.01 to 0.4 s long, and its kind."""
     kind = _EVENTS[int(rng.integers(len(_EVENTS)))]
     wave = kind(rng)
     return (wave / max(float(np.abs(wave).max()), 1e-9)).astype(np.float32), kind.__name__.removeprefix("_")
 
 
 def shaped(rng: np.random.Generator, length: int, gain_db: Curve) -> Float32:
-    """Draw Gaussian noise float32[length] with a spectrum of `gain_db` over frequencies in Hz."""
+    """Gaussian noise float32[length] with the spectrum `gain_db`, a function of frequency in Hz."""
     size = next_fast_len(length, real=True)
     spectrum = rfft(rng.standard_normal(size, np.float32))
     hertz = np.linspace(0, RATE / 2, len(spectrum), dtype=np.float32)
@@ -43,7 +43,14 @@ def shaped(rng: np.random.Generator, length: int, gain_db: Curve) -> Float32:
 
 
 def envelope(rng: np.random.Generator, length: int, *, hertz: float, depth_db: float) -> Float32:
-    """Draw a gain float32[length] that wanders by `depth_db`, about `hertz` times a second."""
+    """Random gain float32[length] that varies by `depth_db`, about `hertz` times a second.
+
+    Args:
+        rng: Random generator.
+        length: Samples.
+        hertz: Rate of variation.
+        depth_db: Two standard deviations of the gain.
+    """
     knots = rng.normal(0, depth_db / 2, max(4, int(length / RATE * hertz) + 4))
     at = np.linspace(1, len(knots) - 2, length, dtype=np.float32)
     smooth = np.interp(at, np.arange(len(knots)), knots)
@@ -55,7 +62,7 @@ def _unit(wave: Float32) -> Float32:
 
 
 def _slope(rng: np.random.Generator, low: float, high: float) -> Curve:
-    """Draw a spectrum that falls or rises by a number of dB per octave, flat below 60 Hz."""
+    """Random spectral slope in dB per octave, flat below 60 Hz."""
     slope = rng.uniform(low, high)
     return lambda hertz: slope * np.log2(np.maximum(hertz, 60) / 1000)
 
@@ -99,7 +106,7 @@ def _machine(rng: np.random.Generator, length: int) -> Float32:
 
 
 def _tones(rng: np.random.Generator, length: int, hertz: float, *, jitter: float) -> Float32:
-    """Draw a harmonic complex whose pitch wanders by a share `jitter`, its harmonics of uneven strength."""
+    """Harmonic complex with pitch variation by a share `jitter`, and random levels of the harmonics."""
     count = min(40, int(rng.integers(3, 41)), int(7600 / hertz))
     strength = 10 ** (rng.normal(0, 6, count) / 20) * np.arange(1, count + 1) ** -rng.uniform(0.2, 2.0)
     period = rng.uniform(0, 2 * np.pi, count)
@@ -128,7 +135,7 @@ def _impulses(rng: np.random.Generator, length: int) -> Float32:
 
 
 def _burst(rng: np.random.Generator, seconds: float, low: float, high: float) -> Float32:
-    """Draw noise that starts at once and dies away in `seconds`."""
+    """Noise with an immediate onset that decays within `seconds`."""
     length = max(32, round(seconds * RATE))
     return shaped(rng, length, _slope(rng, low, high)) * np.exp(-np.linspace(0, 5, length, dtype=np.float32))
 

@@ -1,6 +1,6 @@
-"""Reads the recordings that clips are made from, and cuts voices, noises and rooms out of them.
+"""Reads source recordings, and draws voices, noises and rooms from them.
 
-Each is decoded once and kept as 16-bit integers, since tens of hours are drawn from under three.
+Each is decoded once and kept as 16-bit integers, since tens of hours are drawn from less than three.
 """
 
 import hashlib
@@ -23,29 +23,29 @@ Int16 = npt.NDArray[np.int16]
 Samples = TypeVar("Samples", Float32, Int16)
 VOICE_SPEED = (0.9, 1.12)
 PIECE_SPEED = (0.7, 1.4)
-FADE = 800  # samples: 50 ms where a noise begins anew
+FADE = 800  # samples: 50 ms crossfade where a noise is repeated
 PAUSE_S = (0.1, 0.6)
-LEVEL_DB = -26.0  # of every voice, while it speaks
+LEVEL_DB = -26.0  # of every voice, in its active frames
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """A recording to draw from, or a part of one."""
+    """A source recording, or a part of one."""
 
     path: Path
     speaker: str
     source: str
     licence: str = "unknown"
-    rttm: Path | None = None  # of a conversation: who speaks when, in the whole file
+    rttm: Path | None = None  # of a conversation: speaker turns of the whole file
     part: Part = WHOLE
 
     @property
     def name(self) -> str:
-        """The name of the file without its suffix, and the times of a part."""
+        """File name without suffix, and the times of a part."""
         return self.path.stem + (f"-{self.part.start_s:g}-{self.part.end_s or 0:g}" if self.part != WHOLE else "")
 
     def voices(self, first: int, frames: int) -> npt.NDArray[np.int64]:
-        """Count who speaks in `frames` frames of a conversation from its `first`, int64[frames]."""
+        """Number of active speakers in `frames` frames of a conversation from `first` on, int64[frames]."""
         if self.rttm is None:
             return np.zeros(0, np.int64)
         first += round(self.part.start_s * RATE / FRAME)
@@ -54,7 +54,7 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Recordings by what they hold; `overlap` are conversations, `telephone` is speech that went over one."""
+    """Recordings by kind; `overlap` are conversations, `telephone` is speech from telephone lines."""
 
     speech: tuple[Take, ...]
     noise: tuple[Take, ...] = ()
@@ -66,13 +66,13 @@ class Sources:
 
     @classmethod
     def kinds(cls) -> tuple[str, ...]:
-        """Names of the fields, which are the kinds of a manifest."""
-        return tuple(one.name for one in fields(cls))
+        """Names of the fields, which are the kinds in a manifest."""
+        return tuple(field_.name for field_ in fields(cls))
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """One speaker, float32[n] at LEVEL_DB while speaking. `own_snr_db` is by the floor the recordings came with."""
+    """One speaker, float32[n] at LEVEL_DB in active frames. `own_snr_db` is by the background of the recordings."""
 
     wave: Float32
     speaker: str
@@ -81,19 +81,19 @@ class Voice:
 
 
 def read_manifest(path: Path) -> Sources:
-    """Read a manifest: a line a file, or a part of one, with `path` and `kind`, and where known who speaks.
+    """Read a manifest: a line for each file, or part of one, with `path` and `kind`, and `speaker` if known.
 
-    Kinds are the fields of Sources; `source` is the manifest's name where it is not stated; `overlap` needs `rttm`, a
-    file that says who speaks when. Raises ValueError, naming the line, where one can not be used.
+    Kinds are the fields of Sources; `source` defaults to the manifest's name; `overlap` needs `rttm`, a
+    file with speaker turns. Raises ValueError, naming the line, where one cannot be used.
     """
-    found: dict[str, list[Take]] = {kind: [] for kind in Sources.kinds()}
+    takes_by_kind: dict[str, list[Take]] = {kind: [] for kind in Sources.kinds()}
     for number, row in manifest.lines(path):
         try:
-            found[row["kind"]].append(_take(row, path))
+            takes_by_kind[row["kind"]].append(_take(row, path))
         except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
             why = f"unknown or missing key {error}" if isinstance(error, KeyError) else str(error)
             raise ValueError(f"{path.name}, line {number}: {why}") from error
-    return Sources(**{kind: tuple(takes) for kind, takes in found.items()})
+    return Sources(**{kind: tuple(takes) for kind, takes in takes_by_kind.items()})
 
 
 def read_manifests(paths: Sequence[Path]) -> Sources:
@@ -116,12 +116,15 @@ def _take(row: manifest.Row, listed: Path) -> Take:
 
 
 def share(seed: int, name: str) -> float:
-    """A number in [0, 1) that a name always draws: what parts speakers into those learnt from and those held out."""
+    """Hash of a name to [0, 1), with which speakers are split into training and held-out."""
     return int(hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()[:8], 16) / 2**32
 
 
 def voices_at(rttm: Path, frames: int) -> npt.NDArray[np.int64]:
-    """Count who speaks in each frame, int64[frames], by an RTTM file (NIST, "Rich Transcription 2009", appendix A)."""
+    """Number of active speakers in each frame, int64[frames], from an RTTM file.
+
+    NIST, "Rich Transcription 2009", appendix A.
+    """
     speaks: dict[str, npt.NDArray[np.bool_]] = {}
     for line in rttm.read_text(encoding="utf-8").splitlines():
         kind, _, _, start, duration, _, _, name, *_ = [*line.split(), *[""] * 8]
@@ -133,7 +136,7 @@ def voices_at(rttm: Path, frames: int) -> npt.NDArray[np.int64]:
 
 @dataclass(slots=True)
 class Shelf:
-    """Draws from recordings; keeps what it decoded."""
+    """Draws from recordings; caches decoded ones."""
 
     sources: Sources
     _waves: dict[tuple[Path, Part], Int16] = field(default_factory=dict)
@@ -145,9 +148,9 @@ class Shelf:
             self._speakers.setdefault(take.speaker or str(take.path), []).append(take)
 
     def voice(self, rng: np.random.Generator, length: int, *, but: Collection[str] = ()) -> Voice:
-        """Draw a speaker who is not one of `but`, at a slightly other speed, for `length` samples.
+        """Draw a speaker who is not in `but`, at a slightly changed speed, for `length` samples.
 
-        Recordings of the speaker follow each other, with pauses of their own floor, until there are enough.
+        Recordings of the speaker are concatenated, with pauses of their own background, until there are enough samples.
         Raises ValueError where no other speaker is left.
         """
         names = [name for name in self._speakers if name not in but]
@@ -156,18 +159,22 @@ class Shelf:
         name = names[int(rng.integers(len(names)))]
         takes = [self._speakers[name][int(at)] for at in rng.permutation(len(self._speakers[name]))]
         speed = rng.uniform(*VOICE_SPEED)
-        wanted = ceil(length * speed) + RATE // 100
-        wave = _sped(self._spoken(takes, rng, wanted), speed, length)
+        source_length = ceil(length * speed) + RATE // 100
+        wave = _sped(self._spoken(takes, rng, source_length), speed, length)
         return Voice(wave, name, takes[0].source, self._measured(takes[0])[1])
 
     def piece(self, takes: tuple[Take, ...], rng: np.random.Generator, length: int) -> tuple[Float32, Take]:
-        """Draw `length` samples of one of `takes` at another speed, faded into itself where it is too short."""
+        """Draw `length` samples of one of `takes` at a changed speed, looped with crossfades if it is too short."""
         take = takes[int(rng.integers(len(takes)))]
         speed = rng.uniform(*PIECE_SPEED)
-        wanted = ceil(length * speed) + RATE // 100
+        source_length = ceil(length * speed) + RATE // 100
         pcm = self._pcm(take)
-        wave = _float(_crop(pcm, wanted, rng)) if len(pcm) >= wanted else _looped(_float(pcm), wanted + len(pcm))
-        return _sped(_crop(wave, wanted, rng), speed, length), take
+        wave = (
+            _float(_crop(pcm, source_length, rng))
+            if len(pcm) >= source_length
+            else _looped(_float(pcm), source_length + len(pcm))
+        )
+        return _sped(_crop(wave, source_length, rng), speed, length), take
 
     def room(self, rng: np.random.Generator) -> rooms.Room:
         """Draw one of the measured rooms."""
@@ -175,7 +182,7 @@ class Shelf:
         return rooms.measured(_float(self._pcm(take)), RATE)
 
     def call(self, rng: np.random.Generator, length: int) -> tuple[Float32, str]:
-        """Cut float32[length] out of what one speaker says over a telephone; also gives the source."""
+        """Cut float32[length] out of one speaker's telephone speech; also returns the source."""
         first = self.sources.telephone[int(rng.integers(len(self.sources.telephone)))]
         others = [
             take for take in self.sources.telephone if (take.speaker, take.source) == (first.speaker, first.source)
@@ -184,7 +191,7 @@ class Shelf:
         return self._spoken([first, *more], rng, length), first.source
 
     def meeting(self, rng: np.random.Generator, length: int) -> tuple[Float32, npt.NDArray[np.int64], str]:
-        """Cut float32[length] out of a conversation, with how many speak in each frame, and its source."""
+        """Cut float32[length] out of a conversation, with the number of speakers in each frame, and its source."""
         take = self.sources.overlap[int(rng.integers(len(self.sources.overlap)))]
         pcm = self._pcm(take)
         pcm = np.pad(pcm, (0, max(0, length - len(pcm))))
@@ -198,17 +205,17 @@ class Shelf:
         return _float(self._pcm(take))
 
     def _pcm(self, take: Take) -> Int16:
-        """Decode a recording, once: int16[n] at 16 kHz, its first channel."""
+        """Decode a recording once: int16[n] at 16 kHz, its first channel."""
         key = take.path, take.part
         if key not in self._waves:
             wave, rate = _decoded(take)
-            mono = np.ascontiguousarray(wave[:, 0])  # a mean of channels would comb them
+            mono = np.ascontiguousarray(wave[:, 0])  # a mean of channels would cause comb filtering
             mono = soxr.resample(mono, rate, RATE) if rate != RATE else mono
             self._waves[key] = np.clip(np.round(mono * 32_767), -32_768, 32_767).astype(np.int16)
         return self._waves[key]
 
     def _measured(self, take: Take) -> tuple[float, float]:
-        """Level of the speech in a recording, in dBFS, and how far its floor is under it, in dB."""
+        """Level of the speech in a recording, in dBFS, and its distance to the background, in dB."""
         key = take.path, take.part
         if key not in self._levels:
             wave = _float(self._pcm(take))
@@ -217,7 +224,7 @@ class Shelf:
         return self._levels[key]
 
     def _spoken(self, takes: list[Take], rng: np.random.Generator, length: int) -> Float32:
-        """Cut float32[length] out of a recording, or out of a chain of all of a speaker's where it is too short."""
+        """Cut float32[length] out of a recording or, if too short, out of all recordings of a speaker."""
         if len(self._pcm(takes[0])) >= length:
             return _float(_crop(self._pcm(takes[0]), length, rng)) * self._to_level(takes[0])
         parts = [_float(self._pcm(take)) * self._to_level(take) for take in takes]
@@ -242,7 +249,7 @@ def _decoded(take: Take) -> tuple[Float32, int]:
 
 
 def _pause(wave: Float32, rng: np.random.Generator) -> Float32:
-    """Make a pause of the floor of a voice, forwards and backwards so that it has no seam."""
+    """A pause of a voice's background, forwards and backwards so that it has no seam."""
     floor = levels.quietest(wave, RATE // 6)
     return np.resize(np.concatenate([floor, floor[::-1]]), round(rng.uniform(*PAUSE_S) * RATE))
 
@@ -261,11 +268,11 @@ def _sped(wave: Float32, speed: float, length: int) -> Float32:
 
 
 def _looped(wave: Float32, length: int) -> Float32:
-    """Repeat a noise, each time faded into the next, up to `length` samples or more."""
+    """Repeat a noise with crossfades, to `length` samples or more."""
     fade = min(FADE, len(wave) // 2)
     if fade == 0:
         return np.resize(wave, length)
-    ramp = np.sqrt(np.linspace(0, 1, fade, dtype=np.float32))  # of equal power
+    ramp = np.sqrt(np.linspace(0, 1, fade, dtype=np.float32))  # equal-power crossfade
     seam = wave[-fade:] * ramp[::-1] + wave[:fade] * ramp
     turn = np.concatenate([seam, wave[fade : len(wave) - fade]])
     return np.resize(turn, length)

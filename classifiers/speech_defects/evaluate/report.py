@@ -1,6 +1,6 @@
-"""Draws the figures of an evaluation as one page, without a server, a script or a network.
+"""Renders an evaluation as one page, without a server, script or network.
 
-All that manifests say (file names, groups, sources) is escaped by the template engine, and the page's own policy
+All text from manifests (file names, groups, sources) is escaped by the template engine, and the page's own policy
 lets nothing load or run.
 """
 
@@ -15,8 +15,8 @@ from speech_defects import Defect
 
 HERE = Path(__file__).parent
 WIDTH, HEIGHT = 300.0, 190.0  # of a plot, in its own units
-LEAST = 1e-3  # where the axes of rates begin
-MOST_CURVES = 4  # in a plot: ours and the best of the others
+LEAST = 1e-3  # lowest value of the axes of rates
+MOST_CURVES = 4  # in a plot: ours and the best baselines
 TITLES = {
     Defect.NOISE: "Noise",
     Defect.MUSIC: "Music",
@@ -30,7 +30,7 @@ Scale = Callable[[float], float]
 
 
 def render(found: Plain) -> str:
-    """The page, as HTML, from what `evaluate` saves as JSON."""
+    """The page as HTML, from the content of `evaluate`'s JSON."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -56,24 +56,24 @@ def percent(share: float | None) -> str:
 
 
 def short(value: float | None) -> str:
-    """Three digits that matter."""
+    """A number with three significant digits."""
     return "–" if value is None else f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def heat(share: float | None) -> int:
-    """How strongly to tint a share in [0, 1]: 0 to 5."""
+    """Tint of a share in [0, 1] in a table: 0 to 5."""
     return 0 if share is None else math.ceil(5 * min(share, 1.0) - 0.1)
 
 
 def _compared(models: Sequence[Plain]) -> list[Plain]:
-    """Every model, with the defects that it is best at: the lowest equal error rate, then the highest AUC."""
-    best: dict[str, list[Defect]] = {one["name"]: [] for one in models}
+    """Every model, with the defects for which it is best: lowest equal error rate, then highest AUC."""
+    best: dict[str, list[Defect]] = {model["name"]: [] for model in models}
     for defect in Defect:
-        rivals = [one for one in models if one["defects"].get(defect, {}).get("eer") is not None]
-        for one in rivals:
-            if _rank(one, defect) == min(_rank(rival, defect) for rival in rivals):
-                best[one["name"]].append(defect)
-    return [one | {"best": best[one["name"]]} for one in models]
+        rivals = [model for model in models if model["defects"].get(defect, {}).get("eer") is not None]
+        for model in rivals:
+            if _rank(model, defect) == min(_rank(rival, defect) for rival in rivals):
+                best[model["name"]].append(defect)
+    return [model | {"best": best[model["name"]]} for model in models]
 
 
 def _rank(model: Plain, defect: Defect) -> tuple[float, float]:
@@ -82,21 +82,21 @@ def _rank(model: Plain, defect: Defect) -> tuple[float, float]:
 
 
 def _section(found: Plain, defect: Defect) -> Plain:
-    """One defect: its figures, and its plots as lines and bars."""
-    one, limit = found["defects"][defect], found["thresholds"][defect]
+    """A section of the page: figures and plots of one defect."""
+    figures, limit = found["defects"][defect], found["thresholds"][defect]
     return {
         "name": defect.value,
         "title": TITLES[defect],
         "limit": limit,
         "mark": _linear(0, 1)(min(max(limit, 0.0), 1.0)),
-        "found": one,
+        "found": figures,
         "det": _det(found["models"], defect),
         "reliability": [
             {"x": _linear(0, 1)(b["score"]), "y": _upwards(_linear)(b["share"]), "clips": b["clips"]}
-            for b in one["reliability"]
+            for b in figures["reliability"]
         ],
-        "bars": _bars(one["histogram"]),
-        "kept": _kept(one["kept"], limit),
+        "bars": _bars(figures["histogram"]),
+        "kept": _kept(figures["kept"], limit),
     }
 
 
@@ -108,7 +108,7 @@ def _linear(low: float, high: float, length: float = WIDTH) -> Scale:
 
 
 def _rates(length: float) -> Scale:
-    """Of rates from LEAST to 1, a decade as long as the next."""
+    """Logarithmic scale of rates from LEAST to 1."""
     return lambda value: length * (1 - math.log10(max(value, LEAST)) / math.log10(LEAST))
 
 
@@ -123,18 +123,21 @@ def _line(points: Iterable[tuple[float, float]], x: Scale, y: Scale) -> str:
 
 
 def _det(models: Sequence[Plain], defect: Defect) -> list[Plain]:
-    """Misses against false rejects: our line first, then those of the best others."""
-    rivals = [one for one in models if one["defects"].get(defect, {}).get("det")]
-    chosen = rivals[:1] + sorted(rivals[1:], key=lambda one: _rank(one, defect))[: MOST_CURVES - 1]
+    """Misses against false rejects: our curve first, then those of the best baselines."""
+    rivals = [model for model in models if model["defects"].get(defect, {}).get("det")]
+    chosen = rivals[:1] + sorted(rivals[1:], key=lambda model: _rank(model, defect))[: MOST_CURVES - 1]
     down = _rates(HEIGHT)
     return [
-        {"name": one["name"], "line": _line(one["defects"][defect]["det"], _rates(WIDTH), lambda v: HEIGHT - down(v))}
-        for one in chosen
+        {
+            "name": model["name"],
+            "line": _line(model["defects"][defect]["det"], _rates(WIDTH), lambda v: HEIGHT - down(v)),
+        }
+        for model in chosen
     ]
 
 
 def _bars(histogram: dict[str, list[int]]) -> list[Plain]:
-    """Bars of clean clips upwards and of the others downwards from the middle; heights as roots of the shares."""
+    """Bars of clean clips upwards and of others downwards from the middle; heights are square roots of the shares."""
     count = len(histogram["clean"])
     bars = []
     for kind, clips in histogram.items():
@@ -147,7 +150,7 @@ def _bars(histogram: dict[str, list[int]]) -> list[Plain]:
 
 
 def _kept(curve: Sequence[Plain], limit: float) -> Plain:
-    """Hours kept against the share of them with the defect, and where the threshold stands."""
+    """Hours kept against the share of them with the defect, and the point of the threshold."""
     if not curve:
         return {"line": "", "mark": None, "hours": 0.0, "share": 0.0}
     hours, share = curve[-1]["hours"], max(point["defect"] for point in curve) or 1.0

@@ -1,4 +1,4 @@
-"""Spectra and mel bands, as the networks of others expect them."""
+"""Spectra and mel filters as the baselines' networks expect them."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,14 @@ from speech_defects import RATE, Float32
 
 
 def spectra(wave: Float32, *, size: int, hop: int, window: int | None = None) -> npt.NDArray[np.complex128]:
-    """Spectra complex[F, size // 2 + 1] of Hann windows; `window` samples of each `size`, in the middle."""
+    """Spectra complex[F, size // 2 + 1] of Hann windows of `window` samples, centred in frames of `size`.
+
+    Args:
+        wave: float32[T].
+        size: Samples of a frame.
+        hop: Samples between frames.
+        window: Samples of the Hann window; None: `size`.
+    """
     wave = np.pad(wave, (0, max(0, size - len(wave))))
     window = window or size
     frames = np.lib.stride_tricks.sliding_window_view(wave, size)[::hop]
@@ -24,7 +31,7 @@ def slaney(hertz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def htk(hertz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Mel as in HTK: logarithmic all along."""
+    """Mel as in HTK: logarithmic throughout."""
     return 2595 * np.log10(1 + hertz / 700)
 
 
@@ -32,7 +39,14 @@ Scale = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 
 
 def mel_edges(bands: int, scale: Scale, low_hz: float, high_hz: float) -> npt.NDArray[np.float64]:
-    """Frequencies in Hz where the triangles begin, peak and end: float64[bands + 2], evenly apart in mel."""
+    """Start, peak and end frequencies in Hz of triangular bands: float64[bands + 2], equally spaced in mel.
+
+    Args:
+        bands: Number of bands.
+        scale: From Hz to mel.
+        low_hz: Start of the first band.
+        high_hz: End of the last band.
+    """
     grid = np.linspace(low_hz, high_hz, 100_000)
     mel = scale(grid)
     return np.interp(np.linspace(mel[0], mel[-1], bands + 2), mel, grid)

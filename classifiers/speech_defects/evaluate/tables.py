@@ -1,6 +1,6 @@
-"""Turns scores of labelled clips into the tables and curves of an evaluation.
+"""Tables and curves of an evaluation from scores of labelled clips.
 
-A baseline is measured exactly as our own scores are, each of its numbers turned so that more is worse.
+A baseline is measured exactly as our own scores, with its outputs oriented so that higher is worse.
 """
 
 import math
@@ -19,9 +19,9 @@ from speech_defects.evaluate.baselines import Figure
 from speech_defects.evaluate.clips import Clip
 
 OURS = "speechmill"
-CLEAN_LOSS = 0.03  # of clean clips, a defect: the rule for thresholds where a scorer brings none
-MOST_ERRORS = 20  # shown a defect
-USUAL_RULE = ("DNSMOS OVRL", 3.0)  # "at least", as the best-known pipelines filter today
+CLEAN_LOSS = 0.03  # share of clean clips rejected per defect, for default thresholds
+MOST_ERRORS = 20  # shown per defect
+USUAL_RULE = ("DNSMOS OVRL", 3.0)  # lowest accepted score in the best-known pipelines
 DET_POINTS = np.logspace(-3, 0, 61)  # false rejects
 HISTOGRAM = np.linspace(0, 1, 41)
 BUCKETS: dict[Defect, dict[str, tuple[float, ...]]] = {
@@ -38,7 +38,7 @@ Plain = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One number of one tool for each clip, float64[N], as the tool gives it."""
+    """One output of one tool for each clip, float64[N], unchanged."""
 
     tool: str
     figure: Figure
@@ -46,13 +46,13 @@ class Column:
 
     @property
     def risk(self) -> Floats:
-        """The values so turned that more is worse."""
+        """The values oriented so that higher is worse."""
         return self.values if self.figure.more_is_worse else -self.values
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Clips that could be read, with what every tool said of them."""
+    """Readable clips with the scores of every tool."""
 
     clips: list[Clip]
     seconds: Floats
@@ -62,25 +62,27 @@ class Scored:
     left_out: list[dict[str, str]]
 
     def labels(self, defect: Defect) -> Floats:
-        """1, 0 or NaN, float64[N]."""
+        """Labels 1, 0 or NaN, float64[N]."""
         return np.array([clip.labels[defect] for clip in self.clips], np.float64)
 
     @property
     def clean(self) -> Flags:
-        """Which clips have no defect, bool[N]."""
+        """Clips without defect, bool[N]."""
         return np.array([clip.is_clean for clip in self.clips], bool)
 
     @property
     def voices(self) -> list[str]:
-        """What clips have in common for confidence intervals: the speaker, or else the source, or else nothing."""
+        """Groups of clips for confidence intervals: by speaker, else source, else single clips."""
         return [clip.speaker or clip.source or clip.file for clip in self.clips]
 
 
 def results(scored: Scored, thresholds: Mapping[str, float]) -> Plain:
-    """All tables and curves, as plain values in which NaN may stand for "none"."""
+    """All tables and curves as plain values; NaN means none."""
     clean = scored.clean
-    own = {d: metrics.threshold_for(scored.scores[d][clean], CLEAN_LOSS) if clean.any() else 0.5 for d in Defect}
-    limits = {defect: float(thresholds.get(defect, own[defect])) for defect in Defect}
+    default_thresholds = {
+        d: metrics.threshold_for(scored.scores[d][clean], CLEAN_LOSS) if clean.any() else 0.5 for d in Defect
+    }
+    limits = {defect: float(thresholds.get(defect, default_thresholds[defect])) for defect in Defect}
     flags = {defect: scored.scores[defect] > limits[defect] for defect in Defect}
     return {
         "clips": len(scored.clips),
@@ -89,7 +91,7 @@ def results(scored: Scored, thresholds: Mapping[str, float]) -> Plain:
         "groups": dict(Counter(clip.group for clip in scored.clips)),
         "left_out": scored.left_out,
         "thresholds": limits,
-        "thresholds_here": own,
+        "thresholds_here": default_thresholds,
         "clean_loss": CLEAN_LOSS,
         "thresholds_are_given": all(defect in thresholds for defect in Defect),
         "defects": {d.value: _defect(scored, d, limits[d]) for d in Defect},
@@ -105,11 +107,11 @@ def results(scored: Scored, thresholds: Mapping[str, float]) -> Plain:
 
 
 def _defect(scored: Scored, defect: Defect, limit: float) -> Plain:
-    """Everything about our score for one defect."""
+    """All figures of our score for one defect."""
     labels, scores, clean = scored.labels(defect), scored.scores[defect], scored.clean
     positive, negative = labels == 1, labels == 0
-    judged = positive | negative
-    bins = metrics.reliability(scores[judged], positive[judged])
+    is_labelled = positive | negative
+    bins = metrics.reliability(scores[is_labelled], positive[is_labelled])
     return {
         "against_clean": metrics.summary(scores[positive], scores[clean]),
         "against_others": metrics.summary(scores[positive], scores[negative]),
@@ -122,14 +124,16 @@ def _defect(scored: Scored, defect: Defect, limit: float) -> Plain:
             name: np.histogram(np.clip(scores[rows], 0, 1), HISTOGRAM)[0]
             for name, rows in (("clean", clean), ("defect", positive))
         },
-        "kept": metrics.drawn(metrics.kept_curve(scores[judged], positive[judged], scored.seconds[judged])),
+        "kept": metrics.drawn(
+            metrics.kept_curve(scores[is_labelled], positive[is_labelled], scored.seconds[is_labelled])
+        ),
         "buckets": list(_buckets(scored, defect, limit)),
         "errors": _errors(scored, defect, limit),
     }
 
 
 def _buckets(scored: Scored, defect: Defect, limit: float) -> Iterator[Plain]:
-    """The clips with a defect by level and by where they come from, each part against all clean clips."""
+    """Figures of clips with a defect by its level, codec and group, each against all clean clips."""
     positive, scores = scored.labels(defect) == 1, scored.scores[defect]
     for fact, edges in BUCKETS.get(defect, {}).items():
         values = np.array([clip.facts[fact] for clip in scored.clips])
@@ -148,7 +152,7 @@ def _bucket(positives: Floats, clean: Floats, limit: float) -> Plain:
 
 
 def _errors(scored: Scored, defect: Defect, limit: float) -> list[Plain]:
-    """The clips on the wrong side of the threshold, furthest first: as shares of the way to 0 or 1."""
+    """Clips on the wrong side of the threshold, furthest first, by the relative distance to 0 or 1."""
     labels, scores = scored.labels(defect), scored.scores[defect]
     missed, lost = (labels == 1) & (scores <= limit), (labels == 0) & (scores > limit)
     depth = np.where(missed, (limit - scores) / max(limit, 1e-9), (scores - limit) / max(1 - limit, 1e-9))
@@ -167,14 +171,14 @@ def _errors(scored: Scored, defect: Defect, limit: float) -> list[Plain]:
 
 
 def _models(scored: Scored) -> list[Plain]:
-    """Ours and every number of every baseline: figures against clean clips for the defects that it speaks of."""
+    """Ours and every output of every baseline: figures against clean clips for the defects that it indicates."""
     audio_s = scored.seconds.sum()
     ours = {defect: _compared(scored, defect, scored.scores[defect]) for defect in Defect}
-    found = [{"name": OURS, "tool": OURS, "defects": ours}]
+    models = [{"name": OURS, "tool": OURS, "defects": ours}]
     for name, column in scored.columns.items():
         defects = {defect: _compared(scored, defect, column.risk) for defect in column.figure.defects}
-        found.append({"name": name, "tool": column.tool, "defects": defects})
-    return [one | {"x_real_time": audio_s / max(scored.wall_s[str(one["tool"])], 1e-9)} for one in found]
+        models.append({"name": name, "tool": column.tool, "defects": defects})
+    return [model | {"x_real_time": audio_s / max(scored.wall_s[str(model["tool"])], 1e-9)} for model in models]
 
 
 def _compared(scored: Scored, defect: Defect, risk: Floats) -> Plain:
@@ -191,7 +195,7 @@ def _compared(scored: Scored, defect: Defect, risk: Floats) -> Plain:
 
 
 def _det(positives: Floats, negatives: Floats) -> list[tuple[float, float]]:
-    """Miss for each of DET_POINTS: a curve of few points whatever the number of clips."""
+    """Miss at each of DET_POINTS: few points whatever the number of clips."""
     if not len(positives) or not len(negatives):
         return []
     _, false_reject, miss = metrics.roc(positives, negatives)
@@ -200,7 +204,7 @@ def _det(positives: Floats, negatives: Floats) -> list[tuple[float, float]]:
 
 
 def _confusion(scored: Scored, flags: Mapping[Defect, Flags]) -> dict[str, Plain]:
-    """Of the clips with one defect alone, or none, the share that each score flags, where it is judged on them."""
+    """Share of the clips with one defect only, or none, that each score flags, where they are labelled."""
     kinds = {"clean": scored.clean} | {
         d.value: np.array([clip.only_defect is d for clip in scored.clips], bool) for d in Defect
     }
@@ -212,7 +216,7 @@ def _confusion(scored: Scored, flags: Mapping[Defect, Flags]) -> dict[str, Plain
 
 
 def _clean_lost(scored: Scored, flags: Mapping[Defect, Flags]) -> dict[str, Plain]:
-    """Share of clean clips flagged by each score and by any of the five, in all and by group."""
+    """Share of clean clips flagged by each score and by any of the five, in total and by group."""
     groups = np.array([clip.group for clip in scored.clips])
     parts = {"all": scored.clean} | {str(g): scored.clean & (groups == g) for g in np.unique(groups[scored.clean])}
     any_flag = np.any([*flags.values()], axis=0)
@@ -224,11 +228,11 @@ def _clean_lost(scored: Scored, flags: Mapping[Defect, Flags]) -> dict[str, Plai
 
 
 def _rules(scored: Scored, flags: Mapping[Defect, Flags]) -> dict[str, Plain]:
-    """Share of clean clips, and of those with a defect, that a filter keeps: our five thresholds, the usual rule."""
+    """Share of clean clips, and of those with each defect, that a filter keeps: our thresholds, and the usual rule."""
     keeps = {"speechmill, five thresholds": ~np.any([*flags.values()], axis=0)}
-    name, least = USUAL_RULE
+    name, lowest = USUAL_RULE
     if name in scored.columns:
-        keeps[f"{name} ≥ {least:.1f}"] = scored.columns[name].values >= least
+        keeps[f"{name} ≥ {lowest:.1f}"] = scored.columns[name].values >= lowest
     return {
         rule: {"clean": _share(kept[scored.clean])}
         | {defect.value: _share(kept[scored.labels(defect) == 1]) for defect in Defect}
@@ -237,17 +241,17 @@ def _rules(scored: Scored, flags: Mapping[Defect, Flags]) -> dict[str, Plain]:
 
 
 def _target(scored: Scored, name: str) -> Plain:
-    """How near an estimate in dB comes to the truth, where that is known."""
+    """Errors of an estimate in dB, where the true value is known."""
     truth = np.array([clip.facts[name] for clip in scored.clips])
-    guess = scored.scores.get(name, np.full(len(truth), np.nan))
-    known = np.isfinite(truth) & np.isfinite(guess)
-    apart = guess[known] - truth[known]
-    varies = known.sum() > 2 and truth[known].std() > 0 and guess[known].std() > 0
+    estimate = scored.scores.get(name, np.full(len(truth), np.nan))
+    is_known = np.isfinite(truth) & np.isfinite(estimate)
+    error = estimate[is_known] - truth[is_known]
+    varies = is_known.sum() > 2 and truth[is_known].std() > 0 and estimate[is_known].std() > 0
     return {
-        "clips": int(known.sum()),
-        "mean_abs_error_db": float(np.abs(apart).mean()) if known.any() else math.nan,
-        "bias_db": float(apart.mean()) if known.any() else math.nan,
-        "correlation": float(np.corrcoef(guess[known], truth[known])[0, 1]) if varies else math.nan,
+        "clips": int(is_known.sum()),
+        "mean_abs_error_db": float(np.abs(error).mean()) if is_known.any() else math.nan,
+        "bias_db": float(error.mean()) if is_known.any() else math.nan,
+        "correlation": float(np.corrcoef(estimate[is_known], truth[is_known])[0, 1]) if varies else math.nan,
     }
 
 

@@ -1,6 +1,6 @@
-"""Composes pieces of music and plays them with a soundfont: music to learn from that is free and comes in many styles.
+"""Composes music and plays it with a soundfont: training data that is free and of many styles.
 
-A piece is a function of its style and number alone: a key, a tempo, a metre, a chord progression and a band are drawn,
+A piece depends on its style and number only: key, tempo, metre, chord progression and band are drawn,
 parts are written for the band, and fluidsynth plays them.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 from mido import Message, MetaMessage, MidiFile, MidiTrack, bpm2tempo
 
 SECONDS = 30
-TICKS = 480  # of a beat
+TICKS = 480  # MIDI ticks of a beat
 DRUMS = 9  # the channel that General MIDI keeps for them
 MAJOR, MINOR, DORIAN = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 3, 5, 7, 9, 10)
 PROGRESSIONS = (
@@ -47,11 +47,11 @@ class Piece:
         return [self.degree(first + 2 * at) for at in range(notes)]
 
     def loud(self, mean: float = 80, spread: float = 10) -> int:
-        """Draw how hard a note is struck, 20 to 127."""
+        """Draw the velocity of a note, 20 to 127."""
         return int(np.clip(self.rng.normal(mean, spread), 20, 127))
 
     def late(self, at: float) -> float:
-        """Where a player comes in who is asked for a beat."""
+        """Actual beat of a note, with swing and random timing."""
         swung = self.swing if at % 1 == 0.5 else 0.0
         return max(0.0, at + swung + self.rng.normal(0, 0.012))
 
@@ -82,12 +82,12 @@ def broken(piece: Piece, octave: int = 1) -> list[Note]:
     """Chords note by note."""
     order = piece.rng.permutation(4)
     step = float(piece.rng.choice([0.25, 0.5, 0.5, 1 / 3]))
-    found = []
+    notes = []
     for at in np.arange(0, piece.bars * piece.metre, step):
         keys = [*piece.chord(int(at // piece.metre)), piece.chord(int(at // piece.metre))[0] + 12]
         key = keys[order[round(at / step) % 4]] + 12 * octave
-        found.append((piece.late(float(at)), step * piece.rng.uniform(0.8, 2.5), key, piece.loud(70)))
-    return found
+        notes.append((piece.late(float(at)), step * piece.rng.uniform(0.8, 2.5), key, piece.loud(70)))
+    return notes
 
 
 def melody(piece: Piece, octave: int = 2, busy: float = 0.7) -> list[Note]:
@@ -100,26 +100,26 @@ def melody(piece: Piece, octave: int = 2, busy: float = 0.7) -> list[Note]:
             phrase.append((at, length, step))
         step = int(np.clip(step + rng.choice([-3, -2, -1, -1, 0, 1, 1, 2, 4]), -3, 11))
         at += length
-    found = []
+    notes = []
     for bar in range(0, piece.bars, 2):
         shift = int(rng.choice([0, 0, 0, piece.chords[bar % len(piece.chords)]]))
         for at, length, step in phrase:
             if rng.random() < 0.92:
                 start = piece.late(bar * piece.metre + at)
-                found.append((start, length * 0.95, piece.degree(step + shift) + 12 * octave, piece.loud(88)))
-    return found
+                notes.append((start, length * 0.95, piece.degree(step + shift) + 12 * octave, piece.loud(88)))
+    return notes
 
 
 def bass(piece: Piece) -> list[Note]:
     """Roots and fifths."""
     hits = [0.0, *(np.flatnonzero(piece.rng.random(piece.metre * 2) < 0.35) / 2)]
-    found = []
+    notes = []
     for bar in range(piece.bars):
         for at in hits:
             start = piece.late(bar * piece.metre + at)
             key = piece.chord(bar)[int(piece.rng.choice([0, 0, 0, 2]))] - 12
-            found.append((start, 0.7, key, piece.loud(85)))
-    return found
+            notes.append((start, 0.7, key, piece.loud(85)))
+    return notes
 
 
 def drums(piece: Piece) -> list[Note]:
@@ -130,28 +130,28 @@ def drums(piece: Piece) -> list[Note]:
     kick[0], snare[4::8] = True, True
     hats = np.arange(grid) % int(rng.choice([1, 2, 2, 4])) == 0
     back = int(rng.choice([38, 40, 37, 39]))
-    found = []
+    notes = []
     for bar in range(piece.bars):
         fill = bar % 4 == 3 and rng.random() < 0.5
         for at in range(grid):
             start = piece.late(bar * piece.metre + at / 4)
             for hit, key, mean in ((kick[at], 36, 100), (snare[at], back, 95), (hats[at], cymbal, 65)):
                 if hit:
-                    found.append((start, 0.2, key, piece.loud(mean)))
+                    notes.append((start, 0.2, key, piece.loud(mean)))
             if fill and at >= grid - 4:
-                found.append((start, 0.2, int(rng.choice([41, 45, 47, 50])), piece.loud(90)))
-    return found
+                notes.append((start, 0.2, int(rng.choice([41, 45, 47, 50])), piece.loud(90)))
+    return notes
 
 
 def drone(piece: Piece) -> list[Note]:
     """Long notes that come and go."""
-    found, at = [], 0.0
+    notes, at = [], 0.0
     while at < piece.bars * piece.metre:
         length = piece.rng.uniform(3, 14)
         steps = piece.rng.choice([0, 2, 4, 7, 9], int(piece.rng.integers(1, 4)), replace=False)
-        found += [(at, length * 1.2, piece.degree(int(step)) + 12, piece.loud(60, 12)) for step in steps]
+        notes += [(at, length * 1.2, piece.degree(int(step)) + 12, piece.loud(60, 12)) for step in steps]
         at += length
-    return found
+    return notes
 
 
 def _any(*programs: int) -> Callable[[Piece], int]:
@@ -208,7 +208,7 @@ def _track(channel: int, program: int, notes: list[Note], rng: np.random.Generat
         events.append((round(start * TICKS), Message("note_on", channel=channel, note=key, velocity=velocity)))
         events.append((round((start + length) * TICKS), Message("note_off", channel=channel, note=key)))
     track, now = MidiTrack(), 0
-    for at, event in sorted(events, key=lambda one: (one[0], one[1].type == "note_on")):
+    for at, event in sorted(events, key=lambda item: (item[0], item[1].type == "note_on")):
         track.append(event.copy(time=at - now))
         now = at
     return track

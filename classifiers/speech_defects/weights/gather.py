@@ -24,7 +24,7 @@ import soundfile
 import soxr
 from speech_defects import RATE, Float32
 
-RAW = {".g722": "g722", ".gsm": "gsm"}  # suffixes whose files do not say what they are
+RAW = {".g722": "g722", ".gsm": "gsm"}  # formats without a header, by suffix
 DEBIAN, PYPI, GITHUB = "https://packages.debian.org/bookworm/", "https://pypi.org/project/", "https://github.com/"
 
 
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def write(row: dict[str, str], local: Path, target: Path) -> None:
-    """Write the recording of a row as FLAC: its files joined, cut from `start` to `end`, one channel of them."""
+    """Write the recording of a row as FLAC: its files concatenated, cut from `start` to `end`, one channel."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
         return
@@ -66,7 +66,7 @@ def write(row: dict[str, str], local: Path, target: Path) -> None:
 
 
 def origins(row: dict[str, str], local: Path) -> Iterator[Path]:
-    """Find the files of a row; its `path` may hold wildcards, and goes on within a zip after that one's name."""
+    """Find the files of a row; its `path` may contain wildcards, and continue inside a zip after its name."""
     if row["path"].startswith("compose:"):
         yield composed(row, local)
         return
@@ -118,7 +118,7 @@ def unzipped(archive: Path) -> Path:
 
 
 def composed(row: dict[str, str], local: Path) -> Path:
-    """Compose and play the piece that a row asks for: `compose:STYLE/NUMBER`."""
+    """Compose and play the piece that a row names: `compose:STYLE/NUMBER`."""
     from speech_defects.weights.compose import play  # needs mido
 
     style, _, number = row["path"].removeprefix("compose:").partition("/")
@@ -131,7 +131,7 @@ def decode(file: Path, channel: int) -> Float32:
     if file.suffix in RAW:
         with av.open(str(file), format=RAW[file.suffix]) as container:
             resampler = av.AudioResampler(format="flt", layout="mono")
-            frames = [one.to_ndarray()[0] for frame in container.decode(audio=0) for one in resampler.resample(frame)]
+            frames = [part.to_ndarray()[0] for frame in container.decode(audio=0) for part in resampler.resample(frame)]
             wave, rate = np.concatenate(frames), container.streams.audio[0].rate
     else:
         channels, rate = soundfile.read(file, dtype="float32", always_2d=True)
