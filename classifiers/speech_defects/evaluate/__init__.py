@@ -125,8 +125,8 @@ def score(clips: Sequence[Clip], judges: Mapping[str, Judge], progress: Progress
         for key, values in table.items()
     }
     kept = [clip for clip, has_score in zip(readable, is_scored.tolist()) if has_score]
-    ours = {key: values[is_scored] for key, values in tables[OURS].items()}
-    return Scored(kept, np.array(seconds)[is_scored], ours, columns, wall_s, left_out)
+    our_scores = {key: values[is_scored] for key, values in tables[OURS].items()}
+    return Scored(kept, np.array(seconds)[is_scored], our_scores, columns, wall_s, left_out)
 
 
 def _read(
@@ -161,11 +161,11 @@ def _versions(judges: Mapping[str, Judge]) -> dict[str, str]:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON has it: no arrays, and null for what is not a number."""
+    """Convert to JSON values: lists for arrays, and null for numbers that are not finite."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     if isinstance(value, np.generic):
         return _plain(value.item())
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,7 +1,7 @@
-"""Labelled clips to judge a scorer by: the manifest that names them, and their sound.
+"""Labelled clips for the evaluation of a scorer: their manifest, and their audio.
 
-A manifest has a line a clip. What is wrong with a line is said with its number and key before anything is
-scored; a recording that cannot be read is only left out, since one broken file should not end an evaluation.
+A manifest has a line for each clip. A faulty line is reported with its number and key before anything is
+scored; an unreadable recording is only left out, since one broken file should not end an evaluation.
 """
 
 import json
@@ -20,12 +20,12 @@ FACTS = ("snr_db", "c50_db", "overlap_db", "overlap_s")
 
 
 class UnreadableError(Exception):
-    """A clip has no sound that can be scored; the message says why."""
+    """Raised for a clip without usable audio; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A clip and what is known of it. Labels are 1, 0 or NaN (not judged), facts NaN where they are not known."""
+    """A labelled clip. Labels are 1, 0 or NaN (unlabelled), facts NaN where unknown."""
 
     file: str
     path: Path
@@ -39,12 +39,12 @@ class Clip:
 
     @property
     def is_clean(self) -> bool:
-        """No defect, and none in doubt."""
+        """Whether it has no defect, and no unlabelled one."""
         return all(label == 0 for label in self.labels.values())
 
     @property
     def only_defect(self) -> Defect | None:
-        """The defect of a clip that has exactly one; others may be in doubt."""
+        """The defect of a clip with exactly one; others may be unlabelled."""
         present = [defect for defect, label in self.labels.items() if label == 1]
         return present[0] if len(present) == 1 else None
 
@@ -53,8 +53,8 @@ def read_manifest(path: Path) -> list[Clip]:
     """Read a manifest of labelled clips.
 
     A line is an object with `path` (relative to the manifest), each Defect (1, 0, or null for "not judged"),
-    `source` and `speaker`, and where known FACTS (numbers), the times of a part of the file, `group` and `codec`; other
-    keys are let be. Raises ValueError that names line and key, or OSError.
+    `source` and `speaker`, and if known FACTS (numbers), the times of a part of the file, `group` and `codec`; other
+    keys are ignored. Raises ValueError that names line and key, or OSError.
     """
     clips = []
     for number, row in manifest.lines(path):
@@ -94,10 +94,7 @@ def _number(row: dict[str, Any], key: str) -> float:
 
 
 def read_wave(path: Path, part: Part = WHOLE) -> Float32:
-    """The sound of a file or a part of it as float32[T] at 16 kHz in [-1, 1], channels mixed.
-
-    Raises UnreadableError.
-    """
+    """Read a file or a part of it: float32[T] at 16 kHz in [-1, 1], channels averaged. Raises UnreadableError."""
     import soundfile
     import soxr
 
@@ -108,7 +105,7 @@ def read_wave(path: Path, part: Part = WHOLE) -> Float32:
             (first, last), rate = part.frames(file.frames, file.samplerate), file.samplerate
             file.seek(first)
             wave = file.read(last - first, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:  # its text without the path, which is nobody's business
+    except soundfile.LibsndfileError as error:  # its text without the path, which is private
         raise UnreadableError(error.error_string) from error
     except ValueError as error:
         raise UnreadableError(str(error)) from None

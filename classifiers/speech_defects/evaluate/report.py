@@ -29,7 +29,7 @@ Plain = dict[str, Any]
 Scale = Callable[[float], float]
 
 
-def render(found: Plain) -> str:
+def render(results: Plain) -> str:
     """The page as HTML, from the content of `evaluate`'s JSON."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -41,10 +41,10 @@ def render(found: Plain) -> str:
     style = (HERE / "report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return pages.get_template("report.html").render(
-        found=found,
+        found=results,
         titles={defect.value: title for defect, title in TITLES.items()},
-        models=_compared(found["models"]),
-        sections=[_section(found, defect) for defect in Defect],
+        models=_compared(results["models"]),
+        sections=[_section(results, defect) for defect in Defect],
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
         style=Markup(style),  # noqa: S704 - a file of this package
     )
@@ -81,16 +81,16 @@ def _rank(model: Plain, defect: Defect) -> tuple[float, float]:
     return figures["eer"], -figures["auc"]
 
 
-def _section(found: Plain, defect: Defect) -> Plain:
+def _section(results: Plain, defect: Defect) -> Plain:
     """A section of the page: figures and plots of one defect."""
-    figures, limit = found["defects"][defect], found["thresholds"][defect]
+    figures, limit = results["defects"][defect], results["thresholds"][defect]
     return {
         "name": defect.value,
         "title": TITLES[defect],
         "limit": limit,
         "mark": _linear(0, 1)(min(max(limit, 0.0), 1.0)),
         "found": figures,
-        "det": _det(found["models"], defect),
+        "det": _det(results["models"], defect),
         "reliability": [
             {"x": _linear(0, 1)(b["score"]), "y": _upwards(_linear)(b["share"]), "clips": b["clips"]}
             for b in figures["reliability"]

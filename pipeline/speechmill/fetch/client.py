@@ -154,9 +154,9 @@ def _login_hint(response: "urllib3.BaseHTTPResponse") -> str:
     host, wanted = host_of(response.url)[0], response.headers.get("WWW-Authenticate", "").lower()
     if wanted and not any(scheme in wanted for scheme in ("basic", "bearer")):
         return f": {host} wants a login that is neither Basic nor Bearer; download it and give the file"
-    what = "wants a login, or another one" if response.status == 401 else "refuses"
+    cause = "wants a login, or another one" if response.status == 401 else "refuses"
     fix = "give one" if response.status == 401 else "where that is for want of a login, give one"
-    return f": {host} {what}; {fix} by fetch.credentials, which names the variable that holds it"
+    return f": {host} {cause}; {fix} by fetch.credentials, which names the variable that holds it"
 
 
 def _retry_after_s(value: str) -> float:

@@ -113,9 +113,9 @@ def has_media_suffix(name: str) -> bool:
 
 def language_of(tag: str) -> str | None:
     """Language in a part of a file name, such as `en`, `en-US`, `en-orig`, `eng`; None if it is no language."""
-    found = TAG.fullmatch(tag)
-    primary = found[1].lower() if found else ""
-    code = language_code(primary) if found else None
+    match = TAG.fullmatch(tag)
+    primary = match[1].lower() if match else ""
+    code = language_code(primary) if match else None
     if code is None or (len(code) > 2 and code not in CODES_OF_THREE):
         return None
     tag = tag.replace("_", "-")

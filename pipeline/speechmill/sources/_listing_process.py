@@ -102,10 +102,10 @@ class _Sender(logging.Handler):
         if self._lines <= MAX_LOG_LINES:
             self.send("log", (record.levelno, record.getMessage()[:MAX_LINE_CHARACTERS]))
 
-    def send(self, what: str, value: Any) -> None:
+    def send(self, kind: str, value: Any) -> None:
         """Send a message."""
         with self._lock:
-            self._pipe.send((what, value))
+            self._pipe.send((kind, value))
 
 
 def serve(pipe: Connection) -> None:

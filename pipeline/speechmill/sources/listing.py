@@ -75,8 +75,8 @@ def resolve(
         return recording, recording.media_url
     bounds = Bounds(seconds=config.fetch.max_seconds, silent_cpu_s=RESOLVE_CPU_S)
     with _turn_at(recording.media_url, stopping):
-        for found in _elsewhere(Job(resolve_one, (recording, config, store), bounds), stopping):
-            resolved: tuple[Recording, str] = found
+        for result in _elsewhere(Job(resolve_one, (recording, config, store), bounds), stopping):
+            resolved: tuple[Recording, str] = result
             return resolved
     raise RejectedError(Reason.INTERNAL_ERROR, "it was not resolved", retry=True)
 

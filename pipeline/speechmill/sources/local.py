@@ -52,12 +52,12 @@ def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[
     if layout or (os.path.isfile(place) and is_manifest(place)):
         return _some(Manifest(place, source, config, default, input_roots, layout).listed(), place)
     if is_pattern(place):
-        top, found = split(place)[0] or ".", _matching(place, input_roots, config.output)
+        top, entries = split(place)[0] or ".", _matching(place, input_roots, config.output)
     elif os.path.isdir(place):
-        top, found = place, walk(place, input_roots, config.output)
+        top, entries = place, walk(place, input_roots, config.output)
     else:
         return iter([_alone(place, default, input_roots)])
-    return _some(_all(found, top, default, input_roots), place)
+    return _some(_all(entries, top, default, input_roots), place)
 
 
 def may_be_read(path: str, inputs: tuple[Input, ...]) -> bool:

@@ -49,6 +49,6 @@ def _link_below(path: str) -> str | None:
     """The first link in a folder or below; None if there is none."""
     for folder, folders, files in os.walk(path):
         for name in (*folders, *files):
-            if os.path.islink(found := os.path.join(folder, name)):
-                return found
+            if os.path.islink(entry := os.path.join(folder, name)):
+                return entry
     return None

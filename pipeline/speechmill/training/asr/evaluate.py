@@ -210,7 +210,7 @@ def _versions() -> dict[str, str]:
 # --- the page ---
 
 
-def page(found: Plain, sounds: Sequence[Float32]) -> str:
+def page(report: Plain, sounds: Sequence[Float32]) -> str:
     """Render the figures as one page, with audio and spectrograms of the worst clips."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -219,12 +219,12 @@ def page(found: Plain, sounds: Sequence[Float32]) -> str:
     )
     pages.filters |= {"percent": lambda share: f"{100 * share:.1f} %", "count": _count}
     return pages.get_template("page.html").render(
-        found=found, titles=FIGURES, pictures=[_picture(wave) for wave in sounds], sounds=[_mp3(w) for w in sounds]
+        found=report, titles=FIGURES, pictures=[_picture(wave) for wave in sounds], sounds=[_mp3(w) for w in sounds]
     )
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _picture(wave: Float32) -> str:

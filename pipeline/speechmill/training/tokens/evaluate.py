@@ -238,12 +238,12 @@ def _at_16k(wave: Float32) -> Float32:
 
 
 def page(
-    found: Plain, examples: Sequence[tuple[Float32, Float32]], tokenizer: MelTokenizer, curve: Sequence[Plain]
+    report: Plain, examples: Sequence[tuple[Float32, Float32]], tokenizer: MelTokenizer, curve: Sequence[Plain]
 ) -> str:
     """Render the figures as one page, with spectrograms and audio of some recordings before and after.
 
     Args:
-        found: The figures.
+        report: The figures.
         examples: Original and reconstructed waves.
         tokenizer: The tokenizer.
         curve: Training curve.
@@ -254,7 +254,7 @@ def page(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return pages.get_template("page.html").render(
-        found=found, examples=[_example(*pair, tokenizer) for pair in examples], curve=_curve(curve)
+        found=report, examples=[_example(*pair, tokenizer) for pair in examples], curve=_curve(curve)
     )
 
 
