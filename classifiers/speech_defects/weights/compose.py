@@ -215,7 +215,14 @@ def _track(channel: int, program: int, notes: list[Note], rng: np.random.Generat
 
 
 def play(style: str, number: int, font: Path, target: Path) -> Path:
-    """Compose a piece and play it into a WAV file."""
+    """Compose a piece and play it into a WAV file.
+
+    Args:
+        style: One of STYLES.
+        number: Number of the piece in its style.
+        font: Soundfont.
+        target: The WAV file; the score is written beside it.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     score = target.with_suffix(".mid")
     compose(style, number).save(score)

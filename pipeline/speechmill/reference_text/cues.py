@@ -45,7 +45,14 @@ def cues(text: str) -> list[Cue]:
 
 
 def seconds(hours: str | None, minutes: str, whole: str, part: str | None) -> float:
-    """Convert the digits of a time to seconds."""
+    """Convert the digits of a time to seconds.
+
+    Args:
+        hours: None or empty for 0.
+        minutes: Digits.
+        whole: Whole seconds.
+        part: Digits after the decimal point; None or empty for 0.
+    """
     return int(hours or 0) * 3600 + int(minutes) * 60 + float(f"{whole}.{part or 0}")
 
 

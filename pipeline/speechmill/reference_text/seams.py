@@ -49,7 +49,17 @@ class _Place:
 
 
 def parted(text: Text, clips: Sequence[Clip], windows: Sequence[Window | None], keys: Keys) -> list[Window | None]:
-    """Move the boundaries of clips, which are in order of time, by words, neighbours, punctuation and times."""
+    """Refine the boundaries of clips by words, neighbours, punctuation and times.
+
+    Args:
+        text: The reference text.
+        clips: Of a recording, in order of time.
+        windows: Keys [start, end) of each clip in the text; None: not in it.
+        keys: The spelling of each key.
+
+    Returns:
+        The refined windows.
+    """
     placed = {i: _place(text, clips[i], window, keys) for i, window in enumerate(windows) if window}
     places = list(placed.values())
     _set_offsets(text, places)

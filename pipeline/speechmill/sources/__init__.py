@@ -153,7 +153,15 @@ def rest_of(address: str, kind: str) -> str:
 
 
 def failed(kind: str, place: str, *, reason: Reason, detail: str, signals: tuple[Signal, ...] = ()) -> Listed:
-    """Make the row of something that a source lists and that cannot be read, or must not be."""
+    """Make the row of something that a source lists and that cannot be read, or must not be.
+
+    Args:
+        kind: Kind of source.
+        place: Address, path or line; it identifies the row.
+        reason: Why it failed.
+        detail: The same in words.
+        signals: A publisher's reservations.
+    """
     return Listed(
         recording=Recording(
             recording_id=stable_id(kind, "failed", place),
@@ -168,7 +176,15 @@ def failed(kind: str, place: str, *, reason: Reason, detail: str, signals: tuple
 
 
 def left_out(kind: str, place: str, *, reason: Reason, detail: str, size: int | None = None) -> Listed:
-    """Make the row of a file in an input that is no recording; it is no failure, but it is reported."""
+    """Make the row of a file in an input that is no recording; it is no failure, but it is reported.
+
+    Args:
+        kind: Kind of source.
+        place: Its path below the input.
+        reason: Why it is left out.
+        detail: The same in words.
+        size: In bytes.
+    """
     return Listed(
         recording=Recording(
             recording_id=stable_id(kind, "left out", place, reason),

@@ -69,7 +69,15 @@ def resolve(
 ) -> tuple[Recording, str]:
     """Find the current address of a recording's media, as `sources.resolve` does.
 
-    Raises RejectedError and StoppedError.
+    Args:
+        recording: As it was listed.
+        config: Of the run.
+        store: Cache of fetched documents.
+        stopping: Whether the run stops.
+
+    Raises:
+        RejectedError: The media cannot be had.
+        StoppedError: The run stops.
     """
     if not sources.is_resolved_late(recording):
         return recording, recording.media_url

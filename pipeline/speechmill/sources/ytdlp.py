@@ -57,7 +57,15 @@ def resolve(
 ) -> tuple[Recording, str]:
     """Find the current address of a recording's audio, and add metadata that its page has beyond the list.
 
-    Raises RejectedError, with NEEDS_TOOL where it takes more than a download, and StoppedError.
+    Args:
+        recording: As it was listed.
+        config: Of the run.
+        store: Cache of fetched documents.
+        stopping: Whether the run stops.
+
+    Raises:
+        RejectedError: It cannot be had; NEEDS_TOOL where it takes more than a download.
+        StoppedError: The run stops.
     """
     library = Library(store, config.fetch, stopping, noplaylist=True)
     with asking(library):

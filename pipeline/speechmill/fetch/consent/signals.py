@@ -30,7 +30,14 @@ def refuse(words: Iterable[Words], when: float | None = None) -> None:
 
 
 def signal_of(kind: str, value: str, url: str, when: float | None = None) -> Signal:
-    """Make a Signal seen now, or at a time in seconds since 1970."""
+    """Make a Signal.
+
+    Args:
+        kind: Kind of signal, such as `robots.txt`.
+        value: Its text.
+        url: Address where it was found.
+        when: Time it was seen, in seconds since 1970; None: now.
+    """
     seen = datetime.fromtimestamp(time.time() if when is None else when, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     plain = " ".join(_CONTROL.sub("", value[:MAX_VALUE_CHARS]).split())
     return Signal(signal=kind, value=plain, url=public_url(url), seen=seen)

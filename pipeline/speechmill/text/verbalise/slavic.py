@@ -52,7 +52,17 @@ def counted(value: int, noun: str, table: Table) -> str:
 
 
 def agreed(value: int, gender: str, table: Table, *, is_animate: bool = False) -> str:
-    """A number in its form for a gender, where nominative and accusative are the same."""
+    """A number in its form for a gender, where nominative and accusative are the same.
+
+    Args:
+        value: The number.
+        gender: Of the noun: m, f or n.
+        table: Of the language.
+        is_animate: Whether the noun is animate.
+
+    Raises:
+        UnreadableError: The two cases differ.
+    """
     last, tail = value % 10, value % 100
     if value > table.largest:
         raise UnreadableError(f"{value}: a number of this size is not read as one")

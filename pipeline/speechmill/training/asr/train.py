@@ -62,8 +62,18 @@ More in metrics.json and held-out/asr.html.
 def train(recipe: Recipe, output: Path, *, device: str, progress: Progress = print) -> Plain:
     """Train a model, write it to a folder for asr.model, and return the content of its METRICS_FILE.
 
-    An interrupted run continues from STATE_FILE. On a CPU the same recipe gives the same weights. Raises ValueError
-    or OSError for unusable clips, ConfigError for an unusable base.
+    An interrupted run continues from STATE_FILE. On a CPU the same recipe gives the same weights.
+
+    Args:
+        recipe: What to train on, and how.
+        output: Folder to write to.
+        device: cpu or cuda.
+        progress: Called with messages.
+
+    Raises:
+        ValueError: Clips cannot be used.
+        OSError: Clips cannot be read.
+        ConfigError: The base cannot be used.
     """
     material = gather(recipe, progress)
     trainer = Trainer(recipe, material, device)

@@ -36,7 +36,17 @@ Progress = Callable[[str], None]
 def recover_encoder(recipe: Recipe, output: Path, *, device: str, progress: Progress = print) -> dict[str, Any]:
     """Train an encoder, write WEIGHTS_FILE and REPORT_FILE, and return the content of the latter.
 
-    An interrupted run continues from STATE_FILE. Raises ValueError or OSError for unusable pairs.
+    An interrupted run continues from STATE_FILE.
+
+    Args:
+        recipe: What to recover it from, and how.
+        output: Folder to write to.
+        device: cpu or cuda.
+        progress: Called with messages.
+
+    Raises:
+        ValueError: Pairs cannot be used.
+        OSError: Pairs cannot be read.
     """
     pairs = collect(recipe.pairs, output / "pairs", progress)
     good = collect(recipe.good_pairs, output / "good", progress) if recipe.good_pairs else None

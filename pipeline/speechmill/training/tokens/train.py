@@ -222,9 +222,17 @@ def chances(spans: Sequence[Span]) -> Float64:
 
 
 def train(recipe: Recipe, output: Path, *, device: str, progress: Progress = print) -> dict[str, Any]:
-    """Train, write WEIGHTS_FILE and REPORT_FILE into a folder, and return what the latter says.
+    """Train, or continue from STATE_FILE; write WEIGHTS_FILE and REPORT_FILE, and return the content of the latter.
 
-    A run that was stopped goes on from STATE_FILE. Raises ValueError or OSError for recordings that cannot be used.
+    Args:
+        recipe: What to train on, and how.
+        output: Folder to write to.
+        device: cpu or cuda.
+        progress: Called with messages.
+
+    Raises:
+        ValueError: Recordings cannot be used.
+        OSError: Recordings cannot be read.
     """
     training, held_out = collect(recipe.inputs, output / "sound", progress).split(recipe.held_out, recipe.seed)
     if not training.spans:
@@ -233,16 +241,8 @@ def train(recipe: Recipe, output: Path, *, device: str, progress: Progress = pri
     settings = json.loads(recipe.model_dump_json()) | {
         key: ["/".join(path.parts[-2:]) for path in getattr(recipe, key)] for key in ("inputs", "test")
     }
-    state, curve = output / STATE_FILE, []
-    if state.exists():
-        stored = torch.load(state, map_location=device, weights_only=True)
-        differing = [key for key, value in settings.items() if stored["recipe"].get(key) != value]
-        if differing:
-            raise ValueError(f"{output} holds a run with another {', '.join(differing)}; give another --output")
-        trainer.restore(stored["trainer"])
-        curve = stored["curve"]
-    else:
-        trainer.begin()
+    state = output / STATE_FILE
+    curve = _restored(trainer, state, settings)
     reported = saved = time.monotonic()
     while trainer.step < recipe.steps:
         losses = trainer.learn()
@@ -266,6 +266,20 @@ def train(recipe: Recipe, output: Path, *, device: str, progress: Progress = pri
             evaluate(held_out, MelTokenizer(finished), output, hear=None, curve=curve, progress=progress)
     (output / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return report
+
+
+def _restored(trainer: Trainer, path: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Continue from a stored state or begin; returns the curve so far. Raises ValueError for another run's state."""
+    if not path.exists():
+        trainer.begin()
+        return []
+    stored = torch.load(path, map_location=trainer.device, weights_only=True)
+    differing = [key for key, value in settings.items() if stored["recipe"].get(key) != value]
+    if differing:
+        raise ValueError(f"{path.parent} holds a run with another {', '.join(differing)}; give another --output")
+    trainer.restore(stored["trainer"])
+    curve: list[dict[str, Any]] = stored["curve"]
+    return curve
 
 
 def _keep(path: Path, state: dict[str, Any]) -> None:
