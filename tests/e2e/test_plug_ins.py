@@ -5,7 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -41,21 +42,58 @@ class Few(ClipStage):
 """
 
 
-@dataclass(frozen=True)
-class Installed:
-    """speechmill with a folder of packages beside it, as `pip install --target` makes one."""
+CONSOLE = """
+import sys
+from speechmill.cli.main import main
 
-    site: Path
+if __name__ == "__main__":  # its decoders import this too
+    for line in sys.stdin:
+        try:
+            main(eval(line))
+        except SystemExit as left:
+            sys.stderr.flush()
+            print(f"\\0{left.code}", flush=True)
+"""
+
+
+class Installed:
+    """speechmill with a folder of packages beside it, as `pip install --target` makes one, in a process of its own.
+
+    The process takes one command after another, so that Beam, torch and models are loaded once.
+    """
+
+    def __init__(self, site: Path) -> None:
+        self.site = site
+        self._console: subprocess.Popen[str] | None = None
 
     def __call__(self, *arguments: object, code: int = 0) -> str:
-        """Run the command line in a process of its own; what it says."""
+        """Run a command; what it says."""
+        console = self._console = self._console or self._start()
+        assert console.stdin is not None
+        assert console.stdout is not None
+        print([str(argument) for argument in arguments], file=console.stdin, flush=True)
+        said: list[str] = []
+        for line in console.stdout:
+            said.append(line)
+            if "\0" in line:
+                break
+        out, _, left = "".join(said).partition("\0")
+        assert left.strip() == str(code), out
+        return out
+
+    def _start(self) -> "subprocess.Popen[str]":
+        program = self.site / "console.py"
+        program.write_text(CONSOLE)
         path = os.pathsep.join([str(self.site), os.environ.get("PYTHONPATH", "")])
-        done = subprocess.run(
-            [sys.executable, "-m", "speechmill", *map(str, arguments)],
-            capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, timeout=280,
+        return subprocess.Popen(
+            [sys.executable, str(program)], text=True, env=os.environ | {"PYTHONPATH": path},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout + done.stderr
+
+    def close(self) -> None:
+        """End the process."""
+        if self._console is not None:
+            self._console.communicate()
 
     def add(self, module: str, group: str, name: str, code: str, value: str = "") -> None:
         """Add a package of one module with one entry point."""
@@ -66,18 +104,30 @@ class Installed:
         (self.site / f"{module}.py").write_text(code)
 
 
-def installed(folder: Path) -> Installed:
+@pytest.fixture(scope="module")
+def plugged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     """The package of tests/plugins, installed from a copy: a build leaves files where it runs."""
+    folder = tmp_path_factory.mktemp("plugged")
     shutil.copytree(PACKAGE, folder / "plugins")
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
     done = subprocess.run([*pip, "--target", folder / "site", folder / "plugins"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return Installed(folder / "site")
+    with closing(Installed(folder / "site")) as installed:
+        yield installed
 
 
 @pytest.fixture(scope="module")
-def plugged(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    return installed(tmp_path_factory.mktemp("plugged"))
+def own_stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+    """Stages of three packages; each test switches off those that it is not about."""
+    with closing(Installed(tmp_path_factory.mktemp("own") / "site")) as installed:
+        installed.add("crest_stage", "stages", "crest", CREST, ":Crest")
+        dice = crest("20 * np.log10(x.max() / np.sqrt((x**2).mean()))", "np.random.default_rng().random()")
+        names = {"crest_db": "dice_db", '"crest"': '"dice"', "peaky": "unlucky"}
+        for old, new in names.items():
+            dice = dice.replace(old, new)
+        installed.add("dice_stage", "stages", "dice", dice, ":Crest")
+        installed.add("few_stage", "stages", "few", FEW, ":Few")
+        yield installed
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +146,15 @@ def made(plugged: Installed, listed: Path, tmp_path_factory: pytest.TempPathFact
     (folder / "model").mkdir()
     (folder / "model/greedy.json").write_text('{"whisper": "tiny.en"}')
     settings = [f"asr.model={folder / 'model'}", "asr.language=en", "workers=1"]
-    flags = [part for setting in settings for part in ("--set", setting)]
-    plugged("run", "--input", f"linewise:{listed}", "--output", folder / "corpus", *flags)
+    plugged("run", "--input", f"linewise:{listed}", "--output", folder / "corpus", *flags(settings))
     return folder / "corpus"
+
+
+SHORT = ("asr.model=null", "tokenise.checkpoint=null", "workers=1")  # settings of runs without recognition
+
+
+def flags(settings: Iterable[str]) -> list[str]:
+    return [part for setting in settings for part in ("--set", setting)]
 
 
 def pool(corpus: Path) -> list[dict]:
@@ -172,39 +228,41 @@ def test_with_the_package_the_corpus_verifies(plugged: Installed, made: Path) ->
     assert (found["checks"]["plug-ins"]["checked"], found["checks"]["plug-ins"].get("note")) == (2, None)
 
 
-def test_a_column_that_its_audio_does_not_give_again_is_found(listed: Path, tmp_path: Path) -> None:
-    plugged = Installed(tmp_path / "site")
-    dice = crest("20 * np.log10(x.max() / np.sqrt((x**2).mean()))", "np.random.default_rng().random()")
-    plugged.add("dice_stage", "stages", "crest", dice, ":Crest")
-    flags = ["--set", "asr.model=null", "--set", "tokenise.checkpoint=null", "--set", "workers=1"]
-    plugged("run", "--input", listed.parent / "river.flac", "--output", tmp_path / "corpus", *flags)
-    checks = json.loads(plugged("verify", tmp_path / "corpus", "--json", code=1))["checks"]
+def test_a_column_that_its_audio_does_not_give_again_is_found(
+    own_stages: Installed, listed: Path, tmp_path: Path
+) -> None:
+    settings = flags((*SHORT, "plugins.crest=null", "plugins.few=null"))
+    own_stages("run", "--input", listed.parent / "river.flac", "--output", tmp_path / "corpus", *settings)
+    checks = json.loads(own_stages("verify", tmp_path / "corpus", "--json", code=1))["checks"]
     assert [name for name, check in checks.items() if not check["ok"]] == ["plug-ins"]
-    assert "crest_db is 0." in checks["plug-ins"]["problems"][0]
+    assert "dice_db is 0." in checks["plug-ins"]["problems"][0]
 
 
 def test_a_clip_that_is_selected_later_waits_for_the_stage(plugged: Installed, listed: Path, tmp_path: Path) -> None:
-    settings = ["asr.model=null", "tokenise.checkpoint=null", "workers=1", "thresholds.snr_db=200"]
-    flags = [part for setting in settings for part in ("--set", setting)]
-    plugged("run", "--input", listed.parent / "river.flac", "--output", tmp_path / "corpus", *flags)
+    settings = flags((*SHORT, "thresholds.snr_db=200"))
+    plugged("run", "--input", listed.parent / "river.flac", "--output", tmp_path / "corpus", *settings)
     plugged("select", tmp_path / "corpus", "--set", "thresholds.snr_db=null")
     assert [(row["reasons"], row["mos"]) for row in pool(tmp_path / "corpus")] == [(["not_measured"], None)] * 2
     plugged("run", "--output", tmp_path / "corpus")
     assert [row["decision"] for row in pool(tmp_path / "corpus")] == ["kept"] * 2
 
 
-def test_a_stage_may_take_all_clips_and_be_switched_off(listed: Path, tmp_path: Path) -> None:
-    plugged = Installed(tmp_path / "site")
-    plugged.add("crest_stage", "stages", "crest", CREST, ":Crest")
-    settings = ["asr.model=null", "tokenise.checkpoint=null", "workers=1", "thresholds.snr_db=200"]
-    flags = [part for setting in settings for part in ("--set", setting)]
-    made = ["run", "--input", listed.parent / "river.flac", "--output", tmp_path / "corpus", *flags]
-    plugged(*made, "--set", "thresholds.crest_db=1")
+def test_a_stage_may_take_all_clips_and_be_switched_off(own_stages: Installed, listed: Path, tmp_path: Path) -> None:
+    settings = flags((*SHORT, "plugins.dice=null", "plugins.few=null", "thresholds.snr_db=200"))
+    made = ["run", "--input", listed.parent / "river.flac", "--output", tmp_path / "corpus", *settings]
+    own_stages(*made, "--set", "thresholds.crest_db=1")
     assert [(row["reasons"], row["crest_db"] > 1) for row in pool(tmp_path / "corpus")] == [
         (["low_snr", "peaky"], True)
     ] * 2
-    plugged(*made, "--set", "plugins.crest=null", "--set", "thresholds.crest_db=1")
+    own_stages(*made, "--set", "plugins.crest=null", "--set", "thresholds.crest_db=1")
     assert all(row["reasons"] == ["low_snr"] and "crest_db" not in row for row in pool(tmp_path / "corpus"))
+
+
+def test_a_stage_that_forgets_clips_loses_none_silently(own_stages: Installed, listed: Path, tmp_path: Path) -> None:
+    settings = flags((*SHORT, "plugins.crest=null", "plugins.dice=null"))
+    said = own_stages("run", "--input", listed.parent / "river.flac", "--output", tmp_path / "corpus", *settings)
+    assert "few: 0 rows of 2 clips, not one of each" in said
+    assert [row["reasons"] for row in pool(tmp_path / "corpus")] == [["not_measured"]] * 2
 
 
 def crest(old: str, new: str) -> str:
@@ -230,27 +288,19 @@ BROKEN = {
 
 
 def test_what_is_broken_is_left_out_and_told_in_one_line(listed: Path, tmp_path: Path) -> None:
-    plugged = Installed(tmp_path / "site")
-    plugged.add("twin_a", "sources", "twin", "def list_recordings(*_): ...")
+    broken = Installed(tmp_path / "site")
+    broken.add("twin_a", "sources", "twin", "def list_recordings(*_): ...")
     for module, (group, name, code, value, _) in BROKEN.items():
-        plugged.add(module, group, name, code, value)
-    checks = json.loads(plugged("doctor", "--json", code=1))["checks"]
+        broken.add(module, group, name, code, value)
+    with closing(broken):
+        checks = json.loads(broken("doctor", "--json", code=1))["checks"]
+        run = ("run", "--input", listed.parent / "river.flac", "--output", tmp_path / "corpus", *flags(SHORT))
+        said = broken(*run)
     told = [check["found"] for check in checks.values() if not check["ok"]]
     for module, (group, name, *_, why) in BROKEN.items():
         (line,) = [
             one for one in told if one.startswith(f"{group}: {name} of {module} 1.0 is left out: ") and why in one
         ]
         assert "\n" not in line
-    flags = ["--set", "asr.model=null", "--set", "tokenise.checkpoint=null", "--set", "workers=1"]
-    said = plugged("run", "--input", listed.parent / "river.flac", "--output", tmp_path / "corpus", *flags)
     assert [said.count(f" of {module} 1.0 is left out: ") for module in BROKEN] == [1] * len(BROKEN)
     assert len(pool(tmp_path / "corpus")) == 2
-
-
-def test_a_stage_that_forgets_clips_loses_none_silently(listed: Path, tmp_path: Path) -> None:
-    plugged = Installed(tmp_path / "site")
-    plugged.add("few_stage", "stages", "few", FEW, ":Few")
-    flags = ["--set", "asr.model=null", "--set", "tokenise.checkpoint=null", "--set", "workers=1"]
-    said = plugged("run", "--input", listed.parent / "river.flac", "--output", tmp_path / "corpus", *flags)
-    assert "few: 0 rows of 2 clips, not one of each" in said
-    assert [row["reasons"] for row in pool(tmp_path / "corpus")] == [["not_measured"]] * 2
