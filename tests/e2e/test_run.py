@@ -57,7 +57,7 @@ def test_a_second_run_does_nothing_and_says_so(corpus: Path, folder: Path, speec
     assert "done" not in stages["fetch"]
 
 
-@pytest.mark.parametrize("stage", ["segment", "score", "fingerprint", "dedup", "transcribe", "assess"])
+@pytest.mark.parametrize("stage", ["segment", "score", "dedup", "transcribe", "assess"])
 def test_what_is_missing_in_a_finished_corpus_is_made_again(
     corpus: Path, folder: Path, speechmill, tmp_path: Path, stage: str
 ) -> None:
@@ -65,8 +65,7 @@ def test_what_is_missing_in_a_finished_corpus_is_made_again(
     missing = sorted((copy / "work" / stage).rglob("*.parquet"))[0]
     missing.unlink()
     speechmill("run", *flags(folder, copy))
-    needed = stage != "fingerprint"  # which only the comparison reads, and that stands
-    assert missing.exists() is needed
+    assert missing.exists()
     assert fingerprint(copy) == fingerprint(corpus)
 
 
@@ -86,6 +85,30 @@ def test_a_threshold_runs_no_model(corpus: Path, folder: Path, speechmill, tmp_p
     loose = speechmill("select", copy, "--set", "thresholds.snr_db=15", "--json")
     assert all(not counts(loose)[stage] for stage in ("fetch", "segment", "score", "transcribe"))
     assert fingerprint(copy) == fingerprint(corpus)
+
+
+def test_what_people_decide_wins_over_thresholds_and_verifies(
+    corpus: Path, folder: Path, speechmill, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(corpus, tmp_path / "corpus"))
+    clips = duckdb.sql(f"select clip_id, snr_db from '{corpus}/data/*.parquet' order by 2").fetchall()
+    (quiet, low), (clear, _) = clips[0], clips[-1]
+    lines = (
+        {"clip_id": quiet, "decision": "keep", "who": "ann"},
+        {"clip_id": clear, "decision": "text", "text": "It is half past ten."},
+        {"clip_id": "0" * 32, "decision": "drop"},
+    )
+    (copy / "decisions.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    said = speechmill("select", copy, "--set", f"thresholds.snr_db={low + 0.01}").stdout
+    assert "1 clips that decisions.jsonl decides about are not in this corpus" in said
+    rows = duckdb.sql(f"select clip_id, text, text_normalized, text_source from '{copy}/data/*.parquet'").fetchall()
+    assert (clear, "It is half past ten.", "it is half past ten.", "manual") in rows
+    assert quiet in [clip_id for clip_id, *_ in rows]
+    found = duckdb.sql(f"select decision, reasons from '{copy}/ledger.parquet' where clip_id = '{quiet}'").fetchall()
+    assert found == [("kept", ["manual"])]
+    speechmill("verify", copy)
+    speechmill("run", *flags(folder, copy, f"thresholds.snr_db={low + 0.01}"))
+    assert quiet in [row[0] for row in duckdb.sql(f"select clip_id from '{copy}/data/*.parquet'").fetchall()]
 
 
 def test_a_looser_threshold_transcribes_only_what_is_new(

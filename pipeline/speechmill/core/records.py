@@ -200,7 +200,9 @@ WORD = pa.struct(
 
 DECISION = (
     _field("decision", pa.string(), "kept or rejected"),
-    _field("reasons", pa.list_(pa.string()), "why it was rejected; empty when kept"),
+    _field(
+        "reasons", pa.list_(pa.string()), "why it was rejected; empty when kept, or manual where somebody decided so"
+    ),
 )
 
 _NAMES = frozenset(field.name for field in fields(Recording))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from heapq import merge
 from operator import itemgetter
 
+from speechmill.core.reasons import Reason
 from speechmill.core.records import SpanKind, Status
 from speechmill.corpus.checks import Check, CorpusTables, Row
 from speechmill.decide.decision import KEPT, REJECTED
@@ -47,7 +48,8 @@ def _balance(recording: Row, spans: Iterable[Row], check: Check) -> Counter[str]
         check.expect(that=start == place, problem=f"{name}: a span ends at {place}, the next starts at {start}")
         check.expect(that=end > start, problem=f"{name}: the span at {start} is empty")
         is_clip = kind == SpanKind.CLIP
-        fate = (span["decision"] == KEPT, bool(span["reasons"]))
+        against = [reason for reason in span["reasons"] if span["decision"] != KEPT or reason != Reason.MANUAL]
+        fate = (span["decision"] == KEPT, bool(against))
         known = fate in ((True, False), (False, True)) if is_clip else kind in set(SpanKind) and fate == (False, False)
         check.expect(
             that=known and is_clip == bool(span["clip_id"]), problem=f"{name}: the span at {start} has no clear fate"

@@ -43,6 +43,7 @@ class Tally:
         self._histograms: dict[str, dict[str, npt.NDArray[np.int64]]] = defaultdict(dict)
         self._speakers: Counter[str] = Counter()
         self._tokenised, self._error = 0, 0.0
+        self._by_hand = 0
 
     def add(self, decided: Decided) -> None:
         """Count the recordings of a group and all their clips."""
@@ -57,6 +58,8 @@ class Tally:
             if taken.any():
                 self._reasons[reason] += Counter(clips=int(taken.sum()), samples=int(decided.samples[taken].sum()))
         self._add_kept(decided, rows)
+        named = pa.array(sorted(self._build.by_hand.clip_ids), pa.string())
+        self._by_hand += pc.sum(pc.is_in(decided.places["clip_id"], value_set=named)).as_py() or 0
 
     def _add_recording(self, recording: Recording) -> None:
         self._recordings[recording.status] += 1
@@ -120,6 +123,7 @@ class Tally:
                 column: {"edges": list(self._edges[column]), **{fate: counts.tolist() for fate, counts in by.items()}}
                 for column, by in self._histograms.items()
             },
+            "decided_by_hand": self._by_hand,
             "speakers": self._clustered(),
             "mel_tokens": {"clips": self._tokenised, "error_nats": self._error} if self._tokenised else None,
         }

@@ -200,6 +200,8 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | N
         store.write_json(FINISHED_FILE, json.loads(config.model_dump_json()))
         publish.commit(build, plan, record, pages=pages)
     notes = [] if build.has_defects else ["defects.weights is null: columns score_* and c50_db are left out"]
+    if strangers := len(build.by_hand.clip_ids) - plan["stats"].get("decided_by_hand", 0):
+        notes.append(f"{strangers} clips that {ownership.DECISIONS_FILE} decides about are not in this corpus")
     notes += [f"mel tokens: {mel_tokens}"] if mel_tokens and config.tokenise.checkpoint != "shipped" else []
     return Summary(
         exit_code=EXIT_TOO_MANY_FAILED if failed_ratio(plan["stats"]) > config.max_failed_ratio else EXIT_DONE,
@@ -263,6 +265,7 @@ def run_record(build: Build, stages: dict[str, dict[str, int]]) -> dict[str, Any
         "config": public_values(json.loads(build.config.model_dump_json())),
         "profiles": dict(build.profiles),
         "plugins": plugins.record(build.profiles),
+        "decisions_sha256": build.by_hand.digest() if build.by_hand.clip_ids else None,
         "models": {
             stage: [{"key": model.key, "name": model.name, "sha256": model.sha256} for model in models]
             for stage, models in build.models.items()

@@ -104,8 +104,10 @@ def _rows(build: Build) -> Iterator[Row]:
 
 def _indexed(store: Store) -> list[Row]:
     """Rows of the index of an earlier run; none where there is none of this version."""
+    if not store.exists(KNOWN_FILE):
+        return []
     try:
-        table = store.read(KNOWN_FILE) if store.exists(KNOWN_FILE) else _INDEX.empty_table()
+        table = store.read(KNOWN_FILE)
     except (OSError, pa.ArrowInvalid):  # damaged: it is made anew
         return []
     rows: list[Row] = table.to_pylist() if table.schema.equals(_INDEX) else []
