@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from speechmill import publish
 from speechmill.core.build import Build
+from speechmill.core.config_errors import ConfigError
+from speechmill.core.manual import ByHand
 from speechmill.core.records import recording_from, to_table
 from speechmill.publish import groups, tables
 from speechmill.publish.groups import Group, all_groups, is_current, members
@@ -73,21 +75,39 @@ def publish_again(build: Build) -> list[str]:
     return [task.name for task in tasks]
 
 
-def test_another_threshold_writes_only_the_shards_whose_clips_it_changes(four: Build) -> None:
+def dropping(build: Build, *clip_ids: str) -> Build:
+    return replace(build, by_hand=ByHand(dropped=frozenset(clip_ids)))
+
+
+def test_another_decision_writes_only_the_shard_whose_clips_it_changes(four: Build) -> None:
     before = shards(four)
-    assert len(before) == 2
-    thresholds = four.config.thresholds.model_copy(update={"clipped_ratio": 0.05})  # of a clip of the second recording
-    looser = replace(four, config=four.config.model_copy(update={"thresholds": thresholds}))
-    tables.tabulate_all(looser)
-    written = publish_again(looser)
-    assert not [name for name in written if name.startswith("data/")]  # that clip has no transcript yet
-    assert shards(looser) == before
-    stricter = four.config.thresholds.model_copy(update={"snr_db": 31.0})
-    none = replace(four, config=four.config.model_copy(update={"thresholds": stricter}))
-    publish_again(none)
-    assert shards(none) == {}
-    written = publish_again(four)
-    assert sorted(name for name in written if name.startswith("data/")) == sorted(f"data/{name}" for name in before)
+    first, second = sorted(before)
+    clip_id = read(four, f"data/{first}")[0]["clip_id"]
+    written = publish_again(dropping(four, clip_id))
+    assert [name for name in written if name.startswith("data/")] == [f"data/{first}"]
+    after = shards(four)
+    assert after[second] == before[second]
+    assert clip_id not in [row["clip_id"] for row in read(four, f"data/{first}")]
+    every = [row["clip_id"] for row in read(four, f"data/{second}")]
+    publish_again(dropping(four, *every))
+    assert list(shards(four)) == [first]
+    publish_again(four)
+    assert shards(four).keys() == before.keys()
+
+
+def test_a_published_shard_that_somebody_changed_is_not_taken_for_ours(four: Build) -> None:
+    """Its footer still says what it was made of; its bytes and its time do not."""
+    name = f"data/{sorted(shards(four))[0]}"
+    path = Path(four.store.path(name))
+    changed = bytearray(path.read_bytes())
+    changed[100] ^= 1
+    path.write_bytes(changed)
+    with pytest.raises(ConfigError, match=f"not as speechmill wrote it: {name}; rename it"):
+        publish_again(dropping(four, read(four, f"data/{sorted(shards(four))[1]}")[0]["clip_id"]))
+    assert path.read_bytes() == changed
+    path.unlink()
+    publish_again(four)
+    assert path.exists()
 
 
 def test_another_title_writes_the_shard_of_its_recording_and_a_new_recording_that_of_its_own(four: Build) -> None:

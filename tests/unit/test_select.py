@@ -169,29 +169,29 @@ def test_every_reason_has_a_meaning_of_its_own_and_is_its_value_elsewhere() -> N
 
 
 def test_people_win_over_thresholds_but_not_over_licences_and_removals() -> None:
-    """Columns: nothing wrong, noisy, doubtful text, no licence, not tokenised; each left alone, kept, dropped."""
+    """Columns: nothing wrong, noisy, doubtful text, no licence, not tokenised, a low MOS; left alone, kept, dropped."""
 
     def mask(*which: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        return np.isin(np.tile(np.arange(5), 3), which)
+        return np.isin(np.tile(np.arange(6), 3), which)
 
-    hand = np.repeat(np.arange(3), 5)
-    stages = {name: Reasons(15) for name in ("refused", "by_sound", "by_text", "unfinished")}
+    hand = np.repeat(np.arange(3), 6)
+    stages = {name: Reasons(18) for name in ("refused", "by_sound", "by_text", "by_later", "unfinished")}
     for name, reason, which in (
         ("by_sound", Reason.NOISE, 1), ("by_text", Reason.LOW_CONFIDENCE, 2), ("refused", Reason.LICENCE, 3),
-        ("unfinished", Reason.NOT_TOKENISED, 4),
+        ("unfinished", Reason.NOT_TOKENISED, 4), ("by_later", "low_mos", 5),
     ):  # fmt: skip
         stages[name].add(reason, mask(which))
-    none = np.zeros(15, bool)
+    none = np.zeros(18, bool)
     decision = decide(**stages, by_hand=Overrides(keep=hand == 1, drop=hand == 2, text=none))
-    assert words(decision.reasons) == [
-        *[(), (Reason.NOISE,), (Reason.LOW_CONFIDENCE,), (Reason.LICENCE,), (Reason.NOT_TOKENISED,)],
-        *[(Reason.MANUAL,), (Reason.MANUAL,), (Reason.MANUAL,), (Reason.LICENCE,), (Reason.NOT_TOKENISED,)],
-        *[(Reason.MANUAL,), (Reason.MANUAL,), (Reason.MANUAL,), (Reason.LICENCE, Reason.MANUAL), (Reason.MANUAL,)],
+    by_hand = ["manual"]
+    assert decision.reasons.lists().to_pylist() == [
+        *[[], ["noise"], ["low_confidence"], ["licence"], ["not_tokenised"], ["low_mos"]],
+        *[by_hand, by_hand, by_hand, ["licence"], ["not_tokenised"], by_hand],
+        *[by_hand, by_hand, by_hand, ["licence", "manual"], by_hand, by_hand],
     ]
-    assert decision.kept.tolist() == [True, *[False] * 4, True, True, True, *[False] * 2, *[False] * 5]
-    written = decide(**stages, by_hand=Overrides(keep=none, drop=none, text=~none))
-    assert words(written.reasons)[2] == ()
-    assert words(written.reasons)[1] == (Reason.NOISE,)
+    assert decision.kept.tolist() == [True, *[False] * 5, *[True] * 3, False, False, True, *[False] * 6]
+    written = decide(**stages, by_hand=Overrides(keep=none, drop=none, text=~none)).reasons.lists().to_pylist()
+    assert written[:6] == [[], ["noise"], [], ["licence"], ["not_tokenised"], ["low_mos"]]  # a text mends only texts
 
 
 def test_reasons_are_named_in_one_order_in_every_table() -> None:

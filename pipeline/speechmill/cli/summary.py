@@ -68,9 +68,9 @@ def _rejected(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) 
     from speechmill.stages.flow import rejecting
 
     reasons = {key.removeprefix("reason."): n for key, n in counts.items() if key.startswith("reason.")}
-    for reason, found in (stats or {}).get("rejected_by_reason", {}).items():
+    for reason, rejected in (stats or {}).get("rejected_by_reason", {}).items():
         if (rejecting(reason) or OTHERS) == stage:
-            reasons[reason] = found["clips"]
+            reasons[reason] = rejected["clips"]
     return ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
 
 

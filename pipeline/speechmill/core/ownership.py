@@ -35,9 +35,7 @@ FIXED = (
     "README.md", "report.html", "stats.json", RUN_FILE, "ledger.parquet", "recordings.parquet",
     "pool.parquet/part-00000.parquet",
 )  # fmt: skip
-_SHARD = re.compile(
-    r"data/(train|validation)-[0-9]{5}-(of-)?[0-9]{5}\.parquet|pool\.parquet/part-[0-9]{5}\.parquet"  # `of` to 0.1
-)
+_SHARD = re.compile(r"data/(train|validation)-[0-9]{5}-(of-)?[0-9]{5}\.parquet|pool\.parquet/part-[0-9]{5}\.parquet")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 Facts = dict[str, Any]  # of a file: bytes, sha256, and where it is known mtime_ns
@@ -89,7 +87,7 @@ def check(store: Store) -> Mark:
     Raises ConfigError, which names the files in the way, where a run may not write.
     """
     mark = mark_of(store) or _of_empty(store)
-    _refuse(store, [name for name in sorted({*mark.files, *FIXED}) if _is_in_the_way(store, name, mark, sample=True)])
+    refuse(store, [name for name in sorted({*mark.files, *FIXED}) if _is_in_the_way(store, name, mark, sample=True)])
     return mark
 
 
@@ -135,7 +133,7 @@ def replace(store: Store, folder: str, new: dict[str, Facts]) -> None:
     mark = load(store) or Mark()
     before = {name: facts for name in {*mark.files, *mark.next} if (facts := _as_it_is(store, name, mark))}
     here = Mark(before, new)
-    _refuse(store, [name for name in sorted({*mark.files, *new}) if _is_in_the_way(store, name, here)])
+    refuse(store, [name for name in sorted({*mark.files, *new}) if _is_in_the_way(store, name, here)])
     here.save(store)
     *names, last = new
     store.remove(last)
@@ -156,8 +154,8 @@ def facts_of(store: Store, name: str) -> Facts:
     return {"bytes": store.size(name), "sha256": digest, **times}
 
 
-def known_facts(store: Store, name: str, mark: Mark | None) -> Facts | None:
-    """What a mark says of a published file, as long as it is the one that was published; None if it says nothing."""
+def published_facts(store: Store, name: str, mark: Mark | None) -> Facts | None:
+    """What a mark says of a file that is there as it was published; None for any other."""
     return None if mark is None else _as_it_is(store, name, mark)
 
 
@@ -192,7 +190,8 @@ def _as_it_is(store: Store, name: str, mark: Mark, *, sample: bool = False) -> F
     return found if found["sha256"] in [facts["sha256"] for facts in alike] else None
 
 
-def _refuse(store: Store, names: Collection[str]) -> None:
+def refuse(store: Store, names: Collection[str]) -> None:
+    """Raise ConfigError, which names the fix, if there are files that are not as they were published."""
     if names:
         fix = "rename it to keep it, or delete it; then run again"
         raise ConfigError(f"output: {store.root}: not as speechmill wrote it: {shortened(names)}; {fix}")

@@ -81,10 +81,11 @@ def by_recording(
         ((row["recording_id"], ROW, row) for row in corpus.rows(files)),
         key=itemgetter(0, 1),
     )
-    last = ""
+    tables, last = ", ".join([*files[:1], RECORDINGS_FILE]), ""
     for recording_id, group in itertools.groupby(tagged, itemgetter(0)):
         check.expect(
-            that=recording_id > last, problem=f"{files[0]} or {RECORDINGS_FILE}: {recording_id} is out of order"
+            that=recording_id > last,
+            problem=f"{tables}: {recording_id} is out of order",
         )
         last = recording_id
         first = next(group)

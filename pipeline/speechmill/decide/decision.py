@@ -106,14 +106,22 @@ class Decision:
 
 
 def decide(
-    *, refused: Reasons, by_sound: Reasons, by_text: Reasons, unfinished: Reasons, by_hand: Overrides
+    *,
+    refused: Reasons,
+    by_sound: Reasons,
+    by_text: Reasons,
+    by_later: Reasons,
+    unfinished: Reasons,
+    by_hand: Overrides,
 ) -> Decision:
     """Decide about clips.
 
     Args:
         refused: what no decision by hand changes: a licence, a removal, a failure.
         by_sound: thresholds on what all clips have.
-        by_text: thresholds on what only clips have that pass `refused` and `by_sound`; counts for these only.
+        by_text: what speaks against a text; counts for clips that pass `refused` and `by_sound` and whose text nobody
+            wrote by hand.
+        by_later: thresholds of other stages that take only clips that pass `refused` and `by_sound`.
         unfinished: stages that are still to run; counts for clips that pass all else.
         by_hand: what people decided.
 
@@ -126,7 +134,9 @@ def decide(
     reasons.update(by_sound, ~by_person)
     reasons.update(refused)
     reasons.add(Reason.MANUAL, by_hand.drop)
-    reasons.update(by_text, ~reasons.any & ~by_person & ~by_hand.text)
+    is_judged = ~reasons.any & ~by_person
+    reasons.update(by_text, is_judged & ~by_hand.text)
+    reasons.update(by_later, is_judged)
     reasons.update(unfinished, ~reasons.any)
     kept = ~reasons.any
     reasons.add(Reason.MANUAL, kept & by_hand.keep)

@@ -7,7 +7,7 @@ rename and put there after the last, so that a corpus with a `run.json` is whole
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from speechmill.core.reasons import OUT_OF_REACH, Reason
 from speechmill.core.records import Status
 from speechmill.core.store import Store
 from speechmill.publish import planned, shards, speakers, writers
-from speechmill.publish.decided import Decided, decide_group, duplicates
+from speechmill.publish.decided import Decided, Duplicates, decide_group, duplicates
 from speechmill.publish.groups import Group, all_groups, any_to_retry, content_of, is_current, members
 from speechmill.publish.shards import Shard
 from speechmill.publish.stats import Tally, about_codes
@@ -67,48 +67,48 @@ def plan(build: Build) -> list[Task]:
         _save_plan(build, fingerprint, _files(build), build.store.read_json(STATS_FILE) or {}, [])
         return []
     tally, lost, tasks = Tally(build), list[str](), list[Task]()
-    for decided in _decide_all(every, fingerprint, build):
+    published = set() if build.config.publish.drop_unreachable else _published(build)
+    doubles = duplicates(every, build)
+    for decided in _decide(doubles, build):
+        planned.save(decided, doubles[decided.group], fingerprint, build)
         tally.add(decided)
-        lost += _lost(decided, build)
+        lost += _lost(decided, published)
         task = Task(name=pool_part(decided.group.index), fingerprint=fingerprint, group=decided.group)
         tasks += [task, *(replace(task, name=one.name, shard=one) for one in shards.plan(decided, build))]
     tasks += [Task(name=name, fingerprint=fingerprint) for name in (LEDGER_FILE, RECORDINGS_FILE)]
     _save_plan(build, fingerprint, [task.name for task in tasks], tally.stats(), lost)
     forget_others(every, build)
-    return [] if lost else [task for task in tasks if task.shard is None or not shards.is_there(task.shard, build)]
+    return [] if lost else _missing(tasks, build)
+
+
+def _missing(tasks: list[Task], build: Build) -> list[Task]:
+    """Tasks but those of shards that are published as they are to be."""
+    mark = ownership.load(build.store)
+    return [task for task in tasks if task.shard is None or not shards.is_there(task.shard, mark, build)]
 
 
 def preview(build: Build) -> dict[str, Any]:
     """The counts that a corpus would have, from its clip tables, which must be current. Nothing is written."""
     tally = Tally(build)
-    for decided in _in_memory(all_groups(build), build):
+    for decided in decide_all(build):
         tally.add(decided)
     return tally.stats()
 
 
 def decide_all(build: Build) -> Iterator[Decided]:
     """Decide about all groups of a corpus whose clip tables are current. Nothing is written."""
-    return _in_memory(all_groups(build), build)
+    return _decide(duplicates(all_groups(build), build), build)
 
 
-def _in_memory(every: list[Group], build: Build) -> Iterator[Decided]:
-    doubles = duplicates(every, build)
-    decided = (decide_group(group, doubles[group], build) for group in every)
+def _decide(doubles: Mapping[Group, Duplicates], build: Build) -> Iterator[Decided]:
+    """Decide about groups, given the duplicates in each; speakers are clusters of what is kept in all of them."""
     if not build.runs("speakers"):
-        yield from decided
+        yield from (decide_group(group, own, build) for group, own in doubles.items())
         return
-    assigned = speakers.assign(decided, build)
-    for group in every:
-        found = decide_group(group, doubles[group], build)
-        assigned.add_to(found)
-        yield found
-
-
-def _decide_all(every: list[Group], fingerprint: str, build: Build) -> Iterator[Decided]:
-    """Decide about all groups, and note what those who write them cannot see in one group."""
-    doubles = duplicates(every, build)
-    for decided in _in_memory(every, build):
-        planned.save(decided, doubles[decided.group], fingerprint, build)
+    assigned = speakers.assign((decide_group(group, own, build) for group, own in doubles.items()), build)
+    for group, own in doubles.items():
+        decided = decide_group(group, own, build)
+        assigned.add_to(decided)
         yield decided
 
 
@@ -122,9 +122,8 @@ def _files(build: Build) -> list[str]:
     return list((build.store.read_json(RUN_FILE) or {}).get("files", ()))
 
 
-def _lost(decided: Decided, build: Build) -> Iterator[str]:
+def _lost(decided: Decided, published: set[str]) -> Iterator[str]:
     """What is published now and cannot be made, since its media are out of reach."""
-    published = set() if build.config.publish.drop_unreachable else _published(build)
     for recording in decided.recordings:
         is_out_of_reach = recording.status is Status.FAILED and recording.reason in OUT_OF_REACH
         if is_out_of_reach and recording.recording_id in published:
@@ -223,11 +222,13 @@ def commit(build: Build, plan: dict[str, Any], run: dict[str, Any], *, pages: di
 
 
 def _facts(name: str, folder: str, mark: ownership.Mark | None, store: Store) -> dict[str, Any]:
-    """Of a file that waits, or that was put in place before."""
+    """Of a file that waits, or that was put in place before. Raises ConfigError for one that is not as it was then."""
     staged = f"{folder}/{name}"
     if store.exists(staged):
         return ownership.facts_of(store, staged)
-    return ownership.known_facts(store, name, mark) or ownership.facts_of(store, name)
+    facts = ownership.published_facts(store, name, mark)
+    ownership.refuse(store, [] if facts else [name])
+    return facts or {}
 
 
 def planned_groups(build: Build, plan: dict[str, Any]) -> Iterator[Decided]:

@@ -20,12 +20,15 @@ from speechmill.decide.licences import reasons_by_licence
 from speechmill.decide.splits import split_of
 from speechmill.publish.groups import Group
 from speechmill.publish.tables import DONE, clip_table, read_clips, read_recordings
-from speechmill.stages import ASSESS, SCORE, TOKENISE
+from speechmill.stages import ASSESS, SCORE, TOKENISE, TRANSCRIBE
 from speechmill.stages.flow import PLUGGED_IN
 from speechmill.stages.selection import early_columns, late_columns
 from speechmill.stages.work import primary_order
 
 ENGLISH = {"en", "eng"}
+TEXT_COLUMNS = (*TRANSCRIBE.columns, *ASSESS.columns)
+NOT_DECODED = "not decoded yet: run again"
+TEXTS = tuple({field.name for field in RECORDINGS if field.type == pa.string()} - {"status", "reason"})
 FACTS = ("container", "codec", "source_sample_rate", "source_channels", "mixdown", "decoded_samples", "bad_packets")
 
 Duplicates = Mapping[int, tuple[str, ...]]  # by row: the order of the recording that it is published under
@@ -130,12 +133,6 @@ def _recording(recording: Recording, facts: str | None, primary: tuple[str, ...]
     return _with_facts(recording, json.loads(facts))
 
 
-NOT_DECODED = "not decoded yet: run again"
-
-
-TEXTS = tuple({field.name for field in RECORDINGS if field.type == pa.string()} - {"status", "reason"})
-
-
 def public(recording: Recording) -> Recording:
     """A recording as it is published: without the users, passwords and tokens of addresses."""
     plain = {name: public_values(value) for name in TEXTS if (value := getattr(recording, name)) is not None}
@@ -194,6 +191,7 @@ def _decide(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> D
         refused=_refused(clips, recordings, build),
         by_sound=_by_sound(clips, build),
         by_text=_by_text(clips, recordings, build),
+        by_later=_by_later(clips, build),
         unfinished=_unfinished(clips, by_hand, build),
         by_hand=by_hand,
     )
@@ -205,18 +203,10 @@ def _done(clips: pa.Table, stage: str) -> Mask:
     return done
 
 
-def _by_sound(clips: pa.Table, build: Build) -> Reasons:
-    """Thresholds on what all clips have. A clip without scores met a bug of ours."""
-    scored = _done(clips, SCORE.name)
-    reasons = Reasons(clips.num_rows)
-    reasons.add(Reason.INTERNAL_ERROR, ~scored)
-    reasons.update(failed(clips, early_columns(), build.config.thresholds), scored)
-    return reasons
-
-
 def _refused(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> Reasons:
-    """Licences, marks of generated sound, and removals."""
+    """What holds whatever people decide: licences, marks of generated sound, removals, and clips without scores."""
     reasons, recording = Reasons(clips.num_rows), clips["recording"].to_numpy()
+    reasons.add(Reason.INTERNAL_ERROR, ~_done(clips, SCORE.name))
     rules = build.config.licences
     by_recording = [reasons_by_licence(one.licence, rules, ai_generated=one.ai_generated) for one in recordings]
     for reason in (Reason.LICENCE, Reason.AI_GENERATED):
@@ -225,16 +215,29 @@ def _refused(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> 
     return reasons
 
 
+def _by_sound(clips: pa.Table, build: Build) -> Reasons:
+    """Thresholds on what all clips have. One without scores met a bug of ours, and is not judged."""
+    reasons = Reasons(clips.num_rows)
+    reasons.update(failed(clips, early_columns(), build.config.thresholds), _done(clips, SCORE.name))
+    return reasons
+
+
 def _by_text(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> Reasons:
-    """What speaks against a text, and thresholds on what only clips have that pass all else."""
+    """What speaks against a text."""
     if not build.runs(ASSESS.name):
-        return failed(clips, late_columns(), build.config.thresholds)
+        return Reasons(clips.num_rows)
     asked = build.config.asr
     named = [None if asked.language else one.language for one in recordings]
     english = np.array([(one or "en").partition("-")[0].lower() in ENGLISH for one in named], bool)
     may_be_english = english[clips["recording"].to_numpy()]
     thresholds, languages = build.config.thresholds, asked.languages
-    return by_text(clips, late_columns(), thresholds, languages=languages, may_be_english=may_be_english)
+    return by_text(clips, TEXT_COLUMNS, thresholds, languages=languages, may_be_english=may_be_english)
+
+
+def _by_later(clips: pa.Table, build: Build) -> Reasons:
+    """Thresholds of stages of plug-ins that take only clips that pass so far."""
+    later = [column for column in late_columns() if column not in TEXT_COLUMNS]
+    return failed(clips, later, build.config.thresholds)
 
 
 def _unfinished(clips: pa.Table, by_hand: Overrides, build: Build) -> Reasons:

@@ -3,11 +3,8 @@
 It waits beside the files that are written by it, so that any process decides about a group again to the same end.
 """
 
-from collections.abc import Mapping
-from functools import lru_cache
-
 from speechmill.core.build import Build
-from speechmill.decide.splits import VALIDATION
+from speechmill.decide.splits import TRAIN, VALIDATION
 from speechmill.publish.decided import Decided, Duplicates, decide_group
 from speechmill.publish.groups import Group
 from speechmill.publish.speakers import COLUMNS
@@ -30,32 +27,26 @@ def save(decided: Decided, duplicates: Duplicates, fingerprint: str, build: Buil
     build.store.write_table(_name(decided.group, fingerprint), table, footer)
 
 
+_last: dict[tuple[str, str, Group], Decided] = {}  # one, which has many files
+
+
 def load(group: Group, fingerprint: str, build: Build) -> Decided:
-    """Decide about a group as the plan did. The last one is kept in memory: it has many shards."""
-    return _loaded(group, fingerprint, _Held(build))
+    """Decide about a group as the plan did, whose fingerprint tells all that this follows from."""
+    key = build.store.path(""), fingerprint, group
+    decided = _last.get(key)
+    if decided is None:
+        decided = _load(group, fingerprint, build)
+        _last.clear()
+        _last[key] = decided
+    return decided
 
 
-class _Held:
-    """A build as an argument of a cache: all that a plan follows from is in the plan's fingerprint."""
-
-    def __init__(self, build: Build) -> None:
-        self.build = build
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Held) and self.build.store.path("") == other.build.store.path("")
-
-    def __hash__(self) -> int:
-        return hash(self.build.store.path(""))
-
-
-@lru_cache(maxsize=1)
-def _loaded(group: Group, fingerprint: str, held: _Held) -> Decided:
-    build = held.build
+def _load(group: Group, fingerprint: str, build: Build) -> Decided:
     table, footer = build.store.load(_name(group, fingerprint))
-    duplicates: Mapping[int, tuple[str, ...]] = {int(at): tuple(order) for at, order in footer["duplicates"].items()}
+    duplicates: Duplicates = {int(at): tuple(order) for at, order in footer["duplicates"].items()}
     decided = decide_group(group, duplicates, build)
     if footer["held_out"] is not None:
         decided.speakers = table
-        for at in footer["held_out"]:
-            decided.splits[at] = VALIDATION
+        held_out = frozenset(footer["held_out"])
+        decided.splits = [VALIDATION if at in held_out else TRAIN for at in range(len(decided.splits))]
     return decided

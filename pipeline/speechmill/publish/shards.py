@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from speechmill.core.build import Build
 from speechmill.core.columns import PROVENANCE, feature_of
+from speechmill.core.ownership import Mark, published_facts
 from speechmill.core.store import ROW_GROUP_BYTES, ROW_GROUP_ROWS, add_footer
 from speechmill.decide.splits import TRAIN, VALIDATION
 from speechmill.publish.columns import columns_of, data_schema
@@ -110,12 +111,10 @@ def write_shard(name: str, shard: Shard, decided: Decided, build: Build) -> None
         add_footer(writer, {"made_of": shard.made_of})
 
 
-def is_there(shard: Shard, build: Build) -> bool:
-    """Whether the published file of a shard holds these very clips."""
-    try:
-        return bool(build.store.footer(shard.name).get("made_of") == shard.made_of)
-    except (OSError, ValueError):  # none, or a damaged one
-        return False
+def is_there(shard: Shard, mark: Mark | None, build: Build) -> bool:
+    """Whether the published file of a shard holds these very clips, and is the one that was published."""
+    is_ours = published_facts(build.store, shard.name, mark) is not None
+    return is_ours and bool(build.store.footer(shard.name).get("made_of") == shard.made_of)
 
 
 def _contents(decided: Decided, clips: Indices) -> Iterator[tuple[str, Indices]]:

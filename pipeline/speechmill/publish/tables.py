@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
 from speechmill.core.ownership import facts_of
-from speechmill.core.records import RECORDINGS, Recording, SpanKind, Status, recording_from, to_table
+from speechmill.core.records import RECORDINGS, Recording, SpanKind, Status, recording_from, to_row
 from speechmill.core.urls import public_url
 from speechmill.publish.groups import (
     CLIPS,
@@ -78,7 +78,7 @@ def tabulate(members: Members, build: Build) -> Outcome:
     clips, spans = [clip_table(build).empty_table()], [SPAN_TABLE.empty_table()]
     for at, (recording, version) in enumerate(_recordings(members, build)):
         facts = _facts(recording, build)
-        row = to_table([recording]).to_pylist()[0] | {"facts": facts and json.dumps(facts), "fetched": version}
+        row = to_row(recording) | {"facts": facts and json.dumps(facts), "fetched": version}
         if facts and facts["status"] == Status.OK:
             own_clips, own_spans = _of_content(at, recording.content_id or "", build)
             row["clips_digest"] = _digest_of(own_clips.drop_columns(["recording"]))
