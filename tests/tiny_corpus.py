@@ -93,7 +93,7 @@ def publish_tiny(
         publish.write(task, build)
     plan = build.store.read_json(publish.PLAN_FILE)
     assert plan is not None
-    plan = publish.with_codes(plan, build)
+    plan = publish.with_token_usage(plan, build)
     publish.commit(build, plan, run_record(build, {}))
     return build, plan["stats"]
 

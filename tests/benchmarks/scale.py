@@ -35,7 +35,7 @@ from speechmill.core.records import (
 from speechmill.core.store import Store
 from speechmill.fetch import model_folder
 from speechmill.publish import tables
-from speechmill.publish.groups import members
+from speechmill.publish.groups import group_inputs
 from speechmill.stages import ASSESS, DEDUP, FINGERPRINT, SCORE
 from speechmill.stages.assess import text_columns
 from speechmill.stages.profiles import plan_build
@@ -117,7 +117,7 @@ def _run(corpus: Path, step: str) -> tuple[float, float, float]:
 
 def _tabulate(build: Build) -> None:
     workers = processes.pool(None)
-    for future in [workers.submit(tables.tabulate, one, build) for one in members(build)]:
+    for future in [workers.submit(tables.tabulate, one, build) for one in group_inputs(build)]:
         future.result()
 
 

@@ -15,7 +15,7 @@ from speechmill.core.config_errors import ConfigError
 from speechmill.core.manual import ByHand
 from speechmill.core.records import recording_from, to_table
 from speechmill.publish import groups, tables
-from speechmill.publish.groups import Group, all_groups, is_current, members
+from speechmill.publish.groups import Group, all_groups, group_inputs, is_current
 from speechmill.runner.run import run_record
 from speechmill.stages.known import write_index
 
@@ -31,7 +31,7 @@ def four(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
     """A corpus of four groups, of a recording each."""
     monkeypatch.setattr(groups, "GROUP_RECORDINGS", 1)
     build, _ = publish_tiny(tmp_path / "four", recordings=SPREAD)
-    assert [len(one.fetched) for one in members(build)] == [1, 1, 1, 1]
+    assert [len(one.fetched) for one in group_inputs(build)] == [1, 1, 1, 1]
     return build
 
 
@@ -71,7 +71,7 @@ def publish_again(build: Build) -> list[str]:
         publish.write(task, build)
     plan = build.store.read_json(publish.PLAN_FILE)
     assert plan is not None
-    publish.commit(build, publish.with_codes(plan, build), run_record(build, {}))
+    publish.commit(build, publish.with_token_usage(plan, build), run_record(build, {}))
     return [task.name for task in tasks]
 
 
@@ -116,7 +116,7 @@ def test_another_title_writes_the_shard_of_its_recording_and_a_new_recording_tha
     table, footer = four.store.load(name)
     row = replace(recording_from(table.to_pylist()[0]), title="Another")
     four.store.write_table(name, to_table([row]), footer)
-    assert [is_current(one, four) for one in members(four)] == [True, False, True, True]
+    assert [is_current(one, four) for one in group_inputs(four)] == [True, False, True, True]
     publish_again(four)
     after = shards(four)
     assert [name for name in before if after[name] != before[name]] == [
@@ -130,7 +130,7 @@ def test_files_that_a_killed_process_was_writing_count_for_nothing(four: Build) 
     folders = {path.parent for path in Path(four.store.path("work")).rglob("*.parquet")}
     for folder in folders:
         (folder / ".129c9a1c90b273699b34fa0fcf752258.parquet.1019-139923373938368-5448ad3f.tmp").write_bytes(b"PAR1")
-    assert all(is_current(one, four) for one in members(four))
+    assert all(is_current(one, four) for one in group_inputs(four))
     known = write_index(four)
     assert set(known) == set(IDS)
     assert not [name for name in publish_again(four) if name.startswith("data/")]

@@ -169,13 +169,13 @@ def test_nearest_to_the_threshold_come_first_and_each_clip_once(corpus: Corpus) 
 def test_every_reason_gets_its_turn_before_any_gets_two(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     build, _, _ = corpus
     groups = samples.choose(publish.decide_all(build), build)
-    firsts = [next(s for s in found if s.may_be_heard) for group, found in groups.items() if group != "licence"]
+    firsts = [next(s for s in found if s.is_playable) for group, found in groups.items() if group != "licence"]
     monkeypatch.setattr(samples, "SOUND_BYTES", sum(sample.row["flac_bytes"] for sample in firsts))
     heard = [
         sample
         for found in samples.choose(publish.decide_all(build), build).values()
         for sample in found
-        if sample.may_be_heard
+        if sample.is_playable
     ]
     assert heard == firsts
 

@@ -1,4 +1,4 @@
-"""Why a corpus has no clips, in one line with the config key that changes it."""
+"""Explains in one line why a corpus has no clips, and names the config key that changes it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ MEANINGS: dict[str, str] = {
     **{str(column.test.reason): column.test.meaning for column in every_column() if column.test},
     **{str(reason): reason.meaning for reason in Reason},
 }
-"""What each reason means, those of plug-ins too."""
+"""Meaning of each reason, plug-ins included."""
 KEYS: dict[str, str] = {
     **{column.test.reason: f"thresholds.{column.test.key}" for column in every_column() if column.test},
     Reason.REVERB: "thresholds.reverb",  # c50_db gives the same reason, and is off by default
@@ -36,14 +36,14 @@ KEYS: dict[str, str] = {
 
 
 def no_clips(stats: Mapping[str, Any]) -> str:
-    """What took most of the audio of a corpus without clips, and the key that decides about it; '' if nothing did.
+    """Name the reason that rejected most audio of a corpus without clips, and its config key; '' if there is none.
 
-    stats: as `Tally.stats` gives them.
+    `stats` are those of `Tally.stats`.
     """
     samples = stats["samples"]
     clips = {reason: counts["samples"] for reason, counts in stats["rejected_by_reason"].items()}
     spans = {kind: count for kind in SpanKind if kind != SpanKind.CLIP and (count := samples.get(kind, 0))}
-    largest = clips or spans  # what never became a clip matters only where nothing did
+    largest = clips or spans  # spans that are no clips matter only where there was no candidate clip
     if not largest:
         return ""
     reason = max(sorted(largest), key=lambda name: largest[name])
@@ -53,9 +53,9 @@ def no_clips(stats: Mapping[str, Any]) -> str:
 
 
 def no_licence(licences: Mapping[str, Mapping[str, Any]]) -> str:
-    """Say that nothing of what is planned may be published, and what would change it; '' where something may.
+    """Explain that no planned recording has a licence that is published; '' where one has.
 
-    licences: counts by SPDX id, each with `published`, as the plan gives them.
+    `licences` are the counts of a plan by SPDX id, each with `published`.
     """
     if not licences or any(counts["published"] for counts in licences.values()):
         return ""

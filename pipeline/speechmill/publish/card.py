@@ -1,7 +1,7 @@
-"""Writes `README.md`: what the corpus is, what is in it, how to load it, and what not to trust.
+"""Renders the dataset card, `README.md`: content of the corpus, how to load it, and its limits.
 
-The Hugging Face Hub and `datasets` read its front matter, people the rest. Every number comes from the
-publication's own counts. Nothing that a feed or manifest says is repeated here, but licence ids.
+The Hugging Face Hub and `datasets` read its front matter. Every number comes from the statistics of the publication.
+Of the metadata of feeds and manifests, which may hold markup, only licence ids are shown.
 """
 
 import re
@@ -39,7 +39,7 @@ Rows = list[tuple[Any, ...]]
 
 
 def render(build: Build, stats: dict[str, Any]) -> str:
-    """The card of a corpus whose counts are `stats`."""
+    """Render the card of a corpus with these statistics, as Markdown."""
     front = front_matter(build, stats)
     sections = (
         _summary(build, stats),
@@ -57,7 +57,7 @@ def render(build: Build, stats: dict[str, Any]) -> str:
 
 
 def front_matter(build: Build, stats: dict[str, Any]) -> str:
-    """What the Hub and `datasets` read, as YAML."""
+    """Metadata for the Hub and `datasets`, as YAML."""
     from huggingface_hub import DatasetCardData
 
     licence, licence_name = _hub_licence(stats)
@@ -83,7 +83,7 @@ def front_matter(build: Build, stats: dict[str, Any]) -> str:
 
 
 def _hub_licence(stats: dict[str, Any]) -> tuple[str, str | None]:
-    """One licence under the Hub's own id; `other` and a name for several, for none, and for those it does not know."""
+    """The Hub's id of the corpus' only licence; `other` and a name if there are several, none, or an unknown one."""
     ids = [name.lower() for name in _licence_samples(stats)]
     if len(ids) == 1 and ids[0] in HUB_LICENCES:
         return ids[0], None
@@ -92,10 +92,11 @@ def _hub_licence(stats: dict[str, Any]) -> tuple[str, str | None]:
 
 
 def _licence_samples(stats: dict[str, Any]) -> Counter[str]:
-    found: Counter[str] = Counter()
+    """Kept samples by licence; what is no SPDX id is counted under UNNAMED_LICENCE."""
+    samples_by: Counter[str] = Counter()
     for licence, samples in stats["kept_samples_by"].get("licence", {}).items():
-        found[licence if SPDX.fullmatch(licence) else UNNAMED_LICENCE] += samples
-    return found
+        samples_by[licence if SPDX.fullmatch(licence) else UNNAMED_LICENCE] += samples
+    return samples_by
 
 
 def _table(head: tuple[str, ...], rows: Rows) -> str:
@@ -103,8 +104,8 @@ def _table(head: tuple[str, ...], rows: Rows) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
-def _amounts(found: list[figures.Amount]) -> Rows:
-    return [(f"`{one.name}`", f"{one.samples:,}", one.hours, figures.percent(one.share)) for one in found]
+def _amounts(amounts: list[figures.Amount]) -> Rows:
+    return [(f"`{row.name}`", f"{row.samples:,}", row.hours, figures.percent(row.share)) for row in amounts]
 
 
 def _summary(build: Build, stats: dict[str, Any]) -> str:
@@ -122,8 +123,8 @@ def _summary(build: Build, stats: dict[str, Any]) -> str:
 def _fates(stats: dict[str, Any]) -> str:
     total, rate = stats["samples"]["in"], stats["sampling_rate"]
     rows: Rows = [
-        (f"`{one.name}`", f"{one.samples:,}", one.hours, figures.percent(one.share), one.note)
-        for one in figures.by_fate(stats)
+        (f"`{fate.name}`", f"{fate.samples:,}", fate.hours, figures.percent(fate.share), fate.note)
+        for fate in figures.by_fate(stats)
     ]
     rows.append(("**all**", f"{total:,}", figures.hours(total, rate), figures.percent(float(total > 0)), "decoded"))
     splits: Rows = [
@@ -140,23 +141,23 @@ def _fates(stats: dict[str, Any]) -> str:
 
 
 def _splitting(stats: dict[str, Any]) -> str:
-    told = stats.get("speakers")
-    if told is None:
+    speaker_stats = stats.get("speakers")
+    if speaker_stats is None:
         return "A recording is in one split only, chosen by its hash."
-    share = figures.percent(told["samples_of_largest"] / stats["samples"]["kept"])
+    share = figures.percent(speaker_stats["samples_of_largest"] / stats["samples"]["kept"])
     return (
-        f"Neither a recording nor a speaker is in two splits. {told['speakers']:,} speakers were told apart by their "
-        f"voices; the one with most has {share} of what was kept."
+        f"Neither a recording nor a speaker is in two splits. {speaker_stats['speakers']:,} speakers were told apart "
+        f"by their voices; the one with most has {share} of what was kept."
     )
 
 
 def _reasons(stats: dict[str, Any]) -> str:
-    found = figures.by_reason(stats)
-    if not found:
+    reasons = figures.by_reason(stats)
+    if not reasons:
         return ""
     rows: Rows = [
-        (f"`{one.name}`", one.note, f"{one.clips:,}", f"{one.samples:,}", one.hours, figures.percent(one.share))
-        for one in found
+        (f"`{row.name}`", row.note, f"{row.clips:,}", f"{row.samples:,}", row.hours, figures.percent(row.share))
+        for row in reasons
     ]
     return (
         "## Why clips were rejected\n\nA clip may have several reasons, so shares may add up to more than the "
@@ -178,28 +179,25 @@ def _recordings(stats: dict[str, Any]) -> str:
 
 def _licences(stats: dict[str, Any]) -> str:
     kept = stats["samples"].get("kept", 0)
-    found = [figures.amount(stats, name, n, of=kept) for name, n in sorted(_licence_samples(stats).items())]
+    rows = _amounts([figures.amount(stats, name, n, of=kept) for name, n in sorted(_licence_samples(stats).items())])
     note = (
         "## Licences\n\nThe recordings keep their own licences: each row names its own in `licence` and `licence_url`, "
         "and its source in `source_url`, `title` and `author`. They are what the sources state, and nobody verified "
         "them. This corpus grants nothing beyond them; where they ask for attribution, give it."
     )
-    return f"{note}\n\n{_table(('licence', 'samples', 'hours', 'share'), _amounts(found))}" if found else note
+    return f"{note}\n\n{_table(('licence', 'samples', 'hours', 'share'), rows)}" if rows else note
 
 
 def _columns(build: Build) -> str:
     rows: Rows = []
-    for column in _schema(build):
-        told = {key.decode(): value.decode() for key, value in (column.metadata or {}).items()}
-        rows.append((f"`{column.name}`", f"`{_type(column.type)}`", told.get("unit", ""), told["description"]))
+    for column in data_schema(columns_of(build)):
+        about = {key.decode(): value.decode() for key, value in (column.metadata or {}).items()}
+        rows.append((f"`{column.name}`", f"`{_type(column.type)}`", about.get("unit", ""), about["description"]))
     return f"## Columns\n\n{_table(('column', 'type', 'unit', 'meaning'), rows)}"
 
 
-def _schema(build: Build) -> pa.Schema:
-    return data_schema(columns_of(build))
-
-
 def _type(kind: pa.DataType) -> str:
+    """Name of an Arrow type as `datasets` writes it."""
     if pa.types.is_list(kind):
         return f"list<{_type(kind.value_type)}>"
     if pa.types.is_struct(kind):
@@ -260,11 +258,12 @@ def _settings(build: Build) -> str:
     return f"## How it was made\n\nAll settings and versions are in `run.json`.\n\n{_table(('what', 'setting'), rows)}"
 
 
-def _model(stage: str, build: Build, ours: Mapping[str, str] = MappingProxyType({})) -> str:
-    """A stage's models in words: `ours` says what names of shipped ones mean; a path of the maker's is not shown."""
+def _model(stage: str, build: Build, shipped: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Describe the models of a stage; `shipped` has descriptions by name. Paths of the user are not shown."""
     if not build.runs(stage):
         return "none"
-    shown = [f"{ours.get(model.name) or _shown(model.name)}, SHA-256 `{model.sha256}`" for model in build.models[stage]]
+    models = build.models[stage]
+    shown = [f"{shipped.get(model.name) or _shown(model.name)}, SHA-256 `{model.sha256}`" for model in models]
     return "; ".join([*shown, f"profile `{build.profiles[stage]}`"])
 
 

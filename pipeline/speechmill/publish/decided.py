@@ -1,4 +1,4 @@
-"""Decides about all clips of a corpus, group by group, from the clip tables: what every published file agrees on."""
+"""Decides about the recordings and clips of a group, from its clip tables. Every published file is made from this."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,80 +31,84 @@ NOT_DECODED = "not decoded yet: run again"
 TEXTS = tuple({field.name for field in RECORDINGS if field.type == pa.string()} - {"status", "reason"})
 FACTS = ("container", "codec", "source_sample_rate", "source_channels", "mixdown", "decoded_samples", "bad_packets")
 
-Duplicates = Mapping[int, tuple[str, ...]]  # by row: the order of the recording that it is published under
+Duplicates = Mapping[int, tuple[str, ...]]  # by row of a duplicate: `primary_order` of the recording that is published
 Row = dict[str, Any]
 
 
 @dataclass(slots=True, kw_only=True)
-class Decided:
-    """What became of the recordings of a group, and of their clips."""
+class DecidedGroup:
+    """The recordings of a group and the decision about each of their clips.
+
+    Clips of duplicates, and of recordings that failed or were removed, are left out.
+    """
 
     group: Group
     recordings: list[Recording]
-    """As they are published."""
+    """Recordings as they are published."""
     splits: list[str]
-    """Of each recording."""
+    """Split of each recording."""
     digests: list[str | None]
-    """Of the clips of each recording, as their table has them."""
+    """Digest of the clip table rows of each recording; None without clips."""
     rows: npt.NDArray[np.int64]
-    """Of the table of clips: those that count, which those of duplicates and of what was removed do not."""
+    """Row of each clip in the group's clip table."""
     places: pa.Table
-    """`recording` (a row of `recordings`), `clip_id`, `start`, `end`, `flac_bytes` of each of `rows`."""
+    """`recording` (index into `recordings`), `clip_id`, `start`, `end` (samples) and `flac_bytes` of each clip."""
     decision: Decision
-    """Of each of `rows`."""
+    """Decision about each clip."""
     speakers: pa.Table | None = None
-    """`speaker_id`, `speaker_purity`, `conditioning_clip_ids` of each of `rows`, null if it is not kept."""
+    """`speaker_id`, `speaker_purity`, `conditioning_clip_ids` of each clip, null for rejected ones; None before
+    clustering."""
 
     @property
     def recording(self) -> npt.NDArray[np.int32]:
-        """Row of the recording of each clip."""
+        """Index into `recordings` of each clip, int32[clips]."""
         rows: npt.NDArray[np.int32] = self.places["recording"].to_numpy()
         return rows
 
     @property
     def samples(self) -> npt.NDArray[np.int64]:
-        """Length of each clip."""
+        """Length of each clip in samples, int64[clips]."""
         lengths: npt.NDArray[np.int64] = self.places["end"].to_numpy() - self.places["start"].to_numpy()
         return lengths
 
     def in_split(self, split: str) -> Mask:
-        """Whether each clip is in a split."""
-        return np.array([one == split for one in self.splits], bool)[self.recording]
+        """Whether each clip is in a split, bool[clips]."""
+        return np.array([name == split for name in self.splits], bool)[self.recording]
 
 
-def duplicates(groups: Iterable[Group], build: Build) -> dict[Group, Duplicates]:
-    """Of each group the recordings that are published under another one, which has the same content."""
+def find_duplicates(groups: Iterable[Group], build: Build) -> dict[Group, Duplicates]:
+    """Find the recordings of each group that have the same content as another one, under which they are published."""
     first: dict[str, tuple[str, ...]] = {}
-    named: dict[Group, list[tuple[int, str, tuple[str, ...]]]] = {}
+    candidates: dict[Group, list[tuple[int, str, tuple[str, ...]]]] = {}
     columns = ["recording_id", "source", "content_id", "published", "added_in_run", "first_url", "media_url", "status"]
     for group in groups:
-        named[group] = []
+        candidates[group] = []
         for at, row in enumerate(read_recordings(group, build, columns).to_pylist()):
             if row["content_id"]:
                 order = primary_order(recording_from(row))
                 first[row["content_id"]] = min(order, first.get(row["content_id"], order))
-                named[group].append((at, row["content_id"], order))
+                candidates[group].append((at, row["content_id"], order))
     return {
         group: {at: first[content_id] for at, content_id, order in rows if order != first[content_id]}
-        for group, rows in named.items()
+        for group, rows in candidates.items()
     }
 
 
-def decide_group(group: Group, duplicates: Duplicates, build: Build) -> Decided:
-    """Decide about the recordings of a group and all their clips."""
+def decide_group(group: Group, duplicates: Duplicates, build: Build) -> DecidedGroup:
+    """Decide about the recordings of a group and all their clips, given the duplicates among the recordings."""
     table = read_recordings(group, build).to_pylist()
     recordings = [
         _recording(recording_from(row), row["facts"], duplicates.get(at), build) for at, row in enumerate(table)
     ]
     clips = read_clips(group, build, _deciding(build))
-    counts = np.array([one.status is Status.OK and one.content_id is not None for one in recordings], bool)
-    rows = np.flatnonzero(counts[clips["recording"].to_numpy()])
+    is_used = np.array([one.status is Status.OK and one.content_id is not None for one in recordings], bool)
+    rows = np.flatnonzero(is_used[clips["recording"].to_numpy()])
     clips = (clips if len(rows) == clips.num_rows else clips.take(rows)).combine_chunks()
     decision = _decide(clips, recordings, build)
-    spoken = _spoken_languages(clips, decision)
-    recordings = [replace(one, spoken_language=spoken.get(at)) for at, one in enumerate(recordings)]
+    languages = _spoken_languages(clips, decision)
+    recordings = [replace(one, spoken_language=languages.get(at)) for at, one in enumerate(recordings)]
     share = build.config.publish.validation_share
-    return Decided(
+    return DecidedGroup(
         group=group,
         recordings=recordings,
         splits=[split_of(one.recording_id, share) for one in recordings],
@@ -119,9 +123,16 @@ def decide_group(group: Group, duplicates: Duplicates, build: Build) -> Decided:
 
 
 def _recording(recording: Recording, facts: str | None, primary: tuple[str, ...] | None, build: Build) -> Recording:
-    """A recording as it is published, with what decoding found out; `primary` is the one that it is published under."""
-    if recording.status is not Status.REMOVED and (stone := build.removed.against(recording)):
-        recording = row_of(recording, stone)
+    """A recording as it is published.
+
+    Args:
+        recording: As it was fetched.
+        facts: JSON of the results of decoding; None where nothing was decoded.
+        primary: `primary_order` of the recording that this one is a duplicate of; None if it is no duplicate.
+        build: The corpus.
+    """
+    if recording.status is not Status.REMOVED and (request := build.removed.against(recording)):
+        recording = row_of(recording, request)
     recording = public(recording)
     if recording.content_id is None:
         return recording
@@ -134,7 +145,7 @@ def _recording(recording: Recording, facts: str | None, primary: tuple[str, ...]
 
 
 def public(recording: Recording) -> Recording:
-    """A recording as it is published: without the users, passwords and tokens of addresses."""
+    """Remove users, passwords and tokens from the addresses of a recording."""
     plain = {name: public_values(value) for name in TEXTS if (value := getattr(recording, name)) is not None}
     attachments = tuple(replace(one, url=public_url(one.url)) for one in recording.attachments)
     alternates = tuple(map(public_url, recording.alternates))
@@ -144,40 +155,43 @@ def public(recording: Recording) -> Recording:
 
 
 def _with_facts(recording: Recording, facts: Row) -> Recording:
-    """Add what decoding found out; a feed's own duration stands where the container declares none."""
-    found: dict[str, Any] = {name: facts.get(name) for name in FACTS}
+    """Add the results of decoding; the duration given by a feed is kept if the container declares none."""
+    decoding: dict[str, Any] = {name: facts.get(name) for name in FACTS}
     return replace(
         recording,
         status=Status(facts["status"]),
         reason=Reason(facts["reason"]) if facts.get("reason") else None,
         reason_detail="; ".join(filter(None, (facts.get("detail"), recording.reason_detail))) or None,
         declared_duration_s=facts.get("declared_duration_s") or recording.declared_duration_s,
-        **found,
+        **decoding,
     )
 
 
 def _spoken_languages(clips: pa.Table, decision: Decision) -> dict[int, str]:
-    """The language of most seconds of each recording, where it was detected or is not doubted; ties go to the first."""
+    """Language with the most audio in each recording, by index of the recording; ties go to the first by name.
+
+    Clips are counted where the language was detected or did not fail its test.
+    """
     if "language" not in clips.column_names:
         return {}
-    doubted = decision.reasons.failing.get(Reason.LANGUAGE, np.zeros(clips.num_rows, bool))
+    is_rejected = decision.reasons.failing.get(Reason.LANGUAGE, np.zeros(clips.num_rows, bool))
     was_detected = clips["language_probability"].is_valid().to_numpy()
-    counted = clips.filter(pa.array(was_detected | ~doubted)).select(["recording", "language", "start", "end"])
+    counted = clips.filter(pa.array(was_detected | ~is_rejected)).select(["recording", "language", "start", "end"])
     counted = counted.filter(pc.is_valid(counted["language"]))
     lengths = counted.append_column("samples", pc.subtract(counted["end"], counted["start"]))
     summed = lengths.group_by(["recording", "language"]).aggregate([("samples", "sum")])
     order = [("recording", "ascending"), ("samples_sum", "descending"), ("language", "ascending")]
-    found: dict[int, str] = {}
+    languages: dict[int, str] = {}
     for row in summed.sort_by(order).to_pylist():
-        found.setdefault(row["recording"], row["language"])
-    return found
+        languages.setdefault(row["recording"], row["language"])
+    return languages
 
 
 # --- clips ---
 
 
 def _deciding(build: Build) -> list[str]:
-    """Columns of the table of clips that a decision needs."""
+    """Columns of the clip table that a decision needs."""
     tested = [column.name for column in (*early_columns(), *late_columns()) if column.test]
     return [
         *("recording", "clip_id", "start", "end", "flac_bytes", "language", HALLUCINATIONS, *tested),
@@ -198,50 +212,50 @@ def _decide(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> D
 
 
 def _done(clips: pa.Table, stage: str) -> Mask:
-    """Whether a stage is through with each clip."""
+    """Whether a stage has finished each clip."""
     done: Mask = clips[DONE + stage].to_numpy()
     return done
 
 
 def _refused(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> Reasons:
-    """What holds whatever people decide: licences, marks of generated sound, removals, and clips without scores."""
+    """Reasons that manual decisions cannot override: licences, generated audio, removal requests, missing scores."""
     reasons, recording = Reasons(clips.num_rows), clips["recording"].to_numpy()
     reasons.add(Reason.INTERNAL_ERROR, ~_done(clips, SCORE.name))
     rules = build.config.licences
     by_recording = [reasons_by_licence(one.licence, rules, ai_generated=one.ai_generated) for one in recordings]
     for reason in (Reason.LICENCE, Reason.AI_GENERATED):
-        reasons.add(reason, np.array([reason in found for found in by_recording], bool)[recording])
+        reasons.add(reason, np.array([reason in reasons_of for reasons_of in by_recording], bool)[recording])
     reasons.add(Reason.REMOVED, _among(clips, build.removed.clips))
     return reasons
 
 
 def _by_sound(clips: pa.Table, build: Build) -> Reasons:
-    """Thresholds on what all clips have. One without scores met a bug of ours, and is not judged."""
+    """Thresholds on the columns of all clips. Clips without scores, which are due to a bug, are not tested."""
     reasons = Reasons(clips.num_rows)
     reasons.update(failed(clips, early_columns(), build.config.thresholds), _done(clips, SCORE.name))
     return reasons
 
 
 def _by_text(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> Reasons:
-    """What speaks against a text."""
+    """Tests of the text: thresholds, hallucination checks and allowed languages."""
     if not build.runs(ASSESS.name):
         return Reasons(clips.num_rows)
-    asked = build.config.asr
-    named = [None if asked.language else one.language for one in recordings]
-    english = np.array([(one or "en").partition("-")[0].lower() in ENGLISH for one in named], bool)
+    asr = build.config.asr
+    declared = [None if asr.language else recording.language for recording in recordings]
+    english = np.array([(language or "en").partition("-")[0].lower() in ENGLISH for language in declared], bool)
     may_be_english = english[clips["recording"].to_numpy()]
-    thresholds, languages = build.config.thresholds, asked.languages
+    thresholds, languages = build.config.thresholds, asr.languages
     return by_text(clips, TEXT_COLUMNS, thresholds, languages=languages, may_be_english=may_be_english)
 
 
 def _by_later(clips: pa.Table, build: Build) -> Reasons:
-    """Thresholds of stages of plug-ins that take only clips that pass so far."""
+    """Thresholds of plug-in stages that run only on clips that passed all tests before."""
     later = [column for column in late_columns() if column not in TEXT_COLUMNS]
     return failed(clips, later, build.config.thresholds)
 
 
 def _unfinished(clips: pa.Table, by_hand: Overrides, build: Build) -> Reasons:
-    """Stages that a clip still waits for; without a text it waits for that alone."""
+    """Reasons for the stages that a clip waits for; a clip without a text waits for its text only."""
     reasons = Reasons(clips.num_rows)
     has_text = np.ones(clips.num_rows, bool)
     if build.runs(ASSESS.name):
@@ -254,12 +268,15 @@ def _unfinished(clips: pa.Table, by_hand: Overrides, build: Build) -> Reasons:
 
 
 def _by_hand(clips: pa.Table, build: Build) -> Overrides:
-    hand = build.by_hand
-    if not hand.clip_ids:
+    """Manual decisions about the clips."""
+    manual = build.by_hand
+    if not manual.clip_ids:
         return Overrides.none(clips.num_rows)
-    return Overrides(keep=_among(clips, hand.kept), drop=_among(clips, hand.dropped), text=_among(clips, hand.texts))
+    kept, dropped, texts = (_among(clips, clip_ids) for clip_ids in (manual.kept, manual.dropped, manual.texts))
+    return Overrides(keep=kept, drop=dropped, text=texts)
 
 
 def _among(clips: pa.Table, clip_ids: Iterable[str]) -> Mask:
-    found: Mask = pc.is_in(clips["clip_id"], value_set=pa.array(sorted(clip_ids), pa.string())).to_numpy()
-    return found
+    """Whether each clip is among `clip_ids`, bool[clips]."""
+    mask: Mask = pc.is_in(clips["clip_id"], value_set=pa.array(sorted(clip_ids), pa.string())).to_numpy()
+    return mask

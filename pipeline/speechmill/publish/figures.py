@@ -1,6 +1,6 @@
-"""The numbers of a corpus as people read them: hours of each fate, reasons, limits.
+"""Figures of a corpus for card and report, formatted from `stats.json`: hours by fate and reason, thresholds.
 
-Card and report take them from here, so that the two cannot disagree with each other or with `stats.json`.
+Card and report share them, so that they cannot disagree.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ FATES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amount:
-    """So much audio of one kind. `share` is in [0, 1], of what the caller says."""
+    """An amount of audio. `share` is in [0, 1], of a total that depends on the table."""
 
     name: str
     samples: int
@@ -34,7 +34,7 @@ class Amount:
 
 
 def hours(samples: int, rate: int) -> str:
-    """Hours to four places (0.36 s), e.g. `1,234.5678`."""
+    """Samples at `rate` Hz as hours to four decimal places (0.36 s), e.g. `1,234.5678`."""
     return f"{samples / rate / 3600:,.4f}"
 
 
@@ -44,44 +44,45 @@ def percent(share: float) -> str:
 
 
 def amount(stats: dict[str, Any], name: str, samples: int, *, of: int, clips: int = 0, note: str = "") -> Amount:
-    """Put a number of samples into words, as a share `of` others."""
+    """Amount of `samples`, as a share `of` a total in samples."""
     length = hours(samples, stats["sampling_rate"])
     return Amount(name=name, samples=samples, hours=length, share=samples / max(of, 1), clips=clips, note=note)
 
 
 def by_fate(stats: dict[str, Any]) -> list[Amount]:
-    """What became of the audio. The samples add up to `stats["samples"]["in"]`."""
+    """Audio by fate. The samples add up to `stats["samples"]["in"]`."""
     samples = stats["samples"]
     names = [*FATES, *sorted(samples.keys() - FATES.keys() - {"in"})]
     return [amount(stats, n, samples.get(n, 0), of=samples["in"], note=FATES.get(n, "")) for n in names]
 
 
 def by_reason(stats: dict[str, Any]) -> list[Amount]:
-    """Why clips were rejected, most audio first, as shares of what was rejected. A clip may have several reasons."""
+    """Audio by reason of rejection, largest first, as shares of all rejected audio. A clip may have several reasons."""
     rejected = stats["samples"].get("rejected", 0)
-    found = [
+    amounts = [
         amount(stats, reason, counts["samples"], of=rejected, clips=counts["clips"], note=MEANINGS.get(reason, ""))
         for reason, counts in stats["rejected_by_reason"].items()
     ]
-    return sorted(found, key=lambda one: (-one.samples, one.name))
+    return sorted(amounts, key=lambda row: (-row.samples, row.name))
 
 
-def kept_by(stats: dict[str, Any], what: str) -> list[Amount]:
-    """Kept audio by `licence` or `language`, most first, as shares of all that was kept."""
+def kept_by(stats: dict[str, Any], column: str) -> list[Amount]:
+    """Kept audio by a column, `licence` or `language`, largest first, as shares of all kept audio."""
     kept = stats["samples"].get("kept", 0)
-    found = [amount(stats, name, samples, of=kept) for name, samples in stats["kept_samples_by"].get(what, {}).items()]
-    return sorted(found, key=lambda one: (-one.samples, one.name))
+    counts = stats["kept_samples_by"].get(column, {})
+    amounts = [amount(stats, name, samples, of=kept) for name, samples in counts.items()]
+    return sorted(amounts, key=lambda row: (-row.samples, row.name))
 
 
 def limits(build: Build) -> list[tuple[Column, float]]:
-    """The columns that were tested, each with its threshold: those not switched off."""
-    tested = [column for column in columns_of(build) if column.test]
-    found = [(column, column.test.limit(build.config.thresholds)) for column in tested if column.test]
-    return [(column, limit) for column, limit in found if limit is not None]
+    """Columns with a threshold that is not switched off, each with its threshold."""
+    thresholds = build.config.thresholds
+    tested = [(column, column.test.limit(thresholds)) for column in columns_of(build) if column.test]
+    return [(column, limit) for column, limit in tested if limit is not None]
 
 
 def corpus_name(build: Build) -> str:
-    """Name of the corpus: the last part of its address, without what a page could mistake for markup."""
+    """Name of the corpus: the last part of its path, without characters that could be markup."""
     leaf = build.store.root.rstrip("/").rpartition("/")[2]
     plain = "".join(c if c.isalnum() or c in "-_.+" else " " for c in leaf)
     return " ".join(plain.split()).strip(".-_ ") or "corpus"

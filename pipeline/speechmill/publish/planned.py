@@ -1,11 +1,11 @@
-"""What a plan says about a group that its own tables do not: duplicates of recordings elsewhere, speakers and splits.
+"""Stores the part of a plan that depends on other groups: duplicates, speakers and splits of each group.
 
-It waits beside the files that are written by it, so that any process decides about a group again to the same end.
+With it, any process can repeat the decision about a single group with the same result.
 """
 
 from speechmill.core.build import Build
 from speechmill.decide.splits import TRAIN, VALIDATION
-from speechmill.publish.decided import Decided, Duplicates, decide_group
+from speechmill.publish.decided import DecidedGroup, Duplicates, decide_group
 from speechmill.publish.groups import Group
 from speechmill.publish.speakers import COLUMNS
 
@@ -16,8 +16,8 @@ def _name(group: Group, fingerprint: str) -> str:
     return f"{FOLDER}/{fingerprint}/{group.index:05}.parquet"
 
 
-def save(decided: Decided, duplicates: Duplicates, fingerprint: str, build: Build) -> None:
-    """Note what belongs to a group of a plan."""
+def save(decided: DecidedGroup, duplicates: Duplicates, fingerprint: str, build: Build) -> None:
+    """Store duplicates, speakers and splits of a group of a plan."""
     held_out = [at for at, split in enumerate(decided.splits) if split == VALIDATION]
     footer = {
         "duplicates": {str(at): order for at, order in duplicates.items()},
@@ -27,11 +27,11 @@ def save(decided: Decided, duplicates: Duplicates, fingerprint: str, build: Buil
     build.store.write_table(_name(decided.group, fingerprint), table, footer)
 
 
-_last: dict[tuple[str, str, Group], Decided] = {}  # one, which has many files
+_last: dict[tuple[str, str, Group], DecidedGroup] = {}  # the group loaded last, since a group has many files
 
 
-def load(group: Group, fingerprint: str, build: Build) -> Decided:
-    """Decide about a group as the plan did, whose fingerprint tells all that this follows from."""
+def load(group: Group, fingerprint: str, build: Build) -> DecidedGroup:
+    """Repeat the decision of a plan about a group; the plan's fingerprint covers all inputs of the decision."""
     key = build.store.path(""), fingerprint, group
     decided = _last.get(key)
     if decided is None:
@@ -41,7 +41,7 @@ def load(group: Group, fingerprint: str, build: Build) -> Decided:
     return decided
 
 
-def _load(group: Group, fingerprint: str, build: Build) -> Decided:
+def _load(group: Group, fingerprint: str, build: Build) -> DecidedGroup:
     table, footer = build.store.load(_name(group, fingerprint))
     duplicates: Duplicates = {int(at): tuple(order) for at, order in footer["duplicates"].items()}
     decided = decide_group(group, duplicates, build)

@@ -1,8 +1,8 @@
-"""The kept clips as Parquet shards that any reader opens: `data/<split>-<group>-<number>.parquet`.
+"""Writes the kept clips of a group as Parquet shards: `data/<split>-<group>-<number>.parquet`.
 
-A shard holds the kept ones of some candidate clips of a group. Which candidates is planned from their sizes alone, so
-that other thresholds change only the shards whose clips they change, and the same corpus gives the same shards on every
-runner and at any worker count. What a shard was made of stands in its footer: one that is there is not written again.
+The candidate clips of a group are divided into shards by their sizes alone, kept or not, so that other thresholds
+change only the shards whose clips they change, and the same corpus gives the same shards on every runner with any
+number of workers. The footer has a digest of a shard's content: an unchanged shard is not written again.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ from speechmill.core.ownership import Mark, published_facts
 from speechmill.core.store import ROW_GROUP_BYTES, ROW_GROUP_ROWS, add_footer
 from speechmill.decide.splits import TRAIN, VALIDATION
 from speechmill.publish.columns import columns_of, data_schema
-from speechmill.publish.decided import Decided
+from speechmill.publish.decided import DecidedGroup
 from speechmill.publish.rows import clip_rows
-from speechmill.publish.sounds import sounds
+from speechmill.publish.sounds import read_flac
 from speechmill.stages import TOKENISE
 
 VERSION = 1  # raise it when the same clips give other shards
@@ -39,15 +39,15 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """Kept clips of a group that are one file. `made_of` is a digest of all that its rows follow from."""
+    """A file of kept clips of a group. `made_of` is a digest of all inputs of its rows."""
 
     name: str
-    clips: Indices  # of those of the group that count
+    clips: Indices  # indices into the clips of the DecidedGroup
     made_of: str
 
 
-def plan(decided: Decided, build: Build) -> Iterator[Shard]:
-    """Shards of a group, of both splits. Rows are in order of recording and start."""
+def plan(decided: DecidedGroup, build: Build) -> Iterator[Shard]:
+    """Plan the shards of a group for both splits. Rows are in order of recording and start."""
     sizes = decided.places["flac_bytes"].to_numpy()
     shared = [VERSION, sorted(build.profiles.items()), data_schema(columns_of(build)).names]
     for split in (TRAIN, VALIDATION):
@@ -56,24 +56,24 @@ def plan(decided: Decided, build: Build) -> Iterator[Shard]:
             clips = candidates[first:last]
             clips = clips[decided.decision.kept[clips]]
             if clips.size:
-                parts = [shared, _recordings(decided, clips), _chosen(decided, clips, build)]
+                parts = [shared, _recordings(decided, clips), _clip_inputs(decided, clips, build)]
                 made_of = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
                 name = f"data/{split}-{decided.group.index:05}-{number:05}.parquet"
                 yield Shard(name=name, clips=clips, made_of=made_of)
 
 
-def _recordings(decided: Decided, clips: Indices) -> list[Any]:
-    """What is published of the recordings of some clips, and digests of what is known of their clips."""
-    found = []
+def _recordings(decided: DecidedGroup, clips: Indices) -> list[Any]:
+    """Published metadata of the recordings of clips, and the digests of their clip table rows."""
+    rows = []
     for at in dict.fromkeys(decided.recording[clips].tolist()):
         recording = decided.recordings[at]
         provenance = [getattr(recording, name) for name in PROVENANCE_FIELDS]
-        found.append([recording.recording_id, decided.digests[at], provenance])
-    return found
+        rows.append([recording.recording_id, decided.digests[at], provenance])
+    return rows
 
 
 def _ranges(sizes: list[int], limit: int) -> Iterator[tuple[int, int]]:
-    """First and one past the last of as many clips as fit into a shard; a longer one is alone."""
+    """Ranges [first, last) of clips that fit into a shard of `limit` bytes; a larger clip gets a shard of its own."""
     first = taken = 0
     for at, size in enumerate(sizes):
         if at > first and taken + size > limit:
@@ -84,15 +84,15 @@ def _ranges(sizes: list[int], limit: int) -> Iterator[tuple[int, int]]:
         yield first, len(sizes)
 
 
-def _chosen(decided: Decided, clips: Indices, build: Build) -> list[Any]:
-    """What the rows of a shard follow from beside the tables of its group."""
+def _clip_inputs(decided: DecidedGroup, clips: Indices, build: Build) -> list[Any]:
+    """Inputs of a shard's rows other than the tables of its group: clip ids, speakers and manual texts."""
     clip_ids = decided.places["clip_id"].take(clips).to_pylist()
     speakers = None if decided.speakers is None else decided.speakers.take(clips).to_pylist()
     return [clip_ids, speakers, [build.by_hand.texts.get(clip_id) for clip_id in clip_ids]]
 
 
-def write_shard(name: str, shard: Shard, decided: Decided, build: Build) -> None:
-    """Write one shard under `name`."""
+def write_shard(name: str, shard: Shard, decided: DecidedGroup, build: Build) -> None:
+    """Write a shard to the path `name` of the store."""
     columns = data_schema(columns_of(build))
     schema = _with_features(columns, build.config.audio.sample_rate)
     sorting = pq.SortingColumn.from_ordering(schema, [("recording_id", "ascending"), ("start", "ascending")])
@@ -111,29 +111,29 @@ def write_shard(name: str, shard: Shard, decided: Decided, build: Build) -> None
         add_footer(writer, {"made_of": shard.made_of})
 
 
-def is_there(shard: Shard, mark: Mark | None, build: Build) -> bool:
-    """Whether the published file of a shard holds these very clips, and is the one that was published."""
+def is_published(shard: Shard, mark: Mark | None, build: Build) -> bool:
+    """Whether a shard with this content is published, and its file was not changed since."""
     is_ours = published_facts(build.store, shard.name, mark) is not None
     return is_ours and bool(build.store.footer(shard.name).get("made_of") == shard.made_of)
 
 
-def _contents(decided: Decided, clips: Indices) -> Iterator[tuple[str, Indices]]:
-    """Contents of some clips, in order, each with its clips."""
+def _contents(decided: DecidedGroup, clips: Indices) -> Iterator[tuple[str, Indices]]:
+    """Content ids of clips, in order, each with the indices of its clips."""
     recording = decided.recording[clips]
     for at in dict.fromkeys(recording.tolist()):
         yield decided.recordings[at].content_id or "", clips[recording == at]
 
 
-def _audio(decided: Decided, clips: Indices, build: Build) -> Iterator[pa.StructArray]:
-    """Values of the column of audio, in order of the clips."""
+def _audio(decided: DecidedGroup, clips: Indices, build: Build) -> Iterator[pa.StructArray]:
+    """Values of the audio column, in order of the clips."""
     for content_id, own in _contents(decided, clips):
-        for batch in sounds(content_id, decided.places["clip_id"].take(own).to_pylist(), build):
+        for batch in read_flac(content_id, decided.places["clip_id"].take(own).to_pylist(), build):
             paths = pc.binary_join_element_wise(batch["clip_id"], "flac", ".")
             yield pa.StructArray.from_arrays([batch["flac"], paths], ["bytes", "path"])
 
 
 def _by_count(arrays: Iterator[pa.Array], counts: Iterable[int]) -> Iterator[list[pa.Array]]:
-    """Pieces of arrays that have so many values together, without copying any."""
+    """Regroup arrays without a copy: for each count, pieces with that many values in total."""
     rest = next(arrays, None)
     for count in counts:
         pieces: list[pa.Array] = []
@@ -148,8 +148,8 @@ def _by_count(arrays: Iterator[pa.Array], counts: Iterable[int]) -> Iterator[lis
         yield pieces
 
 
-def _with_tokens(rows: pa.Table, decided: Decided, clips: Indices, build: Build) -> pa.Table:
-    """Rows with their mel tokens, where there are any."""
+def _with_tokens(rows: pa.Table, decided: DecidedGroup, clips: Indices, build: Build) -> pa.Table:
+    """Rows with their mel tokens, if the corpus has any."""
     if not build.runs(TOKENISE.name):
         return rows
     tables = [TOKENISE.read(content_id, build, ["clip_id", *TOKENS]) for content_id, _ in _contents(decided, clips)]
@@ -162,7 +162,7 @@ def _with_tokens(rows: pa.Table, decided: Decided, clips: Indices, build: Build)
 
 
 def _row_groups(sizes: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """First and one past the last row of each row group, for clips of so many bytes."""
+    """Rows [first, last) of each row group, given the size of each clip in bytes."""
     first = last = taken = 0
     for size in sizes:
         if last - first == ROW_GROUP_ROWS or (last > first and taken + size > ROW_GROUP_BYTES):
@@ -175,7 +175,7 @@ def _row_groups(sizes: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 
 def _codecs(schema: pa.Schema) -> dict[str, str]:
-    """Compression by column: zstd for the columns, nothing for FLAC, which does not get smaller."""
+    """Compression by column path: zstd, but none for FLAC, which does not get smaller."""
     sink = io.BytesIO()
     pq.write_table(schema.empty_table(), sink)
     columns = pq.ParquetFile(sink).schema
@@ -184,7 +184,7 @@ def _codecs(schema: pa.Schema) -> dict[str, str]:
 
 
 def _with_features(schema: pa.Schema, rate: int) -> pa.Schema:
-    """Tell the `datasets` library that the audio column is sound."""
+    """Add the metadata by which the `datasets` library decodes the audio column."""
     audio = {"sampling_rate": rate, "_type": "Audio"}
     features = {column.name: audio if column.name == "audio" else feature_of(column.type) for column in schema}
     return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})

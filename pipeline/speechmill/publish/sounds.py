@@ -1,4 +1,4 @@
-"""The sound of clips as it is stored, read without a copy of what is not asked for."""
+"""Reads the stored FLAC of clips, row group by row group."""
 
 from collections.abc import Collection, Iterator
 
@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 from speechmill.core.build import Build
 
 
-def sounds(content_id: str, clip_ids: Collection[str], build: Build) -> Iterator[pa.RecordBatch]:
-    """Columns `clip_id` and `flac` of some clips of a content, in order of position, by the row group.
+def read_flac(content_id: str, clip_ids: Collection[str], build: Build) -> Iterator[pa.RecordBatch]:
+    """Columns `clip_id` and `flac` of clips of a content, in order of position, a batch for each row group.
 
-    Row groups without any of them are not read: a long recording's sound is a gigabyte.
+    Row groups without any of the clips are not read: the audio of a long recording is a gigabyte.
     """
     wanted = pa.array(list(clip_ids), pa.string())
     with build.store.open(build.segments(content_id)) as file:

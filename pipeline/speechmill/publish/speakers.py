@@ -1,7 +1,7 @@
-"""Clusters the kept clips of a whole corpus by who speaks in them, before it is published.
+"""Clusters the kept clips of a whole corpus by speaker.
 
-What a speaker is depends on all clips that are kept now, so this is done anew for each publication, from embeddings
-that are stored: no model runs. Of a clip not more is held in memory than its names and its place.
+Clusters depend on all kept clips, so this is repeated for each publication, from stored embeddings; no model runs.
+Embeddings are read for each recording in turn: memory holds only ids and positions of clips.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from speechmill.core.build import Build
 from speechmill.decide.splits import TRAIN, VALIDATION
-from speechmill.publish.decided import Decided
+from speechmill.publish.decided import DecidedGroup
 from speechmill.speakers import Float32
 from speechmill.speakers.clusters import CAMPPLUS, Calibration, Clusters, Indices, Speaker, find_speakers, find_voices
 from speechmill.speakers.conditioning import Spoken, choose
@@ -27,24 +27,24 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class _Recording:
-    """The kept clips of a recording that have an embedding, and the cluster of each within it."""
+    """The kept clips of a recording that have an embedding, clustered within the recording."""
 
     recording_id: str
     content_id: str
     places: list[Row]  # clip_id, start, end
-    cluster_of: Indices
-    clusters: Clusters | None  # None without a clip
+    cluster_of: Indices  # cluster of each of `places`
+    clusters: Clusters | None  # None without clips
 
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """Who speaks in each kept clip of a corpus, and which recordings are held out."""
+    """The speaker of each kept clip of a corpus, and the recordings of the validation split."""
 
     clips: dict[str, dict[str, Row]]  # columns of SPEAKERS by recording_id and clip_id
     held_out: frozenset[str]
 
-    def add_to(self, decided: Decided) -> None:
-        """Let a group know its speakers, and the splits that follow from them."""
+    def add_to(self, decided: DecidedGroup) -> None:
+        """Set speakers and splits of a group."""
         decided.splits = [VALIDATION if one.recording_id in self.held_out else TRAIN for one in decided.recordings]
         by_clip = [self.clips.get(one.recording_id, {}) for one in decided.recordings]
         pairs = zip(decided.recording.tolist(), decided.places["clip_id"].to_pylist(), strict=True)
@@ -52,18 +52,18 @@ class Assigned:
         decided.speakers = pa.Table.from_pylist(rows, schema=COLUMNS)
 
 
-def assign(groups: Iterable[Decided], build: Build) -> Assigned:
-    """Find the speakers of all kept clips, choose conditioning and split."""
-    chosen = build.config.speakers
+def assign(groups: Iterable[DecidedGroup], build: Build) -> Assigned:
+    """Cluster all kept clips by speaker; choose conditioning clips and splits."""
+    settings = build.config.speakers
     calibration = (
         CAMPPLUS
-        if chosen.threshold is None or chosen.slope is None
-        else Calibration(threshold=chosen.threshold, slope=chosen.slope)
+        if settings.threshold is None or settings.slope is None
+        else Calibration(threshold=settings.threshold, slope=settings.slope)
     )
-    recordings = [one for decided in groups for one in _recordings(decided, calibration, build)]
-    found = iter(find_speakers([one.clusters for one in recordings if one.clusters], calibration))
-    speakers = [next(found) if one.clusters else [] for one in recordings]
-    spoken = [clip for one, own in zip(recordings, speakers, strict=True) for clip in _spoken(one, own, build)]
+    recordings = [recording for decided in groups for recording in _recordings(decided, calibration, build)]
+    found = iter(find_speakers([recording.clusters for recording in recordings if recording.clusters], calibration))
+    speakers = [next(found) if recording.clusters else [] for recording in recordings]
+    spoken = [clip for pair in zip(recordings, speakers, strict=True) for clip in _spoken(*pair, build)]
     conditioning = choose(spoken)
     held_out = validation(
         [clip.recording_id for clip in spoken],
@@ -71,21 +71,21 @@ def assign(groups: Iterable[Decided], build: Build) -> Assigned:
         share=build.config.publish.validation_share,
     )
     clips = {
-        one.recording_id: {
+        recording.recording_id: {
             place["clip_id"]: {
                 "speaker_id": own[cluster].speaker_id,
                 "speaker_purity": own[cluster].purity,
                 "conditioning_clip_ids": conditioning[place["clip_id"]],
             }
-            for place, cluster in zip(one.places, one.cluster_of, strict=True)
+            for place, cluster in zip(recording.places, recording.cluster_of, strict=True)
         }
-        for one, own in zip(recordings, speakers, strict=True)
+        for recording, own in zip(recordings, speakers, strict=True)
     }
     return Assigned(clips, frozenset(held_out))
 
 
-def _recordings(decided: Decided, calibration: Calibration, build: Build) -> Iterator[_Recording]:
-    """Recordings of a group that have clips, with the clusters of those that are kept."""
+def _recordings(decided: DecidedGroup, calibration: Calibration, build: Build) -> Iterator[_Recording]:
+    """Cluster the kept clips of each recording of a group that has clips."""
     kept = decided.places.select(["recording", "clip_id", "start", "end"]).filter(pa.array(decided.decision.kept))
     places: dict[int, list[Row]] = {at: [] for at in np.unique(decided.recording).tolist()}
     for row in kept.to_pylist():
@@ -94,22 +94,24 @@ def _recordings(decided: Decided, calibration: Calibration, build: Build) -> Ite
         recording = decided.recordings[at]
         content_id = recording.content_id or ""
         embeddings = _embeddings(content_id, build)
-        known = [row for row in rows if row["clip_id"] in embeddings]
-        if not known:
+        embedded = [row for row in rows if row["clip_id"] in embeddings]
+        if not embedded:
             yield _Recording(recording.recording_id, content_id, [], np.zeros(0, np.intp), None)
             continue
-        names = [row["clip_id"] for row in known]
-        found = find_voices(names, np.stack([embeddings[name] for name in names]), calibration)
-        yield _Recording(recording.recording_id, content_id, known, *found)
+        names = [row["clip_id"] for row in embedded]
+        cluster_of, clusters = find_voices(names, np.stack([embeddings[name] for name in names]), calibration)
+        yield _Recording(recording.recording_id, content_id, embedded, cluster_of, clusters)
 
 
 def _embeddings(content_id: str, build: Build) -> dict[str, Float32]:
+    """Embeddings of the clips of a content by clip_id, float32[dimensions] each."""
     table = EMBED.read(content_id, build)
     rows = np.array(table["embedding"].to_pylist(), np.float32)
     return dict(zip(table["clip_id"].to_pylist(), rows, strict=True))
 
 
 def _spoken(recording: _Recording, speakers: list[Speaker], build: Build) -> Iterator[Spoken]:
+    """The clips of a recording for the choice of conditioning clips; `speakers` has the speaker of each cluster."""
     embeddings = _embeddings(recording.content_id, build)
     rate = build.config.audio.sample_rate
     for place, cluster in zip(recording.places, recording.cluster_of, strict=True):

@@ -1,4 +1,4 @@
-"""The numbers behind the card, the report and the end table: counted once, while planning a publication."""
+"""Counts `stats.json`, the source of all figures in card, report and summary, while a publication is planned."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -16,15 +16,15 @@ from speechmill.core.records import Recording, Status
 from speechmill.decide.decision import KEPT, REJECTED, Mask
 from speechmill.decide.splits import TRAIN, VALIDATION
 from speechmill.publish.columns import columns_of, pool_schema
-from speechmill.publish.decided import Decided
+from speechmill.publish.decided import DecidedGroup
 from speechmill.publish.rows import clip_rows
 from speechmill.publish.tables import read_clips, read_spans
 
-MOST_NAMED = 5  # of what was left out
+MOST_NAMED = 5  # files that were left out
 
 
 class Tally:
-    """Counts decided groups one by one; memory grows with the number of speakers only."""
+    """Counts decided groups, one after another; memory grows only with the number of speakers."""
 
     def __init__(self, build: Build) -> None:
         self._build = build
@@ -45,7 +45,7 @@ class Tally:
         self._tokenised, self._error = 0, 0.0
         self._by_hand = 0
 
-    def add(self, decided: Decided) -> None:
+    def add(self, decided: DecidedGroup) -> None:
         """Count the recordings of a group and all their clips."""
         for recording in decided.recordings:
             self._add_recording(recording)
@@ -54,12 +54,13 @@ class Tally:
         for fate, where in ((KEPT, decided.decision.kept), (REJECTED, ~decided.decision.kept)):
             self._add_fate(fate, where, decided, rows)
         for reason, failing in decided.decision.reasons.failing.items():
-            taken = failing & ~decided.decision.kept
-            if taken.any():
-                self._reasons[reason] += Counter(clips=int(taken.sum()), samples=int(decided.samples[taken].sum()))
+            rejected = failing & ~decided.decision.kept
+            if rejected.any():
+                samples = int(decided.samples[rejected].sum())
+                self._reasons[reason] += Counter(clips=int(rejected.sum()), samples=samples)
         self._add_kept(decided, rows)
-        named = pa.array(sorted(self._build.by_hand.clip_ids), pa.string())
-        self._by_hand += pc.sum(pc.is_in(decided.places["clip_id"], value_set=named)).as_py() or 0
+        manual = pa.array(sorted(self._build.by_hand.clip_ids), pa.string())
+        self._by_hand += pc.sum(pc.is_in(decided.places["clip_id"], value_set=manual)).as_py() or 0
 
     def _add_recording(self, recording: Recording) -> None:
         self._recordings[recording.status] += 1
@@ -70,14 +71,15 @@ class Tally:
         elif recording.status is not Status.OK and recording.reason:
             self._failed[recording.reason] += 1
 
-    def _add_spans(self, decided: Decided) -> None:
-        """Samples by kind of what is no clip."""
-        spans = spans_of(decided, self._build)
+    def _add_spans(self, decided: DecidedGroup) -> None:
+        """Count the samples of spans that are no clips, by kind."""
+        spans = non_clip_spans(decided, self._build)
         lengths = spans.append_column("samples", pc.subtract(spans["end"], spans["start"]))
         for row in lengths.group_by("kind").aggregate([("samples", "sum")]).to_pylist():
             self._samples[row["kind"]] += row["samples_sum"]
 
-    def _add_fate(self, fate: str, where: Mask, decided: Decided, rows: pa.Table) -> None:
+    def _add_fate(self, fate: str, where: Mask, decided: DecidedGroup, rows: pa.Table) -> None:
+        """Count kept or rejected clips and fill their histograms; values outside the edges go to the outermost bins."""
         if not where.any():
             return
         self._clips[fate] += int(where.sum())
@@ -89,7 +91,8 @@ class Tally:
             if counts.any():
                 self._histograms[column][fate] = self._histograms[column].get(fate, 0) + counts
 
-    def _add_kept(self, decided: Decided, rows: pa.Table) -> None:
+    def _add_kept(self, decided: DecidedGroup, rows: pa.Table) -> None:
+        """Count kept clips by split, licence, language and speaker, and their mel tokens' errors."""
         kept = decided.decision.kept
         for split in (TRAIN, VALIDATION):
             where = kept & decided.in_split(split)
@@ -97,18 +100,18 @@ class Tally:
                 size = int(decided.places["flac_bytes"].to_numpy()[where].sum())
                 samples = int(decided.samples[where].sum())
                 self._splits[split] += Counter(clips=int(where.sum()), samples=samples, bytes=size)
-        for what, counter in self._kept_by.items():
-            counter.update(_samples_by(rows, what, kept, decided.samples))
+        for column, counter in self._kept_by.items():
+            counter.update(_samples_by(rows, column, kept, decided.samples))
         if "speaker_id" in rows.column_names:
-            spoken = kept & rows["speaker_id"].is_valid().to_numpy()
-            self._speakers.update(_samples_by(rows, "speaker_id", spoken, decided.samples))
+            has_speaker = kept & rows["speaker_id"].is_valid().to_numpy()
+            self._speakers.update(_samples_by(rows, "speaker_id", has_speaker, decided.samples))
         if self._build.runs("tokenise"):
             errors = read_clips(decided.group, self._build, ["error_nats"], decided.rows[kept])["error_nats"]
             self._tokenised += len(errors) - errors.null_count
             self._error += pc.sum(errors.cast(pa.float64())).as_py() or 0.0
 
     def stats(self) -> dict[str, Any]:
-        """All counts as plain JSON. Lengths are in samples at `sampling_rate`, so that they add up exactly."""
+        """Content of `stats.json`. Durations are in samples at `sampling_rate`, so that they add up exactly."""
         return {
             "sampling_rate": self._build.config.audio.sample_rate,
             "recordings": dict(self._recordings),
@@ -118,32 +121,32 @@ class Tally:
             "clips": dict(self._clips),
             "rejected_by_reason": {reason: dict(counts) for reason, counts in self._reasons.items()},
             "splits": {split: dict(counts) for split, counts in self._splits.items()},
-            "kept_samples_by": {what: dict(counts) for what, counts in self._kept_by.items() if counts},
+            "kept_samples_by": {column: dict(counts) for column, counts in self._kept_by.items() if counts},
             "histograms": {
                 column: {"edges": list(self._edges[column]), **{fate: counts.tolist() for fate, counts in by.items()}}
                 for column, by in self._histograms.items()
             },
             "decided_by_hand": self._by_hand,
-            "speakers": self._clustered(),
+            "speakers": self._speaker_counts(),
             "mel_tokens": {"clips": self._tokenised, "error_nats": self._error} if self._tokenised else None,
         }
 
-    def _clustered(self) -> dict[str, int] | None:
-        """How many speakers there are, and the samples of the one with most; None where they were not clustered."""
+    def _speaker_counts(self) -> dict[str, int] | None:
+        """Number of speakers, and samples of the largest one; None if speakers were not clustered."""
         if not self._speakers:
             return None
         return {"speakers": len(self._speakers), "samples_of_largest": max(self._speakers.values())}
 
 
 def _counted(columns: Iterable[Column], build: Build) -> pa.Schema:
-    """Columns that are counted, with and without a histogram."""
-    every = pool_schema(columns_of(build))
-    others = [every.field(name) for name in ("licence", "language", "speaker_id") if name in every.names]
+    """Schema of the columns to count: those with a histogram, and licence, language and speaker."""
+    pool = pool_schema(columns_of(build))
+    others = [pool.field(name) for name in ("licence", "language", "speaker_id") if name in pool.names]
     return pa.schema([*(column.field for column in columns), *others])
 
 
 def _samples_by(rows: pa.Table, column: str, where: Mask, samples: npt.NDArray[np.int64]) -> dict[str, int]:
-    """Samples by the values of a column, where `where` holds."""
+    """Sum the `samples` of the clips selected by `where`, by value of a column; nulls count as `unknown`."""
     if column not in rows.column_names:
         return {"unknown": int(samples[where].sum())} if where.any() else {}
     values = pc.fill_null(rows[column], "unknown").filter(pa.array(where))
@@ -151,20 +154,20 @@ def _samples_by(rows: pa.Table, column: str, where: Mask, samples: npt.NDArray[n
     return {row["value"]: row["samples_sum"] for row in summed.to_pylist()}
 
 
-def spans_of(decided: Decided, build: Build) -> pa.Table:
-    """`recording`, `start`, `end` and `kind` of what is no clip, of the recordings of a group that count."""
+def non_clip_spans(decided: DecidedGroup, build: Build) -> pa.Table:
+    """`recording`, `start`, `end` and `kind` of spans other than clips, in the recordings of a group with status ok."""
     spans = read_spans(decided.group, build)
-    counts = np.array([one.status is Status.OK for one in decided.recordings], bool)
-    return spans.filter(pa.array(counts[spans["recording"].to_numpy()]))
+    is_ok = np.array([recording.status is Status.OK for recording in decided.recordings], bool)
+    return spans.filter(pa.array(is_ok[spans["recording"].to_numpy()]))
 
 
-def about_codes(codes: npt.NDArray[np.int64], clips: int, error_nats: float) -> dict[str, Any]:
-    """How mel tokens are used.
+def token_usage(codes: npt.NDArray[np.int64], clips: int, error_nats: float) -> dict[str, Any]:
+    """Statistics of the usage of mel tokens.
 
     Args:
-        codes: int64[codes]: how often each stands in the kept clips.
-        clips: that were tokenised.
-        error_nats: the sum, over these clips, of the errors when they are decoded.
+        codes: Count of each code in the kept clips, int64[codes].
+        clips: Number of tokenised clips, at least 1.
+        error_nats: Sum of the reconstruction errors of these clips, in nats.
     """
     counts = np.trim_zeros(codes, "b")
     shares = counts[counts > 0] / counts.sum()

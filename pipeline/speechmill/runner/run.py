@@ -191,7 +191,7 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | N
     publish.check(plan)
     changed = not publish.is_published(build, plan["fingerprint"])
     if changed:
-        plan = publish.with_codes(plan, build)
+        plan = publish.with_token_usage(plan, build)
         pages = {
             card.CARD_FILE: card.render(build, plan["stats"]),
             report.REPORT_FILE: report.render(build, plan["stats"], publish.planned_groups(build, plan)),

@@ -1,7 +1,7 @@
-"""Writes `report.html`: one page, without a server or a network, that shows and plays what became of the audio.
+"""Renders `report.html`: a self-contained page with the statistics of a corpus and clips to listen to.
 
-All that sources say (titles, authors, addresses, text) is escaped by the template engine, and the page's own
-policy lets nothing run but the one script it carries.
+Titles, authors, addresses and text come from sources that are not trusted: the template engine escapes them, and the
+page's content security policy allows no script but its own.
 """
 
 import base64
@@ -21,25 +21,25 @@ from speechmill.core.version import __version__
 from speechmill.decide.decision import KEPT, REJECTED
 from speechmill.publish import figures
 from speechmill.publish.columns import columns_of, data_schema
-from speechmill.publish.decided import Decided
-from speechmill.publish.report.samples import Row, Sample, choose, read_sounds
+from speechmill.publish.decided import DecidedGroup
+from speechmill.publish.report.samples import Row, Sample, choose, read_clip_flac
 
 REPORT_FILE = "report.html"
 HERE = Path(__file__).parent
 MOST_FAILURES = 200  # listed one by one; all are in recordings.parquet
 PLOT_WIDTH, PLOT_HEIGHT = 300.0, 80.0
-MIN_BAR = 1.5  # so that a single clip beside thousands is seen
+MIN_BAR = 1.5  # so that a single clip beside thousands is visible
 
 Limits = list[tuple[Column, float]]
 
 
-def render(build: Build, stats: dict[str, Any], groups: Iterable[Decided]) -> str:
-    """The report of a corpus: HTML of at most about 15 MB, the same for the same corpus.
+def render(build: Build, stats: dict[str, Any], groups: Iterable[DecidedGroup]) -> str:
+    """Render the report of a corpus: HTML of at most about 15 MB, the same for the same corpus.
 
     Args:
-        build: the corpus.
-        stats: its counts.
-        groups: what was decided about all its groups.
+        build: The corpus.
+        stats: Its statistics, as in `stats.json`.
+        groups: All its decided groups.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -49,14 +49,14 @@ def render(build: Build, stats: dict[str, Any], groups: Iterable[Decided]) -> st
     )
     pages.filters |= {"percent": figures.percent, "link": web_link, "clock": clock}
     failures: list[Recording] = []
-    others: list[Recording] = []
-    chosen = choose(_noted(groups, failures, others), build)
+    left_out: list[Recording] = []
+    chosen = choose(_collecting_failures(groups, failures, left_out), build)
     script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
     return pages.get_template("page.html").render(
-        _numbers(build, stats),
+        _template_values(build, stats),
         groups=_groups(chosen, build, stats),
         failures=failures,
-        left_out=others,
+        left_out=left_out,
         policy=_policy(script, style),
         script=Markup(script),  # noqa: S704 - a file of this package
         style=Markup(style),  # noqa: S704
@@ -64,7 +64,7 @@ def render(build: Build, stats: dict[str, Any], groups: Iterable[Decided]) -> st
 
 
 def _policy(script: str, style: str) -> str:
-    """Content security policy: nothing may load or run but this script, this style and data: sound and pictures."""
+    """Content security policy that allows only this script, this style, and images and audio inside the page."""
     script_hash, style_hash = (base64.b64encode(hashlib.sha256(t.encode()).digest()).decode() for t in (script, style))
     return (
         f"default-src 'none'; script-src 'sha256-{script_hash}'; style-src 'sha256-{style_hash}'; "
@@ -72,7 +72,8 @@ def _policy(script: str, style: str) -> str:
     )
 
 
-def _numbers(build: Build, stats: dict[str, Any]) -> dict[str, Any]:
+def _template_values(build: Build, stats: dict[str, Any]) -> dict[str, Any]:
+    """Template values that follow from statistics and config."""
     samples, clips, limits = stats["samples"], stats["clips"], figures.limits(build)
     return {
         "name": figures.corpus_name(build),
@@ -98,18 +99,18 @@ def _limit(column: Column, limit: float) -> str:
 
 
 def _short(value: float) -> str:
-    """Four digits that matter, and no powers of ten."""
+    """A number with four significant digits, without exponent."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{round(value, 4):.4g}"
 
 
 def clock(seconds: float) -> str:
-    """A position as h:mm:ss.s."""
+    """A position in seconds as h:mm:ss.s."""
     tenths = round(seconds * 10)
     return f"{tenths // 36000}:{tenths // 600 % 60:02}:{tenths // 10 % 60:02}.{tenths % 10}"
 
 
 def web_link(address: str | None) -> str | None:
-    """The address, if it is one that a page may link to: http or https, nothing that runs."""
+    """The address if it is http or https, which a page may link to; None for anything else, such as a script."""
     try:
         parts = urlsplit(address or "")
     except ValueError:
@@ -117,16 +118,18 @@ def web_link(address: str | None) -> str | None:
     return address if parts.scheme in {"http", "https"} and parts.netloc else None
 
 
-# --- what gave nothing ---
+# --- recordings without clips ---
 
 
-def _noted(groups: Iterable[Decided], failures: list[Recording], others: list[Recording]) -> Iterator[Decided]:
-    """Note the first MOST_FAILURES recordings that gave nothing as they pass, and as many files that are none."""
+def _collecting_failures(
+    groups: Iterable[DecidedGroup], failures: list[Recording], left_out: list[Recording]
+) -> Iterator[DecidedGroup]:
+    """Pass groups on; append the first MOST_FAILURES failed recordings and files that were left out to the lists."""
     for decided in groups:
         for recording in decided.recordings:
-            noted = others if recording.status is Status.LEFT_OUT else failures
-            if recording.status is not Status.OK and len(noted) < MOST_FAILURES:
-                noted.append(recording)
+            rows = left_out if recording.status is Status.LEFT_OUT else failures
+            if recording.status is not Status.OK and len(rows) < MOST_FAILURES:
+                rows.append(recording)
         yield decided
 
 
@@ -134,6 +137,7 @@ def _noted(groups: Iterable[Decided], failures: list[Recording], others: list[Re
 
 
 def _histograms(build: Build, histograms: dict[str, Any], limits: Limits) -> list[dict[str, Any]]:
+    """Plots of all histograms, in the order of the columns, with thresholds as lines."""
     schema = data_schema(columns_of(build))
     cut = build.config.segment
     lines = {column.name: [(_limit(column, limit), limit)] for column, limit in limits}
@@ -153,12 +157,12 @@ def _histograms(build: Build, histograms: dict[str, Any], limits: Limits) -> lis
 
 
 def _place(value: float, edges: list[float]) -> float:
-    """Where a value stands on the axis, in [0, PLOT_WIDTH]."""
+    """Position of a value on the x axis, in [0, PLOT_WIDTH]; clamped to the edges."""
     return PLOT_WIDTH * min(max((value - edges[0]) / (edges[-1] - edges[0]), 0.0), 1.0)
 
 
 def _bars(histogram: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rectangles, kept below rejected, one pair a bin; heights as shares of the fullest bin."""
+    """A pair of stacked rectangles for each bin, kept below rejected; the fullest bin is PLOT_HEIGHT high."""
     edges = histogram["edges"]
     empty = [0] * (len(edges) - 1)
     pairs = list(zip(histogram.get(KEPT, empty), histogram.get(REJECTED, empty), strict=True))
@@ -174,11 +178,11 @@ def _bars(histogram: dict[str, Any]) -> list[dict[str, Any]]:
     return bars
 
 
-def _codes(found: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Mel tokens in words, and a curve: codes by rank against how often they occur, both on logarithmic axes."""
-    if found is None:
+def _codes(usage: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Usage of mel tokens with a curve of counts by rank, both axes logarithmic; None without tokens."""
+    if usage is None:
         return None
-    counts = sorted((count for count in found["histogram"] if count), reverse=True)
+    counts = sorted((count for count in usage["histogram"] if count), reverse=True)
     across, up = math.log(max(len(counts), 2)), math.log(max(counts[0], 2))
     ranks = sorted({round(math.exp(across * at / PLOT_WIDTH)) for at in range(int(PLOT_WIDTH) + 1)})
     points = [
@@ -186,34 +190,36 @@ def _codes(found: dict[str, Any] | None) -> dict[str, Any] | None:
         for rank in ranks
         if rank <= len(counts)
     ]
-    return found | {"line": " ".join(f"{x:.1f},{y:.1f}" for x, y in points), "ranks": len(counts), "most": counts[0]}
+    return usage | {"line": " ".join(f"{x:.1f},{y:.1f}" for x, y in points), "ranks": len(counts), "most": counts[0]}
 
 
-# --- clips to hear ---
+# --- clips to listen to ---
 
 
 def _groups(groups: dict[str, list[Sample]], build: Build, stats: dict[str, Any]) -> list[dict[str, Any]]:
+    """Template values of the chosen clips, by `kept` and by reason."""
     limits = figures.limits(build)
-    sounds = read_sounds((sample for found in groups.values() for sample in found), build)
+    flac = read_clip_flac((sample for samples in groups.values() for sample in samples), build)
     counts = {KEPT: stats["clips"].get(KEPT, 0)} | {r: c["clips"] for r, c in stats["rejected_by_reason"].items()}
     return [
         {
             "name": group,
             "of": counts.get(group, 0),
-            "clips": [_clip(sample, sounds.get(sample.row["clip_id"]), limits, build) for sample in found],
+            "clips": [_clip(sample, flac.get(sample.row["clip_id"]), limits, build) for sample in samples],
         }
-        for group, found in groups.items()
-        if found
+        for group, samples in groups.items()
+        if samples
     ]
 
 
 def _clip(sample: Sample, flac: bytes | None, limits: Limits, build: Build) -> Row:
+    """Template values of a clip: no audio and no text if its licence forbids them."""
     row, rate = sample.row, build.config.audio.sample_rate
     picture = draw(decode_flac(flac)) if flac else None
     return {
         "row": row,
-        "text": row.get("text") if sample.may_be_heard else None,
-        "reference": row.get("reference_text") if sample.may_be_heard else None,
+        "text": row.get("text") if sample.is_playable else None,
+        "reference": row.get("reference_text") if sample.is_playable else None,
         "at": row["start"] / rate,
         "sound": base64.b64encode(flac).decode() if flac else None,
         "picture": base64.b64encode(picture).decode() if picture else None,
@@ -222,7 +228,7 @@ def _clip(sample: Sample, flac: bytes | None, limits: Limits, build: Build) -> R
 
 
 def _scores(row: Row, limits: Limits, build: Build) -> list[dict[str, Any]]:
-    """The columns that have a histogram or a limit, as shown beside a clip; null ones are left out."""
+    """Values shown beside a clip: its scores, NUMBERS and columns with a threshold; nulls are left out."""
     by_column = {column.name: (column, limit) for column, limit in limits}
     schema = data_schema(columns_of(build))
     names = [c.name for c in schema if c.name.startswith("score_") or c.name in NUMBERS]

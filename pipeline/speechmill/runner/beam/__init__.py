@@ -8,7 +8,7 @@ from apache_beam.metrics import MetricsFilter
 from speechmill import publish
 from speechmill.core.build import Build
 from speechmill.publish import tables
-from speechmill.publish.groups import is_current, members
+from speechmill.publish.groups import group_inputs, is_current
 from speechmill.runner.beam.functions import FATAL, LISTED, NAMESPACE, Listing, WholeFn
 from speechmill.runner.beam.graph import Identify, RecordingStages
 from speechmill.runner.beam.options import check_options, read_options
@@ -46,7 +46,7 @@ def run(build: Build, beam_options: tuple[str, ...] = (), *, only_publish: bool 
     (
         milled
         | "all milled" >> beam.combiners.Count.Globally()
-        | "groups" >> beam.FlatMap(lambda _, build: () if build.is_stopping() else members(build), build)
+        | "groups" >> beam.FlatMap(lambda _, build: () if build.is_stopping() else group_inputs(build), build)
         | "spread groups" >> beam.Reshuffle()
         | "tabulate" >> beam.ParDo(WholeFn("tabulate", tables.tabulate, build, is_current))
         | "all tabulated" >> beam.combiners.Count.Globally()
