@@ -18,7 +18,7 @@ from speechmill.core.reasons import Reason
 from speechmill.core.store import Store
 from speechmill.stages.profiles import plan_build
 from speechmill.stages.segment import segment_media
-from speechmill.stages.work import Work
+from speechmill.stages.work import WorkItem
 
 RATE = 24_000
 Sound = npt.NDArray[np.floating]
@@ -97,10 +97,10 @@ def a_build(folder: Path, **config: Any) -> Build:
     return plan_build(settings, Store(str(folder)), find_model=Path)
 
 
-def work_for(media: Path) -> Work:
+def work_for(media: Path) -> WorkItem:
     """The work that fetching a local file makes."""
     content = hashlib.sha256(media.read_bytes()).hexdigest()
-    return Work(
+    return WorkItem(
         recording_id=content, content_id=content, media=str(media), is_local=True, allowed=True, order=("", "", "")
     )
 

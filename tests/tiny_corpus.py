@@ -30,7 +30,7 @@ from speechmill.publish import tables
 from speechmill.runner.run import run_record
 from speechmill.stages import ASSESS, SCORE
 from speechmill.stages.profiles import plan_build
-from speechmill.stages.work import Work
+from speechmill.stages.work import WorkItem
 
 RATE = 24_000
 EVIL_TITLE = "</script><script>alert(1)</script>"
@@ -124,7 +124,7 @@ def _store_artifacts(content_id: str, build: Build) -> None:
         texts = [_transcript(clip_id) for clip_id, odd in zip(ids, clips, strict=True) if not odd]
         table = pa.Table.from_pylist(texts, schema=TRANSCRIPT_ARTIFACT)
         build.store.write_table(f"{build.parts('transcribe', content_id)}/part.parquet", table, {})
-        work = Work(recording_id="", content_id=content_id, media="", is_local=True, allowed=True, order=())
+        work = WorkItem(recording_id="", content_id=content_id, media="", is_local=True, allowed=True, order=())
         ASSESS.process(work, build)
 
 

@@ -29,8 +29,8 @@ import soxr
 from scipy.signal import fftconvolve
 from speechmill.asr import SAMPLE_RATE_HZ, Transcript, load
 from speechmill.core.config import Asr, Thresholds
-from speechmill.decide.hallucinations import Heard, doubted
-from speechmill.decide.opinions import agreement, opinion
+from speechmill.decide.hallucinations import Hypothesis, failed_checks
+from speechmill.decide.opinions import agreement, cross_check_text
 from speechmill.decide.pauses import pause_agreement
 from speechmill.fetch import model_folder
 from speechmill.training.asr.metrics import words
@@ -162,8 +162,8 @@ def _plain(text: str) -> str:
 def marks(clip: Clip, heard: Transcript) -> set[str]:
     """Names of the rules that hold."""
     words_heard = [{"word": w.word, "start_s": w.start_s, "end_s": w.end_s} for w in heard.words]
-    return {rule.name for rule in doubted(
-        Heard(text=heard.text, duration_s=clip.wave.size / RATE, words=words_heard, language=heard.language,
+    return {rule.name for rule in failed_checks(
+        Hypothesis(text=heard.text, duration_s=clip.wave.size / RATE, words=words_heard, language=heard.language,
               no_speech_probability=heard.no_speech_probability, avg_logprob=heard.avg_logprob)
     )}  # fmt: skip
 
@@ -225,7 +225,7 @@ def _report(clips: list[Clip], heard: list[Transcript], other: list[Transcript])
         is_foreign = one.language != clip.language and clip.kind == "clean"
         kind = "foreign" if is_foreign else clip.kind
         cell = f"{kind}, {'right' if rate <= RIGHT else 'wrong' if rate > WRONG else 'between'}"
-        second = opinion(asdict(two), one.language)
+        second = cross_check_text(asdict(two), one.language)
         agreed = None if second is None else agreement(one.text, second, one.language)
         found = marks(clip, one) | ({"no text"} if not any(map(str.isalnum, one.text)) else set())
         by_rule = bool(found)

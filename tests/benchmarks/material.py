@@ -18,7 +18,7 @@ from speechmill.demo.podcast import make_podcast
 from speechmill.fetch import model_folder
 from speechmill.stages.profiles import plan_build
 from speechmill.stages.segment import segment_media
-from speechmill.stages.work import Work
+from speechmill.stages.work import WorkItem
 
 from tests.benchmarks.bare import decode, to_int16
 
@@ -66,10 +66,12 @@ def make_build(output: Path, *settings: str) -> Build:
     return plan_build(load(settings=settings, output=str(output)), Store(str(output)), find_model=model_folder)
 
 
-def work_on(path: Path) -> Work:
+def work_on(path: Path) -> WorkItem:
     """A recording on its way into the segment stage."""
     order = ("", "", "")
-    return Work(recording_id=path.stem, content_id=path.stem, media=str(path), is_local=True, allowed=True, order=order)
+    return WorkItem(
+        recording_id=path.stem, content_id=path.stem, media=str(path), is_local=True, allowed=True, order=order
+    )
 
 
 def segment(paths: list[Path], output: Path) -> Clips:

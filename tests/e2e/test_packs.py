@@ -11,12 +11,12 @@ from speechmill.core.build import Build
 from speechmill.core.store import Store
 from speechmill.fetch import StoppedError, model_folder
 from speechmill.stages.base import Clips, Row
-from speechmill.stages.batches import Batch, complete_alone
+from speechmill.stages.batches import Batch, complete_content
 from speechmill.stages.fetch import fetch_recording
 from speechmill.stages.identity import recall
 from speechmill.stages.profiles import plan_build
 from speechmill.stages.transcribe import Transcribe
-from speechmill.stages.work import Work
+from speechmill.stages.work import WorkItem
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def build_of(corpus: Path) -> Build:
     return plan_build(chosen, Store(str(corpus)), find_model=model_folder)
 
 
-def works_of(build: Build) -> list[Work]:
+def works_of(build: Build) -> list[WorkItem]:
     listed = [recall(recording_id, build) for recording_id in build.known_recordings()]
     found = [fetch_recording(one, build).work for one in listed]
     return [work for work in found if work is not None]
@@ -67,7 +67,7 @@ def test_recordings_share_a_call_and_keep_artifacts_of_their_own(corpus: Path, u
 def test_what_is_known_is_not_made_again(unheard: Path) -> None:
     build = build_of(unheard)
     first, *others = works_of(build)
-    assert complete_alone(first, build, stages.TRANSCRIBE).state == "done"
+    assert complete_content(first, build, stages.TRANSCRIBE).state == "done"
     pack = Batch(stages.TRANSCRIBE, build)
     assert [work for work, _ in pack.add(first)] == [first]  # at once, for it waits for nothing
     for work in others:

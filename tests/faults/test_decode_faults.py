@@ -28,7 +28,7 @@ from speechmill.runner import run
 from speechmill.stages import SEGMENT
 from speechmill.stages.flow import STAGES
 from speechmill.stages.segment import Segment, segment_media
-from speechmill.stages.work import Outcome, Work
+from speechmill.stages.work import Outcome, WorkItem
 
 from tests.media import (
     RATE,
@@ -328,7 +328,7 @@ def test_fault_24_a_rate_that_changes_midway_keeps_the_duration() -> None:
 class CrashingSegment(Segment):
     """The segment stage, with a decoder that some files bring down."""
 
-    def process(self, element: Work, build: Build) -> Outcome:
+    def process(self, element: WorkItem, build: Build) -> Outcome:
         head = Path(element.media).read_bytes()[:5]
         if head == b"ABORT":
             os.abort()

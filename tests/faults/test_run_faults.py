@@ -16,7 +16,7 @@ from speechmill import publish
 from speechmill.core import config_file
 from speechmill.core.store import Store
 from speechmill.fetch import model_folder
-from speechmill.stages.batches import complete_alone
+from speechmill.stages.batches import complete_content
 from speechmill.stages.fetch import fetch_recording
 from speechmill.stages.identity import recall
 from speechmill.stages.profiles import plan_build
@@ -110,7 +110,7 @@ def test_fault_08_an_element_processed_twice(corpus: Path, tmp_path: Path) -> No
         work = fetch_recording(one, build).work
         assert work is not None
         outcomes = [segment_media(work, build), score_clips(work, build)]
-        outcomes.append(complete_alone(work, build, stages.TRANSCRIBE))
+        outcomes.append(complete_content(work, build, stages.TRANSCRIBE))
         assert {outcome.state for outcome in outcomes} == {"reused"}
     assert {path: path.stat().st_mtime_ns for path in (copy / "work").rglob("*.parquet")} == before
     assert len(list(decided(build))) == len(listed)

@@ -4,11 +4,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from speechmill.decide.hallucinations import Heard, doubted, rules, tokens
+from speechmill.decide.hallucinations import Hypothesis, checks, failed_checks, tokens
 
 
 def marks(text: str, seconds: float, **known: Any) -> set[str]:
-    return {rule.name for rule in doubted(Heard(text=text, duration_s=seconds, **known))}
+    return {rule.name for rule in failed_checks(Hypothesis(text=text, duration_s=seconds, **known))}
 
 
 def words(*found: tuple[str, float, float]) -> list[dict[str, Any]]:
@@ -170,6 +170,6 @@ def test_words_are_counted_without_case_marks_and_apostrophes() -> None:
 
 
 def test_every_rule_has_a_name_of_its_own_and_says_where_it_is_from() -> None:
-    names = sorted(rule.name for rule in rules())
+    names = sorted(rule.name for rule in checks())
     assert all(one != other for one, other in pairwise(names))
-    assert all(rule.source for rule in rules())
+    assert all(rule.source for rule in checks())

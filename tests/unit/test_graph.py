@@ -7,7 +7,7 @@ import pytest
 from speechmill.core import processes
 from speechmill.core.build import STOP_FILE, Build
 from speechmill.runner.beam.functions import IsolatedFn
-from speechmill.stages.work import Outcome, Work
+from speechmill.stages.work import Outcome, WorkItem
 
 from tests.media import a_build
 
@@ -15,7 +15,7 @@ SECONDS = 2.0
 WORKS = 2  # of one worker: one in hand, one that waits
 
 
-def dawdle(work: Work, build: Build) -> Outcome:
+def dawdle(work: WorkItem, build: Build) -> Outcome:
     """Say that work was begun, take a while, and say that it is done."""
     build.store.write_text(f"begun/{work.recording_id}", "")
     time.sleep(SECONDS)
@@ -23,7 +23,7 @@ def dawdle(work: Work, build: Build) -> Outcome:
     return Outcome(state="done")
 
 
-def never(work: Work, build: Build) -> bool:
+def never(work: WorkItem, build: Build) -> bool:
     return False
 
 
@@ -33,7 +33,7 @@ def test_what_waits_for_a_worker_is_dropped_when_the_run_stops(tmp_path: Path, *
     stage = IsolatedFn("segment", dawdle, build, never)
     stage.start_bundle()
     works = [
-        Work(recording_id=str(i), content_id=str(i), media="", is_local=True, allowed=True, order=("", "", ""))
+        WorkItem(recording_id=str(i), content_id=str(i), media="", is_local=True, allowed=True, order=("", "", ""))
         for i in range(WORKS)
     ]
     out = [found for work in works for found in stage.process(work)]

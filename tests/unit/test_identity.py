@@ -321,10 +321,10 @@ def test_a_plan_says_what_a_run_does(write, identify: Identify, tmp_path: Path) 
 def test_ten_thousand_known_recordings_are_matched_without_reading_their_files(write, tmp_path: Path) -> None:
     """Sizes tell most files apart; of those that claim to be the same the strongest claim counts, in any order."""
     from speechmill.sources import Listed
-    from speechmill.stages.known import Known, file_aliases, stamp_of
+    from speechmill.stages.known import KnownRecording, file_aliases, stamp_of
 
     known = [
-        Known(
+        KnownRecording(
             recording_id=f"{number:032x}", path=f"/gone/{number}.wav", stamp=(number, 1), sha256=f"{number:064x}",
             span=(None, None), aliases=file_aliases(f"/gone/{number}.wav"), first_url="a.wav", added_in_run=1,
         )

@@ -15,8 +15,8 @@ from speechmill.core.config_errors import ConfigError
 from speechmill.core.manual import ByHand, Entry
 from speechmill.core.reasons import Reason
 from speechmill.core.store import Store
-from speechmill.stages.selection import selected
-from speechmill.stages.work import Work
+from speechmill.stages.selection import select_clips
+from speechmill.stages.work import WorkItem
 
 from tests.decisions import decided
 from tests.tiny_corpus import publish_tiny
@@ -56,9 +56,9 @@ def test_a_dropped_clip_is_gone_and_a_kept_one_is_there_whatever_the_thresholds_
     clips = clips_of(hand)
     assert (clips[kept]["decision"], clips[kept]["reasons"]) == ("rejected", [Reason.MANUAL])
     assert clips[quiet]["reasons"] == [Reason.NOT_TRANSCRIBED]  # the next run transcribes it, since it is selected
-    work = Work(recording_id="r1", content_id="c1", media="", is_local=True, allowed=True, order=())
-    assert {*selected(work, build)} - {*selected(work, hand)} == {kept}
-    assert {*selected(work, hand)} - {*selected(work, build)} == {quiet}
+    work = WorkItem(recording_id="r1", content_id="c1", media="", is_local=True, allowed=True, order=())
+    assert {*select_clips(work, build)} - {*select_clips(work, hand)} == {kept}
+    assert {*select_clips(work, hand)} - {*select_clips(work, build)} == {quiet}
 
 
 def test_a_licence_wins_over_people(build: Build) -> None:

@@ -33,7 +33,7 @@ def fetched(recording: Recording, build: Build, monkeypatch: pytest.MonkeyPatch)
 
     listed = Listed(recording=replace(recording, content_id=None, reason=None, status=Status.OK))
     with monkeypatch.context() as patch:
-        patch.setattr("speechmill.stages.fetch.hear_terms", fail)
+        patch.setattr("speechmill.stages.fetch.feed_permits", fail)
         works = list(StageFn("fetch", fetch_recording, build).process(listed))
     return works, recording_from(build.store.read(build.fetched(recording.recording_id)).to_pylist()[0])
 

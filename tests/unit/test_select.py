@@ -175,10 +175,10 @@ def test_people_win_over_thresholds_but_not_over_licences_and_removals() -> None
         return np.isin(np.tile(np.arange(6), 3), which)
 
     hand = np.repeat(np.arange(3), 6)
-    stages = {name: Reasons(18) for name in ("refused", "by_sound", "by_text", "by_later", "unfinished")}
+    stages = {name: Reasons(18) for name in ("refused", "by_audio", "by_text", "by_plugins", "unfinished")}
     for name, reason, which in (
-        ("by_sound", Reason.NOISE, 1), ("by_text", Reason.LOW_CONFIDENCE, 2), ("refused", Reason.LICENCE, 3),
-        ("unfinished", Reason.NOT_TOKENISED, 4), ("by_later", "low_mos", 5),
+        ("by_audio", Reason.NOISE, 1), ("by_text", Reason.LOW_CONFIDENCE, 2), ("refused", Reason.LICENCE, 3),
+        ("unfinished", Reason.NOT_TOKENISED, 4), ("by_plugins", "low_mos", 5),
     ):  # fmt: skip
         stages[name].add(reason, mask(which))
     none = np.zeros(18, bool)

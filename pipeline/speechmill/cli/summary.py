@@ -65,11 +65,11 @@ def _row(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) -> li
 
 def _rejected(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) -> str:
     """Reasons with their numbers: recordings for the first stages, clips for those that judge clips."""
-    from speechmill.stages.flow import rejecting
+    from speechmill.stages.flow import rejecting_stage
 
     reasons = {key.removeprefix("reason."): n for key, n in counts.items() if key.startswith("reason.")}
     for reason, rejected in (stats or {}).get("rejected_by_reason", {}).items():
-        if (rejecting(reason) or OTHERS) == stage:
+        if (rejecting_stage(reason) or OTHERS) == stage:
             reasons[reason] = rejected["clips"]
     return ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
 

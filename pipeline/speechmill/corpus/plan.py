@@ -27,7 +27,7 @@ from speechmill.sources import Listed, listing
 from speechmill.stages.flow import STAGES
 from speechmill.stages.identity import Claims, place_of, read_registry
 from speechmill.stages.known import stamp_of
-from speechmill.stages.profiles import up_to_scores
+from speechmill.stages.profiles import build_up_to_scores
 
 KEPT_STAGES = tuple(stage.name for stage in STAGES if stage.clips_only)  # which take the clips that are kept
 # Shares of the decoded hours that become clips and that are kept: those of the demo podcast.
@@ -85,7 +85,7 @@ def plan(config: RunConfig, progress: Callable[[str], None] = lambda _: None) ->
     check_logins(config.fetch)
     store = Store(config.output)
     ownership.check(store)
-    build = up_to_scores(config, store)
+    build = build_up_to_scores(config, store)
     found, registry = _Plan(), read_registry(build)
     counts, notes = defaultdict[str, _Count](_Count), dict[str, dict[str, Any]]()
     claims = dict[tuple[str, str], tuple[Claims, _Count]]()

@@ -32,7 +32,7 @@ from speechmill.fetch import PACKAGED_MODEL, model_folder
 from speechmill.stages import ASSESS, TOKENISE
 from speechmill.stages.assess import text_columns
 from speechmill.stages.flow import PLUGGED_IN
-from speechmill.stages.profiles import not_here, plan_build, profile_here, up_to_scores
+from speechmill.stages.profiles import build_up_to_scores, find_no_model, local_profile, plan_build
 from speechmill.stages.score import scores_of
 from speechmill.text.normal_form import clean
 from speechmill.tokens import dvae_files
@@ -81,7 +81,7 @@ def _rows_of(corpus: CorpusTables, name: str, wanted: set[int]) -> Iterator[Row]
 
 def audio(corpus: CorpusTables, check: Check, rows: int) -> None:
     """Clips decode to what their row says, and give the same measures again."""
-    build = up_to_scores(corpus.config, corpus.store)
+    build = build_up_to_scores(corpus.config, corpus.store)
     comparable = build.profiles["score"] == corpus.run["profiles"]["score"]
     if not comparable:
         check.note = "measures and scores come from another version or other models; they were not computed again"
@@ -132,11 +132,11 @@ def plugged_in(corpus: CorpusTables, check: Check, rows: int) -> None:
     stages = [stage for stage in PLUGGED_IN if corpus.has(stage.name)]
     check.note = None if stages else "no stages of plug-ins"
     for stage in stages:
-        models = stage.models(corpus.config, store, not_here)
+        models = stage.models(corpus.config, store, find_no_model)
         if stage.profile(corpus.config, models, corpus.run["profiles"]) != corpus.run["profiles"][stage.name]:
             check.note = f"{stage.name} comes from another version; it was not computed again"
             continue
-        planned = up_to_scores(corpus.config, store)
+        planned = build_up_to_scores(corpus.config, store)
         build = replace(planned, models={**planned.models, stage.name: models})
         schema = pa.schema([column.field for column in stage.columns if column.is_published])
         for row in sample(corpus, min(rows, MAX_TRANSCRIPTS)):
@@ -160,8 +160,8 @@ def tokens(corpus: CorpusTables, check: Check, rows: int) -> None:
         check.note = "no mel tokens"
         return
     try:
-        profile = profile_here(TOKENISE, corpus.config, corpus.store, corpus.run["profiles"])
-        text_profile = profile_here(ASSESS, corpus.config, corpus.store, corpus.run["profiles"])
+        profile = local_profile(TOKENISE, corpus.config, corpus.store, corpus.run["profiles"])
+        text_profile = local_profile(ASSESS, corpus.config, corpus.store, corpus.run["profiles"])
         tokenizer = load_tokenizer(*dvae_files(corpus.config.tokenise), find_device(corpus.config.device))
     except ConfigError as error:
         check.note = f"the dVAE is not on this machine; no clip was encoded again ({error})"

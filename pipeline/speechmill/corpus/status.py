@@ -18,8 +18,8 @@ from speechmill.decide.licences import licence_allowed
 from speechmill.stages import SCORE, ClipStage, left_out
 from speechmill.stages.flow import STAGES
 from speechmill.stages.profiles import stored_build
-from speechmill.stages.selection import clip_durations, selected
-from speechmill.stages.work import Work
+from speechmill.stages.selection import clip_durations, select_clips
+from speechmill.stages.work import WorkItem
 
 WAITING = "waiting"  # fetched, not decoded yet
 LOG_EVENTS = 5
@@ -107,10 +107,10 @@ def _done(recording: Recording, build: Build) -> Iterator[str]:
         return
     yield SCORE.name
     allowed = licence_allowed(recording.licence, build.config.licences)
-    work = Work(
+    work = WorkItem(
         recording_id=recording.recording_id, content_id=content_id, media="", is_local=True, allowed=allowed, order=()
     )  # fmt: skip
-    passing, every = set(selected(work, build)), set(clip_durations(content_id, build))
+    passing, every = set(select_clips(work, build)), set(clip_durations(content_id, build))
     for stage in _clip_stages(build):
         wanted = passing if stage.clips_only else every
         if wanted <= set(stage.read(content_id, build, ["clip_id"])["clip_id"].to_pylist()):

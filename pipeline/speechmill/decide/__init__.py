@@ -1,1 +1,1 @@
-"""Which clips are kept and why, from stored scores and texts. Runs no model, reads no audio."""
+"""Decides which clips are kept, from stored scores and texts. Runs no model, reads no audio."""

@@ -1,6 +1,6 @@
-"""Which clips are kept and why, from stored columns and thresholds, for all rows of a table at once.
+"""Decides which clips are kept and why, from stored columns and thresholds, for all rows of a table at once.
 
-It runs no model, reads no audio and loops over no clips: a reason is a boolean array. A null value fails no test.
+Vectorised: the clips that fail by a reason are a boolean array. A null value fails no test.
 """
 
 from collections.abc import Iterable
@@ -20,54 +20,55 @@ from speechmill.decide import hallucinations
 Mask = npt.NDArray[np.bool_]  # bool[clips]
 
 KEPT, REJECTED = "kept", "rejected"
-HALLUCINATIONS = "hallucinations"  # the column with what the checks for them found
-SCORE_PREFIX = "score_"  # of columns that are never undefined: a clip without a score was not judged
+HALLUCINATIONS = "hallucinations"  # column with the reasons of failed hallucination checks
+SCORE_PREFIX = "score_"  # columns that are never undefined: a null or NaN there is a failed measurement
 
 
 @dataclass(slots=True)
 class Reasons:
-    """Why clips fail: of each reason the clips that fail by it.
+    """The reasons for which clips fail: for each reason a mask of the clips that fail by it, bool[clips].
 
-    They are named in the order in which they were added first, also where none fails: the same order in every table.
+    Reasons keep the order in which they were first added, even if no clip fails by them, so that lists of reasons
+    have the same order in every table.
     """
 
     clips: int
     failing: dict[str, Mask] = field(default_factory=dict)
 
     def add(self, reason: str, failing: Mask) -> None:
-        """Let clips fail by a reason."""
+        """Add clips that fail by a reason."""
         self.failing[reason] = self.failing[reason] | failing if reason in self.failing else failing
 
-    def add_lists(self, lists: pa.ListArray, words: Iterable[str]) -> None:
-        """Let clips fail by the reasons that a column lists for them; `words` are all that may be listed, in order."""
+    def add_lists(self, lists: pa.ListArray, reasons: Iterable[str]) -> None:
+        """Add the reasons that a column list<string>[clips] has; `reasons` are all possible ones, in order."""
         at = np.repeat(np.arange(self.clips), pc.fill_null(pc.list_value_length(lists), 0).to_numpy())
         listed = pc.list_flatten(lists)
-        for reason in words:
+        for reason in reasons:
             failing = np.zeros(self.clips, bool)
             failing[at[pc.equal(listed, reason).to_numpy(zero_copy_only=False)]] = True
             self.add(reason, failing)
 
     def update(self, others: Self, where: Mask | None = None) -> None:
-        """Add other reasons, where `where` holds."""
+        """Add other reasons, for the clips selected by `where` only."""
         for reason, failing in others.failing.items():
             self.add(reason, failing if where is None else failing & where)
 
     @property
     def any(self) -> Mask:
-        """Which clips fail at all."""
-        found: Mask = np.logical_or.reduce([np.zeros(self.clips, bool), *self.failing.values()])
-        return found
+        """Whether each clip fails by any reason, bool[clips]."""
+        mask: Mask = np.logical_or.reduce([np.zeros(self.clips, bool), *self.failing.values()])
+        return mask
 
     def lists(self) -> pa.ListArray:
         """The reasons of each clip: list<string>[clips]."""
-        words = pa.array(self.failing.keys(), pa.string())
+        names = pa.array(self.failing.keys(), pa.string())
         failing = np.stack(list(self.failing.values()), axis=1) if self.failing else np.zeros((self.clips, 0), bool)
         offsets = np.concatenate([[0], np.cumsum(failing.sum(axis=1))]).astype(np.int32)
-        return pa.ListArray.from_arrays(offsets, words.take(pa.array(np.nonzero(failing)[1])))
+        return pa.ListArray.from_arrays(offsets, names.take(pa.array(np.nonzero(failing)[1])))
 
 
 def failed(table: pa.Table, columns: Iterable[Column], thresholds: Thresholds) -> Reasons:
-    """Which thresholds each row of a table is beyond. Columns that the table does not have fail none."""
+    """Reasons of the thresholds that each row of a table fails. Columns that the table lacks are skipped."""
     reasons = Reasons(table.num_rows)
     for column in columns:
         test = column.test
@@ -83,60 +84,60 @@ def failed(table: pa.Table, columns: Iterable[Column], thresholds: Thresholds) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overrides:
-    """What people decided about clips, which wins over thresholds: bool[clips] each."""
+    """Manual decisions about clips, which override thresholds: bool[clips] each."""
 
     keep: Mask
     drop: Mask
     text: Mask
-    """Whether somebody wrote the text, so that nothing speaks against it."""
+    """Whether the text is manual, so that it passes all tests of text."""
 
     @classmethod
     def none(cls, clips: int) -> Self:
-        """No decisions."""
+        """No manual decisions."""
         return cls(keep=np.zeros(clips, bool), drop=np.zeros(clips, bool), text=np.zeros(clips, bool))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What became of the clips of a table."""
+    """The decision about the clips of a table."""
 
     kept: Mask
     reasons: Reasons
-    """Why a clip is rejected; of a clip that somebody kept by hand MANUAL."""
+    """Reasons of rejected clips, and MANUAL for clips that were kept by hand."""
 
 
 def decide(
     *,
     refused: Reasons,
-    by_sound: Reasons,
+    by_audio: Reasons,
     by_text: Reasons,
-    by_later: Reasons,
+    by_plugins: Reasons,
     unfinished: Reasons,
     by_hand: Overrides,
 ) -> Decision:
     """Decide about clips.
 
     Args:
-        refused: what no decision by hand changes: a licence, a removal, a failure.
-        by_sound: thresholds on what all clips have.
-        by_text: what speaks against a text; counts for clips that pass `refused` and `by_sound` and whose text nobody
-            wrote by hand.
-        by_later: thresholds of other stages that take only clips that pass `refused` and `by_sound`.
-        unfinished: stages that are still to run; counts for clips that pass all else.
-        by_hand: what people decided.
+        refused: Reasons that manual decisions cannot override: licences, removal requests, failures.
+        by_audio: Reasons of the thresholds on columns of all clips.
+        by_text: Reasons of the tests of text; apply to clips that pass `refused` and `by_audio`, without manual text.
+        by_plugins: Reasons of the thresholds of plug-in stages that run only on clips that pass `refused` and
+            `by_audio`.
+        unfinished: Reasons for stages that have not run yet; apply to clips that pass all else.
+        by_hand: Manual decisions.
 
     Returns:
-        The decision; its reasons in the order of the arguments.
+        The decision. Reasons are in the order `by_audio`, `refused`, manual, `by_text`, `by_plugins`, `unfinished`.
     """
     clips = refused.clips
-    by_person = by_hand.keep | by_hand.drop
+    is_manual = by_hand.keep | by_hand.drop
     reasons = Reasons(clips)
-    reasons.update(by_sound, ~by_person)
+    reasons.update(by_audio, ~is_manual)
     reasons.update(refused)
     reasons.add(Reason.MANUAL, by_hand.drop)
-    is_judged = ~reasons.any & ~by_person
-    reasons.update(by_text, is_judged & ~by_hand.text)
-    reasons.update(by_later, is_judged)
+    is_tested = ~reasons.any & ~is_manual
+    reasons.update(by_text, is_tested & ~by_hand.text)
+    reasons.update(by_plugins, is_tested)
     reasons.update(unfinished, ~reasons.any)
     kept = ~reasons.any
     reasons.add(Reason.MANUAL, kept & by_hand.keep)
@@ -151,33 +152,33 @@ def by_text(
     languages: Iterable[str] = (),
     may_be_english: Mask,
 ) -> Reasons:
-    """What speaks against clips' texts.
+    """Test the texts of clips.
 
     Args:
-        table: with the columns `hallucinations` (reasons; null without a transcript), `language` and
-            `language_probability` (null where the language was assumed), and those that are tested.
-        columns: those whose thresholds are tested.
-        thresholds: the limits.
-        languages: those to keep, in ISO 639-1; empty for all.
-        may_be_english: bool[clips], whether the source of a clip says that it is English, or nothing.
+        table: A table with `hallucinations` (reasons; null without a transcript), `language`,
+            `language_probability` (null if the language was assumed) and tested columns.
+        columns: Columns with thresholds to test.
+        thresholds: The thresholds.
+        languages: ISO 639-1 codes of the languages to keep; empty for all.
+        may_be_english: Whether the source of each clip declares English or no language, bool[clips].
 
     Returns:
-        The reasons.
+        Reasons of failed hallucination checks, languages and thresholds.
     """
     reasons = Reasons(table.num_rows)
     failures = [Reason.ASR_FAILED, Reason.EMPTY_TEXT]
     reasons.add_lists(table[HALLUCINATIONS].combine_chunks(), [*failures, *hallucinations.reasons()])
-    has_text = np.logical_and.reduce([~reasons.failing[one] for one in failures])
+    has_text = np.logical_and.reduce([~reasons.failing[reason] for reason in failures])
     reasons.add(Reason.LANGUAGE, has_text & _foreign(table, languages, may_be_english))
     reasons.update(failed(table, columns, thresholds))
     return reasons
 
 
 def _foreign(table: pa.Table, languages: Iterable[str], may_be_english: Mask) -> Mask:
-    """Clips in a language that is not wanted, or that were transcribed by a model that takes all for English."""
+    """Whether each clip is in a language that is not wanted, or is not English but transcribed by an English model."""
     language = pc.fill_null(table["language"], "")
     was_assumed = table["language_probability"].is_null().to_numpy() & pc.equal(language, "en").to_numpy()
-    found: Mask = was_assumed & ~may_be_english
+    mask: Mask = was_assumed & ~may_be_english
     if wanted := list(languages):
-        found |= ~pc.is_in(language, value_set=pa.array([*wanted, ""])).to_numpy()
-    return found
+        mask |= ~pc.is_in(language, value_set=pa.array([*wanted, ""])).to_numpy()
+    return mask

@@ -1,7 +1,7 @@
-"""Marks of a wrong transcript, from its text, its word times and the recogniser's own numbers.
+"""Hallucination checks of a hypothesis, by its text, its word times and the probabilities of the ASR model.
 
-What a rule looks at is a class here; its numbers, its reason and where they are from are data, in doubts.yaml. No rule
-hears the sound, so each holds for what a right transcript of speech hardly ever shows.
+Each kind of check is a class; the checks, with their limits, reasons and sources, are in hallucinations.yaml. They do
+not use the audio, so each looks for something that a correct hypothesis of speech hardly ever has.
 """
 
 import re
@@ -24,8 +24,8 @@ _APOSTROPHES = str.maketrans("", "", "'’ʼ")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heard:
-    """A transcript as the rules see it. What a recogniser does not tell is None."""
+class Hypothesis:
+    """A hypothesis with what the checks use. Values that an ASR model does not give are None."""
 
     text: str
     duration_s: float
@@ -36,22 +36,22 @@ class Heard:
 
     @cached_property
     def tokens(self) -> list[str]:
-        """Its words in lower case; each character that is as wide as high is one."""
+        """Words in lower case, see `tokens`."""
         return tokens(self.text)
 
     @cached_property
     def is_wide(self) -> bool:
-        """Whether most of it is Chinese, Japanese or Korean: a character is a syllable."""
+        """Whether most of the text is Chinese, Japanese or Korean, where a character is about a syllable."""
         return 2 * sum(map(_is_wide, self.text)) > len(self.text)
 
     @cached_property
-    def lengths_s(self) -> list[float]:
-        """How long each word lasts."""
+    def durations_s(self) -> list[float]:
+        """Duration of each word in seconds."""
         return [word["end_s"] - word["start_s"] for word in self.words]
 
 
 def tokens(text: str) -> list[str]:
-    """Split a text into words without case, marks and apostrophes; Chinese, Japanese and Korean into characters."""
+    """Split a text into words without case, punctuation or apostrophes; Chinese, Japanese, Korean into characters."""
     plain = unicodedata.normalize("NFKC", text).casefold().translate(_APOSTROPHES)
     return "".join(f" {c} " if _is_wide(c) else c if _is_letter(c) else " " for c in plain).split()
 
@@ -64,49 +64,49 @@ def _is_wide(character: str) -> bool:
     return unicodedata.east_asian_width(character) in "WF" and _is_letter(character)
 
 
-class _Rule(BaseModel):
+class _Check(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str
     reason: Reason
     source: str
-    """Where its numbers or phrases are from."""
+    """Origin of its limits or phrases."""
 
 
-class Loop(_Rule):
-    """The same `shortest` to `longest` words more than `most` times in a row."""
+class Loop(_Check):
+    """The same `shortest` to `longest` words repeated more than `most` times in a row."""
 
     kind: Literal["loop"]
     shortest: int
     longest: int
     most: int
     wide: bool
-    """For texts in Chinese, Japanese or Korean, where a character is a word; else for all others."""
+    """Whether it checks Chinese, Japanese and Korean, where a character is a word, or all other texts."""
 
-    def holds(self, heard: Heard) -> bool:
-        """Whether a transcript shows it."""
-        return heard.is_wide == self.wide and self._pattern.search(" ".join([*heard.tokens, ""])) is not None
+    def matches(self, hypothesis: Hypothesis) -> bool:
+        """Whether a hypothesis fails the check."""
+        return hypothesis.is_wide == self.wide and self._pattern.search(" ".join([*hypothesis.tokens, ""])) is not None
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         return re.compile(rf"(?<!\S)((?:\S+ ){{{self.shortest},{self.longest}}})\1{{{self.most}}}")
 
 
-class Monotony(_Rule):
+class Monotony(_Check):
     """One word makes up more than `share` of at least `fewest` words."""
 
     kind: Literal["monotony"]
     fewest: int
     share: float
 
-    def holds(self, heard: Heard) -> bool:
-        """Whether a transcript shows it."""
-        if len(heard.tokens) < self.fewest:
+    def matches(self, hypothesis: Hypothesis) -> bool:
+        """Whether a hypothesis fails the check."""
+        if len(hypothesis.tokens) < self.fewest:
             return False
-        return Counter(heard.tokens).most_common(1)[0][1] > self.share * len(heard.tokens)
+        return Counter(hypothesis.tokens).most_common(1)[0][1] > self.share * len(hypothesis.tokens)
 
 
-class Rate(_Rule):
+class Rate(_Check):
     """Fewer than `fewest` or more than `most` characters a second of the clip."""
 
     kind: Literal["rate"]
@@ -114,110 +114,111 @@ class Rate(_Rule):
     most: float
     wide: bool
 
-    def holds(self, heard: Heard) -> bool:
-        """Whether a transcript shows it."""
-        rate = len(heard.text) / heard.duration_s
-        return heard.is_wide == self.wide and not self.fewest <= rate <= self.most
+    def matches(self, hypothesis: Hypothesis) -> bool:
+        """Whether a hypothesis fails the check."""
+        rate = len(hypothesis.text) / hypothesis.duration_s
+        return hypothesis.is_wide == self.wide and not self.fewest <= rate <= self.most
 
 
-class Gap(_Rule):
-    """No word for more than `inner_s` or, at the ends of the clip, `edge_s`: longer than a clip is silent."""
+class Gap(_Check):
+    """No word for more than `inner_s`, or `edge_s` at the ends of the clip: longer than silence in a clip can be."""
 
     kind: Literal["gap"]
     inner_s: float
     edge_s: float
 
-    def holds(self, heard: Heard) -> bool:
-        """Whether a transcript shows it."""
-        if not heard.words:
+    def matches(self, hypothesis: Hypothesis) -> bool:
+        """Whether a hypothesis fails the check."""
+        if not hypothesis.words:
             return False
-        inner = [after["start_s"] - word["end_s"] for word, after in pairwise(heard.words)]
-        edges = (heard.words[0]["start_s"], heard.duration_s - heard.words[-1]["end_s"])
+        inner = [after["start_s"] - word["end_s"] for word, after in pairwise(hypothesis.words)]
+        edges = (hypothesis.words[0]["start_s"], hypothesis.duration_s - hypothesis.words[-1]["end_s"])
         return any(gap > self.inner_s for gap in inner) or any(gap > self.edge_s for gap in edges)
 
 
-class Stretched(_Rule):
-    """A word that lasts longer than `longest_s`."""
+class Stretched(_Check):
+    """A word longer than `longest_s`."""
 
     kind: Literal["stretched"]
     longest_s: float
 
-    def holds(self, heard: Heard) -> bool:
-        """Whether a transcript shows it."""
-        return any(length > self.longest_s for length in heard.lengths_s)
+    def matches(self, hypothesis: Hypothesis) -> bool:
+        """Whether a hypothesis fails the check."""
+        return any(duration > self.longest_s for duration in hypothesis.durations_s)
 
 
-class Squeezed(_Rule):
-    """More than `share` of the words last no longer than `shortest_s`: text without sound under it."""
+class Squeezed(_Check):
+    """More than `share` of the words are at most `shortest_s` long: text without audio."""
 
     kind: Literal["squeezed"]
     shortest_s: float
     share: float
 
-    def holds(self, heard: Heard) -> bool:
-        """Whether a transcript shows it."""
-        short = sum(length <= self.shortest_s for length in heard.lengths_s)
-        return short > self.share * len(heard.words)
+    def matches(self, hypothesis: Hypothesis) -> bool:
+        """Whether a hypothesis fails the check."""
+        short = sum(duration <= self.shortest_s for duration in hypothesis.durations_s)
+        return short > self.share * len(hypothesis.words)
 
 
-class Unlikely(_Rule):
-    """The recogniser's mean log-probability is under `logprob`; and where given, that of no speech over `no_speech`."""
+class Unlikely(_Check):
+    """A mean log-probability under `logprob`, and a probability of no speech of at least `no_speech`."""
 
     kind: Literal["unlikely"]
     logprob: float
     no_speech: float = 0.0
 
-    def holds(self, heard: Heard) -> bool:
-        """Whether a transcript shows it."""
-        if heard.avg_logprob is None or heard.no_speech_probability is None:
+    def matches(self, hypothesis: Hypothesis) -> bool:
+        """Whether a hypothesis fails the check."""
+        if hypothesis.avg_logprob is None or hypothesis.no_speech_probability is None:
             return False
-        return heard.avg_logprob < self.logprob and heard.no_speech_probability >= self.no_speech
+        return hypothesis.avg_logprob < self.logprob and hypothesis.no_speech_probability >= self.no_speech
 
 
-class Stock(_Rule):
-    """A phrase that recognisers learnt from subtitles and write over noise, music and what they cannot follow.
+class StockPhrase(_Check):
+    """A phrase that ASR models learnt from subtitles and write for noise, music and unclear speech.
 
-    `whole`: it is all of the text; `outer`: or its first clause, or its end; `anywhere`: it stands somewhere in it.
-    Any phrase may come in any language, so those of the phrases only sort them.
+    `where` it counts: as the `whole` text; `outer`: also as its first clause or its end; or `anywhere`.
+    The languages of `phrases` only sort them: any phrase may occur in any language.
     """
 
     kind: Literal["stock"]
     where: Literal["whole", "outer", "anywhere"]
     phrases: dict[str, tuple[str, ...]]
 
-    def holds(self, heard: Heard) -> bool:
-        """Whether a transcript shows it."""
-        text = _spaced(heard.text)
+    def matches(self, hypothesis: Hypothesis) -> bool:
+        """Whether a hypothesis fails the check."""
+        text = _padded(hypothesis.text)
         if self.where == "anywhere":
-            return any(phrase in text for phrase in self._spaced)
+            return any(phrase in text for phrase in self._phrases)
         if self.where == "whole":
-            return text in self._spaced
-        return text.endswith(tuple(self._spaced)) or _spaced(_CLAUSE_END.split(heard.text)[0]) in self._spaced
+            return text in self._phrases
+        return text.endswith(tuple(self._phrases)) or _padded(_CLAUSE_END.split(hypothesis.text)[0]) in self._phrases
 
     @cached_property
-    def _spaced(self) -> frozenset[str]:
-        return frozenset(_spaced(phrase) for phrases in self.phrases.values() for phrase in phrases)
+    def _phrases(self) -> frozenset[str]:
+        return frozenset(_padded(phrase) for phrases in self.phrases.values() for phrase in phrases)
 
 
-def _spaced(text: str) -> str:
+def _padded(text: str) -> str:
+    """Tokens of a text with a space before, between and after them, to find whole words in it."""
     return f" {' '.join(tokens(text))} "
 
 
-class Pattern(_Rule):
-    """A regular expression finds something in the text."""
+class Pattern(_Check):
+    """A regular expression matches in the text."""
 
     kind: Literal["pattern"]
     pattern: re.Pattern[str]
 
-    def holds(self, heard: Heard) -> bool:
-        """Whether a transcript shows it."""
-        return self.pattern.search(heard.text) is not None
+    def matches(self, hypothesis: Hypothesis) -> bool:
+        """Whether a hypothesis fails the check."""
+        return self.pattern.search(hypothesis.text) is not None
 
 
-class Script(_Rule):
-    """Letters that the language is not written in: more than `latin` of all if they are Latin, `other` else.
+class Script(_Check):
+    """Letters in a script that the language does not use: a share over `latin` of Latin letters, or `other` of others.
 
-    A script is the first word of a letter's name in Unicode; a language that `scripts` does not name is Latin.
+    The script of a letter is the first word of its Unicode name. Languages that `scripts` lacks use Latin.
     """
 
     kind: Literal["script"]
@@ -225,34 +226,35 @@ class Script(_Rule):
     other: float
     scripts: dict[str, tuple[str, ...]]
 
-    def holds(self, heard: Heard) -> bool:
-        """Whether a transcript shows it."""
-        found = Counter(map(_script, filter(str.isalpha, unicodedata.normalize("NFKC", heard.text))))
-        own = self.scripts.get(heard.language or "", ("LATIN",))
-        foreign = Counter({script: count for script, count in found.items() if script not in own})
+    def matches(self, hypothesis: Hypothesis) -> bool:
+        """Whether a hypothesis fails the check."""
+        letters = Counter(map(_script, filter(str.isalpha, unicodedata.normalize("NFKC", hypothesis.text))))
+        own = self.scripts.get(hypothesis.language or "", ("LATIN",))
+        foreign = Counter({script: count for script, count in letters.items() if script not in own})
         latin = foreign.pop("LATIN", 0)
-        return latin > self.latin * found.total() or foreign.total() > self.other * found.total()
+        return latin > self.latin * letters.total() or foreign.total() > self.other * letters.total()
 
 
 def _script(letter: str) -> str:
+    """First word of the Unicode name of a letter, e.g. LATIN."""
     return re.split("[ -]", unicodedata.name(letter, "UNKNOWN"), maxsplit=1)[0]
 
 
-Rule = Loop | Monotony | Rate | Gap | Stretched | Squeezed | Unlikely | Stock | Pattern | Script
+Check = Loop | Monotony | Rate | Gap | Stretched | Squeezed | Unlikely | StockPhrase | Pattern | Script
 
 
 @lru_cache(maxsize=1)
-def rules() -> tuple[Rule, ...]:
-    """All rules, as doubts.yaml has them."""
+def checks() -> tuple[Check, ...]:
+    """All checks of hallucinations.yaml."""
     data = yaml.safe_load(files("speechmill.decide").joinpath("hallucinations.yaml").read_text(encoding="utf-8"))
-    return TypeAdapter(tuple[Annotated[Rule, Field(discriminator="kind")], ...]).validate_python(data)
+    return TypeAdapter(tuple[Annotated[Check, Field(discriminator="kind")], ...]).validate_python(data)
 
 
 def reasons() -> list[Reason]:
-    """The reasons of all rules, in their order."""
-    return list(dict.fromkeys(rule.reason for rule in rules()))
+    """Reasons of all checks, in order, each once."""
+    return list(dict.fromkeys(check.reason for check in checks()))
 
 
-def doubted(heard: Heard) -> list[Rule]:
-    """The rules that hold for a transcript: the marks of a wrong one that it shows."""
-    return [rule for rule in rules() if rule.holds(heard)]
+def failed_checks(hypothesis: Hypothesis) -> list[Check]:
+    """The checks that a hypothesis fails."""
+    return [check for check in checks() if check.matches(hypothesis)]

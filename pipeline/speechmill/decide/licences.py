@@ -1,4 +1,4 @@
-"""Which recordings may be published, by their licence."""
+"""Decides by licence whether a recording may be published."""
 
 import re
 
@@ -10,13 +10,13 @@ FORBIDDING = re.compile(r"-ND(-|$)|^LicenseRef-(proprietary|all-rights-reserved)
 
 
 def licence_allowed(licence: str, rules: Licences) -> bool:
-    """Whether recordings under an SPDX id may be published."""
+    """Whether recordings with an SPDX licence id may be published."""
     if rules.allow is not None:
         return licence in rules.allow
     return licence != "unknown" and not FORBIDDING.search(licence)
 
 
 def reasons_by_licence(licence: str, rules: Licences, *, ai_generated: bool) -> list[Reason]:
-    """Why no clip of a recording may be published; empty where they may."""
+    """Reasons for which clips of a recording may not be published; empty if they may."""
     by_licence = [] if licence_allowed(licence, rules) else [Reason.LICENCE]
     return by_licence + ([Reason.AI_GENERATED] if ai_generated and rules.ai_generated == "reject" else [])

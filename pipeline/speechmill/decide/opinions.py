@@ -1,7 +1,7 @@
-"""What several opinions on a clip's words come to: whose text it is published with, and how far others agree.
+"""Chooses the text of a clip from hypothesis, cross-check and reference text, and measures their agreement.
 
-A recogniser's text is doubtful by itself. Another recogniser makes other mistakes, and a publisher's transcript or the
-book that is read makes few, but may be of another edition: what two of them say is most likely what was said.
+A hypothesis alone is not reliable. A second ASR model makes other mistakes, and a publisher's transcript or book has
+few, but may be another edition: a text that two of them agree on is most likely correct.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,22 +15,22 @@ from rapidfuzz.distance import Levenshtein
 from speechmill.decide.pauses import MARK
 from speechmill.text.normal_form import clean, comparable, latin
 
-HUMAN_WINS = 0.9  # edited transcripts, which leave out false starts, agree less
+MIN_REFERENCE_AGREEMENT = 0.9  # edited transcripts, which omit false starts, agree less
 
-Words = Sequence[Mapping[str, Any]]  # word, start_s, end_s, probability: as the column `words`
+Words = Sequence[Mapping[str, Any]]  # word, start_s, end_s, probability: as in the column `words`
 
 
 class TextSource(StrEnum):
     """Who wrote a clip's text."""
 
-    ASR = "asr"  # the recogniser
+    ASR = "asr"  # the ASR model
     PUBLISHER = "publisher"  # a transcript, subtitles or the book
-    MANUAL = "manual"  # somebody, in decisions.jsonl
+    MANUAL = "manual"  # a manual decision in decisions.jsonl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """The text that a clip is published with. `asr_agreement` is None where nobody else was asked."""
+class ChosenText:
+    """The text of a clip. `asr_agreement` is None if there is no other text to compare with."""
 
     text: str
     words: Words
@@ -38,76 +38,91 @@ class Judged:
     asr_agreement: float | None
 
 
-def judge(heard: str, words: Words, language: str | None, *, second: str | None, human: str | None) -> Judged:
-    """Weigh what the recogniser `heard` against what a second one and a human say; None: they say nothing.
+def choose_text(
+    hypothesis: str, words: Words, language: str | None, *, cross_check: str | None, reference: str | None
+) -> ChosenText:
+    """Choose the text of a clip.
 
-    A human text wins where it is written as one reads, with case and marks, and agrees with what either recogniser
-    heard by at least HUMAN_WINS. The winner's agreement is that with the nearest other opinion.
+    The reference text is chosen if it has case and punctuation, and agrees with the hypothesis or the cross-check by at
+    least MIN_REFERENCE_AGREEMENT; else the hypothesis is.
+
+    Args:
+        hypothesis: Text of the ASR model.
+        words: Words of the hypothesis with their times.
+        language: ISO 639-1 code of the hypothesis.
+        cross_check: Text of a second ASR model; None without one.
+        reference: Reference text of the publisher; None without one.
+
+    Returns:
+        The text, with the agreement with the nearest other text.
     """
-    if human is not None and is_written(human):
-        found = max(agreement(human, other, language) for other in (heard, second) if other is not None)
-        if found >= HUMAN_WINS:
-            text = clean(human)
-            return Judged(
-                text=text, words=retimed(text, words), text_source=TextSource.PUBLISHER, asr_agreement=found
+    if reference is not None and is_cased_and_punctuated(reference):
+        best = max(agreement(reference, other, language) for other in (hypothesis, cross_check) if other is not None)
+        if best >= MIN_REFERENCE_AGREEMENT:
+            text = clean(reference)
+            return ChosenText(
+                text=text, words=with_word_times(text, words), text_source=TextSource.PUBLISHER, asr_agreement=best
             )  # fmt: skip
-    others = [agreement(heard, other, language) for other in (second, human) if other is not None]
-    return Judged(text=heard, words=words, text_source=TextSource.ASR, asr_agreement=max(others, default=None))
+    others = [agreement(hypothesis, other, language) for other in (cross_check, reference) if other is not None]
+    return ChosenText(
+        text=hypothesis, words=words, text_source=TextSource.ASR, asr_agreement=max(others, default=None)
+    )  # fmt: skip
 
 
-def opinion(heard: Mapping[str, Any] | None, language: str | None) -> str | None:
-    """What a second recogniser heard, a row of its transcripts, of a clip in a language; None if it has nothing to say.
+def cross_check_text(transcript: Mapping[str, Any] | None, language: str | None) -> str | None:
+    """Text of a row of the cross-check for a clip in a language; None if it cannot be compared.
 
-    One that failed has not, and one that takes all for a language of its own, without detecting it, not of others.
+    That is so if the model failed, or assumed another language without detecting it.
     """
-    if heard is None or heard["error"]:
+    if transcript is None or transcript["error"]:
         return None
-    assumed = heard["language"] if heard["language_probability"] is None else None
-    return None if assumed not in (None, language) else heard["text"]
+    assumed = transcript["language"] if transcript["language_probability"] is None else None
+    return None if assumed not in (None, language) else transcript["text"]
 
 
-def agreement(one: str, other: str, language: str | None) -> float:
-    """1 - the edit distance of two texts over the length of the longer, in [0, 1]; 1 where both are empty.
+def agreement(text: str, other: str, language: str | None) -> float:
+    """1 - edit distance of two texts / length of the longer, in [0, 1]; 1 if both are empty.
 
-    Only letters and digits of the normal form count: neither case, marks nor spaces, and numbers are words.
+    Compares only letters and digits of the normal form: no case, punctuation or spaces, and numbers as words.
     """
-    return round(Levenshtein.normalized_similarity(_letters(one, language), _letters(other, language)), 4)
+    return round(Levenshtein.normalized_similarity(_letters(text, language), _letters(other, language)), 4)
 
 
 def _letters(text: str, language: str | None) -> str:
+    """Letters and digits of the normal form of a text, in Latin script."""
     return "".join(filter(str.isalnum, latin(comparable(text, language), guess=True)))
 
 
-def is_written(text: str) -> bool:
-    """Whether a text has marks and, where its script knows two cases, both: many transcripts have neither."""
+def is_cased_and_punctuated(text: str) -> bool:
+    """Whether a text has punctuation and, if its script has case, both cases: many transcripts have neither."""
     has_case = any(map(str.isupper, text)) and any(map(str.islower, text))
     is_caseless = text.upper() == text.lower()
     return (has_case or is_caseless) and MARK.search(text) is not None
 
 
-def retimed(text: str, words: Words) -> Words:
-    """The words of a text with the times of those that were heard.
+def with_word_times(text: str, words: Words) -> Words:
+    """Give the words of a text the times of the equal words of a hypothesis, `words`.
 
-    Words that were not heard share the time of those in their place by their length, without a probability.
+    Words that differ share the time of the hypothesis words in their place by length, with probability None.
     """
     wanted = text.split()
-    found: list[Mapping[str, Any]] = []
+    timed: list[Mapping[str, Any]] = []
     steps = SequenceMatcher(
         None, [_key(word["word"]) for word in words], [_key(word) for word in wanted], autojunk=False
     )
     for tag, first, last, begin, end in steps.get_opcodes():
         here, there = words[first:last], wanted[begin:end]
         if tag == "equal":
-            found += [{**word, "word": spelling} for word, spelling in zip(here, there, strict=True)]
+            timed += [{**word, "word": spelling} for word, spelling in zip(here, there, strict=True)]
             continue
-        before = found[-1]["end_s"] if found else 0.0
+        before = timed[-1]["end_s"] if timed else 0.0
         start_s, end_s = (here[0]["start_s"], here[-1]["end_s"]) if here else (before, before)
-        found += _spread(there, start_s, end_s)
-    return found
+        timed += _spread(there, start_s, end_s)
+    return timed
 
 
 def _spread(words: Sequence[str], start_s: float, end_s: float) -> Words:
-    """Words one after the other in a stretch of time, each as long as its letters are many."""
+    """Spread words over a stretch of time, in proportion to their numbers of characters."""
     ends = [sum(map(len, words[:count])) for count in range(len(words) + 1)]
     times = [round(start_s + (end_s - start_s) * end / max(ends[-1], 1), 2) for end in ends]
     return [
@@ -117,4 +132,5 @@ def _spread(words: Sequence[str], start_s: float, end_s: float) -> Words:
 
 
 def _key(word: str) -> str:
+    """Letters and digits of a word in lower case, to compare words by."""
     return "".join(filter(str.isalnum, word.lower())) or word

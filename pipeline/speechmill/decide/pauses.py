@@ -1,4 +1,4 @@
-"""Whether a text has its marks where the speaker pauses: evidence for its punctuation that needs no second reader."""
+"""Agreement of punctuation with pauses of the speaker: a test of punctuation that needs no second text."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,19 +6,21 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-PAUSE_S = 0.35  # how late a word must come; tests/benchmarks/doubts.py tells marks that were moved by it
+PAUSE_S = 0.35  # delay of a word after a pause; chosen by detection of moved marks in tests/benchmarks/doubts.py
 MARK = re.compile(r"[.,;:!?…–—。｡、，､؟،؛।۔！？；：]")
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 
 
 def pause_agreement(words: Sequence[Mapping[str, Any]], text: str) -> float | None:
-    """How well marks and pauses inside a clip agree: the F1 of the boundaries with both, in [0, 1].
+    """F1 score, in [0, 1], of punctuation marks against pauses at the boundaries between words.
 
-    A boundary lies between two neighbouring words (`word`, `start_s`, `end_s`) and has a mark where `text` has one
-    there. It has a pause where the second word begins PAUSE_S or more later than the first one's letters take at the
-    clip's own tempo, its median. Ends of words count for nothing: Whisper gives the time of a pause to the mark that
-    it wrote there, so that its gaps agree with its marks by their making. None where there is neither mark nor pause,
-    or a word is not found in the text.
+    `words` have `word` and `start_s`. A boundary has a mark if `text` has one between its words, and a pause if the
+    second word starts at least PAUSE_S later than expected from the length of the first word and the clip's median
+    tempo. Ends of words are ignored: Whisper assigns the time of a pause to the mark that it wrote there, so that gaps
+    would always agree with marks.
+
+    Returns:
+        The score; None without marks and pauses, or if a word is not in the text.
     """
     placed = list(_placed(words, text))
     if len(placed) < len(words):
@@ -31,7 +33,7 @@ def pause_agreement(words: Sequence[Mapping[str, Any]], text: str) -> float | No
 
 
 def _placed(words: Sequence[Mapping[str, Any]], text: str) -> Iterator[tuple[int, int]]:
-    """Where each word stands in the text, without the marks around it; ends with the first that is not there."""
+    """Start and end of each word in the text, without punctuation around it; stops at the first that is missing."""
     at = 0
     for word in words:
         letters = _EDGES.sub("", word["word"]) or word["word"]
@@ -43,6 +45,7 @@ def _placed(words: Sequence[Mapping[str, Any]], text: str) -> Iterator[tuple[int
 
 
 def _pauses(words: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Whether each boundary has a pause, bool[words - 1]."""
     steps = [
         (after["start_s"] - word["start_s"], 1 + len(_EDGES.sub("", word["word"]))) for word, after in pairwise(words)
     ]

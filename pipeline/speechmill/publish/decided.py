@@ -101,17 +101,17 @@ def decide_group(group: Group, duplicates: Duplicates, build: Build) -> DecidedG
         _recording(recording_from(row), row["facts"], duplicates.get(at), build) for at, row in enumerate(table)
     ]
     clips = read_clips(group, build, _deciding(build))
-    is_used = np.array([one.status is Status.OK and one.content_id is not None for one in recordings], bool)
+    is_used = np.array([row.status is Status.OK and row.content_id is not None for row in recordings], bool)
     rows = np.flatnonzero(is_used[clips["recording"].to_numpy()])
     clips = (clips if len(rows) == clips.num_rows else clips.take(rows)).combine_chunks()
     decision = _decide(clips, recordings, build)
     languages = _spoken_languages(clips, decision)
-    recordings = [replace(one, spoken_language=languages.get(at)) for at, one in enumerate(recordings)]
+    recordings = [replace(row, spoken_language=languages.get(at)) for at, row in enumerate(recordings)]
     share = build.config.publish.validation_share
     return DecidedGroup(
         group=group,
         recordings=recordings,
-        splits=[split_of(one.recording_id, share) for one in recordings],
+        splits=[split_of(recording.recording_id, share) for recording in recordings],
         digests=[row["clips_digest"] for row in table],
         rows=rows,
         places=clips.select(["recording", "clip_id", "start", "end", "flac_bytes"]),
@@ -147,10 +147,12 @@ def _recording(recording: Recording, facts: str | None, primary: tuple[str, ...]
 def public(recording: Recording) -> Recording:
     """Remove users, passwords and tokens from the addresses of a recording."""
     plain = {name: public_values(value) for name in TEXTS if (value := getattr(recording, name)) is not None}
-    attachments = tuple(replace(one, url=public_url(one.url)) for one in recording.attachments)
+    attachments = tuple(replace(item, url=public_url(item.url)) for item in recording.attachments)
     alternates = tuple(map(public_url, recording.alternates))
     plain["media_url"] = public_url(recording.media_url)
-    consent = tuple(replace(one, url=public_url(one.url), value=public_values(one.value)) for one in recording.consent)
+    consent = tuple(
+        replace(signal, url=public_url(signal.url), value=public_values(signal.value)) for signal in recording.consent
+    )
     return replace(recording, **plain, attachments=attachments, alternates=alternates, consent=consent)
 
 
@@ -203,9 +205,9 @@ def _decide(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> D
     by_hand = _by_hand(clips, build)
     return decide(
         refused=_refused(clips, recordings, build),
-        by_sound=_by_sound(clips, build),
+        by_audio=_by_audio(clips, build),
         by_text=_by_text(clips, recordings, build),
-        by_later=_by_later(clips, build),
+        by_plugins=_by_plugins(clips, build),
         unfinished=_unfinished(clips, by_hand, build),
         by_hand=by_hand,
     )
@@ -222,14 +224,14 @@ def _refused(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> 
     reasons, recording = Reasons(clips.num_rows), clips["recording"].to_numpy()
     reasons.add(Reason.INTERNAL_ERROR, ~_done(clips, SCORE.name))
     rules = build.config.licences
-    by_recording = [reasons_by_licence(one.licence, rules, ai_generated=one.ai_generated) for one in recordings]
+    by_recording = [reasons_by_licence(row.licence, rules, ai_generated=row.ai_generated) for row in recordings]
     for reason in (Reason.LICENCE, Reason.AI_GENERATED):
         reasons.add(reason, np.array([reason in reasons_of for reasons_of in by_recording], bool)[recording])
     reasons.add(Reason.REMOVED, _among(clips, build.removed.clips))
     return reasons
 
 
-def _by_sound(clips: pa.Table, build: Build) -> Reasons:
+def _by_audio(clips: pa.Table, build: Build) -> Reasons:
     """Thresholds on the columns of all clips. Clips without scores, which are due to a bug, are not tested."""
     reasons = Reasons(clips.num_rows)
     reasons.update(failed(clips, early_columns(), build.config.thresholds), _done(clips, SCORE.name))
@@ -248,7 +250,7 @@ def _by_text(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> 
     return by_text(clips, TEXT_COLUMNS, thresholds, languages=languages, may_be_english=may_be_english)
 
 
-def _by_later(clips: pa.Table, build: Build) -> Reasons:
+def _by_plugins(clips: pa.Table, build: Build) -> Reasons:
     """Thresholds of plug-in stages that run only on clips that passed all tests before."""
     later = [column for column in late_columns() if column not in TEXT_COLUMNS]
     return failed(clips, later, build.config.thresholds)

@@ -12,7 +12,7 @@ from speechmill.core.build import Build
 from speechmill.core.columns import PROVENANCE
 from speechmill.core.records import to_table
 from speechmill.decide.decision import HALLUCINATIONS, KEPT, REJECTED, Decision
-from speechmill.decide.opinions import TextSource, retimed
+from speechmill.decide.opinions import TextSource, with_word_times
 from speechmill.publish.decided import DecidedGroup
 from speechmill.publish.tables import read_clips
 from speechmill.stages import ASSESS
@@ -109,6 +109,6 @@ def _manual_texts(values: Values, build: Build) -> Values:
 
 def _manual_text(row: Mapping[str, Any], text: str, build: Build) -> dict[str, Any]:
     """Columns of text of a clip with a manual text; its words get their times from the words of the hypothesis."""
-    words = retimed(text, row["words"] or ())
+    words = with_word_times(text, row["words"] or ())
     own = {"text": text, "words": words, "text_source": TextSource.MANUAL, "asr_agreement": None}
     return own | text_columns({**row, "text": text}, build.config)

@@ -33,7 +33,7 @@ from speechmill.publish.groups import (
     tabulated_stages,
 )
 from speechmill.stages import ALIGN, TOKENISE, Stage, left_out
-from speechmill.stages.selection import clip_places, joined
+from speechmill.stages.selection import clip_places, join_columns
 from speechmill.stages.work import Outcome
 
 ROW_GROUP_ROWS = 10_000
@@ -144,7 +144,7 @@ def _content_tables(at: int, content_id: str, build: Build) -> tuple[pa.Table, p
     values: dict[str, Any] = {name: clips[name] for name in clips.column_names}
     for stage in tabulated_stages(build):
         rows = _read_columns(stage, content_id, build)
-        values |= joined(clips["clip_id"], rows, _columns(stage, build), stage.fill(content_id, build))
+        values |= join_columns(clips["clip_id"], rows, _columns(stage, build), stage.fill(content_id, build))
         values[DONE + stage.name] = pc.is_in(clips["clip_id"], value_set=rows["clip_id"])
     values["recording"] = pa.array([at] * clips.num_rows, pa.int32())
     others = {"recording": pa.array([at] * spans.num_rows, pa.int32())}

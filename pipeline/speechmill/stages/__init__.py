@@ -1,7 +1,7 @@
-"""The stages of a build: each turns one content's artifacts into the next, once.
+"""The stages of a build: each makes one artifact of a content from those of earlier stages, once.
 
-A stage whose artifact is there does nothing. What cannot be used becomes an artifact too, with the reason
-in its footer, so that it is neither lost nor tried again without cause.
+A stage whose artifact exists does nothing. A failure is stored as an artifact too, with the reason in its footer, so
+that it is neither lost nor repeated without cause.
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ TRANSCRIBE, CROSS_CHECK, ALIGN, EMBED, TOKENISE = Transcribe(), CrossCheck(), Al
 SPEAKERS, ASSESS = Speakers(), Assess()
 BEFORE_PLUGINS: tuple[Stage, ...] = (
     *(FETCH, SEGMENT, SCORE, FINGERPRINT, DEDUP, TRANSCRIBE, CROSS_CHECK, ALIGN, EMBED, TOKENISE),
-)  # in the order of the flow; flow.py has all
+)  # in order of execution; flow.py has all stages
 
 __all__ = [
     "ALIGN", "ASSESS", "BEFORE_PLUGINS", "CROSS_CHECK", "DEDUP", "EMBED", "FETCH", "FINGERPRINT", "SCORE", "SEGMENT",
@@ -37,16 +37,17 @@ __all__ = [
 
 
 def note_error(stage: str, element: Any, build: Build, error: Exception) -> Outcome:
-    """Keep a row for an input that brought its decoder down, or met a bug of ours: that is tried again next time."""
-    verdict = _verdict(stage, error)
+    """Store a failure for an input that crashed or hung its decoder, or met a bug, which the next run tries again."""
+    rejection = _rejection(stage, error)
     if stage == FETCH.name:
-        return note_unfetched(element, build, verdict)
+        return note_unfetched(element, build, rejection)
     if stage == SEGMENT.name:
-        note_failure(element, build, verdict)
-    return Outcome(state="failed", reason=verdict.reason, detail=verdict.detail)
+        note_failure(element, build, rejection)
+    return Outcome(state="failed", reason=rejection.reason, detail=rejection.detail)
 
 
-def _verdict(stage: str, error: Exception) -> RejectedError:
+def _rejection(stage: str, error: Exception) -> RejectedError:
+    """The rejection for an unexpected error in a stage."""
     if stage == SEGMENT.name and isinstance(error, DiedError) and not error.was_killed:
         return RejectedError(Reason.DECODER_HUNG if error.hung else Reason.DECODER_CRASHED, str(error))
     return RejectedError(Reason.INTERNAL_ERROR, f"{stage}: {type(error).__name__}: {error}", retry=True)

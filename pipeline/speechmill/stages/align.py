@@ -1,4 +1,4 @@
-"""Align: from what a publisher says is spoken in a recording to what is spoken in each of its selected clips."""
+"""Align: from the publisher's reference texts of a recording to the reference text of each selected clip."""
 
 import hashlib
 import json
@@ -13,10 +13,10 @@ from speechmill.core.columns import Column
 from speechmill.core.records import Recording, RejectedError, recording_from
 from speechmill.reference_text import Found, Heard
 from speechmill.stages.base import RecordingStage
-from speechmill.stages.documents import name_of
-from speechmill.stages.selection import selected
+from speechmill.stages.documents import format_hint
+from speechmill.stages.selection import select_clips
 from speechmill.stages.transcribe import Transcribe
-from speechmill.stages.work import Outcome, Work
+from speechmill.stages.work import Outcome, WorkItem
 
 Clips = dict[str, Heard]  # by clip_id, in order of position
 
@@ -35,13 +35,13 @@ class Align(RecordingStage):
     )  # fmt: skip
     artifact = pa.schema([pa.field("clip_id", pa.string()), *(column.field for column in columns)])
 
-    def process(self, element: Work, build: Build) -> Outcome:
-        """Find each clip that passes so far in the texts that lie beside its recording."""
+    def process(self, element: WorkItem, build: Build) -> Outcome:
+        """Align the selected clips to the documents of their recording."""
         return align_documents(element, build)
 
 
-def align_documents(work: Work, build: Build) -> Outcome:
-    """Find each selected clip in the publisher's texts, anew only where a text or what was heard has changed."""
+def align_documents(work: WorkItem, build: Build) -> Outcome:
+    """Align the selected clips to the publisher's documents, unless documents and hypotheses are unchanged."""
     store, name = build.store, build.artifact("align", work.content_id)
     documents = store.footer(build.fetched(work.recording_id)).get("documents", {})
     clips = _clips(work, build) if documents else {}
@@ -51,52 +51,54 @@ def align_documents(work: Work, build: Build) -> Outcome:
     recording = recording_from(store.read(build.fetched(work.recording_id)).to_pylist()[0])
     rows = list(_rows(recording, documents, clips, build))
     store.write_table(name, pa.Table.from_pylist(rows, schema=Align.artifact), {"retry": False, "inputs": inputs})
-    seconds = {clip_id: one.end_s - one.start_s for clip_id, one in clips.items()}
-    kept = sum(seconds[row["clip_id"]] for row in rows)
-    return Outcome(state="done", seconds_in=sum(seconds.values()), seconds_kept=kept)
+    durations = {clip_id: clip.end_s - clip.start_s for clip_id, clip in clips.items()}
+    aligned = sum(durations[row["clip_id"]] for row in rows)
+    return Outcome(state="done", seconds_in=sum(durations.values()), seconds_kept=aligned)
 
 
-def _clips(work: Work, build: Build) -> Clips:
-    """The selected clips with their places in the recording and the words that were heard in them."""
-    heard = {
+def _clips(work: WorkItem, build: Build) -> Clips:
+    """The selected clips with their times in the media and the words of their hypotheses."""
+    hypotheses = {
         row["clip_id"]: tuple(word["word"] for word in row["words"] or ())
         for row in Transcribe().read(work.content_id, build).to_pylist()
     }
-    wanted, rate = set(selected(work, build)), build.config.audio.sample_rate
+    wanted, rate = set(select_clips(work, build)), build.config.audio.sample_rate
     begin = work.span[0] if work.span else 0.0  # times in a publisher's text are those of the media
     places = build.store.read(build.segments(work.content_id), ["clip_id", "start", "end"]).to_pylist()
     return {
         row["clip_id"]: Heard(
-            start_s=begin + row["start"] / rate, end_s=begin + row["end"] / rate, words=heard.get(row["clip_id"])
+            start_s=begin + row["start"] / rate, end_s=begin + row["end"] / rate, words=hypotheses.get(row["clip_id"])
         )
         for row in places
         if row["clip_id"] in wanted
     }
 
 
-def _digest(work: Work, documents: Mapping[str, Any], clips: Clips) -> str:
-    told = [Align.version, work.recording_id, documents, [(clip_id, one.words) for clip_id, one in clips.items()]]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+def _digest(work: WorkItem, documents: Mapping[str, Any], clips: Clips) -> str:
+    """Digest of the inputs of an artifact: documents and hypotheses."""
+    hypotheses = [(clip_id, clip.words) for clip_id, clip in clips.items()]
+    inputs = [Align.version, work.recording_id, documents, hypotheses]
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
 def _rows(recording: Recording, documents: Mapping[str, Any], clips: Clips, build: Build) -> Iterator[dict[str, Any]]:
-    """For each clip the text of the document that fits best what was heard; of equals the first."""
+    """For each aligned clip the text of the document with the highest match; the first of equals, transcripts first."""
     ordered = sorted(documents, key=lambda name: (documents[name]["kind"] != "transcript", documents[name]["url"]))
-    found = [(name, _found(name, documents[name], recording, clips, build)) for name in ordered]
+    by_document = [(name, _aligned(name, documents[name], recording, clips, build)) for name in ordered]
     for clip_id in clips:
-        told = [(one[clip_id], documents[name]["url"]) for name, one in found if clip_id in one]
-        if told:
-            best, url = max(told, key=lambda pair: pair[0].match or 0.0)
+        candidates = [(texts[clip_id], documents[name]["url"]) for name, texts in by_document if clip_id in texts]
+        if candidates:
+            best, url = max(candidates, key=lambda pair: pair[0].match or 0.0)
             yield {"clip_id": clip_id, "reference_text": best.text, "reference_match": best.match, "reference_url": url}
 
 
-def _found(name: str, about: Mapping[str, Any], recording: Recording, clips: Clips, build: Build) -> dict[str, Found]:
-    """What one document has for the clips; nothing where it cannot be read."""
+def _aligned(name: str, about: Mapping[str, Any], recording: Recording, clips: Clips, build: Build) -> dict[str, Found]:
+    """Reference texts of one document by clip_id; empty if it cannot be read."""
     with build.store.open(name) as file:
         raw = file.read()
     try:
-        reference = reference_text.read(raw, about["type"], name_of(recording, about["url"]))
+        reference = reference_text.read(raw, about["type"], format_hint(recording, about["url"]))
     except RejectedError:
         return {}
-    found = reference_text.align(reference, list(clips.values()))
-    return {clip_id: one for clip_id, one in zip(clips, found, strict=True) if one is not None}
+    texts = reference_text.align(reference, list(clips.values()))
+    return {clip_id: text for clip_id, text in zip(clips, texts, strict=True) if text is not None}

@@ -1,7 +1,7 @@
-"""Assess: from transcripts and reference texts to the text that a clip is published with, and how far to trust it.
+"""Assess: from hypotheses and reference texts to the text that a clip is published with, and measures of its quality.
 
-It runs no model. What it depends on, transcripts and reference texts, may grow from run to run: its artifact names a
-digest of them, and is made anew where that has changed.
+It runs no model. Its inputs, transcripts and reference texts, may grow from run to run: the artifact's footer has a
+digest of them, and the artifact is made again where that has changed.
 """
 
 import hashlib
@@ -21,14 +21,14 @@ from speechmill.core.reasons import Reason
 from speechmill.core.records import WORD
 from speechmill.core.store import Store
 from speechmill.decide.decision import HALLUCINATIONS
-from speechmill.decide.hallucinations import Heard, doubted, reasons
-from speechmill.decide.opinions import judge, opinion
+from speechmill.decide.hallucinations import Hypothesis, failed_checks, reasons
+from speechmill.decide.opinions import choose_text, cross_check_text
 from speechmill.decide.pauses import pause_agreement
 from speechmill.stages.align import Align
 from speechmill.stages.base import Isolated, RecordingStage, Row
 from speechmill.stages.selection import clip_durations
 from speechmill.stages.transcribe import CrossCheck, Transcribe
-from speechmill.stages.work import Outcome, Work
+from speechmill.stages.work import Outcome, WorkItem
 from speechmill.text.normal_form import normal_form
 from speechmill.tokens.text import load, tortoise_takes
 
@@ -36,7 +36,7 @@ PLACE = ["clip_id", "start", "end"]
 
 
 class Assess(RecordingStage):
-    """The text of each clip that was transcribed, its normal form and tokens, and what speaks against it."""
+    """Text of each transcribed clip, its normal form and tokens, and hallucination checks."""
 
     name = "assess"
     version = 3  # decide/, text/, tokens/text.py
@@ -66,12 +66,12 @@ class Assess(RecordingStage):
     artifact = pa.schema([pa.field("clip_id", pa.string()), *(column.field for column in columns)])
 
     def columns_in(self, config: RunConfig) -> tuple[Column, ...]:
-        """Whether TorToiSe takes a clip is asked only where there are mel tokens."""
+        """All columns, but `tortoise_ok` only where there are mel tokens."""
         has_tokens = config.tokenise.checkpoint is not None
         return tuple(column for column in self.columns if has_tokens or column.name != "tortoise_ok")
 
     def settings(self, config: RunConfig) -> Any:
-        """Nothing but transcripts, reference texts and the tokenizer decides."""
+        """No settings: inputs and tokenizer determine the result."""
         return None if config.asr.model is None else ()
 
     def models(self, config: RunConfig, store: Store, find_model: FindModel) -> tuple[ModelRef, ...]:
@@ -79,15 +79,15 @@ class Assess(RecordingStage):
         name = config.tokenise.text_tokenizer
         return (model_file("tokenise.text_tokenizer", name, tokens.text_tokenizer_file(config.tokenise)),)
 
-    def is_done(self, element: Work, build: Build) -> bool:
-        """Whether the artifact was made of the transcripts and reference texts that are there now."""
+    def is_done(self, element: WorkItem, build: Build) -> bool:
+        """Whether the artifact was made from the present transcripts and reference texts."""
         name = build.artifact(self.name, element.content_id)
         if not build.store.exists(name):
             return False
         return bool(build.store.footer(name).get("inputs") == _inputs(element.content_id, build))
 
-    def process(self, element: Work, build: Build) -> Outcome:
-        """Assess every clip of a recording that was transcribed."""
+    def process(self, element: WorkItem, build: Build) -> Outcome:
+        """Assess every transcribed clip of a recording."""
         is_done = self.is_done(element, build)
         if not is_done:
             table = pa.Table.from_pylist(list(_rows(element.content_id, build)), schema=self.artifact)
@@ -98,7 +98,7 @@ class Assess(RecordingStage):
 
 
 def _inputs(content_id: str, build: Build) -> str:
-    """Digest of what the texts of a content's clips follow from; names of transcripts name the clips in them."""
+    """Digest of the inputs of a content's rows; names of transcript files are digests of the clips in them."""
     parts = [
         build.store.names(build.parts(stage, content_id)) if build.runs(stage) else []
         for stage in (Transcribe.name, CrossCheck.name)
@@ -115,12 +115,12 @@ def _rows(content_id: str, build: Build) -> Iterator[Row]:
     references = {row["clip_id"]: row for row in Align().read(content_id, build).to_pylist()}
     for transcript in Transcribe().read(content_id, build).to_pylist():
         clip_id = transcript["clip_id"]
-        chosen = judge(
+        chosen = choose_text(
             transcript["text"] or "",
             transcript["words"] or (),
             transcript["language"],
-            second=opinion(checks.get(clip_id), transcript["language"]),
-            human=references.get(clip_id, {}).get("reference_text"),
+            cross_check=cross_check_text(checks.get(clip_id), transcript["language"]),
+            reference=references.get(clip_id, {}).get("reference_text"),
         )
         row = clips[clip_id] | transcript | asdict(chosen)
         row["pause_agreement"] = pause_agreement(chosen.words, chosen.text)
@@ -129,19 +129,18 @@ def _rows(content_id: str, build: Build) -> Iterator[Row]:
 
 
 def hallucinations(row: Mapping[str, Any], config: RunConfig) -> list[Reason]:
-    """Reasons not to trust a clip's transcript: it failed, it has nothing to read, or the ASR model made it up.
+    """Reasons to reject a clip for its transcript: the ASR model failed, the text is empty, or a check failed.
 
     Args:
-        row: `text`, `words` and `error` of the transcript, what else the ASR model says of it, and the clip's `start`
-            and `end` in samples.
-        config: for the sample rate.
+        row: Columns of the transcript, and the clip's `start` and `end` in samples.
+        config: For the sample rate.
     """
     text = row["text"] or ""
     if row["error"]:
         return [Reason.ASR_FAILED]
     if not any(character.isalnum() for character in text):
         return [Reason.EMPTY_TEXT]
-    transcript = Heard(
+    hypothesis = Hypothesis(
         text=text,
         duration_s=(row["end"] - row["start"]) / config.audio.sample_rate,
         words=row["words"] or (),
@@ -149,15 +148,15 @@ def hallucinations(row: Mapping[str, Any], config: RunConfig) -> list[Reason]:
         no_speech_probability=row["no_speech_probability"],
         avg_logprob=row["avg_logprob"],
     )
-    return list(dict.fromkeys(rule.reason for rule in doubted(transcript)))
+    return list(dict.fromkeys(check.reason for check in failed_checks(hypothesis)))
 
 
 def text_columns(row: Mapping[str, Any], config: RunConfig) -> Row:
-    """What follows from a clip's text and length: normal form, text tokens, and whether TorToiSe takes it.
+    """Columns that follow from a clip's text and length: normal form, text tokens, and `tortoise_ok`.
 
     Args:
         row: `text` and `language`, and the clip's `start` and `end` in samples.
-        config: for the sample rate and the text tokenizer.
+        config: For the sample rate and the text tokenizer.
     """
     form = normal_form(row["text"], row["language"])
     tokenizer = load(tokens.text_tokenizer_file(config.tokenise))

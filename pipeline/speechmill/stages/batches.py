@@ -1,7 +1,7 @@
-"""What all clip stages share: only clips that pass so far, only those not done yet, of many contents together.
+"""Runs clip stages on batches across contents: on selected clips that are not done yet.
 
-A model's batches are full only if clips of many short recordings share them; artifacts stay one content's own. When
-a threshold is loosened later, only the newly selected clips are run. A part is what a crash costs at most.
+Clips of many short recordings share a batch, so that a model's batches are full; each content keeps its own artifact.
+When a threshold is loosened later, only the newly selected clips are processed. A crash costs at most one part.
 """
 
 import hashlib
@@ -18,49 +18,49 @@ from speechmill import fetch
 from speechmill.audio import decode_flac
 from speechmill.core.build import Build
 from speechmill.stages.base import ClipStage
-from speechmill.stages.selection import clip_durations, selected
-from speechmill.stages.work import Outcome, Work
+from speechmill.stages.selection import clip_durations, select_clips
+from speechmill.stages.work import Outcome, WorkItem
 
-PART_CLIPS = 256
+PART_CLIPS = 256  # clips processed and stored at a time
 
-Done = tuple[Work, tuple[Outcome, float]]  # with the seconds that it took
+Done = tuple[WorkItem, tuple[Outcome, float]]  # outcome, and processing time in seconds
 
 
 @dataclass(slots=True)
-class _Open:
-    """A content of which some clips wait."""
+class _OpenContent:
+    """A content that is not done."""
 
-    work: Work
+    work: WorkItem
     outcome: Outcome | None = None
     waiting: int = 0  # clips that are not done
-    seconds: float = 0.0
+    seconds: float = 0.0  # processing time so far
 
 
 class Batch:
-    """Contents whose clips are worked on together. Memory is bounded by the clips of a part."""
+    """Contents whose clips are processed together. Memory is bounded by the clips of a part."""
 
     def __init__(self, stage: ClipStage, build: Build) -> None:
         self._stage, self._build = stage, build
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, _OpenContent] = {}
         self._part: dict[str, npt.NDArray[np.int16]] = {}
         self._content_of: dict[str, str] = {}
 
     @property
-    def works(self) -> list[Work]:
-        """What was added and is not done."""
-        return [one.work for one in self._open.values()]
+    def works(self) -> list[WorkItem]:
+        """Items that were added and are not done."""
+        return [content.work for content in self._open.values()]
 
-    def add(self, work: Work) -> Iterator[Done]:
-        """Take a content's clips in; yield what is done by then. Raises fetch.StoppedError where the run is to stop."""
-        self._open[work.content_id] = one = _Open(work)
+    def add(self, work: WorkItem) -> Iterator[Done]:
+        """Add a content's clips; yield the items that are done by then. Raises fetch.StoppedError if the run stops."""
+        self._open[work.content_id] = content = _OpenContent(work)
         durations = clip_durations(work.content_id, self._build)
-        wanted = set(selected(work, self._build) if self._stage.clips_only else durations)
+        wanted = set(select_clips(work, self._build) if self._stage.clips_only else durations)
         done = self._stage.read(work.content_id, self._build, ["clip_id"])["clip_id"].to_pylist()
         missing = wanted.difference(done)
         kept, new = (sum(durations[clip_id] for clip_id in clips) for clips in (wanted, missing))
         state = "done" if missing else "reused"
-        one.outcome = Outcome(state=state, seconds_in=new if missing else kept, seconds_kept=kept)
-        one.waiting = len(missing)
+        content.outcome = Outcome(state=state, seconds_in=new if missing else kept, seconds_kept=kept)
+        content.waiting = len(missing)
         for clip_id, clip in _clips(work.content_id, missing, self._build):
             self._part[clip_id], self._content_of[clip_id] = clip, work.content_id
             if len(self._part) == PART_CLIPS:
@@ -69,47 +69,49 @@ class Batch:
         yield from self._finished()
 
     def rest(self) -> Iterator[Done]:
-        """Work on what waits, and yield all that is not done."""
+        """Process the remaining clips, and yield the items that were not done."""
         if self._part:
             self._flush()
         yield from self._finished()
 
     def _finished(self) -> Iterator[Done]:
-        for content_id, one in list(self._open.items()):
-            if one.outcome and not one.waiting:
+        """Remove and yield the items without waiting clips."""
+        for content_id, content in list(self._open.items()):
+            if content.outcome and not content.waiting:
                 del self._open[content_id]
-                yield one.work, (one.outcome, one.seconds)
+                yield content.work, (content.outcome, content.seconds)
 
     def _flush(self) -> None:
-        """Make the rows of the clips that wait, and store those of each content in a file of their own."""
+        """Process the waiting clips, and store the rows of each content in a file of its own."""
         if self._build.is_stopping():
             raise fetch.StoppedError
         began = time.perf_counter()
-        rows: dict[str, list[dict[str, Any]]] = {}
-        made = self._stage.rows(self._part, self._build)
-        if sorted(row["clip_id"] for row in made) != sorted(self._part):
-            raise ValueError(f"{self._stage.name}: {len(made)} rows of {len(self._part)} clips, not one of each")
-        for row in made:
-            rows.setdefault(self._content_of[row["clip_id"]], []).append(row)
-        for content_id, own in rows.items():
+        by_content: dict[str, list[dict[str, Any]]] = {}
+        rows = self._stage.rows(self._part, self._build)
+        if sorted(row["clip_id"] for row in rows) != sorted(self._part):
+            raise ValueError(f"{self._stage.name}: {len(rows)} rows of {len(self._part)} clips, not one of each")
+        for row in rows:
+            by_content.setdefault(self._content_of[row["clip_id"]], []).append(row)
+        for content_id, own in by_content.items():
             identity = hashlib.sha256("".join(sorted(row["clip_id"] for row in own)).encode()).hexdigest()[:16]
             name = f"{self._build.parts(self._stage.name, content_id)}/{identity}.parquet"
             table = pa.Table.from_pylist(own, schema=self._stage.artifact)
             self._build.store.write_table(name, table, {"retry": False})
         took = time.perf_counter() - began
-        for content_id, own in rows.items():
+        for content_id, own in by_content.items():
             self._open[content_id].waiting -= len(own)
             self._open[content_id].seconds += took * len(own) / len(self._part)
         self._part, self._content_of = {}, {}
 
 
-def complete_alone(work: Work, build: Build, stage: ClipStage) -> Outcome:
-    """Complete one content by itself."""
+def complete_content(work: WorkItem, build: Build, stage: ClipStage) -> Outcome:
+    """Process one content alone."""
     batch = Batch(stage, build)
     return next(outcome for _, (outcome, _) in [*batch.add(work), *batch.rest()])
 
 
 def _clips(content_id: str, clip_ids: set[str], build: Build) -> Iterator[tuple[str, npt.NDArray[np.int16]]]:
+    """Decode clips of a content: int16[n] at the corpus rate, by clip_id."""
     if not clip_ids:
         return
     for batch in build.store.batches(build.segments(content_id), ["clip_id", "flac"]):

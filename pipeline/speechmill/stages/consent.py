@@ -1,4 +1,4 @@
-"""What is said of a recording's use beyond its host and its feed: by pages, terms and the file, from run to run."""
+"""Consent signals of episode pages, licence terms (RSL) and media files (C2PA), and those of earlier runs."""
 
 import logging
 import os
@@ -18,25 +18,25 @@ from speechmill.sources import Listed
 
 C2PA = "C2PA"
 MARKS_VERSION = 1  # raise it when the same file gives other marks
-GENERATED = "generated: "  # how the value of a signal begins that says that a machine made the sound
+GENERATED = "generated: "  # prefix of a signal's value for audio that a machine generated
 _log = logging.getLogger("speechmill")
 
 
-def look_at_page(recording: Recording, build: Build) -> tuple[fetch.Permit, ...]:
-    """Terms of the page that a feed names for an episode.
+def page_permits(recording: Recording, build: Build) -> tuple[fetch.Permit, ...]:
+    """Permits of the web page of an episode, if its feed names one.
 
-    Raises RejectedError(OPTED_OUT) where it reserves the episode.
+    Raises RejectedError(OPTED_OUT) if the page reserves the episode.
     """
     if recording.source != "rss" or not recording.page_url or not build.config.fetch.pages:
         return ()
-    if recording.page_url in (recording.media_url, *recording.alternates):  # a guid that is taken for a link
+    if recording.page_url in (recording.media_url, *recording.alternates):  # a guid that was taken for a link
         return ()
-    seen = fetch.look_at_page(recording.page_url, build.store, build.config.fetch, stopping=build.is_stopping)
-    return seen[1] if seen else ()
+    page = fetch.look_at_page(recording.page_url, build.store, build.config.fetch, stopping=build.is_stopping)
+    return page[1] if page else ()
 
 
-def hear_terms(listed: Listed, build: Build) -> tuple[fetch.Permit, ...]:
-    """Terms that a feed names for an episode. Raises RejectedError where they forbid it, or cannot be had."""
+def feed_permits(listed: Listed, build: Build) -> tuple[fetch.Permit, ...]:
+    """Permits of the licence terms that a feed names. Raises RejectedError if they forbid use or cannot be fetched."""
     if not listed.terms:
         return ()
     return fetch.hear_terms(
@@ -45,36 +45,38 @@ def hear_terms(listed: Listed, build: Build) -> tuple[fetch.Permit, ...]:
     )  # fmt: skip
 
 
-def licensed(recording: Recording, permits: tuple[fetch.Permit, ...]) -> Recording:
-    """Take terms that permit training for the licence of a recording for which its source states none."""
+def with_permitted_licence(recording: Recording, permits: tuple[fetch.Permit, ...]) -> Recording:
+    """Set the licence from terms that permit training, unless the source states a licence."""
     fields = sources.by_terms(permits)
     if not fields or recording.licence_evidence is not None:
         return recording
     return replace(recording, **fields | {"consent": (*recording.consent, *fields["consent"])})
 
 
-def first_seen(recording: Recording, known: Recording) -> Recording:
-    """What is said of a recording, with the times at which an earlier run saw the same."""
-    before = {(one.signal, one.value, one.url): one for one in known.consent}
-    consent = tuple(before.get((one.signal, one.value, one.url), one) for one in recording.consent)
+def keep_first_seen(recording: Recording, known: Recording) -> Recording:
+    """Give each consent signal of a recording the time at which an earlier run saw it first."""
+    before = {(signal.signal, signal.value, signal.url): signal for signal in known.consent}
+    consent = tuple(before.get((signal.signal, signal.value, signal.url), signal) for signal in recording.consent)
     if consent and consent == known.consent and recording.reason == known.reason:
         return replace(recording, consent=consent, reason_detail=known.reason_detail)
     return replace(recording, consent=consent)
 
 
-def still_said(fresh: Recording, known: Recording) -> Recording:
-    """Keep what was said where the media are and in them, which the source does not list again."""
-    fresh = first_seen(fresh, known)
+def keep_stored_signals(fresh: Recording, known: Recording) -> Recording:
+    """Add the stored signals of the media's host and of the file itself, which a new listing does not repeat."""
+    fresh = keep_first_seen(fresh, known)
     by_terms = fresh.licence_evidence is None and (known.licence_evidence or "").startswith("RSL ")
     if by_terms:
         names = ("licence", "licence_url", "licence_evidence")
         fresh = replace(fresh, **{name: getattr(known, name) for name in names})
-    others = [one for one in known.consent if one not in fresh.consent and _stays(one, known, by_terms=by_terms)]
-    is_generated = fresh.ai_generated or any(_is_generated(one) for one in others)
-    return replace(fresh, consent=(*fresh.consent, *others), ai_generated=is_generated)
+    missing = [signal for signal in known.consent if signal not in fresh.consent]
+    kept = [signal for signal in missing if _is_kept(signal, known, by_terms=by_terms)]
+    is_generated = fresh.ai_generated or any(_is_generated(signal) for signal in kept)
+    return replace(fresh, consent=(*fresh.consent, *kept), ai_generated=is_generated)
 
 
-def _stays(signal: Signal, known: Recording, *, by_terms: bool) -> bool:
+def _is_kept(signal: Signal, known: Recording, *, by_terms: bool) -> bool:
+    """Whether a stored signal holds although the listing lacks it; `by_terms`: the stored licence is from terms."""
     return known.status is Status.OPTED_OUT or signal.signal == C2PA or (by_terms and signal.signal == "RSL")
 
 
@@ -82,38 +84,43 @@ def _is_generated(signal: Signal) -> bool:
     return signal.signal == C2PA and signal.value.startswith(GENERATED)
 
 
-def heed_marks(recording: Recording, footer: dict[str, Any], build: Build) -> tuple[Recording, dict[str, Any]]:
-    """Heed what media say of themselves, once. Media that forbid to learn from them are deleted, and opted out."""
+def apply_c2pa(recording: Recording, footer: dict[str, Any], build: Build) -> tuple[Recording, dict[str, Any]]:
+    """Read the C2PA manifest of media, once, and add its signals. Media that forbid training are deleted.
+
+    Returns:
+        The recording, opted out if its media forbid training, and the footer of its artifact.
+    """
     is_read = footer.get("marks") == MARKS_VERSION
     if recording.content_id is None or is_read or not provenance.is_installed():
         return recording, footer
     with _as_file(f"work/media/{recording.sha256}", footer, build) as path:
-        marks = _read(path, build) if path else None
+        marks = _read_marks(path, build) if path else None
     if marks is None:
         return recording, footer
     footer = footer | {"marks": MARKS_VERSION}
-    kept = tuple(one for one in recording.consent if one.signal != C2PA)
-    made = tuple(signal_of(C2PA, GENERATED + word, recording.media_url) for word in marks.generated)
-    no = tuple(signal_of(C2PA, word, recording.media_url) for word in marks.forbids)
-    recording = replace(recording, consent=kept + made + no, ai_generated=recording.ai_generated or bool(made))
-    if not no:
+    kept = tuple(signal for signal in recording.consent if signal.signal != C2PA)
+    generated = tuple(signal_of(C2PA, GENERATED + word, recording.media_url) for word in marks.generated)
+    forbids = tuple(signal_of(C2PA, word, recording.media_url) for word in marks.forbids)
+    is_generated = recording.ai_generated or bool(generated)
+    recording = replace(recording, consent=kept + generated + forbids, ai_generated=is_generated)
+    if not forbids:
         return recording, footer
     if not footer["is_local"]:
         build.store.remove(f"work/media/{recording.sha256}")
-    detail = f"{C2PA}: {no[0].value} in the file itself, seen {no[0].seen[:10]}"
-    nothing: dict[str, Any] = {
+    detail = f"{C2PA}: {forbids[0].value} in the file itself, seen {forbids[0].seen[:10]}"
+    opted_out: dict[str, Any] = {
         "content_id": None,
         "sha256": None,
         "bytes": None,
         "reason": Reason.OPTED_OUT,
         "reason_detail": detail,
     }
-    return replace(recording, **nothing, status=Status.OPTED_OUT), footer
+    return replace(recording, **opted_out, status=Status.OPTED_OUT), footer
 
 
 @contextmanager
 def _as_file(name: str, footer: dict[str, Any], build: Build) -> Iterator[str | None]:
-    """Path of media on this machine; None where they are gone."""
+    """Path of media on this machine, a temporary copy if the store is remote; None if they are gone."""
     store = build.store
     if footer["is_local"] or store.is_local:
         path = footer["media"] if footer["is_local"] else store.path(name)
@@ -129,12 +136,13 @@ def _as_file(name: str, footer: dict[str, Any], build: Build) -> Iterator[str | 
         yield file.name
 
 
-def _read(path: str, build: Build) -> provenance.Marks:
+def _read_marks(path: str, build: Build) -> provenance.Marks:
+    """Read the marks of a file in a process of its own; none if that crashes."""
     if not provenance.may_have_marks(path):
         return provenance.Marks()
     try:
         marks, _ = processes.result(processes.pool(build.config.workers).submit(provenance.read, path))
-    except processes.DiedError as death:
-        _log.warning("%s: its C2PA manifest cannot be read: %s", path, death)
+    except processes.DiedError as error:
+        _log.warning("%s: its C2PA manifest cannot be read: %s", path, error)
         return provenance.Marks()
     return marks  # type: ignore[no-any-return]

@@ -1,10 +1,10 @@
-"""Dedup: which clips have the very sound of an earlier clip, over all recordings of the corpus.
+"""Dedup: finds clips that contain the same audio as an earlier clip of any recording of the corpus.
 
-Each content's landmarks are one artifact. To compare all with all, they are spread over buckets by their hash, so that
-two of the same meet in one place; what a bucket finds travels to the later of the two recordings, which judges it.
+The landmarks of each content are one artifact. To compare all clips with all, landmarks are distributed to buckets by
+hash, so that equal ones meet in one bucket; the matches of a bucket go to the later of the two recordings.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,43 +19,43 @@ from speechmill.core.reasons import Reason
 from speechmill.core.records import FINGERPRINT_ARTIFACT
 from speechmill.dedup import fingerprint
 from speechmill.stages.base import Isolated, RecordingStage
-from speechmill.stages.selection import clip_durations, selected
-from speechmill.stages.work import Outcome, Work
+from speechmill.stages.selection import clip_durations, select_clips
+from speechmill.stages.work import Outcome, WorkItem
 
 BUCKETS = 256  # at 50,000 hours one of them has 20 million landmarks, half a gigabyte
-GATHERED = 2_000_000  # landmarks that are waited for before they are spread: some 20 hours, 40 MB
+SPREAD_LANDMARKS = 2_000_000  # landmarks gathered before they are sent to buckets: some 20 hours, 40 MB
 CLIP_BITS = 20  # a day of the shortest clips is fewer than 2**15
 LANDMARK = np.dtype([("hash", "<u8"), ("content", "<i4"), ("clip", "<i4"), ("frame", "<u2")])
 
-Order = tuple[str, ...]  # of two contents the lesser is the earlier: those that may be published, then the older
+Order = tuple[str, ...]  # sort key of contents: first those that may be published, then the older
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sounds:
-    """The landmarks of some contents that fell into one bucket."""
+class BucketLandmarks:
+    """Landmarks of one bucket, of several contents."""
 
-    contents: tuple[tuple[Order, str], ...]  # order and content_id, by the number that landmarks have
-    landmarks: npt.NDArray[Any]  # LANDMARK
+    contents: tuple[tuple[Order, str], ...]  # order and content_id; `content` of landmarks is an index into it
+    landmarks: npt.NDArray[Any]  # LANDMARK[n]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Votes:
-    """Landmarks that a content has in common with an earlier one, or with earlier clips of its own."""
+class Matches:
+    """Landmarks that a content shares with an earlier content, or with earlier clips of its own."""
 
     order: Order  # of the earlier content
     content_id: str  # the earlier content
-    votes: npt.NDArray[Any]  # as fingerprint.pairs gives them, with clips numbered within their contents
+    votes: npt.NDArray[Any]  # of fingerprint.pairs, with clips numbered within their contents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """A work with all that its content has in common with others."""
+class MatchedItem:
+    """An item with all matches of its content."""
 
-    work: Work
-    votes: tuple[Votes, ...]
+    work: WorkItem
+    matches: tuple[Matches, ...]
 
 
-REPEATED = (
+COLUMNS = (
     Column("repeated_ratio", pa.float32(), "share of the clip whose very sound an earlier clip has", "", UNIT,
            at_most("repeated_ratio", Reason.DUPLICATE)),
     Column("duplicate_of", pa.string(), "the earlier clip that has most of it; null if none"),
@@ -70,41 +70,41 @@ class Fingerprint(RecordingStage):
     artifact = FINGERPRINT_ARTIFACT
     execution = Isolated()
 
-    def process(self, element: Work, build: Build) -> Outcome:
+    def process(self, element: WorkItem, build: Build) -> Outcome:
         """Store the landmarks of every clip of a content."""
-        is_there = self.is_done(element, build)
-        if not is_there:
+        is_done = self.is_done(element, build)
+        if not is_done:
             name = build.artifact(self.name, element.content_id)
             build.store.write_table(name, _landmarks(element.content_id, build), {"retry": False})
         seconds = sum(clip_durations(element.content_id, build).values())
-        return Outcome(state="reused" if is_there else "done", seconds_in=seconds, seconds_kept=seconds)
+        return Outcome(state="reused" if is_done else "done", seconds_in=seconds, seconds_kept=seconds)
 
 
 class Dedup(RecordingStage):
-    """Which clips repeat earlier ones. Its elements come from a comparison of all contents, see `Spreader`."""
+    """Duplicates of earlier clips. Its elements come from a comparison of all contents, see `BucketSpreader`."""
 
     name = "dedup"
     after = ("fingerprint",)
-    artifact = pa.schema([pa.field("clip_id", pa.string()), *(column.field for column in REPEATED)])
-    columns = REPEATED
+    artifact = pa.schema([pa.field("clip_id", pa.string()), *(column.field for column in COLUMNS)])
+    columns = COLUMNS
 
-    def process(self, element: "Compared", build: Build) -> Outcome:
-        """Store which clips of a content repeat earlier ones, and how much of each."""
-        return note_repeats(element, build)
+    def process(self, element: "MatchedItem", build: Build) -> Outcome:
+        """Store the duplicates among the clips of a content."""
+        return store_duplicates(element, build)
 
     def fill(self, content_id: str, build: Build) -> Mapping[str, Any]:
-        """A clip without a row repeats nothing, once the content was compared."""
+        """A ratio of 0 for clips without a row, once the content was compared."""
         is_compared = build.store.exists(build.artifact(self.name, content_id))
-        return {REPEATED[0].name: 0.0} if is_compared else {}
+        return {COLUMNS[0].name: 0.0} if is_compared else {}
 
 
 def _landmarks(content_id: str, build: Build) -> pa.Table:
-    """Landmarks of all clips, which are numbered in order of position: a megabyte an hour."""
+    """Landmarks of all clips, about 1 MB for an hour; clips are numbered in order of position."""
     rate = build.config.audio.sample_rate
-    found = [fingerprint.fingerprint(decode_flac(flac), rate) for flac in _flacs(content_id, build)]
-    clip = np.repeat(np.arange(len(found), dtype=np.int32), [one.size for one in found])
-    all_ = np.concatenate([np.zeros(0, fingerprint.HASH), *found])
-    return pa.table([all_["hash"], clip, all_["frame"].astype(np.int32)], schema=FINGERPRINT_ARTIFACT)
+    by_clip = [fingerprint.fingerprint(decode_flac(flac), rate) for flac in _flacs(content_id, build)]
+    clip = np.repeat(np.arange(len(by_clip), dtype=np.int32), [landmarks.size for landmarks in by_clip])
+    landmarks = np.concatenate([np.zeros(0, fingerprint.HASH), *by_clip])
+    return pa.table([landmarks["hash"], clip, landmarks["frame"].astype(np.int32)], schema=FINGERPRINT_ARTIFACT)
 
 
 def _flacs(content_id: str, build: Build) -> Iterator[bytes]:
@@ -112,8 +112,8 @@ def _flacs(content_id: str, build: Build) -> Iterator[bytes]:
         yield from (flac for flac in batch["flac"].to_pylist() if flac is not None)
 
 
-class Spreader:
-    """Gathers the landmarks of many contents and gives each to the bucket of its hash: few elements, whatever comes."""
+class BucketSpreader:
+    """Gathers landmarks of many contents and distributes them to buckets by hash, in few large elements."""
 
     def __init__(self) -> None:
         self._contents: list[tuple[Order, str]] = []
@@ -121,11 +121,11 @@ class Spreader:
 
     @property
     def is_full(self) -> bool:
-        """Whether it is time to spread."""
-        return sum(one.size for one in self._landmarks) >= GATHERED
+        """Whether SPREAD_LANDMARKS are gathered."""
+        return sum(landmarks.size for landmarks in self._landmarks) >= SPREAD_LANDMARKS
 
-    def add(self, work: Work, build: Build) -> None:
-        """Take the landmarks of a content. What may be published counts as earlier, or a copy that may not hides it."""
+    def add(self, work: WorkItem, build: Build) -> None:
+        """Add the landmarks of a content. Contents that may be published count as earlier than those that may not."""
         table = build.store.read(build.artifact("fingerprint", work.content_id))
         landmarks = np.empty(table.num_rows, LANDMARK)
         landmarks["content"] = len(self._contents)
@@ -134,30 +134,31 @@ class Spreader:
         self._landmarks.append(landmarks)
         self._contents.append((("0" if work.allowed else "1", *work.order), work.content_id))
 
-    def spread(self) -> Iterator[tuple[int, Sounds]]:
-        """Give what was gathered to the buckets, and begin anew."""
+    def spread(self) -> Iterator[tuple[int, BucketLandmarks]]:
+        """Yield the gathered landmarks by bucket number, and empty this."""
         landmarks = np.concatenate([np.zeros(0, LANDMARK), *self._landmarks])
         bucket = (landmarks["hash"] % BUCKETS).astype(np.int32)
         order = np.argsort(bucket, kind="stable")
         bounds = np.searchsorted(bucket[order], np.arange(BUCKETS + 1))
         for number in range(BUCKETS):
-            mine = landmarks[order[bounds[number] : bounds[number + 1]]]
-            if mine.size:
-                yield number, self._sounds(mine)
+            in_bucket = landmarks[order[bounds[number] : bounds[number + 1]]]
+            if in_bucket.size:
+                yield number, self._bucket_landmarks(in_bucket)
         self._contents, self._landmarks = [], []
 
-    def _sounds(self, landmarks: npt.NDArray[Any]) -> Sounds:
+    def _bucket_landmarks(self, landmarks: npt.NDArray[Any]) -> BucketLandmarks:
+        """Landmarks of a bucket with their contents only, renumbered."""
         present, landmarks["content"] = np.unique(landmarks["content"], return_inverse=True)
-        return Sounds(contents=tuple(self._contents[at] for at in present), landmarks=landmarks)
+        return BucketLandmarks(contents=tuple(self._contents[at] for at in present), landmarks=landmarks)
 
 
-def find_votes(sounds: Iterable[Sounds]) -> Iterator[tuple[str, Votes]]:
-    """Find what the sounds of one bucket have in common: the later content's id, and its votes for an earlier one."""
-    gathered = list(sounds)
-    ordered = sorted(content for one in gathered for content in one.contents)
+def find_matches(bucket: Iterable[BucketLandmarks]) -> Iterator[tuple[str, Matches]]:
+    """Find equal landmarks in one bucket; yields the later content's id and its matches with each earlier content."""
+    parts = list(bucket)
+    ordered = sorted(content for part in parts for content in part.contents)
     rank_of = {content: rank for rank, content in enumerate(ordered)}
-    ranks = [np.array([rank_of[content] for content in one.contents])[one.landmarks["content"]] for one in gathered]
-    landmarks = np.concatenate([one.landmarks for one in gathered])
+    ranks = [np.array([rank_of[content] for content in part.contents])[part.landmarks["content"]] for part in parts]
+    landmarks = np.concatenate([part.landmarks for part in parts])
     clips, rank = np.unique(_numbered(np.concatenate(ranks), landmarks["clip"]), return_inverse=True)
     votes = fingerprint.pairs(landmarks["hash"], rank, landmarks["frame"])
     later, earlier = (clips[votes[side]] >> CLIP_BITS for side in ("later", "earlier"))
@@ -165,57 +166,57 @@ def find_votes(sounds: Iterable[Sounds]) -> Iterator[tuple[str, Votes]]:
         votes[side] = clips[votes[side]] % (1 << CLIP_BITS)
     order = np.lexsort((earlier, later))
     starts = np.flatnonzero(np.diff(later[order], prepend=-1) | np.diff(earlier[order], prepend=-1))
-    for mine in np.split(order, starts[1:]) if order.size else ():
-        of, content_id = ordered[earlier[mine[0]]]
-        yield ordered[later[mine[0]]][1], Votes(order=of, content_id=content_id, votes=votes[mine])
+    for pair in np.split(order, starts[1:]) if order.size else ():
+        of, content_id = ordered[earlier[pair[0]]]
+        yield ordered[later[pair[0]]][1], Matches(order=of, content_id=content_id, votes=votes[pair])
 
 
 def _numbered(content: npt.ArrayLike, clip: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """One number for a clip of a content, in order of both."""
+    """Pack content and clip number into one int64, in order of both."""
     number: npt.NDArray[np.int64] = (np.asarray(content, np.int64) << CLIP_BITS) | clip
     return number
 
 
-def compared(works: Iterable[Work], votes: Iterable[Votes]) -> Iterator[Compared]:
-    """Join a work with the votes of its content. A run that stops may have votes without a work."""
-    yield from (Compared(work=work, votes=tuple(votes)) for work in works)
+def join_matches(works: Iterable[WorkItem], matches: Iterable[Matches]) -> Iterator[MatchedItem]:
+    """Join the item of a content, of which a stopping run may have none, with its matches."""
+    yield from (MatchedItem(work=work, matches=tuple(matches)) for work in works)
 
 
-def note_repeats(compared: Compared, build: Build) -> Outcome:
-    """Store which clips of a content repeat earlier ones, and how much of each."""
-    work, store = compared.work, build.store
+def store_duplicates(matched: MatchedItem, build: Build) -> Outcome:
+    """Store the duplicates among the clips of a content, with the share that an earlier clip has."""
+    work, store = matched.work, build.store
     durations = clip_durations(work.content_id, build)
-    rows = list(_repeats(compared, durations, build))
+    rows = list(_duplicates(matched.matches, durations, build))
     name, table = build.artifact("dedup", work.content_id), pa.Table.from_pylist(rows, schema=Dedup.artifact)
-    is_known = store.exists(name) and table.equals(store.read(name))
-    if not is_known:
+    is_unchanged = store.exists(name) and table.equals(store.read(name))
+    if not is_unchanged:
         store.write_table(name, table, {"retry": False})
     return Outcome(
-        state="reused" if is_known else "done",
+        state="reused" if is_unchanged else "done",
         seconds_in=sum(durations.values()),
-        seconds_kept=sum(durations[clip_id] for clip_id in selected(work, build)),
+        seconds_kept=sum(durations[clip_id] for clip_id in select_clips(work, build)),
         work=work,
     )
 
 
-def _repeats(compared: Compared, durations: dict[str, float], build: Build) -> Iterator[dict[str, Any]]:
-    """Rows of the artifact: clips in order, each with the earlier one that has most of it."""
-    if not compared.votes:
+def _duplicates(matches: Sequence[Matches], durations: dict[str, float], build: Build) -> Iterator[dict[str, Any]]:
+    """Rows of the artifact: duplicates in order of position, each with the earlier clip that has most of it."""
+    if not matches:
         return
-    contents = sorted({(one.order, one.content_id) for one in compared.votes})
-    votes = np.concatenate([one.votes for one in compared.votes])
+    contents = sorted({(match.order, match.content_id) for match in matches})
+    votes = np.concatenate([match.votes for match in matches])
     content = np.concatenate(
-        [np.full(one.votes.size, contents.index((one.order, one.content_id))) for one in compared.votes]
+        [np.full(match.votes.size, contents.index((match.order, match.content_id))) for match in matches]
     )
     clips, votes["earlier"] = np.unique(_numbered(content, votes["earlier"]), return_inverse=True)
     clips_of: dict[str, list[str]] = {}
-    for clip_id, mine in _by_clip(votes, list(durations)):
-        if found := fingerprint.repeats(mine):
-            of = int(clips[max(found, key=lambda one: (one.votes, -one.earlier)).earlier])
+    for clip_id, votes_of_clip in _by_clip(votes, list(durations)):
+        if repeats := fingerprint.repeats(votes_of_clip):
+            of = int(clips[max(repeats, key=lambda repeat: (repeat.votes, -repeat.earlier)).earlier])
             content_id = contents[of >> CLIP_BITS][1]
             earlier = clips_of.get(content_id) or list(clip_durations(content_id, build))
             clips_of[content_id] = earlier
-            ratio = round(fingerprint.share(found, durations[clip_id]), 4)
+            ratio = round(fingerprint.share(repeats, durations[clip_id]), 4)
             yield {"clip_id": clip_id, "repeated_ratio": ratio, "duplicate_of": earlier[of % (1 << CLIP_BITS)]}
 
 

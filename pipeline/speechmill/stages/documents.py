@@ -1,6 +1,6 @@
-"""Fetch what lies beside a recording: transcripts of its publisher, and the text that is read in it.
+"""Fetches the documents of a recording: transcripts of its publisher, and the text that is read in it.
 
-They are kept as they came, named by their bytes, so that a book's text is kept once for all of its chapters.
+They are stored unchanged, named by their SHA-256, so that a book's text is stored once for all its chapters.
 """
 
 import hashlib
@@ -18,47 +18,48 @@ from speechmill.core.store import Store
 from speechmill.sources import local
 
 WANTED = ("transcript", "text")
-ABOUT = "about"  # a JSON file beside a recording that could not be read when that was listed
+ABOUT = "about"  # a JSON file beside a recording that was unreadable when the recording was listed
 MAX_DOCUMENT_BYTES = 20_000_000
-MAX_AGE_S = 24 * 3600.0  # a book's text is asked for once a day, not once a chapter
+MAX_AGE_S = 24 * 3600.0  # a book's text is fetched once a day, not for each chapter
 
 
 @dataclass(slots=True)
 class Documents:
-    """What was found beside a recording: by the name it is stored under, what its source says of it."""
+    """The documents of a recording: kind, URL, type and language by path in the store."""
 
-    found: dict[str, dict[str, Any]] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)  # why others are missing
-    retry: bool = False  # whether one of them may be there later
+    by_path: dict[str, dict[str, Any]] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)  # why documents are missing
+    retry: bool = False  # whether a missing one may be available later
 
 
 def fetch_documents(recording: Recording, media_path: str | None, build: Build) -> Documents:
-    """Get the documents of a recording; one that cannot be had, or read, costs a remark."""
+    """Fetch and store the documents of a recording; an unavailable or unreadable one gives a remark."""
     documents = Documents()
     for attachment in recording.attachments if build.config.fetch.transcripts else ():
         if attachment.kind not in (*WANTED, ABOUT):
             continue
         try:
             raw = _read(attachment, media_path, build, recording.feed_url)
-            if attachment.kind == ABOUT:  # it leads inside now, and is read with the next listing
+            if attachment.kind == ABOUT:  # readable by now; the next listing reads it
                 continue
-            reference_text.read(raw, attachment.type, name_of(recording, attachment.url))
+            reference_text.read(raw, attachment.type, format_hint(recording, attachment.url))
         except RejectedError as error:
             documents.remarks.append(f"{attachment.kind} {attachment.url[:200]}: {error}"[:500])
             documents.retry |= error.retry
             continue
-        documents.found[_keep(raw, build.store)] = {
+        documents.by_path[_store(raw, build.store)] = {
             "kind": attachment.kind, "url": attachment.url, "type": attachment.type, "language": attachment.language,
         }  # fmt: skip
     return documents
 
 
-def name_of(recording: Recording, url: str) -> str:
-    """What a document is read by: LibriSpeech's have a line for each utterance, and that is the title of one."""
+def format_hint(recording: Recording, url: str) -> str:
+    """Name to parse a document by: its URL, after the title, which selects the line of an utterance in LibriSpeech."""
     return f"{recording.title or ''} {url}"
 
 
 def _read(attachment: Attachment, media_path: str | None, build: Build, feed_url: str | None) -> bytes:
+    """Content of an attachment. Raises RejectedError."""
     if attachment.text is not None:
         return attachment.text.encode()
     if attachment.url.startswith(("http://", "https://")):
@@ -76,7 +77,7 @@ def _read(attachment: Attachment, media_path: str | None, build: Build, feed_url
 
 
 def _path_beside(media_path: str, shown: str) -> str:
-    """Path of a file beside a recording; its name may have bytes in it that no text can show."""
+    """Path of a file beside a recording; `shown` is its readable name, which lacks bytes that are not UTF-8."""
     folder = os.path.dirname(media_path)
     if not os.path.lexists(path := os.path.join(folder, shown)):
         try:
@@ -87,6 +88,7 @@ def _path_beside(media_path: str, shown: str) -> str:
 
 
 def _read_file(path: str) -> bytes:
+    """Content of a regular file. Raises RejectedError."""
     try:
         facts = os.stat(path)
         if not stat.S_ISREG(facts.st_mode):  # reading a pipe or a device may never end
@@ -99,7 +101,8 @@ def _read_file(path: str) -> bytes:
         raise RejectedError(Reason.NOT_FOUND, error.strerror or str(error)) from None
 
 
-def _keep(raw: bytes, store: Store) -> str:
+def _store(raw: bytes, store: Store) -> str:
+    """Store a document under its SHA-256; returns its path in the store."""
     name = f"work/documents/{hashlib.sha256(raw).hexdigest()}"
     if not store.exists(name):
         with store.create(name) as file:

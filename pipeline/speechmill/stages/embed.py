@@ -1,4 +1,4 @@
-"""Embed: from the clips that pass so far to embeddings of the voices in them."""
+"""Embed: from selected clips to speaker embeddings."""
 
 from typing import Any
 
@@ -21,20 +21,20 @@ class Embed(ClipStage):
     typical_speed = 30.0
 
     def settings(self, config: RunConfig) -> Any:
-        """Nothing but the model decides."""
+        """No settings: the model determines the result."""
         return None if config.speakers.model is None else ()
 
     def models(self, config: RunConfig, store: Store, find_model: FindModel) -> tuple[ModelRef, ...]:
         """The speaker model."""
         name = str(config.speakers.model)
         files = speakers.files_of(name)
-        if len(files) > 1 and config.speakers.threshold is None:  # ECAPA-TDNN, which others trained
+        if len(files) > 1 and config.speakers.threshold is None:  # ECAPA-TDNN: a checkpoint of unknown calibration
             fix = "fit them with: python -m tests.benchmarks.speakers --data DIR --model FOLDER"
             raise ConfigError(f"speakers.threshold, speakers.slope: not known for {name}; {fix}")
         return (model_file("speakers.model", name, *files),)
 
     def rows(self, clips: Clips, build: Build) -> list[Row]:
-        """Embed clips."""
+        """Rows with an embedding for each clip."""
         embedder = _load(str(build.config.speakers.model), build.device)
         waves = [resample(clip, build.config.audio.sample_rate, speakers.SAMPLE_RATE_HZ) for clip in clips.values()]
         embeddings = embedder.embed(waves)
@@ -42,6 +42,7 @@ class Embed(ClipStage):
 
 
 def _load(model: str, device: str) -> speakers.Embedder:
+    """Load a speaker model. Raises ConfigError."""
     try:
         return speakers.load(model, device)
     except (ModuleNotFoundError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""List and fetch: from what the inputs name to media whose identity is known."""
+"""List and fetch: from inputs to media with a content id."""
 
 import os
 import time
@@ -20,32 +20,39 @@ from speechmill.decide.licences import licence_allowed
 from speechmill.sources import Listed, listing
 from speechmill.stages import left_out, spans
 from speechmill.stages.base import GroupedByHost, RecordingStage
-from speechmill.stages.consent import first_seen, hear_terms, heed_marks, licensed, look_at_page, still_said
+from speechmill.stages.consent import (
+    apply_c2pa,
+    feed_permits,
+    keep_first_seen,
+    keep_stored_signals,
+    page_permits,
+    with_permitted_licence,
+)
 from speechmill.stages.documents import Documents, fetch_documents
 from speechmill.stages.segment import note_failure
-from speechmill.stages.work import Outcome, Work, primary_order
+from speechmill.stages.work import Outcome, WorkItem, primary_order
 
-DISKS = 8  # groups that local files are read in
+DISKS = 8  # local files are read as if they were on so many hosts
 
 
 def list_input(source: Input, build: Build) -> Iterator[Listed]:
-    """List what an input has; an input that cannot be read gets a row of its own, one that was removed none."""
+    """List the recordings of an input. An unreadable input gives a row of its own; a removed input gives none."""
     if build.removed.closes(web_address(source.address)):
         return
-    kind, others = source.kind or sources.kind_of(source.address), []
+    kind, excluded = source.kind or sources.kind_of(source.address), []
     try:
         for listed in listing.list_recordings(source, build.config, build.store, stopping=build.is_stopping):
             if listed.recording.status is Status.LEFT_OUT:
-                others.append(listed.recording)
+                excluded.append(listed.recording)
             else:
                 yield listed
     except RejectedError as error:
         yield sources.failed(kind, source.address, reason=error.reason, detail=error.detail, signals=error.signals)
-    left_out.note(stable_id(kind, source.address), others, build)
+    left_out.note(stable_id(kind, source.address), excluded, build)
 
 
 def host_of(listed: Listed) -> str:
-    """What limits how many are fetched at a time: the server, or for local files one of a few heads of a disk."""
+    """Host of a recording, by which concurrent fetches are limited; for local files one of DISKS."""
     if listed.media_path is not None:
         return f"disk {zlib.crc32(listed.recording.recording_id.encode()) % DISKS}"
     try:
@@ -55,61 +62,61 @@ def host_of(listed: Listed) -> str:
 
 
 class Fetch(RecordingStage):
-    """Media, what lies beside them, and what is known of a recording."""
+    """Media, documents and metadata of each recording."""
 
     name = "fetch"
     execution = GroupedByHost()
     typical_speed = 500.0  # 8 MB/s of podcasts at 128 kbit/s
 
     def profile(self, config: RunConfig, models: tuple[ModelRef, ...], before: Mapping[str, str | None]) -> str | None:
-        """One for all configs: what was fetched stands whatever else changes."""
+        """One profile for all configs: fetched media stay valid whatever else changes."""
         return FETCHED
 
     def process(self, element: Listed, build: Build) -> Outcome:
-        """Bring the media of a recording here, or find that they are."""
+        """Fetch the media of a recording, unless they are stored."""
         return fetch_recording(element, build)
 
 
 def fetch_recording(listed: Listed, build: Build) -> Outcome:
-    """Bring the media of a recording here, or find that they are; store what is known of it."""
+    """Fetch the media of a recording, unless they are stored and unchanged; store its metadata."""
     name, store = build.fetched(listed.recording.recording_id), build.store
-    if stone := build.removed.against(listed.recording):
-        return _note_removed(listed, listed.recording, stone, build)
-    known, before = listed.stored or _known(name, build)
+    if request := build.removed.against(listed.recording):
+        return _store_removed(listed, listed.recording, request, build)
+    known, before = listed.stored or _stored(name, build)
     if listed.recording.status not in (Status.OK, Status.REMOVED) and not listed.known:
-        # As the source itself says, whatever was fetched before.
-        recording = first_seen(listed.recording, known or listed.recording)
+        # The source itself says that it failed; earlier media do not matter.
+        recording = keep_first_seen(listed.recording, known or listed.recording)
         store.write_table(name, to_table([recording]), {"retry": True, "unlisted": True})
         return _fetch_outcome("done", recording, None)
     is_unchanged = known is not None and not before["retry"] and _is_unchanged(listed, known, before, build)
     try:
         if not (is_unchanged and known and known.content_id is None):
-            listed = replace(listed, recording=licensed(listed.recording, hear_terms(listed, build)))
+            listed = replace(listed, recording=with_permitted_licence(listed.recording, feed_permits(listed, build)))
         if known is not None and is_unchanged:
-            fresh, told = _refreshed(listed, known, before, build)
-            work = _work(fresh, told, build)
-            is_as_before = (fresh, told) == (known, before)
+            fresh, footer = _refreshed(listed, known, before, build)
+            work = _work_item(fresh, footer, build)
+            is_as_before = (fresh, footer) == (known, before)
             return _fetch_outcome("reused", fresh, work and replace(work, is_as_before=is_as_before))
         recording, footer = _fetch(listed, build)
         if listed.known and listed.media_path and recording.content_id != listed.recording.content_id:
             raise RejectedError(Reason.NOT_FOUND, "another file lies where the media were")
     except RejectedError as error:
-        is_ours = error.reason is Reason.INTERNAL_ERROR  # which says nothing of the recording
-        if known is not None and known.content_id is not None and (is_ours or error.reason in OUT_OF_REACH):
+        is_bug = error.reason is Reason.INTERNAL_ERROR
+        if known is not None and known.content_id is not None and (is_bug or error.reason in OUT_OF_REACH):
             return _out_of_reach(known, before, error, build)
-        recording, footer = failed(listed.recording, error), _stamp(listed) | {"retry": error.retry}
-    if stone := build.removed.against(recording):  # the same bytes under another name
-        return _note_removed(listed, recording, stone, build)
+        recording, footer = failed(listed.recording, error), _fetch_stamp(listed) | {"retry": error.retry}
+    if request := build.removed.against(recording):  # the same bytes under another name
+        return _store_removed(listed, recording, request, build)
     store.write_table(name, to_table([recording]), footer)  # first, so that a kill does not cost the media
     recording, footer = _refreshed(replace(listed, recording=recording), recording, footer, build)
-    return _fetch_outcome("done", recording, _work(recording, footer, build))
+    return _fetch_outcome("done", recording, _work_item(recording, footer, build))
 
 
 def note_unfetched(listed: Listed, build: Build, error: RejectedError) -> Outcome:
-    """Keep a row for what met a bug of ours. A known recording keeps its own, and what was made of it stands."""
+    """Store a failure for a recording that met a bug; one that was fetched before keeps its row and artifacts."""
     name = build.fetched(listed.recording.recording_id)
     try:
-        known, footer = _known(name, build)
+        known, footer = _stored(name, build)
     except (ValueError, KeyError, TypeError):  # a damaged row, which may be what the error is about
         known, footer = None, {}
     if known is not None and known.content_id is not None and known.status is Status.OK:
@@ -119,7 +126,8 @@ def note_unfetched(listed: Listed, build: Build, error: RejectedError) -> Outcom
     return Outcome(state="failed", reason=error.reason, detail=error.detail)
 
 
-def _known(name: str, build: Build) -> tuple[Recording | None, dict[str, Any]]:
+def _stored(name: str, build: Build) -> tuple[Recording | None, dict[str, Any]]:
+    """The stored recording and its footer; None and {} if there is none."""
     if not build.store.exists(name):
         return None, {}
     rows, footer = build.store.load(name)
@@ -127,19 +135,19 @@ def _known(name: str, build: Build) -> tuple[Recording | None, dict[str, Any]]:
 
 
 def _out_of_reach(known: Recording, footer: dict[str, Any], error: RejectedError, build: Build) -> Outcome:
-    """Keep what is known of a recording whose media cannot be had now; what was made of them stands."""
-    work = _work(known, footer, build)
+    """Keep the row and artifacts of a recording whose media are out of reach; it fails if it was never segmented."""
+    work = _work_item(known, footer, build)
     assert work is not None
     if build.store.is_done(build.segments(work.content_id)):
         return _fetch_outcome("reused", known, work)
     return note_failure(work, build, RejectedError(error.reason, error.detail, retry=True))
 
 
-def _note_removed(listed: Listed, recording: Recording, stone: Tombstone, build: Build) -> Outcome:
-    """Keep a row for what may not come back, and nothing else of it."""
-    row, store, name = row_of(recording, stone), build.store, build.fetched(recording.recording_id)
-    before, footer = _known(name, build) if recording.content_id is None else (None, {})  # else it was just fetched
-    if before is not None and before.content_id is not None:  # what was made of it goes at the end of the run, by it
+def _store_removed(listed: Listed, recording: Recording, request: Tombstone, build: Build) -> Outcome:
+    """Store only a row for a recording with a removal request, and delete its media."""
+    row, store, name = row_of(recording, request), build.store, build.fetched(recording.recording_id)
+    before, footer = _stored(name, build) if recording.content_id is None else (None, {})  # else it was just fetched
+    if before is not None and before.content_id is not None:  # by which the end of the run deletes its artifacts
         recording = replace(recording, content_id=before.content_id, sha256=before.sha256)
         store.write_table(name, to_table([recording]), footer)
         store.write_text(ERASE_FILE, "")
@@ -150,14 +158,14 @@ def _note_removed(listed: Listed, recording: Recording, stone: Tombstone, build:
 
 
 def _fetch(listed: Listed, build: Build) -> tuple[Recording, dict[str, Any]]:
-    """Fetch media. What lies beside them is left for later: whoever reserves the media is not asked for the rest."""
-    permits = look_at_page(listed.recording, build)
+    """Fetch media only; documents follow once it is clear that the recording is not opted out."""
+    permits = page_permits(listed.recording, build)
     recording, url = listing.resolve(listed.recording, build.config, build.store, stopping=build.is_stopping)
-    got = spans.fetch_once(replace(recording, media_url=url), listed.media_path, build)
-    content_id = content_of(got.sha256, recording.start_s, recording.end_s)
-    recording = replace(recording, content_id=content_id, sha256=got.sha256, bytes=got.bytes)
-    recording = licensed(recording, (*got.permits, *permits))
-    footer = {"retry": False, "is_local": listed.media_path is not None, **_stamp(listed), "media": got.path}
+    media = spans.fetch_once(replace(recording, media_url=url), listed.media_path, build)
+    content_id = content_of(media.sha256, recording.start_s, recording.end_s)
+    recording = replace(recording, content_id=content_id, sha256=media.sha256, bytes=media.bytes)
+    recording = with_permitted_licence(recording, (*media.permits, *permits))
+    footer = {"retry": False, "is_local": listed.media_path is not None, **_fetch_stamp(listed), "media": media.path}
     footer["resolved"] = url != recording.media_url
     return recording, footer | {"documents": {}, "documents_retry": True}
 
@@ -165,19 +173,20 @@ def _fetch(listed: Listed, build: Build) -> tuple[Recording, dict[str, Any]]:
 def _with_documents(
     recording: Recording, footer: dict[str, Any], documents: Documents
 ) -> tuple[Recording, dict[str, Any]]:
+    """Add the documents to a recording's footer, and their remarks to the recording."""
     remarks = "; ".join(documents.remarks) or None
-    told = {"documents": documents.found, "documents_retry": documents.retry}
-    return replace(recording, reason_detail=remarks), footer | told
+    added = {"documents": documents.by_path, "documents_retry": documents.retry}
+    return replace(recording, reason_detail=remarks), footer | added
 
 
-def _stamp(listed: Listed) -> dict[str, Any]:
-    """What the recording is known by, and when one from the web was asked for."""
+def _fetch_stamp(listed: Listed) -> dict[str, Any]:
+    """Footer with the aliases of a recording, and the time of the request, or size and time of change of a file."""
     aliases = {"aliases": list(listed.aliases)}
     return aliases | ({"asked": time.time()} if listed.media_path is None else _file_stamp(listed.media_path))
 
 
 def _file_stamp(path: str) -> dict[str, Any]:
-    """What tells that a local file is still the same."""
+    """Size and time of change of a local file, by which a change is noticed."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
@@ -186,15 +195,15 @@ def _file_stamp(path: str) -> dict[str, Any]:
 
 
 def _is_unchanged(listed: Listed, known: Recording, footer: dict[str, Any], build: Build) -> bool:
-    """Whether what is known of a recording stands, so that its media need not be fetched."""
+    """Whether the stored recording is still valid, so that its media need not be fetched."""
     if known.status is Status.REMOVED or (listed.known and known.content_id is None):
         return True
-    if listed.media_path is not None:  # a file that failed is tried again once it is another file
+    if listed.media_path is not None:  # a file that failed is tried again once it has changed
         is_same = listed.sha256 is not None and listed.sha256 == known.sha256
-        is_left_out = listed.known and known.content_id is not None  # what was made of it stands, whatever it is now
-        is_made = is_left_out and build.store.is_done(build.segments(known.content_id or ""))
+        is_unlisted = listed.known and known.content_id is not None  # its artifacts stay, whatever the file is now
+        is_made = is_unlisted and build.store.is_done(build.segments(known.content_id or ""))
         return is_same or is_made or _file_stamp(listed.media_path).items() <= footer.items()
-    if known.content_id is None:  # gone, forbidden or opted out: not for ever, but not to be asked for every day
+    if known.content_id is None:  # gone, forbidden or opted out: asked again, but not every day
         return bool(time.time() - footer.get("asked", 0.0) < build.config.fetch.ask_again_s)
     return build.store.is_done(build.segments(known.content_id)) or build.store.exists(f"work/media/{known.sha256}")
 
@@ -202,21 +211,21 @@ def _is_unchanged(listed: Listed, known: Recording, footer: dict[str, Any], buil
 def _refreshed(
     listed: Listed, known: Recording, footer: dict[str, Any], build: Build
 ) -> tuple[Recording, dict[str, Any]]:
-    """Take over what the source now says of a recording whose media are here, and what now lies beside it."""
+    """Update metadata and documents of a recording whose media are stored, from its present listing."""
     kept = {key: getattr(known, key) for key in ("content_id", "sha256", "bytes", "status", "reason", "reason_detail")}
     fresh = known if footer.get("resolved") or known.status is Status.REMOVED else replace(listed.recording, **kept)
-    told = footer if listed.known or known.status is Status.REMOVED else footer | _found_at(listed)
-    fresh, told = heed_marks(still_said(fresh, known), told, build)
+    updated = footer if listed.known or known.status is Status.REMOVED else footer | _location(listed)
+    fresh, updated = apply_c2pa(keep_stored_signals(fresh, known), updated, build)
     is_new = fresh.attachments != known.attachments or footer.get("documents_retry", True)
     if fresh.content_id and build.config.fetch.transcripts and is_new:
-        fresh, told = _with_documents(fresh, told, fetch_documents(fresh, listed.media_path, build))
-    if (fresh, told) != (known, footer):
-        build.store.write_table(build.fetched(known.recording_id), to_table([fresh]), told)
-    return fresh, told
+        fresh, updated = _with_documents(fresh, updated, fetch_documents(fresh, listed.media_path, build))
+    if (fresh, updated) != (known, footer):
+        build.store.write_table(build.fetched(known.recording_id), to_table([fresh]), updated)
+    return fresh, updated
 
 
-def _found_at(listed: Listed) -> dict[str, Any]:
-    """Where a recording is now, and what it is known by."""
+def _location(listed: Listed) -> dict[str, Any]:
+    """Footer with the aliases of a recording and, for local files, its present path."""
     aliases = {"aliases": list(listed.aliases)}
     if listed.media_path is None:
         return aliases
@@ -224,16 +233,17 @@ def _found_at(listed: Listed) -> dict[str, Any]:
 
 
 def failed(recording: Recording, error: RejectedError) -> Recording:
-    """Say on a recording why it failed."""
+    """The recording with status, reason and consent signals of an error."""
     status = Status.OPTED_OUT if error.reason is Reason.OPTED_OUT else Status.FAILED
     consent = (*recording.consent, *error.signals)
     return replace(recording, status=status, reason=error.reason, reason_detail=error.detail, consent=consent)
 
 
-def _work(recording: Recording, footer: dict[str, Any], build: Build) -> Work | None:
+def _work_item(recording: Recording, footer: dict[str, Any], build: Build) -> WorkItem | None:
+    """The item that the next stages process; None without media."""
     if recording.content_id is None:
         return None
-    return Work(
+    return WorkItem(
         recording_id=recording.recording_id,
         content_id=recording.content_id,
         sha256=recording.sha256,
@@ -245,7 +255,7 @@ def _work(recording: Recording, footer: dict[str, Any], build: Build) -> Work | 
     )
 
 
-def _fetch_outcome(state: str, recording: Recording, work: Work | None) -> Outcome:
+def _fetch_outcome(state: str, recording: Recording, work: WorkItem | None) -> Outcome:
     if recording.status is not Status.OK:
         return Outcome(state="failed", reason=recording.reason, detail=recording.reason_detail or "")
     seconds = recording.declared_duration_s or 0.0

@@ -1,6 +1,6 @@
-"""The stages of a build in the order of the flow: those of this package, and those that plug-ins bring.
+"""All stages in order of execution: those of this package and those of plug-ins.
 
-It stands apart from the package's own names, which plug-ins import, so that nothing waits for itself.
+Plug-ins import `speechmill.stages`, so this module is separate from it, to avoid an import cycle.
 """
 
 import re
@@ -31,35 +31,35 @@ RESERVED = {
 
 
 def _plugged_in() -> tuple[ClipStage, ...]:
-    """Stages of plug-ins that are fit: those that take all clips come first, since they decide what the others take."""
-    fit: list[ClipStage] = []
-    found = plugins.load(plugins.STAGES)
-    for plugin in sorted(found, key=lambda one: (getattr(one.value, "clips_only", True), one.name)):
-        if why := next(_faults(plugin.value, fit), None):
+    """Accepted plug-in stages. Those that process all clips come first, since their tests select the others' clips."""
+    accepted: list[ClipStage] = []
+    loaded = plugins.load(plugins.STAGES)
+    for plugin in sorted(loaded, key=lambda plugin: (getattr(plugin.value, "clips_only", True), plugin.name)):
+        if why := next(_faults(plugin.value, accepted), None):
             plugins.leave_out(plugin, why)
         else:
-            fit.append(plugin.value)
-    return tuple(fit)
+            accepted.append(plugin.value)
+    return tuple(accepted)
 
 
-def _faults(stage: Any, fit: list[ClipStage]) -> Iterator[str]:
-    """Why a stage cannot be taken, beside ours and those that are `fit`."""
-    others = (*BEFORE_PLUGINS, *fit)
+def _faults(stage: Any, accepted: list[ClipStage]) -> Iterator[str]:
+    """Faults for which a plug-in stage is refused, given the stages `accepted` so far."""
+    others = (*BEFORE_PLUGINS, *accepted)
     if not isinstance(stage, ClipStage):
         yield f"{type(stage).__name__} is no ClipStage"
     elif not NAME.fullmatch(stage.name):
         yield f"the name {stage.name!r} has other characters than a-z, 0-9 and _"
-    elif stage.name in RESERVED.union(one.name for one in (*others, SPEAKERS, ASSESS)):
+    elif stage.name in RESERVED.union(other.name for other in (*others, SPEAKERS, ASSESS)):
         yield f"it redefines the stage {stage.name}"
-    elif unknown := [name for name in stage.after if name not in {one.name for one in others}]:
+    elif unknown := [name for name in stage.after if name not in {other.name for other in others}]:
         yield f"it reads {unknown[0]}, which is no stage before it"
     else:
         taken = _taken((*others, SPEAKERS, ASSESS))
-        yield from (fault for column in stage.columns if (fault := _fault(column, taken, fit)))
+        yield from (fault for column in stage.columns if (fault := _fault(column, taken, accepted)))
 
 
 def _taken(stages: Iterable[Stage]) -> set[str]:
-    """Names of all columns that there are, whether they are published or not."""
+    """Names of all columns of a corpus and of some stages, published or not."""
     names = {column.name for column in FRAME} | {field.name for field in DECISION}
     for stage in stages:
         names.update(column.name for column in stage.columns)
@@ -67,7 +67,8 @@ def _taken(stages: Iterable[Stage]) -> set[str]:
     return names
 
 
-def _fault(column: Column, taken: set[str], fit: list[ClipStage]) -> str | None:
+def _fault(column: Column, taken: set[str], accepted: list[ClipStage]) -> str | None:
+    """Fault of a column of a plug-in; None if there is none. `taken` are names that are in use."""
     if column.name in taken:
         return f"it redefines the column {column.name}"
     try:
@@ -77,7 +78,8 @@ def _fault(column: Column, taken: set[str], fit: list[ClipStage]) -> str | None:
     test = column.test
     if test is None:
         return None
-    if test.key in Thresholds.model_fields or test.key in {one.test.key for s in fit for one in s.columns if one.test}:
+    others = {other.test.key for stage in accepted for other in stage.columns if other.test}
+    if test.key in others.union(Thresholds.model_fields):
         return f"it redefines the threshold {test.key}"
     if not isinstance(test.reason, Reason) and test.reason in {*Reason}:
         return f"it redefines the reason {test.reason}"
@@ -86,8 +88,8 @@ def _fault(column: Column, taken: set[str], fit: list[ClipStage]) -> str | None:
     return None
 
 
-def rejecting(reason: str) -> str | None:
-    """Name of the stage that rejects clips for a reason, the last one where several do; None where no stage does."""
+def rejecting_stage(reason: str) -> str | None:
+    """Name of the stage that rejects clips for a reason, the last of several; None if there is none."""
     for stage in reversed(STAGES):
         tested = (column.test.reason for column in stage.columns if column.test)
         if reason in (*stage.reasons, *tested):
@@ -97,4 +99,4 @@ def rejecting(reason: str) -> str | None:
 
 PLUGGED_IN = _plugged_in()
 STAGES: tuple[Stage, ...] = (*BEFORE_PLUGINS, *PLUGGED_IN, SPEAKERS, ASSESS)
-"""One that reads another comes after it; what the last ones add stands first in a corpus."""
+"""A stage comes after those whose artifacts it reads. In a corpus, columns of later stages come first."""

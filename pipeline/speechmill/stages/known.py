@@ -1,4 +1,4 @@
-"""What a corpus knows its recordings by, as an index: no worker, and no later run, reads every artifact again."""
+"""Index of the identity of all known recordings, so that workers and later runs need not read every artifact."""
 
 import json
 import os
@@ -17,22 +17,22 @@ from speechmill.core.records import RECORDINGS, Recording, recording_from, stabl
 from speechmill.core.store import Store
 from speechmill.sources import Stored
 
-READERS = 16  # footers that are read at a time, which helps where a store is far away
+READERS = 16  # footers read concurrently, which helps with a remote store
 FIRST_RUN = 1
 
 Row = dict[str, Any]
-Span = tuple[float | None, float | None]  # in seconds, of what is a stretch of its media
+Span = tuple[float | None, float | None]  # start and end of a stretch of media in seconds; two None for all
 Stamp = tuple[int, int]  # size in bytes and time of change in ns of a local file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What the corpus knows a recording by."""
+class KnownRecording:
+    """Identity of a known recording."""
 
     recording_id: str
     path: str | None  # of a local file
     stamp: Stamp | None
-    sha256: str | None  # of the media; None where nothing was ever read of them
+    sha256: str | None  # of the media; None if they were never read
     span: Span
     aliases: tuple[str, ...]
     first_url: str
@@ -41,7 +41,7 @@ class Known:
 
 
 def stamp_of(path: str) -> Stamp | None:
-    """Size and time of change of a file that can be read again; None where there is none."""
+    """Size and time of change of a regular file; None for anything else."""
     try:
         facts = os.stat(path)
     except (OSError, ValueError):
@@ -50,14 +50,14 @@ def stamp_of(path: str) -> Stamp | None:
 
 
 def file_aliases(path: str, span: Span = (None, None)) -> tuple[str, ...]:
-    """Aliases of a local file, or a stretch of it: its path as it was given, and without links."""
+    """Aliases of a local file or a stretch of it: digests of its path as given, and without links."""
     paths = dict.fromkeys((path, os.path.realpath(path)))
     stretch = () if span == (None, None) else map(repr, span)
-    return tuple(stable_id("file", one, *stretch) for one in paths)
+    return tuple(stable_id("file", name, *stretch) for name in paths)
 
 
 def span_of(recording: Recording) -> Span:
-    """The stretch of its media that a recording is; two None for all of them."""
+    """Start and end of a recording in its media, in seconds; two None for all of them."""
     return recording.start_s, recording.end_s
 
 
@@ -65,9 +65,10 @@ _INDEX = pa.schema([*RECORDINGS, pa.field("footer", pa.string()), pa.field("vers
 
 
 def write_index(build: Build) -> list[str]:
-    """Store what is known, for every worker of a run; returns the ids that the corpus lists by itself.
+    """Store the index for the workers of a run. Only artifacts that are newer than the stored index are read.
 
-    Only artifacts are read that were written since the index was.
+    Returns:
+        Ids of the recordings that are recalled if no input lists them.
     """
     rows = list(_rows(build))
     build.store.write_table(KNOWN_FILE, pa.Table.from_pylist(rows, schema=_INDEX), {"run": _run_number(build.store)})
@@ -75,13 +76,13 @@ def write_index(build: Build) -> list[str]:
     return [recording_id for recording_id, footer in footers if not footer["retry"] or footer.get("unlisted")]
 
 
-def read_known(build: Build) -> Iterator[Known]:
-    """What is known, read without writing anything."""
+def read_known(build: Build) -> Iterator[KnownRecording]:
+    """All known recordings, read without writing anything."""
     return map(_known, _rows(build))
 
 
-def load_index(build: Build) -> tuple[Iterator[Known], int]:
-    """What `write_index` stored, and the number of the run; nothing and the first where it did not."""
+def load_index(build: Build) -> tuple[Iterator[KnownRecording], int]:
+    """The index that `write_index` stored, and the number of the run; empty and FIRST_RUN without one."""
     if not build.store.exists(KNOWN_FILE):
         return iter(()), FIRST_RUN
     table, footer = build.store.load(KNOWN_FILE)
@@ -89,21 +90,22 @@ def load_index(build: Build) -> tuple[Iterator[Known], int]:
 
 
 def _rows(build: Build) -> Iterator[Row]:
-    """Rows of the index in order of recording_id: from the one that is there, as far as nothing was fetched since."""
+    """Rows of the index by recording_id: from the stored index, or the artifact if that is newer."""
     versions = {
         entry.name.rpartition("/")[2].removesuffix(".parquet"): entry.version
         for entry in build.store.finished(f"work/fetch/{FETCHED}")
     }
     known = build.known_recordings()
     before = {row["recording_id"]: row for row in _indexed(build.store)}
-    stale = [one for one in known if one not in before or before[one]["version"] != versions.get(one)]
+    stale = [name for name in known if name not in before or before[name]["version"] != versions.get(name)]
     with ThreadPoolExecutor(READERS) as threads:
-        fresh = dict(zip(stale, threads.map(lambda one: _read(one, versions.get(one), build), stale), strict=True))
-    return (fresh.get(one) or before[one] for one in known)
+        rows = threads.map(lambda name: _read(name, versions.get(name), build), stale)
+        fresh = dict(zip(stale, rows, strict=True))
+    return (fresh.get(name) or before[name] for name in known)
 
 
 def _indexed(store: Store) -> list[Row]:
-    """Rows of the index of an earlier run; none where there is none of this version."""
+    """Rows of the stored index; none if it is absent, damaged or of another version."""
     if not store.exists(KNOWN_FILE):
         return []
     try:
@@ -115,17 +117,18 @@ def _indexed(store: Store) -> list[Row]:
 
 
 def _read(recording_id: str, version: str | None, build: Build) -> Row:
+    """Row of the index of a recording, from its artifact."""
     table, footer = build.store.load(build.fetched(recording_id))
     row: Row = to_row(recording_from(table.to_pylist()[0]))
     return row | {"recording_id": recording_id, "footer": json.dumps(footer), "version": version}
 
 
-def _known(row: Row) -> Known:
+def _known(row: Row) -> KnownRecording:
     recording, footer = recording_from(row), json.loads(row["footer"])
     path = footer.get("media") if footer.get("is_local") else None
     size, mtime_ns = footer.get("size"), footer.get("mtime_ns")
-    own = file_aliases(path, span_of(recording)) if path else ()  # none were stored by older versions
-    return Known(
+    own = file_aliases(path, span_of(recording)) if path else ()  # older versions stored none
+    return KnownRecording(
         recording_id=recording.recording_id,
         path=path,
         stamp=(size, mtime_ns) if size is not None and mtime_ns is not None else None,
@@ -139,12 +142,12 @@ def _known(row: Row) -> Known:
 
 
 def _run_number(store: Store) -> int:
-    """Number of a run that adds to what is published: a run that goes on where one was killed has the same."""
+    """Number of a run: one more than that of the published corpus, so that a resumed run has the same number."""
     if not store.exists(RECORDINGS_FILE):
         return FIRST_RUN
     try:
         table = store.read(RECORDINGS_FILE)
     except (OSError, pa.ArrowInvalid):  # damaged, as `verify` says
         return FIRST_RUN
-    found = pc.max(table["added_in_run"]).as_py() if "added_in_run" in table.column_names else None
-    return (found or FIRST_RUN) + 1
+    last = pc.max(table["added_in_run"]).as_py() if "added_in_run" in table.column_names else None
+    return (last or FIRST_RUN) + 1

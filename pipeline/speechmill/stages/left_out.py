@@ -1,6 +1,6 @@
-"""What lies in the inputs and is no recording: one artifact an input, whose rows go to the tables of a corpus.
+"""Files in the inputs that are no recordings: one artifact for each input, whose rows go to the tables of a corpus.
 
-They travel through no stage, so that ten thousand covers of albums cost no more than their listing.
+They pass through no stage, so that ten thousand album covers cost no more than their listing.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ FOLDER = "work/left_out"
 
 
 def note(input_id: str, rows: list[Recording], build: Build) -> None:
-    """Store what an input was seen to hold besides recordings, as it is now."""
+    """Store the files of an input that are no recordings, in place of those of an earlier run."""
     name, table = f"{FOLDER}/{input_id}.parquet", to_table(rows)
     is_known = build.store.exists(name)
     if rows and not (is_known and build.store.read(name).equals(table)):
@@ -23,9 +23,9 @@ def note(input_id: str, rows: list[Recording], build: Build) -> None:
 
 
 def read(build: Build) -> Iterator[Recording]:
-    """Rows of all inputs in order of recording_id. The same rows under two inputs are one input that moved."""
+    """Rows of all inputs by recording_id. Equal tables of two inputs are from one input that moved."""
     tables = [build.store.read(f"{FOLDER}/{leaf}") for leaf in build.store.names(FOLDER)]
-    distinct = [table for at, table in enumerate(tables) if not any(table.equals(one) for one in tables[:at])]
+    distinct = [table for at, table in enumerate(tables) if not any(table.equals(other) for other in tables[:at])]
     rows: dict[str, Recording] = {}
     for row in (recording_from(row) for table in distinct for row in table.to_pylist()):
         names = (row.recording_id, *(stable_id(row.recording_id, str(number)) for number in range(len(distinct))))

@@ -1,4 +1,4 @@
-"""Which stages a config switches on, with which models, and what their artifacts are called."""
+"""Builds from a config: which stages run, with which models, and the profiles that name their artifacts."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -16,13 +16,13 @@ from speechmill.core.store import Store
 from speechmill.stages.base import Stage
 from speechmill.stages.flow import STAGES
 
-NEEDS_NO_MODEL = ("fetch", "segment", "score", "fingerprint", "dedup")  # that may have to be downloaded
+NEEDS_NO_MODEL = ("fetch", "segment", "score", "fingerprint", "dedup")  # stages without a model to download
 
 
 def plan_build(config: RunConfig, store: Store, *, find_model: FindModel) -> Build:
-    """Fix the profiles of a run. `find_model` gives the folder of the model that a key of the config names.
+    """Build of a run. `find_model` returns the folder of a model by name and config key.
 
-    Raises ConfigError for settings and models that cannot be used.
+    Raises ConfigError for unusable settings and models.
     """
     profiles: dict[str, str | None] = {}
     models: dict[str, tuple[ModelRef, ...]] = {}
@@ -33,8 +33,8 @@ def plan_build(config: RunConfig, store: Store, *, find_model: FindModel) -> Bui
     return _build(config, store, profiles, models)
 
 
-def up_to_scores(config: RunConfig, store: Store) -> Build:
-    """Plan a build up to the scores, which needs no model that may have to be downloaded, and writes nothing."""
+def build_up_to_scores(config: RunConfig, store: Store) -> Build:
+    """Build of the stages up to the scores, which needs no model to download. Nothing is written."""
     profiles: dict[str, str | None] = dict.fromkeys(stage.name for stage in STAGES)
     models: dict[str, tuple[ModelRef, ...]] = dict.fromkeys(profiles, ())
     for stage in STAGES:
@@ -54,56 +54,56 @@ def _build(
 
 
 def _no_model(name: str, _: str) -> Any:
-    raise AssertionError(f"no model was to be looked for, not even {name}")
+    raise AssertionError(f"no model may be looked for, not even {name}")
 
 
 def stored_build(corpus: str) -> Build:
-    """The build that a corpus was last finished with; while it never was, the one that its config means.
+    """The build that a corpus was last finished with, or, if it never was, the one that its config describes.
 
-    Its names of artifacts hold, but models of it may be nowhere. Raises ConfigError if there is no corpus.
+    Its profiles are right, but its models may be absent. Raises ConfigError if there is no corpus.
     """
     store = Store(corpus)
     config = load(base=stored_config(corpus, required=True))
-    run, build = read_run(store), up_to_scores(config, store)
+    run, build = read_run(store), build_up_to_scores(config, store)
     if run is None:
-        return replace(build, profiles=dict(_begun(build)))
-    models = {name: tuple(ModelRef(**one, files=()) for one in found) for name, found in run["models"].items()}
+        return replace(build, profiles=dict(_unfinished_profiles(build)))
+    models = {name: tuple(ModelRef(**ref, files=()) for ref in refs) for name, refs in run["models"].items()}
     profiles = dict.fromkeys(build.profiles) | run["profiles"]
     return replace(build, device=run["device"], profiles=profiles, models={**build.models, **models})
 
 
-def _begun(build: Build) -> Iterator[tuple[str, str | None]]:
+def _unfinished_profiles(build: Build) -> Iterator[tuple[str, str | None]]:
     """Profiles of a corpus that was never finished.
 
-    One may depend on the bytes of a model that is not here: then the stage's newest folder shows it.
+    If the profile of a stage depends on a model that is absent, the one of its newest folder is taken.
     """
     profiles = dict(build.profiles)
     for stage in STAGES:
         if stage.name not in NEEDS_NO_MODEL and stage.settings(build.config) is not None:
-            profiles[stage.name] = _profile(stage, build, profiles) or _newest(stage, build)
+            profiles[stage.name] = _profile(stage, build, profiles) or _newest_profile(stage, build)
     yield from profiles.items()
 
 
 def _profile(stage: Stage, build: Build, profiles: Mapping[str, str | None]) -> str | None:
-    """Profile of a stage whose models are in files; None where one is not here, or may have to be downloaded."""
+    """Profile of a stage whose models are local files; None if one is absent or may have to be downloaded."""
     try:
-        return profile_here(stage, build.config, build.store, profiles)
+        return local_profile(stage, build.config, build.store, profiles)
     except ConfigError:
         return None
 
 
-def profile_here(stage: Stage, config: RunConfig, store: Store, before: Mapping[str, str | None]) -> str | None:
-    """Profile that a stage has here, given those `before` it, without a download. Raises ConfigError."""
-    return stage.profile(config, stage.models(config, store, not_here), before)
+def local_profile(stage: Stage, config: RunConfig, store: Store, before: Mapping[str, str | None]) -> str | None:
+    """Profile of a stage, given those `before` it, without a download. Raises ConfigError if that needs a model."""
+    return stage.profile(config, stage.models(config, store, find_no_model), before)
 
 
-def not_here(name: str, key: str) -> Any:
-    """A search for models that finds none. Raises ConfigError."""
+def find_no_model(name: str, key: str) -> Any:
+    """A `find_model` that always raises ConfigError."""
     raise ConfigError(f"{key}: {name} is not looked for")
 
 
-def _newest(stage: Stage, build: Build) -> str:
-    """Profile of the newest folder of a stage, or the empty one of no folder."""
+def _newest_profile(stage: Stage, build: Build) -> str:
+    """Profile of the newest folder of a stage; without folders, one that no artifact has."""
     store, prefix = build.store, f"{build.profiles['segment']}-"
     folders = [leaf for leaf in store.names(f"work/{stage.name}") if leaf.startswith(prefix)]
     times = {leaf: store.fs.info(store.path(f"work/{stage.name}/{leaf}")).get("mtime", 0) for leaf in folders}

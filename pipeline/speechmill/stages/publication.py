@@ -1,4 +1,4 @@
-"""What is made when a corpus is published, since it follows from all clips that are kept."""
+"""Stages that run when a corpus is published, since their columns depend on all kept clips."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from speechmill.stages.base import Stage
 
 
 class Speakers(Stage):
-    """Who speaks in each kept clip."""
+    """Speaker of each kept clip, by clustering."""
 
     name = "speakers"
     is_in_graph = False
@@ -24,5 +24,5 @@ class Speakers(Stage):
     artifact = pa.schema([pa.field("clip_id", pa.string()), *(column.field for column in columns)])
 
     def settings(self, config: RunConfig) -> Any:
-        """How sure two voices must be one."""
+        """Calibration of the clustering."""
         return None if config.speakers.model is None else (config.speakers.threshold, config.speakers.slope)

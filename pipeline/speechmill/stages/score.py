@@ -1,4 +1,4 @@
-"""Score and select: from clips to measures, defect scores, and the clips that pass the thresholds now."""
+"""Score: from clips to measures and defect scores."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,11 +17,11 @@ from speechmill.core.models import FindModel, ModelRef
 from speechmill.core.reasons import Reason
 from speechmill.core.store import Store, add_footer
 from speechmill.stages.base import Execution, InProcess, Isolated, RecordingStage
-from speechmill.stages.selection import clip_durations, selected
-from speechmill.stages.work import Outcome, Work
+from speechmill.stages.selection import clip_durations, select_clips
+from speechmill.stages.work import Outcome, WorkItem
 
 SCORE_ROWS = 32  # clips scored at a time: at most 20 MB of audio
-# The models' snr_db is left out: on recordings with a floor of their own the measure is nearer.
+# The models' snr_db is left out: on recordings with a noise floor of their own the measure is more accurate.
 SCORES_TO_STORE = {f"{defect}": f"score_{defect}" for defect in speech_defects.Defect} | {"c50_db": "c50_db"}
 
 
@@ -52,7 +52,7 @@ DEFECTS = (
 
 
 class Score(RecordingStage):
-    """Measures of every clip, and scores where there are defect models."""
+    """Measures of every clip, and defect scores if there are models."""
 
     name = "score"
     version = 2  # audio/measures.py; the models have a version of their own
@@ -62,27 +62,27 @@ class Score(RecordingStage):
     typical_speed = 100.0
 
     def columns_in(self, config: RunConfig) -> tuple[Column, ...]:
-        """Without models there are only measures."""
+        """All columns, but only measures without defect models."""
         return MEASURES if config.defects.weights is None else self.columns
 
     def models(self, config: RunConfig, store: Store, find_model: FindModel) -> tuple[ModelRef, ...]:
-        """The defect models, and a pyannote checkpoint that judges overlap in their place."""
+        """The defect models, and a pyannote checkpoint for overlap if one is configured."""
         if (profile := profile_of_scorer(config.defects)) is None:
             return ()
         files = (str(path) for path in defect_files(config.defects) if path is not None)
         return (ModelRef(key="defects.weights", name=str(config.defects.weights), files=tuple(files), sha256=profile),)
 
     def execution_in(self, build: Build) -> Execution:
-        """Models are loaded once, in the worker itself, not in every process."""
+        """In the worker with models, which are loaded once; otherwise in separate processes."""
         return InProcess() if build.has_defects else self.execution
 
-    def process(self, element: Work, build: Build) -> Outcome:
+    def process(self, element: WorkItem, build: Build) -> Outcome:
         """Measure and score every clip of a recording."""
         return score_clips(element, build)
 
 
 def profile_of_scorer(defects: Defects) -> str | None:
-    """Profile of the defect models that a config names; None where it names none. Raises ConfigError."""
+    """Profile of the configured defect models; None without any. Raises ConfigError."""
     if defects.weights is None:
         if defects.overlap:
             raise ConfigError("defects.overlap: needs defects.weights, since it takes the place of one of its scores")
@@ -96,14 +96,14 @@ def profile_of_scorer(defects: Defects) -> str | None:
 
 
 def defect_files(defects: Defects) -> tuple[Path, Path | None]:
-    """The files of the defect models: weights, and what judges overlap in their place."""
+    """Paths of the weights, and of the pyannote checkpoint for overlap if one is configured."""
     shipped = defects.weights == "shipped"
     weights = speech_defects.WEIGHTS if shipped else Path(defects.weights or "").expanduser()
     return weights, Path(defects.overlap).expanduser() if defects.overlap else None
 
 
-def score_clips(work: Work, build: Build) -> Outcome:
-    """Measure and score every clip of a recording; count as kept what passes the thresholds now."""
+def score_clips(work: WorkItem, build: Build) -> Outcome:
+    """Measure and score every clip of a recording; those that pass the present thresholds count as kept."""
     name, state = build.artifact("score", work.content_id), "reused"
     if not build.store.is_done(name):
         state = "done"
@@ -113,13 +113,14 @@ def score_clips(work: Work, build: Build) -> Outcome:
                 writer.write_table(pa.table({"clip_id": clip_ids, **scores_of(clips, build)}, schema=schema))
             add_footer(writer, {"retry": False})
     durations = clip_durations(work.content_id, build)
-    kept = selected(work, build)
+    kept = select_clips(work, build)
     return Outcome(
         state=state, seconds_in=sum(durations.values()), seconds_kept=sum(durations[clip_id] for clip_id in kept)
     )
 
 
 def _clips(content_id: str, build: Build) -> Iterator[tuple[list[str], list[npt.NDArray[np.int16]]]]:
+    """Ids and int16[n] samples of up to SCORE_ROWS clips at a time."""
     for batch in build.store.batches(build.segments(content_id), ["clip_id", "flac"], SCORE_ROWS):
         rows = [(row["clip_id"], row["flac"]) for row in batch.to_pylist() if row["clip_id"]]
         if rows:
@@ -127,12 +128,12 @@ def _clips(content_id: str, build: Build) -> Iterator[tuple[list[str], list[npt.
 
 
 def scores_of(clips: Sequence[npt.NDArray[np.int16]], build: Build) -> dict[str, pa.Array]:
-    """Measure and score int16[n] clips at the corpus rate: float32[clips] a column, null where undefined."""
+    """Measure and score int16[n] clips at the corpus rate: float32[clips] for each column, null if undefined."""
     rate = build.config.audio.sample_rate
     values = dict(measures.measure(clips, rate))
     if build.has_defects:
         waves = [clip.astype(np.float32) / np.float32(INT16_STEPS) for clip in clips]
         weights, overlap = defect_files(build.config.defects)
-        found = speech_defects.load(device=build.device, weights=weights, overlap=overlap).score(waves, rate)
-        values |= {column: np.round(found[key], 4) for key, column in SCORES_TO_STORE.items()}
+        scores = speech_defects.load(device=build.device, weights=weights, overlap=overlap).score(waves, rate)
+        values |= {column: np.round(scores[key], 4) for key, column in SCORES_TO_STORE.items()}
     return {column: pa.array(array, pa.float32(), from_pandas=True) for column, array in values.items()}

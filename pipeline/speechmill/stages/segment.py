@@ -20,13 +20,13 @@ from speechmill.core.records import SEGMENT_ARTIFACT, RejectedError, Span, SpanK
 from speechmill.core.store import Store, add_footer
 from speechmill.stages.base import Isolated, RecordingStage
 from speechmill.stages.spans import Stretch, decoding_of
-from speechmill.stages.work import Outcome, Work
+from speechmill.stages.work import Outcome, WorkItem
 
-Heard = tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]  # marks and levels of each hop
+Activity = tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]  # speech or not, and level, of each hop
 
 MAX_REMARKS = 5
 GROUP_SPANS = 32  # spans in a row group of the artifact: at most 20 MB of audio are in memory
-SHORT_RATIO = 0.98  # decoded over declared duration; encoders and containers disagree about less than that
+SHORT_RATIO = 0.98  # decoded over declared duration; encoders and containers disagree by less than 2 %
 
 
 class Segment(RecordingStage):
@@ -39,15 +39,15 @@ class Segment(RecordingStage):
     typical_speed = 100.0
 
     def settings(self, config: RunConfig) -> Any:
-        """How media are decoded and cut."""
+        """Settings of decoding and segmentation."""
         return config.audio.model_dump(exclude={"stall_timeout_s"}, mode="json"), config.segment
 
-    def process(self, element: Work, build: Build) -> Outcome:
+    def process(self, element: WorkItem, build: Build) -> Outcome:
         """Decode a recording once, cut it, and store its spans with the clips."""
         return segment_media(element, build)
 
 
-def segment_media(work: Work, build: Build) -> Outcome:
+def segment_media(work: WorkItem, build: Build) -> Outcome:
     """Decode a recording once, cut it, and store its spans with the clips as FLAC."""
     name, store = build.segments(work.content_id), build.store
     if not store.is_done(name):
@@ -62,14 +62,15 @@ def segment_media(work: Work, build: Build) -> Outcome:
     return _segment_outcome(state, store.footer(name))
 
 
-def note_failure(work: Work, build: Build, error: RejectedError) -> Outcome:
-    """Store that a recording could not be decoded, and why."""
+def note_failure(work: WorkItem, build: Build, error: RejectedError) -> Outcome:
+    """Store the failure of a recording."""
     facts = {"status": Status.FAILED, "reason": error.reason, "detail": error.detail, "retry": error.retry}
     build.store.write_failure(build.segments(work.content_id), SEGMENT_ARTIFACT, facts)
     return _segment_outcome("failed", facts)
 
 
 def _segment_outcome(state: str, facts: dict[str, Any]) -> Outcome:
+    """Outcome by the footer of an artifact."""
     reason = Reason(facts["reason"]) if facts.get("reason") else None
     seconds, kept = facts.get("seconds", 0.0), facts.get("clip_seconds", 0.0)
     return Outcome(
@@ -79,7 +80,8 @@ def _segment_outcome(state: str, facts: dict[str, Any]) -> Outcome:
 
 
 @contextmanager
-def _open_media(work: Work, store: Store) -> Iterator[IO[bytes]]:
+def _open_media(work: WorkItem, store: Store) -> Iterator[IO[bytes]]:
+    """Open the media of an item. Raises RejectedError if they are gone."""
     try:
         opened = open(work.media, "rb") if work.is_local else store.open(f"work/media/{work.sha256 or work.content_id}")  # noqa: SIM115
     except OSError as error:
@@ -90,39 +92,43 @@ def _open_media(work: Work, store: Store) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _segment(media: IO[bytes], work: Work, build: Build) -> Outcome:
+def _segment(media: IO[bytes], work: WorkItem, build: Build) -> Outcome:
+    """Decode, cut and store opened media."""
     rate, rules = build.config.audio.sample_rate, build.config.segment
     # The decoded audio waits on disk, not in memory, for the cuts: the background level that they depend on
     # is known only at the end, and an utterance may be as long as the recording.
     with tempfile.TemporaryFile(dir=build.store.scratch()) as pcm:
-        stretch, mixes, (marks, levels) = _listen_well(media, work, pcm, build)
-        breaks = [*stretch.breaks, *_broken_end(stretch)]
-        found = spans(marks, levels, samples=stretch.samples, rate=rate, rules=rules, breaks=breaks)
-        facts = _facts(stretch, found, mixes)
-        _write_segments(pcm, found, facts, content_id=work.content_id, build=build)
+        stretch, mixes, (marks, levels) = _decode_with_best_mix(media, work, pcm, build)
+        breaks = [*stretch.breaks, *_truncated_end(stretch)]
+        segments = spans(marks, levels, samples=stretch.samples, rate=rate, rules=rules, breaks=breaks)
+        facts = _facts(stretch, segments, mixes)
+        _write_segments(pcm, segments, facts, content_id=work.content_id, build=build)
     return _segment_outcome("done", facts)
 
 
-def _listen_well(media: IO[bytes], work: Work, pcm: IO[bytes], build: Build) -> tuple[Stretch, tuple[Mix, ...], Heard]:
-    """Decode with the mean of the channels, and, where that turns out to lose speech, again with a better mix."""
+def _decode_with_best_mix(
+    media: IO[bytes], work: WorkItem, pcm: IO[bytes], build: Build
+) -> tuple[Stretch, tuple[Mix, ...], Activity]:
+    """Decode to int16 PCM with the mean of the channels, and again with a better mix if that loses speech."""
     limits, mixes, may_skip = build.config.audio, tuple[Mix, ...](), True
     while True:
         decoding = decoding_of(media, limits, mixes, from_s=work.span[0] if work.span and may_skip else 0.0)
         stretch = Stretch(decoding, work.span)
         try:
-            heard = _listen(stretch, pcm, build)
-        except UnskippableError:  # before anything was heard
+            activity = _decode(stretch, pcm, build)
+        except UnskippableError:  # before any audio was decoded
             may_skip = False
             continue
         better = stretch.decoding.decided_mixes()
         if mixes or all(mix.is_default for mix in better):
-            return stretch, better, heard
+            return stretch, better, activity
         mixes = better
         pcm.seek(0)
         pcm.truncate()
 
 
-def _listen(stretch: Stretch, pcm: IO[bytes], build: Build) -> Heard:
+def _decode(stretch: Stretch, pcm: IO[bytes], build: Build) -> Activity:
+    """Decode a stretch once: PCM to the file, speech activity and levels as the result."""
     listener = Listener(build.config.segment.vad, stretch.decoding.rate)
     with guards.watchdog(build.config.audio.stall_timeout_s) as alive, guards.memory_limited(DECODER_BYTES):
         for block in stretch:
@@ -134,15 +140,16 @@ def _listen(stretch: Stretch, pcm: IO[bytes], build: Build) -> Heard:
     return (gate(marks, levels) if listener.detector.gated else marks), levels
 
 
-def _broken_end(stretch: Stretch) -> list[int]:
-    """The end of a recording that stops before its declared duration cuts whatever is spoken there."""
+def _truncated_end(stretch: Stretch) -> list[int]:
+    """The end, in samples, of a recording that is shorter than declared, where speech is cut off; else none."""
     ratio = None if stretch.is_cut else stretch.decoding.decoded_ratio
     return [stretch.samples] if ratio is not None and ratio < SHORT_RATIO and stretch.decoding.is_cut else []
 
 
-def _facts(stretch: Stretch, found: Sequence[Span], mixes: Sequence[Mix]) -> dict[str, Any]:
+def _facts(stretch: Stretch, segments: Sequence[Span], mixes: Sequence[Mix]) -> dict[str, Any]:
+    """Footer of the artifact: results of decoding, and remarks."""
     decoding = stretch.decoding
-    remarks = [decoding.shortfall] if _broken_end(stretch) else []
+    remarks = [decoding.shortfall] if _truncated_end(stretch) else []
     remarks += decoding.remarks
     remarks += [mix.remark for mix in mixes if mix.remark]
     return {
@@ -158,18 +165,19 @@ def _facts(stretch: Stretch, found: Sequence[Span], mixes: Sequence[Mix]) -> dic
         "mixdown": mixdown_name(mixes),
         "detail": "; ".join(remarks[:MAX_REMARKS]) or None,
         "seconds": stretch.samples / decoding.rate,
-        "clip_seconds": sum(s.samples for s in found if s.kind is SpanKind.CLIP) / decoding.rate,
+        "clip_seconds": sum(span.samples for span in segments if span.kind is SpanKind.CLIP) / decoding.rate,
     }
 
 
 def _write_segments(
-    pcm: IO[bytes], found: Sequence[Span], facts: dict[str, Any], *, content_id: str, build: Build
+    pcm: IO[bytes], segments: Sequence[Span], facts: dict[str, Any], *, content_id: str, build: Build
 ) -> None:
+    """Write spans, with the FLAC of clips cut from the PCM file, and the footer."""
     rate = build.config.audio.sample_rate
     with build.store.parquet(build.segments(content_id), SEGMENT_ARTIFACT, compression={"flac": "none"}) as writer:
-        for at in range(0, len(found), GROUP_SPANS):
+        for at in range(0, len(segments), GROUP_SPANS):
             rows = []
-            for span in found[at : at + GROUP_SPANS]:
+            for span in segments[at : at + GROUP_SPANS]:
                 row: dict[str, Any] = {"start": span.start, "end": span.end, "kind": span.kind}
                 if span.kind is SpanKind.CLIP:
                     pcm.seek(2 * span.start)

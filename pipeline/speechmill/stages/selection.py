@@ -1,4 +1,4 @@
-"""Which clips pass so far: by the licence, and by what the stages before transcription made of all clips."""
+"""Selects the clips for expensive stages: by licence, and by the tests of the stages that process all clips."""
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -11,20 +11,20 @@ from speechmill.core.build import Build
 from speechmill.core.columns import Column
 from speechmill.core.records import SpanKind
 from speechmill.decide import decision
-from speechmill.stages.work import Work
+from speechmill.stages.work import WorkItem
 
 Values = Mapping[str, Any]
 
 
 def early_columns() -> tuple[Column, ...]:
-    """Columns of the stages that work on all clips, in the order of the flow."""
-    from speechmill.stages.flow import STAGES  # which are made of this
+    """Columns of the stages that process all clips, in order of execution."""
+    from speechmill.stages.flow import STAGES  # imports this module
 
     return tuple(column for stage in STAGES if _is_early(stage) for column in stage.columns)
 
 
 def late_columns() -> tuple[Column, ...]:
-    """Columns of the stages that work only on clips that pass so far, and of publication."""
+    """Columns of the stages that process only selected clips, and of publication."""
     from speechmill.stages.flow import STAGES
 
     return tuple(column for stage in STAGES if not _is_early(stage) for column in stage.columns)
@@ -35,7 +35,7 @@ def _is_early(stage: Any) -> bool:
 
 
 def clip_durations(content_id: str, build: Build) -> dict[str, float]:
-    """Seconds of each clip of a content, by clip_id."""
+    """Duration of each clip of a content in seconds, by clip_id."""
     clips = clip_places(content_id, build)
     samples = pc.subtract(clips["end"], clips["start"]).to_pylist()
     rate = build.config.audio.sample_rate
@@ -49,32 +49,30 @@ def clip_places(content_id: str, build: Build, columns: Iterable[str] = ("clip_i
     return spans.filter(pc.equal(spans["kind"], SpanKind.CLIP)).select(list(columns))
 
 
-def selected(work: Work, build: Build) -> list[str]:
-    """Clips that pass the licence and the thresholds, or that somebody kept by hand, in order of position."""
+def select_clips(work: WorkItem, build: Build) -> list[str]:
+    """Ids of clips that pass licence and thresholds, or were kept by hand, in order of position."""
     if not work.allowed:
         return []
     scores = read_scores(work.content_id, build)
     fails = decision.failed(scores, early_columns(), build.config.thresholds).any
     by_hand, clip_ids = build.by_hand, scores["clip_id"].to_pylist()
-    out = build.removed.clips | by_hand.dropped
+    excluded = build.removed.clips | by_hand.dropped
     return [
         clip_id
-        for clip_id, is_out in zip(clip_ids, fails.tolist(), strict=True)
-        if clip_id not in out and (not is_out or clip_id in by_hand.kept)
+        for clip_id, has_failed in zip(clip_ids, fails.tolist(), strict=True)
+        if clip_id not in excluded and (not has_failed or clip_id in by_hand.kept)
     ]
 
 
 def read_scores(content_id: str, build: Build) -> pa.Table:
-    """Measures and scores of a content, a row a clip, with how much of it repeats an earlier one, and with what
-    stages of plug-ins say that take all clips.
-    """
+    """All columns that select clips, a row for each clip of a content: scores, duplicates and those of plug-ins."""
     from speechmill.stages import DEDUP, SCORE
     from speechmill.stages.flow import PLUGGED_IN
 
     table = build.store.read(build.artifact(SCORE.name, content_id))
     for stage in (DEDUP, *PLUGGED_IN):
         if _is_early(stage) and build.runs(stage.name):
-            values = joined(
+            values = join_columns(
                 table["clip_id"], stage.read(content_id, build), stage.columns, stage.fill(content_id, build)
             )
             for column in stage.columns:
@@ -82,23 +80,26 @@ def read_scores(content_id: str, build: Build) -> pa.Table:
     return table
 
 
-def joined(
+def join_columns(
     clip_ids: pa.ChunkedArray, rows: pa.Table, columns: Iterable[Column], fill: Values = MappingProxyType({})
 ) -> dict[str, pa.ChunkedArray]:
-    """Columns of an artifact in the order of some clips.
+    """Join columns of an artifact to clips.
 
     Args:
         clip_ids: string[clips].
-        rows: of the artifact, with a `clip_id` each, in any order.
-        columns: those to take; one that the artifact does not have is null.
-        fill: values of clips without a row, by column; null for others.
+        rows: Rows of the artifact with `clip_id`, in any order.
+        columns: Columns to take; those that the artifact lacks are null.
+        fill: Values for clips without a row, by column; null for other columns.
+
+    Returns:
+        Each column in the order of `clip_ids`.
     """
     at = pc.index_in(clip_ids, value_set=rows["clip_id"])
     values = {}
     for column in columns:
         if column.name in rows.column_names:
-            found = rows[column.name].cast(column.type).take(at)
+            array = rows[column.name].cast(column.type).take(at)
         else:
-            found = pa.chunked_array([pa.nulls(len(at), column.type)])
-        values[column.name] = found.fill_null(fill[column.name]) if column.name in fill else found
+            array = pa.chunked_array([pa.nulls(len(at), column.type)])
+        values[column.name] = array.fill_null(fill[column.name]) if column.name in fill else array
     return values

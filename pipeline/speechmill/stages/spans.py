@@ -1,4 +1,4 @@
-"""Stretches of media: fetched once for all of them, and taken out of what is decoded."""
+"""Recordings that are stretches of a media file: the file is fetched once, and decoded from near their start."""
 
 import os
 import threading
@@ -18,16 +18,16 @@ from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, RejectedError, stable_id
 from speechmill.fetch import Fetched
 
-FOLDER = "work/spans"  # what was fetched for an address that several recordings are stretches of
-BEYOND_S = 0.1  # what a stretch may end after the media: manifests round, and encoders differ
-MIN_SKIPPED_S = 10.0  # before a stretch: less is as quickly decoded
-MAX_DIGESTS = 256  # of files that are known by heart
-_turns = tuple(threading.Lock() for _ in range(64))  # so that of many stretches one fetches and the others wait
+FOLDER = "work/spans"  # digests of media with several stretches, by address
+BEYOND_S = 0.1  # tolerance for a stretch that ends after its media: manifests round, and encoders differ
+MIN_SKIPPED_S = 10.0  # audio before a stretch that is worth skipping: decoding less is as fast
+MAX_DIGESTS = 256  # results for local files that are cached
+_turns = tuple(threading.Lock() for _ in range(64))  # so that one stretch fetches the media while others wait
 _fetched: dict[tuple[object, ...], Fetched] = {}
 
 
 def fetch_once(recording: Recording, media_path: str | None, build: Build) -> Fetched:
-    """Get the media of a recording, see fetch.fetch_media; of several stretches of them only once."""
+    """Fetch the media of a recording with fetch.fetch_media, but only once for several stretches of them."""
     if recording.start_s is None:
         return _fetch(recording, media_path, build)
     with _turns[zlib.crc32(os.fsencode(media_path or recording.media_url)) % len(_turns)]:
@@ -48,17 +48,18 @@ def _fetch(recording: Recording, media_path: str | None, build: Build) -> Fetche
 
 
 def _from_web(recording: Recording, build: Build) -> Fetched:
+    """Fetch media from the web, unless another stretch of them was fetched."""
     store, name = build.store, f"{FOLDER}/{stable_id(recording.media_url)}.json"
     known = store.read_json(name)
     if known and store.exists(f"work/media/{known['sha256']}"):
         return Fetched(**known, path=store.path(f"work/media/{known['sha256']}"))
-    got = _fetch(recording, None, build)
-    store.write_json(name, {"content_id": got.content_id, "sha256": got.sha256, "bytes": got.bytes})
-    return got
+    media = _fetch(recording, None, build)
+    store.write_json(name, {"content_id": media.content_id, "sha256": media.sha256, "bytes": media.bytes})
+    return media
 
 
 def _stamp(path: str) -> tuple[object, ...]:
-    """What tells that a file is still the same."""
+    """Cache key of a local file, which changes with it."""
     try:
         facts = os.stat(path)
     except (OSError, ValueError):
@@ -67,9 +68,9 @@ def _stamp(path: str) -> tuple[object, ...]:
 
 
 def decoding_of(file: IO[bytes], limits: Audio, mixes: tuple[Mix, ...] = (), *, from_s: float = 0.0) -> Decoding:
-    """Decode a file that is wanted from some time on; what comes long before is passed over.
+    """Decode a file from shortly before `from_s` seconds on.
 
-    Iterating it may raise UnskippableError, before any block, if `from_s` is not 0.
+    Iteration may raise UnskippableError, before any block, if `from_s` is not 0.
     """
     if from_s < MIN_SKIPPED_S:
         return Decoding(file, limits.sample_rate, limits, mixes=mixes)
@@ -78,18 +79,18 @@ def decoding_of(file: IO[bytes], limits: Audio, mixes: tuple[Mix, ...] = (), *, 
 
 @dataclass
 class Stretch:
-    """Part of a recording that is being decoded: iterate it for float32[n] mono blocks, some of them empty.
+    """A stretch of media that is being decoded: iterates over float32[n] mono blocks, some of them empty.
 
-    Without times it is all of it. The counts are complete when the iteration ends. Raises RejectedError, as decoding
-    does, and RejectedError(BAD_SPAN) for a stretch that the recording does not have.
+    `span` are its start and end in seconds; None for all of the media. Counts are complete when the iteration ends.
+    Iteration raises RejectedError like `Decoding`, and RejectedError(BAD_SPAN) for a stretch beyond the media.
     """
 
     decoding: Decoding
     span: tuple[float, float | None] | None = None
     samples: int = 0  # of the stretch, at the rate of the decoding
-    is_cut: bool = False  # whether the recording was not decoded to its end
-    _first: int = field(default=0, init=False)
-    _begin: int = field(default=0, init=False)  # of what is decoded
+    is_cut: bool = False  # whether decoding stopped before the end of the media
+    _first: int = field(default=0, init=False)  # first sample of the stretch
+    _begin: int = field(default=0, init=False)  # first decoded sample
 
     def __iter__(self) -> Iterator[Float32]:
         start_s, end_s = self.span or (0.0, None)
@@ -116,6 +117,6 @@ class Stretch:
 
     @property
     def breaks(self) -> list[int]:
-        """Samples of the stretch where audio is missing."""
-        found = np.asarray(self.decoding.breaks, np.int64) + self._begin - self._first
-        return [int(at) for at in found if 0 <= at <= self.samples]
+        """Positions in the stretch, in samples, where audio is missing."""
+        positions = np.asarray(self.decoding.breaks, np.int64) + self._begin - self._first
+        return [int(at) for at in positions if 0 <= at <= self.samples]

@@ -1,4 +1,4 @@
-"""Tokenise: from the clips that pass so far to mel tokens, of the samples that are stored."""
+"""Tokenise: from selected clips to mel tokens, of the stored samples."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from speechmill.stages.base import Clips, ClipStage, Row
 
 
 class Tokenise(ClipStage):
-    """Codes of a dVAE."""
+    """Mel tokens: codes of a dVAE."""
 
     name = "tokenise"
     artifact = TOKEN_ARTIFACT
@@ -33,18 +33,18 @@ class Tokenise(ClipStage):
     typical_speed = 150.0
 
     def settings(self, config: RunConfig) -> Any:
-        """Nothing but the model decides."""
+        """No settings: the model determines the result."""
         return None if config.tokenise.checkpoint is None else ()
 
     def models(self, config: RunConfig, store: Store, find_model: FindModel) -> tuple[ModelRef, ...]:
-        """The dVAE, and its norms where it has its own."""
-        chosen = config.tokenise
-        checkpoint, norms = tokens.dvae_files(chosen)
-        found = model_file("tokenise.checkpoint", str(chosen.checkpoint), checkpoint)
-        return (found,) if norms is None else (found, model_file("tokenise.norms", str(chosen.norms), norms))
+        """The dVAE, and its file of norms if it has one."""
+        section = config.tokenise
+        checkpoint, norms = tokens.dvae_files(section)
+        dvae = model_file("tokenise.checkpoint", str(section.checkpoint), checkpoint)
+        return (dvae,) if norms is None else (dvae, model_file("tokenise.norms", str(section.norms), norms))
 
     def rows(self, clips: Clips, build: Build) -> list[Row]:
-        """Encode clips, with the error of the spectrogram that their codes stand for."""
+        """Rows with the codes of each clip and the reconstruction error of its spectrogram in nats."""
         checkpoint, *norms = (Path(model.files[0]) for model in build.models[self.name])
         tokenizer = tokens.load(checkpoint, norms[0] if norms else None, build.device)
         encoded = tokenizer.encode_clips(list(clips.values()), build.config.audio.sample_rate)

@@ -1,4 +1,4 @@
-"""Transcribe: from the clips that pass so far to text with word times; and the same by another model, to check it."""
+"""Transcribe: from selected clips to hypotheses with word times; and the cross-check by a second ASR model."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,12 +19,12 @@ from speechmill.core.store import Store
 from speechmill.stages.base import Clips, ClipStage, Row
 
 WHISPER_TINY_SPEED = 30.0
-# How much slower than tiny, by the table of relative speeds in OpenAI's README of Whisper.
+# Cost relative to tiny, from the table of relative speeds in OpenAI's README of Whisper.
 WHISPER_COST = {"tiny": 1.0, "base": 10 / 7, "small": 10 / 4, "medium": 10 / 2, "large": 10.0, "turbo": 10 / 8}
 
 
 class Transcribe(ClipStage):
-    """Text, word times and confidence by the ASR model."""
+    """Hypothesis, word times and confidences of the ASR model."""
 
     name = "transcribe"
     version = 3
@@ -41,43 +41,45 @@ class Transcribe(ClipStage):
     key: ClassVar[str] = "model"  # of the section `asr`
 
     def settings(self, config: RunConfig) -> Any:
-        """Language, beam, arithmetic, and the weight of a language model."""
-        chosen = config.asr
-        if getattr(chosen, self.key) is None:
+        """Language, beam size, compute type, and the weight of a language model."""
+        section = config.asr
+        if getattr(section, self.key) is None:
             return None
-        weight = None if chosen.language_model is None else chosen.language_model_weight
-        return chosen.language, chosen.beam_size, asr.arithmetic(chosen, find_device(config.device)), weight
+        weight = None if section.language_model is None else section.language_model_weight
+        return section.language, section.beam_size, asr.arithmetic(section, find_device(config.device)), weight
 
     def models(self, config: RunConfig, store: Store, find_model: FindModel) -> tuple[ModelRef, ...]:
-        """The ASR model, and a language model where there is one."""
+        """The ASR model, and the language model if one is configured."""
         name, key = getattr(config.asr, self.key), f"asr.{self.key}"
         folder = find_model(name, key)
         backend = plugins.asr_backend(folder)
-        found = model_in_folder(key, name, folder, store, every_file=backend is not None)
-        if backend is not None:  # the same files in other hands give another text
-            found = replace(found, sha256=profile_of(found.sha256, backend.name, backend.version))
+        model = model_in_folder(key, name, folder, store, every_file=backend is not None)
+        if backend is not None:  # another backend may give another text from the same files
+            model = replace(model, sha256=profile_of(model.sha256, backend.name, backend.version))
         if config.asr.language_model is None:
-            return (found,)
+            return (model,)
         path = Path(config.asr.language_model).expanduser()
-        return found, model_file("asr.language_model", config.asr.language_model, path)
+        return model, model_file("asr.language_model", config.asr.language_model, path)
 
     def speed(self, config: RunConfig) -> float:
-        """By the size of a Whisper, where its name says so."""
+        """Speed by the size of a Whisper model, if its name has one; else that of base."""
         model = getattr(config.asr, self.key)
         return WHISPER_TINY_SPEED / next((cost for name, cost in WHISPER_COST.items() if name in model), 10 / 7)
 
     def rows(self, clips: Clips, build: Build) -> list[Row]:
-        """Transcribe clips; one that the model fails on has the error in its row."""
+        """Rows with the hypothesis of each clip, or the error of the model."""
         config = build.config
         waves = [resample(clip, config.audio.sample_rate, asr.SAMPLE_RATE_HZ) for clip in clips.values()]
         (folder,) = build.models[self.name][0].files
         model = asr.load(folder, config.asr, build.device, asr.arithmetic(config.asr, build.device))
         transcripts = model.transcribe(waves)
-        return [{"clip_id": clip_id, **asdict(one)} for clip_id, one in zip(clips, transcripts, strict=True)]
+        return [
+            {"clip_id": clip_id, **asdict(transcript)} for clip_id, transcript in zip(clips, transcripts, strict=True)
+        ]
 
 
 class CrossCheck(Transcribe):
-    """What another ASR model writes: where the two disagree, a text is not trusted."""
+    """Hypotheses of a second ASR model, to be compared with those of the first."""
 
     name = "cross_check"
     columns = ()

@@ -1,4 +1,4 @@
-"""What travels between the stages, and what a stage reports of its work."""
+"""The items that pass through the stages, and the outcome of a stage for an item."""
 
 import os
 from collections.abc import Iterable
@@ -11,33 +11,33 @@ from speechmill.sources import Listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """One content on its way through the stages. Small: audio never travels."""
+class WorkItem:
+    """A content on its way through the stages. It holds no audio."""
 
     recording_id: str
     content_id: str
-    sha256: str | None = None  # of the media, where that is not what they are decoded to; see records.content_of
-    span: tuple[float, float | None] | None = None  # what is decoded of the media, s; None: all
-    media: str  # path or URL that the filesystem of the store, or the local one, can open
+    sha256: str | None = None  # of the media file; differs from content_id for a stretch, see records.content_of
+    span: tuple[float, float | None] | None = None  # part of the media to decode, start and end in seconds; None: all
+    media: str  # path for the filesystem of the store, or the local one
     is_local: bool
-    allowed: bool  # whether its licence lets it be published
-    order: tuple[str, ...]  # of recordings with the same content the first in this order is the primary
-    is_as_before: bool = False  # nothing that is known of it changed in this run
+    allowed: bool  # whether its licence allows publication
+    order: tuple[str, ...]  # see `primary_order`
+    is_as_before: bool = False  # whether recording and footer are unchanged by this run
 
 
-def primary(works: Iterable[Work]) -> Work:
-    """Of works with the same content the one that counts, with media that are there if any of them has such."""
+def primary(works: Iterable[WorkItem]) -> WorkItem:
+    """The first of items with the same content, with the media of another one if its own file is gone."""
     first, *others = sorted(works, key=lambda work: work.order)
     if first.is_local and others and not os.path.exists(first.media):
-        there = next((one for one in others if not one.is_local or os.path.exists(one.media)), first)
-        return replace(first, media=there.media, is_local=there.is_local)
+        present = next((other for other in others if not other.is_local or os.path.exists(other.media)), first)
+        return replace(first, media=present.media, is_local=present.is_local)
     return first
 
 
 def primary_order(recording: Recording) -> tuple[str, ...]:
-    """Sort key: of recordings with the same content the first published counts, then the one that was here first.
+    """Sort key of recordings with the same content, the first of which is used: by date of publication, then by age.
 
-    By its first name, since another name or address makes no other recording of it. Its last part is the id.
+    It has the first address, since a recording stays the same when it is renamed. Its last part is the recording_id.
     """
     name = recording.first_url or recording.media_url
     return (recording.published or "9999", f"{recording.added_in_run:09}", name, recording.recording_id)
@@ -45,19 +45,19 @@ def primary_order(recording: Recording) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a stage did with one input: for the counters, the progress line and the log."""
+    """Outcome of a stage for one item: for counters, progress and log."""
 
     state: str  # done, reused or failed
     seconds_in: float = 0.0
     seconds_kept: float = 0.0
     reason: Reason | None = None
     detail: str = ""
-    work: Work | None = None  # what fetching found; the later stages pass on what they were given
+    work: WorkItem | None = None  # the item made by fetching; later stages pass on their input
 
 
 def identify(element: Any) -> dict[str, str]:
-    """What names an element in the log."""
+    """Fields by which the log names an element."""
     element = getattr(element, "work", element)
-    if isinstance(element, Work):
+    if isinstance(element, WorkItem):
         return {"recording_id": element.recording_id, "content_id": element.content_id}
     return {"recording_id": element.recording.recording_id} if isinstance(element, Listed) else {"file": element.name}

@@ -25,9 +25,9 @@ from speechmill.fetch import StoppedError
 from speechmill.runner.log import open_log
 from speechmill.sources import Listed
 from speechmill.stages import ClipStage
-from speechmill.stages.batches import Batch, Done, complete_alone
+from speechmill.stages.batches import Batch, Done, complete_content
 from speechmill.stages.fetch import list_input
-from speechmill.stages.work import Outcome, Work, identify
+from speechmill.stages.work import Outcome, WorkItem, identify
 
 NAMESPACE = "speechmill"
 LISTED = "listed/"  # before the number of an input: counter of its recordings
@@ -215,14 +215,14 @@ class BatchedFn(StageFn):
     """A stage that works on clips of many elements together, so that the batches of a model are full."""
 
     def __init__(self, stage: ClipStage, build: Build) -> None:
-        super().__init__(stage.name, partial(complete_alone, stage=stage), build)
+        super().__init__(stage.name, partial(complete_content, stage=stage), build)
         self._stage = stage
 
     def start_bundle(self) -> None:
         """Begin with an empty batch."""
         self._batch = Batch(self._stage, self._build)
 
-    def process(self, element: Work) -> Iterator[Any]:
+    def process(self, element: WorkItem) -> Iterator[Any]:
         """Add to the batch; yield what is done by then."""
         if not self._build.is_stopping():
             yield from self._together(self._batch.add(element))

@@ -12,11 +12,11 @@ from speechmill.runner.beam.functions import BatchedFn, IsolatedFn, StageFn, Wai
 from speechmill.sources import Listed
 from speechmill.stages import DEDUP, FETCH, ClipStage, RecordingStage, Stage
 from speechmill.stages.base import GroupedByHost, Isolated
-from speechmill.stages.dedup import Sounds, Spreader, Votes, compared, find_votes
+from speechmill.stages.dedup import BucketLandmarks, BucketSpreader, Matches, find_matches, join_matches
 from speechmill.stages.fetch import host_of
 from speechmill.stages.flow import STAGES
 from speechmill.stages.identity import Claims, load_registry, placeholder
-from speechmill.stages.work import Work, primary
+from speechmill.stages.work import WorkItem, primary
 
 
 class _Knowing(beam.DoFn):  # type: ignore[misc]
@@ -108,14 +108,14 @@ class RecordingStages(beam.PTransform):  # type: ignore[misc]
         super().__init__()
         self.build, self.is_complete = build, is_complete
 
-    def expand(self, listed: beam.PCollection[Listed]) -> beam.PCollection[Work]:
+    def expand(self, listed: beam.PCollection[Listed]) -> beam.PCollection[WorkItem]:
         """Wire fetching by host, one work a content, and the stages after it in their order."""
         works = (
             listed
             | "by host" >> beam.Map(lambda one: (host_of(one), one)).with_output_types(tuple[str, Listed])
             | "same host" >> beam.GroupByKey()
             | FETCH.name >> beam.ParDo(run_by(FETCH, self.build))
-            | "by content" >> beam.Map(lambda work: (work.content_id, work)).with_output_types(tuple[str, Work])
+            | "by content" >> beam.Map(lambda work: (work.content_id, work)).with_output_types(tuple[str, WorkItem])
             | "same content" >> beam.GroupByKey()
             | "primary" >> beam.MapTuple(lambda _, works: primary(works))
         )
@@ -130,7 +130,7 @@ class RecordingStages(beam.PTransform):  # type: ignore[misc]
         return works
 
 
-def _is_changed(work: Work) -> bool:
+def _is_changed(work: WorkItem) -> bool:
     return not work.is_as_before
 
 
@@ -142,9 +142,9 @@ class Spread(beam.DoFn):  # type: ignore[misc]
 
     def start_bundle(self) -> None:
         """Begin with nothing gathered."""
-        self._spreader = Spreader()
+        self._spreader = BucketSpreader()
 
-    def process(self, work: Work) -> Iterator[tuple[int, Sounds]]:
+    def process(self, work: WorkItem) -> Iterator[tuple[int, BucketLandmarks]]:
         """Gather; spread when there is enough."""
         self._spreader.add(work, self._build)
         if self._spreader.is_full:
@@ -163,19 +163,19 @@ class Deduplicate(beam.PTransform):  # type: ignore[misc]
         super().__init__()
         self.build = build
 
-    def expand(self, works: beam.PCollection[Work]) -> beam.PCollection[Work]:
+    def expand(self, works: beam.PCollection[WorkItem]) -> beam.PCollection[WorkItem]:
         """Wire the comparison: landmarks of one hash meet in a bucket, what they say goes to the later content."""
         build = self.build
-        votes = (
+        matches = (
             works
-            | "spread" >> beam.ParDo(Spread(build)).with_output_types(tuple[int, Sounds])
+            | "spread" >> beam.ParDo(Spread(build)).with_output_types(tuple[int, BucketLandmarks])
             | "same bucket" >> beam.GroupByKey()
-            | "vote" >> beam.FlatMapTuple(lambda _, sounds: find_votes(sounds)).with_output_types(tuple[str, Votes])
+            | "vote" >> beam.FlatMapTuple(lambda _, bucket: find_matches(bucket)).with_output_types(tuple[str, Matches])
         )
-        own = works | "own" >> beam.Map(lambda work: (work.content_id, work)).with_output_types(tuple[str, Work])
+        own = works | "own" >> beam.Map(lambda work: (work.content_id, work)).with_output_types(tuple[str, WorkItem])
         return (
-            {"works": own, "votes": votes}
+            {"works": own, "matches": matches}
             | "for each" >> beam.CoGroupByKey()
-            | "voted for" >> beam.FlatMapTuple(lambda _, found: compared(**found))
+            | "voted for" >> beam.FlatMapTuple(lambda _, joined: join_matches(**joined))
             | "judge" >> beam.ParDo(run_by(DEDUP, build))
         )
