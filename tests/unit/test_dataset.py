@@ -98,13 +98,13 @@ def test_a_training_that_stopped_goes_on_where_it_was(many, monkeypatch, workers
 
 def test_conditioning_is_of_other_clips_of_the_voice(many, monkeypatch):
     heard: list[tuple[str, str]] = []
-    plain = Clips._heard
+    plain = Clips._conditioning_mel
 
     def noted(self, row, rng):
         heard.append((row["clip_id"], row["recording_id"]))
         return plain(self, row, rng)
 
-    monkeypatch.setattr(Clips, "_heard", noted)
+    monkeypatch.setattr(Clips, "_conditioning_mel", noted)
     for sample in Clips(many, conditioning=3):
         chosen, heard[:] = list(heard), []
         assert not sample["conditioning_is_self"]

@@ -1,1 +1,1 @@
-"""Commands on a finished corpus, and its reader: status, plan, verify, prune, remove."""
+"""Commands on a corpus (status, plan, preview, verify, prune, remove), and the reader of a finished one."""

@@ -1,4 +1,4 @@
-"""What `verify` works with: the tables of a finished corpus, row by row, and the record of a check on them."""
+"""Tools of the checks of `verify`: the tables of a finished corpus, row by row, and the result of a check."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from speechmill.core.store import Store
 from speechmill.corpus.reader import names_below
 from speechmill.publish.columns import Columns, columns_in
 
-PROBLEMS_TOLD = 5
+MAX_PROBLEMS = 5  # problems listed for each check
 BATCH_ROWS = 1_000
 
 Row = dict[str, Any]
@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class Check:
-    """How one check went. Only the first problems are kept; all are counted."""
+    """Result of a check. Only the first MAX_PROBLEMS are kept; all are counted."""
 
     checked: int = 0
     failed: int = 0
@@ -25,25 +25,25 @@ class Check:
     note: str | None = None
 
     def fail(self, problem: str) -> None:
-        """Note a problem."""
+        """Add a problem."""
         self.failed += 1
-        if len(self.problems) < PROBLEMS_TOLD:
+        if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(problem)
 
     def expect(self, *, that: bool, problem: str) -> None:
-        """Note a problem unless `that` holds."""
+        """Add a problem unless `that` is true."""
         if not that:
             self.fail(problem)
 
     def result(self) -> dict[str, Any]:
-        """As plain values."""
+        """The result as JSON values."""
         facts = {"ok": not self.failed, "checked": self.checked, "failed": self.failed, "problems": self.problems}
         return facts | ({"note": self.note} if self.note else {})
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusTables:
-    """A finished corpus whose tables are checked row by row."""
+    """A finished corpus whose tables are read row by row."""
 
     store: Store
     run: dict[str, Any]
@@ -51,7 +51,7 @@ class CorpusTables:
 
     @property
     def columns(self) -> Columns:
-        """Its columns, by its config and the stages that ran."""
+        """Columns of the corpus, by its config and the stages that ran."""
         return columns_in(self.config, self.run["profiles"])
 
     def has(self, stage: str) -> bool:
@@ -68,7 +68,7 @@ class CorpusTables:
         return names_below(self.run, "pool.parquet/")
 
     def rows(self, names: Iterable[str], columns: list[str] | None = None) -> Iterator[Row]:
-        """Rows of some files, one after the other."""
+        """Rows of files, one file after another."""
         for name in names:
             for batch in self.store.batches(name, columns, BATCH_ROWS):
                 yield from batch.to_pylist()

@@ -1,4 +1,4 @@
-"""Reads a finished corpus as TorToiSe's models are trained on it: a torch dataset over `data/*.parquet`.
+"""A torch dataset over `data/*.parquet` of a finished corpus, for the training of TorToiSe's models.
 
     >>> from torch.utils.data import DataLoader
     >>> clips = Clips("corpus", only_tortoise=False)
@@ -8,9 +8,9 @@
     ...     for batch in loader:
     ...         lengths = batch["mel_lengths"]
 
-An epoch is a permutation of row groups, cut into as many equal shares as there are workers on all ranks, so that no
-rank waits for another; within a share, rows are shuffled over BUFFER_ROWS. It follows from seed and epoch alone, so
-a training that stopped goes on in mid-epoch: `clips.begin(epoch, after=batches, batch_size=16)`.
+An epoch is a permutation of row groups, divided into equal shares for all workers of all ranks, so that no rank waits
+for another; within a share, rows are shuffled over BUFFER_ROWS. The order depends only on seed and epoch, so training
+can resume within an epoch: `clips.begin(epoch, after=batches, batch_size=16)`.
 """
 
 from collections import defaultdict
@@ -33,16 +33,16 @@ from speechmill.tokens import Silence, mel
 
 START_MEL, STOP_MEL, STOP_TEXT = 8_192, 8_193, 0
 CONDITIONING_SAMPLES = 44_000  # at 22,050 Hz, as in the fine-tuning configs of DL-Art-School
-BUFFER_ROWS = 512
+BUFFER_ROWS = 512  # rows that are shuffled and decoded together
 NEEDED = ("clip_id", "audio", "sampling_rate", "start", "end", "text_tokens", "mel_tokens", "tortoise_ok")
-SPEAKER = ("speaker_id", "recording_id")  # what tells voices apart: the first of these columns that is there
+SPEAKER = ("speaker_id", "recording_id")  # identify speakers: the first column that exists is used
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A row group, and which of its rows are wanted."""
+    """A row group, and those of its rows that are used."""
 
     path: str
     number: int
@@ -52,46 +52,51 @@ class Group:
 class Clips(IterableDataset[Row]):
     """Clips of one split of a corpus, each with conditioning from other clips of its speaker.
 
-    A sample holds `clip_id`; `text`, int64[t]; `codes`, int64[m] without start and stop; `samples`, its length at
-    22,050 Hz; `conditioning`, float32[n, 80, f] normalised spectrograms; `conditioning_is_self`, whether there was no
-    other clip of the speaker near it, so that they are other cuts of the clip itself.
+    A sample is a dict with `clip_id`; `text`, int64[t]; `codes`, int64[m] without start and stop; `samples`, length at
+    22,050 Hz; `conditioning`, float32[n, 80, f] normalised spectrograms; `conditioning_is_self`, true if the buffer had
+    no other clip of the speaker, so that the conditioning is from the clip itself.
     """
 
     def __init__(
         self, corpus: str | Path, *, split: str = "train", conditioning: int = 2, seed: int = 1, rank: int = 0,
         ranks: int = 1, only_tortoise: bool = True, norms: Sequence[float] = mel.NORMS,
     ) -> None:  # fmt: skip
-        """Look at the files of a corpus.
+        """Read the metadata of a split.
 
         Args:
-            corpus: folder, or fsspec URL.
+            corpus: Folder, or fsspec URL.
             split: `train` or `validation`.
-            conditioning: how many clips of the speaker each sample comes with.
-            seed: what the order, and the choice of conditioning, follow from.
-            rank: number of this process among all that train together.
-            ranks: how many they are.
-            only_tortoise: whether clips that TorToiSe cannot take (`tortoise_ok`) are left out.
-            norms: the 80 numbers that spectrograms are divided by.
+            conditioning: Number of conditioning clips for each sample.
+            seed: Seed of the order and of the choice of conditioning.
+            rank: Index of this process among the `ranks` that train together.
+            ranks: Number of these processes.
+            only_tortoise: Whether to omit clips that TorToiSe cannot take (`tortoise_ok` is false).
+            norms: 80 numbers by which spectrograms are divided.
 
         Raises:
-            ValueError: where there is no such split, or it has no text or mel tokens.
+            ValueError: There is no such split, or it has no text or mel tokens.
         """
         self._corpus = str(corpus)
         paths = _paths(self._corpus, split)
-        self._columns, self.profile = self._common(paths, f"{corpus}/data/{split}-*.parquet")
+        self._columns, self.profile = self._columns_and_profile(paths, f"{corpus}/data/{split}-*.parquet")
         self._groups = [group for path in paths for group in self._row_groups(path, only_tortoise=only_tortoise)]
         self._conditioning, self._seed, self._rank, self._ranks = conditioning, seed, rank, ranks
         self._norms = torch.tensor(norms)
         self._epoch = self._batches = self._batch_size = 0
 
     def __len__(self) -> int:
-        """Clips of an epoch on this rank, if it has one worker; more workers drop up to one clip each."""
+        """Clips of an epoch on this rank with one worker; each further worker may drop one clip."""
         return sum(len(group.rows) for group in self._groups) // self._ranks
 
     def begin(self, epoch: int, *, after: int = 0, batch_size: int = 0) -> None:
-        """Let the next iteration be that of `epoch`, after so many batches that its DataLoader gave already.
+        """Set the epoch of the next iteration.
 
-        Workers that outlive an iteration (`persistent_workers`) do not hear of it.
+        Has no effect on running workers, that is with `persistent_workers`.
+
+        Args:
+            epoch: Number of the epoch.
+            after: Batches of this epoch that the DataLoader has given already.
+            batch_size: Batch size of the DataLoader; needed with `after`.
         """
         self._epoch, self._batches, self._batch_size = epoch, after, batch_size
 
@@ -105,6 +110,7 @@ class Clips(IterableDataset[Row]):
         yield from self._share(self._epoch, share, shares, given * self._batch_size)
 
     def _share(self, epoch: int, share: int, shares: int, skipped: int) -> Iterator[Row]:
+        """Samples of one of `shares` equal shares of an epoch, without the first `skipped`."""
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self._groups))
         ends = np.cumsum([len(self._groups[at].rows) for at in order])
         size = int(ends[-1]) // shares if len(ends) else 0
@@ -119,7 +125,7 @@ class Clips(IterableDataset[Row]):
         for buffer in _buffers(wanted):
             count = sum(len(rows) for _, rows in buffer)
             shuffled, seeds = rng.permutation(count), rng.integers(2**32, size=count)
-            if skipped >= count:  # nothing of it is read
+            if skipped >= count:  # skipped without reading it
                 skipped -= count
                 continue
             yield from self._samples(buffer, shuffled[skipped:], seeds[skipped:])
@@ -128,29 +134,30 @@ class Clips(IterableDataset[Row]):
     def _samples(
         self, buffer: list[tuple[Group, list[int]]], order: npt.NDArray[np.int64], seeds: npt.NDArray[np.int64]
     ) -> Iterator[Row]:
+        """Samples of a buffer in `order`, an index into its rows; `seeds` has one for each sample."""
         rows = [row for group, numbers in buffer for row in self._read(group, numbers)]
-        voices: dict[str, list[int]] = defaultdict(list)
+        rows_of: dict[str, list[int]] = defaultdict(list)
         for at, row in enumerate(rows):
-            voices[self._voice(row)].append(at)
+            rows_of[self._speaker(row)].append(at)
         for at, seed in zip(order, seeds, strict=True):
             row, rng = rows[at], np.random.default_rng(seed)
-            others = [other for other in voices[self._voice(row)] if other != at]
+            others = [other for other in rows_of[self._speaker(row)] if other != at]
             chosen = rng.choice(others or [at], self._conditioning)
             yield {
                 "clip_id": row["clip_id"],
                 "text": torch.tensor(row["text_tokens"] or [], dtype=torch.int64),
                 "codes": torch.tensor(row["mel_tokens"], dtype=torch.int64),
                 "samples": round((row["end"] - row["start"]) * mel.RATE / row["sampling_rate"]),
-                "conditioning": torch.stack([self._heard(rows[one], rng) for one in chosen]),
+                "conditioning": torch.stack([self._conditioning_mel(rows[index], rng) for index in chosen]),
                 "conditioning_is_self": not others,
             }
 
     def _open(self, path: str) -> pq.ParquetFile:
-        """A file of the corpus. Its filesystem is asked for anew: a worker process cannot use that of its parent."""
+        """Open a file of the corpus, on a filesystem of this process: that of a parent process cannot be used."""
         return pq.ParquetFile(path, filesystem=filesystem_of(self._corpus)[0])
 
-    def _common(self, paths: Sequence[str], pattern: str) -> tuple[list[str], str]:
-        """Columns to read, the one that tells voices apart first; and the mel profile of the corpus."""
+    def _columns_and_profile(self, paths: Sequence[str], pattern: str) -> tuple[list[str], str]:
+        """Columns to read, first that of the speaker, and the mel profile of the corpus. Raises ValueError."""
         if not paths:
             raise ValueError(f"no {pattern}: give a finished corpus and a split that it has")
         profiles = set()
@@ -166,23 +173,24 @@ class Clips(IterableDataset[Row]):
         return [next(name for name in SPEAKER if name in names), *NEEDED], str(profiles.pop())
 
     def _row_groups(self, path: str, *, only_tortoise: bool) -> Iterator[Group]:
+        """Row groups of a file, with the rows to use."""
         with self._open(path) as file:
             for number in range(file.num_row_groups):
-                takes = file.read_row_group(number, ["tortoise_ok"])[0].to_pylist()
-                yield Group(path, number, tuple(at for at, ok in enumerate(takes) if ok or not only_tortoise))
+                fits = file.read_row_group(number, ["tortoise_ok"])[0].to_pylist()
+                yield Group(path, number, tuple(at for at, ok in enumerate(fits) if ok or not only_tortoise))
 
-    def _voice(self, row: Row) -> str:
-        """Whose clip it is; of an unknown speaker, nobody else's."""
+    def _speaker(self, row: Row) -> str:
+        """Speaker of a clip; a clip of an unknown speaker gets a speaker of its own."""
         return str(row[self._columns[0]] or row["clip_id"])
 
     def _read(self, group: Group, numbers: list[int]) -> list[Row]:
-        """Some rows of a row group."""
+        """Rows of a row group by their numbers."""
         with self._open(group.path) as file:
             rows: list[Row] = file.read_row_group(group.number, self._columns).take(numbers).to_pylist()
             return rows
 
-    def _heard(self, row: Row, rng: np.random.Generator) -> Tensor:
-        """Spectrogram float32[80, 172] of CONDITIONING_SAMPLES from somewhere in a clip, zeros if it is shorter."""
+    def _conditioning_mel(self, row: Row, rng: np.random.Generator) -> Tensor:
+        """Spectrogram float32[80, 172] of CONDITIONING_SAMPLES at a random place of a clip, zero-padded if shorter."""
         wave = resample(decode_flac(row["audio"]["bytes"]), row["sampling_rate"], mel.RATE)
         first = int(rng.integers(max(1, len(wave) - CONDITIONING_SAMPLES)))
         cut = wave[first : first + CONDITIONING_SAMPLES]
@@ -193,13 +201,13 @@ class Clips(IterableDataset[Row]):
 def gpt_batch(samples: Sequence[Row]) -> Row:
     """Collate for TorToiSe's GPT.
 
-    `text` int64[B, t], filled up with 0, and `text_lengths`; `mel` int64[B, m], codes between START_MEL and STOP_MEL,
-    filled up with STOP_MEL, and `mel_lengths` with both; `wav_lengths`, samples at 22,050 Hz; `conditioning`
-    float32[B, n, 80, f]; `conditioning_is_self` bool[B]; `clip_ids`. A model that adds start and stop itself, as
-    TorToiSe's own `UnifiedVoice` does, takes `mel[:, 1:-1]`, in which every row still ends in the stops it expects.
+    `text` int64[B, t], padded with 0, and `text_lengths`; `mel` int64[B, m], codes between START_MEL and STOP_MEL,
+    padded with STOP_MEL, and `mel_lengths` with start and stop; `wav_lengths`, samples at 22,050 Hz; `conditioning`
+    float32[B, n, 80, f]; `conditioning_is_self` bool[B]; `clip_ids`. Models that add start and stop themselves, such as
+    TorToiSe's own `UnifiedVoice`, take `mel[:, 1:-1]`, in which every row still ends in the stops that they expect.
     """
     framed = [torch.cat([torch.tensor([START_MEL]), s["codes"], torch.tensor([STOP_MEL])]) for s in samples]
-    return _shared(samples) | {
+    return _text_batch(samples) | {
         "mel": _padded(framed, STOP_MEL),
         "mel_lengths": torch.tensor([len(row) for row in framed]),
         "wav_lengths": torch.tensor([sample["samples"] for sample in samples]),
@@ -209,15 +217,16 @@ def gpt_batch(samples: Sequence[Row]) -> Row:
 
 
 def clvp_batch(samples: Sequence[Row], silence: Silence) -> Row:
-    """Collate for CLVP, which has no lengths and no codes over 8,191: `speech` int64[B, m] goes on as silence."""
+    """Collate for CLVP, which has no lengths and no codes over 8,191: `speech` int64[B, m] is padded with silence."""
     speech = _padded([sample["codes"] for sample in samples], silence.within)
     for row, sample in zip(speech, samples, strict=True):
         free = min(speech.shape[1] - len(sample["codes"]), len(silence.last))
         row[speech.shape[1] - free :] = torch.tensor(silence.last[len(silence.last) - free :])
-    return _shared(samples) | {"speech": speech}
+    return _text_batch(samples) | {"speech": speech}
 
 
-def _shared(samples: Sequence[Row]) -> Row:
+def _text_batch(samples: Sequence[Row]) -> Row:
+    """Clip ids and padded texts."""
     return {
         "clip_ids": [sample["clip_id"] for sample in samples],
         "text": _padded([sample["text"] for sample in samples], STOP_TEXT),
@@ -240,10 +249,10 @@ def _paths(corpus: str, split: str) -> list[str]:
 
 
 def _buffers(wanted: Sequence[tuple[Group, list[int]]]) -> Iterator[list[tuple[Group, list[int]]]]:
-    """Row groups, BUFFER_ROWS rows or a little more at a time."""
+    """Row groups in buffers of BUFFER_ROWS rows or a little more."""
     buffer: list[tuple[Group, list[int]]] = []
-    for one in wanted:
-        buffer.append(one)
+    for group in wanted:
+        buffer.append(group)
         if sum(len(rows) for _, rows in buffer) >= BUFFER_ROWS:
             yield buffer
             buffer = []

@@ -1,4 +1,4 @@
-"""Proves that the ledger balances: every sample of every recording has one fate."""
+"""Checks that the ledger balances: every sample of every recording has one fate."""
 
 import itertools
 from collections import Counter
@@ -17,7 +17,7 @@ RECORDING, ROW = 0, 1  # a recording comes before its rows
 
 
 def check_balance(corpus: CorpusTables, check: Check) -> None:
-    """Spans cover each decoded recording without gap or overlap, and their sum is what stats.json says."""
+    """Check that spans cover each decoded recording without gap or overlap, and add up to the sums in stats.json."""
     samples: Counter[str] = Counter()
     statuses: Counter[str] = Counter()
     for recording_id, recording, spans in by_recording(corpus, [LEDGER_FILE], check):
@@ -40,7 +40,7 @@ def check_balance(corpus: CorpusTables, check: Check) -> None:
 
 
 def _balance(recording: Row, spans: Iterable[Row], check: Check) -> Counter[str]:
-    """Samples by fate of one recording, whose spans must follow each other from 0 to its end."""
+    """Count samples by fate of a recording; check that its spans follow each other from 0 to its end."""
     place, samples = 0, Counter[str]()
     name = recording["recording_id"]
     for span in spans:
@@ -48,8 +48,8 @@ def _balance(recording: Row, spans: Iterable[Row], check: Check) -> Counter[str]
         check.expect(that=start == place, problem=f"{name}: a span ends at {place}, the next starts at {start}")
         check.expect(that=end > start, problem=f"{name}: the span at {start} is empty")
         is_clip = kind == SpanKind.CLIP
-        against = [reason for reason in span["reasons"] if span["decision"] != KEPT or reason != Reason.MANUAL]
-        fate = (span["decision"] == KEPT, bool(against))
+        rejecting = [reason for reason in span["reasons"] if span["decision"] != KEPT or reason != Reason.MANUAL]
+        fate = (span["decision"] == KEPT, bool(rejecting))
         known = fate in ((True, False), (False, True)) if is_clip else kind in set(SpanKind) and fate == (False, False)
         check.expect(
             that=known and is_clip == bool(span["clip_id"]), problem=f"{name}: the span at {start} has no clear fate"
@@ -62,11 +62,11 @@ def _balance(recording: Row, spans: Iterable[Row], check: Check) -> Counter[str]
 
 
 def _failed_row(recording: Row, spans: list[Row], check: Check) -> None:
-    """A recording that was not decoded has one row, which says why."""
+    """Check that a recording that was not decoded has one row with its reason."""
     why = [recording["reason"]] if recording["reason"] else []
-    told = [(row["start"], row["end"], row["kind"], row["decision"], row["reasons"]) for row in spans]
+    rows = [(row["start"], row["end"], row["kind"], row["decision"], row["reasons"]) for row in spans]
     name = recording["recording_id"]
-    check.expect(that=told == [(0, 0, None, REJECTED, why)], problem=f"{name}: not one row saying why it has no audio")
+    check.expect(that=rows == [(0, 0, None, REJECTED, why)], problem=f"{name}: not one row saying why it has no audio")
     is_explained = recording["status"] == Status.OK or bool(why)
     check.expect(that=is_explained, problem=f"{name}: {recording['status']} without a reason")
 
@@ -74,7 +74,7 @@ def _failed_row(recording: Row, spans: list[Row], check: Check) -> None:
 def by_recording(
     corpus: CorpusTables, files: list[str], check: Check
 ) -> Iterator[tuple[str, Row | None, Iterable[Row]]]:
-    """Each recording_id of recordings.parquet or some files, its recording if there is one, and its rows there."""
+    """For each recording_id in recordings.parquet or `files`: its recording, if there is one, and its rows there."""
     recordings = corpus.rows([RECORDINGS_FILE], ["recording_id", "content_id", "status", "reason", "decoded_samples"])
     tagged = merge(
         ((row["recording_id"], RECORDING, row) for row in recordings),
@@ -90,5 +90,5 @@ def by_recording(
         last = recording_id
         first = next(group)
         is_known = first[1] == RECORDING
-        rows = itertools.chain([first][is_known:], group)  # noqa: B031 - the rest of it, for the first time
+        rows = itertools.chain([first][is_known:], group)  # noqa: B031 - the group is iterated only once
         yield recording_id, first[2] if is_known else None, map(itemgetter(2), rows)

@@ -1,7 +1,6 @@
-"""What a run would do: recordings, hours, licences, and the time that it may take.
+"""Plans a run without running it: recordings, hours, licences, and an estimate of its time.
 
-It reads feeds and the heads of local files, fetches no media, and writes nothing, so that it can be asked
-before there is anything.
+It reads feeds and the headers of local files, fetches no media and writes nothing.
 """
 
 import os
@@ -29,19 +28,19 @@ from speechmill.stages.identity import Claims, place_of, read_registry
 from speechmill.stages.known import stamp_of
 from speechmill.stages.profiles import build_up_to_scores
 
-KEPT_STAGES = tuple(stage.name for stage in STAGES if stage.clips_only)  # which take the clips that are kept
-# Shares of the decoded hours that become clips and that are kept: those of the demo podcast.
+KEPT_STAGES = tuple(stage.name for stage in STAGES if stage.clips_only)  # stages on selected clips
+# Shares of the decoded hours that each stage processes: those of the demo podcast.
 DEFAULT_SHARES = {"fetch": 1.0, "segment": 1.0, "score": 0.8} | dict.fromkeys(KEPT_STAGES, 0.5)
-TELL_EVERY = 1000  # recordings
+PROGRESS_EVERY = 1000  # recordings between progress messages
 
 
 @dataclass(slots=True)
 class _Count:
-    """A number of recordings and their length."""
+    """A number of recordings and their total duration."""
 
     recordings: int = 0
     seconds: float = 0.0
-    undeclared: int = 0
+    undeclared: int = 0  # recordings without a declared duration
 
     def add(self, seconds: float | None) -> None:
         self.recordings += 1
@@ -50,17 +49,17 @@ class _Count:
 
     @property
     def likely_seconds(self) -> float:
-        """Length, if those that declare none are as long as the others on average."""
+        """Duration, if recordings without a declared one are as long as the others on average."""
         declaring = self.recordings - self.undeclared
         return self.seconds * self.recordings / declaring if declaring else 0.0
 
-    def in_words(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         return {"recordings": self.recordings, "hours": self.seconds / 3600, "without a length": self.undeclared}
 
 
 @dataclass(slots=True)
 class _Plan:
-    """What the inputs hold: counters only, and hashes of the identities that were seen."""
+    """Counts of the recordings of all inputs."""
 
     all: _Count = field(default_factory=_Count)
     to_fetch: _Count = field(default_factory=_Count)
@@ -73,83 +72,91 @@ class _Plan:
     left_out_first: list[str] = field(default_factory=list)
     licences: defaultdict[str, _Count] = field(default_factory=lambda: defaultdict(_Count))
     inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    seen: set[int] = field(default_factory=set)
+    seen: set[int] = field(default_factory=set)  # hashes of the identity of each recording
 
 
 def plan(config: RunConfig, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Count what a run would fetch. Hours are declared ones, of feeds and of the heads of local files.
+    """Count what a run would fetch. Hours are those declared by feeds and by the headers of local files.
 
-    `progress` is told how far a long listing is. Raises ConfigError for an input that does not exist and
-    for an output that a run may not write to; an input that cannot be read is an entry of `inputs`.
+    Args:
+        config: Config of the run.
+        progress: Called with messages during a long listing.
+
+    Returns:
+        Counts as JSON values; an unreadable input has an `error` in its entry of `inputs`.
+
+    Raises:
+        ConfigError: An input does not exist, or a run may not write to the output.
     """
     check_logins(config.fetch)
     store = Store(config.output)
     ownership.check(store)
     build = build_up_to_scores(config, store)
-    found, registry = _Plan(), read_registry(build)
-    counts, notes = defaultdict[str, _Count](_Count), dict[str, dict[str, Any]]()
+    planned, registry = _Plan(), read_registry(build)
+    counts, errors = defaultdict[str, _Count](_Count), dict[str, dict[str, Any]]()
     claims = dict[tuple[str, str], tuple[Claims, _Count]]()
     for source in config.inputs:
-        of_input, notes[source.address] = counts[source.address], {}
+        input_count, errors[source.address] = counts[source.address], {}
         if build.removed.closes(web_address(source.address)):
-            notes[source.address] = {"error": "removed"}
+            errors[source.address] = {"error": "removed"}
             continue
         progress(f"{source.address}: reading")
         try:
             for number, listed in enumerate(_listed(source, config), 1):
                 settled = registry.settle(listed)
                 if isinstance(settled, Claims):
-                    found.listed_twice += place_of(listed) in claims
-                    claims.setdefault(place_of(listed), (settled, of_input))
+                    planned.listed_twice += place_of(listed) in claims
+                    claims.setdefault(place_of(listed), (settled, input_count))
                 else:
-                    _add(settled, found, of_input, build)
-                if number % TELL_EVERY == 0:
+                    _add(settled, planned, input_count, build)
+                if number % PROGRESS_EVERY == 0:
                     progress(f"{source.address}: {number} recordings so far")
         except RejectedError as error:
-            notes[source.address] = {"error": str(error)}
+            errors[source.address] = {"error": str(error)}
     for listed in registry.resolve(claim for claim, _ in claims.values()):
-        _add(listed, found, claims[place_of(listed)][1], build)
-    found.inputs = {address: counts[address].in_words() | note for address, note in notes.items()}
-    return _in_words(found, config, store)
+        _add(listed, planned, claims[place_of(listed)][1], build)
+    planned.inputs = {address: counts[address].as_dict() | note for address, note in errors.items()}
+    return _as_dict(planned, config, store)
 
 
 def _listed(source: Any, config: RunConfig) -> Iterator[Listed]:
-    # A source caches its feeds in the store that it is given: this one is gone when the plan is made.
+    # Sources cache feeds in their store: this one is temporary, so that the corpus stays unchanged.
     with TemporaryDirectory() as folder:
         yield from listing.list_recordings(source, config, Store(folder))
 
 
-def _add(listed: Listed, found: _Plan, of_input: _Count, build: Build) -> None:
+def _add(listed: Listed, planned: _Plan, input_count: _Count, build: Build) -> None:
+    """Count a listed recording in the plan and for its input."""
     recording, identity = listed.recording, hash((listed.recording.recording_id, listed.media_path))
-    if identity in found.seen:
-        found.listed_twice += 1
+    if identity in planned.seen:
+        planned.listed_twice += 1
         return
-    found.seen.add(identity)
+    planned.seen.add(identity)
     if recording.status is Status.LEFT_OUT:
-        found.left_out[recording.reason or "unknown"] += 1
-        if recording.reason is not Reason.HIDDEN and len(found.left_out_first) < MOST_NAMED:
-            found.left_out_first.append(f"{recording.media_url}: {recording.reason_detail}")
+        planned.left_out[recording.reason or "unknown"] += 1
+        if recording.reason is not Reason.HIDDEN and len(planned.left_out_first) < MOST_NAMED:
+            planned.left_out_first.append(f"{recording.media_url}: {recording.reason_detail}")
         return
     if build.removed.against(recording):
-        found.refused[Reason.REMOVED] += 1
+        planned.refused[Reason.REMOVED] += 1
         return
     if recording.status is not Status.OK:
-        found.refused[recording.reason or recording.status] += 1
+        planned.refused[recording.reason or recording.status] += 1
         return
     seconds = recording.declared_duration_s or _head_duration_s(listed, build.config)
     content_id = _content_id(listed, build)
     is_decoded = content_id is not None and build.store.is_done(build.segments(content_id))
-    found.fetched += content_id is not None
-    found.decoded += is_decoded
-    counts = [found.all, of_input, found.licences[recording.licence]]
-    counts += [found.to_decode] if not is_decoded else []
-    counts += [found.to_fetch] if content_id is None and listed.media_path is None else []
+    planned.fetched += content_id is not None
+    planned.decoded += is_decoded
+    counts = [planned.all, input_count, planned.licences[recording.licence]]
+    counts += [planned.to_decode] if not is_decoded else []
+    counts += [planned.to_fetch] if content_id is None and listed.media_path is None else []
     for count in counts:
         count.add(seconds)
 
 
 def _content_id(listed: Listed, build: Build) -> str | None:
-    """What an earlier run fetched for a recording, if it did, unless its file has changed since."""
+    """Content id of a recording that was fetched before; None if it was not, or its file has changed since."""
     name = build.fetched(listed.recording.recording_id)
     if not build.store.exists(name):
         return None
@@ -162,7 +169,7 @@ def _content_id(listed: Listed, build: Build) -> str | None:
 
 
 def _head_duration_s(listed: Listed, config: RunConfig) -> float | None:
-    """Duration that a local file declares."""
+    """Declared duration of a local file in seconds; None if there is none or the file cannot be read."""
     if listed.media_path is None or not os.path.isfile(listed.media_path):
         return None
     path, limits = listed.media_path, config.audio
@@ -180,36 +187,37 @@ def _declared_duration_s(path: str, limits: Audio) -> float | None:
         return audio.declared_duration_s(path, limits)
 
 
-def _in_words(found: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
+def _as_dict(planned: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
+    """The plan as JSON values."""
     licences = {
-        licence: count.in_words() | {"published": licence_allowed(licence, config.licences)}
-        for licence, count in sorted(found.licences.items())
+        licence: count.as_dict() | {"published": licence_allowed(licence, config.licences)}
+        for licence, count in sorted(planned.licences.items())
     }
     return {
         "output": store.root,
-        **found.all.in_words(),
-        "already fetched": found.fetched,
-        "already decoded": found.decoded,
-        "listed twice": found.listed_twice,
-        "refused": dict(found.refused),
-        "left out": dict(found.left_out),
-        "left out, for example": found.left_out_first,
+        **planned.all.as_dict(),
+        "already fetched": planned.fetched,
+        "already decoded": planned.decoded,
+        "listed twice": planned.listed_twice,
+        "refused": dict(planned.refused),
+        "left out": dict(planned.left_out),
+        "left out, for example": planned.left_out_first,
         "licences": licences,
         **({"remark": remark} if (remark := no_licence(licences)) else {}),
-        "inputs": found.inputs,
-        "forecast": _forecast(found, config, store),
+        "inputs": planned.inputs,
+        "forecast": _time_estimate(planned, config, store),
     }
 
 
-def _forecast(found: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
-    """Seconds of each stage. Recordings that declare no length are taken to be as long as the others."""
+def _time_estimate(planned: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
+    """Estimated seconds of each stage. Recordings of unknown duration count as long as the others."""
     run = read_run(store)
     speeds, measured = _speeds(config, run)
     shares = DEFAULT_SHARES | _shares(store)
-    shares = dict.fromkeys(speeds, shares["score"]) | shares  # a plug-in may work on all clips
+    shares = dict.fromkeys(speeds, shares["score"]) | shares  # a plug-in may process all clips
     cores = config.workers or os.cpu_count() or 1
     workers = {"segment": cores, "score": cores if run is None or not run["defect_models"] else 1}
-    left = dict.fromkeys(speeds, found.to_decode.likely_seconds) | {"fetch": found.to_fetch.likely_seconds}
+    left = dict.fromkeys(speeds, planned.to_decode.likely_seconds) | {"fetch": planned.to_fetch.likely_seconds}
     seconds = {stage: left[stage] * shares[stage] / speeds[stage] / workers.get(stage, 1) for stage in speeds}
     return {
         "seconds": {**seconds, "total": sum(seconds.values())},
@@ -218,24 +226,25 @@ def _forecast(found: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
 
 
 def _speeds(config: RunConfig, run: dict[str, Any] | None) -> tuple[dict[str, float], list[str]]:
-    """× real time of each stage, and the stages for which the last run of this corpus told it."""
+    """Speed of each stage in multiples of real time, and the stages whose speed was measured in the last run."""
     typical = {stage.name: stage.speed(config) for stage in STAGES if stage.settings(config) is not None}
     speeds = {name: speed for name, speed in typical.items() if speed is not None}
     models = {"transcribe": config.asr.model, "cross_check": config.asr.cross_check}
     stages = run["stages"] if run else {}
     done = {stage: stages.get(stage, {}) for stage in speeds if stages.get(stage, {}).get("audio_done_ms")}
-    told = {stage: counts["audio_done_ms"] / max(counts["wall_ms"], 1) for stage, counts in done.items()}
+    measured_speeds = {stage: counts["audio_done_ms"] / max(counts["wall_ms"], 1) for stage, counts in done.items()}
     for stage, key in (("transcribe", "model"), ("cross_check", "cross_check")):
         if run and run["config"]["asr"].get(key) != models[stage]:
-            told.pop(stage, None)
+            measured_speeds.pop(stage, None)
     if run and run["config"].get("speakers") != config.speakers.model_dump(mode="json"):
-        told.pop("embed", None)
+        measured_speeds.pop("embed", None)
     if run and run["config"].get("tokenise") != config.tokenise.model_dump(mode="json"):
-        told.pop("tokenise", None)
-    return speeds | told, list(told)
+        measured_speeds.pop("tokenise", None)
+    return speeds | measured_speeds, list(measured_speeds)
 
 
 def _shares(store: Store) -> dict[str, float]:
+    """Shares of the decoded audio that stages process, as in the published corpus; empty without one."""
     stats = store.read_json("stats.json")
     if not stats or not stats["samples"]["in"]:
         return {}

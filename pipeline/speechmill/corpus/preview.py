@@ -1,4 +1,4 @@
-"""What `select` would change: counts as they are published, and as they would be with other settings."""
+"""Previews `select`: counts as published, and as they would be with other settings."""
 
 from typing import Any
 
@@ -9,14 +9,15 @@ from speechmill.runner.run import decided_again
 
 
 def preview(config: RunConfig) -> dict[str, Any]:
-    """What deciding again with a config would change, without publishing anything.
+    """Preview the decision with another config, without publishing anything.
 
     Returns:
-        {"kept": {"clips": {"now", "then"}, "hours": {"now", "then"}}, "rejected": {reason: {"now", "then"}}}, of clips.
+        {"kept": {"clips": {"now", "then"}, "hours": {"now", "then"}}, "rejected": {reason: {"now", "then"}}}, where
+        rejected counts clips.
 
     Raises:
-        ConfigError: where there is no finished corpus, or a setting needs a stage to run.
-        BusyError: while a run is at work on the corpus.
+        ConfigError: There is no finished corpus, or a setting needs a stage to run.
+        BusyError: A run is active on the corpus.
     """
     build = decided_again(config)
     with build.store.locked():
@@ -35,7 +36,7 @@ def preview(config: RunConfig) -> dict[str, Any]:
 
 
 def _pair(now: dict[str, Any], then: dict[str, Any], keys: tuple[str, ...]) -> dict[str, int]:
-    """A count by its keys, in both; 0 where it is not there."""
+    """A count in both statistics by its keys; 0 if it is absent."""
     return {"now": _count(now, keys), "then": _count(then, keys)}
 
 

@@ -1,8 +1,8 @@
-"""Removes from a finished corpus what no later command needs.
+"""Removes files from a finished corpus that no later command needs.
 
-What stays is enough for a second run to do nothing and for `select` to decide again: what is known of each
-recording, and the artifacts of the settings that the corpus was finished with. What has no name that speechmill gives
-stays as well, wherever it lies, and so does all that is behind a link.
+The index of recordings and the artifacts of the settings that the corpus was finished with stay, so that a second run
+has nothing to do and `select` can decide again. Files with names that speechmill does not give stay as well, and so
+does everything behind a link.
 """
 
 import re
@@ -25,30 +25,30 @@ from speechmill.stages.profiles import stored_build
 CONTENT = re.compile(r"([0-9a-f]{64})(\.parquet)?")
 PROFILE = re.compile(r"[0-9a-f]{12}(-([0-9a-f]{12}|None))*")
 PART = re.compile(r"work/media/\.parts/[0-9a-f]{32}\.part(\.json(\.tmp)?)?")
-OLD_PART_S = 24 * 3600.0  # a younger part of a download may still be completed
+OLD_PART_S = 24 * 3600.0  # a more recent partial download may still be resumed
 SCRATCH = ("work/tmp", "work/publish")
 
 
 def prune(corpus: str, *, dry_run: bool) -> dict[str, Any]:
     """Remove decoded media, artifacts of other settings and remains of interrupted runs; or only count them.
 
-    Returns the bytes of each area. Local originals lie outside the corpus and are never touched.
-    Raises BusyError while a run is active, ConfigError where the corpus is not finished.
+    Returns the bytes of each area. Local originals are outside the corpus and never touched.
+    Raises BusyError if a run is active, ConfigError if the corpus is not finished.
     """
     build = stored_build(corpus)
     with build.store.locked():
         _require_finished(build)
-        found: Counter[str] = Counter()
-        needless = {name: (area, size) for area, name, size in _needless(build)}
-        for name, (area, size) in needless.items():
-            found[area] += size
+        freed: Counter[str] = Counter()
+        removable = {name: (area, size) for area, name, size in _removable(build)}
+        for name, (area, size) in removable.items():
+            freed[area] += size
             if not dry_run:
                 build.store.remove(name)
-    return {"dry run": dry_run, "bytes": dict(found), "total bytes": found.total()}
+    return {"dry run": dry_run, "bytes": dict(freed), "total bytes": freed.total()}
 
 
 def _require_finished(build: Build) -> None:
-    """Refuse where artifacts of a run that was interrupted would look like those of other settings."""
+    """Raise ConfigError after an interrupted run, whose artifacts would be taken for those of other settings."""
     store = build.store
     fix = f"finish it with: speechmill run --output {store.root}"
     if read_run(store) is None:
@@ -60,8 +60,8 @@ def _require_finished(build: Build) -> None:
         )
 
 
-def _needless(build: Build) -> Iterator[tuple[str, str, int]]:
-    """Area, name and bytes of each file or folder that can go."""
+def _removable(build: Build) -> Iterator[tuple[str, str, int]]:
+    """Area, name and bytes of each file or folder to remove."""
     yield from _decoded_media(build)
     yield from _other_artifacts(build)
     yield from _unlisted(build)
@@ -72,24 +72,26 @@ def _needless(build: Build) -> Iterator[tuple[str, str, int]]:
 
 
 def _decoded_media(build: Build) -> Iterator[tuple[str, str, int]]:
+    """Media whose contents are all decoded."""
     store = build.store
-    decoded_to: dict[str, set[str]] = defaultdict(set)  # contents by media, of which they are all or a part
+    decoded_to: dict[str, set[str]] = defaultdict(set)  # contents by SHA-256 of their media
     for recording_id in build.known_recordings():
         row = store.read(build.fetched(recording_id), ["content_id", "sha256"]).to_pylist()[0]
         if row["content_id"]:
             decoded_to[row["sha256"]].add(row["content_id"])
     for leaf in store.names("work/media"):
         is_media = CONTENT.fullmatch(leaf) and not leaf.endswith(".parquet")
-        if is_media and all(store.is_done(build.segments(one)) for one in decoded_to.get(leaf, {leaf})):
+        if is_media and all(store.is_done(build.segments(content)) for content in decoded_to.get(leaf, {leaf})):
             yield "work/media", f"work/media/{leaf}", store.size(f"work/media/{leaf}")
 
 
 def _profiles(build: Build) -> dict[str, str]:
-    """The folder of each stage's artifacts under the settings that the corpus was finished with."""
+    """Profile of each stage, the name of its folder, with the settings that the corpus was finished with."""
     return {stage.name: str(build.profiles[stage.name]) for stage in STAGES if stage is not FETCH}
 
 
 def _other_artifacts(build: Build) -> Iterator[tuple[str, str, int]]:
+    """Artifacts of other settings."""
     for stage, profile in _profiles(build).items():
         for leaf in build.store.names(f"work/{stage}"):
             if leaf != profile and PROFILE.fullmatch(leaf):
@@ -99,7 +101,7 @@ def _other_artifacts(build: Build) -> Iterator[tuple[str, str, int]]:
 
 
 def _unlisted(build: Build) -> Iterator[tuple[str, str, int]]:
-    """What was made of contents that no recording has any more, since it opted out or its file changed."""
+    """Media, documents and artifacts of contents that no recording has any more, after an opt-out or a changed file."""
     store, listed = build.store, set()
     for recording_id in build.known_recordings():
         name = build.fetched(recording_id)
@@ -108,13 +110,13 @@ def _unlisted(build: Build) -> Iterator[tuple[str, str, int]]:
     stages = [f"work/{stage}/{profile}" for stage, profile in _profiles(build).items()]
     for folder in ("work/media", "work/documents", *stages):
         for leaf in store.names(folder):
-            if (found := CONTENT.fullmatch(leaf)) and found[1] not in listed:
+            if (match := CONTENT.fullmatch(leaf)) and match[1] not in listed:
                 yield "of no recording", f"{folder}/{leaf}", _size(store, f"{folder}/{leaf}")
 
 
 def _remains(store: Store) -> Iterator[tuple[str, str, int]]:
-    """Files that a killed process was writing, and parts of downloads that nobody came back for."""
-    if not store.is_local:  # there a file appears when it is closed
+    """Unfinished files of killed processes, and old partial downloads."""
+    if not store.is_local:  # object stores have no unfinished files
         return
     for leaf in store.entries():
         if leaf.startswith((f".{MARK_FILE}.", f".{REMOVALS_FILE}.")) and UNFINISHED.fullmatch(leaf):

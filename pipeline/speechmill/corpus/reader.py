@@ -1,4 +1,4 @@
-"""A finished corpus, as a program reads it: kept clips, all candidate clips, recordings, and a dataset for training."""
+"""Reader of a finished corpus: kept clips, all candidate clips, recordings, and a dataset for training."""
 
 import os
 from typing import TYPE_CHECKING, Any
@@ -21,12 +21,12 @@ SPLITS = (TRAIN, VALIDATION)
 
 
 class Corpus:
-    """A finished corpus in a folder, or at an fsspec URL such as `s3://bucket/corpus`. Reading changes nothing in it.
+    """A finished corpus in a folder, or at an fsspec URL such as `s3://bucket/corpus`. Access is read-only.
 
-    The tables are `pyarrow.dataset.Dataset`s: nothing is read before it is asked for, and a filter or a choice of
-    columns leaves out what it can on disk. The schema's metadata describe the columns, as docs/data-model.md does.
+    The tables are `pyarrow.dataset.Dataset`s, which are read lazily, with filters and columns pushed down to the files.
+    The schema's metadata describe the columns, as docs/data-model.md does.
 
-    Raises ConfigError where there is no corpus, or one that no run has finished; the message names the fix.
+    Raises ConfigError if there is no corpus or no run has finished it; the message names the fix.
 
     >>> import speechmill
     >>> import pyarrow.dataset as ds
@@ -65,7 +65,7 @@ class Corpus:
         if split not in (None, *SPLITS):
             raise ValueError(f"split {split!r}: give one of {', '.join(SPLITS)}, or None for all")
         splits = SPLITS if split is None else (split,)
-        return self._dataset([name for one in splits for name in names_below(self._run, f"data/{one}-")])
+        return self._dataset([name for part in splits for name in names_below(self._run, f"data/{part}-")])
 
     def pool(self) -> ds.Dataset:
         """All candidate clips, kept or rejected, with scores, `decision` and `reasons`, without audio and text.
@@ -93,15 +93,15 @@ class Corpus:
 
         Args:
             split: `train` or `validation`.
-            options: keyword arguments of `speechmill.corpus.dataset.Clips`, such as `conditioning`, the number of other
-                clips of the speaker; `rank` and `ranks`, to share clips out over GPUs; `seed`; `only_tortoise=False`,
-                for clips that TorToiSe cannot take as well.
+            options: Keyword arguments of `speechmill.corpus.dataset.Clips`, such as `conditioning`, the number of other
+                clips of the speaker; `rank` and `ranks`, to divide clips among GPUs; `seed`; `only_tortoise=False`, to
+                include clips that TorToiSe cannot take.
 
         Returns:
             An IterableDataset; `speechmill.corpus.dataset.gpt_batch` collates its samples.
 
         Raises:
-            ValueError: where the split has no clips, or the corpus no text or mel tokens.
+            ValueError: The split has no clips, or the corpus no text or mel tokens.
 
         >>> import speechmill
         >>> clips = speechmill.Corpus("corpus").to_torch(only_tortoise=False)
@@ -114,7 +114,7 @@ class Corpus:
         return Clips(self._store.root, split=split, **options)
 
     def _dataset(self, names: list[str]) -> ds.Dataset:
-        """Published files as one dataset; without any, that of no clips."""
+        """Published files as one dataset; an empty one of the data columns if there are none."""
         if not names:
             columns = columns_in(load(base=self._run["config"]), self._run["profiles"])
             return ds.dataset(data_schema(columns).empty_table())
@@ -122,5 +122,5 @@ class Corpus:
 
 
 def names_below(run: dict[str, Any], prefix: str) -> list[str]:
-    """Names of the published files that begin with `prefix`, in order; `run` is what run.json says."""
+    """Sorted names of the published files that start with `prefix`; `run` is the content of run.json."""
     return sorted(name for name in run["files"] if name.startswith(prefix))

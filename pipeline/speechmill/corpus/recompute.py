@@ -1,7 +1,7 @@
-"""Computes clips of a finished corpus anew from their own audio, to compare with what the corpus says of them.
+"""Checks of `verify` that compute columns of clips again from their stored audio and compare them.
 
-Every derived column is a function of a row's stored bytes and of code and weights that the profiles name; where
-this installation has others, that is said instead of compared.
+Every derived column is a function of a row's stored bytes and of code and weights with known profiles. If this
+installation has others, a note says so, and nothing is compared.
 """
 
 import importlib.util
@@ -39,21 +39,21 @@ from speechmill.tokens import dvae_files
 from speechmill.tokens import load as load_tokenizer
 from speechmill.tokens.text import fits_trainers
 
-MAX_TRANSCRIPTS = 8
+MAX_TRANSCRIPTS = 8  # clips for slow checks
 ROUNDING = 1.5e-4  # scores are stored rounded to 1e-4; another CPU may round the last digit the other way
-PLUGIN_ROUNDING = 1e-3  # as a share of the value: how a plug-in rounds is not known here
+PLUGIN_ROUNDING = 1e-3  # relative: the rounding of a plug-in is unknown
 WORD_STEP_S = 0.02  # Whisper's resolution
 
 
 class _ReadOnly(Store):
-    """A store that notes nothing: looking at a corpus must leave it as it is."""
+    """A store that writes no JSON, so that a check leaves the corpus unchanged."""
 
     def write_json(self, name: str, value: Any) -> None:
         """Do nothing."""
 
 
 def sample(corpus: CorpusTables, rows: int) -> Iterator[Row]:
-    """At most `rows` clips, evenly spread over all shards: the same ones each time."""
+    """At most `rows` clips, evenly spread over all shards, deterministically."""
     names = [name for split in (TRAIN, VALIDATION) for name in corpus.shards(split)]
     counts = {name: pq.read_metadata(corpus.store.path(name), filesystem=corpus.store.fs).num_rows for name in names}
     total = sum(counts.values())
@@ -65,7 +65,7 @@ def sample(corpus: CorpusTables, rows: int) -> Iterator[Row]:
 
 
 def _rows_of(corpus: CorpusTables, name: str, wanted: set[int]) -> Iterator[Row]:
-    """Rows of a file by their number; row groups without any are not read."""
+    """Rows of a file by number; row groups without any of them are not read."""
     with corpus.store.open(name) as file:
         parquet = pq.ParquetFile(file, pre_buffer=False)
         begin = 0
@@ -80,7 +80,7 @@ def _rows_of(corpus: CorpusTables, name: str, wanted: set[int]) -> Iterator[Row]
 
 
 def audio(corpus: CorpusTables, check: Check, rows: int) -> None:
-    """Clips decode to what their row says, and give the same measures again."""
+    """Check that clips decode as their rows say, and give the same measures and scores again."""
     build = build_up_to_scores(corpus.config, corpus.store)
     comparable = build.profiles["score"] == corpus.run["profiles"]["score"]
     if not comparable:
@@ -92,29 +92,29 @@ def audio(corpus: CorpusTables, check: Check, rows: int) -> None:
         except (soundfile.LibsndfileError, OSError) as error:
             check.fail(f"{row['clip_id']}: does not decode: {error}")
             continue
-        _plain(row, check)
+        _check_values(row, check)
         if comparable and clip is not None:
-            _measured(row, scores_of([clip], build), check)
+            _compare(row, scores_of([clip], build), check)
 
 
 def _decoded(row: Row, check: Check) -> Any:
-    """int16[n] of a clip; None if it is not what its row says."""
+    """Samples of a clip, int16[n]; None if they are not as its row says."""
     data, name = row["audio"]["bytes"], row["clip_id"]
     about = soundfile.info(io.BytesIO(data))
-    found = (about.format, about.subtype, about.channels, about.samplerate)
-    due = ("FLAC", "PCM_16", 1, row["sampling_rate"])
+    actual = (about.format, about.subtype, about.channels, about.samplerate)
+    expected = ("FLAC", "PCM_16", 1, row["sampling_rate"])
     samples = row["end"] - row["start"]
-    check.expect(that=found == due, problem=f"{name}: {found} is not {due}")
+    check.expect(that=actual == expected, problem=f"{name}: {actual} is not {expected}")
     check.expect(that=row["audio"]["path"] == f"{name}.flac", problem=f"{name}: its path is {row['audio']['path']}")
     seconds = float(np.float32(samples / row["sampling_rate"]))
     check.expect(that=row["duration_s"] == seconds, problem=f"{name}: {row['duration_s']} s, not {seconds}")
     clip = decode_flac(data)
     check.expect(that=clip.shape == (samples,), problem=f"{name}: {clip.shape} samples, not {samples}")
-    return clip if found == due and clip.shape == (samples,) else None
+    return clip if actual == expected and clip.shape == (samples,) else None
 
 
-def _plain(row: Row, check: Check) -> None:
-    """Numbers are finite, text is clean, words lie within the clip."""
+def _check_values(row: Row, check: Check) -> None:
+    """Check that numbers are finite, text is clean, and words are within the clip."""
     name = row["clip_id"]
     odd = [key for key, value in row.items() if isinstance(value, float) and not math.isfinite(value)]
     check.expect(that=not odd, problem=f"{name}: not finite: {', '.join(odd)}")
@@ -126,8 +126,8 @@ def _plain(row: Row, check: Check) -> None:
         check.expect(that=is_right, problem=f"{name}: the word {word['word']!r} is not within the clip")
 
 
-def plugged_in(corpus: CorpusTables, check: Check, rows: int) -> None:
-    """Clips give the same columns of plug-ins again."""
+def plugin_columns(corpus: CorpusTables, check: Check, rows: int) -> None:
+    """Check that clips give the same columns of plug-ins again."""
     store = _ReadOnly(corpus.store.root)
     stages = [stage for stage in PLUGGED_IN if corpus.has(stage.name)]
     check.note = None if stages else "no stages of plug-ins"
@@ -140,14 +140,15 @@ def plugged_in(corpus: CorpusTables, check: Check, rows: int) -> None:
         build = replace(planned, models={**planned.models, stage.name: models})
         schema = pa.schema([column.field for column in stage.columns if column.is_published])
         for row in sample(corpus, min(rows, MAX_TRANSCRIPTS)):
-            if (clip := _heard(row)) is not None:
+            if (clip := _decoded_or_none(row)) is not None:
                 check.checked += 1
-                made = pa.Table.from_pylist(stage.rows({row["clip_id"]: clip}, build), schema=schema)
-                _measured(row, {name: made[name] for name in schema.names}, check, PLUGIN_ROUNDING)
+                computed = pa.Table.from_pylist(stage.rows({row["clip_id"]: clip}, build), schema=schema)
+                _compare(row, {name: computed[name] for name in schema.names}, check, PLUGIN_ROUNDING)
 
 
-def _measured(row: Row, found: dict[str, Any], check: Check, relative: float = 0.0) -> None:
-    for column, values in found.items():
+def _compare(row: Row, computed: dict[str, Any], check: Check, relative: float = 0.0) -> None:
+    """Compare the stored columns of a row with computed ones; floats up to ROUNDING, or a `relative` error."""
+    for column, values in computed.items():
         stored, value = row[column], values[0].as_py()
         both = isinstance(stored, float) and isinstance(value, float)
         same = stored == value or (both and math.isclose(stored, value, rel_tol=relative, abs_tol=ROUNDING))
@@ -155,7 +156,7 @@ def _measured(row: Row, found: dict[str, Any], check: Check, relative: float = 0
 
 
 def tokens(corpus: CorpusTables, check: Check, rows: int) -> None:
-    """Clips give the same mel tokens again, and their texts the same text tokens: not one may differ."""
+    """Check that clips give exactly the same mel tokens again, and their texts the same text tokens."""
     if not corpus.has("tokenise"):
         check.note = "no mel tokens"
         return
@@ -171,9 +172,11 @@ def tokens(corpus: CorpusTables, check: Check, rows: int) -> None:
         check.note = "mel tokens come from another version or another dVAE; no clip was encoded again"
     for row in sample(corpus, rows):
         check.checked += 1
-        told = row["mel_profile"] == tokenizer.profile
-        check.expect(that=told or not comparable, problem=f"{row['clip_id']}: its mel_profile is {row['mel_profile']}")
-        if comparable and told and (clip := _heard(row)) is not None:
+        same_profile = row["mel_profile"] == tokenizer.profile
+        check.expect(
+            that=same_profile or not comparable, problem=f"{row['clip_id']}: its mel_profile is {row['mel_profile']}"
+        )
+        if comparable and same_profile and (clip := _decoded_or_none(row)) is not None:
             again, _ = tokenizer.encode_clips([clip], row["sampling_rate"])[0]
             differing = len(set(enumerate(again.tolist())) ^ set(enumerate(row["mel_tokens"])))
             problem = f"{row['clip_id']}: mel_tokens differ in {differing} places from those of its audio"
@@ -181,13 +184,13 @@ def tokens(corpus: CorpusTables, check: Check, rows: int) -> None:
         if corpus.run["profiles"]["assess"] == text_profile:
             length = np.array([row["end"] - row["start"]])
             fits = bool(fits_trainers(length, row["sampling_rate"])[0])
-            due = text_columns(row, corpus.config) | {"fits_11s6": fits}
-            odd = [column for column, value in due.items() if column in row and row[column] != value]
+            expected = text_columns(row, corpus.config) | {"fits_11s6": fits}
+            odd = [column for column, value in expected.items() if column in row and row[column] != value]
             check.expect(that=not odd, problem=f"{row['clip_id']}: {', '.join(odd)} do not follow from its text")
 
 
-def _heard(row: Row) -> Any:
-    """int16[n] of a clip; None if it does not decode, which is told where audio is checked."""
+def _decoded_or_none(row: Row) -> Any:
+    """Samples of a clip, int16[n]; None if it does not decode, which is a finding of the check `audio`."""
     try:
         return decode_flac(row["audio"]["bytes"])
     except (soundfile.LibsndfileError, OSError):
@@ -195,8 +198,8 @@ def _heard(row: Row) -> Any:
 
 
 def transcripts(corpus: CorpusTables, check: Check, rows: int) -> None:
-    """A few clips give the same text and words again, if the model is at hand and the text its own."""
-    profile, model = corpus.run["profiles"]["transcribe"], _model_at_hand(corpus.config)
+    """Check that a few clips give the same hypotheses again, if the model is local and wrote their texts."""
+    profile, model = corpus.run["profiles"]["transcribe"], _local_model(corpus.config)
     if profile is None or model is None or not rows:
         check.note = (
             None
@@ -213,18 +216,18 @@ def transcripts(corpus: CorpusTables, check: Check, rows: int) -> None:
     if build.profiles["transcribe"] != profile:
         check.note = "transcripts come from another version or another model; nothing was transcribed again"
         return
-    for row, heard in _heard_again(corpus, build, min(rows, MAX_TRANSCRIPTS)):
+    for row, hypothesis in _transcribed_again(corpus, build, min(rows, MAX_TRANSCRIPTS)):
         check.checked += 1
-        told = {"language": row["language"]}
+        stored = {"language": row["language"]}
         if row["text_source"] == TextSource.ASR:
-            told |= {"text": row["text"], "words": [tuple(word.values()) for word in row["words"]]}
-        for key, value in told.items():
-            problem = f"{row['clip_id']}: {key} is {value!r}, its audio gives {heard[key]!r}"
-            check.expect(that=value == heard[key], problem=problem[:300])
+            stored |= {"text": row["text"], "words": [tuple(word.values()) for word in row["words"]]}
+        for key, value in stored.items():
+            problem = f"{row['clip_id']}: {key} is {value!r}, its audio gives {hypothesis[key]!r}"
+            check.expect(that=value == hypothesis[key], problem=problem[:300])
 
 
-def _model_at_hand(config: RunConfig) -> Path | None:
-    """Folder of the model, if it can be had without a download."""
+def _local_model(config: RunConfig) -> Path | None:
+    """Folder of the ASR model, if it needs no download; else None."""
     name = config.asr.model
     if name is None:
         return None
@@ -232,15 +235,16 @@ def _model_at_hand(config: RunConfig) -> Path | None:
     return model_folder(name) if packaged or Path(name).is_dir() else None
 
 
-def _heard_again(corpus: CorpusTables, build: Build, rows: int) -> Iterator[tuple[Row, dict[str, Any]]]:
-    """Rows, longest first, with what the recogniser makes of their audio now."""
+def _transcribed_again(corpus: CorpusTables, build: Build, rows: int) -> Iterator[tuple[Row, dict[str, Any]]]:
+    """Rows, longest first, each with a new hypothesis for its audio."""
     (folder,) = build.models["transcribe"][0].files
-    found = sorted(sample(corpus, rows), key=lambda row: -row["duration_s"])
-    waves = [resample(decode_flac(r["audio"]["bytes"]), r["sampling_rate"], asr.SAMPLE_RATE_HZ) for r in found]
-    recogniser = asr.load(folder, corpus.config.asr, build.device, asr.arithmetic(corpus.config.asr, build.device))
-    for row, transcript in zip(found, recogniser.transcribe(waves), strict=True):
-        heard = asdict(transcript)
-        heard["words"] = [
-            (w["word"], *(float(np.float32(w[k])) for k in ("start_s", "end_s", "probability"))) for w in heard["words"]
+    longest_first = sorted(sample(corpus, rows), key=lambda row: -row["duration_s"])
+    waves = [resample(decode_flac(r["audio"]["bytes"]), r["sampling_rate"], asr.SAMPLE_RATE_HZ) for r in longest_first]
+    model = asr.load(folder, corpus.config.asr, build.device, asr.arithmetic(corpus.config.asr, build.device))
+    for row, transcript in zip(longest_first, model.transcribe(waves), strict=True):
+        hypothesis = asdict(transcript)
+        hypothesis["words"] = [
+            (w["word"], *(float(np.float32(w[k])) for k in ("start_s", "end_s", "probability")))
+            for w in hypothesis["words"]
         ]
-        yield row, heard
+        yield row, hypothesis

@@ -1,7 +1,7 @@
-"""Takes recordings out of a corpus for good, on request of those who speak or publish.
+"""Removes recordings from a corpus permanently, on request of speakers or publishers.
 
-A tombstone is written first, so that whatever happens next, no run brings them back; then every file that was made of
-them is deleted; then the corpus is published without them.
+The removal request is stored first, so that no later run brings the recordings back, even after a crash; then all files
+made from them are deleted; then the corpus is published without them.
 """
 
 import time
@@ -22,17 +22,27 @@ from speechmill.publish.writers import POOL
 from speechmill.runner.run import run
 from speechmill.stages.profiles import stored_build
 
-SAME_SOUND = 0.5  # share of the clips of either recording that the other repeats, from which on they are the same
+SAME_AUDIO = 0.5  # share of clips in common from which on two recordings count as the same
 
 
 def remove(corpus: str, names: Collection[tuple[Kind, str]], reason: str, *, dry_run: bool = False) -> dict[str, Any]:
-    """Remove recordings by id, by source or by person, and publish without them.
+    """Remove recordings by id, by source or by person, and publish the corpus without them.
 
-    With them go others of the same bytes, others that are for the greater part the same sound, and of the rest the
-    clips in which their sound is heard.
+    Also removed are recordings with the same bytes, recordings with mostly the same audio, and single clips of other
+    recordings that contain audio of the removed ones.
 
-    Returns what went. Raises ConfigError for a recording that the corpus does not have, and where a published file is
-    not as it was published, BusyError while a run is active.
+    Args:
+        corpus: Folder or URL.
+        names: Kind and value of each removal request.
+        reason: Stored with the requests.
+        dry_run: Whether to only report what would be removed.
+
+    Returns:
+        Counts and titles of the removed recordings, and the counts of the new publication.
+
+    Raises:
+        ConfigError: A recording is not in the corpus, or a published file was changed.
+        BusyError: A run is active.
     """
     if not names:
         raise ConfigError("remove: nothing is named; give --recording ID, --source URL or --person NAME")
@@ -42,106 +52,108 @@ def remove(corpus: str, names: Collection[tuple[Kind, str]], reason: str, *, dry
     else:
         ownership.claim(build.store)
     with build.store.locked():
-        build = replace(build, removed=Tombstones.load(build.store))  # as it is now that nobody else writes it
+        build = replace(build, removed=Tombstones.load(build.store))  # read again under the lock
         if not dry_run:
-            erase(build)  # what a killed one left
+            erase(build)  # remains of a killed removal
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        found = _found(build, [Tombstone(kind=k, value=named(k, v), reason=reason, when=now) for k, v in names])
-        stones = _with_contents(build, found)
-        said = _in_words(build, stones) | {"dry run": dry_run}
+        new = [Tombstone(kind=kind, value=named(kind, v), reason=reason, when=now) for kind, v in names]
+        requests = _with_contents(build, _recordings_by_request(build, new))
+        summary = _as_dict(build, requests) | {"dry run": dry_run}
         if dry_run:
-            return said
-        Tombstones((*build.removed.all, *stones)).save(build.store)
+            return summary
+        Tombstones((*build.removed.all, *requests)).save(build.store)
         erase(replace(build, removed=Tombstones.load(build.store)))
-    return said | {"published": _published_again(build)}
+    return summary | {"published": _publish_again(build)}
 
 
-def _found(build: Build, added: list[Tombstone]) -> dict[Tombstone, list[Recording]]:
-    """Recordings of the corpus by the tombstone that names them."""
-    found: dict[Tombstone, list[Recording]] = {stone: [] for stone in added}
+def _recordings_by_request(build: Build, new: list[Tombstone]) -> dict[Tombstone, list[Recording]]:
+    """The recordings that each new request removes. Raises ConfigError if one names nothing in the corpus."""
+    by_request: dict[Tombstone, list[Recording]] = {request: [] for request in new}
     for recording in present(build):
-        if stone := Tombstones(tuple(added)).against(recording):
-            found[stone].append(recording)
+        if request := Tombstones(tuple(new)).against(recording):
+            by_request[request].append(recording)
     if missing := [
-        stone.value
-        for stone, named_ in found.items()
-        if stone.kind == "recording" and not named_ and stone.value not in build.known_recordings()
+        request.value
+        for request, recordings in by_request.items()
+        if request.kind == "recording" and not recordings and request.value not in build.known_recordings()
     ]:
         raise ConfigError(f"remove: no recording {missing[0]} here; recordings.parquet lists the ids")
-    if missing := [s.value for s, named_ in found.items() if s.kind == "source" and not (named_ or "//" in s.value)]:
+    sources = {request.value: recordings for request, recordings in by_request.items() if request.kind == "source"}
+    if missing := [value for value, recordings in sources.items() if not (recordings or "//" in value)]:
         raise ConfigError(f"remove: no recording is from {missing[0]}; give the URL of a feed, page or file")
-    same = _same_sound(build.store)
-    for recordings in found.values():
-        alike = _closed({one.recording_id for one in recordings}, same) - {one.recording_id for one in recordings}
-        recordings += [one for one in present(build) if one.recording_id in alike] if alike else []
-    return found
+    same = _same_audio(build.store)
+    for recordings in by_request.values():
+        ids = {recording.recording_id for recording in recordings}
+        others = _connected(ids, same) - ids
+        recordings += [other for other in present(build) if other.recording_id in others] if others else []
+    return by_request
 
 
-def _same_sound(store: Store) -> dict[str, set[str]]:
-    """For each recording those with which it has most of both in common, by their sound, as far as is published."""
+def _same_audio(store: Store) -> dict[str, set[str]]:
+    """For each recording the others that share most clips with it, by `duplicate_of` in the published pool."""
     same: dict[str, set[str]] = defaultdict(set)
     clips = Counter(row["recording_id"] for row in _pool(store))
     recording_of = _origins(store)
-    shared: Counter[tuple[str, str]] = Counter()  # in clips, of which some are repeated in part
+    shared: Counter[tuple[str, str]] = Counter()  # in clips; a partial duplicate counts in part
     for row in _pool(store):
         if other := recording_of.get(row.get("duplicate_of")):
             shared[row["recording_id"], other] += row["repeated_ratio"]
-    for (one, other), count in shared.items():
-        if one != other and count >= SAME_SOUND * max(clips[one], clips[other]):
-            same[one].add(other)
-            same[other].add(one)
+    for (first, second), count in shared.items():
+        if first != second and count >= SAME_AUDIO * max(clips[first], clips[second]):
+            same[first].add(second)
+            same[second].add(first)
     return same
 
 
 def _origins(store: Store) -> dict[str | None, str]:
-    """The recording of each clip that another repeats."""
-    named_ = {row["duplicate_of"] for row in _pool(store) if row.get("duplicate_of")}
-    return {row["clip_id"]: row["recording_id"] for row in _pool(store) if row["clip_id"] in named_}
+    """Recording of each clip that has a duplicate, by clip_id."""
+    originals = {row["duplicate_of"] for row in _pool(store) if row.get("duplicate_of")}
+    return {row["clip_id"]: row["recording_id"] for row in _pool(store) if row["clip_id"] in originals}
 
 
-def _closed(recordings: set[str], same: dict[str, set[str]]) -> set[str]:
-    """Recordings, those of the same sound, those of the same sound as these, and so on."""
-    found, waiting = set(recordings), list(recordings)
+def _connected(recordings: set[str], same: dict[str, set[str]]) -> set[str]:
+    """Recordings, those with the same audio, those with the same audio as these, and so on."""
+    connected, waiting = set(recordings), list(recordings)
     while waiting:
-        new = same[waiting.pop()] - found
-        found |= new
+        new = same[waiting.pop()] - connected
+        connected |= new
         waiting += new
-    return found
+    return connected
 
 
-def _elsewhere(gone: set[str], store: Store) -> tuple[str, ...]:
-    """Clips of other recordings in which clips of these are heard too, or which these repeat."""
+def _clips_with_same_audio(gone: set[str], store: Store) -> tuple[str, ...]:
+    """Ids of clips of other recordings that share audio with clips of the recordings `gone`."""
     recording_of = _origins(store)
-    found: set[str] = set()
+    clip_ids: set[str] = set()
     for row in _pool(store):
         origin = row.get("duplicate_of")
         first = recording_of.get(origin)
         if first and (row["recording_id"] in gone) != (first in gone):
-            found.add(str(origin if row["recording_id"] in gone else row["clip_id"]))
-    return tuple(sorted(found))
+            clip_ids.add(str(origin if row["recording_id"] in gone else row["clip_id"]))
+    return tuple(sorted(clip_ids))
 
 
 def _pool(store: Store) -> Iterator[dict[str, Any]]:
+    """Rows of the published pool."""
     for leaf in store.names(POOL):
         for batch in store.batches(f"{POOL}/{leaf}", None, 1_000):
             yield from batch.to_pylist()
 
 
-def _with_contents(build: Build, found: dict[Tombstone, list[Recording]]) -> list[Tombstone]:
-    """The tombstones, which now also know the bytes of what they are about, and where else it is heard."""
-    stones = []
-    for stone, named_ in found.items():
-        contents = {one.content_id for one in named_ if one.content_id}
-        gone = {one.recording_id for one in present(build) if one.content_id in contents} | {
-            one.recording_id for one in named_
-        }
-        clips = _elsewhere(gone, build.store) if gone else ()
-        stones.append(replace(stone, contents=tuple(sorted(contents)), clips=clips))
-    return stones
+def _with_contents(build: Build, by_request: dict[Tombstone, list[Recording]]) -> list[Tombstone]:
+    """Add to each request the contents of its recordings, and the clips of other recordings with their audio."""
+    requests = []
+    for request, recordings in by_request.items():
+        contents = {recording.content_id for recording in recordings if recording.content_id}
+        gone = {recording.recording_id for recording in present(build) if recording.content_id in contents}
+        gone |= {recording.recording_id for recording in recordings}
+        clips = _clips_with_same_audio(gone, build.store) if gone else ()
+        requests.append(replace(request, contents=tuple(sorted(contents)), clips=clips))
+    return requests
 
 
-def _in_words(build: Build, stones: list[Tombstone]) -> dict[str, Any]:
-    gone = [recording for recording in present(build) if Tombstones(tuple(stones)).against(recording)]
+def _as_dict(build: Build, requests: list[Tombstone]) -> dict[str, Any]:
+    gone = [recording for recording in present(build) if Tombstones(tuple(requests)).against(recording)]
     return {
         "recordings": len(gone),
         "contents": len({recording.content_id for recording in gone} - {None}),
@@ -149,11 +161,12 @@ def _in_words(build: Build, stones: list[Tombstone]) -> dict[str, Any]:
     }
 
 
-def _published_again(build: Build) -> dict[str, Any] | str:
+def _publish_again(build: Build) -> dict[str, Any] | str:
+    """Publish the corpus again; counts, or a message if it cannot be published yet."""
     if read_run(build.store) is None:
         return f"not yet: finish with speechmill run --output {build.store.root}"
-    here = build.config.model_copy(update={"output": build.store.root})  # wherever it was made
-    summary = run(here, only_publish=True, quiet=True)
+    config = build.config.model_copy(update={"output": build.store.root})  # the corpus may have been moved
+    summary = run(config, only_publish=True, quiet=True)
     if summary.stats is None:
         return f"not yet: finish with speechmill run --output {build.store.root}"
     return {"clips": summary.stats["clips"].get("kept", 0), "files": len(summary.files)}

@@ -1,6 +1,6 @@
-"""What is in a corpus so far, whether it is finished, being made, or interrupted.
+"""Reports the state of a corpus, whether finished, running or interrupted.
 
-Reading opens finished files only and takes part in nothing: it creates no folder, no lock and no cache.
+Only finished files are read; no folder, lock or cache is created.
 """
 
 import fcntl
@@ -27,7 +27,7 @@ LOG_TAIL_BYTES = 16_384
 
 
 def status(corpus: str) -> dict[str, Any]:
-    """What is in a corpus, what is to be done, and whether a run is active. Raises ConfigError if none is there."""
+    """Content and progress of a corpus, and whether a run is active. Raises ConfigError if there is no corpus."""
     build = stored_build(corpus)
     recordings, contents = _progress(build)
     return {
@@ -42,6 +42,7 @@ def status(corpus: str) -> dict[str, Any]:
 
 
 def _published(store: Store) -> dict[str, Any] | None:
+    """Key figures of the published corpus; None if it was never published."""
     run, stats = read_run(store), store.read_json("stats.json")
     if run is None or stats is None:
         return None
@@ -57,13 +58,13 @@ def _published(store: Store) -> dict[str, Any] | None:
 
 
 def _progress(build: Build) -> tuple[dict[str, Any], dict[str, int]]:
-    """Recordings by what became of them, and contents by how far they came, under the profiles of the build."""
+    """Counts of recordings by status, and of contents by finished stage, with the profiles of the build."""
     fates: Counter[str] = Counter()
     failed: Counter[str] = Counter()
     contents: Counter[str] = Counter(fetched=0, decoded=0, **{SCORE.name: 0})
     contents.update({stage.name: 0 for stage in _clip_stages(build)})
     counted: set[str] = set()
-    for recording in _known(build):
+    for recording in _recordings(build):
         fate, reason = (
             Status.DUPLICATE if recording.content_id in counted else _fate(recording, build),
             recording.reason,
@@ -79,17 +80,19 @@ def _progress(build: Build) -> tuple[dict[str, Any], dict[str, int]]:
             failed[reason or "unknown"] += 1
     stats = build.store.read_json("stats.json")
     fates.update([Status.LEFT_OUT] * sum(1 for _ in left_out.read(build)))
-    if not fates and stats:  # work/ is gone: what was published stays true
+    if not fates and stats:  # work/ was deleted: the published counts hold
         fates, failed = Counter(stats["recordings"]), Counter(stats["failed_by_reason"])
     return {"seen": fates.total(), **fates, "failed by reason": dict(failed)}, dict(contents)
 
 
-def _known(build: Build) -> Iterator[Recording]:
+def _recordings(build: Build) -> Iterator[Recording]:
+    """All stored recordings."""
     for recording_id in build.known_recordings():
         yield recording_from(build.store.read(build.fetched(recording_id)).to_pylist()[0])
 
 
 def _fate(recording: Recording, build: Build) -> str:
+    """Status of a recording after decoding, or WAITING."""
     if recording.content_id is None:
         return recording.status
     name = build.segments(recording.content_id)
@@ -101,7 +104,7 @@ def _clip_stages(build: Build) -> list[ClipStage]:
 
 
 def _done(recording: Recording, build: Build) -> Iterator[str]:
-    """Names of the stages after decoding that are through with one content."""
+    """Names of the stages after decoding that have finished the content of a recording."""
     content_id = recording.content_id or ""
     if not build.store.exists(build.artifact(SCORE.name, content_id)):
         return
@@ -110,15 +113,15 @@ def _done(recording: Recording, build: Build) -> Iterator[str]:
     work = WorkItem(
         recording_id=recording.recording_id, content_id=content_id, media="", is_local=True, allowed=allowed, order=()
     )  # fmt: skip
-    passing, every = set(select_clips(work, build)), set(clip_durations(content_id, build))
+    selected, all_clips = set(select_clips(work, build)), set(clip_durations(content_id, build))
     for stage in _clip_stages(build):
-        wanted = passing if stage.clips_only else every
+        wanted = selected if stage.clips_only else all_clips
         if wanted <= set(stage.read(content_id, build, ["clip_id"])["clip_id"].to_pylist()):
             yield stage.name
 
 
 def is_active(store: Store) -> bool:
-    """Whether a run holds the output. Looks at the lock without creating it."""
+    """Whether a run holds the lock of a corpus; the lock file is not created."""
     if not store.is_local or not store.exists(LOCK_FILE):
         return False
     with open(store.path(LOCK_FILE), "rb") as lock:
@@ -130,17 +133,17 @@ def is_active(store: Store) -> bool:
 
 
 def sizes(store: Store) -> dict[str, int]:
-    """Bytes by area: a folder, or one below `work/`; `tables and pages` are the files at the top."""
-    found: Counter[str] = Counter()
+    """Bytes by area: a folder, or a folder below `work/`; `tables and pages` are the files at the top."""
+    by_area: Counter[str] = Counter()
     for entry in store.files():
         *folders, _ = entry.name.split("/")
         area = "/".join(folders[: 1 + (folders[0] == "work")]) if folders else "tables and pages"
-        found[area] += entry.bytes
-    return {area: count for area, count in sorted(found.items()) if count}
+        by_area[area] += entry.bytes
+    return {area: count for area, count in sorted(by_area.items()) if count}
 
 
 def _last_events(store: Store) -> list[str]:
-    """The last lines of the log, for people."""
+    """The last LOG_EVENTS events of the log, formatted."""
     if not store.exists(LOG_FILE):
         return []
     with store.open(LOG_FILE) as file:
@@ -151,5 +154,5 @@ def _last_events(store: Store) -> list[str]:
 
 def _event(event: dict[str, Any]) -> str:
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(event["time"]))
-    what = event.get("content_id", event.get("recording_id", event.get("file", "")))
-    return f"{moment} UTC  {event['level']}  {event['message']}  {what[:40]}".rstrip()
+    subject = event.get("content_id", event.get("recording_id", event.get("file", "")))
+    return f"{moment} UTC  {event['level']}  {event['message']}  {subject[:40]}".rstrip()

@@ -1,8 +1,7 @@
-"""Proves that a finished corpus is whole, from its published files alone.
+"""Verifies a finished corpus from its published files alone.
 
-The ledger must balance to the sample, the tables must agree with each other row by row, and what is said of
-a clip must be what its own audio gives again. Tables are read side by side in their common order, so that
-memory does not grow with the corpus.
+The ledger must balance to the sample, the tables must agree row by row, and columns computed again from a clip's audio
+must be equal. Tables are read side by side in their common order, so that memory does not grow with the corpus.
 """
 
 import hashlib
@@ -41,14 +40,14 @@ from speechmill.publish import RECORDINGS_FILE, RUN_FILE
 from speechmill.publish.columns import data_schema, pool_schema
 from speechmill.publish.writers import LEDGER_FILE
 
-READ_AS_OURS = ("data/train-", "data/validation-", "pool.parquet/")  # whatever its name goes on with
+READ_AS_OURS = ("data/train-", "data/validation-", "pool.parquet/")  # prefixes of files that readers of a corpus read
 
 
 def verify(corpus: str, *, rows: int = 200) -> dict[str, Any]:
-    """Check a corpus; `rows` clips are recomputed from their audio.
+    """Verify a corpus; columns of `rows` clips are computed again from their audio.
 
     Returns {"ok": bool, "checks": {name: {"ok", "checked", "failed", "problems": the first few}}}.
-    Raises ConfigError where there is no corpus.
+    Raises ConfigError if there is no corpus.
     """
     store = Store(corpus)
     if not ownership.is_corpus(store):
@@ -59,9 +58,9 @@ def verify(corpus: str, *, rows: int = 200) -> dict[str, Any]:
             raise ConfigError(f"{corpus}: {gone}")
         config = load(base=run["config"]) if run else None
     except ConfigError as error:
-        return _unpublished(str(error))
+        return _not_verifiable(str(error))
     if run is None or config is None:
-        return _unpublished(f"not published: no {RUN_FILE}; finish it with: speechmill run --output {corpus}")
+        return _not_verifiable(f"not published: no {RUN_FILE}; finish it with: speechmill run --output {corpus}")
     subject = CorpusTables(store, run, config)
     checks: dict[str, Callable[[CorpusTables, Check], None]] = {
         "files": _files,
@@ -74,18 +73,18 @@ def verify(corpus: str, *, rows: int = 200) -> dict[str, Any]:
         "audio": lambda corpus, check: recompute.audio(corpus, check, rows),
         "mel tokens": lambda corpus, check: recompute.tokens(corpus, check, rows),
         "transcripts": lambda corpus, check: recompute.transcripts(corpus, check, rows),
-        "plug-ins": lambda corpus, check: recompute.plugged_in(corpus, check, rows),
+        "plug-ins": lambda corpus, check: recompute.plugin_columns(corpus, check, rows),
     }
     results = {name: _run(function, subject) for name, function in checks.items()}
     return {"ok": all(result["ok"] for result in results.values()), "checks": results}
 
 
-def _unpublished(problem: str) -> dict[str, Any]:
+def _not_verifiable(problem: str) -> dict[str, Any]:
     return {"ok": False, "checks": {"published": Check(1, 1, [problem]).result()}}
 
 
 def _run(function: Callable[[CorpusTables, Check], None], corpus: CorpusTables) -> dict[str, Any]:
-    """Run a check; a file that is missing or cannot be parsed is a finding."""
+    """Run a check; a missing or unreadable file is a problem."""
     check = Check()
     try:
         function(corpus, check)
@@ -95,9 +94,9 @@ def _run(function: Callable[[CorpusTables, Check], None], corpus: CorpusTables) 
 
 
 def _files(corpus: CorpusTables, check: Check) -> None:
-    """The files of run.json are there, byte for byte, and none that a reader would take for one of them.
+    """Check that the files of run.json are unchanged, and that there are no others that a reader would read as well.
 
-    Files of others are named, for they are no fault.
+    Files of others elsewhere are no problem, and are listed in a note.
     """
     listed = corpus.run["files"]
     for name, facts in listed.items():
@@ -120,7 +119,7 @@ def _files(corpus: CorpusTables, check: Check) -> None:
 
 
 def _schema(corpus: CorpusTables, check: Check) -> None:
-    """Columns and types are those of records.py."""
+    """Check the schemas of all tables."""
     schemas = {LEDGER_FILE: LEDGER, RECORDINGS_FILE: RECORDINGS}
     schemas |= {name: pool_schema(corpus.columns) for name in corpus.pool}
     schemas |= {name: data_schema(corpus.columns) for split in (TRAIN, VALIDATION) for name in corpus.shards(split)}
@@ -128,26 +127,26 @@ def _schema(corpus: CorpusTables, check: Check) -> None:
     for name, expected in schemas.items():
         check.checked += 1
         with corpus.store.open(name) as file:
-            found = pq.read_schema(file)
-        ours, theirs = ({column.name: column.type for column in schema} for schema in (expected, found))
-        odd = sorted(column for column in ours.keys() | theirs.keys() if ours.get(column) != theirs.get(column))
-        if odd or found.names != expected.names:
+            schema = pq.read_schema(file)
+        wanted, stored = ({column.name: column.type for column in columns} for columns in (expected, schema))
+        odd = sorted(column for column in wanted.keys() | stored.keys() if wanted.get(column) != stored.get(column))
+        if odd or schema.names != expected.names:
             check.fail(f"{name}: {', '.join(odd) or 'order of columns'} ({versions})")
 
 
 def _clips(corpus: CorpusTables, check: Check) -> None:
-    """Ledger, pool and data tell of the same clips: each once, in order, in its split, and allowed."""
-    _same(_pool(corpus, check), _ledger_clips(corpus), f"{LEDGER_FILE} and pool.parquet", check)
+    """Check that ledger, pool and data have the same clips: each once, in order, in its split, and allowed."""
+    _expect_same(_pool(corpus, check), _ledger_clips(corpus), f"{LEDGER_FILE} and pool.parquet", check)
     kept = (row for row in corpus.rows(corpus.pool) if row["decision"] == KEPT)
     columns = [name for name in pool_schema(corpus.columns).names if name in data_schema(corpus.columns).names]
     pool = ((_position(row), json.dumps([row[name] for name in columns])) for row in kept)
     shards = [_shard_rows(corpus, split, columns, check) for split in (TRAIN, VALIDATION)]
     data = ((_position(row), json.dumps([row[name] for name in columns])) for row in merge(*shards, key=_position))
-    _same(pool, data, "the kept clips of pool.parquet and data/", check)
+    _expect_same(pool, data, "the kept clips of pool.parquet and data/", check)
 
 
 def _duplicates(corpus: CorpusTables, check: Check) -> None:
-    """What a clip is said to repeat is another clip of the pool."""
+    """Check that each `duplicate_of` is another clip of the pool."""
     columns = ["clip_id", "duplicate_of"]
     named = {row["duplicate_of"]: row["clip_id"] for row in corpus.rows(corpus.pool, columns) if row["duplicate_of"]}
     for row in corpus.rows(corpus.pool, columns):
@@ -159,7 +158,7 @@ def _duplicates(corpus: CorpusTables, check: Check) -> None:
 
 
 def _removed(corpus: CorpusTables, check: Check) -> None:
-    """Nothing that was taken out on request is published."""
+    """Check that nothing with a removal request is published."""
     removed = Tombstones.load(corpus.store)
     clips = removed.clips
     fix = f"finish it with: speechmill select {corpus.store.root}"
@@ -177,32 +176,32 @@ def _position(row: Row) -> tuple[str, int]:
 
 
 def _pool(corpus: CorpusTables, check: Check) -> Iterator[tuple[tuple[str, int], str]]:
-    """Clips of the pool; each must have the identity that its content and place give."""
+    """Position and decision of the clips of the pool; checks that each id is the digest of content and position."""
     profile = corpus.run["profiles"]["segment"]
     for recording_id, recording, rows in by_recording(corpus, corpus.pool, check):
         content_id = (recording or {}).get("content_id") or ""
         for row in rows:
             check.checked += 1
             identity = stable_id(content_id, str(row["start"]), str(row["end"]), profile)
-            told = f"pool.parquet: {row['clip_id']} is not the id of its place in {recording_id}"
-            check.expect(that=identity == row["clip_id"], problem=told)
-            yield _position(row), _judgement(row)
+            problem = f"pool.parquet: {row['clip_id']} is not the id of its place in {recording_id}"
+            check.expect(that=identity == row["clip_id"], problem=problem)
+            yield _position(row), _decision_of(row)
 
 
 def _speakers(corpus: CorpusTables, check: Check) -> None:
-    """No speaker or recording is in two splits, and conditioning is of the speaker's other clips, of the same split."""
+    """Check that splits share no speaker or recording, and that conditioning is other clips of speaker and split."""
     if not corpus.has("speakers"):
-        check.note = "speakers were not told apart"
+        check.note = "speakers were not clustered"
         return
     seen: dict[str, str] = {}  # split of each speaker and recording
     for split in (TRAIN, VALIDATION):
-        told = ["clip_id", "recording_id", "speaker_id", "speaker_purity", "conditioning_clip_ids"]
-        speakers = {row["clip_id"]: row["speaker_id"] for row in corpus.rows(corpus.shards(split), told[:3])}
-        for row in corpus.rows(corpus.shards(split), told):
+        columns = ["clip_id", "recording_id", "speaker_id", "speaker_purity", "conditioning_clip_ids"]
+        speakers = {row["clip_id"]: row["speaker_id"] for row in corpus.rows(corpus.shards(split), columns[:3])}
+        for row in corpus.rows(corpus.shards(split), columns):
             check.checked += 1
             name, speaker, others = row["clip_id"], row["speaker_id"], row["conditioning_clip_ids"] or []
-            for one in filter(None, (row["recording_id"], speaker)):
-                check.expect(that=seen.setdefault(one, split) == split, problem=f"{name}: {one} is in both splits")
+            for owner in filter(None, (row["recording_id"], speaker)):
+                check.expect(that=seen.setdefault(owner, split) == split, problem=f"{name}: {owner} is in both splits")
             own = name not in others and all(speakers.get(other) == speaker for other in others)
             check.expect(that=own, problem=f"{name}: conditioning of another speaker, or of the clip itself")
             purity = row["speaker_purity"]
@@ -211,20 +210,24 @@ def _speakers(corpus: CorpusTables, check: Check) -> None:
 
 
 def _ledger_clips(corpus: CorpusTables) -> Iterator[tuple[tuple[str, int], str]]:
-    return ((_position(row), _judgement(row)) for row in corpus.rows([LEDGER_FILE]) if row["clip_id"])
+    return ((_position(row), _decision_of(row)) for row in corpus.rows([LEDGER_FILE]) if row["clip_id"])
 
 
-def _judgement(row: Row) -> str:
+def _decision_of(row: Row) -> str:
+    """Columns of a clip that ledger and pool share, as JSON."""
     return json.dumps([row["clip_id"], row["end"], row["decision"], row["reasons"]])
 
 
 def _shard_rows(corpus: CorpusTables, split: str, columns: list[str], check: Check) -> Iterator[Row]:
+    """Rows of a split; checks their order, split and licence."""
     last = ("", -1)
     for row in corpus.rows(corpus.shards(split), columns):
         name = row["clip_id"]
         check.expect(that=_position(row) > last, problem=f"data/{split}: {name} is out of order or there twice")
-        due = split if corpus.has("speakers") else split_of(row["recording_id"], corpus.config.publish.validation_share)
-        check.expect(that=due == split, problem=f"data/{split}: {name} belongs to {due}")
+        expected = (
+            split if corpus.has("speakers") else split_of(row["recording_id"], corpus.config.publish.validation_share)
+        )
+        check.expect(that=expected == split, problem=f"data/{split}: {name} belongs to {expected}")
         allowed = licence_allowed(row["licence"], corpus.config.licences)
         check.expect(
             that=allowed, problem=f"data/{split}: {name} has the licence {row['licence']}, which is not allowed"
@@ -233,13 +236,13 @@ def _shard_rows(corpus: CorpusTables, split: str, columns: list[str], check: Che
         yield row
 
 
-def _same(
-    left: Iterable[tuple[tuple[str, int], str]], right: Iterable[tuple[tuple[str, int], str]], what: str, check: Check
+def _expect_same(
+    left: Iterable[tuple[tuple[str, int], str]], right: Iterable[tuple[tuple[str, int], str]], tables: str, check: Check
 ) -> None:
-    """Two streams in one order must hold the same positions, once each, and say the same there."""
+    """Check that two sorted streams have the same positions, once each, with equal values."""
     tagged = merge(((*item, 0) for item in left), ((*item, 1) for item in right), key=itemgetter(0))
     for (recording_id, start), group in itertools.groupby(tagged, itemgetter(0)):
-        said = [(side, value) for _, value, side in group]
-        sides = [side for side, _ in said]
-        problem = f"{what} differ about the clip at {start} of {recording_id}"
-        check.expect(that=sorted(sides) == [0, 1] and said[0][1] == said[1][1], problem=problem)
+        entries = [(side, value) for _, value, side in group]
+        sides = [side for side, _ in entries]
+        problem = f"{tables} differ about the clip at {start} of {recording_id}"
+        check.expect(that=sorted(sides) == [0, 1] and entries[0][1] == entries[1][1], problem=problem)
