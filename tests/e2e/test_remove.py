@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from speechmill.core.removals import Tombstone, Tombstones
+from speechmill.core.removals import RemovalRequest, Removals
 from speechmill.core.store import Store
 
 from tests.commandline import TEXTS, fingerprint, flags, summary
@@ -214,7 +214,7 @@ def test_a_removal_that_was_killed_is_finished_by_whatever_comes_next(
     assert traces(corpus, *needles) == []
     assert sorted(row["status"] for row in rows(corpus).values()) == ["ok", "removed"]
     assert summary(speechmill("verify", corpus, "--json"))["ok"]
-    assert all(stone.erased for stone in Tombstones.load(Store(str(corpus))).all)
+    assert all(stone.erased for stone in Removals.load(Store(str(corpus))).all)
 
 
 def test_who_is_named_only_later_goes_with_all_that_was_made_before(
@@ -251,8 +251,8 @@ def test_a_transcript_that_others_have_too_stays_with_them(site: ScriptedServer,
 def test_verify_sees_what_was_removed_and_is_still_published(corpus: Path, speechmill, tmp_path: Path) -> None:
     copy = tmp_path / "corpus"
     shutil.copytree(corpus, copy)
-    told = Tombstone(kind="recording", value=next(iter(rows(copy))), reason="r", when="2026-01-01T00:00:00Z")
-    Tombstones((told,)).save(Store(str(copy)))
+    told = RemovalRequest(kind="recording", value=next(iter(rows(copy))), reason="r", when="2026-01-01T00:00:00Z")
+    Removals((told,)).save(Store(str(copy)))
     found = summary(speechmill("verify", copy, "--json", code=1))["checks"]
     assert [name for name, check in found.items() if not check["ok"]] == ["removed"]
     speechmill("select", copy)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from speechmill.core.records import Recording
-from speechmill.core.removals import Tombstone, Tombstones, named
+from speechmill.core.removals import RemovalRequest, Removals, stored_value
 
 from tests.commandline import TEXTS, Speechmill, flags
 from tests.server import Behaviour, Handler, ScriptedServer, ok, status
@@ -114,8 +114,10 @@ def test_a_run_goes_on_with_the_password_that_only_work_knows(
 
 
 def test_an_address_with_a_token_is_removed_without_being_listed(tmp_path: Path) -> None:
-    secret = Tombstone(kind="source", value=named("source", "https://h.example/feed?key=FEEDKEY"), reason="", when="")
-    public = Tombstone(kind="source", value=named("source", "https://h.example/feed"), reason="", when="")
+    secret = RemovalRequest(
+        kind="source", value=stored_value("source", "https://h.example/feed?key=FEEDKEY"), reason="", when=""
+    )
+    public = RemovalRequest(kind="source", value=stored_value("source", "https://h.example/feed"), reason="", when="")
     assert "feedkey" not in secret.value.lower()
 
     def recording(key: str) -> Recording:
@@ -123,8 +125,8 @@ def test_an_address_with_a_token_is_removed_without_being_listed(tmp_path: Path)
             recording_id="1", source="rss", media_url="https://m.example/1", feed_url=f"http://h.example/feed?key={key}"
         )
 
-    assert Tombstones((secret,)).against(recording("FEEDKEY"))
-    assert not Tombstones((secret,)).against(recording("OTHER"))
-    assert Tombstones((public,)).against(recording("FEEDKEY"))
-    assert Tombstones((secret,)).closes("https://h.example/feed?key=FEEDKEY")
-    assert not Tombstones((secret,)).closes("https://h.example/feed")
+    assert Removals((secret,)).match(recording("FEEDKEY"))
+    assert not Removals((secret,)).match(recording("OTHER"))
+    assert Removals((public,)).match(recording("FEEDKEY"))
+    assert Removals((secret,)).covers_input("https://h.example/feed?key=FEEDKEY")
+    assert not Removals((secret,)).covers_input("https://h.example/feed")

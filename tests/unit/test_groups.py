@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from speechmill import publish
 from speechmill.core.build import Build
 from speechmill.core.config_errors import ConfigError
-from speechmill.core.manual import ByHand
+from speechmill.core.manual import ManualDecisions
 from speechmill.core.records import recording_from, to_table
 from speechmill.publish import groups, tables
 from speechmill.publish.groups import Group, all_groups, group_inputs, is_current
@@ -76,7 +76,7 @@ def publish_again(build: Build) -> list[str]:
 
 
 def dropping(build: Build, *clip_ids: str) -> Build:
-    return replace(build, by_hand=ByHand(dropped=frozenset(clip_ids)))
+    return replace(build, by_hand=ManualDecisions(dropped=frozenset(clip_ids)))
 
 
 def test_another_decision_writes_only_the_shard_whose_clips_it_changes(four: Build) -> None:

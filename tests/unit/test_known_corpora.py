@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from speechmill.asr import Transcript
 from speechmill.core.config import Input, RunConfig
-from speechmill.core.known_corpora import below, layout_of
+from speechmill.core.known_corpora import indexes_below, layout_of
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Status
 from speechmill.core.store import Store
@@ -67,7 +67,7 @@ def test_a_run_reads_a_folder_with_its_texts_and_speakers(corpus: Path) -> None:
 def test_an_index_adds_to_files_and_changes_none(corpus: Path) -> None:
     """Each file has the id that it has in any folder, and a licence is not taken from the look of a folder."""
     with_index = {row.media_url: row for row in listing(corpus) if row.status is Status.OK}
-    for index, _ in list(below(str(corpus))):
+    for index, _ in list(indexes_below(str(corpus))):
         os.remove(index)
     plain = {row.media_url: row for row in listing(corpus) if row.status is Status.OK}
     assert {path: row.recording_id for path, row in with_index.items()} == {
@@ -176,7 +176,7 @@ def test_a_folder_of_the_users_own_is_never_taken_for_a_corpus(tmp_path: Path, f
             sound(tmp_path / name)
         else:
             (tmp_path / name).write_text(text)
-    assert not list(below(str(tmp_path))), why
+    assert not list(indexes_below(str(tmp_path))), why
     assert layout_of(str(tmp_path / next(iter(files)))) is None
     assert not [row for row in listing(tmp_path) if row.attachments or row.persons]
 

@@ -11,7 +11,7 @@ import pytest
 import speechmill.sources
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.config_errors import ConfigError
-from speechmill.core.filenames import readable, restored
+from speechmill.core.filenames import from_readable, readable
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, RejectedError, Status, to_table
 from speechmill.core.store import Store
@@ -213,7 +213,7 @@ def test_names_that_are_no_utf_8_work(tmp_path: Path) -> None:
     talk = rows[r"caf\xe9/caf\xe9.mp3"]
     assert os.path.samefile(talk.media_path or "", os.path.join(folder, os.fsdecode(b"caf\xe9.mp3")))
     assert [one.url for one in talk.recording.attachments] == [r"caf\xe9.srt"]
-    assert restored(readable(folder)) == folder
+    assert from_readable(readable(folder)) == folder
     assert len(taken(readable(folder))) == 2  # as a config holds it
     given: Any = folder
     assert RunConfig.model_validate({"inputs": [given]}).inputs[0].address == readable(folder)

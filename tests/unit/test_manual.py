@@ -12,7 +12,7 @@ import pytest
 from speechmill.core import ownership
 from speechmill.core.build import Build
 from speechmill.core.config_errors import ConfigError
-from speechmill.core.manual import ByHand, Entry
+from speechmill.core.manual import Entry, ManualDecisions
 from speechmill.core.reasons import Reason
 from speechmill.core.store import Store
 from speechmill.stages.selection import select_clips
@@ -36,7 +36,7 @@ def build(tmp_path: Path) -> Build:
 
 def with_lines(build: Build, lines: Lines) -> Build:
     build.store.write_text(ownership.DECISIONS_FILE, "".join(f"{json.dumps(line)}\n" for line in lines))
-    return replace(build, by_hand=ByHand.load(build.store))
+    return replace(build, by_hand=ManualDecisions.load(build.store))
 
 
 def clips_of(build: Build) -> dict[str, dict[str, Any]]:
@@ -83,13 +83,15 @@ def test_a_text_by_hand_takes_the_place_of_the_one_that_was_written_with_all_tha
 
 
 def test_the_last_line_counts_a_text_stays_and_auto_takes_all_back() -> None:
-    def of(*lines: tuple[str, str] | tuple[str, str, str]) -> ByHand:
-        return ByHand.of(Entry(clip_id=line[0], decision=line[1], text=(*line, None)[2]) for line in lines)  # type: ignore[arg-type]
+    def of(*lines: tuple[str, str] | tuple[str, str, str]) -> ManualDecisions:
+        return ManualDecisions.from_entries(
+            Entry(clip_id=line[0], decision=line[1], text=(*line, None)[2]) for line in lines
+        )  # type: ignore[arg-type]
 
-    assert of(("a", "keep"), ("a", "drop")) == ByHand(dropped=frozenset("a"))
-    assert of(("a", "text", "One."), ("a", "keep")) == ByHand(kept=frozenset("a"), texts={"a": "One."})
-    assert of(("a", "text", "One."), ("a", "text", "Two.")) == ByHand(texts={"a": "Two."})
-    assert of(("a", "text", "One."), ("a", "drop"), ("a", "auto")) == ByHand()
+    assert of(("a", "keep"), ("a", "drop")) == ManualDecisions(dropped=frozenset("a"))
+    assert of(("a", "text", "One."), ("a", "keep")) == ManualDecisions(kept=frozenset("a"), texts={"a": "One."})
+    assert of(("a", "text", "One."), ("a", "text", "Two.")) == ManualDecisions(texts={"a": "Two."})
+    assert of(("a", "text", "One."), ("a", "drop"), ("a", "auto")) == ManualDecisions()
     assert of(("a", "keep")).digest() != of(("a", "drop")).digest()
 
 
@@ -109,7 +111,7 @@ def test_a_line_that_is_none_is_named_with_its_fault(tmp_path: Path, line: str, 
     store = Store(str(tmp_path))
     store.write_text(ownership.DECISIONS_FILE, f'{{"clip_id": "a", "decision": "keep"}}\n{line}\n')
     with pytest.raises(ConfigError, match=fault):
-        ByHand.load(store)
+        ManualDecisions.load(store)
 
 
 def test_more_keys_and_empty_lines_are_no_fault(tmp_path: Path) -> None:
@@ -123,7 +125,7 @@ def test_more_keys_and_empty_lines_are_no_fault(tmp_path: Path) -> None:
         "tool": 1,
     }
     store.write_text(ownership.DECISIONS_FILE, f"\n{json.dumps(told)}\n\n")
-    assert ByHand.load(store).dropped == {"a"}
+    assert ManualDecisions.load(store).dropped == {"a"}
 
 
 def test_select_publishes_by_it_keeps_the_file_and_a_dry_run_only_says_so(

@@ -169,7 +169,7 @@ def test_publication_replaces_what_is_listed_and_nothing_else(store: Store) -> N
     finish(store, second, "e" * 32)
     assert {name: text for name, text in texts(store).items() if name != "corpus.json"} == second | mine
     assert ownership.load(store).files.keys() == second.keys()
-    assert ownership.foreign(store, ownership.load(store)) == sorted(mine)
+    assert ownership.foreign_files(store, ownership.load(store)) == sorted(mine)
 
 
 OURS = ("data/train-00000-00000.parquet", "README.md", "run.json")
@@ -216,7 +216,7 @@ def test_a_copy_of_a_corpus_is_a_corpus(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "tiny", tmp_path / "copy", copy_function=shutil.copy)  # with other times
     store = Store(str(tmp_path / "copy"))
     mark = ownership.claim(store)
-    assert ownership.foreign(store, mark) == []
+    assert ownership.foreign_files(store, mark) == []
     finish(store, {"README.md": "d", "run.json": "{}"})
     assert sorted(name for name in texts_of_root(tmp_path / "copy")) == ["README.md", "corpus.json", "run.json"]
 

@@ -12,8 +12,8 @@ from speechmill.core import config_file
 from speechmill.core.build import Build
 from speechmill.core.config import Audio, Input, RunConfig
 from speechmill.core.reasons import Reason
-from speechmill.core.records import Recording, RejectedError, Status, content_of, recording_from
-from speechmill.core.removals import Tombstone, Tombstones
+from speechmill.core.records import Recording, RejectedError, Status, content_id_of, recording_from
+from speechmill.core.removals import RemovalRequest, Removals
 from speechmill.core.store import Store
 from speechmill.corpus.prune import _decoded_media
 from speechmill.sources import Listed, list_recordings
@@ -233,13 +233,15 @@ def test_whoever_removes_media_removes_their_stretches() -> None:
         source="local",
         media_url="a.wav",
         start_s=1.0,
-        content_id=content_of(sha, 1.0, None),
+        content_id=content_id_of(sha, 1.0, None),
         sha256=sha,
     )
-    stone = Tombstone(kind="recording", value="other", reason="", when="", contents=(sha,))
-    assert Tombstones((stone,)).against(part)
-    other = Tombstone(kind="recording", value="other", reason="", when="", contents=(content_of(sha, 2.0, None),))
-    assert not Tombstones((other,)).against(part)
+    stone = RemovalRequest(kind="recording", value="other", reason="", when="", contents=(sha,))
+    assert Removals((stone,)).match(part)
+    other = RemovalRequest(
+        kind="recording", value="other", reason="", when="", contents=(content_id_of(sha, 2.0, None),)
+    )
+    assert not Removals((other,)).match(part)
 
 
 def test_local_stretches_share_a_file(folder: Path) -> None:
@@ -251,7 +253,7 @@ def test_local_stretches_share_a_file(folder: Path) -> None:
     for row in rows:
         work = fetch_recording(Listed(recording=row, media_path=str(folder / "a.wav")), build).work
         assert work is not None
-        assert work.content_id == content_of(work.sha256 or "", row.start_s, row.end_s)
+        assert work.content_id == content_id_of(work.sha256 or "", row.start_s, row.end_s)
         segment_media(work, build)
         assert build.store.footer(build.segments(work.content_id))["decoded_samples"] == 7 * RATE
     stored = recording_from(build.store.read(build.fetched(rows[1].recording_id)).to_pylist()[0])

@@ -102,7 +102,7 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
     (tmp_path / "corpus/work/segment/linked").symlink_to(victim)
     (tmp_path / f"corpus/work/segment/{ID}").symlink_to(victim / ID)
     for name in ("work/media", f"work/media/{ID}", "data/secret.txt", "README.md", "dangling.txt"):
-        for use in (store.exists, store.remove, store.open, store.size, store.names, store.append_alone):
+        for use in (store.exists, store.remove, store.open, store.size, store.names, store.path_for_append):
             with pytest.raises(OutsideError, match="is a link"):
                 use(name)
         with pytest.raises(OutsideError, match="is a link"):
@@ -130,11 +130,11 @@ def test_a_file_with_a_second_name_is_copied_before_it_is_appended_to(tmp_path: 
     victim.write_text("private")
     (tmp_path / "corpus/work").mkdir(parents=True)
     os.link(victim, tmp_path / "corpus/work/log.jsonl")
-    with open(store.append_alone("work/log.jsonl"), "a") as file:
+    with open(store.path_for_append("work/log.jsonl"), "a") as file:
         file.write("more")
     assert victim.read_text() == "private"
     assert (tmp_path / "corpus/work/log.jsonl").read_text() == "privatemore"
-    assert Path(store.append_alone("work/new/log.jsonl")).parent.is_dir()
+    assert Path(store.path_for_append("work/new/log.jsonl")).parent.is_dir()
 
 
 def test_a_file_that_is_to_be_new_replaces_none(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 def exit_codes() -> dict[type[Exception], int]:
     """Exit code of each error that is told in one line. Imports what raises them, so call it once one was raised."""
     from speechmill.core.config_errors import ConfigError
-    from speechmill.core.filesystem import errors_of_stores
+    from speechmill.core.filesystem import object_store_errors
     from speechmill.core.store import BusyError, OutOfSpaceError
     from speechmill.publish import WithheldError
 
-    return {ConfigError: 2, BusyError: 1, OutOfSpaceError: 1, WithheldError: 1} | dict.fromkeys(errors_of_stores(), 1)
+    return {ConfigError: 2, BusyError: 1, OutOfSpaceError: 1, WithheldError: 1} | dict.fromkeys(
+        object_store_errors(), 1
+    )
 
 
 @contextmanager

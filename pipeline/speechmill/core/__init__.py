@@ -1,1 +1,1 @@
-"""What every part needs: config, data types, the store of artifacts, names, addresses, processes."""
+"""Shared base of all folders: config, data types, the artifact store, file names, URLs and worker processes."""

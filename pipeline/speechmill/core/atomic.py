@@ -1,4 +1,4 @@
-"""Local files that appear whole: written under a temporary name, synced, and renamed into place."""
+"""Atomic writes of local files: to a temporary name, synced, then renamed into place."""
 
 import errno
 import os
@@ -10,31 +10,31 @@ from typing import IO
 
 
 @contextmanager
-def written(final: str, *, new: bool, private: bool) -> Iterator[IO[bytes]]:
-    """Write a file that appears, whole, when the block ends without an exception.
+def atomic_write(path: str, *, new: bool, private: bool) -> Iterator[IO[bytes]]:
+    """Open a file for writing; it appears at `path`, complete, when the block ends without an exception.
 
     Args:
-        final: its path, in a folder that is there.
-        new: whether to raise FileExistsError where it is there.
-        private: whether only its owner may read it.
+        path: Where it appears, in an existing folder.
+        new: Whether to raise FileExistsError where `path` exists.
+        private: Whether only its owner may read it.
 
     Raises:
-        OSError: with the path as its `filename`.
+        OSError: With the path as its `filename`.
     """
-    folder, leaf = os.path.split(final)
+    folder, leaf = os.path.split(path)
     temporary = f"{folder}/.{leaf}.{os.getpid()}-{threading.get_ident()}-{uuid.uuid4().hex[:8]}.tmp"
     try:
-        with open(temporary, "xb", opener=_private if private else None) as file:  # through no link
+        with open(temporary, "xb", opener=_private if private else None) as file:  # "x" follows no link
             yield file
             file.flush()
             os.fsync(file.fileno())
-        (_link if new else os.replace)(temporary, final)
+        (_link if new else os.replace)(temporary, path)
         _sync_folder(folder)
     except OSError as error:
-        error.filename = error.filename or final
+        error.filename = error.filename or path
         raise
     finally:
-        _unlink(temporary)  # which is no more where it was renamed
+        _unlink(temporary)  # does not exist any more where it was renamed
 
 
 def _private(path: str, flags: int) -> int:
@@ -50,16 +50,16 @@ def _sync_folder(folder: str) -> None:
         os.close(descriptor)
 
 
-def _link(temporary: str, final: str) -> None:
-    """Give a file its name unless it is taken. Raises FileExistsError."""
+def _link(temporary: str, path: str) -> None:
+    """Move a file to a path that does not exist yet. Raises FileExistsError."""
     try:
-        os.link(temporary, final)
+        os.link(temporary, path)
     except FileExistsError:
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), final) from None
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
     except OSError:  # a disk without hard links
-        if os.path.lexists(final):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), final) from None
-        os.replace(temporary, final)
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
+        os.replace(temporary, path)
 
 
 def _unlink(path: str) -> None:

@@ -1,73 +1,73 @@
-"""What a run works with: its config, its store, and the names of the artifacts that each stage makes.
+"""The build that a run works on: its config, its store, and the artifact names of each stage.
 
-A profile is a short hash of all that a stage's result depends on besides the recording itself. It is part
-of the artifact's name: change a setting and the old result is not used, change it back and it is there.
+A profile is a short hash of everything that a stage's result depends on besides the recording. It is part of the
+artifact's name: after a change of settings old results are not used, and after changing back they are used again.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from speechmill.core.config import RunConfig
-from speechmill.core.manual import ByHand
+from speechmill.core.manual import ManualDecisions
 from speechmill.core.models import ModelRef
-from speechmill.core.removals import Tombstones
+from speechmill.core.removals import Removals
 from speechmill.core.store import Store
 
-FETCHED = "v1"
-STOP_FILE = "work/stop"
-ERASE_FILE = "work/erase"  # something that was fetched before falls under a tombstone only now
+FETCHED = "v1"  # profile of the stage fetch
+STOP_FILE = "work/stop"  # exists while a run is asked to stop
+PURGE_FILE = "work/erase"  # exists while a removal request matches a recording whose files are not purged yet
 LOG_FILE = "work/log.jsonl"
-CONFIG_FILE = "work/config.json"  # of the run that is, or was last, at work
-FINISHED_FILE = "work/finished.json"  # config of the run that finished last, with the secrets that run.json leaves out
-KNOWN_FILE = "work/known.parquet"  # what a run knew when it began
+CONFIG_FILE = "work/config.json"  # config of the current or the last run
+FINISHED_FILE = "work/finished.json"  # config of the last finished run, with the secrets that run.json leaves out
+KNOWN_FILE = "work/known.parquet"  # index of the recordings that the corpus had when the run began
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """One corpus being made. Small and picklable: it travels to every worker."""
+    """One build of a corpus. Small and picklable, since it is sent to every worker."""
 
     config: RunConfig
     store: Store
     profiles: Mapping[str, str | None]
-    """Of each stage by its name; None: it is switched off."""
+    """Profile by stage name; None: the stage is switched off."""
     models: Mapping[str, tuple[ModelRef, ...]]
-    """Of each stage that runs one, by its name; empty where it was not looked for."""
+    """Models by stage name; empty for stages without models, and where models were not resolved."""
     device: str
     """cpu or cuda."""
-    removed: Tombstones
-    """What may not come back."""
-    by_hand: ByHand
-    """What people decided about clips."""
+    removals: Removals
+    """Requests to remove recordings, which no run may bring back."""
+    by_hand: ManualDecisions
+    """Decisions of people about clips."""
 
     def runs(self, stage: str) -> bool:
         """Whether a stage is switched on."""
         return self.profiles[stage] is not None
 
     def artifact(self, stage: str, content_id: str) -> str:
-        """Name of what a stage makes of a content in one file."""
+        """Name of the artifact that a recording stage makes of one content."""
         return self.store.artifact(stage, str(self.profiles[stage]), content_id)
 
     def parts(self, stage: str, content_id: str) -> str:
-        """Folder of what a stage makes of a content's clips: one file for each set of clips that was selected."""
+        """Folder of the artifacts that a clip stage makes of one content: a file for each selection of its clips."""
         return f"work/{stage}/{self.profiles[stage]}/{content_id}"
 
     def fetched(self, recording_id: str) -> str:
-        """Name of the artifact with one recording's metadata and what was fetched."""
+        """Name of the artifact of the stage fetch: metadata of one recording."""
         return self.store.artifact("fetch", FETCHED, recording_id)
 
     def segments(self, content_id: str) -> str:
-        """Name of the artifact with spans and clips."""
+        """Name of the artifact of the stage segment: spans and clips of one content."""
         return self.artifact("segment", content_id)
 
     @property
     def has_defects(self) -> bool:
-        """Whether clips are scored by defect models, not only measured."""
+        """Whether defect models score clips, besides the signal measures."""
         return self.config.defects.weights is not None
 
     def is_stopping(self) -> bool:
-        """Whether the run was asked to end: finish what is in hand and begin nothing new."""
+        """Whether the run was asked to stop: finish elements in progress and begin no others."""
         return self.store.exists(STOP_FILE)
 
     def known_recordings(self) -> list[str]:
-        """Ids of all recordings that this corpus ever saw, sorted."""
+        """Ids of all recordings that this corpus ever had, sorted."""
         return [name.removesuffix(".parquet") for name in self.store.names(f"work/fetch/{FETCHED}")]

@@ -1,4 +1,4 @@
-"""What a column of a corpus is: its type, meaning and unit, its histogram, and the threshold that tests it."""
+"""Columns of a corpus: type, meaning, unit, histogram bins and threshold of each."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,38 +13,38 @@ Edges = tuple[float, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Test:
-    """A threshold on a column: a clip fails beyond it, and the reason says so. Null values fail no test."""
+    """A threshold on a column: a clip with a value beyond it is rejected with `reason`. Null values pass."""
 
     key: str
-    """In the section `thresholds` of the config."""
+    """Key of the limit, in the section `thresholds` of the config."""
     reason: Reason | str
-    """Of ours, or a word of a plug-in's own."""
+    """A `Reason`, or a plug-in's own word."""
     at_most: bool
-    """Whether the threshold is the highest value that passes, else the lowest."""
+    """True: the limit is the highest value that passes; False: the lowest."""
     default: float | None = None
-    """Limit of a plug-in's key, where the config names none; None: no test. Our keys have theirs in core/config.py."""
+    """Limit of a plug-in's key that the config does not set; None: no test. Our defaults are in core/config.py."""
     meaning: str = ""
-    """What a reason of its own means, for people; a `Reason` carries its meaning itself."""
+    """Meaning of a plug-in's own reason, for people; a `Reason` has its own."""
 
     __test__ = False  # for pytest: not a class of tests
 
     def limit(self, thresholds: Thresholds) -> float | None:
-        """The limit that a config sets; None: the test is switched off."""
-        found: float | None = getattr(thresholds, self.key, self.default)
-        return found
+        """Limit in the config; None: the test is switched off."""
+        limit: float | None = getattr(thresholds, self.key, self.default)
+        return limit
 
     def fails(self, value: float, limit: float) -> bool:
-        """Whether a value is beyond a limit."""
+        """Whether a value is beyond the limit."""
         return value > limit if self.at_most else value < limit
 
 
 def at_most(key: str, reason: Reason | str, default: float | None = None, meaning: str = "") -> Test:
-    """The value may be at most that of `thresholds.<key>`."""
+    """Test that passes values up to `thresholds.<key>`. See Test for the arguments."""
     return Test(key=key, reason=reason, at_most=True, default=default, meaning=meaning)
 
 
 def at_least(key: str, reason: Reason | str, default: float | None = None, meaning: str = "") -> Test:
-    """The value must be at least that of `thresholds.<key>`.
+    """Test that passes values from `thresholds.<key>` on. See Test for the arguments.
 
     >>> at_least("mos", "low_mos", 3.0, meaning="it sounds bad").limit(Thresholds())
     3.0
@@ -54,7 +54,7 @@ def at_least(key: str, reason: Reason | str, default: float | None = None, meani
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column that a stage adds.
+    """A column that a stage adds.
 
     >>> Column("snr_db", pa.float32(), "speech level over background level", "dB").field.metadata[b"unit"]
     b'dB'
@@ -63,25 +63,25 @@ class Column:
     name: str
     type: pa.DataType
     text: str
-    """Its meaning, for people who read the Parquet schema, the card and the documentation."""
+    """Meaning, as the Parquet schema, the card and the documentation show it."""
     unit: str = ""
     edges: Edges = ()
-    """Bin edges of its histogram: fixed, so that two corpora can be compared; empty for none."""
+    """Bin edges of its histogram, fixed so that corpora can be compared; empty: no histogram."""
     test: Test | None = None
     in_pool: bool = True
-    """False for what is long: `pool.parquet` leaves it out."""
+    """False for columns of long values, which `pool.parquet` leaves out."""
     is_published: bool = True
-    """False for what only decides."""
+    """False for columns that serve decisions only."""
 
     @property
     def field(self) -> pa.Field:
-        """As a field of an Arrow schema, with description and unit as metadata."""
+        """Arrow field with description and unit as metadata."""
         metadata = {"description": self.text} | ({"unit": self.unit} if self.unit else {})
         return pa.field(self.name, self.type, metadata=metadata)
 
 
 def steps(low: float, high: float, step: float) -> Edges:
-    """Edges of equal bins.
+    """Bin edges from `low` to `high`, `step` apart.
 
     >>> steps(0, 1, 0.25)
     (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -89,7 +89,7 @@ def steps(low: float, high: float, step: float) -> Edges:
     return tuple(round(low + step * at, 6) for at in range(round((high - low) / step) + 1))
 
 
-UNIT = steps(0, 1, 0.05)
+UNIT = steps(0, 1, 0.05)  # for values in [0, 1]
 
 
 IDENTITY = (
@@ -115,8 +115,8 @@ PROVENANCE = (
     Column("ai_generated", pa.bool_(), "the publisher or the file itself says that a machine made the sound"),
     Column("published", pa.string(), "date of publication", "ISO 8601, UTC"),
 )
-FRAME = (*IDENTITY, AUDIO, *POSITION, *PROVENANCE)
-"""The columns that no stage adds."""
+BASE_COLUMNS = (*IDENTITY, AUDIO, *POSITION, *PROVENANCE)
+"""Columns that no stage adds."""
 
 _PLAIN = {
     pa.string(): "string", pa.bool_(): "bool", pa.uint8(): "uint8", pa.uint16(): "uint16", pa.int8(): "int8",
@@ -125,7 +125,7 @@ _PLAIN = {
 
 
 def feature_of(kind: pa.DataType) -> dict[str, Any]:
-    """A type in the words of the `datasets` library. Raises KeyError for one that a corpus may not have.
+    """Feature of the `datasets` library, as JSON, for an Arrow type. Raises KeyError for an unsupported type.
 
     >>> feature_of(pa.list_(pa.int16()))
     {'feature': {'dtype': 'int16', '_type': 'Value'}, '_type': 'List'}

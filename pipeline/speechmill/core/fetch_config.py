@@ -1,4 +1,4 @@
-"""The section of a config that says how media are downloaded, and who is sent which login."""
+"""The section `fetch` of a config: how media are downloaded, and which host gets which login."""
 
 import re
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ USER_AGENT = f"speechmill/{__version__} (+https://github.com/speechmill/speechmi
 
 
 class Login(Section):
-    """Names of the environment variables that hold a login: no secret stands in a config."""
+    """Names of the environment variables that hold a login, so that no secret is in a config."""
 
     env: str | None = None
     """Variable with `user:password`, or with a token."""
     user_env: str | None = None
-    """Variable with the user's name, where the password has one of its own."""
+    """Variable with the user's name, where `password_env` has the password."""
     password_env: str | None = None
     """Variable with the password."""
 
@@ -28,9 +28,9 @@ VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
 
 def _logins(value: Any, host: str = "") -> Any:
-    """Logins by host, of which `--set fetch.credentials.example.org=NAME` makes sections.
+    """Logins by host, from nested sections too: `--set fetch.credentials.example.org=NAME` makes one for each dot.
 
-    What is wrong is not shown, unlike other values: it may be the secret itself.
+    Unlike other errors, these do not show the wrong value: it may be the secret itself.
     """
     if isinstance(value, Login):
         return {host: value}
@@ -47,8 +47,8 @@ def _logins(value: Any, host: str = "") -> Any:
             fix = f"export NAME='user:password' and write {host}: NAME"
             raise ConfigError(f"fetch.credentials.{host}: not the name of an environment variable; {fix}")
         return {host: names}
-    below = {f"{host}{host and '.'}{key}".lower(): part for key, part in value.items()}
-    return {name: login for key, part in below.items() for name, login in _logins(part, key).items()}
+    nested = {f"{host}{host and '.'}{key}".lower(): part for key, part in value.items()}
+    return {name: login for key, part in nested.items() for name, login in _logins(part, key).items()}
 
 
 def _proxy(value: Any) -> Any:
@@ -63,7 +63,7 @@ class Fetch(Section):
     """How media are downloaded."""
 
     user_agent: str = Field(USER_AGENT, min_length=1)
-    """Sent with every request. Put an address in it where you can be reached."""
+    """User-Agent header of every request. Put an address in it where you can be reached."""
     allow_hosts: tuple[str, ...] = ()
     """Hosts that may be contacted although their address is private or loopback."""
     credentials: Annotated[dict[str, Login], BeforeValidator(_logins)] = Field({})
@@ -81,16 +81,16 @@ class Fetch(Section):
     backoff_s: float = Field(1.0, ge=0)
     """Seconds before the first repetition; doubled, with jitter, for each further one."""
     concurrency: int = Field(16, ge=1, le=256)
-    """Downloads under way at a time, of all hosts together."""
+    """Simultaneous downloads, all hosts together."""
     per_host: int = Field(2, ge=1, le=64)
-    """Requests under way to one host at a time."""
+    """Simultaneous requests to one host."""
     delay_s: float = Field(0.0, ge=0)
-    """Seconds from one request to a host to the next; longer where its robots.txt asks for it."""
+    """Least seconds between requests to one host; longer where its robots.txt asks for it."""
     listing_max_s: float = Field(3600.0, gt=0)
     """Longest time in seconds for the listing of one input: a feed with all its pages, an OPML file, a channel."""
     ask_again_s: float = Field(7 * 24 * 3600.0, ge=0)
-    """Seconds after which a recording that was gone, forbidden or opted out is asked for again."""
+    """Seconds after which a recording that was not found, forbidden or opted out is requested again."""
     transcripts: bool = True
     """Also get publishers' transcripts, subtitles and the texts of books."""
     pages: bool = True
-    """Also look at the web pages that a feed names, its own and those of its episodes: they may forbid training."""
+    """Also read the web pages of a feed and of its episodes: they may forbid training."""

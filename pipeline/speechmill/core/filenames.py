@@ -1,22 +1,22 @@
-"""Names of files as text: Linux allows any bytes in them, Unicode has several spellings of one, and people any case."""
+"""File names as text: they may hold any bytes, several Unicode forms of a character, and any case."""
 
 import os
 import re
 import unicodedata
 
-_ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")  # as `readable` writes a byte that is no UTF-8
+_ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")  # as `readable` writes a byte that is not UTF-8
 
 
 def readable(name: str) -> str:
-    r"""A file name as valid Unicode, for tables and pages: bytes that are no UTF-8 are written as `\xe9`."""
+    r"""A file name as valid Unicode, for tables and pages: bytes that are not UTF-8 become `\xe9`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def restored(text: str) -> str:
-    """The name that `readable` was given, provided that no backslash was in it."""
-    return os.fsdecode(_ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), os.fsencode(text)))
+def from_readable(text: str) -> str:
+    """Invert `readable`, for names without a backslash."""
+    return os.fsdecode(_ESCAPED.sub(lambda match: bytes.fromhex(match[1].decode()), os.fsencode(text)))
 
 
-def key_of(name: str) -> str:
-    """What two names have in common that differ in case or in their Unicode form only."""
+def name_key(name: str) -> str:
+    """Key for comparing names: equal where they differ in case or Unicode form only."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -1,4 +1,4 @@
-"""Limits that a worker process sets for itself: how long it may stand still, and how much memory it may take."""
+"""Limits that a worker process sets for itself: longest time without progress, and most memory."""
 
 import faulthandler
 import os
@@ -13,9 +13,10 @@ is_worker = False  # set once in a worker process
 
 @contextmanager
 def watchdog(seconds: float) -> Iterator[Callable[[], None]]:
-    """End this process if `alive` is not called for so long: a decoder that hangs in C obeys nothing else.
+    """Yield a function `alive`; end this process if it is not called for `seconds`.
 
-    Arming starts a thread, so it is done ten times in `seconds`, not for every block; so much later it fires.
+    Nothing else stops a decoder that hangs in C. Arming the timer starts a thread, so it is done ten times in
+    `seconds` rather than at every call; the process ends up to a tenth later.
     """
     due = 0.0
 
@@ -34,10 +35,10 @@ def watchdog(seconds: float) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def memory_limited(spare_bytes: int) -> Iterator[None]:
-    """Let this worker process take at most so much more memory than it has now; beyond that is a MemoryError, or death.
+    """Limit this worker process to `spare_bytes` more memory than it has now; beyond, MemoryError or a crash.
 
-    Does nothing outside a worker, where it would hit others, nor where the system has no such limit (macOS accepts
-    it and does not heed it).
+    Does nothing outside workers, where it would affect other work, nor on systems without /proc (macOS ignores the
+    limit).
     """
     if not is_worker or not os.path.exists(PROCESS_STATUS):
         yield
@@ -52,6 +53,6 @@ def memory_limited(spare_bytes: int) -> Iterator[None]:
 
 
 def _data_bytes() -> int:
-    """Memory that counts against RLIMIT_DATA: what this process may write to and shares with nobody."""
+    """Bytes that count against RLIMIT_DATA: private writable memory of this process."""
     with open(PROCESS_STATUS) as status:
         return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmData:"))

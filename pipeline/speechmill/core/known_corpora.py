@@ -1,9 +1,9 @@
-"""Layouts of well-known speech corpora: which files of a folder are their indexes, and the rows of each index.
+"""Layouts of well-known speech corpora: how to recognise their index files, and how to read the rows of an index.
 
-A row has the keys of a manifest, with `path` relative to the folder of its index, and one more, `split`, where the
-corpus says whether an utterance is for training, development or test. So `run`, `train` and `evaluate` read these
-corpora as they read manifests. A file is an index only if its name, its content and what lies beside it all say so: a
-folder of the user's own should never be taken for one. A row states no licence, since other corpora use these layouts.
+A row has the keys of a manifest, with `path` relative to the folder of its index, and `split` (train, dev or test)
+where the corpus states one. So `run`, `train` and `evaluate` read these corpora as they read manifests. A file is an
+index only if its name, its content and its neighbours agree, so that no other folder is mistaken for a corpus. Rows
+have no licence, since other corpora use these layouts too.
 """
 
 import json
@@ -19,35 +19,35 @@ from speechmill.core.languages import language_code
 from speechmill.core.manifest import MAX_LINE, lines
 
 Row = dict[str, Any]
-Rows = Iterator[tuple[int, Row | Exception]]  # with the number of the line, as of manifest.lines
+Rows = Iterator[tuple[int, Row | Exception]]  # line number, and row or error; as manifest.lines
 
-SPLITS = ("dev", "test")  # not to be learnt from
-CAPITALS = re.compile(r"[A-Z' ]+")  # as LibriSpeech writes English
+SPLITS = ("dev", "test")  # not for training
+CAPITALS = re.compile(r"[A-Z' ]+")  # English text of LibriSpeech
 LJSPEECH_ID = re.compile(r"LJ\d{3}-\d{4}")
 LJSPEECH_COLUMNS = 3
 SAMPLED_ROWS, SAMPLED_CHARACTERS = 100, 1_000
-MIN_SAME_WORDS = 0.5  # of a text as it is printed and as it is read
+MIN_SAME_WORDS = 0.5  # share of the words of the raw text that the normalised text of LJSpeech has too
 MAX_BOOK_BYTES = 10_000_000
 COMMON_VOICE_KEYS = {"path": "path", "sentence": "text", "client_id": "speaker", "locale": "language"}
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A known layout.
-
-    `index` matches the names of its indexes, `is_index` tells by content, and `listed` which indexes are read where
-    their folder is given: each utterance is in one of these.
-    """
+    """A known layout."""
 
     name: str
     index: re.Pattern[str]
+    """Matches the names of its index files."""
     is_index: Callable[[str], bool]
+    """Whether a file with such a name is an index, by content and neighbours."""
     rows: Callable[[str], Rows]
-    listed: Callable[[str], bool] = lambda _: True
+    """Reads the rows of the index at a path."""
+    is_listed: Callable[[str], bool] = lambda _: True
+    """Whether an index, by its name, is read where its folder is given: these indexes have each utterance once."""
 
 
 def layout_of(path: str) -> Layout | None:
-    """The layout that a file is an index of; None for any other file, and for one that cannot be read."""
+    """Layout of an index file; None for other files, and for files that cannot be read."""
     name = os.path.basename(path)
     for layout in LAYOUTS:
         if layout.index.fullmatch(name) and os.path.isfile(path):
@@ -59,22 +59,22 @@ def layout_of(path: str) -> Layout | None:
 
 
 def indexes(folder: str, names: list[str]) -> Iterator[tuple[str, Layout]]:
-    """Paths and layouts of the indexes that a folder is read by, `names` being those of its files; sorted."""
+    """Paths and layouts of the indexes to read among the files `names` of a folder, sorted."""
     for name in sorted(names):
         path = os.path.join(folder, name)
-        if (layout := layout_of(path)) and layout.listed(name):
+        if (layout := layout_of(path)) and layout.is_listed(name):
             yield path, layout
 
 
-def below(root: str) -> Iterator[tuple[str, Layout]]:
-    """Paths and layouts of all indexes in a folder and below, sorted."""
+def indexes_below(root: str) -> Iterator[tuple[str, Layout]]:
+    """Paths and layouts of the indexes to read in a folder and its subfolders, sorted."""
     for folder, folders, names in os.walk(root):
         folders.sort()
         yield from indexes(folder, names)
 
 
 def _text_lines(path: str) -> Iterator[tuple[int, str]]:
-    """Numbers and texts of the lines that are not blank, in UTF-8. Raises OSError."""
+    """Number and text of each line that is not blank, decoded as UTF-8. Raises OSError."""
     with open(path, encoding="utf-8-sig", errors="replace", newline="\n") as file:
         for number, line in enumerate(iter(lambda: file.readline(MAX_LINE), ""), start=1):
             if line.strip():
@@ -113,7 +113,7 @@ def _libritts(path: str) -> Rows:
 
 
 def _hifitts(path: str) -> Rows:
-    """One of its texts is cased and spelt out."""
+    """Rows with `text_normalized`: of its several texts, the one that is cased and has numbers in words."""
     speaker, _, split = os.path.basename(path).removesuffix(".json").replace("_manifest_", "_").split("_")
     about = {"speaker": speaker, "language": "en", "split": split}
     for number, line in lines(path):
@@ -126,21 +126,19 @@ def _hifitts(path: str) -> Rows:
             yield number, about | {"path": line["audio_filepath"]} | ({} if text is None else {"text": text})
 
 
-# --- LJSpeech: wavs/LJ001-0001.wav, and metadata.csv with lines such as `LJ001-0001|as printed|as read` ---
+# --- LJSpeech: wavs/LJ001-0001.wav, and metadata.csv with lines such as `LJ001-0001|raw text|normalised text` ---
 
 
 def _is_ljspeech(path: str) -> bool:
-    """Whether its first sound is there, and each line has two texts that say the same, and no label or the like."""
+    """Whether the first WAV exists, and the lines have two similar texts, rather than labels or the like."""
     rows = [line.split("|") for _, line in islice(_text_lines(path), SAMPLED_ROWS)]
     if not rows or not os.path.isfile(os.path.join(os.path.dirname(path), "wavs", f"{rows[0][0]}.wav")):
         return False
     if any(len(row) != LJSPEECH_COLUMNS for row in rows):
         return False
     pairs = [[text[:SAMPLED_CHARACTERS].lower().split() for text in row[1:]] for row in rows if row[-1]]
-    same = sum(
-        SequenceMatcher(None, printed, spoken, autojunk=False).ratio() * len(printed) for printed, spoken in pairs
-    )
-    return bool(pairs) and same >= MIN_SAME_WORDS * sum(len(printed) for printed, _ in pairs)
+    same = sum(SequenceMatcher(None, raw, spoken, autojunk=False).ratio() * len(raw) for raw, spoken in pairs)
+    return bool(pairs) and same >= MIN_SAME_WORDS * sum(len(raw) for raw, _ in pairs)
 
 
 def _ljspeech(path: str) -> Rows:
@@ -150,7 +148,7 @@ def _ljspeech(path: str) -> Rows:
             yield number, ValueError(f"{len(texts) + 1} columns, not {LJSPEECH_COLUMNS}")
             continue
         row = {"path": f"wavs/{name}.wav", "text": texts[1] or texts[0]}
-        is_own = LJSPEECH_ID.fullmatch(name) is not None  # many corpora in any language are laid out so
+        is_own = LJSPEECH_ID.fullmatch(name) is not None  # corpora of other languages have this layout too
         yield number, row | ({"speaker": "LJ", "language": "en", "source": name.partition("-")[0]} if is_own else {})
 
 
@@ -178,7 +176,7 @@ def _table(path: str) -> Rows:
 
 
 def _common_voice(path: str) -> Rows:
-    """Of the validated clips those have a split that other tables name for one."""
+    """Rows of a table; those of validated.tsv get the split of the table, dev.tsv or test.tsv, that lists them too."""
     folder, name = os.path.split(path)
     splits: dict[str, str] = {}
     for split in SPLITS if name == "validated.tsv" else ():
@@ -191,27 +189,28 @@ def _common_voice(path: str) -> Rows:
         yield number, row
 
 
-# --- Libri-Light: 100/emma/emma_01.flac, and emma_01.json with the book that it is from ---
+# --- Libri-Light: 100/emma/emma_01.flac, and emma_01.json with metadata of the book ---
 
 
-def _book(path: str) -> dict[str, Any]:
+def _metadata(path: str) -> dict[str, Any]:
+    """Metadata with the key `book_meta`; empty for other files."""
     if os.path.getsize(path) > MAX_BOOK_BYTES:
         return {}
     with open(path, "rb") as file:
-        found = json.loads(file.read())
-    return found if isinstance(found, dict) and isinstance(found.get("book_meta"), dict) else {}
+        value = json.loads(file.read())
+    return value if isinstance(value, dict) and isinstance(value.get("book_meta"), dict) else {}
 
 
 def _is_librilight(path: str) -> bool:
-    return os.path.isfile(path.removesuffix(".json") + ".flac") and bool(_book(path))
+    return os.path.isfile(path.removesuffix(".json") + ".flac") and bool(_metadata(path))
 
 
 def _librilight(path: str) -> Rows:
-    about, name = _book(path), os.path.basename(path).removesuffix(".json")
-    book = about["book_meta"]
+    metadata, name = _metadata(path), os.path.basename(path).removesuffix(".json")
+    book = metadata["book_meta"]
     title = " – ".join(part for part in (book.get("title"), name) if isinstance(part, str))
     row = {"path": f"{name}.flac", "title": title, "language": language_code(str(book.get("language")))}
-    speaker = about.get("speaker")
+    speaker = metadata.get("speaker")
     yield 1, {key: value for key, value in row.items() if value} | ({"speaker": str(speaker)} if speaker else {})
 
 

@@ -1,6 +1,6 @@
-"""Codes of languages, as people and files write them: `en`, `eng`, `en-US`, `English`.
+"""Language codes from what people and files write: `en`, `eng`, `en-US`, `English`.
 
-Whisper has a code of its own for a few languages; it is the code that a corpus uses.
+Corpora use Whisper's codes, which differ from the standard for a few languages.
 """
 
 from functools import lru_cache
@@ -9,7 +9,7 @@ import langcodes
 from langcodes.tag_parser import LanguageTagError
 
 MAX_CHARACTERS = 100
-MIN_NAME_CHARACTERS = 4  # shorter words are codes that are wrong, and names of languages that nobody means
+MIN_NAME_CHARACTERS = 4  # shorter words are wrong codes rather than names of languages
 # Standard code to Whisper's (LANGUAGES in whisper/tokenizer.py, OpenAI 2022).
 WHISPER_CODES = {"jv": "jw", "fil": "tl", "nb": "no", "cmn": "zh"}
 NO_LANGUAGE = {"mul", "und", "zxx", "mis"}  # ISO 639-2: several, undetermined, none, uncoded
@@ -17,9 +17,9 @@ NO_LANGUAGE = {"mul", "und", "zxx", "mis"}  # ISO 639-2: several, undetermined, 
 
 @lru_cache(maxsize=1024)
 def language_code(name: str) -> str | None:
-    """Code of a language by a tag of BCP 47, a code of ISO 639-1, -2 or -3, or its name in English or its own language.
+    """Language code for a BCP 47 tag, a code of ISO 639-1, -2 or -3, or a name in English or the language itself.
 
-    None for what is no language.
+    None for anything else.
 
     >>> language_code("en-US"), language_code("ger"), language_code("Deutsch"), language_code("xx")
     ('en', 'de', 'de', None)
@@ -28,15 +28,15 @@ def language_code(name: str) -> str | None:
     if not 2 <= len(name) <= MAX_CHARACTERS:
         return None
     try:
-        found = langcodes.get(name)
+        language = langcodes.get(name)
     except LanguageTagError:
         if not all(part.isalpha() and len(part) >= MIN_NAME_CHARACTERS for part in name.split()):
             return None
         try:
-            found = langcodes.find(name)
+            language = langcodes.find(name)
         except LookupError:
             return None
-    code = found.language
-    if code is None or code in NO_LANGUAGE or not found.is_valid():
+    code = language.language
+    if code is None or code in NO_LANGUAGE or not language.is_valid():
         return None
     return WHISPER_CODES.get(code, code)

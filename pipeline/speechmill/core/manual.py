@@ -1,11 +1,11 @@
-"""What people decided about clips, in `decisions.jsonl` beside the corpus: it wins over thresholds in every later run.
+"""Decisions of people about clips, in `decisions.jsonl` beside the corpus: they override thresholds in every later run.
 
-A line is one decision, and the last line about a clip counts; a text stays until another one replaces it:
+A line is one decision, and the last line about a clip counts; a text stays until another replaces it:
 
     {"clip_id": "6f1c…", "decision": "drop", "who": "ann", "when": "2026-11-29T12:00:00Z", "why": "a door slams"}
     {"clip_id": "52aa…", "decision": "text", "text": "Well, that is that."}
 
-`keep` and `drop` win over thresholds, not over a licence or a removal; `text` replaces the text; `auto` takes all back.
+`keep` and `drop` override thresholds, not a licence or a removal; `text` replaces the text; `auto` revokes all.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from speechmill.core.store import Store
 
 
 class Entry(BaseModel):
-    """A line of the file."""
+    """A line of `decisions.jsonl`."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -41,25 +41,27 @@ class Entry(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class ByHand:
-    """All decisions of people about the clips of a corpus. Small and picklable: it travels to every worker."""
+class ManualDecisions:
+    """All decisions of people about the clips of a corpus. Small and picklable, since it is sent to every worker."""
 
     kept: frozenset[str] = frozenset()
+    """Ids of clips to keep."""
     dropped: frozenset[str] = frozenset()
+    """Ids of clips to drop."""
     texts: Mapping[str, str] = field(default_factory=dict)
-    """By clip_id."""
+    """Replaced texts by clip_id."""
 
     @classmethod
     def load(cls, store: Store) -> Self:
-        """Read those of a corpus; none where it has no file. Raises ConfigError, which names the line and the fault."""
+        """Read the decisions of a corpus; empty without the file. Raises ConfigError naming the line and the fault."""
         if not store.exists(DECISIONS_FILE):
             return cls()
         with store.open(DECISIONS_FILE) as file:
-            return cls.of(_entries(file, f"{store.root}/{DECISIONS_FILE}"))
+            return cls.from_entries(_entries(file, f"{store.root}/{DECISIONS_FILE}"))
 
     @classmethod
-    def of(cls, entries: Iterable[Entry]) -> Self:
-        """What a list of entries comes to."""
+    def from_entries(cls, entries: Iterable[Entry]) -> Self:
+        """Resolve entries, in the order of the file, to the decisions that count."""
         last: dict[str, str] = {}
         texts: dict[str, str] = {}
         for entry in entries:
@@ -77,11 +79,11 @@ class ByHand:
 
     @property
     def clip_ids(self) -> frozenset[str]:
-        """All clips that a decision is about."""
+        """Ids of all clips with a decision."""
         return self.kept | self.dropped | self.texts.keys()
 
     def digest(self) -> str:
-        """Hash of all decisions that count."""
+        """SHA-256 of all decisions that count, 64 hexadecimal digits."""
         parts = [sorted(self.kept), sorted(self.dropped), sorted(self.texts.items())]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Models that stages run: which files they are, and the hash that names what they make."""
+"""References to the models that stages run: their files, and a hash that becomes part of artifact names."""
 
 import hashlib
 import json
@@ -11,26 +11,26 @@ from speechmill.core.config_errors import ConfigError
 from speechmill.core.store import Store
 
 MODELS_FILE = "work/models.json"
-MODEL_FILES = {".bin", ".json", ".safetensors", ".txt"}  # endings of the files of a folder that decide a result
-FindModel = Callable[[str, str], Path]  # folder of a model, by its name and the config key that names it
+MODEL_FILES = {".bin", ".json", ".safetensors", ".txt"}  # endings of the files in a folder that results depend on
+FindModel = Callable[[str, str], Path]  # (name of a model, config key that names it) to its folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRef:
-    """A model of a stage: small, so that it travels to every worker, which loads the files itself."""
+    """A model of a stage. Small, since it is sent to every worker, which loads the files itself."""
 
     key: str
     """Config key that names it, for errors."""
     name: str
-    """As the config names it: a word such as `shipped`, a name on the hub, or a path."""
+    """Name in the config: a word such as `shipped`, a name on the hub, or a path."""
     files: tuple[str, ...]
-    """Paths of its files, or of its folder."""
+    """Paths of its files, or of its folder; empty where an earlier run used it."""
     sha256: str
-    """Of the contents of its files."""
+    """Hash of the contents of its files."""
 
 
 def model_file(key: str, name: str, *paths: Path) -> ModelRef:
-    """Refer to a model of one or more files. Raises ConfigError for one that cannot be read."""
+    """Reference to a model of one or more files. Raises ConfigError for a file that cannot be read."""
     digests = []
     for path in paths:
         try:
@@ -43,13 +43,21 @@ def model_file(key: str, name: str, *paths: Path) -> ModelRef:
 
 
 def model_in_folder(key: str, name: str, folder: Path, store: Store, *, every_file: bool = False) -> ModelRef:
-    """Refer to a model that is a folder of files: those with the endings of MODEL_FILES decide, or all of them."""
+    """Reference to a model that is a folder.
+
+    Args:
+        key: Config key that names it.
+        name: Its name in the config.
+        folder: The folder.
+        store: Store that caches hashes.
+        every_file: Hash all files, not only those with the endings of MODEL_FILES.
+    """
     digest = folder_sha256(folder, store, every_file=every_file)
     return ModelRef(key=key, name=name, files=(str(folder),), sha256=digest)
 
 
 def folder_sha256(folder: Path, store: Store, *, every_file: bool = False) -> str:
-    """SHA-256 over a model's files, remembered by path, size and time, since large ones take seconds."""
+    """SHA-256 over a model's files, cached in `store` by path, size and time, since large files take seconds."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and (every_file or path.suffix in MODEL_FILES))
     key = json.dumps([[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files])
     known = store.read_json(MODELS_FILE) or {}

@@ -1,8 +1,8 @@
-"""Which names below a corpus are of our own making: no other file is deleted with a folder."""
+"""Patterns of the file names that speechmill itself makes in a corpus; no other file is deleted with a folder."""
 
 import re
 
-# Temporary names of `atomic.written`.
+# Temporary names of `atomic.atomic_write`.
 UNFINISHED = re.compile(r"\..+\.[0-9]+-[0-9]+-[0-9a-f]{8}\.tmp")
 _PUBLISHED = r"data/(train|validation)-[0-9]{5}-[0-9]{5}\.parquet|pool\.parquet/part-[0-9]{5}\.parquet"
 # All files that are made below `work/`.

@@ -1,8 +1,8 @@
-"""Which folder is a corpus, and which files in it are ours: `corpus.json`, made before anything else.
+"""Ownership of a corpus folder: `corpus.json`, the mark that a run writes first, lists the files that speechmill owns.
 
-A run writes into a new folder, an empty one, or one with this mark, which lists what was published there. Only a listed
-file is ever replaced or deleted, and only while it is the one that was published; all else at the top of a corpus is
-its owner's. Below `work/` the names that artifacts have are ours.
+A run writes into a new or empty folder, or one with a mark. At the top of a corpus only files that the mark lists are
+ever replaced or deleted, and only while unchanged since they were published. Below `work/` files with artifact names
+are ours (own_names.py).
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from speechmill.core.config_errors import ConfigError
-from speechmill.core.filesystem import errors_of_stores
+from speechmill.core.filesystem import object_store_errors
 from speechmill.core.own_names import UNFINISHED
 from speechmill.core.paths import OutsideError, check_name
 from speechmill.core.store import Store
@@ -25,41 +25,41 @@ FORMAT, FORMAT_VERSION = "speechmill corpus", 1
 RECORDINGS_FILE = "recordings.parquet"
 RUN_FILE = "run.json"
 REMOVALS_FILE = "removed.json"
-DECISIONS_FILE = "decisions.jsonl"  # of people, see speechmill.core.manual; never written by a run
-SAMPLE_BYTES = 16_000_000  # larger files are known by their size where reading them would take long
-NAMED = 4  # files in the way that an error names
-# What systems leave in folders that people take for empty.
-UNHEEDED = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "lost+found"})
-# What every publication writes; further shards have numbers.
-FIXED = (
+DECISIONS_FILE = "decisions.jsonl"  # written by people only, see speechmill.core.manual
+SAMPLE_BYTES = 16_000_000  # larger files are compared by size alone where reading them would take long
+NAMED = 4  # most files that an error names
+# Files that operating systems leave in folders that people take for empty.
+IGNORED_NAMES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "lost+found"})
+# Files that every publication writes; further shards have numbers.
+FIXED_NAMES = (
     "README.md", "report.html", "stats.json", RUN_FILE, "ledger.parquet", "recordings.parquet",
     "pool.parquet/part-00000.parquet",
 )  # fmt: skip
 _SHARD = re.compile(r"data/(train|validation)-[0-9]{5}-(of-)?[0-9]{5}\.parquet|pool\.parquet/part-[0-9]{5}\.parquet")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
-Facts = dict[str, Any]  # of a file: bytes, sha256, and where it is known mtime_ns
+Facts = dict[str, Any]  # of a file: bytes, sha256, and on local disks mtime_ns
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What `corpus.json` says: the published files, and, while others are put in their place, these."""
+    """Contents of `corpus.json`: published `files` by name, and, while `replace` runs, the `next` ones."""
 
     files: dict[str, Facts] = field(default_factory=dict)
     next: dict[str, Facts] = field(default_factory=dict)
 
     def save(self, store: Store, *, new: bool = False) -> None:
-        """Write it whole. Raises FileExistsError where it is to be `new` and is there."""
-        about = {"format": FORMAT, "version": FORMAT_VERSION, "speechmill": __version__}
+        """Write `corpus.json`. Raises FileExistsError if it is to be `new` and exists."""
+        header = {"format": FORMAT, "version": FORMAT_VERSION, "speechmill": __version__}
         lists = {"files": self.files} | ({"next": self.next} if self.next else {})
         with store.create(MARK_FILE, new=new) as file:
-            file.write((json.dumps(about | lists, indent=2) + "\n").encode())
+            file.write((json.dumps(header | lists, indent=2) + "\n").encode())
 
 
 def claim(store: Store) -> Mark:
-    """Make an output ours, by its mark, unless it is already.
+    """Check an output, and write its mark if it has none.
 
-    Raises ConfigError as `check` does, and where nothing can be written.
+    Raises ConfigError as `check` does, and for an output that is not writable.
     """
     try:
         mark = check(store)
@@ -75,34 +75,35 @@ def claim(store: Store) -> Mark:
             return claim(store)
         fix = "choose another with --output or make it writable"
         raise ConfigError(f"output: cannot write to {store.root} ({error.strerror or error}); {fix}") from None
-    except errors_of_stores() as error:
+    except object_store_errors() as error:
         fix = "see to the credentials, or choose another with --output"
         raise ConfigError(f"output: cannot write to {store.root} ({error}); {fix}") from None
     return mark
 
 
 def check(store: Store) -> Mark:
-    """The mark that an output has or may be given. Writes nothing.
+    """Mark of an output, or the mark to give it. Writes nothing.
 
-    Raises ConfigError, which names the files in the way, where a run may not write.
+    Raises ConfigError that names the files in the way where a run may not write.
     """
-    mark = mark_of(store) or _of_empty(store)
-    refuse(store, [name for name in sorted({*mark.files, *FIXED}) if _is_in_the_way(store, name, mark, sample=True)])
+    mark = mark_of(store) or _mark_of_empty(store)
+    names = sorted({*mark.files, *FIXED_NAMES})
+    refuse_changed(store, [name for name in names if _is_in_the_way(store, name, mark, sample=True)])
     return mark
 
 
 def is_corpus(store: Store) -> bool:
-    """Whether a folder is a corpus, of this version or an older one. Raises ConfigError for one of a newer version."""
+    """Whether a folder is a corpus of this or an older version. Raises ConfigError for a newer version."""
     return mark_of(store) is not None
 
 
 def mark_of(store: Store) -> Mark | None:
-    """The mark of a corpus, or the one that a corpus of an older version would be given; None where there is none."""
-    return load(store) or _of_older(store)
+    """Mark of a corpus, made up for a corpus of an older version without one; None where there is no corpus."""
+    return load(store) or _mark_of_older(store)
 
 
 def load(store: Store) -> Mark | None:
-    """The mark of a corpus; None where there is none yet, or where only the beginning of one was written.
+    """Read the mark of a corpus; None if there is none, or if a crash left only its first bytes.
 
     Raises ConfigError for a `corpus.json` that is not ours.
     """
@@ -111,13 +112,13 @@ def load(store: Store) -> Mark | None:
     with store.open(MARK_FILE) as file:
         raw = file.read()
     try:
-        told = json.loads(raw)
-        if told["format"] == FORMAT and told["version"] == FORMAT_VERSION:
-            return Mark(_listed(told["files"]), _listed(told.get("next", {})))
-        is_newer = told["format"] == FORMAT and told["version"] > FORMAT_VERSION
+        mark = json.loads(raw)
+        if mark["format"] == FORMAT and mark["version"] == FORMAT_VERSION:
+            return Mark(_checked_files(mark["files"]), _checked_files(mark.get("next", {})))
+        is_newer = mark["format"] == FORMAT and mark["version"] > FORMAT_VERSION
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         is_newer = False
-        if _is_beginning(raw) and set(_others(store)) == {MARK_FILE}:
+        if _is_beginning(raw) and set(_top_level(store)) == {MARK_FILE}:
             return None
     if is_newer:
         raise ConfigError(f"{store.root}/{MARK_FILE}: of a newer speechmill than {__version__}; upgrade it first")
@@ -126,15 +127,15 @@ def load(store: Store) -> Mark | None:
 
 
 def replace(store: Store, folder: str, new: dict[str, Facts]) -> None:
-    """Put files that wait in a folder of `work/` to their places, the last of `new` last, and remove what they replace.
+    """Publish files: move those of `new` from `folder` in `work/`, the last one last, and remove replaced files.
 
-    Raises ConfigError, before anything is changed, if a file in the way is not the one that was published.
+    Raises ConfigError, before any change, if a published file was changed since.
     """
     mark = load(store) or Mark()
-    before = {name: facts for name in {*mark.files, *mark.next} if (facts := _as_it_is(store, name, mark))}
-    here = Mark(before, new)
-    refuse(store, [name for name in sorted({*mark.files, *new}) if _is_in_the_way(store, name, here)])
-    here.save(store)
+    before = {name: facts for name in {*mark.files, *mark.next} if (facts := _unchanged_facts(store, name, mark))}
+    current = Mark(before, new)
+    refuse_changed(store, [name for name in sorted({*mark.files, *new}) if _is_in_the_way(store, name, current)])
+    current.save(store)
     *names, last = new
     store.remove(last)
     for name in names:
@@ -147,7 +148,7 @@ def replace(store: Store, folder: str, new: dict[str, Facts]) -> None:
 
 
 def facts_of(store: Store, name: str) -> Facts:
-    """What a file is known by: its bytes, their SHA-256 and, on a local disk, when it was written."""
+    """Size in bytes and SHA-256 of a file; on a local disk also the time of its last write, in nanoseconds."""
     with store.open(name) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     times = {"mtime_ns": os.stat(store.path(name)).st_mtime_ns} if store.is_local else {}
@@ -155,24 +156,24 @@ def facts_of(store: Store, name: str) -> Facts:
 
 
 def published_facts(store: Store, name: str, mark: Mark | None) -> Facts | None:
-    """What a mark says of a file that is there as it was published; None for any other."""
-    return None if mark is None else _as_it_is(store, name, mark)
+    """Facts in a mark of a published file that is unchanged; None for any other file."""
+    return None if mark is None else _unchanged_facts(store, name, mark)
 
 
-def foreign(store: Store, mark: Mark) -> list[str]:
-    """Files outside `work/` that are not ours, or not any more as they were published."""
+def foreign_files(store: Store, mark: Mark) -> list[str]:
+    """Names of files outside `work/` that are not ours, or were changed since they were published."""
     ours = {MARK_FILE, REMOVALS_FILE, DECISIONS_FILE}
     names = [entry.name for entry in store.files() if not entry.name.startswith("work/") and entry.name not in ours]
     return [name for name in names if _is_in_the_way(store, name, mark)]
 
 
 def _is_in_the_way(store: Store, name: str, mark: Mark, *, sample: bool = False) -> bool:
-    """Whether there is something of that name that was not published by us as it is."""
-    return bool(store.exists(name)) and _as_it_is(store, name, mark, sample=sample) is None
+    """Whether a file of that name exists that is not an unchanged published file."""
+    return bool(store.exists(name)) and _unchanged_facts(store, name, mark, sample=sample) is None
 
 
-def _as_it_is(store: Store, name: str, mark: Mark, *, sample: bool = False) -> Facts | None:
-    """Those facts of a file in a mark that still hold; None if there are none."""
+def _unchanged_facts(store: Store, name: str, mark: Mark, *, sample: bool = False) -> Facts | None:
+    """Facts in a mark that the file still has; None if there are none. `sample`: do not read large files."""
     known = [listed[name] for listed in (mark.files, mark.next) if name in listed]
     if not known or not store.is_file(name):
         return None
@@ -184,67 +185,67 @@ def _as_it_is(store: Store, name: str, mark: Mark, *, sample: bool = False) -> F
             return same[0]
     if name != RUN_FILE and (not alike or (size > SAMPLE_BYTES and (sample or not store.is_local))):
         return alike[0] if alike else None
-    found = facts_of(store, name)
+    current = facts_of(store, name)
     if name == RUN_FILE and _run_record(store):
-        return found
-    return found if found["sha256"] in [facts["sha256"] for facts in alike] else None
+        return current
+    return current if current["sha256"] in [facts["sha256"] for facts in alike] else None
 
 
-def refuse(store: Store, names: Collection[str]) -> None:
-    """Raise ConfigError, which names the fix, if there are files that are not as they were published."""
+def refuse_changed(store: Store, names: Collection[str]) -> None:
+    """Raise ConfigError that names the fix if `names`, of files changed since they were published, is not empty."""
     if names:
         fix = "rename it to keep it, or delete it; then run again"
-        raise ConfigError(f"output: {store.root}: not as speechmill wrote it: {shortened(names)}; {fix}")
+        raise ConfigError(f"output: {store.root}: not as speechmill wrote it: {shorten(names)}; {fix}")
 
 
-def _of_empty(store: Store) -> Mark:
-    """The mark of a folder in which nothing is. Raises ConfigError for any other."""
-    others = _others(store)
-    if set(others) <= {REMOVALS_FILE, MARK_FILE} and _is_removals(store):
+def _mark_of_empty(store: Store) -> Mark:
+    """Mark for an empty folder. Raises ConfigError for any other folder."""
+    names = _top_level(store)
+    if set(names) <= {REMOVALS_FILE, MARK_FILE} and _is_removals(store):
         return Mark()
     fix = "give a new or an empty folder with --output"
-    if "work" in others and _is_begun(store):
+    if "work" in names and _is_begun(store):
         fix = "if this is an unfinished corpus of an older speechmill, move all but work elsewhere and run again; else "
         fix += "give a new folder"
-    raise ConfigError(f"output: {store.root} is no corpus and not empty, it has {shortened(others)}; {fix}")
+    raise ConfigError(f"output: {store.root} is no corpus and not empty, it has {shorten(names)}; {fix}")
 
 
-def _others(store: Store) -> list[str]:
-    """What is at the top of a folder, but for what systems leave there and for a mark whose making was cut short."""
-    names = (name for name in store.entries() if name not in UNHEEDED)
+def _top_level(store: Store) -> list[str]:
+    """Names at the top of a folder, without IGNORED_NAMES and unfinished marks."""
+    names = (name for name in store.top_level_names() if name not in IGNORED_NAMES)
     return [name for name in names if not (name.startswith(f".{MARK_FILE}.") and UNFINISHED.fullmatch(name))]
 
 
 def _is_beginning(raw: bytes) -> bool:
-    """Whether this is the beginning of a mark, as a disk may keep of it when the power goes."""
+    """Whether these bytes are the beginning of a mark, as a power failure may leave it."""
     whole = json.dumps({"format": FORMAT}, indent=2).encode()[:-2]
     return whole.startswith(raw) or (raw.startswith(whole) and len(raw) < SAMPLE_BYTES)
 
 
-def _of_older(store: Store) -> Mark | None:
-    """The mark for a corpus of a version that made none; None for anything else.
+def _mark_of_older(store: Store) -> Mark | None:
+    """Mark for a corpus of a version that wrote none; None for anything else.
 
-    A finished one is known by its run.json, whose files are there as it says; one that was begun has only `work/`.
+    A finished corpus has a run.json that lists its files, unchanged; an unfinished one has only `work/`.
     """
     if not store.exists(RUN_FILE):
-        return Mark() if set(_others(store)) <= {"work", REMOVALS_FILE} and _is_begun(store) else None
+        return Mark() if set(_top_level(store)) <= {"work", REMOVALS_FILE} and _is_begun(store) else None
     try:
         run = _run_record(store)
         if run is None:
             return None
-        listed = _listed(run["files"])
+        listed = _checked_files(run["files"])
         tables = [name for name in listed if not name.startswith("data/")]
         is_ours = {"ledger.parquet", "recordings.parquet"} <= listed.keys() and all(
-            name in FIXED or _SHARD.fullmatch(name) for name in listed
+            name in FIXED_NAMES or _SHARD.fullmatch(name) for name in listed
         )
-        whole = is_ours and all(_as_it_is(store, name, Mark(listed), sample=True) for name in tables)
+        is_whole = is_ours and all(_unchanged_facts(store, name, Mark(listed), sample=True) for name in tables)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OutsideError):
         return None
-    return Mark(listed | {name: facts_of(store, name) for name in _pages(store)}) if whole else None
+    return Mark(listed | {name: facts_of(store, name) for name in _pages(store)}) if is_whole else None
 
 
 def _run_record(store: Store) -> dict[str, Any] | None:
-    """The record of a run in run.json, also where somebody changed a value of it; None for anything else."""
+    """Contents of run.json, even if somebody edited values; None for another file."""
     try:
         run = store.read_json(RUN_FILE)
         return run if run is not None and {"config", "profiles", "fingerprint", "files"} <= run.keys() else None
@@ -253,18 +254,18 @@ def _run_record(store: Store) -> dict[str, Any] | None:
 
 
 def _pages(store: Store) -> list[str]:
-    """Files that an older run.json does not list, as far as they say that they are a corpus's."""
+    """Names of the files that an older run.json does not list, if their content is that of a corpus."""
     signs = {"README.md": b"- speechmill\n", "report.html": b"speechmill report", "stats.json": b'"sampling_rate"'}
-    found = [RUN_FILE]
+    names = [RUN_FILE]
     for name, sign in signs.items():
         if store.exists(name):
             with store.open(name) as file:
-                found += [name] if sign in file.read(SAMPLE_BYTES) else []
-    return found
+                names += [name] if sign in file.read(SAMPLE_BYTES) else []
+    return names
 
 
 def _is_begun(store: Store) -> bool:
-    """Whether `work/` is that of a run: its config is there."""
+    """Whether `work/` has the config of a run."""
     try:
         config = store.read_json("work/config.json")
         return config is not None and {"inputs", "output", "segment", "thresholds"} <= config.keys()
@@ -273,27 +274,27 @@ def _is_begun(store: Store) -> bool:
 
 
 def _is_removals(store: Store) -> bool:
-    """Whether `removed.json` is not there, or a list that speechmill made."""
+    """Whether `removed.json` is missing, or a list that speechmill made."""
     try:
-        told = store.read_json(REMOVALS_FILE)
-        return told is None or all({"kind", "value", "when"} <= one.keys() for one in told["removed"])
+        removals = store.read_json(REMOVALS_FILE)
+        return removals is None or all({"kind", "value", "when"} <= request.keys() for request in removals["removed"])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return False
 
 
-def _listed(told: Any) -> dict[str, Facts]:
-    """Names and facts of files. Raises ValueError, or others of its kind, for anything else."""
-    for name, facts in told.items():
+def _checked_files(files: Any) -> dict[str, Facts]:
+    """Facts of files by name, as read. Raises ValueError, TypeError, KeyError or AttributeError for anything else."""
+    for name, facts in files.items():
         check_name(name)
         if name.startswith("work/") or name == MARK_FILE or not _DIGEST.fullmatch(facts["sha256"]):
             raise ValueError(f"{name}: cannot be a published file")
         if not isinstance(facts["bytes"], int):
             raise TypeError(f"{name}: bytes are no number")
-    return dict(told)
+    return dict(files)
 
 
-def shortened(names: Collection[str]) -> str:
-    """The first of some names, for a line, and how many more there are."""
+def shorten(names: Collection[str]) -> str:
+    """The first NAMED names, and how many more there are."""
     shown = [name if name.isprintable() else repr(name) for name in list(names)[:NAMED]]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -1,7 +1,7 @@
-"""Names below a folder: checked, opened and deleted without leaving the folder by a name or a link.
+"""Safe access to files below a folder: no name and no link leads out of it.
 
-Names are read from footers and lists, which whoever handed a corpus on may have written; and whoever may write into a
-folder may put a link there. Neither leads out: a name with `..` is refused, and no link is followed.
+Names are read from footers and lists, which come with corpora of unknown origin, and anybody with write access can put
+a link into a folder. So a name with `..` is refused, and no link is followed.
 """
 
 import os
@@ -13,11 +13,11 @@ from speechmill.core.config_errors import ConfigError
 
 
 class OutsideError(ConfigError):
-    """A name or a link leads out of a folder that is worked in. The message names it."""
+    """A name or a link leads out of a folder. The message names it."""
 
 
 def check_name(name: str) -> None:
-    """Raise OutsideError unless `name` is that of something below a folder: `a/b`, no `..`, no empty part, no NUL."""
+    """Raise OutsideError unless `name` is a path below a folder, such as `a/b`: no `..`, no empty part, no NUL."""
     if "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
         raise OutsideError(f"{name[:200]!r}: not a name of a file below the corpus; what names it is damaged")
 
@@ -30,7 +30,7 @@ def refuse_links(folder: str, name: str) -> None:
         try:
             facts = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
-            return  # so that whoever opens it is answered
+            return  # opening it raises the error
         except ValueError as error:
             raise OutsideError(f"{name[:200]!r}: {error}") from None
         if stat.S_ISLNK(facts.st_mode):
@@ -49,7 +49,7 @@ def open_file(path: str) -> IO[bytes]:
 
 
 def files_below(folder: str, below: str = "") -> Iterator[tuple[str, os.stat_result]]:
-    """Names and facts of the regular files of a local folder, in order; no link is followed, and none is named."""
+    """Names, each after the prefix `below`, and stats of all regular files in a local folder, sorted; skips links."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):
@@ -62,18 +62,18 @@ def files_below(folder: str, below: str = "") -> Iterator[tuple[str, os.stat_res
 
 
 def remove_empty(folder: str) -> None:
-    """Delete a local folder and those in it as far as nothing is in them."""
+    """Delete a local folder and its subfolders where they hold no files."""
     for entry in list(os.scandir(folder)):
         if entry.is_dir(follow_symlinks=False):
             remove_empty(entry.path)
     try:
         os.rmdir(folder)
     except OSError:
-        pass  # somebody's file is in it
+        pass  # it holds a file
 
 
-def is_only_ours(path: str) -> bool:
-    """Whether a local file has no second name (hard link), under which it may be somebody else's too."""
+def has_single_link(path: str) -> bool:
+    """Whether a local file has no second name (hard link), under which others may use it too; True if it is missing."""
     try:
         return os.lstat(path).st_nlink == 1
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""What other packages add: sources, stages and ASR backends, found by the entry points that they declare.
+"""Plug-ins of other packages: sources, stages and ASR backends, found by the entry points that they declare.
 
-Each group is loaded once a process, sorted by name. What fails to import, or is not fit, is left out and told in one
-line, so that a broken package costs its own part only.
+Each group is loaded once per process, sorted by name. A plug-in that cannot be imported or used is left out and
+reported in one line, so that a broken package costs its own plug-ins only.
 """
 
 import itertools
@@ -19,7 +19,7 @@ SOURCES, STAGES, ASR = GROUPS = ("speechmill.sources", "speechmill.stages", "spe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
-    """What one entry point adds. `value` is what it names; of a class, an instance."""
+    """An entry point. `value` is the object that it names, or an instance where that is a class."""
 
     group: str
     name: str
@@ -38,30 +38,30 @@ _left_out: dict[tuple[str, str, str], str] = {}
 
 
 def load(group: str) -> tuple[Plugin, ...]:
-    """What is plugged in under one of GROUPS, sorted by name.
+    """Plug-ins of one of GROUPS, sorted by name.
 
-    Raises ImportError for a plug-in that asks for it while it is being imported.
+    Raises ImportError for a plug-in that calls it while being imported.
     """
     with _lock:
         if group in _importing:
             raise ImportError("a plug-in may not import what is made of all plug-ins, such as speechmill.publish")
         if group not in _loaded:
             _importing.add(group)
-            found = sorted(entry_points(group=group), key=lambda point: (point.name, point.value))
-            _loaded[group] = [plugin for point in found if (plugin := _import(point)) is not None]
+            points = sorted(entry_points(group=group), key=lambda point: (point.name, point.value))
+            _loaded[group] = [plugin for point in points if (plugin := _import(point)) is not None]
             _importing.remove(group)
-            _drop_twins(_loaded[group])
+            _drop_same_names(_loaded[group])
         return tuple(_loaded[group])
 
 
-def _drop_twins(plugins: list[Plugin]) -> None:
+def _drop_same_names(plugins: list[Plugin]) -> None:
     for first, second in itertools.pairwise(plugins):
         if first.name == second.name:
             leave_out(second, f"{first.package} has this name too")
 
 
 def _import(point: EntryPoint) -> Plugin | None:
-    """Import what an entry point names; None where that fails, or it is no use, which is noted."""
+    """Import the object of an entry point; None, after `leave_out`, where that fails or it lacks attributes."""
     about = point.dist.metadata if point.dist else {"Name": "unknown", "Version": ""}
     plugin = Plugin(group=point.group, name=point.name, package=about["Name"], version=about["Version"], value=None)
     try:
@@ -76,20 +76,20 @@ def _import(point: EntryPoint) -> Plugin | None:
     return replace(plugin, value=value)
 
 
-NEEDED: Mapping[str, tuple[str, ...]] = {
+NEEDED: Mapping[str, tuple[str, ...]] = {  # attributes
     SOURCES: ("list_recordings",), STAGES: ("name", "columns", "rows"), ASR: ("can_load", "load"),
 }  # fmt: skip
 
 
 def leave_out(plugin: Plugin, why: str) -> None:
-    """Do without a plug-in from now on, and say why in one line."""
+    """Leave out a plug-in from now on, and keep the reason for `left_out`."""
     with _lock:
         _left_out[plugin.group, plugin.name, plugin.package] = f"{plugin} is left out: {why}"
-        _loaded[plugin.group] = [one for one in _loaded.get(plugin.group, ()) if one is not plugin]
+        _loaded[plugin.group] = [other for other in _loaded.get(plugin.group, ()) if other is not plugin]
 
 
 def left_out() -> tuple[str, ...]:
-    """A line for each plug-in that was left out, with the reason."""
+    """One line for each plug-in that was left out, with the reason."""
     for group in GROUPS:
         load(group)
     return tuple(line for _, line in sorted(_left_out.items()))
@@ -102,12 +102,12 @@ def threshold_keys() -> set[str]:
 
 
 def sections() -> dict[str, type[BaseModel] | None]:
-    """The model of each section of `plugins` in the config, by the name of its stage; None: it has no keys."""
+    """Pydantic model of each section of `plugins` in the config, by stage name; None: the stage has no settings."""
     return {plugin.value.name: getattr(plugin.value, "section", None) for plugin in load(STAGES)}
 
 
 def asr_backend(folder: Path) -> Plugin | None:
-    """The first plug-in that can load the model in a folder; one that fails at the question is left out."""
+    """The first plug-in that can load the model in a folder, or None; a plug-in whose `can_load` raises is left out."""
     for plugin in load(ASR):
         try:
             if plugin.value.can_load(folder):
@@ -118,7 +118,7 @@ def asr_backend(folder: Path) -> Plugin | None:
 
 
 def record(profiles: Mapping[str, str | None]) -> dict[str, dict[str, str]]:
-    """What `run.json` says of the plug-ins whose stages ran: package and version, by the name of the stage."""
+    """Package and version, for `run.json`, of the plug-ins whose stages are in `profiles`, by stage name."""
     return {
         plugin.value.name: {"package": plugin.package, "version": plugin.version}
         for plugin in load(STAGES)
@@ -127,15 +127,12 @@ def record(profiles: Mapping[str, str | None]) -> dict[str, dict[str, str]]:
 
 
 def missing(run: Mapping[str, Any]) -> str | None:
-    """One line that says which plug-ins a corpus was made with that are not here; None where all are.
-
-    run: what `run.json` says.
-    """
-    made_with = run.get("plugins") or {}
-    here = {plugin.value.name for plugin in load(STAGES)} if made_with else set()
-    gone = {stage: made for stage, made in made_with.items() if stage not in here}
-    if not gone:
+    """One line that names the plug-ins of a corpus, by its run.json, that are not installed; None if all are."""
+    used = run.get("plugins") or {}
+    installed = {plugin.value.name for plugin in load(STAGES)} if used else set()
+    absent = {stage: plugin for stage, plugin in used.items() if stage not in installed}
+    if not absent:
         return None
-    names = ", ".join(f"{stage} (of {made['package']} {made['version']})" for stage, made in sorted(gone.items()))
-    packages = " ".join(sorted({made["package"] for made in gone.values()}))
+    names = ", ".join(f"{stage} (of {made['package']} {made['version']})" for stage, made in sorted(absent.items()))
+    packages = " ".join(sorted({plugin["package"] for plugin in absent.values()}))
     return f"made with plug-ins that are not here: {names}; pip install {packages}, or see `speechmill doctor`"

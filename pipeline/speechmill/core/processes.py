@@ -1,8 +1,7 @@
-"""Worker processes for code that may crash or hang, such as decoders: one input is lost, never the run.
+"""Worker processes for code that may crash or hang, such as decoders: that costs one input, never the run.
 
-Each worker is a spawned process with a pipe of its own and a thread here that feeds it. Nothing is shared
-between workers, no lock and no queue, so that the death of one, or of all at once, can block nobody: its
-thread starts another process and goes on.
+Each worker is a spawned process with its own pipe and a thread here that feeds it. Workers share nothing, neither lock
+nor queue, so that the death of one or of all blocks nobody: the thread starts another process and goes on.
 """
 
 import atexit
@@ -24,17 +23,17 @@ from typing import Any
 from speechmill.core import guards
 
 WATCHDOG_EXIT_CODE = 1  # of faulthandler.dump_traceback_later(exit=True)
-FROM_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP}  # no verdict on the input: out of memory, or somebody
+FROM_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP}  # by the OOM killer or a user: not the input's fault
 ORPHAN_CHECK_S = 2.0
-MAX_ATTEMPTS = 3  # at one input, when its process is killed from outside
-END_S = 5.0  # for a process that was asked to end
-STARTED = b""  # what a worker sends when it has taken an input; then comes the pickled outcome
+MAX_ATTEMPTS = 3  # at one input whose process is killed from outside
+END_S = 5.0  # wait for a process to end before it is killed
+STARTED = b""  # message of a worker that takes an input; the pickled outcome follows
 
 _starting = threading.Lock()  # multiprocessing reaps finished children whenever one starts: not in two threads at once
 
 
 class DiedError(Exception):
-    """The process that worked on an input is gone. `hung`: the watchdog ended it; else it crashed."""
+    """The process that worked on an input died. `hung`: the watchdog ended it; else it crashed."""
 
     def __init__(self, exit_code: int) -> None:
         self.exit_code = exit_code
@@ -44,18 +43,18 @@ class DiedError(Exception):
         super().__init__(f"the decoding process {how}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Survive the way between processes."""
+        """Support pickling, to pass between processes."""
         return DiedError, (self.exit_code,)
 
 
 def spawn(work: Callable[[Connection], None]) -> tuple[BaseProcess, Connection]:
-    """Start a process that does `work` with its end of a pipe; returns it, and our end.
+    """Start a process that calls `work` with its end of a pipe; returns the process and our end.
 
-    Ctrl-C does not reach it, and it ends with this process.
+    The process ignores Ctrl-C and ends with this process.
     """
-    context = multiprocessing.get_context("spawn")  # a fork would copy Beam's threads in mid-air
+    context = multiprocessing.get_context("spawn")  # a fork would copy the locks that Beam's threads hold
     ours, theirs = context.Pipe()
-    process = context.Process(target=_live, args=[work, theirs, os.getpid()], daemon=True)
+    process = context.Process(target=_process_main, args=[work, theirs, os.getpid()], daemon=True)
     with _starting:
         process.start()
     theirs.close()
@@ -63,7 +62,7 @@ def spawn(work: Callable[[Connection], None]) -> tuple[BaseProcess, Connection]:
 
 
 def end(process: BaseProcess, pipe: Connection) -> int:
-    """Make sure that a process is gone; returns its exit code."""
+    """Close the pipe to a process, and kill the process if it does not end within END_S; returns its exit code."""
     pipe.close()
     with _starting:
         process.join(END_S)
@@ -74,16 +73,16 @@ def end(process: BaseProcess, pipe: Connection) -> int:
 
 
 class _Worker:
-    """A process and the pipe to it. `is_fresh`: it has worked on nothing yet."""
+    """A process and the pipe to it. `is_fresh`: it had no input yet."""
 
     def __init__(self) -> None:
-        self._process, self.pipe = spawn(_work)
+        self._process, self.pipe = spawn(_worker_main)
         self.is_fresh = True
 
     def call(self, job: bytes) -> Any:
         """Send a job and wait for its result.
 
-        Raises what the job raised, or _LostError if the process died on the way.
+        Raises what the job raised, or _LostError if the process died.
         """
         started, message = False, STARTED
         try:
@@ -104,24 +103,26 @@ class _Worker:
         return value
 
     def end(self) -> int:
-        """Make sure that the process is gone; returns its exit code."""
+        """End the process; returns its exit code."""
         return end(self._process, self.pipe)
 
     def kill(self) -> None:
-        """End the process without waiting for it; whoever waits in `call` notices."""
+        """Kill the process without waiting for it; a thread in `call` gets _LostError."""
         self._process.kill()
 
 
 class _LostError(Exception):
+    """A worker died. `may_be_innocent`: the input may not be the cause, and is worth another attempt."""
+
     def __init__(self, exit_code: int, *, started: bool, is_fresh: bool) -> None:
         super().__init__(exit_code)
         self.death = DiedError(exit_code)
-        # Whoever crashes in a process that others used before it may have inherited the damage.
+        # An earlier input of the same process may have corrupted its memory.
         self.may_be_innocent = not started or self.death.was_killed or not (is_fresh or self.death.hung)
 
 
 class Pool:
-    """Worker processes; `backlog` inputs may wait for them at a time. Threads may share it."""
+    """Worker processes, for any number of threads. `backlog`: inputs that should wait for them at a time."""
 
     def __init__(self, workers: int) -> None:
         self.backlog = 2 * workers
@@ -133,13 +134,13 @@ class Pool:
             thread.start()
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[tuple[Any, float]]":
-        """Call a function in a process; see `result`. Function, arguments and result must be picklable."""
+        """Call a function in a worker; see `result`. Function, arguments and result must be picklable."""
         future: Future[tuple[Any, float]] = Future()
         self._jobs.put((future, pickle.dumps((function, arguments))))
         return future
 
     def close(self) -> None:
-        """End the processes; what still waits for one is cancelled."""
+        """End the processes, and cancel inputs that wait."""
         self._closed.set()
         for _ in self._threads:
             self._jobs.put(None)
@@ -149,36 +150,39 @@ class Pool:
             thread.join()
 
     def _serve(self) -> None:
-        """Feed one worker as long as the pool lasts."""
-        me = threading.current_thread()
-        while (job := self._jobs.get()) is not None:
-            future, call = job
+        """Feed one worker until the pool is closed."""
+        thread = threading.current_thread()
+        while (item := self._jobs.get()) is not None:
+            future, job = item
             if self._closed.is_set():
                 future.cancel()
             if future.set_running_or_notify_cancel():
-                _settle(future, *_outcome(self._call, call, me))
-        worker = self._workers.pop(me, None)
+                _settle(future, *_outcome(self._call, job, thread))
+        worker = self._workers.pop(thread, None)
         if worker is not None:
             worker.kill()
             worker.end()
 
-    def _call(self, call: bytes, me: threading.Thread) -> Any:
-        """The result of one input, in as many processes as it takes to be sure whose fault a death is."""
+    def _call(self, job: bytes, thread: threading.Thread) -> Any:
+        """Run a job, and again in a fresh process while a death may not be its fault.
+
+        Raises what the job raised, or DiedError.
+        """
         for attempt in itertools.count(1):
             try:
-                return self._worker_of(me).call(call)
+                return self._worker_of(thread).call(job)
             except _LostError as lost:
-                del self._workers[me]
+                del self._workers[thread]
                 if not lost.may_be_innocent or attempt == MAX_ATTEMPTS or self._closed.is_set():
                     raise lost.death from None
         raise AssertionError
 
-    def _worker_of(self, me: threading.Thread) -> _Worker:
-        if me not in self._workers:
-            self._workers[me] = _Worker()
-            if self._closed.is_set():  # it was too late for `close` to see this one
-                self._workers[me].kill()
-        return self._workers[me]
+    def _worker_of(self, thread: threading.Thread) -> _Worker:
+        if thread not in self._workers:
+            self._workers[thread] = _Worker()
+            if self._closed.is_set():  # it was too late for `close` to see this worker
+                self._workers[thread].kill()
+        return self._workers[thread]
 
 
 _pools: dict[int, Pool] = {}
@@ -186,7 +190,7 @@ _making = threading.Lock()
 
 
 def pool(workers: int | None) -> Pool:
-    """A pool of this process: started when first needed, ended with it; one worker a core unless told otherwise."""
+    """The pool of this process with so many workers, started at the first call; None: one worker per core."""
     count = workers or usable_cores()
     with _making:
         if count not in _pools:
@@ -196,24 +200,24 @@ def pool(workers: int | None) -> Pool:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use, where the system tells; else all of them."""
+    """Number of cores that this process may use; of all cores where the system does not say."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def result(future: "Future[tuple[Any, float]]") -> tuple[Any, float]:
-    """Wait for a result and the seconds it took. Raises what the function raised, or DiedError."""
+    """Wait for the result of `Pool.submit` and its wall seconds. Raises what the function raised, or DiedError."""
     return future.result()
 
 
 def timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
-    """Call a function; returns its result and the wall seconds it took."""
+    """Call a function; returns its result and wall seconds."""
     started = time.monotonic()
     value = function(*arguments)
     return value, time.monotonic() - started
 
 
 def _outcome(function: Callable[..., Any], *arguments: Any) -> tuple[bool, Any]:
-    """Whether a call raised, and what it returned or raised: an error of any kind belongs to whoever asked for it."""
+    """Call a function; returns whether it raised, and what it returned or raised."""
     try:
         return False, function(*arguments)
     except Exception as error:
@@ -227,18 +231,18 @@ def _settle(future: "Future[Any]", is_error: bool, value: Any) -> None:  # noqa:
         future.set_result(value)
 
 
-def _live(work: Callable[[Connection], None], pipe: Connection, parent: int) -> None:
-    _begin(parent)
+def _process_main(work: Callable[[Connection], None], pipe: Connection, parent: int) -> None:
+    _set_up(parent)
     work(pipe)
 
 
-def _work(pipe: Connection) -> None:
-    """The life of a worker: take an input, say so, work, send what came of it."""
+def _worker_main(pipe: Connection) -> None:
+    """Loop of a worker: receive a job, acknowledge it, run it, send its outcome."""
     while True:
         try:
             job = pipe.recv_bytes()
             pipe.send_bytes(STARTED)
-            pipe.send_bytes(_packed(*_outcome(_run, job)))
+            pipe.send_bytes(_pickled(*_outcome(_run, job)))
         except (EOFError, OSError):  # the parent closed the pipe, or is gone
             return
 
@@ -248,25 +252,25 @@ def _run(job: bytes) -> tuple[Any, float]:
     return timed(function, *arguments)
 
 
-def _packed(is_error: bool, value: Any) -> bytes:  # noqa: FBT001 - as `_outcome` returns it
-    """Pickle an outcome, or why it cannot be; errors of libraries often can be pickled but not unpickled."""
+def _pickled(is_error: bool, value: Any) -> bytes:  # noqa: FBT001 - as `_outcome` returns it
+    """Pickle an outcome; a RuntimeError with its text where it cannot be pickled and, for an error, unpickled."""
     if is_error and hasattr(value, "add_note"):
         value.add_note("".join(traceback.format_exception(value)))
-    failed, packed = _outcome(pickle.dumps, (is_error, value))
-    if not failed and is_error:
-        failed, _ = _outcome(pickle.loads, packed)
-    return pickle.dumps((True, RuntimeError(f"{type(value).__name__}: {value}"))) if failed else packed
+    failed, pickled = _outcome(pickle.dumps, (is_error, value))
+    if not failed and is_error:  # errors of libraries often can be pickled but not unpickled
+        failed, _ = _outcome(pickle.loads, pickled)
+    return pickle.dumps((True, RuntimeError(f"{type(value).__name__}: {value}"))) if failed else pickled
 
 
-def _begin(parent: int) -> None:
-    """Set up a worker: Ctrl-C is the parent's business; without a parent there is nothing to do."""
+def _set_up(parent: int) -> None:
+    """Set up a worker process: it ignores Ctrl-C, which the parent handles, and ends with the parent."""
     guards.is_worker = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with, args=[parent], daemon=True).start()
+    threading.Thread(target=_exit_with, args=[parent], daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
+def _exit_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(ORPHAN_CHECK_S)
     os._exit(0)

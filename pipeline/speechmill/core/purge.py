@@ -1,4 +1,4 @@
-"""Deletes all that was made of what tombstones name, so that no byte of it is left below `work/`."""
+"""Purges removed recordings: deletes every file and log line below `work/` that was made of them."""
 
 import re
 from collections.abc import Iterator
@@ -7,62 +7,62 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from speechmill.core.build import ERASE_FILE, LOG_FILE, Build
+from speechmill.core.build import LOG_FILE, PURGE_FILE, Build
 from speechmill.core.records import Recording, Status, recording_from, to_table
-from speechmill.core.removals import Tombstone, Tombstones, row_of
+from speechmill.core.removals import RemovalRequest, Removals, removed_row
 from speechmill.core.store import Store
 
 DOCUMENT = re.compile(r"work/documents/[0-9a-f]{64}")
-# What may name a removed recording or quote it, and is made again when it is needed.
+# Files that may name or quote a removed recording, and are made again when needed.
 CACHES = ("work/feeds", "work/known.parquet", "work/publish", "work/spans", "work/tables", "work/tmp")
 
 
-def present(build: Build) -> Iterator[Recording]:
-    """Recordings that the corpus knows, but for those that were removed."""
+def present_recordings(build: Build) -> Iterator[Recording]:
+    """Recordings of a corpus that were not removed."""
     for recording_id in build.known_recordings():
         recording = recording_from(build.store.read(build.fetched(recording_id)).to_pylist()[0])
         if recording.status is not Status.REMOVED:
             yield recording
 
 
-def erase(build: Build) -> None:
-    """Delete what is left of removed recordings, unless it is done already: a killed `remove` is finished so."""
-    store, removed = build.store, Tombstones.load(build.store)
-    if all(stone.erased for stone in removed.all) and not store.exists(ERASE_FILE):
+def purge(build: Build) -> None:
+    """Delete all files of removed recordings unless that is done; also finishes what a killed `remove` began."""
+    store, removals = build.store, Removals.load(build.store)
+    if all(request.erased for request in removals.all) and not store.exists(PURGE_FILE):
         return
-    contents: dict[Tombstone, set[str]] = {stone: set(stone.contents) for stone in removed.all}
-    gone: set[str] = set()
-    traces: set[str] = set()
-    rows: dict[str, tuple[pa.Table, list[str]]] = {}  # with what the recording is known by, in hashes
+    contents: dict[RemovalRequest, set[str]] = {request: set(request.contents) for request in removals.all}
+    ids: set[str] = set()  # of removed recordings and their contents and media
+    texts: set[str] = set()  # in log lines to drop
+    rows: dict[str, tuple[pa.Table, list[str]]] = {}  # replaced rows, with the hashed aliases of the recording
     documents: dict[bool, set[str]] = {True: set(), False: set()}  # of removed recordings, and of others
     media: dict[bool, set[str | None]] = {True: set(), False: set()}
-    for recording in present(build):
-        stone, name = removed.against(recording), build.fetched(recording.recording_id)
-        documents[stone is not None].update(_documents(name, store))
-        media[stone is not None].add(recording.sha256)
-        if stone is not None:
-            gone.add(recording.recording_id)
-            contents[stone].update(filter(None, [recording.content_id]))
+    for recording in present_recordings(build):
+        request, name = removals.match(recording), build.fetched(recording.recording_id)
+        documents[request is not None].update(_documents(name, store))
+        media[request is not None].add(recording.sha256)
+        if request is not None:
+            ids.add(recording.recording_id)
+            contents[request].update(filter(None, [recording.content_id]))
             names = (recording.title, recording.guid, recording.media_url, recording.first_url, *recording.persons)
-            traces |= set(filter(None, names))
-            rows[name] = (to_table([row_of(recording, stone)]), store.footer(name).get("aliases", []))
-    gone.update(*contents.values(), filter(None, media[True] - media[False]))
-    _forget_repeats(gone, build)
-    for name in [*CACHES, *(documents[True] - documents[False]), *_files_of(gone, store)]:
+            texts |= set(filter(None, names))
+            rows[name] = (to_table([removed_row(recording, request)]), store.footer(name).get("aliases", []))
+    ids.update(*contents.values(), filter(None, media[True] - media[False]))
+    _purge_duplicates(ids, build)
+    for name in [*CACHES, *(documents[True] - documents[False]), *_files_of(ids, store)]:
         store.remove(name)
-    _forget_in_log(gone | traces, store)
-    for name, (row, aliases) in rows.items():  # last: whoever finishes for us must find what was made of it
+    _purge_log(ids | texts, store)
+    for name, (row, aliases) in rows.items():  # last, since a purge that is killed and repeated needs the old rows
         store.write_table(name, row, {"retry": False, "aliases": aliases})
-    found = (replace(stone, contents=tuple(sorted(contents[stone])), erased=True) for stone in removed.all)
-    Tombstones(tuple(found)).save(store)
-    store.remove(ERASE_FILE)
+    purged = (replace(request, contents=tuple(sorted(contents[request])), erased=True) for request in removals.all)
+    Removals(tuple(purged)).save(store)
+    store.remove(PURGE_FILE)
 
 
-def _forget_repeats(ids: set[str], build: Build) -> None:
-    """Let no clip be a repetition of one that is gone; whether it repeats another the next run finds out."""
+def _purge_duplicates(ids: set[str], build: Build) -> None:
+    """Drop the matches with clips of removed contents; the next run matches the other clips again."""
     store = build.store
-    found = [store.read(name, ["clip_id"]) for one in ids if store.exists(name := build.segments(one))]
-    clips = pa.concat_tables(found)["clip_id"].drop_null() if found else pa.array([], pa.string())
+    tables = [store.read(name, ["clip_id"]) for content_id in ids if store.exists(name := build.segments(content_id))]
+    clips = pa.concat_tables(tables)["clip_id"].drop_null() if tables else pa.array([], pa.string())
     folder = build.artifact("dedup", "").rpartition("/")[0]
     for leaf in store.names(folder):
         table = store.read(f"{folder}/{leaf}")
@@ -72,24 +72,24 @@ def _forget_repeats(ids: set[str], build: Build) -> None:
 
 
 def _files_of(ids: set[str], store: Store) -> list[str]:
-    """Files and folders below `work/` that are named by one of the ids, but for the rows that say what was removed."""
-    found = set()
+    """Files and folders below `work/` that are named by one of the ids, without the rows of the stage fetch."""
+    names = set()
     for entry in store.files("work"):
         parts = entry.name.split("/")
         at = next((at for at, part in enumerate(parts) if part.lstrip(".").partition(".")[0] in ids), None)
         if at is not None and (parts[1] != "fetch" or parts[-1].startswith(".")):
-            found.add("/".join(parts[: at + 1]))
-    return sorted(found)
+            names.add("/".join(parts[: at + 1]))
+    return sorted(names)
 
 
 def _documents(name: str, store: Store) -> Iterator[str]:
-    """Names of the documents of a recording; others that its footer may give are not ours to delete."""
-    return (found for found in store.footer(name).get("documents", ()) if DOCUMENT.fullmatch(found))
+    """Names of a recording's documents, by the footer of its row; other names in it are not ours to delete."""
+    return (document for document in store.footer(name).get("documents", ()) if DOCUMENT.fullmatch(document))
 
 
-def _forget_in_log(words: set[str], store: Store) -> None:
-    """Drop the lines of the log with one of the words in them."""
+def _purge_log(texts: set[str], store: Store) -> None:
+    """Drop the lines of the log that contain one of the texts."""
     if not store.exists(LOG_FILE):
         return
     with store.open(LOG_FILE) as old, store.create(LOG_FILE) as new:
-        new.writelines(line for line in old if not any(word in line.decode(errors="replace") for word in words))
+        new.writelines(line for line in old if not any(text in line.decode(errors="replace") for text in texts))

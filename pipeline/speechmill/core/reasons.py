@@ -4,9 +4,9 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a recording failed or a clip was rejected. A closed list; detail has its own column.
+    """Why a recording failed or a clip was rejected: a closed list, in contrast to the free text of `reason_detail`.
 
-    `meaning` is one sentence for people, from which the documentation is made.
+    `meaning` explains it to people, in reports and documentation.
 
     >>> Reason("noise").meaning
     'background noise is too likely'
@@ -15,7 +15,7 @@ class Reason(StrEnum):
     meaning: str
 
     def __new__(cls, value: str, meaning: str = "") -> "Reason":
-        """Make a member of its value and its meaning."""
+        """Make a member from its value and its meaning."""
         member = str.__new__(cls, value)
         member._value_, member.meaning = value, meaning
         return member
@@ -32,7 +32,7 @@ class Reason(StrEnum):
     BAD_FEED = "bad_feed", "a feed or manifest that cannot be read"
     BAD_TRANSCRIPT = "bad_transcript", "a publisher's transcript that cannot be read"
     NEEDS_TOOL = "needs_tool", "the site offers only a form that takes more than a plain download"
-    # Leaving out what an input has beside its recordings.
+    # Leaving out files and keys of an input that are not recordings.
     OUTSIDE = "outside", "a link that leads out of the inputs"
     HIDDEN = "hidden", "hidden and system files, counted in one row"
     UNUSED_KEYS = "unused_keys", "keys of a manifest that have no meaning here"
@@ -82,5 +82,5 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "internal_error", "a bug: please report it"
 
 
-# The media cannot be had now, which says nothing against them.
+# The media cannot be fetched now; those that were fetched before stay in the corpus.
 OUT_OF_REACH = (Reason.NOT_FOUND, Reason.FORBIDDEN, Reason.UNREACHABLE, Reason.TIMED_OUT)

@@ -1,7 +1,6 @@
-"""The data types of a corpus and their Arrow schemas: the one place where a column is defined.
+"""Data types of recordings and spans, and the Arrow schemas of tables and artifacts.
 
-Everything that is written to disk or handed from stage to stage has its shape here, so that a
-reader of the Parquet files and a reader of the code look at the same definitions.
+Columns that stages add are defined by the stages, see core/columns.py.
 """
 
 import hashlib
@@ -19,18 +18,18 @@ ID_HEX_DIGITS = 32  # 128 bits of a SHA-256: no collision is to be expected belo
 
 
 class Status(StrEnum):
-    """What became of a recording."""
+    """State of a recording in a corpus."""
 
     OK = "ok"
     FAILED = "failed"
     OPTED_OUT = "opted_out"
     DUPLICATE = "duplicate"
     REMOVED = "removed"
-    LEFT_OUT = "left_out"  # no recording: what else lies in an input
+    LEFT_OUT = "left_out"  # a file of an input that is not a recording
 
 
 class SpanKind(StrEnum):
-    """What a stretch of a recording is."""
+    """Kind of a span of a recording."""
 
     SILENCE = "silence"
     TOO_SHORT = "too_short"
@@ -41,19 +40,19 @@ class SpanKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """What a publisher says, for machines, about the use of a recording: a no, or the terms that permit it."""
+    """A publisher's machine-readable statement on the use of a recording: an opt-out, or terms that permit it."""
 
     signal: str  # kind, such as robots.txt, Content-Signal, RSL, TDM-Reservation, itunes:block or C2PA
     value: str  # as the publisher wrote it
-    url: str  # where it stands
-    seen: str  # when, ISO 8601 in UTC
+    url: str  # of the page or file that has it
+    seen: str  # time of reading, ISO 8601 in UTC
 
 
 class RejectedError(Exception):
-    """One input cannot be used. Costs that input one row, never the run.
+    """One input cannot be used. It gets a row with the reason, and the run goes on.
 
-    `retry` says that the cause may pass (a server that is down), so that the next run tries again. `signals` are what
-    a publisher said, where that is the reason.
+    `retry`: the cause may pass (a server that is down), so the next run tries again. `signals`: the statements of a
+    publisher that are the reason.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class RejectedError(Exception):
         self.reason, self.detail, self.retry, self.signals = reason, detail, retry, signals
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Survive the way between processes with all fields."""
+        """Support pickling with all fields, to pass between processes."""
         return _rejected, (self.reason, self.detail, self.retry, self.signals)
 
     def __str__(self) -> str:
@@ -76,7 +75,7 @@ def _rejected(reason: Reason, detail: str, retry: bool, signals: tuple[Signal, .
 
 @dataclass(frozen=True, slots=True)
 class Doc:
-    """Description and unit of a column; carried into the Parquet schema."""
+    """Description and unit of a column, for the Parquet schema."""
 
     text: str
     unit: str = ""
@@ -84,18 +83,18 @@ class Doc:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """A file that a source has beside a recording: a transcript of it, its chapters, or the text that is read."""
+    """A file of a source that belongs to a recording: its transcript, chapters, or the text that is read."""
 
     kind: str  # transcript, chapters, text, or about: JSON that was not read since it is a link that leads outside
     url: str
     type: str | None = None  # media type, as declared
     language: str | None = None
-    text: str | None = None  # the text itself, where the source states it; `url` then says where
+    text: str | None = None  # the text itself, where the source states it at `url`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """An episode, a chapter or a file: the unit of work. Also one row of `recordings.parquet`."""
+    """An episode, a chapter or a file: the unit of work, and a row of `recordings.parquet`."""
 
     recording_id: Annotated[str, Doc("hash of the source's own stable identity")]
     source: Annotated[str, Doc("kind of source, e.g. local or rss")]
@@ -141,7 +140,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A stretch [start, end) of a decoded recording, in samples at the corpus rate."""
+    """Span [start, end) of a decoded recording, in samples at the corpus rate."""
 
     start: int
     end: int
@@ -153,15 +152,15 @@ class Span:
         return self.end - self.start
 
 
-def content_of(sha256: str, start_s: float | None, end_s: float | None) -> str:
-    """Identity of what is decoded, 64 hexadecimal digits: the media, or a stretch of them."""
+def content_id_of(sha256: str, start_s: float | None, end_s: float | None) -> str:
+    """Content id, 64 hexadecimal digits: SHA-256 of the media, with start and end in seconds where it is a span."""
     if start_s is None:
         return sha256
     return hashlib.sha256(json.dumps([sha256, start_s, end_s]).encode()).hexdigest()
 
 
 def stable_id(*parts: str) -> str:
-    """Hash an identity made of strings. The parts are JSON-encoded, so none can imitate another."""
+    """Hash strings to 32 hexadecimal digits, JSON-encoded, so that ("ab", "c") differs from ("a", "bc")."""
     encoded = json.dumps(parts, ensure_ascii=True, separators=(",", ":")).encode()
     return hashlib.sha256(encoded).hexdigest()[:ID_HEX_DIGITS]
 
@@ -217,7 +216,7 @@ LEDGER = pa.schema(
         *DECISION,
     ]
 )
-# What a stage stores for one content (one set of media bytes); recordings are joined when publishing.
+# Schemas of artifacts, one for each content (media bytes, or a span of them); recordings are joined when publishing.
 SEGMENT_ARTIFACT = pa.schema(
     [
         ("start", pa.int64()),
@@ -249,30 +248,30 @@ TOKEN_ARTIFACT = pa.schema(
         ("clip_id", pa.string()),
         ("mel_tokens", pa.list_(pa.uint16())),
         ("mel_profile", pa.string()),
-        ("error_nats", pa.float32()),  # of the spectrogram decoded from them, on average
+        ("error_nats", pa.float32()),  # mean error of the spectrogram that the tokens decode to
     ]
 )
 
 
 def to_row(recording: Recording) -> dict[str, Any]:
-    """A recording as plain values, by column. `asdict` would copy each of them, which costs a millisecond."""
+    """Plain values of a recording by column. `asdict` would copy all values, which takes a millisecond."""
     row = {name: getattr(recording, name) for name in _NAMES}
-    row |= {name: [asdict(one) for one in row[name]] for name in ("attachments", "consent")}
+    row |= {name: [asdict(item) for item in row[name]] for name in ("attachments", "consent")}
     return row
 
 
 def to_table(rows: Iterable[Recording], schema: pa.Schema = RECORDINGS) -> pa.Table:
-    """Turn recordings into an Arrow table."""
+    """Arrow table of recordings, one row each."""
     return pa.Table.from_pylist([to_row(row) for row in rows], schema=schema)
 
 
 def recording_from(row: Mapping[str, Any]) -> Recording:
-    """Make a Recording of a row that was read back; columns of later versions are ignored."""
+    """Recording of a row as read from Parquet; columns of later versions are ignored."""
     values = {name: value for name, value in row.items() if name in _NAMES}
     values["status"] = Status(values["status"])
     values["reason"] = Reason(values["reason"]) if values.get("reason") else None
     values |= {name: tuple(values.get(name) or ()) for name in ("persons", "alternates")}
-    values["attachments"] = tuple(Attachment(**one) for one in values.get("attachments") or ())
-    values["consent"] = tuple(Signal(**one) for one in values.get("consent") or ())
+    values["attachments"] = tuple(Attachment(**item) for item in values.get("attachments") or ())
+    values["consent"] = tuple(Signal(**item) for item in values.get("consent") or ())
     values["ai_generated"] = bool(values.get("ai_generated"))
     return Recording(**values)

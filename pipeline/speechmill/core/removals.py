@@ -1,7 +1,7 @@
-"""What was taken out of a corpus on somebody's request, so that no later run brings it back.
+"""Removal requests: recordings that were taken out of a corpus, which no later run may bring back.
 
-The list lies beside the corpus, not in `work/`, so that it outlives everything that can be made again. Of a person it
-keeps a hash of the name only: whoever asks to be forgotten should not be on a list for it.
+The list, `removed.json`, is beside the corpus rather than in `work/`, which may be deleted. Of a person it has only a
+hash of the name, so that people who ask to be forgotten are not listed by name.
 """
 
 import re
@@ -17,108 +17,120 @@ from speechmill.core.records import Recording, Status, stable_id
 from speechmill.core.store import Store
 from speechmill.core.urls import public_url
 
-TOMBSTONES_FILE = REMOVALS_FILE
 _SEPARATORS = re.compile(r"[,;/&]| and ")  # between the names of several authors in one line
 
-_KIND = re.compile(r"^[a-z]+:(?=https?://)")  # of an input
+_KIND = re.compile(r"^[a-z]+:(?=https?://)")  # kind of source before the address of an input
 _SCHEME = re.compile(r"^https?://")
 
 Kind = Literal["recording", "source", "person"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tombstone:
-    """One request: what it is about, why, and the contents that were found to be it."""
+class RemovalRequest:
+    """One request: the recording, source or person, the reason, and the contents and clips that match."""
 
     kind: Kind
-    value: str  # recording_id; URL without scheme, with a slash at its end for all below it; hash of a name or a secret
+    value: str  # see `stored_value`
     reason: str
     when: str  # ISO 8601, UTC
-    contents: tuple[str, ...] = ()  # whatever name the same bytes come back under
-    clips: tuple[str, ...] = ()  # of other recordings, in which its sound is heard as well
-    erased: bool = False  # whether all that was made of it is deleted
+    contents: tuple[str, ...] = ()  # content ids, which match the same bytes under any other name
+    clips: tuple[str, ...] = ()  # ids of clips in other recordings with the same sound
+    erased: bool = False  # whether all files of matching recordings are purged
+
+    @property
+    def fingerprint(self) -> str:
+        """Text for the fingerprint of a published corpus; it has a former name of the class, to keep fingerprints."""
+        return repr(self).replace(type(self).__name__, "Tombstone", 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Tombstones:
-    """All requests of a corpus. Small and picklable: it travels to every worker."""
+class Removals:
+    """All removal requests of a corpus. Small and picklable, since it is sent to every worker."""
 
-    all: tuple[Tombstone, ...] = ()
+    all: tuple[RemovalRequest, ...] = ()
 
     @classmethod
     def load(cls, store: Store) -> Self:
-        """Read those of a corpus; none where it has no list. Raises ConfigError for a list that is not ours."""
+        """Read the requests of a corpus; empty without a list. Raises ConfigError for a list that is not ours."""
         lists = ("contents", "clips")
         try:
-            told = (store.read_json(TOMBSTONES_FILE) or {}).get("removed", [])
-            return cls(tuple(Tombstone(**one | {name: tuple(one.get(name, ())) for name in lists}) for one in told))
+            rows = (store.read_json(REMOVALS_FILE) or {}).get("removed", [])
+            return cls(
+                tuple(RemovalRequest(**row | {name: tuple(row.get(name, ())) for name in lists}) for row in rows)
+            )
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             fix = "move it elsewhere if it is another's, else take it from a copy"
-            raise ConfigError(f"{store.root}/{TOMBSTONES_FILE}: no list of removals ({error}); {fix}") from None
+            raise ConfigError(f"{store.root}/{REMOVALS_FILE}: no list of removals ({error}); {fix}") from None
 
     @property
     def clips(self) -> frozenset[str]:
-        """Clips of other recordings that may not be published either."""
-        return frozenset(clip_id for one in self.all for clip_id in one.clips)
+        """Ids of clips in other recordings that may not be published either."""
+        return frozenset(clip_id for request in self.all for clip_id in request.clips)
 
     def save(self, store: Store) -> None:
-        """Write the list whole."""
-        store.write_json(TOMBSTONES_FILE, {"removed": [asdict(one) for one in self.all]})
+        """Write the list."""
+        store.write_json(REMOVALS_FILE, {"removed": [asdict(request) for request in self.all]})
 
-    def against(self, recording: Recording) -> Tombstone | None:
-        """The first request that a recording falls under, by what is said of it or by its bytes; None if none."""
-        names = set(_names(recording)) if self.all else set()
-        bytes_ = {recording.content_id, recording.sha256} - {None}  # a stretch of what was removed is removed
-        is_meant = (one for one in self.all if bytes_ & set(one.contents) or (one.kind, one.value) in names)
-        return next(is_meant, None)
+    def match(self, recording: Recording) -> RemovalRequest | None:
+        """The first request that matches a recording, by its metadata or its content; None if none does."""
+        keys = set(_keys(recording)) if self.all else set()
+        contents = {recording.content_id, recording.sha256} - {None}  # a span of removed media is removed too
+        matches = (
+            request for request in self.all if contents & set(request.contents) or (request.kind, request.value) in keys
+        )
+        return next(matches, None)
 
-    def closes(self, address: str) -> bool:
-        """Whether a whole input is removed, so that it needs no listing."""
-        places = {*_with_parents(address), *_with_parents(_KIND.sub("", address))}
-        return any(one.kind == "source" and one.value in places for one in self.all)
+    def covers_input(self, address: str) -> bool:
+        """Whether a request removes all recordings of an input, which is then not listed."""
+        values = {*_with_parents(address), *_with_parents(_KIND.sub("", address))}
+        return any(request.kind == "source" and request.value in values for request in self.all)
 
 
-def named(kind: Kind, value: str) -> str:
-    """The value by which a tombstone knows a recording, source or person."""
+def stored_value(kind: Kind, value: str) -> str:
+    """The form in which `removed.json` has a recording, source or person.
+
+    A recording_id; a URL without scheme, hashed if it has a secret, which ends with a slash for all URLs below it; or
+    the hash of a person's name.
+    """
     if kind == "person":
         return stable_id("person", " ".join(unicodedata.normalize("NFKC", value).casefold().split()))
-    return _place(value) if kind == "source" else value.strip()
+    return _stored_url(value) if kind == "source" else value.strip()
 
 
-def row_of(recording: Recording, tombstone: Tombstone) -> Recording:
-    """What is left to be known of a removed recording: that it was there, and why it is not."""
+def removed_row(recording: Recording, request: RemovalRequest) -> Recording:
+    """Row of a removed recording: its id, and the reason and date of the removal, without metadata."""
     empty = Recording(recording_id=recording.recording_id, source=recording.source, media_url="")
-    detail = f"{tombstone.reason}, removed {tombstone.when[:10]}"
+    detail = f"{request.reason}, removed {request.when[:10]}"
     return replace(empty, status=Status.REMOVED, reason=Reason.REMOVED, reason_detail=detail)
 
 
-def _names(recording: Recording) -> Iterator[tuple[Kind, str]]:
-    """All that a tombstone could know a recording by."""
+def _keys(recording: Recording) -> Iterator[tuple[Kind, str]]:
+    """Kind and value of all requests that would match a recording."""
     yield "recording", recording.recording_id
     for url in (recording.feed_url, recording.page_url, recording.media_url, *recording.alternates):
-        yield from (("source", place) for place in _with_parents(url or ""))
+        yield from (("source", value) for value in _with_parents(url or ""))
     author = recording.author or ""
     for name in (*recording.persons, author, *_SEPARATORS.split(author)):
-        yield "person", named("person", name)
+        yield "person", stored_value("person", name)
 
 
-def _place(url: str) -> str:
-    """A URL as the list has it: a hash where it names a password or a token, since the list lies beside the corpus."""
-    plain = _plain(url)
-    return plain if plain == _plain(public_url(url)) else stable_id("source", plain)
+def _stored_url(url: str) -> str:
+    """A normalised URL; its hash if it has a password or a token, since the list is beside the corpus."""
+    normal = _normal(url)
+    return normal if normal == _normal(public_url(url)) else stable_id("source", normal)
 
 
 def _with_parents(url: str) -> Iterator[str]:
-    """A URL, whole and as it is published, and every folder that it is below, up to its host."""
-    yield _place(url)
-    plain = _plain(public_url(url))
-    yield plain
-    if plain.startswith("//"):
-        parts = plain.removeprefix("//").split("/")
+    """A URL as stored and as published, and the folders above it, up to its host."""
+    yield _stored_url(url)
+    normal = _normal(public_url(url))
+    yield normal
+    if normal.startswith("//"):
+        parts = normal.removeprefix("//").split("/")
         yield from (f"//{'/'.join(parts[:count])}/" for count in range(1, len(parts)))
 
 
-def _plain(url: str) -> str:
-    """A URL as it is compared: whichever of http and https, and in small letters."""
-    plain = _SCHEME.sub("//", url.strip().casefold())
-    return f"{plain}/" if plain.startswith("//") and "/" not in plain[2:] else plain
+def _normal(url: str) -> str:
+    """A URL for comparison: without http or https, in lower case."""
+    normal = _SCHEME.sub("//", url.strip().casefold())
+    return f"{normal}/" if normal.startswith("//") and "/" not in normal[2:] else normal

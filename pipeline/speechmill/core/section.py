@@ -1,4 +1,4 @@
-"""What the sections of a config are made of."""
+"""Base class of the sections of a config, and types of their values."""
 
 from typing import Annotated, Any
 
@@ -8,24 +8,24 @@ from speechmill.core.config_errors import QUOTE
 from speechmill.core.languages import language_code
 
 
-def no_truth(value: Any) -> Any:
-    """Refuse what YAML makes of yes, no, on and off. Raises ValueError."""
+def reject_bool(value: Any) -> Any:
+    """Return a value; raise ValueError for a bool, which YAML makes of yes, no, on and off."""
     if isinstance(value, bool):
         raise ValueError(f"must not be {str(value).lower()}; {QUOTE}")
     return value
 
 
 class Section(BaseModel):
-    """Keys and values of a part of a config: frozen, without unknown keys."""
+    """A section of a config: frozen; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """YAML reads yes, no, on and off as true and false, which Python would take for 1 and 0."""
+    def _reject_bool(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse a bool in the place of a number: pydantic would take it for 1 or 0."""
         kind = cls.model_fields[info.field_name or ""].annotation
-        return value if kind is bool else no_truth(value)
+        return value if kind is bool else reject_bool(value)
 
 
 def _as_language(value: Any) -> Any:

@@ -1,6 +1,6 @@
-"""What a corpus was made with: read without touching it, whether it is finished, being made, or interrupted.
+"""Reads the config and run record of a corpus, whether it is finished, in progress or interrupted.
 
-It opens finished files only and takes part in nothing: it creates no folder, no lock and no cache.
+Opens finished files only, and creates no folder, lock or cache.
 """
 
 from typing import Any
@@ -12,45 +12,46 @@ from speechmill.core.ownership import RUN_FILE
 from speechmill.core.store import Store
 from speechmill.core.urls import public_values
 
-FORMER_SECTION = "transcribe"  # of the config of version 0.1: `asr` now
+FORMER_SECTION = "transcribe"  # section of configs of version 0.1: `asr` now
 
 
 def stored_config(corpus: str | None, *, required: bool = False) -> dict[str, Any] | None:
-    """Config that a corpus was last finished with; while it never was, that of the run which began it.
+    """Config of the last finished run of a corpus; without one, of the unfinished run.
 
-    None where there is neither. Raises ConfigError instead if the config is `required`.
+    None if there is neither, or ConfigError if the config is `required`. Also raises ConfigError if plug-ins are
+    missing, and for a corpus of version 0.1.
     """
     store = Store(corpus) if corpus else None
     if store and not ownership.is_corpus(store):
         store = None
     run = read_run(store) if store else None
-    if run and (gone := plugins.missing(run)):
-        raise ConfigError(f"{corpus}: {gone}")
-    found = _finished_config(run, store) if run and store else store.read_json(CONFIG_FILE) if store else None
-    if store and found and FORMER_SECTION in found:
-        raise _by_an_older_version(store)
-    if found is None and required:
+    if run and (missing := plugins.missing(run)):
+        raise ConfigError(f"{corpus}: {missing}")
+    config = _finished_config(run, store) if run and store else store.read_json(CONFIG_FILE) if store else None
+    if store and config and FORMER_SECTION in config:
+        raise _older_version(store)
+    if config is None and required:
         fix = f"make one with: speechmill run --input X --output {corpus}"
         raise ConfigError(f"{corpus}: no corpus here; {fix}")
-    return found
+    return config
 
 
 def _finished_config(run: dict[str, Any], store: Store) -> dict[str, Any]:
-    """The config in `run.json`, with the users, passwords and tokens of its addresses while `work/` is there."""
-    whole = store.read_json(FINISHED_FILE)
+    """Config in `run.json`, with the secrets of its addresses if `work/` still has them."""
+    with_secrets = store.read_json(FINISHED_FILE)
     published: dict[str, Any] = run["config"]
-    return whole if whole is not None and public_values(whole) == published else published
+    return with_secrets if with_secrets is not None and public_values(with_secrets) == published else published
 
 
-def _by_an_older_version(store: Store) -> ConfigError:
+def _older_version(store: Store) -> ConfigError:
     fix = "go on with that version, or make it anew in another folder"
     return ConfigError(f"{store.root}: made by speechmill 0.1, whose columns and artifacts have other names; {fix}")
 
 
 def read_run(store: Store) -> dict[str, Any] | None:
-    """`run.json` of a corpus; None if it was never finished.
+    """Contents of `run.json` of a corpus; None if no run was finished.
 
-    Raises ConfigError if the file is damaged, or the corpus was made by a version whose artifacts have other names.
+    Raises ConfigError if the file is damaged, or for a corpus of version 0.1.
     """
     try:
         run = store.read_json(RUN_FILE)
@@ -59,5 +60,5 @@ def read_run(store: Store) -> dict[str, Any] | None:
     except (ValueError, AttributeError) as error:
         raise ConfigError(f"{store.root}/{RUN_FILE}: damaged ({error}); delete it and run again") from None
     if run is not None and FORMER_SECTION in run["config"]:
-        raise _by_an_older_version(store)
+        raise _older_version(store)
     return run

@@ -1,9 +1,8 @@
-"""Artifacts: immutable files that are there whole or not at all.
+"""The store of a corpus and its artifacts: immutable files that exist complete or not at all.
 
-A stage's result for one content is `work/<stage>/<profile>/<content_id>.parquet`. It is written under a
-temporary name, synced and renamed, so that a crash at any instant leaves either the old state or the new
-one. On object stores a file appears when it is closed, which is the same promise. A failure is an artifact
-too: no rows, and in its footer the reason.
+A stage's result for one content is `work/<stage>/<profile>/<content_id>.parquet`. It is written under a temporary name,
+synced and renamed, so that a crash at any instant leaves either the old state or the new one. On object stores a file
+appears when it is closed, which is as safe. A failure is an artifact too: no rows, and the reason in its footer.
 """
 
 import errno
@@ -25,13 +24,13 @@ from speechmill.core.filesystem import Entry, filesystem_of
 from speechmill.core.own_names import OWN_FILE
 
 LOCK_FILE = "work/lock"
-MAX_LOCK_BYTES = 100  # it is empty, or has the number of a process
+MAX_LOCK_BYTES = 100  # a lock file is empty, or has the id of a process
 FOOTER_KEY = b"speechmill"
 ROW_GROUP_BYTES = 8_000_000  # several are in memory while one is written; readers refuse more than 286 MB
 ROW_GROUP_ROWS = 100
 
 
-# Addresses stand in these with the users, passwords and tokens that are needed to fetch again.
+# Files and folders whose addresses keep the users, passwords and tokens that are needed to fetch again.
 PRIVATE = (
     "work/config.json", "work/finished.json", "work/fetch/", "work/feeds/", "work/tables/", "work/known.parquet",
 )  # fmt: skip
@@ -47,7 +46,7 @@ class OutOfSpaceError(Exception):
 
 
 def raise_if_out_of_space(error: Exception, root: str) -> None:
-    """Turn the operating system's word for a full disk into OutOfSpaceError, which ends a run; ignore the rest."""
+    """Raise OutOfSpaceError, which ends a run, if an error means that the disk is full."""
     if isinstance(error, OSError) and error.errno in NO_SPACE:
         place = error.filename or root
         raise OutOfSpaceError(f"no space left to write {place}: free some, or choose another output, and run again")
@@ -56,8 +55,8 @@ def raise_if_out_of_space(error: Exception, root: str) -> None:
 class Store:
     """A folder, local or on an object store (any fsspec URL), that holds a corpus and its artifacts.
 
-    No name leads out of it, and none is reached through a link: whatever takes one raises OutsideError.
-    Raises ConfigError for an address that cannot be one.
+    Methods take names relative to the folder, and raise OutsideError for a name that leads out of it or through a link.
+    The constructor raises ConfigError for an address that cannot be used.
     """
 
     def __init__(self, root: str) -> None:
@@ -66,10 +65,10 @@ class Store:
         self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Store, (self._base if self.is_local else self.root,)  # the folder of another process may be another
+        return Store, (self._base if self.is_local else self.root,)  # another process may have another working folder
 
     def path(self, name: str) -> str:
-        """Full path, for the filesystem, of a name below the root; of the root itself for an empty one."""
+        """Full path of a name for the filesystem; of the root for an empty name."""
         base = self._base.rstrip("/")
         if name:
             paths.check_name(name)
@@ -82,31 +81,31 @@ class Store:
         return f"work/{stage}/{profile}/{key}.parquet"
 
     def exists(self, name: str) -> bool:
-        """Whether the file is there (and therefore whole)."""
+        """Whether a file (which is then complete) or folder exists."""
         return bool(self.fs.exists(self.path(name)))
 
     def is_file(self, name: str) -> bool:
-        """Whether it is there and no folder."""
+        """Whether a file exists."""
         return bool(self.fs.isfile(self.path(name)))
 
     def size(self, name: str) -> int:
-        """Bytes of a file."""
+        """Size of a file in bytes."""
         return int(self.fs.size(self.path(name)))
 
     def names(self, folder: str) -> list[str]:
-        """Names of the finished files and folders in a folder, sorted, links left out; empty if it is not there."""
+        """Names of the finished files and folders in a folder, sorted, without links; empty if it does not exist."""
         path = self.path(folder)
         try:
             if self.is_local:
-                found = [entry.name for entry in os.scandir(path) if not entry.is_symlink()]
+                names = [entry.name for entry in os.scandir(path) if not entry.is_symlink()]
             else:
-                found = [PurePosixPath(name).name for name in self.fs.ls(path, detail=False)]
+                names = [PurePosixPath(name).name for name in self.fs.ls(path, detail=False)]
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(name for name in found if not name.startswith("."))
+        return sorted(name for name in names if not name.startswith("."))
 
     def files(self, folder: str = "") -> Iterator[Entry]:
-        """All files below a folder, also unfinished ones, sorted within each; nothing that is behind a link."""
+        """All files in a folder and its subfolders, also unfinished ones, sorted within each folder; skips links."""
         root = self.path(folder).rstrip("/")
         below = f"{folder}/" if folder else ""
         if self.is_local:
@@ -115,29 +114,29 @@ class Store:
             return
         self.fs.invalidate_cache()
         for path, facts in sorted(self.fs.find(root, detail=True).items()):
-            if path.startswith(f"{root}/"):  # and not `corpus2` where `corpus` was asked for
+            if path.startswith(f"{root}/"):  # not `corpus2` for `corpus`
                 yield Entry.remote(below + path.removeprefix(f"{root}/"), facts)
 
-    def finished(self, folder: str) -> Iterator[Entry]:
-        """All files below a folder but those that a process is writing, or was when it ended."""
+    def finished_files(self, folder: str) -> Iterator[Entry]:
+        """Files of `files` that are complete, without those that a process is writing or left unfinished."""
         return (entry for entry in self.files(folder) if not entry.name.rpartition("/")[2].startswith("."))
 
-    def own_files(self, folder: str) -> Iterator[Entry]:
-        """Those files below a folder in `work/` that are artifacts by their names."""
+    def artifact_files(self, folder: str) -> Iterator[Entry]:
+        """Files of `files` that are ours by their names; `folder` is in `work/`."""
         return (entry for entry in self.files(folder) if OWN_FILE.fullmatch(entry.name))
 
-    def entries(self) -> list[str]:
-        """Names of all that lies at the top, of whatever kind, sorted; empty where there is nothing yet."""
+    def top_level_names(self) -> list[str]:
+        """Names of files, folders and links at the top, sorted; empty if the folder does not exist."""
         self.fs.invalidate_cache()
         try:
             if self.is_local:
                 return sorted(os.listdir(self.path("")))
-            found = self.fs.ls(self.path("").rstrip("/"), detail=True)
+            listing = self.fs.ls(self.path("").rstrip("/"), detail=True)
         except FileNotFoundError:
             return []
         root = self.path("").strip("/")
-        paths_ = {facts["name"].strip("/") for facts in found if facts["size"] or facts["name"].strip("/") != root}
-        return sorted(PurePosixPath(path).name for path in paths_)  # without the empty file that stands for a folder
+        paths_ = {facts["name"].strip("/") for facts in listing if facts["size"] or facts["name"].strip("/") != root}
+        return sorted(PurePosixPath(path).name for path in paths_)  # without the empty object that stands for a folder
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file for reading."""
@@ -146,15 +145,15 @@ class Store:
         handle: IO[bytes] = self.fs.open(self.path(name), "rb")
         return handle
 
-    def scratch(self) -> str | None:
-        """Folder for temporary files, on the same disk; None, the system's own, where the store is remote."""
+    def temporary_folder(self) -> str | None:
+        """Path of a folder for temporary files on the same disk; None, for the system's default, on object stores."""
         if not self.is_local:
             return None
         os.makedirs(self.path("work/tmp"), exist_ok=True)
         return self.path("work/tmp")
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """Contents of a JSON file, or None if it is not there."""
+        """Contents of a JSON file; None if it does not exist."""
         if not self.exists(name):
             return None
         with self.open(name) as file:
@@ -163,48 +162,48 @@ class Store:
 
     @contextmanager
     def create(self, name: str, *, new: bool = False) -> Iterator[IO[bytes]]:
-        """Write a file that appears, whole, when the block ends without an exception.
+        """Open a file for writing; it appears, complete, when the block ends without an exception.
 
-        Raises FileExistsError where it is to be `new` and is there (on object stores it is not looked for).
+        Raises FileExistsError if it is to be `new` and exists (not checked on object stores).
         """
-        final = self.path(name)
-        self.fs.makedirs(os.path.dirname(final), exist_ok=True)
+        path = self.path(name)
+        self.fs.makedirs(os.path.dirname(path), exist_ok=True)
         if not self.is_local:
             with tempfile.NamedTemporaryFile() as file:  # not fsspec's transactions: all threads share one
                 yield file
                 file.flush()
-                self.fs.put_file(file.name, final)
+                self.fs.put_file(file.name, path)
             return
-        with atomic.written(final, new=new, private=name.startswith(PRIVATE)) as file:
+        with atomic.atomic_write(path, new=new, private=name.startswith(PRIVATE)) as file:
             yield file
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a small text file whole."""
+        """Write a small text file."""
         with self.create(name) as file:
             file.write(text.encode())
 
     def write_json(self, name: str, value: Any) -> None:
-        """Write a JSON file whole, keys sorted."""
+        """Write a JSON file with sorted keys."""
         self.write_text(name, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
     @contextmanager
     def parquet(self, name: str, schema: pa.Schema, **options: Any) -> Iterator[pq.ParquetWriter]:
-        """Write a Parquet file whole, row group by row group."""
+        """Open a Parquet file for writing row group by row group; `options` are those of pyarrow.ParquetWriter."""
         with self.create(name) as file, pq.ParquetWriter(file, schema, **(_PARQUET | options)) as writer:
             yield writer
 
     def write_table(self, name: str, table: pa.Table, footer: dict[str, Any] | None = None) -> None:
-        """Write a table whole, with facts about all of it in the footer."""
+        """Write a table, with a JSON object in its footer."""
         with self.parquet(name, table.schema) as writer:
             writer.write_table(table)
             add_footer(writer, footer or {})
 
     def write_failure(self, name: str, schema: pa.Schema, footer: dict[str, Any]) -> None:
-        """Write an artifact without rows whose footer says why there are none."""
+        """Write an artifact without rows; the footer has the reason."""
         self.write_table(name, schema.empty_table(), footer)
 
     def footer(self, name: str) -> dict[str, Any]:
-        """Facts about an artifact as a whole."""
+        """JSON object in the footer of an artifact."""
         with self.open(name) as file:
             metadata = pq.read_metadata(file).metadata or {}
         value: dict[str, Any] = json.loads(metadata.get(FOOTER_KEY, b"{}"))
@@ -220,30 +219,30 @@ class Store:
             return pq.ParquetFile(file).read(columns=columns)  # read_table would load pandas first
 
     def load(self, name: str) -> tuple[pa.Table, dict[str, Any]]:
-        """Read an artifact and the facts about it, opened once."""
+        """Read an artifact and its footer, opening it once."""
         with self.open(name) as file:
             parquet = pq.ParquetFile(file)
             metadata = parquet.metadata.metadata or {}
             return parquet.read(), json.loads(metadata.get(FOOTER_KEY, b"{}"))
 
     def batches(self, name: str, columns: list[str] | None = None, rows: int = 32) -> Iterator[pa.RecordBatch]:
-        """Read an artifact in bounded memory."""
+        """Read an artifact in batches of at most `rows` rows."""
         with self.open(name) as file:
             parquet = pq.ParquetFile(file, pre_buffer=False)  # a buffer would grow to the whole file
             yield from parquet.iter_batches(batch_size=rows, columns=columns)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the corpus for this process; the lock goes with it, however it ends. Raises BusyError."""
-        if not self.is_local:  # object stores have no locks; artifacts are idempotent: two runs waste time only
+        """Lock the corpus for this process, until the block or the process ends. Raises BusyError, or ConfigError."""
+        if not self.is_local:  # object stores have no locks; artifacts are idempotent, so two runs only waste time
             yield
             return
         from filelock import FileLock, Timeout
 
-        place = self.path(LOCK_FILE)
-        if os.path.lexists(place) and not (os.path.isfile(place) and os.path.getsize(place) < MAX_LOCK_BYTES):
-            raise ConfigError(f"{place}: is no lock of a run, which would be overwritten; move it elsewhere")
-        lock = FileLock(place)
+        path = self.path(LOCK_FILE)
+        if os.path.lexists(path) and not (os.path.isfile(path) and os.path.getsize(path) < MAX_LOCK_BYTES):
+            raise ConfigError(f"{path}: is no lock of a run, which would be overwritten; move it elsewhere")
+        lock = FileLock(path)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -253,17 +252,17 @@ class Store:
         finally:
             lock.release()
 
-    def append_alone(self, name: str) -> str:
-        """Path of a local file that is appended to in place; one with a second name (hard link) is copied first."""
+    def path_for_append(self, name: str) -> str:
+        """Path of a local file to append to in place; a file with a second name (hard link) is copied first."""
         path = self.path(name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        if not paths.is_only_ours(path):
+        if not paths.has_single_link(path):
             with self.open(name) as shared, self.create(name) as own:
                 shutil.copyfileobj(shared, own)
         return path
 
     def move(self, source: str, target: str) -> None:
-        """Rename a file, replacing what is there."""
+        """Rename a file, replacing an existing one."""
         if self.is_local:
             os.makedirs(os.path.dirname(self.path(target)), exist_ok=True)
             os.replace(self.path(source), self.path(target))
@@ -272,22 +271,22 @@ class Store:
             self.fs.rm_file(self.path(source))
 
     def remove(self, name: str) -> None:
-        """Delete a file, or the files in a folder that are artifacts, and then the folder unless more is in it.
+        """Delete a file, or the files of a folder that are ours by their names, and its empty folders.
 
-        Nothing happens if it is not there. A link in a folder is left alone, with all that is behind it.
+        Does nothing if it does not exist. Links in a folder are kept and not followed.
         """
         path = self.path(name)
         if self.is_file(name):
             self.fs.rm_file(path)
         else:
-            for entry in list(self.own_files(name)):
+            for entry in list(self.artifact_files(name)):
                 self.remove(entry.name)
             if self.is_local and os.path.isdir(path):
                 paths.remove_empty(path)
 
 
 def add_footer(writer: pq.ParquetWriter, facts: dict[str, Any]) -> None:
-    """Add facts about the whole artifact, known only at its end."""
+    """Put a JSON object into the footer of an artifact that is being written."""
     writer.add_key_value_metadata({FOOTER_KEY: json.dumps(facts, sort_keys=True).encode()})
 
 

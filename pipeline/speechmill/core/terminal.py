@@ -1,4 +1,4 @@
-"""What may reach a terminal or a log: text of others without control characters, and without secrets."""
+"""Cleans text for terminals and logs: without control characters and without secrets."""
 
 import logging
 import re
@@ -14,7 +14,7 @@ _MOVES = re.compile("[\x0b\x0c\r\x85\u2028\u2029]")  # white space that moves th
 
 
 def printable(text: str) -> str:
-    r"""Return a text, of one line or several, that cannot steer a terminal and names no secret.
+    r"""Remove control characters and secrets from a text of one or more lines.
 
     >>> printable("\x1b[2Jhttps://ann:s3cret@example.org/\r")
     '[2Jhttps://example.org/ '
@@ -23,7 +23,7 @@ def printable(text: str) -> str:
 
 
 class Printable(logging.Formatter):
-    """Formats log records, with tracebacks, for a terminal."""
+    """Formats log records with `printable`, tracebacks too."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See logging.Formatter."""
@@ -31,5 +31,5 @@ class Printable(logging.Formatter):
 
 
 def print_uncaught(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
-    """Print an error that nothing caught, as Python does; for sys.excepthook."""
+    """Print the traceback of an uncaught error through `printable`; for sys.excepthook."""
     sys.stderr.write(printable("".join(traceback.format_exception(kind, error, at))))

@@ -1,8 +1,8 @@
-"""What of an address may be published, printed and logged: neither user and password nor a token.
+"""Strips secrets from URLs that are published, printed or logged: user, password and tokens.
 
-A token cannot be recognised, so a query parameter stays only if its name is known to be harmless and its value does not
-look like a key. The whole address, which is needed to fetch again, belongs in `work/` alone. All work is linear in the
-length of the text, which others choose.
+A token cannot be recognised, so a query parameter is kept only if its name is known to be harmless and its value does
+not look like a key. The full URL, which is needed to fetch again, stays in `work/`. All functions take time linear in
+the length of the text, which may be hostile.
 """
 
 import itertools
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
-# Names of query parameters that say which episode, page or language is meant.
+# Names of query parameters that select an episode, page or language.
 HARMLESS = {
     "cat", "category", "ep", "episode", "feed", "file", "filename", "format", "id", "lang", "language", "list", "n",
     "name", "p", "page", "paged", "podcast", "season", "show", "t", "title", "type", "v",
@@ -21,43 +21,43 @@ HIDDEN = "***"
 _SECRET_NAME = re.compile(r"token|key|auth(?!or)|sig|secret|pass|hmac|hdn|sess|jwt|cred|policy", re.IGNORECASE)
 _SECRET_WORD = re.compile(r"(?:.*[._-])?(?:private|token|(?:api)?key|auth|secret|signed|jwt)s?", re.IGNORECASE)
 _KEY_LIKE = re.compile(r"[A-Za-z0-9+]{16,}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}", re.IGNORECASE)
-_WORD = re.compile(r"[^\s\"<>]+")  # a URL in a text, JSON or markup ends before these
-_AFTER = ".,;:!)]}'`\\"  # punctuation of the text around a URL
+_WORD = re.compile(r"[^\s\"<>]+")  # URLs in text, JSON or markup end before these characters
+_AFTER = ".,;:!)]}'`\\"  # punctuation after a URL
 _SCHEME_END = re.compile(r":(?:\\{0,4}/){2}")  # also as JSON may escape it: `:\/\/`
 _AUTHORITY_END = re.compile(r"(?<!\\)\\*+/")
 _SEPARATOR = re.compile(r"&amp;|&#38;|\\u0026|[&;]")
-_QUERY = re.compile(r"[?#](?=[^?#]*?=)")  # without a scheme, only what has the form of a query
+_QUERY = re.compile(r"[?#](?=[^?#]*?=)")  # where there is no scheme, `?` and `#` count only before a `=`
 _AUTHORIZATION = re.compile(r"(authorization\W{1,5})(?:basic|bearer|digest)\s+[^\s\"',}]+", re.IGNORECASE)
 _PODCAST_LINK = re.compile(r"(feed|itpc|pcast|podcast)(s?):(?://|(https?://))", re.IGNORECASE)
 _MAIL = ("mailto", "acct", "sip", "sips", "xmpp", "email")
-_ENCODINGS = 4  # how often an address may be percent-encoded within another
+_ENCODINGS = 4  # most levels of percent-encoding of a URL within a URL
 _KEPT = "!#$%&'()*+,/:;=?@[]\\~{}|^`"  # not encoded again
 
 
 def web_address(url: str) -> str:
-    """Return the http or https address that a link for podcast programs means; any other text as it is.
+    """Return the http or https URL of a podcast link (feed:, itpc:, pcast:, podcast:); any other text unchanged.
 
-    It is http, as these programs read it, from where servers lead to https themselves; https where a password would go
-    in clear and no port is named.
+    The scheme is http, as in podcast programs, since servers redirect to https themselves; https where a password
+    would be sent in clear and no port is given.
 
     >>> web_address("feed://example.org/rss"), web_address("pcast:https://example.org/rss")
     ('http://example.org/rss', 'https://example.org/rss')
     """
-    found = _PODCAST_LINK.match(url)
-    if not found:
+    match = _PODCAST_LINK.match(url)
+    if not match:
         return url
-    if found[3]:
-        return url[found.start(3) :]
-    place = url[found.end() :]
-    authority = re.split("[/?#]", place, maxsplit=1)[0]
+    if match[3]:
+        return url[match.start(3) :]
+    rest = url[match.end() :]
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
     is_secret = "@" in authority and ":" not in authority.rpartition("@")[2]
-    return f"{'https' if found[2] or is_secret else 'http'}://{place}"
+    return f"{'https' if match[2] or is_secret else 'http'}://{rest}"
 
 
 def public_url(url: str) -> str:
-    """Return an address without userinfo, fragment, and all query parameters but harmless ones.
+    """Return a URL without userinfo, fragment, and all but harmless query parameters.
 
-    What has no scheme is taken for a path or a name, in which `?` and `#` may be letters like others.
+    A text without a scheme is treated as a path, where `?` and `#` may be ordinary characters.
 
     >>> public_url("https://ann:s3cret@example.org/feed?id=3&key=FEEDKEY#t=10")
     'https://example.org/feed?id=3'
@@ -65,12 +65,12 @@ def public_url(url: str) -> str:
     plain = _without_secrets(url)
     decoded = _decoded(plain)
     if decoded != plain and (public := _without_secrets(decoded)) != decoded:
-        return quote(public, safe=_KEPT)  # an address within the address
+        return quote(public, safe=_KEPT)  # a percent-encoded URL within the URL
     return plain
 
 
 def without_secrets(text: str) -> str:
-    """Return a text with each address in it as `public_url` gives it; also `user:password@host` without a scheme.
+    """Return a text with `public_url` applied to each URL in it, and to `user:password@host` without a scheme.
 
     >>> without_secrets("GET https://ann:s3cret@example.org/1.mp3?token=abc: HTTP 403")
     'GET https://example.org/1.mp3: HTTP 403'
@@ -79,7 +79,7 @@ def without_secrets(text: str) -> str:
 
 
 def public_values(value: Any, public: Callable[[str], str] = without_secrets) -> Any:
-    """Return JSON, or what is like it, with every text and every key as `public` gives it."""
+    """Return nested JSON-like values with `public` applied to every string and key."""
     if isinstance(value, str):
         return public(value)
     if isinstance(value, Mapping):
@@ -87,8 +87,8 @@ def public_values(value: Any, public: Callable[[str], str] = without_secrets) ->
     return [public_values(part, public) for part in value] if isinstance(value, list | tuple) else value
 
 
-def _public_word(found: re.Match[str]) -> str:
-    word = found[0]
+def _public_word(match: re.Match[str]) -> str:
+    word = match[0]
     if not any(mark in word for mark in "@?#%=:"):
         return word
     address = word.rstrip(_AFTER)
@@ -115,7 +115,7 @@ def _without_secrets(address: str) -> str:
         authority = piece[: end.start()] if (end := _AUTHORITY_END.search(piece)) else piece
         host = authority.rpartition("@")[2]
         if not re.fullmatch(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::[0-9]*)?", host):
-            return public + HIDDEN  # no port: what stands here is part of a password with odd characters
+            return public + HIDDEN  # not a port, so it is part of a password with odd characters
         public += host + _public_path(piece[len(authority) :])
     kept = [pair for pair in _SEPARATOR.split(query) if _is_harmless(pair)]
     return public + ("?" + "&".join(kept) if kept else "")
@@ -129,7 +129,7 @@ def _is_harmless(pair: str) -> bool:
 
 
 def _is_key_like(value: str) -> bool:
-    """Whether a value has the look of a key or a hash: long, of letters and digits, or of letters in odd cases."""
+    """Whether a value looks like a key or a hash: long, of letters and digits, or of letters in mixed case."""
     return any(
         (re.search("[0-9]", run) and re.search("[A-Za-z]", run)) or len(re.findall("[a-z][A-Z]", run)) > len(run) // 6
         for run in _KEY_LIKE.findall(value)
@@ -137,7 +137,7 @@ def _is_key_like(value: str) -> bool:
 
 
 def _public_path(path: str) -> str:
-    """Path without `user:password@`, parameters of segments, and keys where the segment before announces one."""
+    """Path without `user:password@`, parameters of segments, and keys, such as those after a segment `token`."""
     segments = path.split("/")
     for index, segment in enumerate(segments):
         before, at, after = segment.rpartition("@")
@@ -145,7 +145,7 @@ def _public_path(path: str) -> str:
             user = before.partition(":")[0]
             segment = before[: max(user.rfind(mark) for mark in "=,([{'|") + 1] + after
         name, *parameters = segment.split(";")
-        segment = ";".join([name, *(one for one in parameters if "=" not in one or _is_harmless(one))])
+        segment = ";".join([name, *(pair for pair in parameters if "=" not in pair or _is_harmless(pair))])
         name, equals, value = segment.partition("=")
         is_named = equals and (_SECRET_NAME.search(name) or _is_key_like(value))
         is_announced = index and _SECRET_WORD.fullmatch(segments[index - 1]) and _is_key_like(segment)

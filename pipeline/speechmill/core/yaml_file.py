@@ -1,18 +1,18 @@
-"""Reads YAML as a config needs it: a key counts once, and no short text becomes an endless value."""
+"""Reads YAML for configs: refuses repeated keys, and values that aliases blow up."""
 
 from collections.abc import Hashable
 from typing import Any
 
 import yaml
 
-MAX_VALUES = 100_000  # aliases of aliases could make any number out of a few lines
+MAX_VALUES = 100_000  # nested aliases could make any number of values from a few lines
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe types, without repeated keys."""
+    """Loads YAML's safe types; refuses repeated keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - as its base
-        """Refuse a key that stands twice; the base class would keep the last."""
+        """Raise ValueError for a repeated key; the base class would keep the last."""
         seen: dict[str, int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
@@ -25,7 +25,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _number(loader: _Loader, node: yaml.ScalarNode) -> int | float | str:
-    """A number; but `12:30` is a text, which YAML 1.1 would read to the base of sixty: as 750."""
+    """Number of a scalar; `12:30` stays text, which YAML 1.1 would read in base 60, as 750."""
     if ":" in node.value:
         return str(node.value)
     is_whole = node.tag.endswith(":int")
@@ -37,7 +37,7 @@ for _kind in ("int", "float"):
 
 
 def parse(text: str) -> Any:
-    """Value of a YAML document. Raises ValueError, in one line, for anything that is none."""
+    """Value of a YAML document. Raises ValueError with a message of one line."""
     try:
         value = yaml.load(text, _Loader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.YAMLError as error:

@@ -97,7 +97,7 @@ def plan(config: RunConfig, progress: Callable[[str], None] = lambda _: None) ->
     claims = dict[tuple[str, str], tuple[Claims, _Count]]()
     for source in config.inputs:
         input_count, errors[source.address] = counts[source.address], {}
-        if build.removed.closes(web_address(source.address)):
+        if build.removals.covers_input(web_address(source.address)):
             errors[source.address] = {"error": "removed"}
             continue
         progress(f"{source.address}: reading")
@@ -137,7 +137,7 @@ def _add(listed: Listed, planned: _Plan, input_count: _Count, build: Build) -> N
         if recording.reason is not Reason.HIDDEN and len(planned.left_out_first) < MOST_NAMED:
             planned.left_out_first.append(f"{recording.media_url}: {recording.reason_detail}")
         return
-    if build.removed.against(recording):
+    if build.removals.match(recording):
         planned.refused[Reason.REMOVED] += 1
         return
     if recording.status is not Status.OK:

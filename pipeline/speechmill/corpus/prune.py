@@ -54,7 +54,7 @@ def _require_finished(build: Build) -> None:
     if read_run(store) is None:
         raise ConfigError(f"{store.root}: not finished yet; {fix}")
     begun = store.read_json(CONFIG_FILE)
-    if begun is not None and load(base=begun).decisive() != build.config.decisive():
+    if begun is not None and load(base=begun).stage_settings() != build.config.stage_settings():
         raise ConfigError(
             f"{store.root}: a run with other settings is not finished; {fix}, with or without its settings"
         )
@@ -118,7 +118,7 @@ def _remains(store: Store) -> Iterator[tuple[str, str, int]]:
     """Unfinished files of killed processes, and old partial downloads."""
     if not store.is_local:  # object stores have no unfinished files
         return
-    for leaf in store.entries():
+    for leaf in store.top_level_names():
         if leaf.startswith((f".{MARK_FILE}.", f".{REMOVALS_FILE}.")) and UNFINISHED.fullmatch(leaf):
             yield "unfinished files", leaf, store.size(leaf)
     for entry in store.files("work"):
@@ -130,4 +130,4 @@ def _remains(store: Store) -> Iterator[tuple[str, str, int]]:
 def _size(store: Store, name: str) -> int:
     if OWN_FILE.fullmatch(name) and store.is_file(name):
         return store.size(name)
-    return sum(entry.bytes for entry in store.own_files(name))
+    return sum(entry.bytes for entry in store.artifact_files(name))

@@ -13,9 +13,9 @@ from typing import Any
 from speechmill.core import ownership
 from speechmill.core.build import Build
 from speechmill.core.config_errors import ConfigError
-from speechmill.core.purge import erase, present
+from speechmill.core.purge import present_recordings, purge
 from speechmill.core.records import Recording
-from speechmill.core.removals import Kind, Tombstone, Tombstones, named
+from speechmill.core.removals import Kind, RemovalRequest, Removals, stored_value
 from speechmill.core.state import read_run
 from speechmill.core.store import Store
 from speechmill.publish.writers import POOL
@@ -52,25 +52,25 @@ def remove(corpus: str, names: Collection[tuple[Kind, str]], reason: str, *, dry
     else:
         ownership.claim(build.store)
     with build.store.locked():
-        build = replace(build, removed=Tombstones.load(build.store))  # read again under the lock
+        build = replace(build, removals=Removals.load(build.store))  # read again under the lock
         if not dry_run:
-            erase(build)  # remains of a killed removal
+            purge(build)  # remains of a killed removal
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        new = [Tombstone(kind=kind, value=named(kind, v), reason=reason, when=now) for kind, v in names]
+        new = [RemovalRequest(kind=kind, value=stored_value(kind, v), reason=reason, when=now) for kind, v in names]
         requests = _with_contents(build, _recordings_by_request(build, new))
         summary = _as_dict(build, requests) | {"dry run": dry_run}
         if dry_run:
             return summary
-        Tombstones((*build.removed.all, *requests)).save(build.store)
-        erase(replace(build, removed=Tombstones.load(build.store)))
+        Removals((*build.removals.all, *requests)).save(build.store)
+        purge(replace(build, removals=Removals.load(build.store)))
     return summary | {"published": _publish_again(build)}
 
 
-def _recordings_by_request(build: Build, new: list[Tombstone]) -> dict[Tombstone, list[Recording]]:
+def _recordings_by_request(build: Build, new: list[RemovalRequest]) -> dict[RemovalRequest, list[Recording]]:
     """The recordings that each new request removes. Raises ConfigError if one names nothing in the corpus."""
-    by_request: dict[Tombstone, list[Recording]] = {request: [] for request in new}
-    for recording in present(build):
-        if request := Tombstones(tuple(new)).against(recording):
+    by_request: dict[RemovalRequest, list[Recording]] = {request: [] for request in new}
+    for recording in present_recordings(build):
+        if request := Removals(tuple(new)).match(recording):
             by_request[request].append(recording)
     if missing := [
         request.value
@@ -85,7 +85,7 @@ def _recordings_by_request(build: Build, new: list[Tombstone]) -> dict[Tombstone
     for recordings in by_request.values():
         ids = {recording.recording_id for recording in recordings}
         others = _connected(ids, same) - ids
-        recordings += [other for other in present(build) if other.recording_id in others] if others else []
+        recordings += [other for other in present_recordings(build) if other.recording_id in others] if others else []
     return by_request
 
 
@@ -140,20 +140,20 @@ def _pool(store: Store) -> Iterator[dict[str, Any]]:
             yield from batch.to_pylist()
 
 
-def _with_contents(build: Build, by_request: dict[Tombstone, list[Recording]]) -> list[Tombstone]:
+def _with_contents(build: Build, by_request: dict[RemovalRequest, list[Recording]]) -> list[RemovalRequest]:
     """Add to each request the contents of its recordings, and the clips of other recordings with their audio."""
     requests = []
     for request, recordings in by_request.items():
         contents = {recording.content_id for recording in recordings if recording.content_id}
-        gone = {recording.recording_id for recording in present(build) if recording.content_id in contents}
+        gone = {recording.recording_id for recording in present_recordings(build) if recording.content_id in contents}
         gone |= {recording.recording_id for recording in recordings}
         clips = _clips_with_same_audio(gone, build.store) if gone else ()
         requests.append(replace(request, contents=tuple(sorted(contents)), clips=clips))
     return requests
 
 
-def _as_dict(build: Build, requests: list[Tombstone]) -> dict[str, Any]:
-    gone = [recording for recording in present(build) if Tombstones(tuple(requests)).against(recording)]
+def _as_dict(build: Build, requests: list[RemovalRequest]) -> dict[str, Any]:
+    gone = [recording for recording in present_recordings(build) if Removals(tuple(requests)).match(recording)]
     return {
         "recordings": len(gone),
         "contents": len({recording.content_id for recording in gone} - {None}),

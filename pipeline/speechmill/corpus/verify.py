@@ -26,7 +26,7 @@ from speechmill.core.records import (
     recording_from,
     stable_id,
 )
-from speechmill.core.removals import Tombstones
+from speechmill.core.removals import Removals
 from speechmill.core.state import read_run
 from speechmill.core.store import Store
 from speechmill.core.version import __version__
@@ -110,12 +110,12 @@ def _files(corpus: CorpusTables, check: Check) -> None:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
             check.expect(that=digest == facts["sha256"], problem=f"{name}: not the bytes that were published")
     mark = ownership.mark_of(corpus.store) or ownership.Mark()
-    others = [name for name in ownership.foreign(corpus.store, mark) if name not in listed]
+    others = [name for name in ownership.foreign_files(corpus.store, mark) if name not in listed]
     for name in sorted(others + [name for name in mark.files if name.startswith(READ_AS_OURS) and name not in listed]):
         if name.startswith(READ_AS_OURS) and corpus.store.exists(name):
             check.fail(f"{name}: not part of the corpus")
     if kept := [name for name in others if not name.startswith(READ_AS_OURS)]:
-        check.note = f"not speechmill's, and left alone: {ownership.shortened(kept)}"
+        check.note = f"not speechmill's, and left alone: {ownership.shorten(kept)}"
 
 
 def _schema(corpus: CorpusTables, check: Check) -> None:
@@ -159,12 +159,12 @@ def _duplicates(corpus: CorpusTables, check: Check) -> None:
 
 def _removed(corpus: CorpusTables, check: Check) -> None:
     """Check that nothing with a removal request is published."""
-    removed = Tombstones.load(corpus.store)
+    removed = Removals.load(corpus.store)
     clips = removed.clips
     fix = f"finish it with: speechmill select {corpus.store.root}"
     for row in corpus.rows([RECORDINGS_FILE]):
         check.checked += 1
-        is_out = row["status"] == Status.REMOVED or not removed.against(recording_from(row))
+        is_out = row["status"] == Status.REMOVED or not removed.match(recording_from(row))
         check.expect(that=is_out, problem=f"{row['recording_id']} was removed and is still here; {fix}")
     for row in corpus.rows(corpus.pool, ["clip_id", "decision"]):
         is_out = row["decision"] != KEPT or row["clip_id"] not in clips

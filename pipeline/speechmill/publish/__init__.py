@@ -159,7 +159,7 @@ def _fingerprint(groups: list[Group], build: Build) -> str:
     settings = build.config.model_dump(
         mode="json", include={"thresholds", "licences", "publish", "asr", "defects", "speakers", "tokenise"}
     )
-    manual = [sorted(map(repr, build.removed.all)), build.by_hand.digest()]
+    manual = [sorted(request.fingerprint for request in build.removals.all), build.by_hand.digest()]
     contents = [content_digest(group, build) for group in groups]
     parts = [VERSION, settings, sorted(build.profiles.items()), manual, contents]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
@@ -239,7 +239,7 @@ def _facts(name: str, folder: str, mark: ownership.Mark | None, store: Store) ->
     if store.exists(staged):
         return ownership.facts_of(store, staged)
     facts = ownership.published_facts(store, name, mark)
-    ownership.refuse(store, [] if facts else [name])
+    ownership.refuse_changed(store, [] if facts else [name])
     return facts or {}
 
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from speechmill.core.build import Build
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RECORDINGS, Recording, Status, recording_from
-from speechmill.core.removals import row_of
+from speechmill.core.removals import removed_row
 from speechmill.core.urls import public_url, public_values
 from speechmill.decide.decision import HALLUCINATIONS, Decision, Mask, Overrides, Reasons, by_text, decide, failed
 from speechmill.decide.licences import reasons_by_licence
@@ -131,8 +131,8 @@ def _recording(recording: Recording, facts: str | None, primary: tuple[str, ...]
         primary: `primary_order` of the recording that this one is a duplicate of; None if it is no duplicate.
         build: The corpus.
     """
-    if recording.status is not Status.REMOVED and (request := build.removed.against(recording)):
-        recording = row_of(recording, request)
+    if recording.status is not Status.REMOVED and (request := build.removals.match(recording)):
+        recording = removed_row(recording, request)
     recording = public(recording)
     if recording.content_id is None:
         return recording
@@ -227,7 +227,7 @@ def _refused(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> 
     by_recording = [reasons_by_licence(row.licence, rules, ai_generated=row.ai_generated) for row in recordings]
     for reason in (Reason.LICENCE, Reason.AI_GENERATED):
         reasons.add(reason, np.array([reason in reasons_of for reasons_of in by_recording], bool)[recording])
-    reasons.add(Reason.REMOVED, _among(clips, build.removed.clips))
+    reasons.add(Reason.REMOVED, _among(clips, build.removals.clips))
     return reasons
 
 

@@ -60,9 +60,9 @@ def all_groups(build: Build) -> list[Group]:
 
 def group_inputs(build: Build) -> Iterator[GroupInputs]:
     """The inputs of all groups as they are in the store now, from folder listings; hardly any file is read."""
-    fetched = {_key(entry.name): entry.version for entry in build.store.finished(f"work/fetch/{FETCHED}")}
+    fetched = {_key(entry.name): entry.version for entry in build.store.finished_files(f"work/fetch/{FETCHED}")}
     contents, versions = _contents(fetched, build), _artifact_versions(build)
-    excluded = sorted(entry.version for entry in build.store.finished(left_out.FOLDER))
+    excluded = sorted(entry.version for entry in build.store.finished_files(left_out.FOLDER))
     shared = [VERSION, excluded, sorted(build.profiles.items()), build.config.audio.sample_rate]
     groups = all_groups(build)
     ids_by_group: dict[int, list[str]] = defaultdict(list)
@@ -119,7 +119,7 @@ def _artifact_versions(build: Build) -> dict[str, list[str]]:
     versions: dict[str, list[str]] = defaultdict(list)
     for stage in (SEGMENT, *tabulated_stages(build)):
         folder = f"work/{stage.name}/{build.profiles[stage.name]}"
-        for entry in build.store.finished(folder):
+        for entry in build.store.finished_files(folder):
             content_id = entry.name.removeprefix(f"{folder}/").partition("/")[0].removesuffix(".parquet")
             versions[content_id].append(f"{stage.name} {entry.version}")
     return versions

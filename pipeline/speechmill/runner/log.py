@@ -44,7 +44,7 @@ def open_log(store: Store, *, console: bool = False) -> None:
     path = store.path(LOG_FILE)
     if store.is_local and not any(isinstance(h, JsonLines) and h.path == path for h in log.handlers):
         close_log()
-        log.addHandler(JsonLines(store.append_alone(LOG_FILE)))
+        log.addHandler(JsonLines(store.path_for_append(LOG_FILE)))
     if console:
         human = logging.StreamHandler()
         human.setLevel(logging.WARNING)

@@ -25,9 +25,9 @@ from speechmill.core import ownership, plugins, state
 from speechmill.core.build import CONFIG_FILE, FETCHED, FINISHED_FILE, LOG_FILE, STOP_FILE, Build
 from speechmill.core.config import RunConfig
 from speechmill.core.config_errors import ConfigError
-from speechmill.core.purge import erase
+from speechmill.core.purge import purge
 from speechmill.core.records import Status
-from speechmill.core.removals import Tombstones
+from speechmill.core.removals import Removals
 from speechmill.core.store import Store
 from speechmill.core.urls import public_values
 from speechmill.core.version import __version__
@@ -89,8 +89,8 @@ def run(
     with store.locked(), _stoppable(store) as interrupted:
         build = again or plan_build(config, store, find_model=model_folder)
         _check_languages(build)
-        erase(build)
-        build = replace(build, removed=Tombstones.load(store))
+        purge(build)
+        build = replace(build, removals=Removals.load(store))
         mel_tokens = _about_tokens(build, again=only_publish)
         store.write_json(CONFIG_FILE, json.loads(config.model_dump_json()))
         open_log(store, console=not quiet)
@@ -112,7 +112,7 @@ def run(
         summary = replace(_finish(build, stages, mel_tokens), empty_inputs=empty)
         if empty and len(empty) == len(config.inputs):
             summary = replace(summary, exit_code=EXIT_FAILED)
-        erase(build)  # what only this run found to be removed
+        purge(build)  # what only this run found to be removed
         return summary
 
 
@@ -129,7 +129,7 @@ def check_inputs(config: RunConfig, store: Store, *, only_publish: bool) -> None
 def decided_again(config: RunConfig) -> Build:
     """The finished build with other thresholds. Raises ConfigError for settings that need a stage to run."""
     stored = stored_build(config.output)
-    if config.decisive() != stored.config.decisive():
+    if config.stage_settings() != stored.config.stage_settings():
         fix = f"make what it needs with: speechmill run --output {config.output} --set ..."
         raise ConfigError(f"select: only thresholds, licences and languages can change without running a stage; {fix}")
     return replace(stored, config=config)
@@ -250,7 +250,7 @@ def empty_inputs(build: Build, counters: dict[str, int]) -> tuple[str, ...]:
     return tuple(
         source.address
         for number, source in enumerate(build.config.inputs)
-        if not counters.get(f"{beam.LISTED}{number}") and not build.removed.closes(source.address)
+        if not counters.get(f"{beam.LISTED}{number}") and not build.removals.covers_input(source.address)
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from speechmill.core.filenames import key_of, readable
+from speechmill.core.filenames import name_key, readable
 from speechmill.core.languages import language_code
 from speechmill.core.records import Attachment
 from speechmill.sources._probe import SUFFIXES
@@ -58,7 +58,7 @@ class Shelf:
     def __init__(self, names: Iterable[str], media: Iterable[str]) -> None:
         self._by_rest: dict[str, list[tuple[str, Beside]]] = defaultdict(list)
         self._exact = {part for name in media for part in (name, stem_of(name))}
-        self._owners = {key_of(part) for part in self._exact}
+        self._owners = {name_key(part) for part in self._exact}
         for name in sorted(names):
             self._add(name)
 
@@ -68,19 +68,19 @@ class Shelf:
         if suffix == JSON and rest.lower().endswith(INFO):
             rest = rest[: -len(INFO)]
         if suffix in BESIDE:
-            self._by_rest[key_of(rest)].append((rest, Beside(name, suffix)))
+            self._by_rest[name_key(rest)].append((rest, Beside(name, suffix)))
             base, dot, tag = rest.rpartition(".")
             language = language_of(tag)
-            if dot and language and suffix != JSON and key_of(rest) not in self._owners:
+            if dot and language and suffix != JSON and name_key(rest) not in self._owners:
                 translated = Beside(name, suffix, language, tag.lower().endswith(ORIGINAL))
-                self._by_rest[key_of(base)].append((base, translated))
+                self._by_rest[name_key(base)].append((base, translated))
 
     def of(self, name: str) -> list[Beside]:
         """The files that belong to the recording of that name, sorted by name."""
         stems = (name, stem_of(name))
         files = {
             beside.name: beside
-            for key in dict.fromkeys(key_of(part) for part in stems)
+            for key in dict.fromkeys(name_key(part) for part in stems)
             for rest, beside in self._by_rest.get(key, ())
             if beside.name != name and (rest in stems or rest not in self._exact)
         }

@@ -8,7 +8,7 @@ from typing import Any
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.filenames import readable
 from speechmill.core.known_corpora import Layout
-from speechmill.core.manifest import PATHS, SPAN_KEYS, lines, path_of, plain
+from speechmill.core.manifest import PATHS, SPAN_KEYS, from_lhotse, lines, path_of
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, RejectedError
 from speechmill.sources import Listed, failed, left_out, plain_text
@@ -63,7 +63,7 @@ class Manifest:
     def _recording(self, line: Any) -> Listed:
         if not isinstance(line, dict):
             raise ValueError('not an object such as {"path": "a.flac"}')
-        line = plain(line)
+        line = from_lhotse(line)
         if self.layout is None:
             self.unused |= {plain_text(key) or "" for key in line.keys() - USED}
         path, url = path_of(line), plain_text(line.get("url"))

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from speechmill.core.config import Input
-from speechmill.core.filenames import restored
+from speechmill.core.filenames import from_readable
 from speechmill.sources import kind_of, rest_of
 
 LOCAL_KINDS = ("local", "librilight")
@@ -15,7 +15,7 @@ def place_of(address: str) -> str:
     """Path or pattern of an address: as it is if that exists, else with `~` and escaped bytes replaced."""
     place = rest_of(address, "local")
     plain = place.rstrip("/") if place.strip("/") else place
-    for candidate in (place, plain, os.path.expanduser(place), restored(place)):
+    for candidate in (place, plain, os.path.expanduser(place), from_readable(place)):
         if os.path.lexists(candidate):
             return candidate
     return os.path.expanduser(place)

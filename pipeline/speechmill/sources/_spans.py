@@ -7,7 +7,7 @@ from typing import Any
 
 from speechmill.core import guards, processes
 from speechmill.core.config import Audio, RunConfig
-from speechmill.core.manifest import Span, is_whole, stated_span
+from speechmill.core.manifest import Span, is_whole_file, stated_span
 from speechmill.core.records import RejectedError
 
 FLAC_HEAD_BYTES = 42
@@ -20,8 +20,8 @@ def span_of(line: Mapping[str, Any], path: str | None, config: RunConfig) -> Spa
     """
     span = stated_span(line)
     if span is None or span[0] or path is None:
-        return None if is_whole(span, line, None) else span
-    return None if is_whole(span, line, duration_s(path, config)) else span
+        return None if is_whole_file(span, line, None) else span
+    return None if is_whole_file(span, line, duration_s(path, config)) else span
 
 
 def duration_s(path: str, config: RunConfig) -> float | None:

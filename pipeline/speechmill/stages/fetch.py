@@ -9,12 +9,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from speechmill import sources
-from speechmill.core.build import ERASE_FILE, FETCHED, Build
+from speechmill.core.build import FETCHED, PURGE_FILE, Build
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.models import ModelRef
 from speechmill.core.reasons import OUT_OF_REACH, Reason
-from speechmill.core.records import Recording, RejectedError, Status, content_of, recording_from, stable_id, to_table
-from speechmill.core.removals import Tombstone, row_of
+from speechmill.core.records import Recording, RejectedError, Status, content_id_of, recording_from, stable_id, to_table
+from speechmill.core.removals import RemovalRequest, removed_row
 from speechmill.core.urls import web_address
 from speechmill.decide.licences import licence_allowed
 from speechmill.sources import Listed, listing
@@ -37,7 +37,7 @@ DISKS = 8  # local files are read as if they were on so many hosts
 
 def list_input(source: Input, build: Build) -> Iterator[Listed]:
     """List the recordings of an input. An unreadable input gives a row of its own; a removed input gives none."""
-    if build.removed.closes(web_address(source.address)):
+    if build.removals.covers_input(web_address(source.address)):
         return
     kind, excluded = source.kind or sources.kind_of(source.address), []
     try:
@@ -80,7 +80,7 @@ class Fetch(RecordingStage):
 def fetch_recording(listed: Listed, build: Build) -> Outcome:
     """Fetch the media of a recording, unless they are stored and unchanged; store its metadata."""
     name, store = build.fetched(listed.recording.recording_id), build.store
-    if request := build.removed.against(listed.recording):
+    if request := build.removals.match(listed.recording):
         return _store_removed(listed, listed.recording, request, build)
     known, before = listed.stored or _stored(name, build)
     if listed.recording.status not in (Status.OK, Status.REMOVED) and not listed.known:
@@ -105,7 +105,7 @@ def fetch_recording(listed: Listed, build: Build) -> Outcome:
         if known is not None and known.content_id is not None and (is_bug or error.reason in OUT_OF_REACH):
             return _out_of_reach(known, before, error, build)
         recording, footer = failed(listed.recording, error), _fetch_stamp(listed) | {"retry": error.retry}
-    if request := build.removed.against(recording):  # the same bytes under another name
+    if request := build.removals.match(recording):  # the same bytes under another name
         return _store_removed(listed, recording, request, build)
     store.write_table(name, to_table([recording]), footer)  # first, so that a kill does not cost the media
     recording, footer = _refreshed(replace(listed, recording=recording), recording, footer, build)
@@ -143,14 +143,14 @@ def _out_of_reach(known: Recording, footer: dict[str, Any], error: RejectedError
     return note_failure(work, build, RejectedError(error.reason, error.detail, retry=True))
 
 
-def _store_removed(listed: Listed, recording: Recording, request: Tombstone, build: Build) -> Outcome:
+def _store_removed(listed: Listed, recording: Recording, request: RemovalRequest, build: Build) -> Outcome:
     """Store only a row for a recording with a removal request, and delete its media."""
-    row, store, name = row_of(recording, request), build.store, build.fetched(recording.recording_id)
+    row, store, name = removed_row(recording, request), build.store, build.fetched(recording.recording_id)
     before, footer = _stored(name, build) if recording.content_id is None else (None, {})  # else it was just fetched
     if before is not None and before.content_id is not None:  # by which the end of the run deletes its artifacts
         recording = replace(recording, content_id=before.content_id, sha256=before.sha256)
         store.write_table(name, to_table([recording]), footer)
-        store.write_text(ERASE_FILE, "")
+        store.write_text(PURGE_FILE, "")
         return _fetch_outcome("done", row, None)
     store.write_table(name, to_table([row]), {"retry": False, "aliases": list(listed.aliases)})
     store.remove(f"work/media/{recording.sha256}")
@@ -162,7 +162,7 @@ def _fetch(listed: Listed, build: Build) -> tuple[Recording, dict[str, Any]]:
     permits = page_permits(listed.recording, build)
     recording, url = listing.resolve(listed.recording, build.config, build.store, stopping=build.is_stopping)
     media = spans.fetch_once(replace(recording, media_url=url), listed.media_path, build)
-    content_id = content_of(media.sha256, recording.start_s, recording.end_s)
+    content_id = content_id_of(media.sha256, recording.start_s, recording.end_s)
     recording = replace(recording, content_id=content_id, sha256=media.sha256, bytes=media.bytes)
     recording = with_permitted_licence(recording, (*media.permits, *permits))
     footer = {"retry": False, "is_local": listed.media_path is not None, **_fetch_stamp(listed), "media": media.path}

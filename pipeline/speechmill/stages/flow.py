@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from speechmill.core import plugins
-from speechmill.core.columns import FRAME, Column, feature_of
+from speechmill.core.columns import BASE_COLUMNS, Column, feature_of
 from speechmill.core.config import Thresholds
 from speechmill.core.reasons import Reason
 from speechmill.core.records import DECISION
@@ -60,7 +60,7 @@ def _faults(stage: Any, accepted: list[ClipStage]) -> Iterator[str]:
 
 def _taken(stages: Iterable[Stage]) -> set[str]:
     """Names of all columns of a corpus and of some stages, published or not."""
-    names = {column.name for column in FRAME} | {field.name for field in DECISION}
+    names = {column.name for column in BASE_COLUMNS} | {field.name for field in DECISION}
     for stage in stages:
         names.update(column.name for column in stage.columns)
         names.update(stage.artifact.names if stage.artifact is not None else ())

@@ -93,7 +93,7 @@ def _rows(build: Build) -> Iterator[Row]:
     """Rows of the index by recording_id: from the stored index, or the artifact if that is newer."""
     versions = {
         entry.name.rpartition("/")[2].removesuffix(".parquet"): entry.version
-        for entry in build.store.finished(f"work/fetch/{FETCHED}")
+        for entry in build.store.finished_files(f"work/fetch/{FETCHED}")
     }
     known = build.known_recordings()
     before = {row["recording_id"]: row for row in _indexed(build.store)}

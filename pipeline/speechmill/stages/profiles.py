@@ -8,9 +8,9 @@ from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.config_file import load
-from speechmill.core.manual import ByHand
+from speechmill.core.manual import ManualDecisions
 from speechmill.core.models import FindModel, ModelRef, find_device
-from speechmill.core.removals import Tombstones
+from speechmill.core.removals import Removals
 from speechmill.core.state import read_run, stored_config
 from speechmill.core.store import Store
 from speechmill.stages.base import Stage
@@ -49,7 +49,7 @@ def _build(
 ) -> Build:
     return Build(
         config=config, store=store, profiles=profiles, models=models, device=find_device(config.device),
-        removed=Tombstones.load(store), by_hand=ByHand.load(store),
+        removals=Removals.load(store), by_hand=ManualDecisions.load(store),
     )  # fmt: skip
 
 

@@ -97,7 +97,7 @@ def _segment(media: IO[bytes], work: WorkItem, build: Build) -> Outcome:
     rate, rules = build.config.audio.sample_rate, build.config.segment
     # The decoded audio waits on disk, not in memory, for the cuts: the background level that they depend on
     # is known only at the end, and an utterance may be as long as the recording.
-    with tempfile.TemporaryFile(dir=build.store.scratch()) as pcm:
+    with tempfile.TemporaryFile(dir=build.store.temporary_folder()) as pcm:
         stretch, mixes, (marks, levels) = _decode_with_best_mix(media, work, pcm, build)
         breaks = [*stretch.breaks, *_truncated_end(stretch)]
         segments = spans(marks, levels, samples=stretch.samples, rate=rate, rules=rules, breaks=breaks)

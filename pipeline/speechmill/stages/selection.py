@@ -56,7 +56,7 @@ def select_clips(work: WorkItem, build: Build) -> list[str]:
     scores = read_scores(work.content_id, build)
     fails = decision.failed(scores, early_columns(), build.config.thresholds).any
     by_hand, clip_ids = build.by_hand, scores["clip_id"].to_pylist()
-    excluded = build.removed.clips | by_hand.dropped
+    excluded = build.removals.clips | by_hand.dropped
     return [
         clip_id
         for clip_id, has_failed in zip(clip_ids, fails.tolist(), strict=True)

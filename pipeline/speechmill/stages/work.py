@@ -16,7 +16,7 @@ class WorkItem:
 
     recording_id: str
     content_id: str
-    sha256: str | None = None  # of the media file; differs from content_id for a stretch, see records.content_of
+    sha256: str | None = None  # of the media file; differs from content_id for a stretch, see records.content_id_of
     span: tuple[float, float | None] | None = None  # part of the media to decode, start and end in seconds; None: all
     media: str  # path for the filesystem of the store, or the local one
     is_local: bool

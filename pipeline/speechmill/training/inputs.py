@@ -12,9 +12,9 @@ from typing import Any
 
 import soundfile
 
-from speechmill.core.known_corpora import SPLITS, Layout, below, layout_of
+from speechmill.core.known_corpora import SPLITS, Layout, indexes_below, layout_of
 from speechmill.core.languages import language_code
-from speechmill.core.manifest import SAME_S, Span, is_manifest, is_whole, lines, path_of, plain, stated_span
+from speechmill.core.manifest import SAME_S, Span, from_lhotse, is_manifest, is_whole_file, lines, path_of, stated_span
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
 
@@ -80,7 +80,7 @@ def read(path: Path) -> Clips | None:
     folder without an index, and for a file that is neither. Raises ValueError that names the line, or OSError.
     """
     if path.is_dir():
-        indexes = list(below(str(path)))
+        indexes = list(indexes_below(str(path)))
         clips = [clip for index, layout in indexes for clip in _clips(Path(index), layout, path)]
         kind = ", ".join(dict.fromkeys(layout.name for _, layout in indexes))
         return Clips(kind=kind, name=path.name, clips=tuple(clips)) if indexes else None
@@ -117,7 +117,7 @@ def clip_of(line: dict[str, Any], index: Path, named: Path | None = None) -> Cli
         ValueError: Keys are missing or have invalid values.
         RejectedError: BAD_SPAN, for impossible times.
     """
-    row, named = plain(line), named or index
+    row, named = from_lhotse(line), named or index
     path = path_of(row)
     if not isinstance(path, str) or not path:
         raise ValueError("no 'path'" + (": download the file of the 'url' and name it" if "url" in row else ""))
@@ -125,7 +125,7 @@ def clip_of(line: dict[str, Any], index: Path, named: Path | None = None) -> Cli
     text, language, span = _text(row, TEXTS), _text(row, LANGUAGES), stated_span(row)
     return Clip(
         file=path if named == index else os.path.relpath(file, named), path=file,
-        text=text or "", has_text=text is not None, span=span, only_length=is_whole(span, row, None),
+        text=text or "", has_text=text is not None, span=span, only_length=is_whole_file(span, row, None),
         source=_text(row, SOURCES) or named.name,
         speaker=_text(row, SPEAKERS) or "", language=base_language(language), licence=_text(row, LICENCES),
     )  # fmt: skip
