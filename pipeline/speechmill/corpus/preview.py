@@ -5,7 +5,7 @@ from typing import Any
 from speechmill import publish
 from speechmill.core.config import RunConfig
 from speechmill.publish import tables
-from speechmill.runner.run import decided_again
+from speechmill.runner.run import build_for_selection
 
 
 def preview(config: RunConfig) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def preview(config: RunConfig) -> dict[str, Any]:
         ConfigError: There is no finished corpus, or a setting needs a stage to run.
         BusyError: A run is active on the corpus.
     """
-    build = decided_again(config)
+    build = build_for_selection(config)
     with build.store.locked():
         tables.tabulate_all(build)
         then = publish.preview(build)

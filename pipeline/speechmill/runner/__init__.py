@@ -1,1 +1,1 @@
-"""One run from start to end: the Beam graph, the log, progress."""
+"""A run from start to end: the Beam graph, the log, the progress display."""

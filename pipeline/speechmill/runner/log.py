@@ -1,6 +1,6 @@
-"""The log of a run: one JSON line an event in `work/log.jsonl`, from every process of the run.
+"""The log of a run: `work/log.jsonl`, one JSON object per line and event, from all processes of the run.
 
-Progress is read from it, so it works the same for one process, for several, and on the day after.
+The progress display reads it, so that it works alike with one process and with several.
 """
 
 import json
@@ -18,7 +18,7 @@ log = logging.getLogger("speechmill")
 
 
 class JsonLines(logging.Handler):
-    """Appends events to a file. A line is one write, so that processes do not mix theirs."""
+    """Appends events to a file, one write per line, so that lines of several processes do not mix."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class JsonLines(logging.Handler):
 
 
 def open_log(store: Store, *, console: bool = False) -> None:
-    """Send this process's events to the log of a corpus, its warnings to the console too; object stores have no log."""
+    """Log events of this process to the log of a corpus (local stores only); `console`: warnings to the console too."""
     log.setLevel(logging.INFO)
     log.propagate = False
     path = store.path(LOG_FILE)
@@ -46,14 +46,14 @@ def open_log(store: Store, *, console: bool = False) -> None:
         close_log()
         log.addHandler(JsonLines(store.path_for_append(LOG_FILE)))
     if console:
-        human = logging.StreamHandler()
-        human.setLevel(logging.WARNING)
-        human.setFormatter(Printable("speechmill: %(message)s"))
-        log.addHandler(human)
+        handler = logging.StreamHandler()
+        handler.setLevel(logging.WARNING)
+        handler.setFormatter(Printable("speechmill: %(message)s"))
+        log.addHandler(handler)
 
 
 def close_log() -> None:
-    """Stop logging."""
+    """Close and remove all handlers."""
     for handler in list(log.handlers):
         log.removeHandler(handler)
         handler.close()

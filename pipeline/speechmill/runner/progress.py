@@ -1,4 +1,4 @@
-"""The live line per stage: what the log says so far, on a terminal as it changes, elsewhere every 30 s."""
+"""Progress display, a row per stage, read from the log: in place on a terminal, else printed every 30 s."""
 
 import json
 import os
@@ -20,22 +20,22 @@ PLAIN_INTERVAL_S = 30.0
 
 @dataclass(slots=True)
 class StageProgress:
-    """What one stage did so far in this run."""
+    """Counts of one stage so far in this run."""
 
     inputs: int = 0
     failed: int = 0
     reused: int = 0
     hours_in: float = 0.0
     hours_kept: float = 0.0
-    hours_done: float = 0.0
-    first: float = 0.0
-    last: float = 0.0
+    hours_done: float = 0.0  # without reused results
+    first_s: float = 0.0  # start of the first input, seconds since 1970
+    last_s: float = 0.0  # end of the last one
 
     def add(self, event: dict[str, Any]) -> None:
         """Count one event of the log."""
-        begun = event["time"] - event["seconds"]
-        self.first = min(self.first or begun, begun)
-        self.last = event["time"]
+        start_s = event["time"] - event["seconds"]
+        self.first_s = min(self.first_s or start_s, start_s)
+        self.last_s = event["time"]
         self.inputs += 1
         self.failed += event["state"] == "failed"
         self.reused += event["state"] == "reused"
@@ -45,17 +45,17 @@ class StageProgress:
 
     @property
     def speed(self) -> float:
-        """Hours of audio worked on per hour of clock, all processes together."""
-        return 3600 * self.hours_done / max(self.last - self.first, 0.001)
+        """Hours of audio processed per wall-clock hour, all processes together."""
+        return 3600 * self.hours_done / max(self.last_s - self.first_s, 0.001)
 
     def eta_s(self, expected: int) -> float | None:
-        """Seconds until `expected` inputs are through, at the present pace."""
+        """Seconds until `expected` inputs are done at the mean speed so far; None if unknown or done."""
         left = expected - self.inputs
-        return (self.last - self.first) / self.inputs * left if self.inputs and left > 0 else None
+        return (self.last_s - self.first_s) / self.inputs * left if self.inputs and left > 0 else None
 
 
 class Progress:
-    """Follows a log file from its present end on, and shows it until the block ends."""
+    """Context manager that follows a log file from its current end and shows progress."""
 
     def __init__(self, log_path: str | None, stream: TextIO = sys.stderr, *, quiet: bool = False) -> None:
         self._path, self._stream, self._quiet = log_path, stream, quiet
@@ -76,7 +76,7 @@ class Progress:
         self.update()
 
     def update(self) -> None:
-        """Read the events that came since the last time."""
+        """Read new events."""
         if self._path is None or _size(self._path) <= self._position:
             return
         with open(self._path, "rb") as file:
@@ -90,13 +90,13 @@ class Progress:
                     self.stages.setdefault(event["stage"], StageProgress()).add(event)
 
     def cells(self) -> list[list[str]]:
-        """A row for each stage that began, always with the same columns; some may be empty."""
+        """A row for each stage that began, of equal length; cells may be empty."""
         expected = 0
-        found = []
+        rows = []
         for name, stage in self.stages.items():  # in the order in which they began
-            found.append(_cells(name, stage, expected))
+            rows.append(_cells(name, stage, expected))
             expected = stage.inputs - stage.failed
-        return found
+        return rows
 
     def _show(self) -> None:
         if self._stream.isatty():
@@ -143,27 +143,27 @@ def _size(path: str | None) -> int:
     return os.path.getsize(path) if path is not None and os.path.exists(path) else 0
 
 
-class Line:
-    """One line that tells how far a long task is: on a terminal as it changes, elsewhere every 30 s."""
+class StatusLine:
+    """Status line of a long task: on a terminal updated in place, elsewhere printed every 30 s."""
 
     def __init__(self, stream: TextIO = sys.stderr, *, quiet: bool = False) -> None:
         self._stream, self._quiet = stream, quiet
         self._interval_s = TERMINAL_INTERVAL_S if stream.isatty() else PLAIN_INTERVAL_S
-        self._said = -self._interval_s
+        self._printed_s = -self._interval_s
 
     def __call__(self, text: str) -> None:
-        """Say where the task is now; left out if something was said just before."""
-        if self._quiet or time.monotonic() - self._said < self._interval_s:
+        """Show the text, unless the last one was shown less than an interval ago."""
+        if self._quiet or time.monotonic() - self._printed_s < self._interval_s:
             return
-        self._said, text = time.monotonic(), printable(text)
+        self._printed_s, text = time.monotonic(), printable(text)
         if self._stream.isatty():
             print(f"\r\x1b[2K{text}", end="", file=self._stream, flush=True)
         else:
             print(text, file=self._stream, flush=True)
 
-    def __enter__(self) -> "Line":
+    def __enter__(self) -> "StatusLine":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._stream.isatty() and self._said > 0:
+        if self._stream.isatty() and self._printed_s > 0:
             print(file=self._stream)

@@ -1,7 +1,7 @@
-"""One run from start to end: lock, signals, graph, commit, summary.
+"""A run from start to end: lock, signals, graph, commit, summary.
 
-A run is a build: what is there is used, what is missing is made. The first SIGINT or SIGTERM lets the work in
-hand finish, the second ends the run at once; either way the next run goes on from there.
+A run reuses existing artifacts and makes missing ones. After the first SIGINT or SIGTERM it finishes elements in
+progress, at the second it ends at once; either way the next run goes on from there.
 """
 
 import itertools
@@ -42,7 +42,7 @@ from speechmill.tokens import text
 
 PUBLISH = "publish"  # the last row of the table of stages
 EXIT_DONE, EXIT_FAILED, EXIT_CONFIG, EXIT_TOO_MANY_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
-PACKAGES = (
+PACKAGES = (  # with versions in run.json
     *("apache-beam", "av", "soxr", "soundfile", "webrtcvad-wheels", "faster-whisper", "ctranslate2", "pyarrow"),
     *("torch", "num2words", "anyascii", "tokenizers", "rapidfuzz", "transformers", "kaldi-native-fbank"),
 )
@@ -54,44 +54,49 @@ log = logging.getLogger("speechmill")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """How a run ended. `stages` holds the counters; `stats` those of the corpus, None if none was published."""
+    """How a run ended."""
 
     exit_code: int
     changed: bool
+    """Whether the run published something new."""
     output: str
     stages: dict[str, dict[str, int]]
+    """Counters by stage."""
     stats: dict[str, Any] | None
+    """Contents of stats.json; None if nothing is published."""
     files: tuple[str, ...] = ()
+    """Names of the published files."""
     notes: tuple[str, ...] = ()
+    """Remarks for the user, a line each."""
     failed: tuple[str, ...] = ()
-    """Recordings that failed, the first of them, each with its reason."""
+    """The first NAMED_FAILURES recordings that failed, each with its reason."""
     max_failed_ratio: float = 1.0
     empty_inputs: tuple[str, ...] = ()
-    """Inputs without a recording."""
+    """Addresses of inputs without a recording."""
 
 
 def run(
     config: RunConfig, beam_options: tuple[str, ...] = (), *, only_publish: bool = False, quiet: bool = False
 ) -> Summary:
-    """Make or complete the corpus that a config describes.
+    """Make or complete the corpus that a config describes; `only_publish`: from existing artifacts, without stages.
 
     Raises ConfigError (before anything is downloaded), BusyError, or OutOfSpaceError.
     """
     beam.check_options(beam_options)
     store = Store(config.output)
-    if "memory" in store.fs.protocol:  # of one process, while a run has several: they would write where nobody reads
+    if "memory" in store.fs.protocol:  # private to each process, while a run has several
         raise ConfigError(
             f"output: {config.output}: does not outlast the run; give a folder, or a URL such as s3://b/c"
         )
     check_inputs(config, store, only_publish=only_publish)
-    again = decided_again(config) if only_publish else None
+    stored = build_for_selection(config) if only_publish else None
     ownership.claim(store)
-    with store.locked(), _stoppable(store) as interrupted:
-        build = again or plan_build(config, store, find_model=model_folder)
+    with store.locked(), _stop_at_signal(store) as interrupted:
+        build = stored or plan_build(config, store, find_model=model_folder)
         _check_languages(build)
         purge(build)
         build = replace(build, removals=Removals.load(store))
-        mel_tokens = _about_tokens(build, again=only_publish)
+        mel_tokens = _describe_mel_tokens(build, only_publish=only_publish)
         store.write_json(CONFIG_FILE, json.loads(config.model_dump_json()))
         open_log(store, console=not quiet)
         for line in plugins.left_out():
@@ -100,24 +105,24 @@ def run(
             with Progress(store.path(LOG_FILE) if store.is_local else None, quiet=quiet):
                 counters = beam.run(build, beam_options, only_publish=only_publish)
         except RuntimeError:
-            if not interrupted.is_set():  # a terminal's Ctrl-C reaches Beam's own worker processes too, and ends them
+            if not interrupted.is_set():  # Ctrl-C in a terminal also ends Beam's own worker processes
                 raise
             counters = {}
         finally:
             close_log()
         empty = () if only_publish else empty_inputs(build, counters)
-        stages = by_stage(counters)
+        stages = counters_by_stage(counters)
         if interrupted.is_set():
             return Summary(exit_code=EXIT_INTERRUPTED, changed=False, output=config.output, stages=stages, stats=None)
         summary = replace(_finish(build, stages, mel_tokens), empty_inputs=empty)
         if empty and len(empty) == len(config.inputs):
             summary = replace(summary, exit_code=EXIT_FAILED)
-        purge(build)  # what only this run found to be removed
+        purge(build)  # recordings that matched a removal request only once this run had fetched them
         return summary
 
 
 def check_inputs(config: RunConfig, store: Store, *, only_publish: bool) -> None:
-    """Raise ConfigError if there are no inputs, or one is no known kind of source, or a local one is not there."""
+    """Raise ConfigError if there are no inputs, or an input is of no known kind or a missing local path."""
     if not config.inputs and not store.names(f"work/fetch/{FETCHED}"):
         raise ConfigError("inputs: there are none; name a file, folder, manifest or feed with --input or in the config")
     for source in () if only_publish else config.inputs:
@@ -126,8 +131,8 @@ def check_inputs(config: RunConfig, store: Store, *, only_publish: bool) -> None
         check_logins(config.fetch)
 
 
-def decided_again(config: RunConfig) -> Build:
-    """The finished build with other thresholds. Raises ConfigError for settings that need a stage to run."""
+def build_for_selection(config: RunConfig) -> Build:
+    """The stored build of a corpus with a new config. Raises ConfigError for settings that need a stage to run."""
     stored = stored_build(config.output)
     if config.stage_settings() != stored.config.stage_settings():
         fix = f"make what it needs with: speechmill run --output {config.output} --set ..."
@@ -136,16 +141,16 @@ def decided_again(config: RunConfig) -> Build:
 
 
 def _check_languages(build: Build) -> None:
-    """Raise ConfigError for a language that a recogniser does not know."""
+    """Raise ConfigError for a language that an ASR model does not support."""
     for stage in ("transcribe", "cross_check"):
         for model in build.models[stage][:1]:
-            if model.files:  # else it was used by an earlier run, and is not now
+            if model.files:  # empty where only an earlier run used it
                 check_language(Path(model.files[0]), build.config.asr.language, model.key)
 
 
 @contextmanager
-def _stoppable(store: Store) -> Iterator[threading.Event]:
-    """Turn the first SIGINT or SIGTERM into a file that every process of the run looks for; end at the second."""
+def _stop_at_signal(store: Store) -> Iterator[threading.Event]:
+    """Set the event and write STOP_FILE, which all processes check, at the first SIGINT or SIGTERM; exit at the second."""
     store.remove(STOP_FILE)
     interrupted = threading.Event()
 
@@ -166,25 +171,26 @@ def _stoppable(store: Store) -> Iterator[threading.Event]:
         store.remove(STOP_FILE)
 
 
-def _about_tokens(build: Build, *, again: bool) -> str | None:
-    """What the dVAE of mel tokens is; None without one. Raises ConfigError for files that cannot be used.
+def _describe_mel_tokens(build: Build, *, only_publish: bool) -> str | None:
+    """Description of the dVAE of mel tokens for `run.json`; None without mel tokens.
 
-    Deciding again loads no model: what the run before found stands.
+    `only_publish`: load no model, take the description of the last run. Raises ConfigError for unusable files.
     """
-    chosen = build.config.tokenise
+    config = build.config.tokenise
     if build.runs("transcribe"):
-        text.load(tokens.text_tokenizer_file(chosen))
+        text.load(tokens.text_tokenizer_file(config))
     if not build.runs("tokenise"):
         return None
-    if chosen.checkpoint == "shipped" and not chosen.norms:
+    if config.checkpoint == "shipped" and not config.norms:
         return "speechmill's own dVAE, whose codes are not TorToiSe's"
-    if again:
-        before: str | None = (state.read_run(build.store) or {}).get("mel_tokens")
-        return before
-    return f"files of the maker's own: {tokens.describe(*tokens.dvae_files(chosen))}"
+    if only_publish:
+        stored: str | None = (state.read_run(build.store) or {}).get("mel_tokens")
+        return stored
+    return f"files of the maker's own: {tokens.describe(*tokens.dvae_files(config))}"
 
 
 def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | None) -> Summary:
+    """Publish the planned files, unless they are published already, and sum up the run."""
     store, config = build.store, build.config
     plan = store.read_json(publish.PLAN_FILE)
     assert plan is not None
@@ -200,8 +206,8 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | N
         store.write_json(FINISHED_FILE, json.loads(config.model_dump_json()))
         publish.commit(build, plan, record, pages=pages)
     notes = [] if build.has_defects else ["defects.weights is null: columns score_* and c50_db are left out"]
-    if strangers := len(build.by_hand.clip_ids) - plan["stats"].get("decided_by_hand", 0):
-        notes.append(f"{strangers} clips that {ownership.DECISIONS_FILE} decides about are not in this corpus")
+    if unknown := len(build.by_hand.clip_ids) - plan["stats"].get("decided_by_hand", 0):
+        notes.append(f"{unknown} clips that {ownership.DECISIONS_FILE} decides about are not in this corpus")
     notes += [f"mel tokens: {mel_tokens}"] if mel_tokens and config.tokenise.checkpoint != "shipped" else []
     return Summary(
         exit_code=EXIT_TOO_MANY_FAILED if failed_ratio(plan["stats"]) > config.max_failed_ratio else EXIT_DONE,
@@ -217,7 +223,7 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | N
 
 
 def _failures(store: Store) -> Iterator[str]:
-    """Each recording that failed: its title, or the name of a local one, and why."""
+    """A line for each recording that failed: its title, or its path if it is local, and the reason."""
     columns = ["source", "title", "media_url", "status", "reason", "reason_detail"]
     for batch in store.batches(publish.RECORDINGS_FILE, columns):
         for row in batch.to_pylist():
@@ -228,25 +234,25 @@ def _failures(store: Store) -> Iterator[str]:
 
 
 def failed_ratio(stats: dict[str, Any]) -> float:
-    """Share of the recordings seen that failed; what was left out is none."""
-    seen = {status: count for status, count in stats["recordings"].items() if status != Status.LEFT_OUT}
-    return float(seen.get("failed", 0) / max(sum(seen.values()), 1))
+    """Share of recordings that failed, 0 to 1; files left out do not count."""
+    counts = {status: count for status, count in stats["recordings"].items() if status != Status.LEFT_OUT}
+    return float(counts.get("failed", 0) / max(sum(counts.values()), 1))
 
 
-def by_stage(counters: dict[str, int]) -> dict[str, dict[str, int]]:
-    """Counters by stage, in the order of the flow."""
-    found: dict[str, dict[str, int]] = {
+def counters_by_stage(counters: dict[str, int]) -> dict[str, dict[str, int]]:
+    """Split counters named `stage/key` by stage, in the order of the graph; stages without counters are empty."""
+    by_stage: dict[str, dict[str, int]] = {
         name: {} for name in (*(stage.name for stage in STAGES if stage.is_in_graph), PUBLISH)
     }
     for name, value in counters.items():
         stage, _, key = name.partition("/")
-        if stage in found:
-            found[stage][key] = value
-    return found
+        if stage in by_stage:
+            by_stage[stage][key] = value
+    return by_stage
 
 
 def empty_inputs(build: Build, counters: dict[str, int]) -> tuple[str, ...]:
-    """Addresses of the inputs that have no recording, or could not be read; without those that were removed."""
+    """Addresses of inputs without a recording, or that could not be read; without removed inputs."""
     return tuple(
         source.address
         for number, source in enumerate(build.config.inputs)
@@ -255,7 +261,7 @@ def empty_inputs(build: Build, counters: dict[str, int]) -> tuple[str, ...]:
 
 
 def run_record(build: Build, stages: dict[str, dict[str, int]]) -> dict[str, Any]:
-    """What `run.json` says about how a corpus was made."""
+    """Contents of `run.json` on how a corpus was made: versions, config, models, counters."""
     versions = {name: _version(name) for name in PACKAGES}
     return {
         "speechmill": __version__,

@@ -1,4 +1,4 @@
-"""What Beam calls for each element: a stage, with its counters, its log line and its failures."""
+"""DoFns of Beam: each runs a stage on its elements, counts and logs them, and turns errors into rows."""
 
 import logging
 import traceback
@@ -30,8 +30,8 @@ from speechmill.stages.fetch import list_input
 from speechmill.stages.work import Outcome, WorkItem, identify
 
 NAMESPACE = "speechmill"
-LISTED = "listed/"  # before the number of an input: counter of its recordings
-STOP_CHECK_S = 0.5  # how soon a run that waits for its workers sees that it is to stop
+LISTED = "listed/"  # prefix, before the number of an input, of the counter of its recordings
+STOP_CHECK_S = 0.5  # interval of checks for STOP_FILE while waiting for workers
 FATAL = (MemoryError, OutOfSpaceError, OutsideError, ConfigError)
 log = logging.getLogger("speechmill")
 
@@ -39,22 +39,22 @@ StageFunction = Callable[[Any, Build], Outcome]
 
 
 class StageFn(beam.DoFn):  # type: ignore[misc]
-    """Runs one stage function on each element: counts, logs, turns errors into rows."""
+    """Runs a stage function on each element; counts, logs, and turns errors into rows."""
 
     def __init__(self, name: str, function: StageFunction, build: Build) -> None:
         self._name, self._function, self._build = name, function, build
 
     def setup(self) -> None:
-        """Called once a worker."""
+        """Open the log, once per worker."""
         open_log(self._build.store)
 
     def process(self, element: Any) -> Iterator[Any]:
-        """Run the stage, unless the run is to stop."""
+        """Run the stage, unless the run is stopping."""
         if not self._build.is_stopping():
             yield from self._finish(element, lambda: processes.timed(self._function, element, self._build))
 
     def _finish(self, element: Any, result: Callable[[], tuple[Outcome, float]]) -> Iterator[Any]:
-        """Take the result of one element, whatever happened to it."""
+        """Account for one element, from `result`, which returns outcome and seconds or raises the stage's error."""
         seconds = 0.0
         try:
             outcome, seconds = result()
@@ -73,7 +73,7 @@ class StageFn(beam.DoFn):  # type: ignore[misc]
         return stages.note_error(self._name, element, self._build, error)
 
     def _account(self, element: Any, outcome: Outcome, seconds: float) -> Iterator[Any]:
-        """Count and log one element, and pass it on."""
+        """Count and log one element, and yield it for the next stage unless it failed."""
         self._count(element, outcome, seconds)
         if outcome.state != "failed":
             yield outcome.work or element
@@ -96,17 +96,17 @@ class StageFn(beam.DoFn):  # type: ignore[misc]
 
 
 class Listing(beam.DoFn):  # type: ignore[misc]
-    """Lists inputs, and counts what each of them gives."""
+    """Lists inputs, and counts the recordings of each."""
 
     def __init__(self, build: Build) -> None:
         self._build = build
 
     def setup(self) -> None:
-        """Called once a worker."""
+        """Open the log, once per worker."""
         open_log(self._build.store)
 
     def process(self, numbered: tuple[int, Input]) -> Iterator[Listed]:
-        """List an input; what is no recording, but a row that says why there is none, is not counted."""
+        """List an input; failed listings are yielded but not counted."""
         number, source = numbered
         for listed in list_input(source, self._build):
             if listed.recording.status is not Status.FAILED:
@@ -115,19 +115,19 @@ class Listing(beam.DoFn):  # type: ignore[misc]
 
 
 class WaitingFn(StageFn):
-    """A stage that waits for servers: many elements at a time, few of each host, in threads.
+    """Runs a stage that waits for servers in threads: many elements at a time, few of each host.
 
-    It takes what is grouped by host: all of one comes to one worker, so that the host's limit holds on any runner.
+    Elements come grouped by host, all of a host to one worker, so that the limit per host holds on any runner.
     """
 
     def start_bundle(self) -> None:
-        """Begin with nothing in flight."""
+        """Start the threads."""
         self._threads = ThreadPoolExecutor(self._build.config.fetch.concurrency)
         self._waiting: dict[str, Iterator[Any]] = {}
         self._running: dict[Future[tuple[Outcome, float]], tuple[str, Any]] = {}
 
     def process(self, element: tuple[str, Iterable[Any]]) -> Iterator[Any]:
-        """Begin with a host; yield what is ready, until there is room for another."""
+        """Begin with a host; yield finished elements until there is room for another host."""
         host, elements = element
         self._waiting[host] = iter(elements)
         self._begin()
@@ -135,14 +135,14 @@ class WaitingFn(StageFn):
             yield from self._collect()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        """Wait for what is in flight."""
+        """Wait for all elements."""
         while self._running or self._waiting:
             for element in self._collect():
                 yield WindowedValue(element, GlobalWindow().max_timestamp(), [GlobalWindow()])
         self._threads.shutdown()
 
     def _begin(self) -> None:
-        """Fill the threads, host by host."""
+        """Start waiting elements, host by host, while the limits permit."""
         limits = self._build.config.fetch
         busy = Counter(host for host, _ in self._running.values())
         for host in list(self._waiting):
@@ -156,7 +156,7 @@ class WaitingFn(StageFn):
                 busy[host] += 1
 
     def _collect(self) -> Iterator[Any]:
-        """Yield what has ended, after a short wait for the first, and begin with others."""
+        """Wait up to STOP_CHECK_S for an element, yield finished ones, and start others."""
         for future in wait(self._running, STOP_CHECK_S, FIRST_COMPLETED).done:
             _, element = self._running.pop(future)
             yield from self._finish(element, future.result)
@@ -166,18 +166,18 @@ class WaitingFn(StageFn):
 
 
 class IsolatedFn(StageFn):
-    """A stage in processes of its own: a decoder that crashes or hangs costs one recording, and all cores work."""
+    """Runs a stage in worker processes: a decoder that crashes or hangs costs one recording, and all cores are used."""
 
     def __init__(self, name: str, function: StageFunction, build: Build, is_done: Callable[[Any, Build], bool]) -> None:
         super().__init__(name, function, build)
         self._is_done = is_done
 
     def start_bundle(self) -> None:
-        """Begin with nothing in flight."""
+        """Begin without pending elements."""
         self._pending: deque[tuple[Any, Future[tuple[Outcome, float]]]] = deque()
 
     def process(self, element: Any) -> Iterator[Any]:
-        """Hand the element to a process; yield earlier ones that are ready."""
+        """Submit the element to a worker process; yield earlier ones while too many are pending."""
         if self._build.is_stopping():
             return
         if self._is_done(element, self._build):
@@ -190,7 +190,7 @@ class IsolatedFn(StageFn):
 
     def _collect(self) -> Iterator[Any]:
         while self._pending and not wait([self._pending[0][1]], STOP_CHECK_S).done:
-            if self._build.is_stopping():  # what still waits for a worker is dropped
+            if self._build.is_stopping():  # drop elements that no worker has begun
                 self._pending = deque(pair for pair in self._pending if pair[1].running() or not pair[1].cancel())
         if not self._pending:
             return
@@ -198,21 +198,21 @@ class IsolatedFn(StageFn):
         yield from self._finish(element, lambda: processes.result(future))
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        """Wait for what is in flight."""
+        """Wait for pending elements."""
         while self._pending:
             for element in self._collect():
                 yield WindowedValue(element, GlobalWindow().max_timestamp(), [GlobalWindow()])
 
 
-class WholeFn(IsolatedFn):
-    """Makes what the corpus is made of, in processes. A failure ends the run: a corpus with a part missing is none."""
+class CorpusFn(IsolatedFn):
+    """Makes tables and files of the corpus in worker processes. An error ends the run: a corpus must be complete."""
 
     def _failed(self, element: Any, error: Exception) -> Outcome:
         raise error
 
 
 class BatchedFn(StageFn):
-    """A stage that works on clips of many elements together, so that the batches of a model are full."""
+    """Runs a clip stage on clips of many elements together, so that a model gets full batches."""
 
     def __init__(self, stage: ClipStage, build: Build) -> None:
         super().__init__(stage.name, partial(complete_content, stage=stage), build)
@@ -223,17 +223,17 @@ class BatchedFn(StageFn):
         self._batch = Batch(self._stage, self._build)
 
     def process(self, element: WorkItem) -> Iterator[Any]:
-        """Add to the batch; yield what is done by then."""
+        """Add to the batch; yield elements that are done."""
         if not self._build.is_stopping():
-            yield from self._together(self._batch.add(element))
+            yield from self._account_batch(self._batch.add(element))
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        """Work on what is left."""
-        for element in self._together(self._batch.rest()):
+        """Process the remaining clips."""
+        for element in self._account_batch(self._batch.rest()):
             yield WindowedValue(element, GlobalWindow().max_timestamp(), [GlobalWindow()])
 
-    def _together(self, done: Iterator[Done]) -> Iterator[Any]:
-        """Account for what is done. Whatever fails in company is tried alone, so that it harms no neighbour."""
+    def _account_batch(self, done: Iterator[Done]) -> Iterator[Any]:
+        """Account for elements that are done; if a batch fails, process its elements one by one."""
         try:
             for work, (outcome, seconds) in done:
                 yield from self._account(work, outcome, seconds)

@@ -1,4 +1,4 @@
-"""The graph: how elements come from stage to stage. They are small (ids, paths, counts); audio stays in the store."""
+"""The Beam graph of all stages. Its elements are small (ids, paths, counts); audio stays in the store."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -19,56 +19,56 @@ from speechmill.stages.identity import Claims, load_registry, placeholder
 from speechmill.stages.work import WorkItem, primary
 
 
-class _Knowing(beam.DoFn):  # type: ignore[misc]
-    """Looks up what the corpus knows."""
+class _RegistryFn(beam.DoFn):  # type: ignore[misc]
+    """Base of DoFns that use the registry of known recordings."""
 
     def __init__(self, build: Build) -> None:
         self._build = build
 
     def setup(self) -> None:
-        """Called once a worker."""
+        """Load the registry, once per worker."""
         self._registry = load_registry(self._build)
 
 
-class Settle(_Knowing):
-    """Gives what is listed the id that it is known by; what needs comparing goes to the output CLAIMS."""
+class Settle(_RegistryFn):
+    """Gives listed recordings their ids; those with several candidate ids go to the output CLAIMS."""
 
     CLAIMS = "claims"
 
     def process(self, listed: Listed) -> Iterator[Any]:
-        """Settle one, unless the run is to stop: it may have to be read."""
+        """Settle a listed recording, which may read its file, unless the run is stopping."""
         if self._build.is_stopping():
             return
         settled = self._registry.settle(listed)
-        is_open = isinstance(settled, Claims)
-        yield beam.pvalue.TaggedOutput(self.CLAIMS, settled) if is_open else settled
+        is_claim = isinstance(settled, Claims)
+        yield beam.pvalue.TaggedOutput(self.CLAIMS, settled) if is_claim else settled
 
 
-class Resolve(_Knowing):
-    """Compares all claims with each other."""
+class Resolve(_RegistryFn):
+    """Resolves competing claims to known ids."""
 
     def process(self, element: tuple[int, Iterable[Claims]]) -> Iterator[Listed]:
-        """Take all claims there are."""
+        """Resolve all claims of the run together."""
         yield from self._registry.resolve(element[1])
 
 
-class Distinct(_Knowing):
-    """Makes one of what has one id."""
+class Distinct(_RegistryFn):
+    """Merges listings of the same id."""
 
     def process(self, element: tuple[str, Iterable[Listed]]) -> Iterator[Listed]:
-        """Take all that has one id."""
+        """Merge all listings of an id."""
         yield from self._registry.distinct(element[1], self._build)
 
 
 class Identify(beam.PTransform):  # type: ignore[misc]
-    """What inputs list in; every recording of the corpus out, once, as itself."""
+    """Listed recordings in; every recording of the corpus out, once, under its id."""
 
     def __init__(self, build: Build, known: list[str]) -> None:
         super().__init__()
         self.build, self.known = build, known
 
     def expand(self, listed: beam.PCollection[Listed]) -> beam.PCollection[Listed]:
-        """Wire the comparison with what is known: all claims, which are few, meet in one place."""
+        """Settle, resolve and merge; all claims, which are few, go to one worker."""
         settled = listed | "settle" >> beam.ParDo(Settle(self.build)).with_outputs(Settle.CLAIMS, main="settled")
         resolved = (
             settled[Settle.CLAIMS]
@@ -76,7 +76,7 @@ class Identify(beam.PTransform):  # type: ignore[misc]
             | "all claims" >> beam.GroupByKey()
             | "resolve" >> beam.ParDo(Resolve(self.build))
         )
-        known = listed.pipeline | "known" >> beam.Create([placeholder(one) for one in self.known])
+        known = listed.pipeline | "known" >> beam.Create([placeholder(recording_id) for recording_id in self.known])
         return (
             (settled.settled, resolved, known)
             | "recordings" >> beam.Flatten()
@@ -87,21 +87,21 @@ class Identify(beam.PTransform):  # type: ignore[misc]
         )
 
 
-def run_by(stage: Stage, build: Build) -> StageFn:
-    """What runs a stage, as it asks for."""
+def stage_fn(stage: Stage, build: Build) -> StageFn:
+    """DoFn for a stage and its kind of execution."""
     if isinstance(stage, ClipStage):
         return BatchedFn(stage, build)
     assert isinstance(stage, RecordingStage)
-    how = stage.execution_in(build)
-    if isinstance(how, Isolated):
+    execution = stage.execution_in(build)
+    if isinstance(execution, Isolated):
         return IsolatedFn(stage.name, stage.process, build, stage.is_done)
-    return (WaitingFn if isinstance(how, GroupedByHost) else StageFn)(stage.name, stage.process, build)
+    return (WaitingFn if isinstance(execution, GroupedByHost) else StageFn)(stage.name, stage.process, build)
 
 
 class RecordingStages(beam.PTransform):  # type: ignore[misc]
-    """Listed recordings in; works that every stage of the build is through with out.
+    """Listed recordings in; work items out, one per content, after all stages of the build.
 
-    Where the corpus `is_complete` and no recording has changed since, no stage after fetching is asked for anything.
+    Where the corpus `is_complete` and no recording has changed since, stages after fetching are skipped.
     """
 
     def __init__(self, build: Build, *, is_complete: bool) -> None:
@@ -109,12 +109,13 @@ class RecordingStages(beam.PTransform):  # type: ignore[misc]
         self.build, self.is_complete = build, is_complete
 
     def expand(self, listed: beam.PCollection[Listed]) -> beam.PCollection[WorkItem]:
-        """Wire fetching by host, one work a content, and the stages after it in their order."""
+        """Fetch by host, merge work items by content, then run the other stages in order."""
         works = (
             listed
-            | "by host" >> beam.Map(lambda one: (host_of(one), one)).with_output_types(tuple[str, Listed])
+            | "by host"
+            >> beam.Map(lambda recording: (host_of(recording), recording)).with_output_types(tuple[str, Listed])
             | "same host" >> beam.GroupByKey()
-            | FETCH.name >> beam.ParDo(run_by(FETCH, self.build))
+            | FETCH.name >> beam.ParDo(stage_fn(FETCH, self.build))
             | "by content" >> beam.Map(lambda work: (work.content_id, work)).with_output_types(tuple[str, WorkItem])
             | "same content" >> beam.GroupByKey()
             | "primary" >> beam.MapTuple(lambda _, works: primary(works))
@@ -126,7 +127,7 @@ class RecordingStages(beam.PTransform):  # type: ignore[misc]
             if stage is DEDUP:
                 works |= DEDUP.name >> Deduplicate(self.build)
             elif stage is not FETCH and stage.is_in_graph and self.build.runs(stage.name):
-                works |= stage.name >> beam.ParDo(run_by(stage, self.build))
+                works |= stage.name >> beam.ParDo(stage_fn(stage, self.build))
         return works
 
 
@@ -135,36 +136,36 @@ def _is_changed(work: WorkItem) -> bool:
 
 
 class Spread(beam.DoFn):  # type: ignore[misc]
-    """Sends the landmarks of contents to their buckets, many contents at a time."""
+    """Sends landmarks of contents to dedup buckets, many contents at a time."""
 
     def __init__(self, build: Build) -> None:
         self._build = build
 
     def start_bundle(self) -> None:
-        """Begin with nothing gathered."""
+        """Begin without landmarks."""
         self._spreader = BucketSpreader()
 
     def process(self, work: WorkItem) -> Iterator[tuple[int, BucketLandmarks]]:
-        """Gather; spread when there is enough."""
+        """Collect landmarks; yield buckets when there are enough."""
         self._spreader.add(work, self._build)
         if self._spreader.is_full:
             yield from self._spreader.spread()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        """Spread the rest."""
+        """Yield the remaining buckets."""
         for element in self._spreader.spread():
             yield WindowedValue(element, GlobalWindow().max_timestamp(), [GlobalWindow()])
 
 
 class Deduplicate(beam.PTransform):  # type: ignore[misc]
-    """Works in; the same works out, once all of them were compared with each other by their sound."""
+    """Work items in; the same items out, after the stage dedup has matched their sound with all others."""
 
     def __init__(self, build: Build) -> None:
         super().__init__()
         self.build = build
 
     def expand(self, works: beam.PCollection[WorkItem]) -> beam.PCollection[WorkItem]:
-        """Wire the comparison: landmarks of one hash meet in a bucket, what they say goes to the later content."""
+        """Group landmarks by bucket, find matches, and give each to the later of its two contents."""
         build = self.build
         matches = (
             works
@@ -177,5 +178,5 @@ class Deduplicate(beam.PTransform):  # type: ignore[misc]
             {"works": own, "matches": matches}
             | "for each" >> beam.CoGroupByKey()
             | "voted for" >> beam.FlatMapTuple(lambda _, joined: join_matches(**joined))
-            | "judge" >> beam.ParDo(run_by(DEDUP, build))
+            | "judge" >> beam.ParDo(stage_fn(DEDUP, build))
         )

@@ -1,4 +1,4 @@
-"""Options for Beam, checked before anything is done."""
+"""Command-line options of Beam, checked before a run begins."""
 
 import difflib
 import io
@@ -19,21 +19,21 @@ log = logging.getLogger("speechmill")
 
 
 def read_options(given: tuple[str, ...]) -> PipelineOptions:
-    """Options as Beam has them; in process where no runner is named."""
-    named = any(option.startswith("--runner") for option in given)
-    return PipelineOptions([*given] if named else [DEFAULT_RUNNER, *given])
+    """Parse options; without --runner the in-process runner is used."""
+    has_runner = any(option.startswith("--runner") for option in given)
+    return PipelineOptions([*given] if has_runner else [DEFAULT_RUNNER, *given])
 
 
 def check_options(given: tuple[str, ...]) -> None:
-    """Raise ConfigError for options that Beam would drop without a word.
+    """Raise ConfigError for options that Beam would silently ignore.
 
-    A job service describes options of its own only once it is asked: what is unknown then is a warning.
+    For runners with a job service, which may have further options, log a warning instead.
     """
     options, parsers, usage = read_options(given), list[ArgumentParser](), io.StringIO()
     try:
         with redirect_stderr(usage):
             chosen = options.get_all_options(add_extra_args_fn=parsers.append)
-    except SystemExit:  # argparse's answer to a value of the wrong kind
+    except SystemExit:  # from argparse, for a value of the wrong type
         cause = usage.getvalue().strip().rpartition("error: ")[2]
         raise ConfigError(f"options for Beam, after --: {' '.join(cause.split())}") from None
     _check_runner(chosen)
@@ -51,7 +51,7 @@ def check_options(given: tuple[str, ...]) -> None:
 
 
 def _check_runner(chosen: Mapping[str, Any]) -> None:
-    """Raise ConfigError for values that Beam refuses, by a traceback, only when the graph is made or runs."""
+    """Raise ConfigError for values that Beam refuses only later, with a traceback."""
     try:
         beam.runners.create_runner(chosen["runner"] or "DirectRunner")
     except (ValueError, ImportError, AttributeError) as error:
