@@ -7,7 +7,7 @@ from speechmill.cli import doctor
 
 
 def test_this_installation_is_fit() -> None:
-    found = doctor.examine()
+    found = doctor.check_installation()
     assert found["ok"], found
     assert {"python", "pyarrow", "decoders", "Silero detector", "device", "disk"} <= found["checks"].keys()
     assert all(check["found"] for check in found["checks"].values())
@@ -27,8 +27,8 @@ def test_a_broken_package_is_a_finding_with_a_fix(
     module = f"odd_{abs(hash(code))}"
     (tmp_path / f"{module}.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(doctor, "NEEDED", {"odd-package": module})
-    found = doctor.examine()
+    monkeypatch.setattr(doctor, "PACKAGES", {"odd-package": module})
+    found = doctor.check_installation()
     assert not found["ok"]
     check = found["checks"]["odd-package"]
     assert (check["ok"], check["fix"]) == (False, "pip install odd-package")
@@ -37,7 +37,7 @@ def test_a_broken_package_is_a_finding_with_a_fix(
 
 def test_a_missing_decoder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "DECODERS", ("mp3", "no_such_codec"))
-    check = doctor.examine()["checks"]["decoders"]
+    check = doctor.check_installation()["checks"]["decoders"]
     assert not check["ok"]
     assert check["found"] == "no decoder for no_such_codec"
     assert check["fix"]
@@ -46,7 +46,7 @@ def test_a_missing_decoder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_short_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "LEAST_DISK_BYTES", 2**60)
     monkeypatch.setattr(doctor, "LEAST_MEMORY_BYTES", 2**60)
-    checks = doctor.examine()["checks"]
+    checks = doctor.check_installation()["checks"]
     assert not checks["disk"]["ok"]
     assert "--output" in checks["disk"]["fix"]
     assert not checks["memory"]["ok"]

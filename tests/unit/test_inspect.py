@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from speechmill.cli.console import in_words
+from speechmill.cli.console import to_text
 from speechmill.core import config_file, state
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.store import BusyError, Store
@@ -227,7 +227,7 @@ def test_words_have_units_marks_and_no_control_characters() -> None:
         "checks": {"files": {"ok": True, "checked": 4, "failed": 0}, "a": {"ok": False, "problems": ["x"], "fix": "y"}},
         "licences": {"CC0-1.0": {"recordings": 1200, "hours": 0.25, "published": True}},
     }
-    assert in_words(value) == (
+    assert to_text(value) == (
         "output    a[31mb\nhours     1.50 h\n\nbytes\n  data  3.4 MB\n  work  12 B\n\nseconds\n  total  1 h 02 min\n"
         "  all    2 d 8 h\n\nnothing   none\n\nchecks\n  files  ok      checked 4\n"
         "  a      FAILED\n    - x\n    - fix: y\n\n"

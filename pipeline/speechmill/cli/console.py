@@ -1,7 +1,7 @@
-"""Turns what a reading command found into text for a terminal.
+"""Formats the result of a command, nested mappings and lists, as text for a terminal.
 
-One set of rules serves all commands: names are aligned, a name says the unit of what is below it, and a
-section with `ok` in it is a line with a mark.
+The same rules serve all commands: names are aligned, a unit in a name (`bytes`, `hours`, `seconds`) applies to all
+values below it, and a mapping with `ok` is a check, shown as one line with `ok` or `FAILED`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,8 +13,8 @@ INDENT = "  "
 UNITS = ("bytes", "hours", "seconds")
 
 
-def in_words(value: Mapping[str, Any]) -> str:
-    """Text of nested mappings and lists. Foreign strings lose their control characters."""
+def to_text(value: Mapping[str, Any]) -> str:
+    """Format nested mappings and lists. Strings lose their control characters."""
     return "\n".join(_lines(value, "", ""))
 
 
@@ -28,7 +28,7 @@ def _lines(value: Mapping[str, Any], unit: str, indent: str) -> Iterator[str]:
             yield ""
         was_section = is_section
         if _is_check(item):
-            yield from _marked(name, item, width=width, indent=indent)
+            yield from _check_lines(name, item, width=width, indent=indent)
         elif isinstance(item, Mapping) and item and any(isinstance(part, Mapping) for part in item.values()):
             yield f"{indent}{name}"
             yield from _table(item, inner, indent + INDENT)
@@ -43,7 +43,7 @@ def _lines(value: Mapping[str, Any], unit: str, indent: str) -> Iterator[str]:
 
 
 def _table(rows: Mapping[str, Any], unit: str, indent: str) -> Iterator[str]:
-    """Lines of `name  key value, key value`; what is deeper becomes sections of its own."""
+    """Rows as lines `name  key value, key value`; rows with checks or mappings as sections of their own."""
     parts = [row for row in rows.values() if isinstance(row, Mapping)]
     if any(_is_check(row) or any(isinstance(part, Mapping) for part in row.values()) for row in parts):
         yield from _lines(rows, unit, indent)
@@ -63,13 +63,13 @@ def _inline(row: Mapping[str, Any], unit: str = "") -> str:
     return ", ".join(f"{_name(key)} {_scalar(value, _unit(key) or unit)}" for key, value in row.items())
 
 
-def _marked(name: str, check: Mapping[str, Any], *, width: int, indent: str) -> Iterator[str]:
-    """A check: its mark and facts in one line, what is wrong and how to mend it below."""
+def _check_lines(name: str, check: Mapping[str, Any], *, width: int, indent: str) -> Iterator[str]:
+    """A check: one line with `ok` or `FAILED` and its facts, then a line for each problem and the fix."""
     facts = {key: item for key, item in check.items() if key not in ("ok", "found", "fix", "problems")}
     facts = {key: item for key, item in facts.items() if key != "failed" or item}
-    said = [_scalar(check["found"], "")] if "found" in check else []
-    told = "; ".join(said + ([_inline(facts)] if facts else []))
-    yield f"{indent}{name:{width}}  {'ok    ' if check['ok'] else 'FAILED'}  {told}".rstrip()
+    result = [_scalar(check["found"], "")] if "found" in check else []
+    text = "; ".join(result + ([_inline(facts)] if facts else []))
+    yield f"{indent}{name:{width}}  {'ok    ' if check['ok'] else 'FAILED'}  {text}".rstrip()
     for problem in [*check.get("problems", ()), *([f"fix: {check['fix']}"] if check.get("fix") else [])]:
         yield f"{indent}{INDENT}- {_scalar(problem, '')}"
 
@@ -103,7 +103,7 @@ def _bytes(count: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Two units at most: nobody plans the seconds of a day."""
+    """Duration in at most two units, such as `2 h 05 min`."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,4 @@
-"""Commands on a corpus that is there: `status`, `verify`, `prune`, `remove`."""
+"""Commands on an existing corpus: `status`, `verify`, `prune`, `remove`."""
 
 from typing import Any
 

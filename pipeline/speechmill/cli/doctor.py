@@ -1,7 +1,7 @@
-"""Checks an installation: packages, decoders, detectors, models, device, memory and disk.
+"""Checks an installation: packages, decoders, voice activity detectors, models, device, memory and disk.
 
-Each check does, for real and small, what a run would do, so that a broken wheel is found before a long run
-is begun. The network is not touched.
+Each check does a small piece of the real work of a run, so that a broken wheel is noticed before a long run. None uses
+the network.
 """
 
 import os
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 PYTHON = ("3.11", "3.12")
-# Distribution: import package.
-NEEDED = {
+# Distribution to import package.
+PACKAGES = {
     "apache-beam": "apache_beam", "av": "av", "click": "click", "ctranslate2": "ctranslate2",
     "defusedxml": "defusedxml", "faster-whisper": "faster_whisper", "feedparser": "feedparser",
     "filelock": "filelock", "fsspec": "fsspec", "huggingface_hub": "huggingface_hub", "jinja2": "jinja2",
@@ -30,43 +30,47 @@ REINSTALL = "pip install --force-reinstall speechmill"
 
 
 class UnfitError(RuntimeError):
-    """A check failed. `fix` says what to do."""
+    """A check failed: the message says why, `fix` what to do."""
 
-    def __init__(self, what: str, fix: str) -> None:
-        super().__init__(what)
+    def __init__(self, message: str, fix: str) -> None:
+        super().__init__(message)
         self.fix = fix
 
 
-def examine() -> dict[str, Any]:
-    """Run all checks: `ok`, and for each check `ok`, what was `found` and, where it failed, the `fix`."""
-    checks = {"python": _check(_python)}
-    checks |= {name: _check(lambda n=name: _package(n), f"pip install {name}") for name in NEEDED}  # type: ignore[misc]
-    checks |= {name: _check(examination) for name, examination in _EXAMINATIONS.items()}
+def check_installation() -> dict[str, Any]:
+    """Run all checks; returns `ok` and, for each of `checks`, `ok`, the text `found` and, if it failed, the `fix`."""
+    checks = {"python": _run_check(_python)}
+    checks |= {
+        name: _run_check(lambda n=name: _package(n), f"pip install {name}")  # type: ignore[misc]
+        for name in PACKAGES
+    }
+    checks |= {name: _run_check(check) for name, check in _CHECKS.items()}
     checks |= _plugins()
     return {"ok": all(check["ok"] for check in checks.values()), "checks": checks}
 
 
-def _check(examination: Callable[[], str], fix: str = REINSTALL) -> dict[str, Any]:
+def _run_check(check: Callable[[], str], fix: str = REINSTALL) -> dict[str, Any]:
+    """Run a check, which returns a text about what works or raises; `fix` is used where its error has none."""
     try:
-        return {"ok": True, "found": examination()}
+        return {"ok": True, "found": check()}
     except BROKEN as error:
         return {"ok": False, "found": f"{error}" or type(error).__name__, "fix": getattr(error, "fix", fix)}
 
 
 def _plugins() -> dict[str, Any]:
-    """A row for each plug-in, and one that says why it is left out for each that is."""
+    """A check for each plug-in, and a failed one for each that is left out."""
     from speechmill import sources
     from speechmill.core import plugins
     from speechmill.stages import flow
 
-    loaded = {"sources": sources.kinds(), "stages": flow.STAGES}  # who looks closer at what is loaded
-    assert all(loaded.values())
-    here = [str(plugin) for group in plugins.GROUPS for plugin in plugins.load(group)]
-    fit: dict[str, Any] = {f"plug-in {number}": {"ok": True, "found": line} for number, line in enumerate(here, 1)}
+    registered = {"sources": sources.kinds(), "stages": flow.STAGES}  # registering leaves out some plug-ins too
+    assert all(registered.values())
+    lines = [str(plugin) for group in plugins.GROUPS for plugin in plugins.load(group)]
+    loaded: dict[str, Any] = {f"plug-in {number}": {"ok": True, "found": line} for number, line in enumerate(lines, 1)}
     fix = "upgrade or uninstall that package"
     faults = ((f"left out {number}", line) for number, line in enumerate(plugins.left_out(), 1))
-    unfit = {name: {"ok": False, "found": line, "fix": fix} for name, line in faults}
-    return fit | unfit or {"plug-ins": {"ok": True, "found": "none"}}
+    left_out = {name: {"ok": False, "found": line, "fix": fix} for name, line in faults}
+    return loaded | left_out or {"plug-ins": {"ok": True, "found": "none"}}
 
 
 def _python() -> str:
@@ -77,7 +81,7 @@ def _python() -> str:
 
 
 def _package(name: str) -> str:
-    import_module(NEEDED[name])
+    import_module(PACKAGES[name])
     return metadata.version(name)
 
 
@@ -196,7 +200,7 @@ def _disk() -> str:
     return f"{free / 1e9:.1f} GB free here"
 
 
-_EXAMINATIONS: dict[str, Callable[[], str]] = {
+_CHECKS: dict[str, Callable[[], str]] = {
     "decoders": _decoders,
     "FLAC": _flac,
     "resampler": _resampler,

@@ -1,11 +1,11 @@
-"""Errors that a user can mend: each is told in one line, and has an exit code."""
+"""Errors that a user can fix: each is reported in one line and has an exit code."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 def exit_codes() -> dict[type[Exception], int]:
-    """Exit code of each error that is told in one line. Imports what raises them, so call it once one was raised."""
+    """Exit code by type of error that is reported in one line. Imports heavy modules: call it after an error only."""
     from speechmill.core.config_errors import ConfigError
     from speechmill.core.filesystem import object_store_errors
     from speechmill.core.store import BusyError, OutOfSpaceError
@@ -18,7 +18,7 @@ def exit_codes() -> dict[type[Exception], int]:
 
 @contextmanager
 def config_errors() -> Iterator[None]:
-    """Raise ConfigError in place of a missing package, an unreadable file or a wrong value."""
+    """Turn ImportError, OSError and ValueError of the block into ConfigError."""
     from speechmill.core.config_errors import ConfigError
 
     try:

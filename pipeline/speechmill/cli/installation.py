@@ -22,8 +22,8 @@ def schema(check: bool, folder: str) -> int:
 @json_option
 def doctor(as_json: bool) -> int:
     """Check this installation: packages, decoders, models, device, memory, disk."""
-    from speechmill.cli.doctor import examine
+    from speechmill.cli.doctor import check_installation
 
-    result = examine()
+    result = check_installation()
     print_result(result, as_json=as_json)
     return 0 if result["ok"] else 1

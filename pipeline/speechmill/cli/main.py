@@ -1,4 +1,4 @@
-"""The command `speechmill`: all commands together, and the exit code of each."""
+"""The command `speechmill` with its subcommands and exit codes."""
 
 import logging
 import sys
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit with its code."""
     handler = logging.StreamHandler()
     handler.setFormatter(Printable("%(name)s: %(message)s"))
-    logging.basicConfig(level=logging.ERROR, handlers=[handler])  # libraries speak up for errors only
+    logging.basicConfig(level=logging.ERROR, handlers=[handler])  # of libraries show errors only
     sys.excepthook = print_uncaught
     call: Callable[..., Any] = cli.main
     try:
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
         code = 2
     except (click.Abort, KeyboardInterrupt):
         code = 130
-    except tuple(exit_codes()) as error:  # looked up only once something was raised
+    except tuple(exit_codes()) as error:  # evaluated after an error only, since it imports heavy modules
         code = next(code for kind, code in exit_codes().items() if isinstance(error, kind))
         click.echo(printable(f"speechmill: {error}"), err=True)
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""What a command prints: its result as text or JSON, and the summary of a run."""
+"""Prints the results of commands as text or JSON, and the summary of a run."""
 
 import dataclasses
 import json
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
     from speechmill.runner.run import Summary
 
-PLAIN_WIDTH = 120  # characters of the final table where there is no terminal
+PLAIN_WIDTH = 120  # characters of tables where there is no terminal
 
 
 def print_result(value: dict[str, Any], *, as_json: bool) -> None:
-    """Print plain values, as text or as JSON, without secrets and control characters."""
+    """Print a result as text or JSON, without secrets and control characters."""
     from speechmill.cli import console
     from speechmill.core.urls import public_values
 
-    shown = public_values(value, printable)
-    click.echo(json.dumps(shown, indent=2, default=str) if as_json else console.in_words(shown))
+    public = public_values(value, printable)
+    click.echo(json.dumps(public, indent=2, default=str) if as_json else console.to_text(public))
 
 
 def print_preview(preview: dict[str, Any], *, as_json: bool) -> None:
-    """Print what other settings would change: a table, or JSON."""
+    """Print the effect of other settings, as a table or JSON."""
     if as_json:
         print_result(preview, as_json=True)
         return
@@ -37,7 +37,7 @@ def print_preview(preview: dict[str, Any], *, as_json: bool) -> None:
 
 
 def print_summary(summary: "Summary", *, as_json: bool) -> None:
-    """Print how a run ended: a table of stages and where to look next, or JSON."""
+    """Print the summary of a run, as a table of stages with notes, or JSON."""
     if as_json:
         print_result(dataclasses.asdict(summary), as_json=True)
         return
@@ -46,8 +46,8 @@ def print_summary(summary: "Summary", *, as_json: bool) -> None:
     _print(render(summary))
 
 
-def _print(what: "RenderableType") -> None:
+def _print(renderable: "RenderableType") -> None:
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else PLAIN_WIDTH
-    Console(highlight=False, width=width).print(what)
+    Console(highlight=False, width=width).print(renderable)

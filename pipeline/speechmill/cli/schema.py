@@ -1,6 +1,6 @@
-"""The schema files: what a config may hold and what the columns of a corpus are, generated from the code.
+"""Schema files, generated from the code: JSON Schema of the config, and columns of a corpus.
 
-They are for readers of a corpus who have no Python at hand. A test holds them equal to the code.
+They are for readers of a corpus without Python. A test compares them with the code.
 """
 
 import json
@@ -15,13 +15,13 @@ from speechmill.core.config_errors import ConfigError
 from speechmill.core.records import LEDGER, RECORDINGS
 from speechmill.publish.columns import data_schema, every_column, pool_schema
 
-COLUMN = {"name", "type", "description", "unit", "nullable"}  # keys of what describes one
+COLUMN = {"name", "type", "description", "unit", "nullable"}  # keys of the description of a column
 
 
 def write_schemas(folder: str, *, check: bool) -> list[str]:
-    """Write the schema files into `folder`, or only compare them. Returns the names of those that differed.
+    """Write the schema files into `folder`, or with `check` only compare them; returns the names of changed files.
 
-    Raises ConfigError, before anything is written, where another file has such a name.
+    Raises ConfigError, before anything is written, if a file to replace is not a schema of speechmill.
     """
     texts = {name: json.dumps(value, indent=2, ensure_ascii=False) + "\n" for name, value in _schemas().items()}
     paths = {name: Path(folder, name) for name in texts}
@@ -37,7 +37,7 @@ def write_schemas(folder: str, *, check: bool) -> list[str]:
 
 
 def _is_schema(path: Path) -> bool:
-    """Whether a file has the form of a schema that this or another version wrote."""
+    """Whether a file looks like a schema of this or another version."""
     try:
         value = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -48,7 +48,7 @@ def _is_schema(path: Path) -> bool:
 
 
 def _schemas() -> dict[str, Any]:
-    """Contents by file name; of `data` and `pool` all columns that any run writes."""
+    """Contents by file name; `data` and `pool` with the columns of all stages."""
     return {
         "config.schema.json": RunConfig.model_json_schema(),
         "data.json": _columns(data_schema(every_column())),

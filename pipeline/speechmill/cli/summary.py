@@ -1,4 +1,4 @@
-"""The end of a run in words: the table of stages, where the hours went, and where to look."""
+"""Renders the summary of a run for a terminal: table of stages, audio by outcome, notes and paths."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 NOT_YET = {"not_transcribed": "transcript", "not_tokenised": "mel tokens"}
-OTHERS = "score"  # the row for reasons that are of no stage, such as licences
+OTHERS = "score"  # stage whose row shows reasons of no stage, such as licences
 NAMED_INPUTS = 10
-LINE_CHARACTERS = 200  # of a recording that failed
-LEFT_OUT_CHARACTERS = 110  # of a line about something left out
+LINE_CHARACTERS = 200  # of a line about a failed recording
+LEFT_OUT_CHARACTERS = 110  # of a line about a file left out
 FATES = ("kept", "rejected", "too_short", "too_long", "silence", "corrupt")
 
 
 def render(summary: Summary) -> "RenderableType":
-    """The summary for a terminal."""
+    """Summary of a run for a terminal."""
     from rich.console import Group
     from rich.text import Text
 
@@ -49,7 +49,7 @@ def _stages(summary: Summary) -> "RenderableType":
 
 
 def _row(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) -> list[str]:
-    """One line: recordings (files for publish), hours, seconds of work, and how fast new audio went through."""
+    """Cells of a stage: recordings (files for publish), hours, seconds, speed on new audio, and reasons."""
     seconds, done = counts.get("wall_ms", 0) / 1000, counts.get("audio_done_ms", 0) / 1000
     hours = [f"{counts.get(key, 0) / 3_600_000:.3f}" for key in ("audio_in_ms", "audio_kept_ms")]
     is_reused = counts.get("reused", 0) == counts["in"]
@@ -64,7 +64,7 @@ def _row(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) -> li
 
 
 def _rejected(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) -> str:
-    """Reasons with their numbers: recordings for the first stages, clips for those that judge clips."""
+    """Reasons with their counts: of recordings for the first stages, of clips for stages that reject clips."""
     from speechmill.stages.flow import rejecting_stage
 
     reasons = {key.removeprefix("reason."): n for key, n in counts.items() if key.startswith("reason.")}
@@ -83,7 +83,7 @@ def _hours(stats: dict[str, Any]) -> str:
 
 
 def _left_out(stats: dict[str, Any]) -> list[str]:
-    """What lies in the inputs and is no recording, in a line: a few names, and where the others are."""
+    """Lines about files in the inputs that are not recordings: their number, then the first names."""
     counts = dict(stats["left_out"]["by_reason"])
     hidden, keys = counts.pop(Reason.HIDDEN, 0), counts.get(Reason.UNUSED_KEYS, 0)
     files = sum(counts.values()) - keys
@@ -111,7 +111,7 @@ def _closing(summary: Summary) -> list[str]:
 
 
 def _failures(summary: Summary) -> list[str]:
-    """Names of recordings that failed, and how many more there are."""
+    """Lines about recordings that failed: the first ones, and the number of others."""
     if not summary.failed or summary.stats is None:
         return []
     more = summary.stats["recordings"]["failed"] - len(summary.failed)
@@ -120,7 +120,7 @@ def _failures(summary: Summary) -> list[str]:
 
 
 def _empty(summary: Summary) -> list[str]:
-    """Name the inputs, where none of them gave anything."""
+    """Lines about inputs without recordings, if that is true of all inputs."""
     if summary.exit_code != EXIT_FAILED:
         return []
     fix = "give the folder, file or address where the recordings are"
@@ -132,13 +132,13 @@ def _shortened(line: str) -> str:
 
 
 def _too_many(summary: Summary) -> list[str]:
-    """Why a run ends with exit code 3."""
+    """Line that explains exit code 3."""
     if summary.exit_code != EXIT_TOO_MANY_FAILED or summary.stats is None:
         return []
     recordings = summary.stats["recordings"]
-    failed, seen = recordings["failed"], sum(recordings.values()) - recordings.get(Status.LEFT_OUT, 0)
+    failed, total = recordings["failed"], sum(recordings.values()) - recordings.get(Status.LEFT_OUT, 0)
     limit = f"max_failed_ratio is {summary.max_failed_ratio:g}"
-    return [f"{failed:,} of {seen:,} recordings failed, and {limit}: exit code {EXIT_TOO_MANY_FAILED}"]
+    return [f"{failed:,} of {total:,} recordings failed, and {limit}: exit code {EXIT_TOO_MANY_FAILED}"]
 
 
 def _no_clips(summary: Summary, output: str) -> str:
@@ -147,7 +147,7 @@ def _no_clips(summary: Summary, output: str) -> str:
 
 
 def render_preview(preview: dict[str, Any]) -> "RenderableType":
-    """What other settings would change, for a terminal: a line for what is kept, and one for each reason."""
+    """Table of the effect of other settings: a row for kept clips, one for kept hours, and one for each reason."""
     from rich import box
     from rich.table import Table
 

@@ -150,7 +150,7 @@ def _check_languages(build: Build) -> None:
 
 @contextmanager
 def _stop_at_signal(store: Store) -> Iterator[threading.Event]:
-    """Set the event and write STOP_FILE, which all processes check, at the first SIGINT or SIGTERM; exit at the second."""
+    """At the first SIGINT or SIGTERM, set the event and write STOP_FILE for all processes; at the second, exit."""
     store.remove(STOP_FILE)
     interrupted = threading.Event()
 
