@@ -123,12 +123,12 @@ def manifest(data: bytes) -> None:
 
 def config(data: bytes) -> None:
     """A config file."""
-    from speechmill.core import config as configs
+    from speechmill.core import config_file
 
     path = _folder() / "config.yaml"
     path.write_bytes(data)
     with suppress(ConfigError):
-        configs.load(str(path))
+        config_file.load(str(path))
 
 
 def robots(data: bytes) -> None:
