@@ -108,12 +108,12 @@ def feed(data: bytes) -> None:
 
 def subtitles(data: bytes) -> None:
     """A transcript of any format, which begins with a byte that picks its media type."""
-    from speechmill.reference_text import Heard, align, read
+    from speechmill.reference_text import ClipHypothesis, align, read
 
     types = (None, "text/vtt", "application/json", "text/html", "text/plain; charset=utf-16", "application/x-subrip")
     with suppress(RejectedError):
         reference = read(data[1:], types[data[0] % len(types)] if data else None, "1-2-0003")
-        align(reference, [Heard(start_s=0.0, end_s=2.0, words=("hello", "there"))])
+        align(reference, [ClipHypothesis(start_s=0.0, end_s=2.0, words=("hello", "there"))])
 
 
 def manifest(data: bytes) -> None:

@@ -241,14 +241,14 @@ def report_row(name: str, corpus: Corpus, queries: list[tuple[Sound, dict, float
     found, wrong, shares, places, count, seconds = 0, 0, [], [], 0, 0.0
     for i, (sound, truth, part) in enumerate(queries):
         own = votes[(votes["later"] == first + i) & (votes["earlier"] < first)]
-        repeats = marks.repeats(own)
+        spans = marks.matched_spans(own)
         target = next(iter(truth))
-        right = [one for one in repeats if one.earlier == target]
+        right = [one for one in spans if one.earlier == target]
         share = marks.share(right, sound.size / RATE)
         found += share >= SHARE
         shares.append(min(1.0, share / part))
         # A background that is in the database itself is a true copy too.
-        others = [one for one in repeats if one.earlier not in truth and corpus.groups[one.earlier] not in BACKGROUNDS]
+        others = [one for one in spans if one.earlier not in truth and corpus.groups[one.earlier] not in BACKGROUNDS]
         wrong += bool(others)
         places += [abs(one.earlier_start_s - one.start_s - truth[target]) for one in right[:1]]
         count += int((own["earlier"] == target).sum())
@@ -268,7 +268,7 @@ def report_others(corpus: Corpus) -> None:
         hours[group] += s / 3600
     heard: Counter[str] = Counter()
     for later in np.unique(votes["later"]):
-        own = marks.repeats(votes[votes["later"] == later])
+        own = marks.matched_spans(votes[votes["later"] == later])
         if marks.share(own, corpus.seconds[later]) >= SHARE:
             heard[corpus.groups[later]] += 1
             if heard[corpus.groups[later]] <= 3:
@@ -350,7 +350,9 @@ def report_beds(speech: list[Sound], musics: list[Sound]) -> None:
             corpus.add(str(i), "bed", mixed(sound, musics[i // 2 % len(musics)][: 20 * RATE], db))
         votes = corpus.votes()
         shares = [
-            marks.share([r for r in marks.repeats(votes[votes["later"] == i]) if r.earlier == i - 1], corpus.seconds[i])
+            marks.share(
+                [r for r in marks.matched_spans(votes[votes["later"] == i]) if r.earlier == i - 1], corpus.seconds[i]
+            )
             for i in range(1, 60, 2)
         ]
         print(f"| {db} dB | {np.mean([s >= SHARE for s in shares]):.0%} | {np.mean(shares):.2f} |")

@@ -26,7 +26,7 @@ from scipy.optimize import minimize
 from scipy.signal import fftconvolve
 from speechmill import speakers
 from speechmill.speakers import PACKAGED
-from speechmill.speakers.clusters import CAMPPLUS, Calibration, find_speakers, find_voices, link
+from speechmill.speakers.clusters import CAMPPLUS, Calibration, cluster_clips, cluster_speakers, link
 
 RATE = speakers.SAMPLE_RATE_HZ
 SHORTEST = 5 * RATE
@@ -301,8 +301,8 @@ def clustered(corpus: Corpus, law: Calibration) -> Result:
     voices = []
     for number, (clips, embeddings) in enumerate(corpus):
         names = [hashlib.sha256(f"{number} {clip}".encode()).hexdigest() for clip in clips]
-        voices.append(find_voices(names, embeddings, law))
-    found = find_speakers((clusters for _, clusters in voices), law)
+        voices.append(cluster_clips(names, embeddings, law))
+    found = cluster_speakers((clusters for _, clusters in voices), law)
     given = [one[voice] for (of_clip, _), one in zip(voices, found, strict=True) for voice in of_clip]
     true = [clip.speaker for clips, _ in corpus for clip in clips]
     of_cluster = {one.speaker_id: Counter[str]() for one in given}
@@ -362,8 +362,8 @@ def print_scale(clips: int = 20, recordings: int = 1_000, names: int = 300) -> N
     for number in range(recordings):
         of = rng.choice(rng.integers(names, size=2), clips)
         rows = np.round(_unit(centres[of] + 0.5 * _unit(rng.standard_normal((clips, 192)))), speakers.DIGITS)
-        voices.append(find_voices([f"{number} {at}" for at in range(clips)], rows.astype(np.float32))[1])
-    found = {one.speaker_id for recording in find_speakers(voices) for one in recording}
+        voices.append(cluster_clips([f"{number} {at}" for at in range(clips)], rows.astype(np.float32))[1])
+    found = {one.speaker_id for recording in cluster_speakers(voices) for one in recording}
     seconds, peak = time.process_time() - began, tracemalloc.get_traced_memory()[1]
     print(f"\n{clips * recordings} clips in {recordings} recordings: {len(found)} speakers of {names}", end=", ")
     print(f"{seconds:.1f} s of CPU, {peak / 2**20:.0f} MiB at most")

@@ -214,7 +214,7 @@ def test_a_removal_that_was_killed_is_finished_by_whatever_comes_next(
     assert traces(corpus, *needles) == []
     assert sorted(row["status"] for row in rows(corpus).values()) == ["ok", "removed"]
     assert summary(speechmill("verify", corpus, "--json"))["ok"]
-    assert all(stone.erased for stone in Removals.load(Store(str(corpus))).all)
+    assert all(request.erased for request in Removals.load(Store(str(corpus))).all)
 
 
 def test_who_is_named_only_later_goes_with_all_that_was_made_before(

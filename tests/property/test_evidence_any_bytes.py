@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
-from speechmill.reference_text import Heard, align, read
+from speechmill.reference_text import ClipHypothesis, align, read
 from speechmill.reference_text.spoken import prose
 
 PARTS = [
@@ -37,7 +37,7 @@ def check(raw: bytes, media_type: str | None, told: list[tuple[float, float, tup
     if reference.times is not None:
         assert np.all(np.isfinite(reference.times))
         assert np.all(np.diff(reference.times[:, 0]) >= 0)
-    found = align(reference, [Heard(start_s=at, end_s=at + long, words=some) for at, long, some in told])
+    found = align(reference, [ClipHypothesis(start_s=at, end_s=at + long, words=some) for at, long, some in told])
     assert len(found) == len(told)
     assert all(
         one is None or (one.text in reference.text and (one.match is None or 0 <= one.match <= 1)) for one in found

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
-from speechmill.reference_text import Found, Heard, Reference, align, read
+from speechmill.reference_text import AlignedText, ClipHypothesis, Reference, align, read
 from speechmill.reference_text.decode import MAX_BYTES
 
 SRT = (
@@ -226,12 +226,15 @@ STORY = (
 SENTENCES = [f"{sentence.strip('. ')}." for sentence in STORY.split(". ")]
 
 
-def clips_of(texts: Sequence[str | None], length_s: float = 6.0) -> list[Heard]:
+def clips_of(texts: Sequence[str | None], length_s: float = 6.0) -> list[ClipHypothesis]:
     said = [None if text is None else tuple(text.split()) for text in texts]
-    return [Heard(start_s=i * length_s, end_s=(i + 1) * length_s - 0.3, words=words) for i, words in enumerate(said)]
+    return [
+        ClipHypothesis(start_s=i * length_s, end_s=(i + 1) * length_s - 0.3, words=words)
+        for i, words in enumerate(said)
+    ]
 
 
-def texts(found: Sequence[Found | None]) -> list[str | None]:
+def texts(found: Sequence[AlignedText | None]) -> list[str | None]:
     return [one and one.text for one in found]
 
 
@@ -286,7 +289,7 @@ def test_numbers_and_short_forms_agree_with_what_is_heard_in_full() -> None:
         "in eighteen forty seven mister ash sold twenty-five geese for five pounds to doctor low he was good humoured"
     )
     (found,) = align(reference, clips_of([heard]))
-    assert found == Found(text=reference.text, match=1.0)
+    assert found == AlignedText(text=reference.text, match=1.0)
 
 
 def test_scripts_without_spaces_are_aligned_by_character() -> None:
@@ -299,11 +302,11 @@ def test_inserted_adverts_shift_times_and_clips_that_nobody_transcribed_shift_wi
     reference = srt_of([(6.0 * i, 6 * i + 5.7, text) for i, text in enumerate(SENTENCES)])
     told = clips_of([*SENTENCES[:3], None, SENTENCES[4]])
     late = [7.0] * 2 + [30.0] * 3
-    clips = [Heard(start_s=c.start_s + s, end_s=c.end_s + s, words=c.words) for c, s in zip(told, late)]
+    clips = [ClipHypothesis(start_s=c.start_s + s, end_s=c.end_s + s, words=c.words) for c, s in zip(told, late)]
     found = align(reference, clips)
     assert texts(found) == SENTENCES
     assert [one and one.match for one in found] == [1.0, 1.0, 1.0, None, 1.0]
-    untold = [Heard(start_s=one.start_s, end_s=one.end_s, words=None) for one in clips]
+    untold = [ClipHypothesis(start_s=one.start_s, end_s=one.end_s, words=None) for one in clips]
     between = align(reference, [clips[0], untold[1], untold[2], clips[4]])
     assert texts(between) == [SENTENCES[0], None, None, SENTENCES[4]]  # on which side of the advert is not known
 
@@ -329,7 +332,9 @@ def chapter(shared_data: Path) -> list[Segment]:
     return found
 
 
-def misheard(chapter: list[Segment], share: float, kinds: tuple[float, float, float], seed: int) -> list[Heard]:
+def misheard(
+    chapter: list[Segment], share: float, kinds: tuple[float, float, float], seed: int
+) -> list[ClipHypothesis]:
     """The chapter's clips with other, missing and additional words, in these proportions."""
     rng = random.Random(seed)
     known = sorted({word for one in chapter for word in str(one["text"]).split()})
@@ -342,7 +347,9 @@ def misheard(chapter: list[Segment], share: float, kinds: tuple[float, float, fl
         return changed
 
     return [
-        Heard(start_s=float(one["start"]), end_s=float(one["end"]), words=tuple(said(str(one["text"]).split())))
+        ClipHypothesis(
+            start_s=float(one["start"]), end_s=float(one["end"]), words=tuple(said(str(one["text"]).split()))
+        )
         for one in chapter
     ]
 
@@ -374,7 +381,9 @@ def in_json(chapter: list[Segment]) -> Reference:
     return read(json.dumps({"version": "1.0.0", "segments": told}).encode(), "application/json", "x")
 
 
-def share_right(reference: Reference, clips: list[list[Heard]], chapter: list[Segment], first: int = 0) -> float:
+def share_right(
+    reference: Reference, clips: list[list[ClipHypothesis]], chapter: list[Segment], first: int = 0
+) -> float:
     right = [
         (found.text if found else None) == (one["text"] if i >= first else None)
         for some in clips

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from speechmill.dedup import fingerprint as marks
-from speechmill.dedup.fingerprint import HASH, MOST_ORIGINS, Repeat, fingerprint, pairs, repeats, share
+from speechmill.dedup.fingerprint import HASH, MOST_ORIGINS, MatchedSpan, fingerprint, matched_spans, pairs, share
 
 from tests.media import decode, encode
 
@@ -33,10 +33,10 @@ def vote(*sounds: npt.NDArray) -> npt.NDArray:
     return pairs(every["hash"], np.repeat(np.arange(len(prints)), [len(one) for one in prints]), every["frame"])
 
 
-def heard(*sounds: npt.NDArray) -> list[Repeat]:
+def heard(*sounds: npt.NDArray) -> list[MatchedSpan]:
     """What the last clip repeats of the others."""
     votes = vote(*sounds)
-    return repeats(votes[votes["later"] == len(sounds) - 1])
+    return matched_spans(votes[votes["later"] == len(sounds) - 1])
 
 
 def test_the_same_samples_are_heard_before_from_end_to_end(passages: list[Sound]) -> None:
@@ -81,7 +81,7 @@ def test_a_slower_copy_is_found_along_its_drift(passages: list[Sound]) -> None:
     frames = np.arange(0, 1400, 20)
     votes = np.zeros(frames.size, marks.VOTE)
     votes["frame"], votes["offset"], votes["later"] = frames, np.round(-0.04 * frames) + 100, 1
-    [found] = repeats(votes)
+    [found] = matched_spans(votes)
     assert found.votes == frames.size
     assert found.earlier_end_s - found.end_s == pytest.approx((100 - 0.04 * 1380) * marks.FRAME_S, abs=0.01)
 
@@ -134,7 +134,7 @@ def test_votes_do_not_depend_on_the_order_of_the_input() -> None:
     assert np.array_equal(votes, pairs(hashes[order], clips[order], frames[order]))
     assert (votes["later"] > votes["earlier"]).all()
     own = votes[votes["later"] == 80]
-    assert repeats(own) == repeats(own[np.random.default_rng(1).permutation(own.size)])
+    assert matched_spans(own) == matched_spans(own[np.random.default_rng(1).permutation(own.size)])
 
 
 def test_votes_are_those_of_the_definition() -> None:
@@ -152,13 +152,13 @@ def test_votes_are_those_of_the_definition() -> None:
 @pytest.mark.parametrize("hashes", [[], [0], [0, 2**64 - 1]])
 def test_hashes_that_meet_no_other_do_not_vote(hashes: list[int]) -> None:
     assert pairs(np.array(hashes, np.uint64), np.arange(len(hashes)), np.arange(len(hashes))).size == 0
-    assert repeats(np.zeros(0, marks.VOTE)) == []
+    assert matched_spans(np.zeros(0, marks.VOTE)) == []
 
 
 def test_the_first_of_many_copies_is_what_the_others_repeat(passages: list[Sound]) -> None:
     votes = vote(*[passages[0]] * 8)
     for later in range(8):
-        found = repeats(votes[votes["later"] == later])
+        found = matched_spans(votes[votes["later"] == later])
         assert [one.earlier for one in found] == list(range(min(later, MOST_ORIGINS)))
 
 
@@ -173,7 +173,7 @@ def test_a_thousand_copies_are_linear_work(passages: list[Sound]) -> None:
         taken[copies] = time.process_time() - started
         assert votes.size <= MOST_ORIGINS * one.size * copies
     assert taken[1_000] < 20 * taken[200] + 0.1
-    assert [one.earlier for one in repeats(votes[votes["later"] == 999])] == [0, 1, 2, 3]
+    assert [one.earlier for one in matched_spans(votes[votes["later"] == 999])] == [0, 1, 2, 3]
 
 
 def agreeing(frames: list[int]) -> npt.NDArray:
@@ -183,18 +183,18 @@ def agreeing(frames: list[int]) -> npt.NDArray:
 
 
 def test_votes_of_one_place_or_too_few_are_coincidence() -> None:
-    assert repeats(agreeing([0, 150, 300, 450]))
-    assert not repeats(agreeing([0, 150, 300]))
-    assert not repeats(agreeing([0, 0, 150, 300]))  # one time
-    assert not repeats(agreeing([0, 1, 2, 3, 4, 5, 400]))  # two places
+    assert matched_spans(agreeing([0, 150, 300, 450]))
+    assert not matched_spans(agreeing([0, 150, 300]))
+    assert not matched_spans(agreeing([0, 0, 150, 300]))  # one time
+    assert not matched_spans(agreeing([0, 1, 2, 3, 4, 5, 400]))  # two places
     scattered = agreeing([0, 150, 300, 450])
     scattered["offset"] = [0, 500, -700, 900]
-    assert not repeats(scattered)
+    assert not matched_spans(scattered)
 
 
 def test_the_share_is_that_of_the_union() -> None:
-    def at(start: float, end: float) -> Repeat:
-        return Repeat(earlier=0, start_s=start, end_s=end, earlier_start_s=0, earlier_end_s=end - start, votes=9)
+    def at(start: float, end: float) -> MatchedSpan:
+        return MatchedSpan(earlier=0, start_s=start, end_s=end, earlier_start_s=0, earlier_end_s=end - start, votes=9)
 
     assert share([], 10) == 0
     assert share([at(1, 3), at(2, 4), at(6, 8), at(6.5, 7)], 10) == pytest.approx(0.5)

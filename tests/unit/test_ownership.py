@@ -341,11 +341,11 @@ def test_an_older_corpus_that_was_begun_is_gone_on_with(tmp_path: Path) -> None:
 
 
 def test_a_list_of_removals_outlives_all_else(tmp_path: Path) -> None:
-    stone = {"kind": "person", "value": "x", "reason": "asked", "when": "2026-01-01T00:00:00Z"}
+    request = {"kind": "person", "value": "x", "reason": "asked", "when": "2026-01-01T00:00:00Z"}
     store = Store(str(tmp_path))
-    store.write_json("removed.json", {"removed": [stone]})
+    store.write_json("removed.json", {"removed": [request]})
     ownership.claim(store)
-    assert json.loads((tmp_path / "removed.json").read_text()) == {"removed": [stone]}
+    assert json.loads((tmp_path / "removed.json").read_text()) == {"removed": [request]}
 
 
 def test_every_command_leaves_a_users_project_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -236,8 +236,8 @@ def test_whoever_removes_media_removes_their_stretches() -> None:
         content_id=content_id_of(sha, 1.0, None),
         sha256=sha,
     )
-    stone = RemovalRequest(kind="recording", value="other", reason="", when="", contents=(sha,))
-    assert Removals((stone,)).match(part)
+    request = RemovalRequest(kind="recording", value="other", reason="", when="", contents=(sha,))
+    assert Removals((request,)).match(part)
     other = RemovalRequest(
         kind="recording", value="other", reason="", when="", contents=(content_id_of(sha, 2.0, None),)
     )

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 from speechmill import speakers
-from speechmill.speakers.clusters import CAMPPLUS, Calibration, find_speakers, find_voices
+from speechmill.speakers.clusters import CAMPPLUS, Calibration, cluster_clips, cluster_speakers
 from speechmill.speakers.conditioning import APART_S, COUNT, Spoken, choose
 from speechmill.speakers.split import groups, validation
 
@@ -46,7 +46,7 @@ def pairs(labels: object) -> np.ndarray:
 def test_voices_are_those_of_average_linkage(seed, count, voices, spread):
     rng = np.random.default_rng(seed)
     rows = embedded(rng, some_voices(rng, voices, 16), rng.integers(voices, size=count), spread)
-    numbers, found = find_voices(names(count), rows)
+    numbers, found = cluster_clips(names(count), rows)
     exact = rows.astype(float)
     tree = linkage(1 - (exact @ exact.T)[np.triu_indices(count, 1)], "average")
     wanted = fcluster(tree, 1 - CAMPPLUS.least(len(found.first)), "distance")
@@ -63,8 +63,8 @@ def test_neither_the_order_of_clips_nor_that_of_recordings_matters(seed):
 
     def speakers_of(order: list[str]) -> dict[str, tuple[str, float]]:
         parts = {number: [name for name in order if recording[name] == number] for number in map(recording.get, order)}
-        voices = {number: find_voices(part, np.stack([clips[one] for one in part])) for number, part in parts.items()}
-        found = find_speakers(clusters for _, clusters in voices.values())
+        voices = {number: cluster_clips(part, np.stack([clips[one] for one in part])) for number, part in parts.items()}
+        found = cluster_speakers(clusters for _, clusters in voices.values())
         return {
             name: (one[voice].speaker_id, one[voice].purity)
             for (number, (of_clip, _)), one in zip(voices.items(), found, strict=True)
@@ -83,8 +83,8 @@ def test_a_voice_is_found_again_in_other_recordings():
     heard = []
     for who in cast:
         of = np.repeat(who, 10)
-        heard.append((of, *find_voices([next(ids) for _ in of], embedded(rng, voices, of, 0.5))))
-    found = find_speakers(clusters for _, _, clusters in heard)
+        heard.append((of, *cluster_clips([next(ids) for _ in of], embedded(rng, voices, of, 0.5))))
+    found = cluster_speakers(clusters for _, _, clusters in heard)
     given_ = [one[number].speaker_id for (_, numbers, _), one in zip(heard, found, strict=True) for number in numbers]
     true = np.concatenate([of for of, _, _ in heard])
     np.testing.assert_array_equal(pairs(given_), pairs(true))
@@ -93,10 +93,10 @@ def test_a_voice_is_found_again_in_other_recordings():
 
 
 def test_no_clips_have_no_voices_and_no_voices_no_speakers():
-    numbers, clusters = find_voices([], np.zeros((0, 192), np.float32))
+    numbers, clusters = cluster_clips([], np.zeros((0, 192), np.float32))
     assert numbers.size == 0
-    assert find_speakers([clusters]) == [[]]
-    assert find_speakers([]) == []
+    assert cluster_speakers([clusters]) == [[]]
+    assert cluster_speakers([]) == []
 
 
 def test_the_more_speakers_the_nearer_must_two_be_to_be_one():
@@ -111,10 +111,10 @@ def at_cosine(cosine: float) -> np.ndarray:
 
 
 def test_purity_falls_with_the_doubt_of_a_merge():
-    (alone, _), *_ = find_speakers([find_voices(names(2), at_cosine(0.0))[1]])
+    (alone, _), *_ = cluster_speakers([cluster_clips(names(2), at_cosine(0.0))[1]])
     assert (alone.clips, alone.purity) == (1, 1.0)
     cosines = (0.9, CAMPPLUS.least(2) + 1e-3)
-    near, far = (find_speakers([find_voices(names(2), at_cosine(cosine))[1]])[0][0] for cosine in cosines)
+    near, far = (cluster_speakers([cluster_clips(names(2), at_cosine(cosine))[1]])[0][0] for cosine in cosines)
     assert near.clips == far.clips == 2
     assert near.purity > 0.999
     doubt = 1 - CAMPPLUS.likely(np.array([cosines[1]]), 1)[0]
@@ -122,8 +122,10 @@ def test_purity_falls_with_the_doubt_of_a_merge():
 
 
 def test_a_speaker_is_named_by_its_smallest_clip():
-    first, second = (find_speakers([find_voices(ids, at_cosine(0.9))[1]])[0][0] for ids in (["b", "a"], ["a", "c"]))
-    other = find_speakers([find_voices(["b", "c"], at_cosine(0.9))[1]])[0][0]
+    first, second = (
+        cluster_speakers([cluster_clips(ids, at_cosine(0.9))[1]])[0][0] for ids in (["b", "a"], ["a", "c"])
+    )
+    other = cluster_speakers([cluster_clips(["b", "c"], at_cosine(0.9))[1]])[0][0]
     assert first.speaker_id == second.speaker_id != other.speaker_id
 
 
@@ -131,7 +133,7 @@ def test_memory_does_not_grow_with_the_square_of_a_recording():
     rng = np.random.default_rng(0)
     rows = embedded(rng, some_voices(rng, 5), rng.integers(5, size=6_000), 0.5)
     tracemalloc.start()
-    _, found = find_voices(names(6_000), rows)
+    _, found = cluster_clips(names(6_000), rows)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(found.first) == 5
@@ -143,7 +145,7 @@ def test_real_readers_in_one_recording_are_told_apart(shared_data):
     paths = sorted((shared_data / "clean_speech" / "librispeech_other").glob("*.flac"))[::2]
     embedder = speakers.load("campplus", "cpu")
     rows = embedder.embed([soundfile.read(path, dtype="float32")[0][: 6 * speakers.SAMPLE_RATE_HZ] for path in paths])
-    numbers, _ = find_voices([path.stem for path in paths], rows)
+    numbers, _ = cluster_clips([path.stem for path in paths], rows)
     np.testing.assert_array_equal(pairs(numbers), pairs([path.stem.split("-")[0] for path in paths]))
 
 

@@ -55,8 +55,8 @@ _ORDERS = np.array(list(itertools.combinations(range(1, REACH + 1), POINTS - 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Repeat:
-    """A stretch of a clip that occurs in an earlier clip; seconds from the start of each clip, ends to about 0.3 s."""
+class MatchedSpan:
+    """A span of a clip that matches an earlier clip; seconds from the start of each clip, ends to about 0.3 s."""
 
     earlier: int  # rank of the earlier clip
     start_s: float
@@ -111,29 +111,29 @@ def pairs(hashes: npt.NDArray[np.uint64], clips: npt.NDArray[np.integer], frames
     )
 
 
-def repeats(votes: Struct) -> list[Repeat]:
-    """Find the parts of one clip that occur in earlier clips, from all VOTE[n] of this later clip, in any order.
+def matched_spans(votes: Struct) -> list[MatchedSpan]:
+    """Find the spans of one clip that match earlier clips, from all VOTE[n] of this later clip, in any order.
 
     A match is at least MIN_VOTES votes for one earlier clip that lie on a line, the same tempo to 5 %: at different
     times, MIN_PLACES of them far apart, over at least MIN_S. A sound that occurs twice gives two matches. In order of
     earlier clip, then of time.
     """
-    matches: list[Repeat] = []
+    spans: list[MatchedSpan] = []
     order = np.lexsort((votes["offset"], votes["frame"], votes["earlier"]))
     clips, starts = np.unique(votes["earlier"][order], return_index=True)
     for clip, indices in zip(clips.tolist(), np.split(order, starts[1:])):
         if indices.size >= MIN_VOTES:
             lines = _lines(votes["frame"][indices], votes["offset"][indices])
-            matches += sorted(
-                (_repeat(clip, *line) for line in lines), key=lambda match: (match.start_s, match.earlier_start_s)
+            spans += sorted(
+                (_matched_span(clip, *line) for line in lines), key=lambda span: (span.start_s, span.earlier_start_s)
             )
-    return matches
+    return spans
 
 
-def share(matches: Sequence[Repeat], duration_s: float) -> float:
+def share(spans: Sequence[MatchedSpan], duration_s: float) -> float:
     """Share, in [0, 1], of a clip of `duration_s` that occurs in any earlier clip."""
     repeated_s = reached_s = 0.0
-    for start, end in sorted((match.start_s, match.end_s) for match in matches):
+    for start, end in sorted((span.start_s, span.end_s) for span in spans):
         repeated_s += max(0.0, end - max(start, reached_s))
         reached_s = max(reached_s, end)
     return min(1.0, repeated_s / duration_s) if duration_s > 0 else 0.0
@@ -243,11 +243,11 @@ def _largest_line(frames: npt.NDArray[np.int32], offsets: npt.NDArray[np.int32])
     return inside
 
 
-def _repeat(earlier: int, frames: npt.NDArray[np.int32], offsets: npt.NDArray[np.int32]) -> Repeat:
+def _matched_span(earlier: int, frames: npt.NDArray[np.int32], offsets: npt.NDArray[np.int32]) -> MatchedSpan:
     first, last = np.argmin(frames), np.argmax(frames)
     places = [float(frame) * FRAME_S for at in (first, last) for frame in (frames[at], frames[at] + offsets[at])]
     start, earlier_start, end, earlier_end = places
-    return Repeat(
+    return MatchedSpan(
         earlier=earlier,
         start_s=start,
         end_s=end + HASH_S,

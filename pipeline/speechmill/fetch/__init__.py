@@ -35,8 +35,8 @@ from speechmill.fetch.visit import Answer, Visit
 
 __all__ = [
     "MAX_FEED_BYTES", "PACKAGED_MODEL", "Answer", "Fetched", "Permit", "StoppedError", "Visit", "check_logins",
-    "delays", "fetch_media", "forget_document", "get_document", "hear_terms", "hold", "look_at_page", "model_folder",
-    "never",
+    "delays", "fetch_media", "forget_document", "get_document", "hold", "look_at_page", "model_folder",
+    "never", "read_terms",
 ]  # fmt: skip
 
 MAX_FEED_BYTES = 50_000_000
@@ -197,7 +197,7 @@ def look_at_page(
         return None
 
 
-def hear_terms(
+def read_terms(
     documents: tuple[str, ...], places: tuple[str, ...], store: Store, config: Fetch, *,
     stopping: Callable[[], bool] = never, beside: str | None = None,
 ) -> tuple[Permit, ...]:  # fmt: skip

@@ -15,7 +15,15 @@ from speechmill.core.build import Build
 from speechmill.decide.splits import TRAIN, VALIDATION
 from speechmill.publish.decided import DecidedGroup
 from speechmill.speakers import Float32
-from speechmill.speakers.clusters import CAMPPLUS, Calibration, Clusters, Indices, Speaker, find_speakers, find_voices
+from speechmill.speakers.clusters import (
+    CAMPPLUS,
+    Calibration,
+    Clusters,
+    Indices,
+    Speaker,
+    cluster_clips,
+    cluster_speakers,
+)
 from speechmill.speakers.conditioning import Spoken, choose
 from speechmill.speakers.split import validation
 from speechmill.stages import EMBED, SPEAKERS
@@ -61,7 +69,7 @@ def assign(groups: Iterable[DecidedGroup], build: Build) -> Assigned:
         else Calibration(threshold=settings.threshold, slope=settings.slope)
     )
     recordings = [recording for decided in groups for recording in _recordings(decided, calibration, build)]
-    found = iter(find_speakers([recording.clusters for recording in recordings if recording.clusters], calibration))
+    found = iter(cluster_speakers([recording.clusters for recording in recordings if recording.clusters], calibration))
     speakers = [next(found) if recording.clusters else [] for recording in recordings]
     spoken = [clip for pair in zip(recordings, speakers, strict=True) for clip in _spoken(*pair, build)]
     conditioning = choose(spoken)
@@ -99,7 +107,7 @@ def _recordings(decided: DecidedGroup, calibration: Calibration, build: Build) -
             yield _Recording(recording.recording_id, content_id, [], np.zeros(0, np.intp), None)
             continue
         names = [row["clip_id"] for row in embedded]
-        cluster_of, clusters = find_voices(names, np.stack([embeddings[name] for name in names]), calibration)
+        cluster_of, clusters = cluster_clips(names, np.stack([embeddings[name] for name in names]), calibration)
         yield _Recording(recording.recording_id, content_id, embedded, cluster_of, clusters)
 
 

@@ -21,7 +21,7 @@ SAME_OFFSET_S = 2.0  # largest difference of neighbours' offsets if nothing was 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class ClipHypothesis:
     """A clip from `start_s` to `end_s`, seconds of the recording, and the words of its ASR hypothesis.
 
     `words` is None where the clip was not transcribed, and empty where the hypothesis is empty.
@@ -33,7 +33,7 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class AlignedText:
     """The reference text of a clip, and the share of its words that agree with the hypothesis, 0 to 1.
 
     `match` is None where the text was chosen by time alone.
@@ -43,7 +43,7 @@ class Found:
     match: float | None
 
 
-def align(reference: Reference, clips: Sequence[Heard]) -> list[Found | None]:
+def align(reference: Reference, clips: Sequence[ClipHypothesis]) -> list[AlignedText | None]:
     """Align the clips of one recording to its reference text.
 
     Hypotheses decide, together with those of neighbouring clips; the times of a text, if it has them, only break ties.
@@ -57,7 +57,7 @@ def align(reference: Reference, clips: Sequence[Heard]) -> list[Found | None]:
     text = Text.of(reference, keys)
     hypotheses = [_clip(clips[i], keys) for i in order]
     placed = parted(text, hypotheses, _placed(text, hypotheses, keys), keys)
-    aligned: list[Found | None] = [None] * len(clips)
+    aligned: list[AlignedText | None] = [None] * len(clips)
     for i, clip, window in zip(order, hypotheses, placed, strict=True):
         aligned[i] = _accepted(text, clip, window, keys)
     for i, timed in _aligned_by_time(text, hypotheses, placed):
@@ -65,17 +65,17 @@ def align(reference: Reference, clips: Sequence[Heard]) -> list[Found | None]:
     return aligned
 
 
-def _clip(clip: Heard, keys: Keys) -> Clip:
+def _clip(clip: ClipHypothesis, keys: Keys) -> Clip:
     hypothesis_keys = None if clip.words is None else keys.of(split(clip.words))[0]
     return Clip(start_s=clip.start_s, end_s=clip.end_s, keys=hypothesis_keys)
 
 
-def _accepted(text: Text, clip: Clip, window: Window | None, keys: Keys) -> Found | None:
+def _accepted(text: Text, clip: Clip, window: Window | None, keys: Keys) -> AlignedText | None:
     """The text in a window, or None where it agrees too little with the clip's hypothesis."""
     if window is None or clip.keys is None or window[0] >= window[1]:
         return None
     match = agreement(clip.keys, text.keys[slice(*window)], keys)
-    return Found(text=text.spelling(*window), match=match) if match >= MIN_MATCH else None
+    return AlignedText(text=text.spelling(*window), match=match) if match >= MIN_MATCH else None
 
 
 def _placed(text: Text, clips: Sequence[Clip], keys: Keys) -> list[Window | None]:
@@ -171,19 +171,21 @@ def _match(text: Ints, clip: Clip, window: Window | None, keys: Keys) -> float:
     return agreement(clip.keys, text[slice(*window)], keys) if window and clip.keys is not None else 0.0
 
 
-def _aligned_by_time(text: Text, clips: Sequence[Clip], placed: Sequence[Window | None]) -> list[tuple[int, Found]]:
+def _aligned_by_time(
+    text: Text, clips: Sequence[Clip], placed: Sequence[Window | None]
+) -> list[tuple[int, AlignedText]]:
     """Index and text of clips without a hypothesis, by the times of the reference text."""
     if text.times is None:
         return []
     known = [(i, text.offset(clip, window)) for i, (clip, window) in enumerate(zip(clips, placed)) if window]
     has_hypotheses = any(clip.keys is not None and clip.keys.size for clip in clips)
-    aligned: list[tuple[int, Found]] = []
+    aligned: list[tuple[int, AlignedText]] = []
     for i, clip in enumerate(clips):
         offset = _offset(i, known) if has_hypotheses else 0.0
         if clip.keys is None and offset is not None:
             window = text.during(clip.start_s + offset, clip.end_s + offset)
             if window[0] < window[1]:
-                aligned.append((i, Found(text=text.spelling(*window), match=None)))
+                aligned.append((i, AlignedText(text=text.spelling(*window), match=None)))
     return aligned
 
 

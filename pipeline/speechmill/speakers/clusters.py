@@ -66,7 +66,7 @@ class Speaker:
     mean: Float32  # [D], of length 1
 
 
-def find_voices(
+def cluster_clips(
     clip_ids: Sequence[str], embeddings: Float32, calibration: Calibration = CAMPPLUS
 ) -> tuple[Indices, Clusters]:
     """Cluster the clips of one recording by speaker, from float32[n, D] of `Embedder.embed`, in any order.
@@ -81,30 +81,31 @@ def find_voices(
         counts=ones,
         pure=ones,
     )
-    numbers, voices = _merged(clips, calibration)
+    numbers, clusters = _merged(clips, calibration)
     cluster_of_clip = np.empty_like(numbers)
     cluster_of_clip[order] = numbers
-    return cluster_of_clip, voices
+    return cluster_of_clip, clusters
 
 
-def find_speakers(recordings: Iterable[Clusters], calibration: Calibration = CAMPPLUS) -> list[list[Speaker]]:
+def cluster_speakers(recordings: Iterable[Clusters], calibration: Calibration = CAMPPLUS) -> list[list[Speaker]]:
     """Cluster the speakers of all recordings, in any order; for each recording the speaker of each of its clusters.
 
     A speaker_id is a hash of the speaker's smallest clip_id: it changes when clusters do.
     """
-    voices = list(recordings)
-    names = [name for clusters in voices for name in clusters.first]
+    by_recording = list(recordings)
+    names = [name for clusters in by_recording for name in clusters.first]
     if not names:
-        return [[] for _ in voices]
+        return [[] for _ in by_recording]
     order = np.argsort(np.asarray(names, np.str_))
     sums, counts, pure = (
-        np.concatenate([getattr(clusters, part) for clusters in voices])[order] for part in ("sums", "counts", "pure")
+        np.concatenate([getattr(clusters, part) for clusters in by_recording])[order]
+        for part in ("sums", "counts", "pure")
     )
     items = Clusters(first=tuple(names[at] for at in order), sums=sums, counts=counts, pure=pure)
     numbers, merged = _merged(items, calibration)
     speakers = [_speaker(merged, at) for at in range(len(merged.first))]
     speaker_of_cluster = iter([speakers[number] for number in numbers[np.argsort(order)]])
-    return [[next(speaker_of_cluster) for _ in clusters.first] for clusters in voices]
+    return [[next(speaker_of_cluster) for _ in clusters.first] for clusters in by_recording]
 
 
 def _speaker(clusters: Clusters, at: int) -> Speaker:

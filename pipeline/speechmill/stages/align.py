@@ -11,14 +11,14 @@ from speechmill import reference_text
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
 from speechmill.core.records import Recording, RejectedError, recording_from
-from speechmill.reference_text import Found, Heard
+from speechmill.reference_text import AlignedText, ClipHypothesis
 from speechmill.stages.base import RecordingStage
 from speechmill.stages.documents import format_hint
 from speechmill.stages.selection import select_clips
 from speechmill.stages.transcribe import Transcribe
 from speechmill.stages.work import Outcome, WorkItem
 
-Clips = dict[str, Heard]  # by clip_id, in order of position
+Clips = dict[str, ClipHypothesis]  # by clip_id, in order of position
 
 
 class Align(RecordingStage):
@@ -66,7 +66,7 @@ def _clips(work: WorkItem, build: Build) -> Clips:
     begin = work.span[0] if work.span else 0.0  # times in a publisher's text are those of the media
     places = build.store.read(build.segments(work.content_id), ["clip_id", "start", "end"]).to_pylist()
     return {
-        row["clip_id"]: Heard(
+        row["clip_id"]: ClipHypothesis(
             start_s=begin + row["start"] / rate, end_s=begin + row["end"] / rate, words=hypotheses.get(row["clip_id"])
         )
         for row in places
@@ -92,7 +92,9 @@ def _rows(recording: Recording, documents: Mapping[str, Any], clips: Clips, buil
             yield {"clip_id": clip_id, "reference_text": best.text, "reference_match": best.match, "reference_url": url}
 
 
-def _aligned(name: str, about: Mapping[str, Any], recording: Recording, clips: Clips, build: Build) -> dict[str, Found]:
+def _aligned(
+    name: str, about: Mapping[str, Any], recording: Recording, clips: Clips, build: Build
+) -> dict[str, AlignedText]:
     """Reference texts of one document by clip_id; empty if it cannot be read."""
     with build.store.open(name) as file:
         raw = file.read()

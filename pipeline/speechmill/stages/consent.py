@@ -39,7 +39,7 @@ def feed_permits(listed: Listed, build: Build) -> tuple[fetch.Permit, ...]:
     """Permits of the licence terms that a feed names. Raises RejectedError if they forbid use or cannot be fetched."""
     if not listed.terms:
         return ()
-    return fetch.hear_terms(
+    return fetch.read_terms(
         listed.terms, listed.places, build.store, build.config.fetch, stopping=build.is_stopping,
         beside=listed.recording.feed_url,
     )  # fmt: skip

@@ -211,12 +211,12 @@ def _duplicates(matches: Sequence[Matches], durations: dict[str, float], build: 
     clips, votes["earlier"] = np.unique(_numbered(content, votes["earlier"]), return_inverse=True)
     clips_of: dict[str, list[str]] = {}
     for clip_id, votes_of_clip in _by_clip(votes, list(durations)):
-        if repeats := fingerprint.repeats(votes_of_clip):
-            of = int(clips[max(repeats, key=lambda repeat: (repeat.votes, -repeat.earlier)).earlier])
+        if spans := fingerprint.matched_spans(votes_of_clip):
+            of = int(clips[max(spans, key=lambda span: (span.votes, -span.earlier)).earlier])
             content_id = contents[of >> CLIP_BITS][1]
             earlier = clips_of.get(content_id) or list(clip_durations(content_id, build))
             clips_of[content_id] = earlier
-            ratio = round(fingerprint.share(repeats, durations[clip_id]), 4)
+            ratio = round(fingerprint.share(spans, durations[clip_id]), 4)
             yield {"clip_id": clip_id, "repeated_ratio": ratio, "duplicate_of": earlier[of % (1 << CLIP_BITS)]}
 
 

@@ -135,7 +135,7 @@ def _is_changed(work: WorkItem) -> bool:
     return not work.is_as_before
 
 
-class Spread(beam.DoFn):  # type: ignore[misc]
+class BucketFn(beam.DoFn):  # type: ignore[misc]
     """Sends landmarks of contents to dedup buckets, many contents at a time."""
 
     def __init__(self, build: Build) -> None:
@@ -169,14 +169,15 @@ class Deduplicate(beam.PTransform):  # type: ignore[misc]
         build = self.build
         matches = (
             works
-            | "spread" >> beam.ParDo(Spread(build)).with_output_types(tuple[int, BucketLandmarks])
+            | "buckets" >> beam.ParDo(BucketFn(build)).with_output_types(tuple[int, BucketLandmarks])
             | "same bucket" >> beam.GroupByKey()
-            | "vote" >> beam.FlatMapTuple(lambda _, bucket: find_matches(bucket)).with_output_types(tuple[str, Matches])
+            | "match"
+            >> beam.FlatMapTuple(lambda _, bucket: find_matches(bucket)).with_output_types(tuple[str, Matches])
         )
         own = works | "own" >> beam.Map(lambda work: (work.content_id, work)).with_output_types(tuple[str, WorkItem])
         return (
             {"works": own, "matches": matches}
             | "for each" >> beam.CoGroupByKey()
-            | "voted for" >> beam.FlatMapTuple(lambda _, joined: join_matches(**joined))
-            | "judge" >> beam.ParDo(stage_fn(DEDUP, build))
+            | "join" >> beam.FlatMapTuple(lambda _, joined: join_matches(**joined))
+            | "store" >> beam.ParDo(stage_fn(DEDUP, build))
         )
