@@ -46,7 +46,7 @@ def test_a_whole_corpus_is_whole_without_its_work(corpus: Path) -> None:
     found = verify(str(corpus), rows=2)
     assert found["ok"], found
     unchecked = {name for name, check in found["checks"].items() if not check["checked"]}
-    assert unchecked == {"speakers", "plug-ins"}  # speakers were not told apart, and there are no plug-ins
+    assert unchecked == {"speakers", "plug-ins"}  # speakers were not clustered, and there are no plug-ins
     assert found["checks"]["transcripts"]["checked"] == found["checks"]["audio"]["checked"] == 2
     assert not (corpus / "work").exists()
 

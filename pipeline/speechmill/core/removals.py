@@ -37,11 +37,6 @@ class RemovalRequest:
     clips: tuple[str, ...] = ()  # ids of clips in other recordings with the same sound
     erased: bool = False  # whether all files of matching recordings are purged
 
-    @property
-    def fingerprint(self) -> str:
-        """Text for the fingerprint of a published corpus; it has a former name of the class, to keep fingerprints."""
-        return repr(self).replace(type(self).__name__, "Tombstone", 1)
-
 
 @dataclass(frozen=True, slots=True)
 class Removals:

@@ -27,7 +27,7 @@ from speechmill.publish.tables import remove_stale_tables
 from speechmill.publish.writers import LEDGER_FILE, pool_part
 from speechmill.stages.work import Outcome
 
-VERSION = 3  # part of the fingerprint: raise it when the same clip tables give other files
+VERSION = 4  # part of the fingerprint: raise it when the same clip tables give other files
 RUN_FILE = ownership.RUN_FILE
 PLAN_FILE = "work/publish/plan.json"
 STAGING = "work/publish/staged"
@@ -159,7 +159,7 @@ def _fingerprint(groups: list[Group], build: Build) -> str:
     settings = build.config.model_dump(
         mode="json", include={"thresholds", "licences", "publish", "asr", "defects", "speakers", "tokenise"}
     )
-    manual = [sorted(request.fingerprint for request in build.removals.all), build.by_hand.digest()]
+    manual = [sorted(map(repr, build.removals.all)), build.by_hand.digest()]
     contents = [content_digest(group, build) for group in groups]
     parts = [VERSION, settings, sorted(build.profiles.items()), manual, contents]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -146,8 +146,8 @@ def _splitting(stats: dict[str, Any]) -> str:
         return "A recording is in one split only, chosen by its hash."
     share = figures.percent(speaker_stats["samples_of_largest"] / stats["samples"]["kept"])
     return (
-        f"Neither a recording nor a speaker is in two splits. {speaker_stats['speakers']:,} speakers were told apart "
-        f"by their voices; the one with most has {share} of what was kept."
+        "Neither a recording nor a speaker is in two splits. Speakers were clustered by the embeddings of their clips, "
+        f"{speaker_stats['speakers']:,} in all; the largest has {share} of the kept audio."
     )
 
 
@@ -278,7 +278,7 @@ def _limits(build: Build) -> str:
         notes.append("There are no transcripts: the columns of text, words and language are absent.")
     else:
         notes.append(
-            "Text, word times and language come from a speech recogniser; where `text_source` is `publisher`, the text "
+            "Text, word times and language come from an ASR model; where `text_source` is `publisher`, the text "
             "is the publisher's. Nobody has checked them: expect wrong names, wrong numbers and now and then a word "
             "that nobody said."
         )
