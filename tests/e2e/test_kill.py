@@ -8,7 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.commandline import fingerprint, flags, start
+from tests.commandline import fingerprint, flags
+from tests.forked import Forked
 
 STAGES = ("fetch", "segment", "score", "transcribe", "tokenise", "publish")  # folders below work/
 MAX_RUNS = 4 * len(STAGES)
@@ -17,12 +18,12 @@ MAX_RUNS = 4 * len(STAGES)
 def killed(stage: str, folder: Path, output: Path) -> bool:
     """Run, kill it about when the stage writes something, and see its processes end; False where it was done before."""
     place, began = output / "work" / stage, time.time_ns()
-    process = start("run", *flags(folder, output), "--quiet")
+    process = Forked("run", *flags(folder, output), "--quiet")
     while process.poll() is None and not any(is_new(path, began) for path in place.rglob("*")):
         time.sleep(0.005)
     time.sleep(random.uniform(0, 0.1))
     if process.poll() is not None:
-        assert process.returncode == 0
+        assert process.poll() == 0
         return False
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()

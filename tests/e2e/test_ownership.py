@@ -13,7 +13,8 @@ import pytest
 from speechmill.core.own_names import OWN_FILE
 from speechmill.core.store import Store
 
-from tests.commandline import fingerprint, flags, start, summary
+from tests.commandline import fingerprint, flags, summary
+from tests.forked import Forked
 
 BARE = ("asr.model=null", "tokenise.checkpoint=null", "defects.weights=null")
 
@@ -137,7 +138,7 @@ def test_kills_from_the_very_first_instant_leave_what_the_next_run_accepts(
     speechmill("run", *flags(folder, clean, *BARE))
     output.mkdir()
     for number in range(6):
-        process = start("run", *flags(folder, output, *BARE), "--quiet")
+        process = Forked("run", *flags(folder, output, *BARE), "--quiet")
         deadline = time.monotonic() + 60
         while number % 2 and not (output / "corpus.json").exists() and time.monotonic() < deadline:
             time.sleep(0.001)  # every other one is killed as soon as the mark is there

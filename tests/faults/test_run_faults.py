@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-import os
+import resource
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -23,8 +21,9 @@ from speechmill.stages.profiles import plan_build
 from speechmill.stages.score import score_clips
 from speechmill.stages.segment import segment_media
 
-from tests.commandline import fingerprint, flags, start
+from tests.commandline import fingerprint, flags
 from tests.decisions import decided
+from tests.forked import Forked
 
 
 def build_of(corpus: Path):
@@ -55,7 +54,7 @@ def test_fault_02_killed_between_shards_and_commit(corpus: Path, folder: Path, s
 
 
 def test_fault_04_second_signal_ends_at_once(folder: Path, speechmill, tmp_path: Path) -> None:
-    process = start("run", *flags(folder, tmp_path / "c"))
+    process = Forked("run", *flags(folder, tmp_path / "c"))
     log = tmp_path / "c/work/log.jsonl"
     while not log.exists() or "segment" not in log.read_text():
         time.sleep(0.02)
@@ -66,23 +65,19 @@ def test_fault_04_second_signal_ends_at_once(folder: Path, speechmill, tmp_path:
     assert process.wait() == 130
 
 
+def limit_files() -> None:
+    """As a full disk does: no file gets larger than this."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+
 def test_fault_05_disk_full_is_one_line_and_resumable(corpus: Path, folder: Path, speechmill, tmp_path: Path) -> None:
     output = tmp_path / "corpus"
-    script = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000));"
-        "from speechmill.cli.main import main; main(sys.argv[1:])"
-    )
-    code = f"if __name__ == '__main__':\n    {script}"
-    entry = tmp_path / "limited.py"
-    entry.write_text(code)
-    done = subprocess.run(
-        [sys.executable, str(entry), "run", *flags(folder, output)],
-        capture_output=True, text=True, env=os.environ | {"PYTHONPATH": os.getcwd()},
-    )  # fmt: skip
-    assert done.returncode == 1, done.stdout + done.stderr
-    (line,) = [line for line in done.stderr.splitlines() if "no space left" in line]
+    code = Forked("run", *flags(folder, output), said=tmp_path / "said", first=limit_files).wait()
+    said = (tmp_path / "said").read_text()
+    assert code == 1, said
+    (line,) = [line for line in said.splitlines() if "no space left" in line]
     assert str(output) in line
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in said
     assert not (output / "run.json").exists()
     speechmill("run", *flags(folder, output))
     assert fingerprint(output) == fingerprint(corpus)
