@@ -21,12 +21,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from speech_defects.calibrate import calibrate
+from speech_defects.clip_shards import SHARD_CLIPS
 from speech_defects.degrade import Sources
 from speech_defects.degrade.takes import read_manifests
 from speech_defects.evaluate.metrics import roc_auc
 from speech_defects.model import Network, Verdict, levelled
 from speech_defects.packages import drop_lazy_modules, ensure_torchaudio
-from speech_defects.training_clips import KINDS, SHARD_CLIPS, UNKNOWN, Clips, Progress, Recipe, make_clips, split
+from speech_defects.training_clips import KINDS, UNKNOWN, Clips, Progress, Recipe, make_clips, split
 
 ensure_torchaudio()
 import speechbrain as sb  # noqa: E402 - it imports torchaudio

@@ -1,11 +1,9 @@
 """Labelled clips for training the defect network: made once, in shards, and read in shuffled batches."""
 
 import multiprocessing
-import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +14,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from speech_defects import FRAME, RATE, Defect
-from speech_defects.degrade import Degrader, Sources
+from speech_defects.clip_shards import SHARD_CLIPS, write_shard
+from speech_defects.degrade import Sources
 from speech_defects.degrade.takes import share
 from speech_defects.model import levelled
 
-SHARD_CLIPS = 128
 CROPS_S = (3.0, 5.0, 8.0, 8.0)  # batches are cropped to one of these, so that short clips occur too
 LEAST_FRAMES = {Defect.NOISE: 25, Defect.MUSIC: 25, Defect.OVERLAP: 13}  # frames of a defect that must remain in a crop
 UNKNOWN = 255
@@ -85,34 +83,13 @@ def make_clips(
     folder.mkdir(parents=True, exist_ok=True)
     missing = [shard for shard in range(len(lengths)) if not (folder / f"{shard:05}.npz").exists()]
     started, made_s, context = time.monotonic(), 0.0, multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures = {pool.submit(_write_shard, sources, seed, lengths[shard], folder, shard): shard for shard in missing}
+    with ProcessPoolExecutor(max(1, min(workers, len(missing))), mp_context=context) as pool:
+        futures = {pool.submit(write_shard, sources, seed, lengths[shard], folder, shard): shard for shard in missing}
         for done, future in enumerate(as_completed(futures), start=1):
             future.result()
             made_s += SHARD_CLIPS * lengths[futures[future]]
             rate = made_s / (time.monotonic() - started)
             progress(f"{folder.name}: {done} of {len(missing)} shards, {made_s / 3_600:.1f} h, {rate:.0f} x real time")
-
-
-def _write_shard(sources: Sources, seed: tuple[int, int], seconds: float, folder: Path, shard: int) -> None:
-    degrader = _degrader(sources, seed)
-    clips = [degrader.clip(shard * SHARD_CLIPS + i, seconds) for i in range(SHARD_CLIPS)]
-    waves = np.stack([np.clip(np.round(clip.wave * 32_767), -32_768, 32_767).astype(np.int16) for clip in clips])
-    np.save(folder / f"{shard:05}.npy", waves)
-    unfinished = folder / f"{shard:05}.tmp.npz"
-    np.savez(
-        unfinished,
-        labels=np.array([[clip.defects[defect] for defect in Defect] for clip in clips], np.float32),
-        frames=np.stack([clip.frames for clip in clips]),
-        targets=np.array([[clip.snr_db, clip.c50_db] for clip in clips], np.float32),
-    )
-    os.replace(unfinished, folder / f"{shard:05}.npz")
-
-
-@lru_cache(maxsize=2)
-def _degrader(sources: Sources, seed: tuple[int, int]) -> Degrader:
-    """The degrader of this process, with its decoded recordings, kept for the next shard."""
-    return Degrader(sources, seed)
 
 
 class Clips(Dataset[dict[str, Tensor]]):

@@ -14,7 +14,7 @@ import pytest
 import speech_defects
 import torch
 from safetensors.torch import load_file
-from speech_defects import Defect, training_clips
+from speech_defects import Defect, clip_shards, training_clips
 from speech_defects.calibrate import CLEAN_LOSS, calibrate, fit
 from speech_defects.degrade import Sources, read_manifests
 from speech_defects.model import Network
@@ -22,6 +22,7 @@ from speechmill.cli.train import Training, train_defects
 from speechmill.core.config_errors import ConfigError
 
 from tests.commandline import start
+from tests.forked import Forked
 from tests.recordings import make_manifest
 
 SETTINGS = ("hours=0.12", "clip_seconds=3", "calibration_clips=100", "epochs=2", "batch_size=32", "held_out=0.2")
@@ -66,13 +67,12 @@ def test_training_learns(trained):
 
 
 def test_a_killed_training_goes_on_and_ends_the_same(manifest, trained, speechmill, tmp_path):
-    log, output = tmp_path / "log", tmp_path / "out"
+    output = tmp_path / "out"
     learnt = shutil.ignore_patterns("checkpoints", "training.json", "defects.safetensors")
     shutil.copytree(trained, output, ignore=learnt)  # clips are there, as those of the undisturbed training
-    with log.open("w") as stream:
-        running = start(*arguments(manifest, output), stdout=stream, stderr=stream)
+    running = Forked(*arguments(manifest, output), said=tmp_path / "log")
     while not any((output / "checkpoints").glob("CKPT*")):  # the end of the first epoch
-        assert running.poll() is None, log.read_text()
+        assert running.poll() is None, (tmp_path / "log").read_text()
         time.sleep(0.01)
     running.kill()
     running.wait()
@@ -87,8 +87,8 @@ def test_a_killed_training_goes_on_and_ends_the_same(manifest, trained, speechmi
 def test_a_shard_is_a_function_of_its_number(manifest, tmp_path):
     for place in ("one", "other"):
         (tmp_path / place).mkdir()
-        training_clips._degrader.cache_clear()
-        training_clips._write_shard(read_manifests([manifest]), (1, 0), 0.5, tmp_path / place, 3)
+        clip_shards._degrader.cache_clear()
+        clip_shards.write_shard(read_manifests([manifest]), (1, 0), 0.5, tmp_path / place, 3)
     one, other = (np.load(tmp_path / place / "00003.npy") for place in ("one", "other"))
     assert one.dtype == np.int16
     assert np.array_equal(one, other)

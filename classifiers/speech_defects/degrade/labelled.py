@@ -51,10 +51,10 @@ def write(
     (folder / "clips").mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     make = partial(_synthetic, sources, folder, seed, seconds)
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for batch_rows in pool.map(
-            make, range(0, count, CHUNK), [min(CHUNK, count - at) for at in range(0, count, CHUNK)]
-        ):
+    tasks = [(first, min(CHUNK, count - first)) for first in range(0, count, CHUNK)]
+    processes = max(1, min(workers, len(tasks)))
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for batch_rows in pool.map(make, *zip(*tasks)):
             rows += batch_rows
             progress(len(rows), count)
     rows += _unmodified(sources, folder)
