@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -25,14 +23,16 @@ from speechmill.training.asr.clip_sound import sound
 from speechmill.training.asr.references import read
 from speechmill.training.inputs import Clip
 
-ROOT = Path(__file__).parents[2]
+from tests.forked import Forked
+
 TEXTS = {  # by speaker and chapter
     "1/10": ("Is Anna home?", "Yes, she is."),
     "1/11": ("Tom, run!",),
     "2/20": ("Who has seen Rome?",),
 }
+BY_HEART = {"1/10": ("Oh, Tom!", "Who?")}
 TINY = {"hidden": 32, "layers": 1, "batch_size": 2, "steps": 12, "rare": 1, "held_out": 0.3, "learning_rate": 1e-3}
-OVERFIT = {"hidden": 128, "layers": 2, "batch_size": 1, "steps": 300, "rare": 1, "held_out": 0, "learning_rate": 2e-3}
+OVERFIT = {"hidden": 128, "layers": 1, "batch_size": 1, "steps": 240, "rare": 1, "held_out": 0, "learning_rate": 2e-3}
 MAX_WRONG = 0.06  # share of the characters: less than those that are capitals or punctuation
 OVERFIT |= {"dropout": 0, "mask_time": 0}  # which keep a network from learning its clips by heart
 
@@ -44,10 +44,20 @@ def quiet(_: str) -> None:
 @pytest.fixture(scope="module")
 def libritts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders of speakers and chapters, each text beside its sound: one synthetic voice, which stands for two."""
+    return spoken(TEXTS, tmp_path_factory.mktemp("data") / "LibriTTS")
+
+
+@pytest.fixture(scope="module")
+def two_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of two short texts."""
+    return spoken(BY_HEART, tmp_path_factory.mktemp("two") / "LibriTTS")
+
+
+def spoken(chapters: dict[str, tuple[str, ...]], folder: Path) -> Path:
     from hibari import Hibari
 
-    voice, folder = Hibari(), tmp_path_factory.mktemp("data") / "LibriTTS"
-    for chapter, texts in TEXTS.items():
+    voice = Hibari()
+    for chapter, texts in chapters.items():
         (folder / chapter).mkdir(parents=True)
         for number, text in enumerate(texts):
             name = folder / chapter / f"{chapter.replace('/', '_')}_{number:06}_000000"
@@ -76,23 +86,23 @@ def nearly_the_same(texts: list[str], learnt: list[str]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def overfitted(libritts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def overfitted(two_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("overfitted")
-    train.train(recipe(libritts, **OVERFIT), output, device="cpu", progress=quiet)
+    train.train(recipe(two_clips, **OVERFIT), output, device="cpu", progress=quiet)
     return output
 
 
-def test_it_learns_a_few_clips_by_heart_with_their_case_and_punctuation(overfitted: Path, libritts: Path) -> None:
-    clips = read(libritts).clips
+def test_it_learns_a_few_clips_by_heart_with_their_case_and_punctuation(overfitted: Path, two_clips: Path) -> None:
+    clips = read(two_clips).clips
     assert nearly_the_same(transcribed(overfitted, clips), [clip.text for clip in clips])
 
 
-def test_what_it_writes_is_evaluated_as_any_asr_model_is(overfitted: Path, libritts: Path, tmp_path: Path) -> None:
+def test_what_it_writes_is_evaluated_as_any_asr_model_is(overfitted: Path, two_clips: Path, tmp_path: Path) -> None:
     settings = [f"asr.model={overfitted}"]
     found = evaluate_asr(
-        Evaluation(data=str(libritts), output=str(tmp_path), settings=settings, device="cpu", quiet=True)
+        Evaluation(data=str(two_clips), output=str(tmp_path), settings=settings, device="cpu", quiet=True)
     )
-    assert found["clips"] == 4
+    assert found["clips"] == 2
     assert found["measured"]["wer"]["value"] <= 0.2
     assert min(found["measured"]["f1_marks"]["value"], found["measured"]["f1_case"]["value"]) >= 0.8
 
@@ -102,6 +112,9 @@ AUSTEN = {  # Sense and Sensibility, chapter 1, as it is printed
     "0890": "unless to be rather cold hearted, and rather selfish, is to be ill-disposed:",
     "0930": "he might even have been made amiable himself;",
 }
+
+
+LONGER = {"layers": 2, "steps": 300}
 
 
 @pytest.mark.shared_data
@@ -114,35 +127,38 @@ def test_it_learns_real_clips_by_heart_with_their_case_and_punctuation(shared_da
     manifest = tmp_path / "austen.jsonl"
     manifest.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     output = tmp_path / "out"
-    train.train(recipe(manifest, **OVERFIT), output, device="cpu", progress=quiet)
+    train.train(recipe(manifest, **OVERFIT | LONGER), output, device="cpu", progress=quiet)
     assert nearly_the_same(transcribed(output, read(manifest).clips), [*AUSTEN.values()])
 
 
 # --- it goes on ---
 
 
-def test_the_same_command_gives_the_same_weights_even_when_it_was_killed(libritts: Path, tmp_path: Path) -> None:
-    settings = [word for key, value in (TINY | {"steps": 40}).items() for word in ("--set", f"{key}={value}")]
-    code = "from speechmill.training.asr import train; train.SAVE_S = 0; from speechmill.cli.main import main; main()"
+def save_at_each_step() -> None:
+    train.SAVE_S = 0
+
+
+def test_the_same_command_gives_the_same_weights_even_when_it_was_killed(
+    libritts: Path, speechmill, tmp_path: Path
+) -> None:
+    settings = [word for key, value in (TINY | {"steps": 30}).items() for word in ("--set", f"{key}={value}")]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    command = [sys.executable, "-c", code, "train", "asr", libritts, *settings, "--output", killed]
-    state = killed / train.STATE_FILE
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
-        deadline = time.monotonic() + 200
-        while not state.exists():
-            assert running.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        running.send_signal(signal.SIGKILL)
+    command = ["train", "asr", libritts, *settings, "--output", killed]
+    running = Forked(*command, first=save_at_each_step)
+    while not (killed / train.STATE_FILE).exists():
+        assert running.poll() is None
+        time.sleep(0.02)
+    running.kill()
+    assert running.wait() == -signal.SIGKILL
     assert not (killed / "model.safetensors").exists()
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    train.train(recipe(libritts, steps=40), whole, device="cpu", progress=quiet)
+    speechmill(*command)
+    train.train(recipe(libritts, steps=30), whole, device="cpu", progress=quiet)
     one, other = (load_file(folder / "model.safetensors") for folder in (whole, killed))
     assert one.keys() == other.keys()
     assert all(tensor.equal(other[name]) for name, tensor in one.items())
     first, second = (json.loads((folder / train.METRICS_FILE).read_text()) for folder in (whole, killed))
     assert first == second
-    assert [point["step"] for point in first["curve"]] == [*range(1, 41)]
+    assert [point["step"] for point in first["curve"]] == [*range(1, 31)]
 
 
 def test_another_seed_gives_other_weights_and_another_recipe_another_run(libritts: Path, tmp_path: Path) -> None:
@@ -156,9 +172,9 @@ def test_another_seed_gives_other_weights_and_another_recipe_another_run(libritt
 
 
 def test_training_goes_on_from_what_was_trained_and_leaves_its_convolutions(
-    overfitted: Path, libritts: Path, tmp_path: Path
+    overfitted: Path, two_clips: Path, tmp_path: Path
 ) -> None:
-    chosen = recipe(libritts, base=str(overfitted), steps=2, held_out=0)
+    chosen = recipe(two_clips, base=str(overfitted), steps=2, held_out=0)
     report = train.train(chosen, tmp_path, device="cpu", progress=quiet)
     before, after = (load_file(folder / "model.safetensors") for folder in (overfitted, tmp_path))
     frozen = {name for name in before if ".feature_extractor." in name}
@@ -167,17 +183,16 @@ def test_training_goes_on_from_what_was_trained_and_leaves_its_convolutions(
     assert not before["lm_head.weight"].equal(after["lm_head.weight"])
     assert report["curve"][0]["loss"] < 2  # one that knows nothing begins at 5 and more
     with pytest.raises(ConfigError, match="base: no model"):
-        train.train(recipe(libritts, base=str(libritts)), tmp_path / "none", device="cpu", progress=quiet)
+        train.train(recipe(two_clips, base=str(two_clips)), tmp_path / "none", device="cpu", progress=quiet)
 
 
 # --- what is judged ---
 
 
-def test_held_out_speakers_are_judged_and_the_card_says_how(libritts: Path, tmp_path: Path) -> None:
+def test_held_out_speakers_are_judged_and_the_card_says_how(libritts: Path, speechmill, tmp_path: Path) -> None:
     command = ["train", "asr", libritts, "--output", tmp_path / "net", "--steps", "2", "--seed", "3", "--json"]
     settings = [word for key, value in (TINY | {"steps": 9}).items() for word in ("--set", f"{key}={value}")]
-    said = subprocess.check_output([sys.executable, "-m", "speechmill", *command, *settings], cwd=ROOT)
-    found = json.loads(said)
+    found = json.loads(speechmill(*command, *settings).stdout)
     metrics = json.loads((tmp_path / "net" / train.METRICS_FILE).read_text())
     assert metrics["recipe"]["steps"] == 2
     assert metrics["data"]["parted_by"] == "speaker"
