@@ -2,11 +2,8 @@
 
 import io
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,19 +14,17 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from speechmill.audio import encode_flac
 from speechmill.audio.measures import measure
-from speechmill.core import guards, processes
-from speechmill.core.build import Build
+from speechmill.core import processes
 from speechmill.core.config import RunConfig
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
 from speechmill.runner import run
 from speechmill.stages import SEGMENT
 from speechmill.stages.flow import STAGES
-from speechmill.stages.segment import Segment, segment_media
-from speechmill.stages.work import Outcome, WorkItem
+from speechmill.stages.segment import segment_media
 
+from tests.crashes import CrashingSegment, write_flac, write_vorbis
 from tests.media import (
     RATE,
     a_build,
@@ -325,21 +320,6 @@ def test_fault_24_a_rate_that_changes_midway_keeps_the_duration() -> None:
         assert abs(int(spectrum.argmax()) - 440) <= 1
 
 
-class CrashingSegment(Segment):
-    """The segment stage, with a decoder that some files bring down."""
-
-    def process(self, element: WorkItem, build: Build) -> Outcome:
-        head = Path(element.media).read_bytes()[:5]
-        if head == b"ABORT":
-            os.abort()
-        if head == b"SEGV!":
-            os.kill(os.getpid(), signal.SIGSEGV)
-        if head == b"SLEEP":
-            with guards.watchdog(build.config.audio.stall_timeout_s):
-                time.sleep(300)
-        return super().process(element, build)
-
-
 def test_fault_25_a_decoder_that_crashes_or_hangs_costs_its_own_recording(
     tmp_path: Path, speech: Sound, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,29 +327,19 @@ def test_fault_25_a_decoder_that_crashes_or_hangs_costs_its_own_recording(
     for name, data in {"a": b"ABORT", "d": b"SEGV!", "g": b"SLEEP"}.items():
         (tmp_path / "in" / f"{name}.mp3").write_bytes(data * 100)
     for i, name in enumerate("bcefh"):
-        (tmp_path / "in" / f"{name}.wav").write_bytes(wav(speech[i * RATE : (i + 20) * RATE]))
+        (tmp_path / "in" / f"{name}.wav").write_bytes(wav(speech[i * RATE : (i + 12) * RATE]))
     crashing = tuple(CrashingSegment() if stage is SEGMENT else stage for stage in STAGES)
     monkeypatch.setattr("speechmill.runner.beam.graph.STAGES", crashing)
     config = RunConfig.model_validate(
         {"inputs": [str(tmp_path / "in")], "output": str(tmp_path / "out"), "asr": {"model": None},
-         "audio": {"stall_timeout_s": 1.0}, "workers": 2}
+         "defects": {"weights": None}, "tokenise": {"checkpoint": None}, "audio": {"stall_timeout_s": 1.0},
+         "workers": 2}
     )  # fmt: skip
     run.run(config, quiet=True)
     table = pq.read_table(tmp_path / "out" / "recordings.parquet").to_pylist()
     found = {Path(row["media_url"]).stem: row["reason"] for row in table}
     crashed, hung = Reason.DECODER_CRASHED, Reason.DECODER_HUNG
     assert found == {"a": crashed, "d": crashed, "g": hung} | dict.fromkeys("bcefh")
-
-
-def write_vorbis(seconds: int) -> int:
-    """What libsndfile 1.2.2 does not survive: a long block of Vorbis."""
-    buffer = io.BytesIO()
-    soundfile.write(buffer, np.zeros(seconds * 48_000), 48_000, format="OGG", subtype="VORBIS")
-    return len(buffer.getvalue())
-
-
-def write_flac(seconds: int) -> int:
-    return len(encode_flac(np.zeros(seconds * 48_000, np.int16), 48_000))
 
 
 def test_fault_26_an_encoder_crash_is_contained_and_flac_does_not_crash() -> None:
