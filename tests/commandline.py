@@ -16,6 +16,8 @@ import soundfile
 from hibari import Hibari
 from speechmill.cli.main import main
 
+from tests.once import made_once
+
 RATE = 24_000
 TEXTS = {
     "river.flac": (("The river rises in the hills above the village and turns the wheel of the mill all through the "
@@ -47,10 +49,12 @@ def spoken(texts: tuple[str, ...], seed: int) -> np.ndarray:
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three recordings in three formats."""
-    place = tmp_path_factory.mktemp("recordings")
-    for seed, (name, texts) in enumerate(TEXTS.items()):
-        soundfile.write(place / name, spoken(texts, seed), RATE)
-    return place
+
+    def make(place: Path) -> None:
+        for seed, (name, texts) in enumerate(TEXTS.items()):
+            soundfile.write(place / name, spoken(texts, seed), RATE)
+
+    return made_once("recordings", tmp_path_factory, make)
 
 
 @pytest.fixture(scope="session")
@@ -80,9 +84,9 @@ def flags(folder: object, output: object, *settings: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def corpus(folder: Path, speechmill: Speechmill, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A finished corpus. Tests that change one copy it first; its bytes are checked at the end."""
-    output = tmp_path_factory.mktemp("finished") / "corpus"
-    speechmill("run", *flags(folder, output))
+    """A finished corpus, of all workers. Tests that run anything on it copy it first; its bytes are checked."""
+    place = made_once("finished", tmp_path_factory, lambda place: speechmill("run", *flags(folder, place / "corpus")))
+    output = place / "corpus"
     before = fingerprint(output)
     yield output
     assert fingerprint(output) == before, "a test changed the shared corpus"

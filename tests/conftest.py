@@ -14,6 +14,7 @@ from speech_defects.packages import drop_lazy_modules
 from speechmill.demo.podcast import make_podcast
 
 from tests.commandline import corpus, folder, speechmill
+from tests.once import made_once
 from tests.server import ScriptedServer
 
 __all__ = ["corpus", "folder", "speechmill"]  # fixtures for every test
@@ -38,9 +39,7 @@ def only_modules_that_can_be_looked_at() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def podcast(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the demo podcast, made once: feed.xml, three episodes, truth.json."""
-    folder = tmp_path_factory.mktemp("podcast")
-    make_podcast(folder)
-    return folder
+    return made_once("podcast", tmp_path_factory, make_podcast)
 
 
 @pytest.fixture(scope="session")

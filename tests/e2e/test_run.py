@@ -48,12 +48,14 @@ def test_the_ledger_balances_to_the_sample(corpus: Path) -> None:
         assert decoded == last
 
 
-def test_a_second_run_does_nothing_and_says_so(corpus: Path, folder: Path, speechmill) -> None:
-    before = (corpus / "run.json").read_bytes()
-    done = speechmill("run", *flags(folder, corpus))
+def test_a_second_run_does_nothing_and_says_so(corpus: Path, folder: Path, speechmill, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(corpus, tmp_path / "corpus"))
+    before = (copy / "run.json").read_bytes()
+    done = speechmill("run", *flags(folder, copy))
     assert "nothing to do" in done.stdout
-    assert (corpus / "run.json").read_bytes() == before
-    stages = counts(speechmill("run", "--output", corpus, "--json"))  # goes on with the stored config
+    assert (copy / "run.json").read_bytes() == before
+    assert fingerprint(copy) == fingerprint(corpus)
+    stages = counts(speechmill("run", "--output", copy, "--json"))  # goes on with the stored config
     assert {stage for stage, found in stages.items() if found} == {"fetch"}, "a stage was asked for what is complete"
     assert "done" not in stages["fetch"]
 

@@ -12,11 +12,17 @@ from speechmill.core.store import Store
 from speechmill.demo.podcast import serve
 from speechmill.runner.run import run
 
+from tests.once import made_once
+
 
 @pytest.fixture(scope="session")
 def finished_corpus(podcast: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two episodes by HTTP, of which one has rejected clips, and a local file that is no audio."""
-    folder = tmp_path_factory.mktemp("finished")
+    folder = made_once("inspected", tmp_path_factory, lambda folder: make_corpus(podcast, folder))
+    return folder / "corpus"  # the server is gone: whoever fetches again from here on fails
+
+
+def make_corpus(podcast: Path, folder: Path) -> None:
     (folder / "broken.mp3").write_text("This is not audio.\n" * 100)
     with serve(podcast, 0) as url:
         lines = [{"url": f"{url}/episode-{n}.mp3", "licence": "CC-BY-4.0"} for n in (1, 3)] + [{"path": "broken.mp3"}]
@@ -32,7 +38,6 @@ def finished_corpus(podcast: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         more = (*settings, "max_failed_ratio=1")
         chosen = config_file.load(None, more, inputs=(str(folder / "all.jsonl"),), output=str(folder / "corpus"))
         assert run(chosen, quiet=True).exit_code == 0
-    return folder / "corpus"  # the server is gone: whoever fetches again from here on fails
 
 
 @pytest.fixture
