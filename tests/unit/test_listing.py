@@ -1,13 +1,9 @@
 """Listing in a process of its own: whatever an input does to it costs that input, and the next one is listed."""
 
-import logging
 import multiprocessing
 import os
-import re
 import signal
 import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +23,22 @@ from speechmill.sources.listing import _elsewhere
 from speechmill.stages.fetch import list_input
 from speechmill.stages.profiles import plan_build
 
+from tests.listings import (
+    backtracking,
+    delayed,
+    endless,
+    hungry,
+    killed,
+    leaving,
+    logging_much,
+    many,
+    misconfigured,
+    one,
+    process_id,
+    rejecting,
+    sleeping,
+    surprised,
+)
 from tests.server import ScriptedServer, ok, stall, status
 
 BOUNDS = Bounds(seconds=120.0)
@@ -34,73 +46,6 @@ FEED = (
     '<rss version="2.0"><channel><title>S</title><item><guid isPermaLink="false">{0}</guid>'
     '<enclosure url="{0}.mp3" type="audio/mpeg"/></item></channel></rss>'
 )
-
-
-def one(name: str) -> Iterator[str]:
-    yield name
-
-
-def process_id() -> Iterator[int]:
-    yield os.getpid()
-
-
-def many(count: int) -> Iterator[int]:
-    yield from range(count)
-
-
-def endless() -> Iterator[int]:
-    while True:
-        yield from range(1000)
-
-
-def backtracking() -> Iterator[str]:
-    yield "first"
-    re.match("(a+)+b", "a" * 60)  # in C, where no signal handler and no thread of Python's gets a turn
-
-
-def sleeping() -> Iterator[str]:
-    yield "first"
-    time.sleep(600)
-
-
-def hungry() -> Iterator[str]:
-    yield "first"
-    yield str(len(b"x" * 3_000_000_000))
-
-
-def killed() -> Iterator[str]:
-    yield "first"
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def leaving() -> Iterator[str]:
-    yield "first"
-    raise SystemExit(7)
-
-
-def rejecting() -> Iterator[str]:
-    yield "first"
-    raise RejectedError(Reason.NOT_FOUND, "HTTP 404")
-
-
-def misconfigured() -> Iterator[str]:
-    yield "first"
-    raise ConfigError("inputs: no such file: x; give another")
-
-
-def surprised() -> Iterator[Any]:
-    def rows() -> Iterator[str]:
-        yield "first"
-        raise AssertionError("we should not get here!\n\x1b[2J")
-
-    return _listing_process.guarded(rows)
-
-
-def logging_much() -> Iterator[str]:
-    log = logging.getLogger("speechmill")
-    for number in range(5_000):
-        log.warning("line %d %s", number, "x" * 10_000)
-    yield "row"
 
 
 def rows(function: Any, *arguments: Any, bounds: Bounds = BOUNDS) -> tuple[list[Any], Exception | None]:
@@ -188,11 +133,6 @@ def test_the_log_of_the_process_is_ours_within_bounds(caplog: pytest.LogCaptureF
     assert lines[0].startswith("line 0 xxx")
     assert len(lines) == _listing_process.MAX_LOG_LINES
     assert max(len(line) for line in lines) == _listing_process.MAX_LINE_CHARACTERS
-
-
-def delayed(host: tuple[str, int]) -> Iterator[float]:
-    yield fetch.delays()[host]
-    fetch.hold({host: 500.0})
 
 
 def test_the_delay_that_a_host_asks_for_holds_in_both_processes() -> None:
