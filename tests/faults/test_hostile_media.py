@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,7 @@ def test_more_sound_than_the_bytes_can_hold_is_stopped(monkeypatch: pytest.Monke
         decode(silence)
 
 
+@lru_cache
 def png(side: int) -> bytes:
     """A black picture: 3 bytes a pixel when it is decoded, 3 KB a million of them before."""
     packer, row = zlib.compressobj(9), bytes(3 * side + 1)
