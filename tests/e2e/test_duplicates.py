@@ -15,6 +15,8 @@ import soundfile
 
 from tests.commandline import TEXTS, fingerprint, flags, summary
 
+BARE = ("asr.model=null", "tokenise.checkpoint=null", "defects.weights=null")  # sounds are compared without them
+
 
 def encoded(samples: np.ndarray, rate: int, codec: str, container: str, bits: int) -> bytes:
     """Samples, float in [-1, 1], as another encoder would store them."""
@@ -46,7 +48,7 @@ def pool(corpus: Path) -> list[tuple]:
 
 def test_a_copy_in_another_file_is_kept_out_and_says_of_what(doubled: Path, speechmill, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
-    arguments = flags(doubled, corpus, "asr.model=null", "tokenise.checkpoint=null")
+    arguments = flags(doubled, corpus, *BARE)
     done = summary(speechmill("run", *arguments, "--json"))
     first = [row for row in pool(corpus) if row[0] == "river.flac"]
     again = [row for row in pool(corpus) if row[0] == "z-again.mp3"]
@@ -67,20 +69,18 @@ def test_a_copy_in_another_file_is_kept_out_and_says_of_what(doubled: Path, spee
 def test_a_copy_that_comes_later_changes_nothing_of_the_first(doubled: Path, speechmill, tmp_path: Path) -> None:
     corpus, whole, place = tmp_path / "corpus", tmp_path / "whole", tmp_path / "in"
     place.mkdir()
-    settings = ("asr.model=null", "tokenise.checkpoint=null")
     for name in (*TEXTS, "z-again.mp3"):
         shutil.copy(doubled / name, place / name)
-        speechmill("run", *flags(place, corpus, *settings))
-    speechmill("run", *flags(doubled, whole, *settings))
+        speechmill("run", *flags(place, corpus, *BARE))
+    speechmill("run", *flags(doubled, whole, *BARE))
     assert fingerprint(corpus) == fingerprint(whole)
 
 
 def test_what_is_compared_does_not_depend_on_workers_or_runner(doubled: Path, speechmill, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    settings = ("asr.model=null", "tokenise.checkpoint=null", "defects.weights=null")
-    speechmill("run", *flags(doubled, one, *settings))
+    speechmill("run", *flags(doubled, one, *BARE))
     options = ["--", "--direct_running_mode=multi_processing", "--direct_num_workers=2"]
-    speechmill("run", *flags(doubled, two, *settings, "workers=2"), *options)
+    speechmill("run", *flags(doubled, two, *BARE, "workers=2"), *options)
     assert fingerprint(one) == fingerprint(two)
     assert [row[3] for row in pool(two) if row[0] == "z-again.mp3"] == [["duplicate"]] * 2
 
@@ -89,21 +89,20 @@ def test_with_a_recording_its_copies_are_removed_whatever_their_bytes(
     doubled: Path, speechmill, tmp_path: Path
 ) -> None:
     corpus = tmp_path / "corpus"
-    settings = ("asr.model=null", "tokenise.checkpoint=null")
-    speechmill("run", *flags(doubled, corpus, *settings))
+    speechmill("run", *flags(doubled, corpus, *BARE))
     query = f"select media_url, recording_id from '{corpus}/recordings.parquet'"
     ids = dict(duckdb.sql(query).fetchall())
     said = summary(speechmill("remove", corpus, "--recording", ids["river.flac"], "--reason", "r", "--json"))
     assert said["removed"].keys() == {ids["river.flac"], ids["z-again.mp3"]}
     assert {row[0] for row in pool(corpus)} == {"wheel.wav", "wind.mp3"}
-    speechmill("run", *flags(doubled, corpus, *settings))
+    speechmill("run", *flags(doubled, corpus, *BARE))
     assert {row[0] for row in pool(corpus)} == {"wheel.wav", "wind.mp3"}
     assert summary(speechmill("verify", corpus, "--json"))["ok"]
 
 
 def test_verify_finds_a_duplicate_of_nothing(doubled: Path, speechmill, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
-    speechmill("run", *flags(doubled, corpus, "asr.model=null", "tokenise.checkpoint=null"))
+    speechmill("run", *flags(doubled, corpus, *BARE))
     (name,) = [path for path in (corpus / "work/dedup").glob("*/*") if pq.read_table(path).num_rows]
     table = pq.read_table(name)
     nowhere = pa.array(["0" * 32] * table.num_rows)
@@ -123,8 +122,7 @@ def test_a_clip_with_the_sound_of_what_was_removed_goes_but_not_its_whole_record
     soundfile.write(place / "z-quotes.wav", np.concatenate([parts[0], parts[1], parts[2][: 8 * 24_000]]), 24_000)
     (place / "wheel.wav").unlink()
     (place / "wind.mp3").unlink()
-    settings = ("asr.model=null", "tokenise.checkpoint=null")
-    speechmill("run", *flags(place, corpus, *settings))
+    speechmill("run", *flags(place, corpus, *BARE))
     quoted = [row[1] for row in pool(corpus) if row[0] == "z-quotes.wav" and row[5]]
     assert len(quoted) == 1
     ids = dict(duckdb.sql(f"select media_url, recording_id from '{corpus}/recordings.parquet'").fetchall())
@@ -135,7 +133,7 @@ def test_a_clip_with_the_sound_of_what_was_removed_goes_but_not_its_whole_record
         assert fates.pop(quoted[0]) == ("rejected", ["removed"])
         assert len(fates) >= 3
         assert all(fate == ("kept", []) for fate in fates.values())
-        speechmill("run", *flags(place, corpus, *settings))
+        speechmill("run", *flags(place, corpus, *BARE))
 
 
 def test_a_copy_that_may_not_be_published_hides_none_that_may(doubled: Path, speechmill, tmp_path: Path) -> None:
@@ -143,6 +141,6 @@ def test_a_copy_that_may_not_be_published_hides_none_that_may(doubled: Path, spe
     lines += [{"path": str(doubled / "z-again.mp3"), "licence": "CC-BY-4.0"}]
     (tmp_path / "all.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     corpus = tmp_path / "corpus"
-    speechmill("run", *flags(tmp_path / "all.jsonl", corpus, "asr.model=null", "tokenise.checkpoint=null"))
+    speechmill("run", *flags(tmp_path / "all.jsonl", corpus, *BARE))
     fates = {row[0].rpartition("/")[2]: row[2] for row in pool(corpus)}
     assert fates == {"river.flac": "rejected", "z-again.mp3": "kept"}

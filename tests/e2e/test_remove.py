@@ -15,6 +15,7 @@ from tests.commandline import TEXTS, fingerprint, flags, summary
 from tests.server import ScriptedServer, ok
 
 NAMES = sorted(TEXTS)  # river.flac, wheel.wav, wind.mp3
+BARE = ("asr.model=null", "tokenise.checkpoint=null", "defects.weights=null")  # where no text or score is looked at
 
 
 SECRET = b"Words that only the wheel's transcript has."
@@ -125,11 +126,11 @@ def test_no_byte_of_a_removed_recording_is_left_and_it_never_comes_back(
 def test_the_same_bytes_are_removed_under_any_name(site: ScriptedServer, speechmill, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
     both = feed(site, "/both.xml", ["river.flac", "wheel.wav"])
-    speechmill("run", *arguments(both, corpus))
+    speechmill("run", *arguments(both, corpus, *BARE))
     speechmill("remove", corpus, "--recording", by_title(corpus, "wheel.wav")["recording_id"], "--reason", "r")
     again = feed(site, "/again.xml", ["wheel.wav"], guid="other ")
     for _ in range(2):
-        speechmill("run", *arguments(again, corpus))
+        speechmill("run", *arguments(again, corpus, *BARE))
     assert sorted(row["status"] for row in rows(corpus).values()) == ["ok", "removed", "removed"]
     assert not list((corpus / "work/media").glob("[0-9a-f]*")) or len(list((corpus / "work/segment").glob("*/*"))) == 1
     assert len(site.asked("/wheel.wav")) == 2, "fetched again to find out again"
@@ -140,13 +141,13 @@ def test_a_feed_and_all_below_an_address_are_removed_before_anything_is_asked_fo
 ) -> None:
     corpus = tmp_path / "corpus"
     url = feed(site, "/shows/feed.xml", ["river.flac"])
-    speechmill("run", *arguments(url, corpus))
+    speechmill("run", *arguments(url, corpus, *BARE))
     speechmill("remove", corpus, "--source", site.url("/shows/"), "--reason", "withdrawn")
-    planned = summary(speechmill("plan", *arguments(url, corpus), "--json"))
+    planned = summary(speechmill("plan", *arguments(url, corpus, *BARE), "--json"))
     assert (planned["recordings"], planned["inputs"][url]["error"]) == (0, "removed")
     before = len(site.requests)
     other = feed(site, "/shows/other.xml", ["wheel.wav"])
-    speechmill("run", "--input", other, *arguments(url, corpus))
+    speechmill("run", "--input", other, *arguments(url, corpus, *BARE))
     assert len(site.requests) == before, "a removed address was asked"
     assert [row["status"] for row in rows(corpus).values()] == ["removed"]
 
@@ -155,9 +156,9 @@ def test_a_person_is_removed_from_every_feed_and_the_list_does_not_name_them(
     site: ScriptedServer, speechmill, tmp_path: Path
 ) -> None:
     corpus = tmp_path / "corpus"
-    speechmill("run", *arguments(feed(site, "/one.xml", ["river.flac"]), corpus))
+    speechmill("run", *arguments(feed(site, "/one.xml", ["river.flac"]), corpus, *BARE))
     speechmill("remove", corpus, "--person", "  reader OF wheel.wav ", "--reason", "asked for by them")
-    speechmill("run", *arguments(feed(site, "/all.xml", NAMES), corpus))
+    speechmill("run", *arguments(feed(site, "/all.xml", NAMES), corpus, *BARE))
     assert site.asked("/wheel.wav") == []
     assert sorted(row["status"] for row in rows(corpus).values()) == ["duplicate", "ok", "ok", "removed"]
     assert "wheel" not in (corpus / "removed.json").read_text().lower()
@@ -183,7 +184,7 @@ def with_note(folder: Path, speechmill, tmp_path_factory: pytest.TempPathFactory
     corpus = tmp_path_factory.mktemp("with_note") / "corpus"
     with serving(folder) as site:
         url = feed(site, "/feed.xml", ["river.flac", "wheel.wav"], transcript=server_note(site))
-        speechmill("run", *arguments(url, corpus, "asr.model=null", "tokenise.checkpoint=null"))
+        speechmill("run", *arguments(url, corpus, *BARE))
     return corpus
 
 
@@ -221,25 +222,24 @@ def test_who_is_named_only_later_goes_with_all_that_was_made_before(
     site: ScriptedServer, speechmill, tmp_path: Path
 ) -> None:
     corpus = tmp_path / "corpus"
-    settings = ("asr.model=null", "tokenise.checkpoint=null")
     url = feed(site, "/feed.xml", ["river.flac", "wheel.wav"])
-    speechmill("run", *arguments(url, corpus, *settings))
+    speechmill("run", *arguments(url, corpus, *BARE))
     content = by_title(corpus, "wheel.wav")["content_id"].encode()
     speechmill("remove", corpus, "--person", "Jane Doe", "--reason", "r")
     feed(site, "/feed.xml", ["river.flac", "wheel.wav"], person="Jane Doe")
-    speechmill("run", *arguments(url, corpus, *settings))
+    speechmill("run", *arguments(url, corpus, *BARE))
     assert sorted(row["status"] for row in rows(corpus).values()) == ["removed", "removed"]
     assert not list((corpus / "data").glob("*"))
     assert traces(corpus, content) == []
     again = feed(site, "/again.xml", ["wheel.wav"], guid="other ")
-    speechmill("run", *arguments(again, corpus, *settings))
+    speechmill("run", *arguments(again, corpus, *BARE))
     assert {row["status"] for row in rows(corpus).values()} == {"removed"}
 
 
 def test_a_transcript_that_others_have_too_stays_with_them(site: ScriptedServer, speechmill, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
     url = feed(site, "/feed.xml", ["river.flac", "wheel.wav"], transcript=server_note(site), of="")
-    speechmill("run", *arguments(url, corpus, "asr.model=null", "tokenise.checkpoint=null"))
+    speechmill("run", *arguments(url, corpus, *BARE))
     ids = {name: by_title(corpus, name)["recording_id"] for name in ("river.flac", "wheel.wav")}
     speechmill("remove", corpus, "--recording", ids["wheel.wav"], "--reason", "r")
     (document,) = (corpus / "work/documents").iterdir()

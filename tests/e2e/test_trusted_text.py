@@ -103,7 +103,7 @@ def test_a_clip_that_begins_in_a_word_is_not_published(folder: Path, speechmill,
     place, output = tmp_path / "recordings", tmp_path / "corpus"
     place.mkdir()
     soundfile.write(place / "talk.wav", wave[middle:], rate)
-    speechmill("run", *flags(place, output))
+    speechmill("run", *flags(place, output, "asr.model=null"))
     pool = duckdb.sql(f"select reasons, edge_ratio from '{output}/pool.parquet/*.parquet' order by start").fetchall()
     assert [reasons for reasons, _ in pool] == [["cut_word"], []]
     assert pool[0][1] > 0.5 > pool[1][1]
