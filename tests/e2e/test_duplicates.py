@@ -76,15 +76,6 @@ def test_a_copy_that_comes_later_changes_nothing_of_the_first(doubled: Path, spe
     assert fingerprint(corpus) == fingerprint(whole)
 
 
-def test_what_is_compared_does_not_depend_on_workers_or_runner(doubled: Path, speechmill, tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    speechmill("run", *flags(doubled, one, *BARE))
-    options = ["--", "--direct_running_mode=multi_processing", "--direct_num_workers=2"]
-    speechmill("run", *flags(doubled, two, *BARE, "workers=2"), *options)
-    assert fingerprint(one) == fingerprint(two)
-    assert [row[3] for row in pool(two) if row[0] == "z-again.mp3"] == [["duplicate"]] * 2
-
-
 def test_with_a_recording_its_copies_are_removed_whatever_their_bytes(
     doubled: Path, speechmill, tmp_path: Path
 ) -> None:

@@ -133,19 +133,3 @@ def test_while_a_disk_is_away_other_settings_change_nothing_of_what_is_published
     run("here", more=("segment.edge_s=0.05",))
     assert list(fates(tmp_path / "corpus").values()) == ["ok", "ok"]
     assert set(clips(tmp_path / "corpus").values()) == set(fates(tmp_path / "corpus"))
-
-
-def test_matches_do_not_depend_on_workers(write, speechmill, run: Run, tmp_path: Path) -> None:
-    for which, name in enumerate(("one/a.wav", "one/b.wav", "two/a.wav", "two/c.wav")):
-        write(name, which % 3)
-    run("one")
-    (tmp_path / "one/a.wav").rename(tmp_path / "one/z.wav")
-    (tmp_path / "one/b.wav").rename(tmp_path / "one/a.wav")
-    shutil.copytree(tmp_path / "corpus", tmp_path / "other")
-    run("one", "two")
-    options = ("--", "--direct_running_mode=multi_processing", "--direct_num_workers=2")
-    chosen = [part for setting in SETTINGS for part in ("--set", setting)]
-    inputs = [part for one in ("two", "one") for part in ("--input", tmp_path / one)]
-    speechmill("run", *inputs, "--output", tmp_path / "other", *chosen, *options)
-    assert fingerprint(tmp_path / "other") == fingerprint(tmp_path / "corpus")
-    assert fates(tmp_path / "other") == fates(tmp_path / "corpus")

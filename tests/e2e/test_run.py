@@ -166,14 +166,6 @@ def test_files_manifest_feed_and_config_give_the_same_clips(
         assert [r.path for r in server.requests[before:]] == ["/feed.xml"], "media were fetched twice"
 
 
-def test_more_workers_and_another_runner_give_the_same_bytes(
-    corpus: Path, folder: Path, speechmill, tmp_path: Path
-) -> None:
-    arguments = flags(folder, tmp_path / "corpus", "workers=2")
-    speechmill("run", *arguments, "--", "--direct_running_mode=multi_processing", "--direct_num_workers=2")
-    assert fingerprint(tmp_path / "corpus") == fingerprint(corpus)
-
-
 def test_same_bytes_under_two_names_are_one_recording(folder: Path, speechmill, tmp_path: Path) -> None:
     twice = tmp_path / "twice"
     twice.mkdir()
