@@ -12,13 +12,13 @@ from speechmill.audio import encode_flac
 from speechmill.core import guards
 from speechmill.core.build import Build
 from speechmill.stages.segment import Segment
-from speechmill.stages.work import Outcome, Work
+from speechmill.stages.work import Outcome, WorkItem
 
 
 class CrashingSegment(Segment):
     """The segment stage, with a decoder that some files bring down."""
 
-    def process(self, element: Work, build: Build) -> Outcome:
+    def process(self, element: WorkItem, build: Build) -> Outcome:
         head = Path(element.media).read_bytes()[:5]
         if head == b"ABORT":
             os.abort()
