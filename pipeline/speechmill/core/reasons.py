@@ -57,6 +57,7 @@ class Reason(StrEnum):
     MUSIC = "music", "music is too likely"
     TELEPHONE = "telephone", "band-limited or coded speech, as from a telephone, is too likely"
     OVERLAP = "overlap", "several voices at once are too likely"
+    TWO_VOICES = "two_voices", "the voice changes within the clip"
     REVERB = "reverb", "reverberation is too likely, or too strong"
     LOW_SNR = "low_snr", "speech is not loud enough over the background"
     BAND_LIMITED = "band_limited", "the highest frequencies of speech are missing"

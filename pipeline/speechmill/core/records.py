@@ -225,8 +225,12 @@ SEGMENT_ARTIFACT = pa.schema(
         ("clip_id", pa.string()),
         ("flac_bytes", pa.int64()),
         ("flac", pa.binary()),
+        ("voices", pa.int8()),
+        ("score_turn", pa.float32()),
+        ("turn_id", pa.int32()),
     ]
 )
+TURNS_ARTIFACT = pa.schema([("voice", pa.int16()), ("cosine", pa.float32())])  # a row for each step of turns
 TRANSCRIPT_ARTIFACT = pa.schema(
     [
         ("clip_id", pa.string()),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from speechmill.core.build import FETCHED, Build
 from speechmill.core.records import Status
-from speechmill.stages import ASSESS, DEDUP, SCORE, SEGMENT, ClipStage, Stage, left_out
+from speechmill.stages import ASSESS, DEDUP, SCORE, ClipStage, Stage, left_out
 from speechmill.stages.flow import STAGES
 
 VERSION = 1  # raise it when the same artifacts give other tables
@@ -117,7 +117,7 @@ def _contents(fetched: Mapping[str, str], build: Build) -> dict[str, str | None]
 def _artifact_versions(build: Build) -> dict[str, list[str]]:
     """Stage and version (`"score 4f2a"`) of all artifacts by content id, in the order of the stages."""
     versions: dict[str, list[str]] = defaultdict(list)
-    for stage in (SEGMENT, *tabulated_stages(build)):
+    for stage in tabulated_stages(build):
         folder = f"work/{stage.name}/{build.profiles[stage.name]}"
         for entry in build.store.finished_files(folder):
             content_id = entry.name.removeprefix(f"{folder}/").partition("/")[0].removesuffix(".parquet")

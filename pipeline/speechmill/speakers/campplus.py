@@ -11,23 +11,74 @@ from pathlib import Path
 
 import kaldi_native_fbank as knf
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from speechmill.speakers import SAMPLE_RATE_HZ, Float32
 from speechmill.speakers.network import NetworkEmbedder
+from speechmill.speakers.turns import STEP
 
 MELS = 80
 CHANNELS = 32  # of the maps in front
 WIDTH, GROWTH = 128, 32
 BLOCKS = ((12, 1), (24, 2), (16, 2))  # layers and dilation of each
+FRAME_SAMPLES, HOP_SAMPLES = 400, 160  # of the features
+STEP_FRAMES = STEP // HOP_SAMPLES // 2  # frames of the network in a step of turns
 SEGMENT = 100  # frames of 20 ms whose mean is the near context
 
 
 def load(weights: Path, device: str) -> NetworkEmbedder:
     """Load weights as 3D-Speaker saves them. Raises OSError or ValueError."""
     return NetworkEmbedder(read_network(weights.read_bytes()), features, device)
+
+
+def load_statistics(weights: Path) -> "PooledStatistics":
+    """Load weights for the detection of turns. Raises OSError or ValueError."""
+    return PooledStatistics(read_network(weights.read_bytes()))
+
+
+class PooledStatistics:
+    """See turns.Statistics: sums and sums of squares of the frames that the network would pool."""
+
+    CHUNK, MARGIN = 200, 10  # steps that go through the network at a time, and their context on either side
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network.eval()
+        parts = dict(network.xvector.named_children())  # type: ignore[union-attr, operator]
+        self._dense = parts.pop("dense")
+        parts.pop("stats")
+        self._frames = nn.Sequential(OrderedDict(parts))
+
+    def sums(self, wave: Float32) -> Float32:
+        """See turns.Statistics."""
+        steps = wave.size // STEP
+        pieces = []
+        for first in range(0, steps, self.CHUNK):
+            begin, end = max(first - self.MARGIN, 0), min(first + self.CHUNK, steps)
+            frames = self._run(wave[begin * STEP : min(end + self.MARGIN, steps) * STEP])
+            frames = frames[(first - begin) * STEP_FRAMES :][: (end - first) * STEP_FRAMES]
+            whole = frames.reshape(end - first, STEP_FRAMES, -1)
+            pieces.append(np.concatenate([whole.sum(1), np.square(whole).sum(1)], axis=1))
+        return np.concatenate(pieces)
+
+    @torch.inference_mode()
+    def _run(self, wave: Float32) -> Float32:
+        """Frames before pooling, float32[steps * STEP_FRAMES, channels]."""
+        edge = (FRAME_SAMPLES - HOP_SAMPLES) // 2
+        bands = features(np.pad(wave, (edge, FRAME_SAMPLES - HOP_SAMPLES - edge)))
+        frames = self._frames(self._network.head(bands[None].transpose(1, 2)))  # type: ignore[operator]
+        return np.asarray(frames[0].numpy().T)
+
+    @torch.inference_mode()
+    def embed(self, sums: Float32, steps: npt.NDArray[np.int64]) -> Float32:
+        """See turns.Statistics."""
+        count = STEP_FRAMES * steps[:, None].astype(np.float32)
+        mean, square = (half / count for half in np.split(sums, 2, axis=1))
+        spread = np.sqrt(np.maximum(square - mean * mean, 0) * count / np.maximum(count - 1, 1))
+        embeddings = self._dense(torch.from_numpy(np.concatenate([mean, spread], axis=1))).flatten(1)
+        return np.asarray(functional.normalize(embeddings, dim=1).numpy())
 
 
 def features(wave: Float32) -> Tensor:

@@ -21,18 +21,19 @@ from speechmill.stages.score import Score
 from speechmill.stages.segment import Segment, note_failure
 from speechmill.stages.tokenise import Tokenise
 from speechmill.stages.transcribe import CrossCheck, Transcribe
+from speechmill.stages.turns import Turns
 from speechmill.stages.work import Outcome
 
-FETCH, SEGMENT, SCORE, FINGERPRINT, DEDUP = Fetch(), Segment(), Score(), Fingerprint(), Dedup()
+FETCH, TURNS, SEGMENT, SCORE, FINGERPRINT, DEDUP = Fetch(), Turns(), Segment(), Score(), Fingerprint(), Dedup()
 TRANSCRIBE, CROSS_CHECK, ALIGN, EMBED, TOKENISE = Transcribe(), CrossCheck(), Align(), Embed(), Tokenise()
 SPEAKERS, ASSESS = Speakers(), Assess()
 BEFORE_PLUGINS: tuple[Stage, ...] = (
-    *(FETCH, SEGMENT, SCORE, FINGERPRINT, DEDUP, TRANSCRIBE, CROSS_CHECK, ALIGN, EMBED, TOKENISE),
+    *(FETCH, TURNS, SEGMENT, SCORE, FINGERPRINT, DEDUP, TRANSCRIBE, CROSS_CHECK, ALIGN, EMBED, TOKENISE),
 )  # in order of execution; flow.py has all stages
 
 __all__ = [
     "ALIGN", "ASSESS", "BEFORE_PLUGINS", "CROSS_CHECK", "DEDUP", "EMBED", "FETCH", "FINGERPRINT", "SCORE", "SEGMENT",
-    "SPEAKERS", "TOKENISE", "TRANSCRIBE", "ClipStage", "RecordingStage", "Stage", "note_error",
+    "SPEAKERS", "TOKENISE", "TRANSCRIBE", "TURNS", "ClipStage", "RecordingStage", "Stage", "note_error",
 ]  # fmt: skip
 
 

@@ -107,7 +107,7 @@ class Stage(ABC):
         if settings is None:
             return None
         own = profile_of(self.version, *_as_tuple(settings), *(model.sha256 for model in models))
-        return "-".join([*(str(before[name]) for name in self.after), own])
+        return "-".join([*(str(before[name]) for name in self.after if before[name] is not None), own])
 
     def read(self, content_id: str, build: Build, columns: list[str] | None = None) -> pa.Table:
         """Rows of a content; empty if there is no artifact."""

@@ -16,7 +16,7 @@ from speechmill.core.store import Store
 from speechmill.stages.base import Stage
 from speechmill.stages.flow import STAGES
 
-NEEDS_NO_MODEL = ("fetch", "segment", "score", "fingerprint", "dedup")  # stages without a model to download
+NEEDS_NO_MODEL = ("fetch", "turns", "segment", "score", "fingerprint", "dedup")  # stages without a model to download
 
 
 def plan_build(config: RunConfig, store: Store, *, find_model: FindModel) -> Build:

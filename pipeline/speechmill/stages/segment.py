@@ -3,23 +3,28 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from speechmill import speakers
 from speechmill.audio import DECODER_BYTES, Mix, UnskippableError, encode_flac, mixdown_name, to_int16
-from speechmill.audio.cutting import gate, spans
+from speechmill.audio.cutting import NO_FRAMES, gate, place_changes, spans
 from speechmill.audio.vad import Listener
 from speechmill.core import guards
 from speechmill.core.build import Build
+from speechmill.core.columns import UNIT, Column, at_most, steps
 from speechmill.core.config import RunConfig
 from speechmill.core.reasons import Reason
 from speechmill.core.records import SEGMENT_ARTIFACT, RejectedError, Span, SpanKind, Status, stable_id
 from speechmill.core.store import Store, add_footer
+from speechmill.speakers.turns import Voices, clip_voices
 from speechmill.stages.base import Isolated, RecordingStage
 from speechmill.stages.spans import Stretch, decoding_of
+from speechmill.stages.turns import Turns, detect_turns
 from speechmill.stages.work import Outcome, WorkItem
 
 Activity = tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]  # speech or not, and level, of each hop
@@ -33,14 +38,37 @@ class Segment(RecordingStage):
     """Spans of a recording, and its clips as FLAC."""
 
     name = "segment"
-    version = 6  # audio/
+    version = 7  # audio/
+    after = ("turns",)
     artifact = SEGMENT_ARTIFACT
+    columns = (
+        Column("voices", pa.int8(), "voices that speak for half a second or more, estimated", "", steps(0, 5, 1),
+               at_most("voices", Reason.TWO_VOICES)),
+        Column("score_turn", pa.float32(), "probability of half a second or more of a second voice", "", UNIT,
+               at_most("turn", Reason.TWO_VOICES)),
+        Column("turn_id", pa.int32(), "number of the turn in its recording"),
+    )  # fmt: skip
     execution = Isolated()
     typical_speed = 100.0
 
     def settings(self, config: RunConfig) -> Any:
-        """Settings of decoding and segmentation."""
-        return config.audio.model_dump(exclude={"stall_timeout_s"}, mode="json"), config.segment
+        """How media are decoded and cut."""
+        decoding = config.audio.model_dump(exclude={"stall_timeout_s"}, mode="json")
+        return decoding, config.segment, config.turns.cut
+
+    def columns_in(self, config: RunConfig) -> tuple[Column, ...]:
+        """None where turns are not detected."""
+        return () if speakers.resolve(config.turns.model) is None else self.columns
+
+    def speed(self, config: RunConfig) -> float | None:
+        """Turns are detected on the way."""
+        if speakers.resolve(config.turns.model) is None:
+            return self.typical_speed
+        return 1 / (1 / self.typical_speed + 1 / Turns.typical_speed)
+
+    def read(self, content_id: str, build: Build, columns: list[str] | None = None) -> pa.Table:
+        """Rows of clips and other spans; all columns but the sound, where none are named."""
+        return super().read(content_id, build, columns or [name for name in SEGMENT_ARTIFACT.names if name != "flac"])
 
     def process(self, element: WorkItem, build: Build) -> Outcome:
         """Decode a recording once, cut it, and store its spans with the clips."""
@@ -100,9 +128,12 @@ def _segment(media: IO[bytes], work: WorkItem, build: Build) -> Outcome:
     with tempfile.TemporaryFile(dir=build.store.temporary_folder()) as pcm:
         stretch, mixes, (marks, levels) = _decode_with_best_mix(media, work, pcm, build)
         breaks = [*stretch.breaks, *_truncated_end(stretch)]
-        segments = spans(marks, levels, samples=stretch.samples, rate=rate, rules=rules, breaks=breaks)
+        voices = detect_turns(pcm, marks, work.content_id, build)
+        is_cut = voices is not None and build.config.turns.cut
+        changes = place_changes(voices.labels, marks, levels) if voices is not None and is_cut else NO_FRAMES
+        segments = spans(marks, levels, samples=stretch.samples, rate=rate, rules=rules, breaks=breaks, changes=changes)
         facts = _facts(stretch, segments, mixes)
-        _write_segments(pcm, segments, facts, content_id=work.content_id, build=build)
+        _write_segments(pcm, segments, facts, voices, content_id=work.content_id, build=build)
     return _segment_outcome("done", facts)
 
 
@@ -170,7 +201,13 @@ def _facts(stretch: Stretch, segments: Sequence[Span], mixes: Sequence[Mix]) -> 
 
 
 def _write_segments(
-    pcm: IO[bytes], segments: Sequence[Span], facts: dict[str, Any], *, content_id: str, build: Build
+    pcm: IO[bytes],
+    segments: Sequence[Span],
+    facts: dict[str, Any],
+    voices: Voices | None,
+    *,
+    content_id: str,
+    build: Build,
 ) -> None:
     """Write spans, with the FLAC of clips cut from the PCM file, and the footer."""
     rate = build.config.audio.sample_rate
@@ -184,6 +221,7 @@ def _write_segments(
                     flac = encode_flac(np.frombuffer(pcm.read(2 * span.samples), np.int16), rate)
                     identity = stable_id(content_id, str(span.start), str(span.end), str(build.profiles["segment"]))
                     row |= {"clip_id": identity, "flac_bytes": len(flac), "flac": flac}
+                    row |= asdict(clip_voices(voices, span.start / rate, span.end / rate)) if voices else {}
                 rows.append(row)
             writer.write_table(pa.Table.from_pylist(rows, schema=SEGMENT_ARTIFACT))
         add_footer(writer, facts)

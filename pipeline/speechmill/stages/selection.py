@@ -66,11 +66,11 @@ def select_clips(work: WorkItem, build: Build) -> list[str]:
 
 def read_scores(content_id: str, build: Build) -> pa.Table:
     """All columns that select clips, a row for each clip of a content: scores, duplicates and those of plug-ins."""
-    from speechmill.stages import DEDUP, SCORE
+    from speechmill.stages import DEDUP, SCORE, SEGMENT
     from speechmill.stages.flow import PLUGGED_IN
 
     table = build.store.read(build.artifact(SCORE.name, content_id))
-    for stage in (DEDUP, *PLUGGED_IN):
+    for stage in (SEGMENT, DEDUP, *PLUGGED_IN):
         if _is_early(stage) and build.runs(stage.name):
             values = join_columns(
                 table["clip_id"], stage.read(content_id, build), stage.columns, stage.fill(content_id, build)

@@ -1,0 +1,267 @@
+"""Speaker turns: where the voice changes within a recording, with a pause or without one.
+
+A speaker network runs once over the speech of a recording. Its statistics are additive over time, so that a stretch of
+any length can be embedded without running it again. In blocks of two minutes, stretches of about a second are clustered
+by average linkage; each step of 100 ms is then assigned to a voice by the Viterbi algorithm, in which a change costs
+more within speech than over a pause. Memory does not grow with the recording, but for two numbers a step.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from speechmill.speakers import SAMPLE_RATE_HZ, Float32
+
+STEP_S = 0.1
+STEP = round(STEP_S * SAMPLE_RATE_HZ)
+BLOCK = 1_200  # steps of speech that are clustered together
+FILLED = 2  # steps: a shorter pause counts as speech, since words have pauses inside
+UNIT, LONGEST_UNIT = 8, 13  # steps of speech that one embedding of the clustering is made of
+MIN_COSINE = 0.46  # mean cosine of the units of two clusters at which they are one voice
+SAME_VOICE = 0.6  # cosine of two clusters' embeddings at which they are one voice
+OTHER_VOICE = 0.4  # … below which a few words are enough for a voice of their own
+MIN_VOICE, MIN_OTHER_VOICE = 15, 7  # steps that a voice has at least
+MAX_VOICES = 16  # of a recording that a block is compared with: those with most speech
+REACH = 5  # steps to either side whose speech decides about a step
+WEIGHT = 14.0 / (2 * REACH + 1)  # of a cosine in a step
+CHANGE, CHANGE_AT_PAUSE, CHANGE_PER_STEP = 6.0, 2.5, 0.3  # cost of a change, in weighted cosines
+MIN_CHANGE = 0.5
+MIN_SPOKEN = 5  # steps of a voice that count in a clip
+DOUBT, DOUBT_SLOPE = 0.25, 20.0  # cosine of the least likely half second at which there are two voices or not
+
+NOBODY, SEVERAL = -1, -2  # labels of steps without a voice, and with several at once
+OVERLAP = 0.5  # probability from which several voices speak at once
+MIN_OVERLAP = 3  # steps
+
+Labels = npt.NDArray[np.int16]
+Steps = npt.NDArray[np.bool_]
+Indices = npt.NDArray[np.intp]
+
+
+class Statistics(Protocol):
+    """A speaker network whose embeddings are made of sums over time."""
+
+    def sums(self, wave: Float32) -> Float32:
+        """Additive statistics of each whole step of float32[n] at 16 kHz, float32[steps, D]."""
+        ...
+
+    def embed(self, sums: Float32, steps: npt.NDArray[np.int64]) -> Float32:
+        """Embeddings of length 1, float32[n, E], of stretches: sums float32[n, D] over int64[n] steps each."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """Voices of a recording, in steps of STEP_S."""
+
+    labels: Labels  # int16[steps]: voice, from 0 in order of appearance; or NOBODY or SEVERAL
+    cosines: Float32  # float32[steps]: of the second around a step with its voice; NaN where there is not one voice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipVoices:
+    """What is known of the voices of a clip."""
+
+    voices: int  # that speak for MIN_SPOKEN steps or more; at least 1
+    score_turn: float  # probability of half a second or more of a second voice
+    turn_id: int  # number of the turn that it begins in, from 0
+
+
+def clip_voices(voices: Voices, start_s: float, end_s: float) -> ClipVoices:
+    """Voices of a clip of a recording, from its start and end in seconds."""
+    first, last = (min(round(at / STEP_S), voices.labels.size) for at in (start_s, end_s))
+    labels, cosines = voices.labels[first:last], voices.cosines[first:last]
+    spoken = labels[labels != NOBODY]
+    counts = np.bincount(spoken - SEVERAL) if spoken.size else np.ones(1, np.int64)
+    main = counts.argmax() + SEVERAL
+    before = voices.labels[: first + int(np.argmax(labels != NOBODY)) + 1]
+    return ClipVoices(
+        voices=max(1, int(np.count_nonzero(counts >= MIN_SPOKEN))),
+        score_turn=_probability(cosines[labels == main], int(spoken.size - counts.max())),
+        turn_id=int(np.count_nonzero(np.diff(before[before != NOBODY]))),
+    )
+
+
+def _probability(cosines: Float32, others: int) -> float:
+    """Probability of a second voice, from the cosines of the main voice's steps and the number of other steps."""
+    if others >= MIN_SPOKEN:
+        return 1.0
+    width = min(MIN_SPOKEN, cosines.size)
+    lowest = np.convolve(cosines, np.full(width, 1 / width), "valid").min() if width else 1.0
+    return float(1 / (1 + np.exp(DOUBT_SLOPE * (lowest - DOUBT))))
+
+
+@dataclass
+class TurnDetector:
+    """Assigns the speech of one recording to voices: give it all of the recording, block by block."""
+
+    statistics: Statistics
+    _sums: npt.NDArray[np.float64] | None = field(default=None, init=False)  # of each voice so far
+    _steps: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), init=False)
+    _waves: list[Float32] = field(default_factory=list, init=False)
+    _places: list[int] = field(default_factory=list, init=False)  # steps of the recording that _waves are
+    _at: int = field(default=0, init=False)
+    _overlapped: list[Indices] = field(default_factory=list, init=False)
+    _labels: list[tuple[Indices, Labels, Float32]] = field(default_factory=list, init=False)
+
+    def feed(self, wave: Float32, speech: Steps, overlap: Float32 | None = None) -> None:
+        """Process the next part of the recording.
+
+        Args:
+            wave: float32[steps * STEP] at 16 kHz.
+            speech: bool[steps], see `speech_steps`.
+            overlap: float32[steps], probability of several voices at once.
+        """
+        pieces = wave.reshape(-1, STEP)
+        several = speech & _lasting(overlap > OVERLAP) if overlap is not None else np.zeros(speech.size, bool)
+        self._overlapped.append(self._at + np.flatnonzero(several))
+        for at in np.flatnonzero(speech & ~several):
+            self._waves.append(pieces[at])
+            self._places.append(self._at + int(at))
+            if len(self._waves) == BLOCK:
+                self._cluster()
+        self._at += speech.size
+
+    def finish(self) -> Voices:
+        """End the recording."""
+        if self._waves:
+            self._cluster()
+        labels, cosines = np.full(self._at, NOBODY, np.int16), np.full(self._at, np.nan, np.float32)
+        labels[np.concatenate([np.zeros(0, np.intp), *self._overlapped])] = SEVERAL
+        for places, block_labels, block_cosines in self._labels:
+            labels[places], cosines[places] = block_labels, block_cosines
+        return Voices(labels, cosines)
+
+    def _cluster(self) -> None:
+        """Find the voices of a block, and assign its steps to them."""
+        places = np.asarray(self._places, np.intp)
+        sums = self.statistics.sums(np.concatenate(self._waves)).astype(np.float64)
+        self._waves, self._places = [], []
+        voices = self._add_voices(sums, places)
+        centroids = self._embed(self._sums[voices], self._steps[voices])  # type: ignore[index]
+        cosines = self._embed(*_around(sums, places)) @ centroids.T
+        path = best_path(cosines, places)
+        self._labels.append((places, voices[path].astype(np.int16), cosines[np.arange(len(path)), path]))
+
+    def _add_voices(self, sums: npt.NDArray[np.float64], places: Indices) -> Indices:
+        """Add the voices of a block to those of the recording; returns the numbers of those that may speak in it."""
+        units = list(units_of(places))
+        lengths = np.array([len(unit) for unit in units])
+        unit_sums = np.stack([sums[unit].sum(0) for unit in units])
+        reliable = lengths >= min(UNIT, lengths.max())
+        clusters = linked(self._embed(unit_sums[reliable], lengths[reliable]), MIN_COSINE)
+        counts = np.bincount(clusters, lengths[reliable]).astype(np.int64)
+        cluster_sums = np.zeros((len(counts), sums.shape[1]))
+        np.add.at(cluster_sums, clusters, unit_sums[reliable])
+        if self._sums is None:
+            self._sums = np.zeros((0, sums.shape[1]))
+        voices = dict[int, None]()
+        for cluster in np.argsort(-counts, kind="stable"):
+            voice = self._voice_of(cluster_sums[cluster], int(counts[cluster]))
+            if voice is not None:
+                voices[voice] = None
+        return np.array(sorted(voices), np.intp)
+
+    def _voice_of(self, sums: npt.NDArray[np.float64], steps: int) -> int | None:
+        """The voice of a cluster, which is added to it; None for a few words that could be anybody's."""
+        known = np.argsort(-self._steps, kind="stable")[:MAX_VOICES]
+        nearest, cosine = 0, -1.0
+        if known.size:
+            cosines = self._embed(self._sums[known], self._steps[known]) @ self._embed(sums[None], np.array([steps]))[0]  # type: ignore[index]
+            nearest, cosine = int(known[cosines.argmax()]), float(cosines.max())
+        if cosine >= SAME_VOICE:
+            self._sums[nearest] += sums  # type: ignore[index]
+            self._steps[nearest] += steps
+            return nearest
+        if known.size and steps < (MIN_OTHER_VOICE if cosine < OTHER_VOICE else MIN_VOICE):
+            return nearest
+        self._sums = np.concatenate([self._sums, sums[None]])  # type: ignore[list-item]
+        self._steps = np.append(self._steps, steps)
+        return len(self._steps) - 1
+
+    def _embed(self, sums: npt.NDArray[np.float64], steps: npt.NDArray[np.int64]) -> Float32:
+        return self.statistics.embed(sums.astype(np.float32), steps)
+
+
+def _lasting(several: Steps) -> Steps:
+    """Where MIN_OVERLAP steps or more in a row are true: laughter and breath last less."""
+    edges = np.flatnonzero(np.diff(several.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
+    lasting = np.zeros(several.size, bool)
+    for start, end in edges[edges[:, 1] - edges[:, 0] >= MIN_OVERLAP]:
+        lasting[start:end] = True
+    return lasting
+
+
+def speech_steps(marks: Steps) -> Steps:
+    """Steps of speech, bool[steps], from VAD marks of each 10 ms, bool[frames]; the last step may be partial.
+
+    >>> speech_steps(np.array([1, 1, 1] + [0] * 17 + [1] * 10 + [0] * 30, bool)).tolist()
+    [True, True, True, False, False, False]
+    """
+    padded = np.pad(marks, (0, -marks.size % 10)).reshape(-1, 10)
+    speech = padded.sum(axis=1) >= 3
+    places = np.flatnonzero(speech)
+    for before, after in itertools.pairwise(places):
+        if after - before <= FILLED:
+            speech[before:after] = True
+    return speech
+
+
+def units_of(places: Indices) -> Iterator[Indices]:
+    """Divide speech steps at `places` into stretches of about a second, at pauses where possible: their indices."""
+    runs = np.split(np.arange(len(places)), np.flatnonzero(np.diff(places) > 1) + 1)
+    groups: list[list[Indices]] = []
+    for run in runs:
+        is_near = bool(groups) and places[run[0]] - places[groups[-1][-1][-1]] <= FILLED + 1
+        if is_near and min(sum(map(len, groups[-1])), len(run)) < UNIT:
+            groups[-1].append(run)
+        else:
+            groups.append([run])
+    for group in groups:
+        steps = np.concatenate(group)
+        yield from np.array_split(steps, max(1, round(len(steps) / LONGEST_UNIT)))
+
+
+def linked(embeddings: Float32, min_cosine: float) -> Indices:
+    """Average-linkage clusters of unit rows, float32[n, E], from 0 without gaps; merged down to a mean cosine."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    if len(embeddings) < 2:
+        return np.zeros(len(embeddings), np.intp)
+    tree = linkage(embeddings.astype(np.float64), "average", metric="cosine")
+    numbers = fcluster(tree, 1 - min_cosine, "distance")
+    return np.unique(numbers, return_inverse=True)[1].astype(np.intp)
+
+
+def _around(sums: npt.NDArray[np.float64], places: Indices) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Sums over REACH steps to either side of each step, not beyond a pause, and the number of steps in each."""
+    index = np.arange(len(places))
+    starts = np.flatnonzero(np.diff(places, prepend=-2) > 1)
+    run = np.searchsorted(starts, index, side="right") - 1
+    first = np.maximum(index - REACH, starts[run])
+    last = np.minimum(index + REACH + 1, np.append(starts[1:], len(places))[run])
+    total = np.concatenate([np.zeros((1, sums.shape[1])), np.cumsum(sums, axis=0)])
+    return total[last] - total[first], (last - first).astype(np.int64)
+
+
+def best_path(cosines: Float32, places: Indices) -> Indices:
+    """The voice of each step, intp[steps], from cosines float32[steps, voices] of steps at `places` (Viterbi 1967)."""
+    pauses = np.diff(places) - 1
+    costs = np.where(pauses == 0, CHANGE, np.maximum(MIN_CHANGE, CHANGE_AT_PAUSE - CHANGE_PER_STEP * pauses))
+    gains = WEIGHT * cosines.astype(np.float64)
+    score, own = gains[0], np.arange(cosines.shape[1])
+    came_from = np.zeros(cosines.shape, np.intp)
+    for at, cost in enumerate(costs, 1):
+        best = score.max() - cost
+        stays = score >= best
+        came_from[at] = np.where(stays, own, score.argmax())
+        score = np.where(stays, score, best) + gains[at]
+    path = np.zeros(len(places), np.intp)
+    path[-1] = score.argmax()
+    for at in range(len(places) - 1, 0, -1):
+        path[at - 1] = came_from[at, path[at]]
+    return path

@@ -1,0 +1,97 @@
+"""Turns: the voices of a recording, found while it is segmented, since clips are cut where one voice ends."""
+
+import functools
+from collections.abc import Iterator
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import soxr
+import torch
+
+from speechmill import speakers
+from speechmill.audio import INT16_STEPS, Float32
+from speechmill.core.build import Build
+from speechmill.core.config import RunConfig
+from speechmill.core.models import FindModel, ModelRef, model_file
+from speechmill.core.records import TURNS_ARTIFACT
+from speechmill.core.store import Store
+from speechmill.speakers.segmentation import OverlapDetector
+from speechmill.speakers.turns import STEP, Statistics, TurnDetector, Voices, speech_steps
+from speechmill.stages.base import Stage
+
+STEPS = 300  # steps of PCM that are read at a time
+
+
+class Turns(Stage):
+    """Voices of a recording. `segment` makes them, and reads them when a recording is cut anew."""
+
+    name = "turns"
+    version = 1  # speakers/turns.py
+    artifact = TURNS_ARTIFACT
+    is_in_graph = False
+    typical_speed = 25.0
+
+    def settings(self, config: RunConfig) -> Any:
+        """The decoded audio and its speech decide, beside the model."""
+        if speakers.resolve(config.turns.model) is None:
+            return None
+        return config.audio.model_dump(exclude={"stall_timeout_s"}, mode="json"), config.segment.vad
+
+    def models(self, config: RunConfig, store: Store, find_model: FindModel) -> tuple[ModelRef, ...]:
+        """The speaker model."""
+        name = str(speakers.resolve(config.turns.model))
+        return (model_file("turns.model", name, *speakers.files_of(name), *speakers.overlap_files()),)
+
+
+def detect_turns(pcm: IO[bytes], marks: npt.NDArray[np.bool_], content_id: str, build: Build) -> Voices | None:
+    """Find the voices of decoded PCM, int16 at the corpus rate, with VAD marks bool[frames]; None if it is off.
+
+    They are stored: the same recording with the same speech is not processed again.
+    """
+    if not build.runs(Turns.name):
+        return None
+    name = build.artifact(Turns.name, content_id)
+    if build.store.is_done(name):
+        table = build.store.read(name)
+        return Voices(table["voice"].to_numpy(), table["cosine"].to_numpy())
+    statistics, overlap = _load(str(speakers.resolve(build.config.turns.model)))
+    detector = TurnDetector(statistics)
+    speech = speech_steps(marks)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # other recordings are on the other cores
+    try:
+        for first, wave in _waves(pcm, speech.size, build.config.audio.sample_rate):
+            part = speech[first : first + wave.size // STEP]
+            several = overlap.probabilities(wave) if overlap is not None and part.any() else None
+            detector.feed(wave, part, several)
+    finally:
+        torch.set_num_threads(threads)
+    voices = detector.finish()
+    table = pa.table({"voice": voices.labels, "cosine": voices.cosines}, schema=TURNS_ARTIFACT)
+    build.store.write_table(name, table, {"retry": False})
+    return voices
+
+
+@functools.lru_cache(maxsize=1)
+def _load(model: str) -> tuple[Statistics, OverlapDetector | None]:
+    return speakers.load_statistics(model), speakers.load_overlap()
+
+
+def _waves(pcm: IO[bytes], steps: int, rate: int) -> Iterator[tuple[int, Float32]]:
+    """First step, and float32[whole steps] at 16 kHz, of successive parts of a recording; silence fills the last."""
+    resampler = soxr.ResampleStream(rate, speakers.SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
+    pcm.seek(0)
+    at, rest = 0, np.zeros(0, np.float32)
+    while at < steps:
+        block = np.frombuffer(pcm.read(2 * rate * STEPS // 10), np.int16)
+        is_last = not block.size
+        resampled = resampler.resample_chunk(block.astype(np.float32) / np.float32(INT16_STEPS), last=is_last)
+        rest = np.concatenate([rest, resampled])
+        if is_last:
+            rest = np.pad(rest, (0, max(0, (steps - at) * STEP - rest.size)))
+        whole = min(rest.size // STEP, steps - at)
+        if whole:
+            yield at, rest[: whole * STEP]
+        at, rest = at + whole, rest[whole * STEP :]
