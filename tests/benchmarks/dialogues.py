@@ -119,9 +119,7 @@ def _pair(names: list[str], sex: dict[str, str], rng: np.random.Generator, *, sa
     return first, others[rng.integers(len(others))]
 
 
-def _episode(
-    name: str, scene: Scene, speakers: tuple[str, str], readers: Readers, rng: np.random.Generator
-) -> Episode:
+def _episode(name: str, scene: Scene, speakers: tuple[str, str], readers: Readers, rng: np.random.Generator) -> Episode:
     """Let two speakers talk in turns until one has nothing left to say."""
     stock = {who: _turns(who, scene, readers, rng) for who in speakers}
     spaces = _spaces(scene, speakers, rng)

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from speechmill.core.config import Segment
 from speechmill.core.records import Span, SpanKind
 
-
 FRAMES_PER_S = 100
 MIN_SPEECH = 5  # frames: a shorter mark is a click or a mouth noise, not an utterance
 RECOVER_MIN_PAUSE = 20  # frames: shortest pause at which `recover` cuts a long utterance
