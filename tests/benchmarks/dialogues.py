@@ -4,6 +4,7 @@ Scenes differ in what makes turns hard to find: short turns, one room, a guest b
 overlap, music. Speakers with several recordings are for tests, the others for tuning.
 """
 
+import itertools
 import json
 from collections import defaultdict
 from collections.abc import Iterator
@@ -72,7 +73,7 @@ class Episode:
     def changes(self) -> list[float]:
         """Times in s at which another speaker goes on: the middle of the pause, or of the overlap."""
         order = sorted(self.speech)
-        pairs = zip(order[:-1], order[1:], strict=True)
+        pairs = itertools.pairwise(order)
         return [(first[1] + then[0]) / 2 for first, then in pairs if first[2] != then[2]]
 
 

@@ -93,7 +93,7 @@ class SincNet(nn.Module):
 
 
 class SincFilters(nn.Module):
-    """Even and odd band-pass filters with learned edges, as asteroid-filterbanks makes them (Ravanelli & Bengio 2018)."""
+    """Even and odd band-pass filters with learned edges, as in asteroid-filterbanks (Ravanelli & Bengio 2018)."""
 
     window_: Tensor
     n_: Tensor

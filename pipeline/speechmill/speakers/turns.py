@@ -26,12 +26,12 @@ SAME_VOICE = 0.6  # cosine of two clusters' embeddings at which they are one voi
 OTHER_VOICE = 0.4  # … below which a few words are enough for a voice of their own
 MIN_VOICE, MIN_OTHER_VOICE = 15, 7  # steps that a voice has at least
 MAX_VOICES = 16  # of a recording that a block is compared with: those with most speech
-REACH = 5  # steps to either side whose speech decides about a step
-WEIGHT = 14.0 / (2 * REACH + 1)  # of a cosine in a step
-CHANGE, CHANGE_AT_PAUSE, CHANGE_PER_STEP = 6.0, 2.5, 0.3  # cost of a change, in weighted cosines
+REACH = 3  # steps to either side whose speech decides about a step
+WEIGHT = 40.0 / (2 * REACH + 1)  # of a cosine in a step
+CHANGE, CHANGE_AT_PAUSE, CHANGE_PER_STEP = 8.0, 2.5, 0.3  # cost of a change, in weighted cosines
 MIN_CHANGE = 0.5
 MIN_SPOKEN = 5  # steps of a voice that count in a clip
-DOUBT, DOUBT_SLOPE = 0.25, 20.0  # cosine of the least likely half second at which there are two voices or not
+DOUBT, DOUBT_SLOPE = 0.15, 20.0  # cosine of the least likely half second at which there are two voices or not
 
 NOBODY, SEVERAL = -1, -2  # labels of steps without a voice, and with several at once
 OVERLAP = 0.5  # probability from which several voices speak at once
@@ -59,7 +59,7 @@ class Voices:
     """Voices of a recording, in steps of STEP_S."""
 
     labels: Labels  # int16[steps]: voice, from 0 in order of appearance; or NOBODY or SEVERAL
-    cosines: Float32  # float32[steps]: of the second around a step with its voice; NaN where there is not one voice
+    cosines: Float32  # float32[steps]: of the 0.7 s around a step with its voice; NaN where there is not one voice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
