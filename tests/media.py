@@ -93,7 +93,9 @@ def flipped(data: bytes, count: int, *, after: int, seed: int = 0) -> bytes:
 
 def a_build(folder: Path, **config: Any) -> Build:
     """A build that segments into a folder and transcribes nothing."""
-    settings = RunConfig.model_validate({"output": str(folder), "asr": {"model": None}, **config})
+    settings = RunConfig.model_validate(
+        {"output": str(folder), "asr": {"model": None}, "turns": {"model": None}, "speakers": {"model": None}, **config}
+    )
     return plan_build(settings, Store(str(folder)), find_model=Path)
 
 

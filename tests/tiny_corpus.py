@@ -77,8 +77,9 @@ def publish_tiny(
     chosen = {
         "asr": {"model": "tiny.en" if transcribed else None},
         "defects": {"weights": "shipped" if defects else None},
+        "turns": {"model": None},
     }
-    config = RunConfig.model_validate(settings | chosen)
+    config = RunConfig.model_validate({"speakers": {"model": None}} | settings | chosen)
     profiles = {"segment": "5e9", "score": "5c0", "transcribe": "7e8" if transcribed else None}
     profiles |= {"tokenise": "70c", "assess": "a55" if transcribed else None}
     ownership.claim(store := Store(str(root / "tiny")))

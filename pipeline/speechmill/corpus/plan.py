@@ -92,6 +92,7 @@ def plan(config: RunConfig, progress: Callable[[str], None] = lambda _: None) ->
     store = Store(config.output)
     ownership.check(store)
     build = build_up_to_scores(config, store)
+    config = build.config
     planned, registry = _Plan(), read_registry(build)
     counts, errors = defaultdict[str, _Count](_Count), dict[str, dict[str, Any]]()
     claims = dict[tuple[str, str], tuple[Claims, _Count]]()

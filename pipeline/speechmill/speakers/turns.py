@@ -179,7 +179,7 @@ class TurnDetector:
             return nearest
         if known.size and steps < (MIN_OTHER_VOICE if cosine < OTHER_VOICE else MIN_VOICE):
             return nearest
-        self._sums = np.concatenate([self._sums, sums[None]])  # type: ignore[list-item]
+        self._sums = np.concatenate([self._sums, sums[None]])
         self._steps = np.append(self._steps, steps)
         return len(self._steps) - 1
 
@@ -203,7 +203,7 @@ def speech_steps(marks: Steps) -> Steps:
     [True, True, True, False, False, False]
     """
     padded = np.pad(marks, (0, -marks.size % 10)).reshape(-1, 10)
-    speech = padded.sum(axis=1) >= 3
+    speech: Steps = padded.sum(axis=1) >= 3
     places = np.flatnonzero(speech)
     for before, after in itertools.pairwise(places):
         if after - before <= FILLED:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from speechmill import speakers
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
 from speechmill.core.config_errors import ConfigError
@@ -24,6 +25,7 @@ def plan_build(config: RunConfig, store: Store, *, find_model: FindModel) -> Bui
 
     Raises ConfigError for unusable settings and models.
     """
+    config = resolve_auto(config)
     profiles: dict[str, str | None] = {}
     models: dict[str, tuple[ModelRef, ...]] = {}
     for stage in STAGES:
@@ -33,12 +35,26 @@ def plan_build(config: RunConfig, store: Store, *, find_model: FindModel) -> Bui
     return _build(config, store, profiles, models)
 
 
+def resolve_auto(config: RunConfig) -> RunConfig:
+    """The config with a model's name or null in place of `auto`, by which packages are installed.
+
+    It is stored with the corpus, which so keeps its models when packages come or go.
+    """
+    sections = {"turns": config.turns, "speakers": config.speakers}
+    update = {
+        name: section.model_copy(update={"model": speakers.resolve(section.model)})
+        for name, section in sections.items()
+    }
+    return config.model_copy(update=update)
+
+
 def build_up_to_scores(config: RunConfig, store: Store) -> Build:
     """Build of the stages up to the scores, which needs no model to download. Nothing is written."""
+    config = resolve_auto(config)
     profiles: dict[str, str | None] = dict.fromkeys(stage.name for stage in STAGES)
     models: dict[str, tuple[ModelRef, ...]] = dict.fromkeys(profiles, ())
     for stage in STAGES:
-        if stage.name in NEEDS_NO_MODEL:
+        if stage.name in NEEDS_NO_MODEL and stage.settings(config) is not None:
             models[stage.name] = stage.models(config, store, _no_model)
             profiles[stage.name] = stage.profile(config, models[stage.name], profiles)
     return _build(config, store, profiles, models)

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from speechmill import speakers
 from speechmill.audio import DECODER_BYTES, Mix, UnskippableError, encode_flac, mixdown_name, to_int16
 from speechmill.audio.cutting import NO_FRAMES, gate, place_changes, spans
 from speechmill.audio.vad import Listener
@@ -24,7 +23,7 @@ from speechmill.core.store import Store, add_footer
 from speechmill.speakers.turns import Voices, clip_voices
 from speechmill.stages.base import Isolated, RecordingStage
 from speechmill.stages.spans import Stretch, decoding_of
-from speechmill.stages.turns import Turns, detect_turns
+from speechmill.stages.turns import TYPICAL_SPEED, detect_turns
 from speechmill.stages.work import Outcome, WorkItem
 
 Activity = tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]  # speech or not, and level, of each hop
@@ -58,13 +57,13 @@ class Segment(RecordingStage):
 
     def columns_in(self, config: RunConfig) -> tuple[Column, ...]:
         """None where turns are not detected."""
-        return () if speakers.resolve(config.turns.model) is None else self.columns
+        return () if config.turns.model is None else self.columns
 
     def speed(self, config: RunConfig) -> float | None:
         """Turns are detected on the way."""
-        if speakers.resolve(config.turns.model) is None:
+        if config.turns.model is None:
             return self.typical_speed
-        return 1 / (1 / self.typical_speed + 1 / Turns.typical_speed)
+        return 1 / (1 / self.typical_speed + 1 / TYPICAL_SPEED)
 
     def read(self, content_id: str, build: Build, columns: list[str] | None = None) -> pa.Table:
         """Rows of clips and other spans; all columns but the sound, where none are named."""

@@ -75,7 +75,7 @@ def read_scores(content_id: str, build: Build) -> pa.Table:
             values = join_columns(
                 table["clip_id"], stage.read(content_id, build), stage.columns, stage.fill(content_id, build)
             )
-            for column in stage.columns:
+            for column in stage.columns_in(build.config):
                 table = table.append_column(column.field, values[column.name])
     return table
 

@@ -21,6 +21,7 @@ from speechmill.speakers.segmentation import OverlapDetector
 from speechmill.speakers.turns import STEP, Statistics, TurnDetector, Voices, speech_steps
 from speechmill.stages.base import Stage
 
+TYPICAL_SPEED = 25.0  # × real time of one process on a CPU
 STEPS = 300  # steps of PCM that are read at a time
 
 
@@ -31,17 +32,16 @@ class Turns(Stage):
     version = 1  # speakers/turns.py
     artifact = TURNS_ARTIFACT
     is_in_graph = False
-    typical_speed = 25.0
 
     def settings(self, config: RunConfig) -> Any:
         """The decoded audio and its speech decide, beside the model."""
-        if speakers.resolve(config.turns.model) is None:
+        if config.turns.model is None:
             return None
         return config.audio.model_dump(exclude={"stall_timeout_s"}, mode="json"), config.segment.vad
 
     def models(self, config: RunConfig, store: Store, find_model: FindModel) -> tuple[ModelRef, ...]:
         """The speaker model."""
-        name = str(speakers.resolve(config.turns.model))
+        name = str(config.turns.model)
         return (model_file("turns.model", name, *speakers.files_of(name), *speakers.overlap_files()),)
 
 
@@ -56,7 +56,7 @@ def detect_turns(pcm: IO[bytes], marks: npt.NDArray[np.bool_], content_id: str, 
     if build.store.is_done(name):
         table = build.store.read(name)
         return Voices(table["voice"].to_numpy(), table["cosine"].to_numpy())
-    statistics, overlap = _load(str(speakers.resolve(build.config.turns.model)))
+    statistics, overlap = _load(str(build.config.turns.model))
     detector = TurnDetector(statistics)
     speech = speech_steps(marks)
     threads = torch.get_num_threads()
