@@ -32,7 +32,7 @@ TEXTS = {
 }  # fmt: skip
 SETTINGS = (
     "asr.model=tiny.en", "asr.batch_size=2", "asr.beam_size=1",  # a beam takes most of a run, and the demo has one
-    "workers=1", "publish.validation_share=0.4", "turns.model=null", "speakers.model=null",  # test_turns_in_a_run has turns
+    "workers=1", "publish.validation_share=0.4", "turns.model=null", "speakers.model=null",
 )  # fmt: skip
 Speechmill = Callable[..., subprocess.CompletedProcess[str]]
 

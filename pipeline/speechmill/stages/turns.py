@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import soxr
-import torch
 
 from speechmill import speakers
 from speechmill.audio import INT16_STEPS, Float32
@@ -56,6 +55,8 @@ def detect_turns(pcm: IO[bytes], marks: npt.NDArray[np.bool_], content_id: str, 
     if build.store.is_done(name):
         table = build.store.read(name)
         return Voices(table["voice"].to_numpy(), table["cosine"].to_numpy())
+    import torch  # here, since workers that cut without turns need not load it
+
     statistics, overlap = _load(str(build.config.turns.model))
     detector = TurnDetector(statistics)
     speech = speech_steps(marks)
