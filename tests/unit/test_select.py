@@ -18,8 +18,8 @@ from speechmill.stages.assess import hallucinations
 from speechmill.stages.score import MEASURES
 from speechmill.stages.selection import early_columns, late_columns
 
-TESTED = [column for column in early_columns() if column.test]
-SCHEMA = pa.schema([("clip_id", pa.string()), *(column.field for column in early_columns())])
+TESTED = [column for column in early_columns(RunConfig()) if column.test]
+SCHEMA = pa.schema([("clip_id", pa.string()), *(column.field for column in early_columns(RunConfig()))])
 TEXTS = pa.schema([*TRANSCRIPT_ARTIFACT, ("asr_agreement", pa.float32())])
 GOOD = {
     "clip_id": "a", "score_noise": 0.1, "score_music": 0.1, "score_telephone": 0.1, "score_overlap": 0.1,
@@ -38,7 +38,7 @@ def test_a_good_clip_is_kept_and_no_clips_are_no_trouble() -> None:
 
 
 def reasons_by_score(scores: pa.Table, thresholds: Thresholds) -> list[tuple[Reason, ...]]:
-    return words(failed(scores, early_columns(), thresholds))
+    return words(failed(scores, early_columns(RunConfig()), thresholds))
 
 
 def words(reasons: Reasons) -> list[tuple[Reason, ...]]:
@@ -202,6 +202,6 @@ def test_reasons_are_named_in_one_order_in_every_table() -> None:
         (Reason.NOISE, Reason.REVERB, Reason.LOW_SNR),
         (Reason.NOISE, Reason.LOW_SNR),
     ]
-    assert list(failed(scored(bad), early_columns(), Thresholds()).failing) == list(
-        failed(scored(worse), early_columns(), Thresholds()).failing
+    assert list(failed(scored(bad), early_columns(RunConfig()), Thresholds()).failing) == list(
+        failed(scored(worse), early_columns(RunConfig()), Thresholds()).failing
     )

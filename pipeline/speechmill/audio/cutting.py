@@ -130,6 +130,8 @@ def _utterances(speech: Marks, rules: Segment, changes: Frames) -> list[Utteranc
     """Speech between silences and changes of the voice, split and joined as the profile demands."""
     runs = _divide(_runs(speech), changes)
     runs = runs[runs[:, 1] - runs[:, 0] >= MIN_SPEECH]
+    if rules.profile == "as_is":
+        return [Utterance(int(runs[0, 0]), int(runs[-1, 1]))] if len(runs) else []
     utterances = _merge(runs, _frames(rules.min_silence_s), changes)
     if rules.profile == "tortoise":
         return utterances

@@ -53,8 +53,9 @@ class Audio(Section):
 class Segment(Section):
     """How recordings are cut into clips."""
 
-    profile: Literal["tortoise", "recover"] = "tortoise"
-    """tortoise: an utterance is a clip or it is not; recover: long ones are cut, short ones joined."""
+    profile: Literal["tortoise", "recover", "as_is"] = "tortoise"
+    """tortoise: an utterance is a clip or it is not; recover: long ones are cut, short ones joined; as_is: recordings
+    came cut, and each is a clip, without the silence around it."""
     vad: Literal["webrtc", "silero"] = "webrtc"
     """Voice activity detector."""
     min_silence_s: float = Field(0.5, gt=0, le=10)

@@ -15,6 +15,7 @@ from speechmill.core.records import Recording, Status, recording_from
 from speechmill.core.state import read_run
 from speechmill.core.store import LOCK_FILE, Store
 from speechmill.decide.licences import licence_allowed
+from speechmill.publish.advice import other_profile
 from speechmill.stages import SCORE, ClipStage, left_out
 from speechmill.stages.flow import STAGES
 from speechmill.stages.profiles import stored_build
@@ -54,6 +55,7 @@ def _published(store: Store) -> dict[str, Any] | None:
         "clips kept": stats["clips"].get("kept", 0),
         "hours kept": stats["samples"].get("kept", 0) / in_hour,
         "hours in": stats["samples"]["in"] / in_hour,
+        "advice": other_profile(stats, run["config"]["segment"]["profile"]),
     }
 
 

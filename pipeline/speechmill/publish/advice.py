@@ -8,6 +8,7 @@ from speechmill.core.records import SpanKind
 from speechmill.publish.columns import every_column
 
 LICENCE_KEYS = "licences.allow, or the `licence` of an input,"
+WORTH_SAYING = 0.1  # share of the audio that another profile has to gain
 BETTER_MODEL = "asr.model, a larger one,"
 MEANINGS: dict[str, str] = {
     **{str(column.test.reason): column.test.meaning for column in every_column() if column.test},
@@ -50,6 +51,21 @@ def no_clips(stats: Mapping[str, Any]) -> str:
     share = largest[reason] / samples["in"]
     key = KEYS.get(reason)
     return f"{reason} took most, {share:.0%} of the audio" + (f"; {key} decides about it" if key else "")
+
+
+def other_profile(stats: Mapping[str, Any], profile: str) -> str:
+    """Name the profile of segmentation that would make clips of more of the same audio; '' if that is not much more."""
+    samples: Mapping[str, int] = stats.get("candidate_samples_by_profile", {})
+    total = stats["samples"]["in"]
+    best = max(sorted(samples), key=lambda name: samples[name], default=profile)
+    if not total or profile not in samples or samples[best] - samples[profile] < WORTH_SAYING * total:
+        return ""
+    parts = {kind: stats["samples"].get(kind, 0) for kind in (SpanKind.TOO_LONG, SpanKind.TOO_SHORT)}
+    lost = max(parts, key=lambda kind: parts[kind])
+    return (
+        f"{lost.replace('_', ' ')} {parts[lost] / total:.0%}: segment.profile={best} would make clips of "
+        f"{samples[best] / total:.0%} of the audio, {profile} makes them of {samples[profile] / total:.0%}"
+    )
 
 
 def no_licence(licences: Mapping[str, Mapping[str, Any]]) -> str:

@@ -194,7 +194,7 @@ def _spoken_languages(clips: pa.Table, decision: Decision) -> dict[int, str]:
 
 def _deciding(build: Build) -> list[str]:
     """Columns of the clip table that a decision needs."""
-    tested = [column.name for column in (*early_columns(), *late_columns()) if column.test]
+    tested = [column.name for column in (*early_columns(build.config), *late_columns()) if column.test]
     return [
         *("recording", "clip_id", "start", "end", "flac_bytes", "language", HALLUCINATIONS, *tested),
         *(field.name for field in clip_table(build) if field.name.startswith(DONE)),
@@ -234,7 +234,7 @@ def _refused(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> 
 def _by_audio(clips: pa.Table, build: Build) -> Reasons:
     """Thresholds on the columns of all clips. Clips without scores, which are due to a bug, are not tested."""
     reasons = Reasons(clips.num_rows)
-    reasons.update(failed(clips, early_columns(), build.config.thresholds), _done(clips, SCORE.name))
+    reasons.update(failed(clips, early_columns(build.config), build.config.thresholds), _done(clips, SCORE.name))
     return reasons
 
 

@@ -1,5 +1,6 @@
 """Counts `stats.json`, the source of all figures in card, report and summary, while a publication is planned."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -18,7 +19,7 @@ from speechmill.decide.splits import TRAIN, VALIDATION
 from speechmill.publish.columns import columns_of, pool_schema
 from speechmill.publish.decided import DecidedGroup
 from speechmill.publish.rows import clip_rows
-from speechmill.publish.tables import read_clips, read_spans
+from speechmill.publish.tables import read_clips, read_recordings, read_spans
 
 MOST_NAMED = 5  # files that were left out
 
@@ -42,6 +43,7 @@ class Tally:
         self._splits: dict[str, Counter[str]] = defaultdict(Counter)
         self._histograms: dict[str, dict[str, npt.NDArray[np.int64]]] = defaultdict(dict)
         self._speakers: Counter[str] = Counter()
+        self._by_profile: Counter[str] = Counter()
         self._tokenised, self._error = 0, 0.0
         self._by_hand = 0
 
@@ -49,6 +51,7 @@ class Tally:
         """Count the recordings of a group and all their clips."""
         for recording in decided.recordings:
             self._add_recording(recording)
+        self._add_profiles(decided)
         self._add_spans(decided)
         rows = clip_rows(decided, self._schema, self._build)
         for fate, where in ((KEPT, decided.decision.kept), (REJECTED, ~decided.decision.kept)):
@@ -70,6 +73,13 @@ class Tally:
                 self._left_out_first.append(f"{recording.media_url}: {recording.reason_detail}")
         elif recording.status is not Status.OK and recording.reason:
             self._failed[recording.reason] += 1
+
+    def _add_profiles(self, decided: DecidedGroup) -> None:
+        """Count the samples that each profile of segmentation would make clips of."""
+        facts = read_recordings(decided.group, self._build, ["facts"])["facts"].to_pylist()
+        for recording, text in zip(decided.recordings, facts, strict=True):
+            if recording.status is Status.OK and text:
+                self._by_profile.update(json.loads(text).get("clip_samples_by_profile", {}))
 
     def _add_spans(self, decided: DecidedGroup) -> None:
         """Count the samples of spans that are no clips, by kind."""
@@ -118,6 +128,7 @@ class Tally:
             "failed_by_reason": dict(self._failed),
             "left_out": {"by_reason": dict(self._left_out), "first": self._left_out_first},
             "samples": {"in": self._samples.total(), **self._samples},
+            "candidate_samples_by_profile": dict(self._by_profile),
             "clips": dict(self._clips),
             "rejected_by_reason": {reason: dict(counts) for reason, counts in self._reasons.items()},
             "splits": {split: dict(counts) for split, counts in self._splits.items()},

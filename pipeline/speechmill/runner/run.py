@@ -32,7 +32,7 @@ from speechmill.core.store import Store
 from speechmill.core.urls import public_values
 from speechmill.core.version import __version__
 from speechmill.fetch import check_logins, model_folder
-from speechmill.publish import card, report
+from speechmill.publish import advice, card, report
 from speechmill.runner import beam
 from speechmill.runner.log import close_log, open_log
 from speechmill.runner.progress import Progress
@@ -208,6 +208,8 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | N
     notes = [] if build.has_defects else ["defects.weights is null: columns score_* and c50_db are left out"]
     if unknown := len(build.by_hand.clip_ids) - plan["stats"].get("decided_by_hand", 0):
         notes.append(f"{unknown} clips that {ownership.DECISIONS_FILE} decides about are not in this corpus")
+    if line := advice.other_profile(plan["stats"], config.segment.profile):
+        notes.append(line)
     notes += [f"mel tokens: {mel_tokens}"] if mel_tokens and config.tokenise.checkpoint != "shipped" else []
     return Summary(
         exit_code=EXIT_TOO_MANY_FAILED if failed_ratio(plan["stats"]) > config.max_failed_ratio else EXIT_DONE,

@@ -40,12 +40,9 @@ def resolve_auto(config: RunConfig) -> RunConfig:
 
     It is stored with the corpus, which so keeps its models when packages come or go.
     """
-    sections = {"turns": config.turns, "speakers": config.speakers}
-    update = {
-        name: section.model_copy(update={"model": speakers.resolve(section.model)})
-        for name, section in sections.items()
-    }
-    return config.model_copy(update=update)
+    turns = config.turns.model_copy(update={"model": speakers.resolve(config.turns.model)})
+    clustering = config.speakers.model_copy(update={"model": speakers.resolve(config.speakers.model)})
+    return config.model_copy(update={"turns": turns, "speakers": clustering})
 
 
 def build_up_to_scores(config: RunConfig, store: Store) -> Build:

@@ -1,6 +1,7 @@
 """Score: from clips to measures and defect scores."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,10 @@ SCORES_TO_STORE = {f"{defect}": f"score_{defect}" for defect in speech_defects.D
 
 
 F32 = pa.float32()
+EDGE_RATIO = Column(
+    "edge_ratio", F32, "where the louder end lies between the levels of pauses, 0, and of speech, 1", "", UNIT,
+    at_most("edge_ratio", Reason.CUT_WORD),
+)  # fmt: skip
 MEASURES = (
     Column("snr_db", F32, "speech level over background level", "dB", steps(0, 80, 2),
            at_least("snr_db", Reason.LOW_SNR)),
@@ -36,8 +41,7 @@ MEASURES = (
     Column("peak_dbfs", F32, "highest sample", "dBFS", steps(-60, 0, 2)),
     Column("clipped_ratio", F32, "share of samples in flat tops at full scale", "", steps(0, 0.02, 0.001),
            at_most("clipped_ratio", Reason.CLIPPED)),
-    Column("edge_ratio", F32, "where the louder end lies between the levels of pauses, 0, and of speech, 1", "", UNIT,
-           at_most("edge_ratio", Reason.CUT_WORD)),
+    EDGE_RATIO,
 )  # fmt: skip
 DEFECTS = (
     Column("score_noise", F32, "probability of background noise", "", UNIT, at_most("noise", Reason.NOISE)),
@@ -62,8 +66,10 @@ class Score(RecordingStage):
     typical_speed = 100.0
 
     def columns_in(self, config: RunConfig) -> tuple[Column, ...]:
-        """All columns, but only measures without defect models."""
-        return MEASURES if config.defects.weights is None else self.columns
+        """Columns of measures, and of scores where there are models; ends of recordings that came cut have no test."""
+        columns = MEASURES if config.defects.weights is None else self.columns
+        came_cut = config.segment.profile == "as_is"
+        return tuple(replace(column, test=None) if column is EDGE_RATIO and came_cut else column for column in columns)
 
     def models(self, config: RunConfig, store: Store, find_model: FindModel) -> tuple[ModelRef, ...]:
         """The defect models, and a pyannote checkpoint for overlap if one is configured."""

@@ -1,10 +1,11 @@
 """Segment: from media to spans and clips, in one pass over the audio."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import IO, Any
+from functools import partial
+from typing import IO, Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from speechmill.core import guards
 from speechmill.core.build import Build
 from speechmill.core.columns import UNIT, Column, at_most, steps
 from speechmill.core.config import RunConfig
+from speechmill.core.config import Segment as SegmentRules
 from speechmill.core.reasons import Reason
 from speechmill.core.records import SEGMENT_ARTIFACT, RejectedError, Span, SpanKind, Status, stable_id
 from speechmill.core.store import Store, add_footer
@@ -29,6 +31,7 @@ from speechmill.stages.work import Outcome, WorkItem
 Activity = tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]  # speech or not, and level, of each hop
 
 MAX_REMARKS = 5
+PROFILES = get_args(SegmentRules.model_fields["profile"].annotation)
 GROUP_SPANS = 32  # spans in a row group of the artifact: at most 20 MB of audio are in memory
 SHORT_RATIO = 0.98  # decoded over declared duration; encoders and containers disagree by less than 2 %
 
@@ -130,8 +133,12 @@ def _segment(media: IO[bytes], work: WorkItem, build: Build) -> Outcome:
         voices = detect_turns(pcm, marks, work.content_id, build)
         is_cut = voices is not None and build.config.turns.cut
         changes = place_changes(voices.labels, marks, levels) if voices is not None and is_cut else NO_FRAMES
-        segments = spans(marks, levels, samples=stretch.samples, rate=rate, rules=rules, breaks=breaks, changes=changes)
+        cut = partial(spans, marks, levels, samples=stretch.samples, rate=rate, breaks=breaks, changes=changes)
+        segments = cut(rules=rules)
         facts = _facts(stretch, segments, mixes)
+        facts["clip_samples_by_profile"] = {
+            profile: _clip_samples(cut(rules=rules.model_copy(update={"profile": profile}))) for profile in PROFILES
+        }
         _write_segments(pcm, segments, facts, voices, content_id=work.content_id, build=build)
     return _segment_outcome("done", facts)
 
@@ -195,8 +202,12 @@ def _facts(stretch: Stretch, segments: Sequence[Span], mixes: Sequence[Mix]) -> 
         "mixdown": mixdown_name(mixes),
         "detail": "; ".join(remarks[:MAX_REMARKS]) or None,
         "seconds": stretch.samples / decoding.rate,
-        "clip_seconds": sum(span.samples for span in segments if span.kind is SpanKind.CLIP) / decoding.rate,
+        "clip_seconds": _clip_samples(segments) / decoding.rate,
     }
+
+
+def _clip_samples(segments: Iterable[Span]) -> int:
+    return sum(span.samples for span in segments if span.kind is SpanKind.CLIP)
 
 
 def _write_segments(

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
+from speechmill.core.config import RunConfig
 from speechmill.core.records import SpanKind
 from speechmill.decide import decision
 from speechmill.stages.work import WorkItem
@@ -16,11 +17,11 @@ from speechmill.stages.work import WorkItem
 Values = Mapping[str, Any]
 
 
-def early_columns() -> tuple[Column, ...]:
-    """Columns of the stages that process all clips, in order of execution."""
+def early_columns(config: RunConfig) -> tuple[Column, ...]:
+    """Columns of the stages that process all clips, in order of execution, with the tests that a config means."""
     from speechmill.stages.flow import STAGES  # imports this module
 
-    return tuple(column for stage in STAGES if _is_early(stage) for column in stage.columns)
+    return tuple(column for stage in STAGES if _is_early(stage) for column in stage.columns_in(config))
 
 
 def late_columns() -> tuple[Column, ...]:
@@ -54,7 +55,7 @@ def select_clips(work: WorkItem, build: Build) -> list[str]:
     if not work.allowed:
         return []
     scores = read_scores(work.content_id, build)
-    fails = decision.failed(scores, early_columns(), build.config.thresholds).any
+    fails = decision.failed(scores, early_columns(build.config), build.config.thresholds).any
     by_hand, clip_ids = build.by_hand, scores["clip_id"].to_pylist()
     excluded = build.removals.clips | by_hand.dropped
     return [
