@@ -16,23 +16,35 @@ def test_this_installation_is_fit() -> None:
 @pytest.mark.parametrize(
     ("code", "told"),
     [
-        ("", "No package metadata"),
+        (None, "No package metadata"),
         ("raise OSError('libodd.so.1: cannot open')", "libodd.so.1"),
         ("import nothere", "nothere"),
     ],
 )
 def test_a_broken_package_is_a_finding_with_a_fix(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str | None, told: str
 ) -> None:
-    module = f"odd_{abs(hash(code))}"
-    (tmp_path / f"{module}.py").write_text(code)
+    name = f"odd-package-{len(told)}"
+    if code is not None:
+        module = name.replace("-", "_")
+        (tmp_path / f"{module}.py").write_text(code)
+        facts = tmp_path / f"{module}-1.0.dist-info"
+        facts.mkdir()
+        (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (facts / "RECORD").write_text(f"{module}.py,,\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(doctor, "PACKAGES", {"odd-package": module})
+    monkeypatch.setattr(doctor, "required_packages", lambda: [name])
     found = doctor.check_installation()
     assert not found["ok"]
-    check = found["checks"]["odd-package"]
-    assert (check["ok"], check["fix"]) == (False, "pip install odd-package")
+    check = found["checks"][name]
+    assert (check["ok"], check["fix"]) == (False, f"pip install {name}")
     assert told in check["found"]
+
+
+def test_the_packages_are_those_that_the_project_requires() -> None:
+    required = doctor.required_packages()
+    assert {"pyarrow", "torch", "huggingface_hub", "yt-dlp"} <= set(required)
+    assert "senko" not in required  # of an extra
 
 
 def test_a_missing_decoder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

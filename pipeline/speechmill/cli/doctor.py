@@ -6,6 +6,7 @@ the network.
 
 import os
 import platform
+import re
 import shutil
 from collections.abc import Callable
 from importlib import import_module, metadata
@@ -13,15 +14,6 @@ from pathlib import Path
 from typing import Any
 
 PYTHON = ("3.11", "3.12")
-# Distribution to import package.
-PACKAGES = {
-    "apache-beam": "apache_beam", "av": "av", "click": "click", "ctranslate2": "ctranslate2",
-    "defusedxml": "defusedxml", "faster-whisper": "faster_whisper", "feedparser": "feedparser",
-    "filelock": "filelock", "fsspec": "fsspec", "huggingface_hub": "huggingface_hub", "jinja2": "jinja2",
-    "numpy": "numpy", "pyarrow": "pyarrow", "pydantic": "pydantic", "pyyaml": "yaml",
-    "rich": "rich", "scipy": "scipy", "soundfile": "soundfile", "soxr": "soxr", "urllib3": "urllib3",
-    "webrtcvad-wheels": "webrtcvad",
-}  # fmt: skip
 DECODERS = ("mp3", "aac", "opus", "vorbis", "flac", "alac", "pcm_s16le")
 LEAST_MEMORY_BYTES = 2 * 2**30  # Beam, one decoder and Whisper base in int8
 LEAST_DISK_BYTES = 2 * 2**30  # an hour of podcast takes about 60 MB, its clips and FLAC 100 MB
@@ -42,7 +34,7 @@ def check_installation() -> dict[str, Any]:
     checks = {"python": _run_check(_python)}
     checks |= {
         name: _run_check(lambda n=name: _package(n), f"pip install {name}")  # type: ignore[misc]
-        for name in PACKAGES
+        for name in required_packages()
     }
     checks |= {name: _run_check(check) for name, check in _CHECKS.items()}
     checks |= _plugins()
@@ -80,9 +72,21 @@ def _python() -> str:
     return version
 
 
+def required_packages() -> list[str]:
+    """Names of the distributions that speechmill requires, without those of extras."""
+    required = (line for line in metadata.requires("speechmill") or () if "extra ==" not in line)
+    return sorted(re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in required)
+
+
 def _package(name: str) -> str:
-    import_module(PACKAGES[name])
-    return metadata.version(name)
+    """Import what a distribution brings; returns its version."""
+    version = metadata.version(name)
+    modules = sorted({file.parts[0] for file in metadata.files(name) or () if file.name == "__init__.py"})
+    modules += [file.stem for file in metadata.files(name) or () if len(file.parts) == 1 and file.suffix == ".py"]
+    public = [module for module in modules if module.isidentifier() and not module.startswith("_")]
+    plain = re.sub("[-.]", "_", name).lower()
+    import_module(plain if plain in public else public[0])
+    return version
 
 
 def _decoders() -> str:
@@ -171,6 +175,27 @@ def _mel_tokens() -> str:
     return f"{tokenizer.codes:,} codes, profile {tokenizer.profile}"
 
 
+def _turns() -> str:
+    import numpy as np
+
+    from speechmill import speakers
+    from speechmill.core.config_errors import ConfigError
+    from speechmill.speakers.turns import STEP
+
+    model = speakers.resolve(speakers.AUTO)
+    if model is None:
+        return "not installed; clips of one voice, and speakers, need: pip install 'speechmill[speakers]'"
+    try:
+        statistics, overlap = speakers.load_statistics(model), speakers.load_overlap()
+    except (ConfigError, ValueError) as error:
+        raise UnfitError(str(error), "pip install --force-reinstall 'speechmill[speakers]'") from None
+    silence = np.zeros(20 * STEP, np.float32)
+    assert overlap is not None
+    assert np.isfinite(statistics.sums(silence)).all()
+    assert overlap.probabilities(silence).max() < 0.5
+    return f"{model}, and no overlap in silence"
+
+
 def _device() -> str:
     import ctranslate2
 
@@ -209,6 +234,7 @@ _CHECKS: dict[str, Callable[[], str]] = {
     "packaged Whisper": _packaged_whisper,
     "defect models": _defects,
     "mel tokens": _mel_tokens,
+    "turns and speakers": _turns,
     "device": _device,
     "cores": _cores,
     "memory": _memory,
