@@ -78,7 +78,11 @@ class SegmentationModel:
         self._weights = window_weights(model.num_frames(self._window), model.specifications)
 
     def overlap(self, wave: Float32) -> float:
-        """Highest mean probability, over half a second of float32[T] at 16 kHz, of two or more voices.
+        """Highest mean probability, over half a second of float32[T] at 16 kHz, of two or more voices."""
+        return peak(self.frames(wave)[0], round(PEAK_S * RATE / self._step))
+
+    def frames(self, wave: Float32) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Probabilities of two or more voices, float64[F], of float32[T] at 16 kHz, and the samples of their centres.
 
         The windows of a clip are processed alone, so that the result does not depend on a batch.
         """
@@ -89,7 +93,8 @@ class SegmentationModel:
             probabilities = self._read(self._model(torch.from_numpy(windows).to(self._device))).cpu().numpy()
         frames = joined(probabilities, [start // self._step for start in starts], self._weights)
         inside = max(1, -(-(wave.size - self._centre) // self._step))  # frames whose centre is inside the clip
-        return peak(frames[:inside], round(PEAK_S * RATE / self._step))
+        frames = frames[:inside]
+        return frames, self._centre + self._step * np.arange(len(frames))
 
 
 # --- windows ---

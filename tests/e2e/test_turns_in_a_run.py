@@ -61,7 +61,7 @@ def test_clips_end_where_the_voice_changes(
     assert len({row["speaker_id"] for row in data}) == 2
 
     stored = json.loads((output / "run.json").read_text())
-    assert stored["config"]["turns"] == {"model": "campplus", "cut": True}
+    assert stored["config"]["turns"] == {"model": "campplus", "overlap": "segmentation-3.0", "cut": True}
     turns = next((output / "work/turns").rglob("*.parquet"))
     made = turns.stat().st_mtime_ns
     speechmill("run", *flags(folder, output, *ON, "segment.edge_s=0.05"))
@@ -88,8 +88,7 @@ def test_one_voice_is_one_turn_and_two_at_once_are_noticed(dialogue: tuple[Path,
         np.asarray(voice(text, seed=1), np.float32)[:: RATE // 8_000][: 50 * STEP // 2].repeat(2) for text in TEXTS[:2]
     )
     second = np.interp(np.arange(0, second.size, 0.8), np.arange(second.size), second).astype(np.float32)[: first.size]
-    overlap, detector = load_overlap(), TurnDetector(load_statistics("campplus"))
-    assert overlap is not None
+    overlap, detector = load_overlap("segmentation-3.0"), TurnDetector(load_statistics("campplus"))
     alone, both = overlap.probabilities(first), overlap.probabilities(first + second)
     assert alone.shape == both.shape == (first.size // STEP,)
     assert alone.mean() < 0.1 < both.mean()

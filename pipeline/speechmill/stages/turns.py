@@ -13,6 +13,7 @@ from speechmill import speakers
 from speechmill.audio import INT16_STEPS, Float32
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.models import FindModel, ModelRef, model_file
 from speechmill.core.records import TURNS_ARTIFACT
 from speechmill.core.store import Store
@@ -40,8 +41,9 @@ class Turns(Stage):
 
     def models(self, config: RunConfig, store: Store, find_model: FindModel) -> tuple[ModelRef, ...]:
         """The speaker model."""
-        name = str(config.turns.model)
-        return (model_file("turns.model", name, *speakers.files_of(name), *speakers.overlap_files()),)
+        name, overlap = str(config.turns.model), config.turns.overlap
+        model = model_file("turns.model", name, *speakers.files_of(name))
+        return (model, model_file("turns.overlap", overlap, speakers.overlap_file(overlap))) if overlap else (model,)
 
 
 def detect_turns(pcm: IO[bytes], marks: npt.NDArray[np.bool_], content_id: str, build: Build) -> Voices | None:
@@ -57,7 +59,7 @@ def detect_turns(pcm: IO[bytes], marks: npt.NDArray[np.bool_], content_id: str, 
         return Voices(table["voice"].to_numpy(), table["cosine"].to_numpy())
     import torch  # here, since workers that cut without turns need not load it
 
-    statistics, overlap = _load(str(build.config.turns.model))
+    statistics, overlap = _load(str(build.config.turns.model), build.config.turns.overlap)
     detector = TurnDetector(statistics)
     speech = speech_steps(marks)
     threads = torch.get_num_threads()
@@ -76,8 +78,12 @@ def detect_turns(pcm: IO[bytes], marks: npt.NDArray[np.bool_], content_id: str, 
 
 
 @functools.lru_cache(maxsize=1)
-def _load(model: str) -> tuple[Statistics, OverlapDetector | None]:
-    return speakers.load_statistics(model), speakers.load_overlap()
+def _load(model: str, overlap: str | None) -> tuple[Statistics, OverlapDetector | None]:
+    """Load the models. Raises ConfigError, which ends a run, for files that are none."""
+    try:
+        return speakers.load_statistics(model), None if overlap is None else speakers.load_overlap(overlap)
+    except (ImportError, OSError, ValueError) as error:
+        raise ConfigError(f"turns: {error}") from None
 
 
 def _waves(pcm: IO[bytes], steps: int, rate: int) -> Iterator[tuple[int, Float32]]:
