@@ -32,7 +32,7 @@ from speechmill.core.config import Segment
 from speechmill.core.records import SpanKind
 from speechmill.speakers import SEGMENTATION
 from speechmill.speakers.segmentation import FIRST_FRAME, FRAME_SHIFT, PackagedDetector, load_packaged
-from speechmill.speakers.turns import STEP, Statistics, TurnDetector, speech_steps
+from speechmill.speakers.turns import STEP, Statistics, TurnDetector, pauses_before, speech_steps
 
 from tests.benchmarks.dialogues import FRAME, RATE, SCENES, Episode, Readers, episodes
 
@@ -89,7 +89,8 @@ def turns(heard: Heard, models: Models) -> Frames:
     """Ours."""
     detector = TurnDetector(models.statistics)
     overlap = models.overlap.probabilities(heard.wave)
-    detector.feed(heard.wave, speech_steps(heard.marks), overlap)
+    speech = speech_steps(heard.marks)
+    detector.feed(heard.wave, speech, pauses_before(heard.marks, speech), overlap)
     return place_changes(detector.finish().labels, heard.marks, heard.levels)
 
 

@@ -92,5 +92,6 @@ def test_one_voice_is_one_turn_and_two_at_once_are_noticed(dialogue: tuple[Path,
     alone, both = overlap.probabilities(first), overlap.probabilities(first + second)
     assert alone.shape == both.shape == (first.size // STEP,)
     assert alone.mean() < 0.1 < both.mean()
-    detector.feed(first, np.ones(first.size // STEP, bool), alone)
+    steps = first.size // STEP
+    detector.feed(first, np.ones(steps, bool), np.zeros(steps, np.int64), alone)
     assert set(detector.finish().labels.tolist()) == {0}

@@ -13,6 +13,7 @@ from speechmill.speakers.turns import (
     Voices,
     best_path,
     clip_voices,
+    pauses_before,
     speech_steps,
     units_of,
 )
@@ -37,10 +38,14 @@ def wave_of(pattern: str) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(levels, STEP), levels > 0
 
 
+def pauses_of(speech: np.ndarray) -> np.ndarray:
+    return pauses_before(np.repeat(speech, 10), speech)
+
+
 def labels_of(pattern: str, overlap: np.ndarray | None = None) -> str:
     detector = TurnDetector(TwoTones())
     wave, speech = wave_of(pattern)
-    detector.feed(wave, speech, overlap)
+    detector.feed(wave, speech, pauses_of(speech), overlap)
     return "".join({NOBODY: ".", SEVERAL: "x"}.get(int(label), "ABC"[label]) for label in detector.finish().labels)
 
 
@@ -62,9 +67,11 @@ def test_each_step_has_the_voice_that_speaks_in_it(pattern: str, wanted: str) ->
 def test_labels_do_not_depend_on_the_parts_that_a_recording_is_fed_in() -> None:
     wave, speech = wave_of("a" * 700 + "..." + "b" * 900 + "....." + "a" * 300)
     whole, parts = TurnDetector(TwoTones()), TurnDetector(TwoTones())
-    whole.feed(wave, speech)
+    pauses = pauses_of(speech)
+    whole.feed(wave, speech, pauses)
     for first in range(0, speech.size, 37):
-        parts.feed(wave[first * STEP : (first + 37) * STEP], speech[first : first + 37])
+        part = slice(first, first + 37)
+        parts.feed(wave[first * STEP : (first + 37) * STEP], speech[part], pauses[part])
     first, second = whole.finish(), parts.finish()
     assert np.array_equal(first.labels, second.labels)
     assert np.array_equal(first.cosines, second.cosines, equal_nan=True)
@@ -87,8 +94,10 @@ def test_units_are_about_a_second_and_end_at_pauses() -> None:
 def test_a_change_costs_more_within_speech_than_at_a_pause() -> None:
     cosines = np.tile(np.array([0.5, 0.4], np.float32), (20, 1))
     cosines[8:12, 1] = 0.72
-    within = best_path(cosines, np.arange(20))
-    apart = best_path(cosines, np.array([*range(8), *range(30, 34), *range(60, 68)]))
+    pauses = np.zeros(20, np.int64)
+    within = best_path(cosines, pauses)
+    pauses[[8, 12]] = 15
+    apart = best_path(cosines, pauses)
     assert not within.any()
     assert apart.tolist() == [0] * 8 + [1] * 4 + [0] * 8
 

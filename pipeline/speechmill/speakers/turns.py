@@ -3,7 +3,7 @@
 A speaker network runs once over the speech of a recording. Its statistics are additive over time, so that a stretch of
 any length can be embedded without running it again. In blocks of two minutes, stretches of about a second are clustered
 by average linkage; each step of 100 ms is then assigned to a voice by the Viterbi algorithm, in which a change costs
-more within speech than over a pause. Memory does not grow with the recording, but for two numbers a step.
+less the longer the pause at it is. Memory does not grow with the recording, but for two numbers a step.
 """
 
 import itertools
@@ -26,9 +26,10 @@ SAME_VOICE = 0.6  # cosine of two clusters' embeddings at which they are one voi
 OTHER_VOICE = 0.4  # … below which a few words are enough for a voice of their own
 MIN_VOICE, MIN_OTHER_VOICE = 15, 7  # steps that a voice has at least
 MAX_VOICES = 16  # of a recording that a block is compared with: those with most speech
-REACH = 3  # steps to either side whose speech decides about a step
+REACH = 4  # steps to either side whose speech decides about a step
 WEIGHT = 40.0 / (2 * REACH + 1)  # of a cosine in a step
-CHANGE, CHANGE_AT_PAUSE, CHANGE_PER_STEP = 8.0, 2.5, 0.3  # cost of a change, in weighted cosines
+CHANGE = 8.0  # cost of a change within speech, in weighted cosines
+PAUSE_GAIN = 0.5  # less for each 10 ms of a pause
 MIN_CHANGE = 0.5
 MIN_SPOKEN = 5  # steps of a voice that count in a clip
 DOUBT, DOUBT_SLOPE = 0.15, 20.0  # cosine of the least likely half second at which there are two voices or not
@@ -104,16 +105,18 @@ class TurnDetector:
     _steps: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), init=False)
     _waves: list[Float32] = field(default_factory=list, init=False)
     _places: list[int] = field(default_factory=list, init=False)  # steps of the recording that _waves are
+    _pauses: list[int] = field(default_factory=list, init=False)  # frames before each of them
     _at: int = field(default=0, init=False)
     _overlapped: list[Indices] = field(default_factory=list, init=False)
     _labels: list[tuple[Indices, Labels, Float32]] = field(default_factory=list, init=False)
 
-    def feed(self, wave: Float32, speech: Steps, overlap: Float32 | None = None) -> None:
+    def feed(self, wave: Float32, speech: Steps, pauses: npt.NDArray[np.int64], overlap: Float32 | None = None) -> None:
         """Process the next part of the recording.
 
         Args:
             wave: float32[steps * STEP] at 16 kHz.
             speech: bool[steps], see `speech_steps`.
+            pauses: int64[steps], see `pauses_before`.
             overlap: float32[steps], probability of several voices at once.
         """
         pieces = wave.reshape(-1, STEP)
@@ -122,6 +125,7 @@ class TurnDetector:
         for at in np.flatnonzero(speech & ~several):
             self._waves.append(pieces[at])
             self._places.append(self._at + int(at))
+            self._pauses.append(int(pauses[at]))
             if len(self._waves) == BLOCK:
                 self._cluster()
         self._at += speech.size
@@ -138,13 +142,13 @@ class TurnDetector:
 
     def _cluster(self) -> None:
         """Find the voices of a block, and assign its steps to them."""
-        places = np.asarray(self._places, np.intp)
+        places, pauses = np.asarray(self._places, np.intp), np.asarray(self._pauses)
         sums = self.statistics.sums(np.concatenate(self._waves)).astype(np.float64)
-        self._waves, self._places = [], []
+        self._waves, self._places, self._pauses = [], [], []
         voices = self._add_voices(sums, places)
         centroids = self._embed(self._sums[voices], self._steps[voices])  # type: ignore[index]
         cosines = self._embed(*_around(sums, places)) @ centroids.T
-        path = best_path(cosines, places)
+        path = best_path(cosines, pauses)
         self._labels.append((places, voices[path].astype(np.int16), cosines[np.arange(len(path)), path]))
 
     def _add_voices(self, sums: npt.NDArray[np.float64], places: Indices) -> Indices:
@@ -211,6 +215,21 @@ def speech_steps(marks: Steps) -> Steps:
     return speech
 
 
+def pauses_before(marks: Steps, speech: Steps) -> npt.NDArray[np.int64]:
+    """Frames of 10 ms without speech around the start of each step, int64[steps], and since the last step of speech.
+
+    >>> marks = np.array([1] * 10 + [0] * 4 + [1] * 16 + [0] * 10 + [1] * 10, bool)
+    >>> pauses_before(marks, np.array([True, True, True, False, True])).tolist()
+    [0, 4, 4, 10, 10]
+    """
+    silent = 10 - np.pad(marks, (0, -marks.size % 10)).reshape(-1, 10).sum(axis=1)
+    index = np.arange(speech.size)
+    last = np.maximum.accumulate(np.where(speech, index, -1))
+    last = np.concatenate([[-1], last[:-1]])
+    total = np.concatenate([[0], np.cumsum(silent)])
+    return np.where(index > 0, total[index + 1] - total[np.maximum(last, 0)], 0).astype(np.int64)
+
+
 def units_of(places: Indices) -> Iterator[Indices]:
     """Divide speech steps at `places` into stretches of about a second, at pauses where possible: their indices."""
     runs = np.split(np.arange(len(places)), np.flatnonzero(np.diff(places) > 1) + 1)
@@ -248,10 +267,14 @@ def _around(sums: npt.NDArray[np.float64], places: Indices) -> tuple[npt.NDArray
     return total[last] - total[first], (last - first).astype(np.int64)
 
 
-def best_path(cosines: Float32, places: Indices) -> Indices:
-    """The voice of each step, intp[steps], from cosines float32[steps, voices] of steps at `places` (Viterbi 1967)."""
-    pauses = np.diff(places) - 1
-    costs = np.where(pauses == 0, CHANGE, np.maximum(MIN_CHANGE, CHANGE_AT_PAUSE - CHANGE_PER_STEP * pauses))
+def best_path(cosines: Float32, pauses: npt.NDArray[np.int64]) -> Indices:
+    """The voice of each step, intp[steps] (Viterbi 1967).
+
+    Args:
+        cosines: float32[steps, voices].
+        pauses: int64[steps], frames without speech around the start of each step.
+    """
+    costs = np.maximum(MIN_CHANGE, CHANGE - PAUSE_GAIN * pauses[1:])
     gains = WEIGHT * cosines.astype(np.float64)
     score, own = gains[0], np.arange(cosines.shape[1])
     came_from = np.zeros(cosines.shape, np.intp)
@@ -260,8 +283,8 @@ def best_path(cosines: Float32, places: Indices) -> Indices:
         stays = score >= best
         came_from[at] = np.where(stays, own, score.argmax())
         score = np.where(stays, score, best) + gains[at]
-    path = np.zeros(len(places), np.intp)
+    path = np.zeros(len(cosines), np.intp)
     path[-1] = score.argmax()
-    for at in range(len(places) - 1, 0, -1):
+    for at in range(len(cosines) - 1, 0, -1):
         path[at - 1] = came_from[at, path[at]]
     return path

@@ -18,7 +18,7 @@ from speechmill.core.models import FindModel, ModelRef, model_file
 from speechmill.core.records import TURNS_ARTIFACT
 from speechmill.core.store import Store
 from speechmill.speakers.segmentation import OverlapDetector
-from speechmill.speakers.turns import STEP, Statistics, TurnDetector, Voices, speech_steps
+from speechmill.speakers.turns import STEP, Statistics, TurnDetector, Voices, pauses_before, speech_steps
 from speechmill.stages.base import Stage
 
 TYPICAL_SPEED = 25.0  # × real time of one process on a CPU
@@ -62,13 +62,14 @@ def detect_turns(pcm: IO[bytes], marks: npt.NDArray[np.bool_], content_id: str, 
     statistics, overlap = _load(str(build.config.turns.model), build.config.turns.overlap)
     detector = TurnDetector(statistics)
     speech = speech_steps(marks)
+    pauses = pauses_before(marks, speech)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # other recordings are on the other cores
     try:
         for first, wave in _waves(pcm, speech.size, build.config.audio.sample_rate):
-            part = speech[first : first + wave.size // STEP]
-            several = overlap.probabilities(wave) if overlap is not None and part.any() else None
-            detector.feed(wave, part, several)
+            part = slice(first, first + wave.size // STEP)
+            several = overlap.probabilities(wave) if overlap is not None and speech[part].any() else None
+            detector.feed(wave, speech[part], pauses[part], several)
     finally:
         torch.set_num_threads(threads)
     voices = detector.finish()
