@@ -145,7 +145,10 @@ def test_files_manifest_feed_and_config_give_the_same_clips(
     lines = [{"path": str(folder / name), "title": f"Of {name}", "licence": "CC-BY-4.0"} for name in TEXTS]
     manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
     config = tmp_path / "corpus.yaml"
-    config.write_text(f"inputs: [{manifest}]\noutput: {tmp_path}/manifest\nasr: {{model: null}}\nworkers: 1\n")
+    config.write_text(
+        f"inputs: [{manifest}]\noutput: {tmp_path}/manifest\nasr: {{model: null}}\nworkers: 1\n"
+        "turns: {model: null}\nspeakers: {model: null}\n"
+    )
     speechmill("run", config)
     assert clips(tmp_path / "manifest") == clips(corpus)
     licences = duckdb.sql(f"select distinct licence, title from '{tmp_path}/manifest/data/*.parquet' order by 2")

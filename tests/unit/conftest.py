@@ -33,6 +33,8 @@ def make_corpus(podcast: Path, folder: Path) -> None:
             "asr.model=tiny.en",
             "asr.beam_size=1",
             "workers=1",
+            "turns.model=null",
+            "speakers.model=null",
             "publish.validation_share=0",  # by hash, and the address has a port that differs
         )
         more = (*settings, "max_failed_ratio=1")

@@ -107,7 +107,7 @@ def test_a_plan_counts_hours_and_licences_and_creates_nothing(podcast: Path, tmp
     inputs = (str(tmp_path / "in"), str(tmp_path / "in" / "episode-1.mp3"), str(tmp_path / "bad.xml"))
     chosen = config_file.load(
         None,
-        ("workers=1", "asr.model=null", "tokenise.checkpoint=null"),
+        ("workers=1", "asr.model=null", "tokenise.checkpoint=null", "turns.model=null", "speakers.model=null"),
         inputs=inputs,
         output=str(tmp_path / "new"),
     )

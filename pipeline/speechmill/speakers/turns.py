@@ -55,6 +55,14 @@ class Statistics(Protocol):
         ...
 
 
+class OverlapDetector(Protocol):
+    """Detects overlapped speech in steps of turns."""
+
+    def probabilities(self, wave: Float32) -> Float32:
+        """Mean probability in each step of float32[steps * STEP] at 16 kHz, float32[steps]."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Voices:
     """Voices of a recording, in steps of STEP_S."""

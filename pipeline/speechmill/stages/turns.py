@@ -17,8 +17,15 @@ from speechmill.core.config_errors import ConfigError
 from speechmill.core.models import FindModel, ModelRef, model_file
 from speechmill.core.records import TURNS_ARTIFACT
 from speechmill.core.store import Store
-from speechmill.speakers.segmentation import OverlapDetector
-from speechmill.speakers.turns import STEP, Statistics, TurnDetector, Voices, pauses_before, speech_steps
+from speechmill.speakers.turns import (
+    STEP,
+    OverlapDetector,
+    Statistics,
+    TurnDetector,
+    Voices,
+    pauses_before,
+    speech_steps,
+)
 from speechmill.stages.base import Stage
 
 TYPICAL_SPEED = 25.0  # × real time of one process on a CPU
