@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from speechmill.speakers import SAMPLE_RATE_HZ, Float32
+from speechmill.speakers import DIGITS, SAMPLE_RATE_HZ, Float32
 
 STEP_S = 0.1
 STEP = round(STEP_S * SAMPLE_RATE_HZ)
@@ -101,7 +101,7 @@ def _probability(cosines: Float32, others: int) -> float:
         return 1.0
     width = min(MIN_SPOKEN, cosines.size)
     lowest = np.convolve(cosines, np.full(width, 1 / width), "valid").min() if width else 1.0
-    return float(1 / (1 + np.exp(DOUBT_SLOPE * (lowest - DOUBT))))
+    return round(float(1 / (1 + np.exp(DOUBT_SLOPE * (lowest - DOUBT)))), DIGITS)
 
 
 @dataclass
@@ -155,7 +155,7 @@ class TurnDetector:
         self._waves, self._places, self._pauses = [], [], []
         voices = self._add_voices(sums, places)
         centroids = self._embed(self._sums[voices], self._steps[voices])  # type: ignore[index]
-        cosines = self._embed(*_around(sums, places)) @ centroids.T
+        cosines = (self._embed(*_around(sums, places)) @ centroids.T).round(DIGITS)
         path = best_path(cosines, pauses)
         self._labels.append((places, voices[path].astype(np.int16), cosines[np.arange(len(path)), path]))
 
