@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from speechmill.audio.cutting import gate, spans
-from speechmill.core.config import Segment
+from speechmill.core.config import RunConfig, Segment
 from speechmill.core.records import Span, SpanKind
+from speechmill.stages.selection import early_columns
 
 RATE = 24_000
 FRAME = RATE // 100
@@ -198,3 +199,28 @@ def test_the_gate_never_adds_speech() -> None:
     marks, levels = draw(2, 8, 2)
     assert not gate(np.zeros_like(marks), levels).any()
     assert gate(marks[:0], levels[:0]).size == 0
+
+
+def test_a_recording_that_came_cut_is_one_clip_without_the_silence_around_it() -> None:
+    """Six seconds of speech with a pause of 0.8 s inside, and a second of silence on either side."""
+    parts = ((100, False), (300, True), (80, False), (300, True), (100, False))
+    speech = np.concatenate([np.full(length, mark) for length, mark in parts])
+    levels = np.where(speech, -20, -70).astype(np.float32)
+    rules = Segment(profile="as_is")
+    found = spans(speech, levels, samples=speech.size * 240, rate=24_000, rules=rules, changes=np.array([440]))
+    assert [span.kind for span in found] == [SpanKind.SILENCE, SpanKind.CLIP, SpanKind.SILENCE]
+    clip = found[1]
+    assert 90 * 240 <= clip.start <= 100 * 240
+    assert 780 * 240 <= clip.end <= 790 * 240
+    short = spans(speech[:300], levels[:300], samples=300 * 240, rate=24_000, rules=rules)
+    assert [span.kind for span in short] == [SpanKind.SILENCE, SpanKind.TOO_SHORT]
+    assert spans(speech[:90], levels[:90], samples=90 * 240, rate=24_000, rules=rules)[0].kind is SpanKind.SILENCE
+
+
+def test_ends_of_recordings_that_came_cut_are_no_cut_words() -> None:
+    by_profile = {
+        profile: {column.name for column in early_columns(config) if column.test}
+        for profile in ("tortoise", "as_is")
+        for config in [RunConfig.model_validate({"segment": {"profile": profile}})]
+    }
+    assert by_profile["tortoise"] - by_profile["as_is"] == {"edge_ratio"}

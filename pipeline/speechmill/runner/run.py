@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from speechmill import asr, publish, sources, tokens
+from speechmill import asr, publish, sources, speakers, tokens
 from speechmill.asr.known_languages import check_language
 from speechmill.core import ownership, plugins, state
 from speechmill.core.build import CONFIG_FILE, FETCHED, FINISHED_FILE, LOG_FILE, STOP_FILE, Build
@@ -47,6 +47,7 @@ PACKAGES = (  # with versions in run.json
     *("torch", "num2words", "anyascii", "tokenizers", "rapidfuzz", "transformers", "kaldi-native-fbank"),
 )
 
+NO_TURNS = "turns and speakers are off, and a clip may hold several voices: pip install 'speechmill[speakers]'"
 NAMED_FAILURES = 5
 
 log = logging.getLogger("speechmill")
@@ -114,7 +115,9 @@ def run(
         stages = counters_by_stage(counters)
         if interrupted.is_set():
             return Summary(exit_code=EXIT_INTERRUPTED, changed=False, output=config.output, stages=stages, stats=None)
-        summary = replace(_finish(build, stages, mel_tokens), empty_inputs=empty)
+        finished = _finish(build, stages, mel_tokens)
+        lacks_turns = config.turns.model == speakers.AUTO and build.config.turns.model is None
+        summary = replace(finished, empty_inputs=empty, notes=finished.notes + (NO_TURNS,) * lacks_turns)
         if empty and len(empty) == len(config.inputs):
             summary = replace(summary, exit_code=EXIT_FAILED)
         purge(build)  # recordings that matched a removal request only once this run had fetched them

@@ -36,7 +36,7 @@ class Turns(Stage):
     """Voices of a recording. `segment` makes them, and reads them when a recording is cut anew."""
 
     name = "turns"
-    version = 1  # speakers/turns.py
+    version = 1  # speakers/turns.py, and audio/, as of segment
     artifact = TURNS_ARTIFACT
     is_in_graph = False
 

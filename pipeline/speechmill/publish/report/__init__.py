@@ -19,7 +19,7 @@ from speechmill.core.columns import Column
 from speechmill.core.records import Recording, Status
 from speechmill.core.version import __version__
 from speechmill.decide.decision import KEPT, REJECTED
-from speechmill.publish import figures
+from speechmill.publish import advice, figures
 from speechmill.publish.columns import columns_of, data_schema
 from speechmill.publish.decided import DecidedGroup
 from speechmill.publish.report.samples import Row, Sample, choose, read_clip_flac
@@ -83,6 +83,7 @@ def _template_values(build: Build, stats: dict[str, Any]) -> dict[str, Any]:
         "kept": figures.amount(stats, KEPT, samples.get(KEPT, 0), of=samples["in"], clips=clips.get(KEPT, 0)),
         "rejected_clips": clips.get(REJECTED, 0),
         "fates": figures.by_fate(stats),
+        "advice": advice.other_profile(stats, build.config.segment.profile),
         "reasons": figures.by_reason(stats),
         "licences": figures.kept_by(stats, "licence"),
         "languages": figures.kept_by(stats, "language"),
