@@ -115,9 +115,8 @@ def run(
         stages = counters_by_stage(counters)
         if interrupted.is_set():
             return Summary(exit_code=EXIT_INTERRUPTED, changed=False, output=config.output, stages=stages, stats=None)
-        finished = _finish(build, stages, mel_tokens)
         lacks_turns = config.turns.model == speakers.AUTO and build.config.turns.model is None
-        summary = replace(finished, empty_inputs=empty, notes=finished.notes + (NO_TURNS,) * lacks_turns)
+        summary = replace(_finish(build, stages, mel_tokens, lacks_turns=lacks_turns), empty_inputs=empty)
         if empty and len(empty) == len(config.inputs):
             summary = replace(summary, exit_code=EXIT_FAILED)
         purge(build)  # recordings that matched a removal request only once this run had fetched them
@@ -192,7 +191,7 @@ def _describe_mel_tokens(build: Build, *, only_publish: bool) -> str | None:
     return f"files of the maker's own: {tokens.describe(*tokens.dvae_files(config))}"
 
 
-def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | None) -> Summary:
+def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | None, *, lacks_turns: bool) -> Summary:
     """Publish the planned files, unless they are published already, and sum up the run."""
     store, config = build.store, build.config
     plan = store.read_json(publish.PLAN_FILE)
@@ -213,6 +212,7 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | N
         notes.append(f"{unknown} clips that {ownership.DECISIONS_FILE} decides about are not in this corpus")
     if line := advice.other_profile(plan["stats"], config.segment.profile):
         notes.append(line)
+    notes += [NO_TURNS] if lacks_turns else []
     notes += [f"mel tokens: {mel_tokens}"] if mel_tokens and config.tokenise.checkpoint != "shipped" else []
     return Summary(
         exit_code=EXIT_TOO_MANY_FAILED if failed_ratio(plan["stats"]) > config.max_failed_ratio else EXIT_DONE,
