@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.voices --data DIR [--pairs 2] [--tuning] [--json FILE]
 
-DIR holds manifest.jsonl and its recordings; dialogues are made of it, see dialogues.py, of speakers that were not used
-for tuning unless `--tuning` is given. Of every episode the clips that each profile cuts are counted, and, of a whole
+DIR holds manifest.jsonl and its recordings; dialogues are made of it, see dialogues.py, of speakers kept for
+tests unless `--tuning` is given. Of every episode the clips that each profile cuts are counted, and, of a whole
 run with the default thresholds, those that it publishes. Baselines: no turns; local speakers of segmentation-3.0 in
 windows of 10 s; CAM++ on either side of every step.
 """

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from speechmill.audio.cutting import place_changes, spans
+from speechmill.audio.cutting import NOBODY, place_changes, spans
 from speechmill.core.config import Segment
 from speechmill.core.records import SpanKind
 from speechmill.speakers.turns import (
-    NOBODY,
     SEVERAL,
     STEP,
     TurnDetector,

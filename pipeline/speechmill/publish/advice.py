@@ -1,4 +1,4 @@
-"""Explains in one line why a corpus has no clips, and names the config key that changes it."""
+"""Advice in one line: why a corpus has no clips, or which profile makes more of them, and the config key for it."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from speechmill.audio.cutting import NOBODY
 from speechmill.speakers import DIGITS, SAMPLE_RATE_HZ, Float32
 
 STEP_S = 0.1
@@ -34,7 +35,7 @@ MIN_CHANGE = 0.5
 MIN_SPOKEN = 5  # steps of a voice that count in a clip
 DOUBT, DOUBT_SLOPE = 0.15, 20.0  # cosine of the least likely half second at which there are two voices or not
 
-NOBODY, SEVERAL = -1, -2  # labels of steps without a voice, and with several at once
+SEVERAL = NOBODY - 1  # label of steps with several voices at once
 OVERLAP = 0.5  # probability from which several voices speak at once
 MIN_OVERLAP = 3  # steps
 
