@@ -29,8 +29,9 @@ from speechmill.audio import to_int16
 from speechmill.audio.cutting import FRAMES_PER_S, gate, spans
 from speechmill.audio.measures import measure
 from speechmill.audio.vad import DETECTORS, Listener
-from speechmill.core.config import Asr, Segment, Thresholds
+from speechmill.core.config import Asr, Segment
 from speechmill.core.records import Span, SpanKind
+from speechmill.core.thresholds import Thresholds
 from speechmill.fetch import model_folder
 
 from tests.benchmarks.vad import decode

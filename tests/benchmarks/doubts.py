@@ -28,7 +28,8 @@ import soundfile
 import soxr
 from scipy.signal import fftconvolve
 from speechmill.asr import SAMPLE_RATE_HZ, Transcript, load
-from speechmill.core.config import Asr, Thresholds
+from speechmill.core.config import Asr
+from speechmill.core.thresholds import Thresholds
 from speechmill.decide.hallucinations import Hypothesis, failed_checks
 from speechmill.decide.opinions import agreement, cross_check_text
 from speechmill.decide.pauses import pause_agreement

@@ -16,7 +16,7 @@ import soundfile
 import soxr
 from scipy.signal import butter, sosfilt
 from speechmill.audio.measures import NAMES, measure
-from speechmill.core.config import Thresholds
+from speechmill.core.thresholds import Thresholds
 
 RATE = 24_000
 LONGEST = 20 * RATE

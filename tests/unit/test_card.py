@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from speechmill.core.build import Build
-from speechmill.core.config import Thresholds
+from speechmill.core.thresholds import Thresholds
 from speechmill.publish import card
 
 from tests.tiny_corpus import EVIL_TITLE, RECORDINGS, publish_tiny

@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from speechmill.core.columns import Column
-from speechmill.core.config import Licences, RunConfig, Thresholds
+from speechmill.core.config import Licences, RunConfig
 from speechmill.core.reasons import Reason
 from speechmill.core.records import TRANSCRIPT_ARTIFACT
+from speechmill.core.thresholds import Thresholds
 from speechmill.decide.decision import HALLUCINATIONS, Overrides, Reasons, by_text, decide, failed
 from speechmill.decide.licences import licence_allowed, reasons_by_licence
 from speechmill.publish.columns import every_column

@@ -4,19 +4,21 @@ Positions in arguments and results are integer samples at the corpus rate; insid
 frame of the VAD. The spans cover the recording without gap or overlap.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from speechmill.audio.sentences import FULL_PAUSE, MIN_PAUSE, Costs, TimedText, boundaries, cut_costs, divide
 from speechmill.core.config import Segment
 from speechmill.core.records import Span, SpanKind
 
 FRAMES_PER_S = 100
 MIN_SPEECH = 5  # frames: a shorter mark is a click or a mouth noise, not an utterance
-RECOVER_MIN_PAUSE = 20  # frames: shortest pause at which `recover` cuts a long utterance
-RECOVER_MAX_GAP = 150  # frames: `recover` joins short utterances over a shorter gap
+MAX_GAP = 150  # frames: `recover` joins utterances over a shorter gap
+PASSAGE = 2_700  # frames: with both edges, shorter than the 30 s window of Whisper; longer speech has no pause
+PASSAGE_EDGE = MAX_GAP // 2  # frames of silence that a passage has at either end
 GATE_DB = 6.0  # speech is at least so much louder than the background around it
 FLOOR_WINDOW = 30 * FRAMES_PER_S  # the background is estimated over 30 s to either side
 FLOOR_BLOCK = 1 * FRAMES_PER_S
@@ -55,6 +57,7 @@ def spans(
     rules: Segment,
     breaks: Iterable[int] = (),
     changes: Frames = NO_FRAMES,
+    texts: Sequence[TimedText] = (),
 ) -> list[Span]:
     """Cover a recording with spans.
 
@@ -66,9 +69,10 @@ def spans(
         rules: Settings of segmentation.
         breaks: Samples at which packets were lost; an utterance around one is `corrupt`.
         changes: int64[n], frames at which the voice changes, see `place_changes`: no clip goes beyond one.
+        texts: What was transcribed before, see `passages`: `recover` cuts where its sentences end.
     """
-    utterances = _utterances(speech, rules, changes)
-    clips = _place(utterances, levels, rules)
+    utterances = _utterances(speech, levels, rules, changes, texts)
+    clips = _place(utterances, levels, rules, _frames(rules.edge_s))
     placed_spans = (
         _judge(utterance, clip, samples=samples, rate=rate, rules=rules)
         for utterance, clip in zip(utterances, clips, strict=True)
@@ -126,23 +130,39 @@ def place_changes(voices: npt.NDArray[np.int16], speech: Marks, levels: Levels) 
     return np.unique(np.array(changes, np.int64))
 
 
-def _utterances(speech: Marks, rules: Segment, changes: Frames) -> list[Utterance]:
-    """Speech between silences and changes of the voice, split and joined as the profile demands."""
+def _utterances(
+    speech: Marks, levels: Levels, rules: Segment, changes: Frames, texts: Sequence[TimedText]
+) -> list[Utterance]:
+    """Speech between silences and changes of the voice, divided as the profile demands."""
     runs = _divide(_runs(speech), changes)
     runs = runs[runs[:, 1] - runs[:, 0] >= MIN_SPEECH]
     if rules.profile == "as_is":
         return [Utterance(int(runs[0, 0]), int(runs[-1, 1]))] if len(runs) else []
-    utterances = _merge(runs, _frames(rules.min_silence_s), changes)
     if rules.profile == "tortoise":
-        return utterances
-    longest = _frames(rules.max_length_s)
-    safe = longest - 2 * MAX_TAIL  # leaves room for word ends that the VAD cut off
-    pieces = [
-        piece
-        for utterance in utterances
-        for piece in (_split(utterance, runs, safe) if utterance.frames > longest else [utterance])
-    ]
-    return _join(pieces, changes, shortest=_frames(rules.min_length_s), longest=safe)
+        return _merge(runs, _frames(rules.min_silence_s), changes)
+    costs = cut_costs(runs[1:, 0] - runs[:-1, 1], boundaries(runs, texts))
+    words, clips = (
+        np.array([(clip.start, clip.end) for clip in _place(_as_utterances(runs), levels, rules, edge)], np.int64)
+        for edge in (0, _frames(rules.edge_s))
+    )
+    limits = {"shortest": _frames(rules.min_length_s), "longest": _frames(rules.max_length_s)}
+    return _as_utterances(_divide_turns(runs, words, clips, costs, changes, **limits))
+
+
+def passages(speech: Marks, changes: Frames) -> Frames:
+    """Passages for an ASR model, int64[n, 2]: speech of one voice, at most PASSAGE long, cut at the longest pauses.
+
+    Half a gap between two belongs to each, up to PASSAGE_EDGE: over a gap that a clip may have, they touch.
+    """
+    runs = _divide(_runs(speech), changes)
+    pauses = runs[1:, 0] - runs[:-1, 1]
+    costs = np.where(pauses < MIN_PAUSE, np.inf, np.maximum(FULL_PAUSE - pauses, 1.0))
+    pieces = _divide_turns(runs, runs, runs, costs, changes, shortest=0, longest=PASSAGE)
+    starts, ends = pieces[pieces[:, 1] - pieces[:, 0] <= PASSAGE].T
+    middles = (ends[:-1] + starts[1:]) // 2
+    first = np.maximum(starts - PASSAGE_EDGE, np.concatenate([[0], middles])[: len(starts)])
+    last = np.minimum(ends + PASSAGE_EDGE, np.concatenate([middles, [speech.size]])[: len(ends)])
+    return np.stack([first, last], axis=1)
 
 
 def _divide(runs: npt.NDArray[np.int64], changes: Frames) -> npt.NDArray[np.int64]:
@@ -171,43 +191,30 @@ def _merge(runs: npt.NDArray[np.int64], min_silence: int, changes: Frames) -> li
     return [Utterance(int(start), int(end)) for start, end in zip(starts, ends, strict=True)]
 
 
-def _split(whole: Utterance, runs: npt.NDArray[np.int64], longest: int) -> Iterator[Utterance]:
-    """Split an utterance at its longest inner pause, and its parts again, until they are short enough."""
-    inner = runs[(runs[:, 0] >= whole.start) & (runs[:, 1] <= whole.end)]
-    pending = [inner]
-    while pending:
-        part = pending.pop()
-        pauses = part[1:, 0] - part[:-1, 1]
-        start, end = int(part[0, 0]), int(part[-1, 1])
-        if end - start <= longest or not pauses.size or pauses.max() < RECOVER_MIN_PAUSE:
-            yield Utterance(start, end)
-            continue
-        at = int(pauses.argmax()) + 1
-        pending += [part[at:], part[:at]]
+def _divide_turns(runs: Frames, words: Frames, clips: Frames, costs: Costs, changes: Frames, **limits: int) -> Frames:
+    """Divide the speech of each turn, and of each stretch without a gap of MAX_GAP, with `divide`; int64[pieces, 2]."""
+    if not len(runs):
+        return runs
+    ends, starts = runs[:-1, 1], runs[1:, 0]
+    borders = np.flatnonzero((starts - ends >= MAX_GAP) | _have_between(changes, ends, starts)) + 1
+    pieces = [
+        first + divide(runs[first:end], words[first:end], clips[first:end], costs[first : end - 1], **limits)
+        for first, end in zip([0, *borders], [*borders, len(runs)], strict=True)
+    ]
+    at = np.concatenate(pieces)
+    return np.stack([runs[at[:, 0], 0], runs[at[:, 1], 1]], axis=1)
 
 
-def _join(pieces: list[Utterance], changes: Frames, *, shortest: int, longest: int) -> list[Utterance]:
-    """Join short utterances with the previous one of the same turn, from left to right."""
-    joined: list[Utterance] = []
-    ends, starts = (np.array([getattr(piece, name) for piece in pieces], np.int64) for name in ("end", "start"))
-    is_new_turn = np.concatenate([[True], _have_between(changes, ends[:-1], starts[1:])])
-    for piece, is_apart in zip(pieces, is_new_turn, strict=False):
-        if joined and not is_apart:
-            last = joined[-1]
-            is_short = min(last.frames, piece.frames) < shortest
-            if is_short and piece.start - last.end < RECOVER_MAX_GAP and piece.end - last.start <= longest:
-                joined[-1] = Utterance(last.start, piece.end)
-                continue
-        joined.append(piece)
-    return joined
+def _as_utterances(pieces: Frames) -> list[Utterance]:
+    return [Utterance(start, end) for start, end in pieces.tolist()]
 
 
-def _place(utterances: list[Utterance], levels: Levels, rules: Segment) -> Iterator[Utterance]:
+def _place(utterances: list[Utterance], levels: Levels, rules: Segment, edge: int) -> Iterator[Utterance]:
     """Extend each utterance to the ends of its words and, as far as the longest clip allows, by its edges.
 
     Neither goes beyond the middle of a gap.
     """
-    longest, edge = _frames(rules.max_length_s), _frames(rules.edge_s)
+    longest = _frames(rules.max_length_s)
     for i, utterance in enumerate(utterances):
         before = (utterances[i - 1].end + utterance.start + 1) // 2 if i else 0
         after = (utterance.end + utterances[i + 1].start) // 2 if i + 1 < len(utterances) else levels.size

@@ -59,6 +59,12 @@ class Build:
         """Name of the artifact of the stage segment: spans and clips of one content."""
         return self.artifact("segment", content_id)
 
+    def is_decoded(self, content_id: str) -> bool:
+        """Whether the media of a content are not needed any more."""
+        return self.store.is_done(self.segments(content_id)) or (
+            self.runs("passages") and self.store.is_done(self.artifact("passages", content_id))
+        )
+
     @property
     def has_defects(self) -> bool:
         """Whether defect models score clips, besides the signal measures."""

@@ -5,8 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from speechmill.core.config import Thresholds
 from speechmill.core.reasons import Reason
+from speechmill.core.thresholds import Thresholds
 
 Edges = tuple[float, ...]
 

@@ -230,6 +230,16 @@ SEGMENT_ARTIFACT = pa.schema(
         ("turn_id", pa.int32()),
     ]
 )
+PASSAGE_ARTIFACT = pa.schema(  # a row for each passage, and for what lies between two
+    [
+        ("start", pa.int64()),
+        ("end", pa.int64()),
+        ("clip_id", pa.string()),  # of a passage; null between two
+        ("flac", pa.binary()),
+        ("speech", pa.binary()),  # bool of each 10 ms
+        ("levels", pa.binary()),  # float32 of each 10 ms, in dBFS
+    ]
+)
 TURNS_ARTIFACT = pa.schema([("voice", pa.int16()), ("cosine", pa.float32())])  # a row for each step of turns
 TRANSCRIPT_ARTIFACT = pa.schema(
     [

@@ -30,7 +30,7 @@ from speechmill.stages.profiles import build_up_to_scores
 
 KEPT_STAGES = tuple(stage.name for stage in STAGES if stage.clips_only)  # stages on selected clips
 # Shares of the decoded hours that each stage processes: those of the demo podcast.
-DEFAULT_SHARES = {"fetch": 1.0, "segment": 1.0, "score": 0.8} | dict.fromkeys(KEPT_STAGES, 0.5)
+DEFAULT_SHARES = {"fetch": 1.0, "passages": 1.0, "segment": 1.0, "score": 0.8} | dict.fromkeys(KEPT_STAGES, 0.5)
 PROGRESS_EVERY = 1000  # recordings between progress messages
 
 
@@ -146,7 +146,7 @@ def _add(listed: Listed, planned: _Plan, input_count: _Count, build: Build) -> N
         return
     seconds = recording.declared_duration_s or _head_duration_s(listed, build.config)
     content_id = _content_id(listed, build)
-    is_decoded = content_id is not None and build.store.is_done(build.segments(content_id))
+    is_decoded = content_id is not None and build.is_decoded(content_id)
     planned.fetched += content_id is not None
     planned.decoded += is_decoded
     counts = [planned.all, input_count, planned.licences[recording.licence]]
@@ -217,7 +217,7 @@ def _time_estimate(planned: _Plan, config: RunConfig, store: Store) -> dict[str,
     shares = DEFAULT_SHARES | _shares(store)
     shares = dict.fromkeys(speeds, shares["score"]) | shares  # a plug-in may process all clips
     cores = config.workers or os.cpu_count() or 1
-    workers = {"segment": cores, "score": cores if run is None or not run["defect_models"] else 1}
+    workers = {"segment": cores, "passages": cores, "score": cores if run is None or not run["defect_models"] else 1}
     left = dict.fromkeys(speeds, planned.to_decode.likely_seconds) | {"fetch": planned.to_fetch.likely_seconds}
     seconds = {stage: left[stage] * shares[stage] / speeds[stage] / workers.get(stage, 1) for stage in speeds}
     return {

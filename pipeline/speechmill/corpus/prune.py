@@ -81,7 +81,7 @@ def _decoded_media(build: Build) -> Iterator[tuple[str, str, int]]:
             decoded_to[row["sha256"]].add(row["content_id"])
     for leaf in store.names("work/media"):
         is_media = CONTENT.fullmatch(leaf) and not leaf.endswith(".parquet")
-        if is_media and all(store.is_done(build.segments(content)) for content in decoded_to.get(leaf, {leaf})):
+        if is_media and all(build.is_decoded(content) for content in decoded_to.get(leaf, {leaf})):
             yield "work/media", f"work/media/{leaf}", store.size(f"work/media/{leaf}")
 
 

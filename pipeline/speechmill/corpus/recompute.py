@@ -81,7 +81,7 @@ def _rows_of(corpus: CorpusTables, name: str, wanted: set[int]) -> Iterator[Row]
 
 def audio(corpus: CorpusTables, check: Check, rows: int) -> None:
     """Check that clips decode as their rows say, and give the same measures and scores again."""
-    build = build_up_to_scores(corpus.config, corpus.store)
+    build = build_up_to_scores(corpus.config, corpus.store, corpus.run["profiles"])
     comparable = build.profiles["score"] == corpus.run["profiles"]["score"]
     if not comparable:
         check.note = "measures and scores come from another version or other models; they were not computed again"
@@ -136,7 +136,7 @@ def plugin_columns(corpus: CorpusTables, check: Check, rows: int) -> None:
         if stage.profile(corpus.config, models, corpus.run["profiles"]) != corpus.run["profiles"][stage.name]:
             check.note = f"{stage.name} comes from another version; it was not computed again"
             continue
-        planned = build_up_to_scores(corpus.config, store)
+        planned = build_up_to_scores(corpus.config, store, corpus.run["profiles"])
         build = replace(planned, models={**planned.models, stage.name: models})
         schema = pa.schema([column.field for column in stage.columns if column.is_published])
         for row in sample(corpus, min(rows, MAX_TRANSCRIPTS)):
@@ -208,6 +208,9 @@ def transcripts(corpus: CorpusTables, check: Check, rows: int) -> None:
             if profile is None
             else "the model is not on this machine; nothing was transcribed again"
         )
+        return
+    if corpus.run["profiles"].get("passage_texts") is not None:
+        check.note = "texts are parts of those of longer passages; nothing was transcribed again"
         return
     alone = corpus.config.asr.model_copy(update={"cross_check": None})
     others = {"speakers": Speakers(model=None), "tokenise": Tokenise(checkpoint=None)}

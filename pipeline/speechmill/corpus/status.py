@@ -19,7 +19,6 @@ from speechmill.publish.advice import other_profile
 from speechmill.stages import SCORE, ClipStage, left_out
 from speechmill.stages.flow import STAGES
 from speechmill.stages.profiles import stored_build
-from speechmill.stages.selection import clip_durations, select_clips
 from speechmill.stages.work import WorkItem
 
 WAITING = "waiting"  # fetched, not decoded yet
@@ -115,10 +114,8 @@ def _done(recording: Recording, build: Build) -> Iterator[str]:
     work = WorkItem(
         recording_id=recording.recording_id, content_id=content_id, media="", is_local=True, allowed=allowed, order=()
     )  # fmt: skip
-    selected, all_clips = set(select_clips(work, build)), set(clip_durations(content_id, build))
     for stage in _clip_stages(build):
-        wanted = selected if stage.clips_only else all_clips
-        if wanted <= set(stage.read(content_id, build, ["clip_id"])["clip_id"].to_pylist()):
+        if stage.wanted(work, build) <= set(stage.read(content_id, build, ["clip_id"])["clip_id"].to_pylist()):
             yield stage.name
 
 

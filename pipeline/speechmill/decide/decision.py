@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from speechmill.core.columns import Column
-from speechmill.core.config import Thresholds
 from speechmill.core.reasons import Reason
+from speechmill.core.thresholds import Thresholds
 from speechmill.decide import hallucinations
 
 Mask = npt.NDArray[np.bool_]  # bool[clips]

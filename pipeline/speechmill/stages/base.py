@@ -1,7 +1,7 @@
 """Base classes of stages. An artifact is made once, under a name that digests all that determines its content."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from speechmill.core.config import RunConfig, profile_of
 from speechmill.core.models import FindModel, ModelRef
 from speechmill.core.section import Section
 from speechmill.core.store import Store
-from speechmill.stages.work import Outcome
+from speechmill.stages.work import Outcome, WorkItem
 
 Clips = Mapping[str, npt.NDArray[np.int16]]  # int16[n] at the corpus rate, by clip_id
 Row = dict[str, Any]
@@ -64,6 +64,8 @@ class Stage(ABC):
     """Speed of one process on a CPU, in multiples of real time (a shared server, 2026); None: negligible cost."""
     clips_only: ClassVar[bool] = False
     """Whether it processes only clips that pass all tests before it, not all audio."""
+    clips_of: ClassVar[str] = "segment"
+    """Stage whose clips it processes."""
     section: ClassVar[type[Section] | None] = None
     """Schema of the config section `plugins.<name>` of a plug-in stage."""
 
@@ -159,6 +161,16 @@ class ClipStage(Stage):
         super().__init_subclass__()
         if getattr(cls, "artifact", None) is None:
             cls.artifact = pa.schema([pa.field("clip_id", pa.string()), *(column.field for column in cls.columns)])
+
+    def wanted(self, work: WorkItem, build: Build) -> set[str]:
+        """Ids of the clips of a content that it processes."""
+        from speechmill.stages.selection import clip_durations, select_clips  # imports this module
+
+        return set(select_clips(work, build) if self.clips_only else clip_durations(work.content_id, build))
+
+    def known_rows(self, content_id: str, clip_ids: Iterable[str], build: Build) -> list[Row]:
+        """Rows of those clips whose result follows from other artifacts, so that `rows` need not make them."""
+        return []
 
     @abstractmethod
     def rows(self, clips: Clips, build: Build) -> list[Row]:

@@ -18,7 +18,7 @@ from speechmill import fetch
 from speechmill.audio import decode_flac
 from speechmill.core.build import Build
 from speechmill.stages.base import ClipStage
-from speechmill.stages.selection import clip_durations, select_clips
+from speechmill.stages.selection import clip_durations
 from speechmill.stages.work import Outcome, WorkItem
 
 PART_CLIPS = 256  # clips processed and stored at a time
@@ -53,20 +53,34 @@ class Batch:
     def add(self, work: WorkItem) -> Iterator[Done]:
         """Add a content's clips; yield the items that are done by then. Raises fetch.StoppedError if the run stops."""
         self._open[work.content_id] = content = _OpenContent(work)
-        durations = clip_durations(work.content_id, self._build)
-        wanted = set(select_clips(work, self._build) if self._stage.clips_only else durations)
+        durations = clip_durations(work.content_id, self._build, self._stage.clips_of)
+        wanted = self._stage.wanted(work, self._build)
         done = self._stage.read(work.content_id, self._build, ["clip_id"])["clip_id"].to_pylist()
         missing = wanted.difference(done)
         kept, new = (sum(durations[clip_id] for clip_id in clips) for clips in (wanted, missing))
         state = "done" if missing else "reused"
         content.outcome = Outcome(state=state, seconds_in=new if missing else kept, seconds_kept=kept)
+        missing -= self._store_known(work.content_id, missing)
         content.waiting = len(missing)
-        for clip_id, clip in _clips(work.content_id, missing, self._build):
+        for clip_id, clip in _clips(self._build.artifact(self._stage.clips_of, work.content_id), missing, self._build):
             self._part[clip_id], self._content_of[clip_id] = clip, work.content_id
             if len(self._part) == PART_CLIPS:
                 self._flush()
                 yield from self._finished()
         yield from self._finished()
+
+    def _store_known(self, content_id: str, clip_ids: set[str]) -> set[str]:
+        """Store the rows that need no processing; returns their ids."""
+        rows = self._stage.known_rows(content_id, clip_ids, self._build) if clip_ids else []
+        if rows:
+            self._store(content_id, rows)
+        return {row["clip_id"] for row in rows}
+
+    def _store(self, content_id: str, rows: list[dict[str, Any]]) -> None:
+        """Store rows of a content in a file of their own, named by the clips in it."""
+        identity = hashlib.sha256("".join(sorted(row["clip_id"] for row in rows)).encode()).hexdigest()[:16]
+        name = f"{self._build.parts(self._stage.name, content_id)}/{identity}.parquet"
+        self._build.store.write_table(name, pa.Table.from_pylist(rows, schema=self._stage.artifact), {"retry": False})
 
     def rest(self) -> Iterator[Done]:
         """Process the remaining clips, and yield the items that were not done."""
@@ -93,10 +107,7 @@ class Batch:
         for row in rows:
             by_content.setdefault(self._content_of[row["clip_id"]], []).append(row)
         for content_id, own in by_content.items():
-            identity = hashlib.sha256("".join(sorted(row["clip_id"] for row in own)).encode()).hexdigest()[:16]
-            name = f"{self._build.parts(self._stage.name, content_id)}/{identity}.parquet"
-            table = pa.Table.from_pylist(own, schema=self._stage.artifact)
-            self._build.store.write_table(name, table, {"retry": False})
+            self._store(content_id, own)
         took = time.perf_counter() - began
         for content_id, own in by_content.items():
             self._open[content_id].waiting -= len(own)
@@ -110,11 +121,11 @@ def complete_content(work: WorkItem, build: Build, stage: ClipStage) -> Outcome:
     return next(outcome for _, (outcome, _) in [*batch.add(work), *batch.rest()])
 
 
-def _clips(content_id: str, clip_ids: set[str], build: Build) -> Iterator[tuple[str, npt.NDArray[np.int16]]]:
-    """Decode clips of a content: int16[n] at the corpus rate, by clip_id."""
+def _clips(artifact: str, clip_ids: set[str], build: Build) -> Iterator[tuple[str, npt.NDArray[np.int16]]]:
+    """Decode clips of an artifact: int16[n] at the corpus rate, by clip_id."""
     if not clip_ids:
         return
-    for batch in build.store.batches(build.segments(content_id), ["clip_id", "flac"]):
+    for batch in build.store.batches(artifact, ["clip_id", "flac"]):
         for row in batch.to_pylist():
             if row["clip_id"] in clip_ids:
                 yield row["clip_id"], decode_flac(row["flac"])

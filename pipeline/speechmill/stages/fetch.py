@@ -28,8 +28,8 @@ from speechmill.stages.consent import (
     page_permits,
     with_permitted_licence,
 )
+from speechmill.stages.decode import note_failure
 from speechmill.stages.documents import Documents, fetch_documents
-from speechmill.stages.segment import note_failure
 from speechmill.stages.work import Outcome, WorkItem, primary_order
 
 DISKS = 8  # local files are read as if they were on so many hosts
@@ -138,7 +138,7 @@ def _out_of_reach(known: Recording, footer: dict[str, Any], error: RejectedError
     """Keep the row and artifacts of a recording whose media are out of reach; it fails if it was never segmented."""
     work = _work_item(known, footer, build)
     assert work is not None
-    if build.store.is_done(build.segments(work.content_id)):
+    if build.is_decoded(work.content_id):
         return _fetch_outcome("reused", known, work)
     return note_failure(work, build, RejectedError(error.reason, error.detail, retry=True))
 
@@ -201,11 +201,11 @@ def _is_unchanged(listed: Listed, known: Recording, footer: dict[str, Any], buil
     if listed.media_path is not None:  # a file that failed is tried again once it has changed
         is_same = listed.sha256 is not None and listed.sha256 == known.sha256
         is_unlisted = listed.known and known.content_id is not None  # its artifacts stay, whatever the file is now
-        is_made = is_unlisted and build.store.is_done(build.segments(known.content_id or ""))
+        is_made = is_unlisted and build.is_decoded(known.content_id or "")
         return is_same or is_made or _file_stamp(listed.media_path).items() <= footer.items()
     if known.content_id is None:  # gone, forbidden or opted out: asked again, but not every day
         return bool(time.time() - footer.get("asked", 0.0) < build.config.fetch.ask_again_s)
-    return build.store.is_done(build.segments(known.content_id)) or build.store.exists(f"work/media/{known.sha256}")
+    return build.is_decoded(known.content_id) or build.store.exists(f"work/media/{known.sha256}")
 
 
 def _refreshed(

@@ -9,9 +9,9 @@ from typing import Any
 
 from speechmill.core import plugins
 from speechmill.core.columns import BASE_COLUMNS, Column, feature_of
-from speechmill.core.config import Thresholds
 from speechmill.core.reasons import Reason
 from speechmill.core.records import DECISION
+from speechmill.core.thresholds import Thresholds
 from speechmill.stages import ASSESS, BEFORE_PLUGINS, SPEAKERS
 from speechmill.stages.base import ClipStage, Stage
 

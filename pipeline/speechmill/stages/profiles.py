@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from speechmill import speakers
@@ -14,10 +15,14 @@ from speechmill.core.models import FindModel, ModelRef, find_device
 from speechmill.core.removals import Removals
 from speechmill.core.state import read_run, stored_config
 from speechmill.core.store import Store
+from speechmill.stages import PASSAGE_TEXTS
 from speechmill.stages.base import Stage
 from speechmill.stages.flow import STAGES
 
-NEEDS_NO_MODEL = ("fetch", "turns", "segment", "score", "fingerprint", "dedup")  # stages without a model to download
+# Stages without a model to download.
+NEEDS_NO_MODEL = ("fetch", "turns", "passages", "passage_scores", "segment", "score", "fingerprint", "dedup")
+
+NO_PROFILES: Mapping[str, str | None] = MappingProxyType({})
 
 
 def plan_build(config: RunConfig, store: Store, *, find_model: FindModel) -> Build:
@@ -47,8 +52,12 @@ def resolve_auto(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"turns": turns, "speakers": clustering})
 
 
-def build_up_to_scores(config: RunConfig, store: Store) -> Build:
-    """Build of the stages up to the scores, which needs no model to download. Nothing is written."""
+def build_up_to_scores(config: RunConfig, store: Store, known: Mapping[str, str | None] = NO_PROFILES) -> Build:
+    """Build of the stages up to the scores, which needs no model to download. Nothing is written.
+
+    Where clips are cut by texts of passages, their profile is taken from those that are `known`, or else of the newest
+    folder.
+    """
     config = resolve_auto(config)
     profiles: dict[str, str | None] = dict.fromkeys(stage.name for stage in STAGES)
     models: dict[str, tuple[ModelRef, ...]] = dict.fromkeys(profiles, ())
@@ -56,6 +65,9 @@ def build_up_to_scores(config: RunConfig, store: Store) -> Build:
         if stage.name in NEEDS_NO_MODEL and stage.settings(config) is not None:
             models[stage.name] = stage.models(config, store, _no_model)
             profiles[stage.name] = stage.profile(config, models[stage.name], profiles)
+        elif stage is PASSAGE_TEXTS and stage.settings(config) is not None:
+            before = str(profiles["passage_scores"])
+            profiles[stage.name] = known.get(stage.name) or _newest_profile(stage, store, before)
     return _build(config, store, profiles, models)
 
 
@@ -95,7 +107,8 @@ def _unfinished_profiles(build: Build) -> Iterator[tuple[str, str | None]]:
     profiles = dict(build.profiles)
     for stage in STAGES:
         if stage.name not in NEEDS_NO_MODEL and stage.settings(build.config) is not None:
-            profiles[stage.name] = _profile(stage, build, profiles) or _newest_profile(stage, build)
+            own = _profile(stage, build, profiles) or profiles[stage.name]
+            profiles[stage.name] = own or _newest_profile(stage, build.store, str(profiles["segment"]))
     yield from profiles.items()
 
 
@@ -117,9 +130,9 @@ def find_no_model(name: str, key: str) -> Any:
     raise ConfigError(f"{key}: {name} is not looked for")
 
 
-def _newest_profile(stage: Stage, build: Build) -> str:
-    """Profile of the newest folder of a stage; without folders, one that no artifact has."""
-    store, prefix = build.store, f"{build.profiles['segment']}-"
+def _newest_profile(stage: Stage, store: Store, before: str) -> str:
+    """Profile of the newest folder of a stage that stands on a profile; without any, one that no artifact has."""
+    prefix = f"{before}-"
     folders = [leaf for leaf in store.names(f"work/{stage.name}") if leaf.startswith(prefix)]
     times = {leaf: store.fs.info(store.path(f"work/{stage.name}/{leaf}")).get("mtime", 0) for leaf in folders}
     return max(folders, key=times.__getitem__, default=prefix)

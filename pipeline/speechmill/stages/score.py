@@ -1,8 +1,9 @@
 """Score: from clips to measures and defect scores."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +62,7 @@ class Score(RecordingStage):
     name = "score"
     version = 2  # audio/measures.py; the models have a version of their own
     after = ("segment",)
-    columns = (*DEFECTS, *MEASURES)
+    columns: ClassVar[tuple[Column, ...]] = (*DEFECTS, *MEASURES)
     execution = Isolated()
     typical_speed = 100.0
 
@@ -84,7 +85,11 @@ class Score(RecordingStage):
 
     def process(self, element: WorkItem, build: Build) -> Outcome:
         """Measure and score every clip of a recording."""
-        return score_clips(element, build)
+        return score_clips(element, build, self)
+
+    def passing(self, work: WorkItem, build: Build) -> Iterable[str]:
+        """Ids of clips that pass the thresholds so far."""
+        return select_clips(work, build)
 
 
 def profile_of_scorer(defects: Defects) -> str | None:
@@ -108,26 +113,28 @@ def defect_files(defects: Defects) -> tuple[Path, Path | None]:
     return weights, Path(defects.overlap).expanduser() if defects.overlap else None
 
 
-def score_clips(work: WorkItem, build: Build) -> Outcome:
+def score_clips(work: WorkItem, build: Build, stage: Score | None = None) -> Outcome:
     """Measure and score every clip of a recording; those that pass the present thresholds count as kept."""
-    name, state = build.artifact("score", work.content_id), "reused"
+    stage = stage or Score()
+    name, clips = build.artifact(stage.name, work.content_id), build.artifact(stage.clips_of, work.content_id)
+    state = "reused"
     if not build.store.is_done(name):
         state = "done"
-        schema = Score().schema_in(build.config)
+        schema = stage.schema_in(build.config)
         with build.store.parquet(name, schema) as writer:
-            for clip_ids, clips in _clips(work.content_id, build):
-                writer.write_table(pa.table({"clip_id": clip_ids, **scores_of(clips, build)}, schema=schema))
+            for clip_ids, waves in _clips(clips, build):
+                writer.write_table(pa.table({"clip_id": clip_ids, **scores_of(waves, build)}, schema=schema))
             add_footer(writer, {"retry": False})
-    durations = clip_durations(work.content_id, build)
-    kept = select_clips(work, build)
+    durations = clip_durations(work.content_id, build, stage.clips_of)
+    kept = stage.passing(work, build)
     return Outcome(
         state=state, seconds_in=sum(durations.values()), seconds_kept=sum(durations[clip_id] for clip_id in kept)
     )
 
 
-def _clips(content_id: str, build: Build) -> Iterator[tuple[list[str], list[npt.NDArray[np.int16]]]]:
+def _clips(artifact: str, build: Build) -> Iterator[tuple[list[str], list[npt.NDArray[np.int16]]]]:
     """Ids and int16[n] samples of up to SCORE_ROWS clips at a time."""
-    for batch in build.store.batches(build.segments(content_id), ["clip_id", "flac"], SCORE_ROWS):
+    for batch in build.store.batches(artifact, ["clip_id", "flac"], SCORE_ROWS):
         rows = [(row["clip_id"], row["flac"]) for row in batch.to_pylist() if row["clip_id"]]
         if rows:
             yield [clip_id for clip_id, _ in rows], [decode_flac(flac) for _, flac in rows]

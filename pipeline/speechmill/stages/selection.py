@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
 from speechmill.core.config import RunConfig
-from speechmill.core.records import SpanKind
 from speechmill.decide import decision
 from speechmill.stages.work import WorkItem
 
@@ -35,19 +34,21 @@ def _is_early(stage: Any) -> bool:
     return stage.is_in_graph and not stage.clips_only
 
 
-def clip_durations(content_id: str, build: Build) -> dict[str, float]:
-    """Duration of each clip of a content in seconds, by clip_id."""
-    clips = clip_places(content_id, build)
+def clip_durations(content_id: str, build: Build, clips_of: str = "segment") -> dict[str, float]:
+    """Duration of each clip of a content in seconds, by clip_id; `clips_of` as in `Stage`."""
+    clips = clip_places(content_id, build, clips_of=clips_of)
     samples = pc.subtract(clips["end"], clips["start"]).to_pylist()
     rate = build.config.audio.sample_rate
     return {clip_id: length / rate for clip_id, length in zip(clips["clip_id"].to_pylist(), samples, strict=True)}
 
 
-def clip_places(content_id: str, build: Build, columns: Iterable[str] = ("clip_id", "start", "end")) -> pa.Table:
-    """Columns of the clips of a content, in order of position, without its other spans."""
-    names = list(dict.fromkeys([*columns, "kind"]))
-    spans = build.store.read(build.segments(content_id), names)
-    return spans.filter(pc.equal(spans["kind"], SpanKind.CLIP)).select(list(columns))
+def clip_places(
+    content_id: str, build: Build, columns: Iterable[str] = ("clip_id", "start", "end"), clips_of: str = "segment"
+) -> pa.Table:
+    """Columns of the clips of a content, in order of position, without its other spans; `clips_of` as in `Stage`."""
+    names = list(dict.fromkeys([*columns, "clip_id"]))
+    spans = build.store.read(build.artifact(clips_of, content_id), names)
+    return spans.filter(pc.is_valid(spans["clip_id"])).select(list(columns))
 
 
 def select_clips(work: WorkItem, build: Build) -> list[str]:

@@ -60,10 +60,8 @@ def detect_turns(pcm: IO[bytes], marks: npt.NDArray[np.bool_], content_id: str, 
     """
     if not build.runs(Turns.name):
         return None
-    name = build.artifact(Turns.name, content_id)
-    if build.store.is_done(name):
-        table = build.store.read(name)
-        return Voices(table["voice"].to_numpy(), table["cosine"].to_numpy())
+    if (voices := stored_turns(content_id, build)) is not None:
+        return voices
     import torch  # here, since workers that cut without turns need not load it
 
     statistics, overlap = _load(str(build.config.turns.model), build.config.turns.overlap)
@@ -81,8 +79,21 @@ def detect_turns(pcm: IO[bytes], marks: npt.NDArray[np.bool_], content_id: str, 
         torch.set_num_threads(threads)
     voices = detector.finish()
     table = pa.table({"voice": voices.labels, "cosine": voices.cosines}, schema=TURNS_ARTIFACT)
-    build.store.write_table(name, table, {"retry": False})
+    build.store.write_table(build.artifact(Turns.name, content_id), table, {"retry": False})
     return voices
+
+
+def stored_turns(content_id: str, build: Build) -> Voices | None:
+    """The voices of a recording that were found before; None if it is off or not done."""
+    if not build.runs(Turns.name) or not build.store.is_done(build.artifact(Turns.name, content_id)):
+        return None
+    table = build.store.read(build.artifact(Turns.name, content_id))
+    return Voices(table["voice"].to_numpy(), table["cosine"].to_numpy())
+
+
+def with_turns(speed: float, config: RunConfig) -> float:
+    """Speed of a stage, in multiples of real time, that detects turns on the way."""
+    return speed if config.turns.model is None else 1 / (1 / speed + 1 / TYPICAL_SPEED)
 
 
 @functools.lru_cache(maxsize=1)

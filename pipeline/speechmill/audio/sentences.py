@@ -1,0 +1,153 @@
+"""Divides speech into clips at the ends of sentences, where words are known, and at long pauses elsewhere.
+
+All positions are frames of 10 ms, as in audio/cutting.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+Frames = npt.NDArray[np.int64]
+Costs = npt.NDArray[np.float64]
+
+MIN_PAUSE = 20  # frames: shortest pause at which long speech is cut
+MIN_SENTENCE_PAUSE = 12  # where the words say that a sentence ends; the closure of a stop has up to about 10
+FULL_PAUSE = 50  # frames: a cut at a pause as long as this costs nothing by itself
+LONG_PAUSE_GAIN = 0.05  # of a frame for each frame of a pause up to 1 s: of two free cuts, the one at the longer pause
+SENTENCE_ENDS, CLAUSE_ENDS = ".?!…。？！", ",;:—–，、；："
+CLOSING = "\"'”’»)]}」』"
+
+
+class Boundary(IntEnum):
+    """What the text says about a pause."""
+
+    UNKNOWN = 0
+    SENTENCE = 1
+    CLAUSE = 2
+    INSIDE = 3
+
+
+# What a cut costs, in frames of speech that might be lost in its place.
+COST = {Boundary.UNKNOWN: 0.0, Boundary.SENTENCE: 0.0, Boundary.CLAUSE: 150.0, Boundary.INSIDE: 400.0}
+SHORT_PAUSE_COST = {Boundary.UNKNOWN: 5.0, Boundary.SENTENCE: 1.0, Boundary.CLAUSE: 1.0, Boundary.INSIDE: 1.0}
+NO_CUT = np.inf
+LOST_PIECE = 10.0  # frames: of a piece that is no clip, beside its speech
+
+
+@dataclass(frozen=True, slots=True)
+class TimedWord:
+    """A word of a transcript: its middle in frames, and its text with punctuation."""
+
+    middle: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimedText:
+    """Words of the stretch [start, end) of frames that was transcribed, in order."""
+
+    start: int
+    end: int
+    words: tuple[TimedWord, ...]
+
+
+def boundary_of(before: str, after: str) -> Boundary:
+    """What lies between two words, as written with their punctuation.
+
+    >>> boundary_of("sea.", "Then"), boundary_of("sea,", "then"), boundary_of("the", "sea")
+    (<Boundary.SENTENCE: 1>, <Boundary.CLAUSE: 2>, <Boundary.INSIDE: 3>)
+    """
+    mark = before.rstrip(CLOSING)[-1:]
+    first = next((character for character in after if character.isalnum()), "")
+    if mark and mark in SENTENCE_ENDS and not first.islower():
+        return Boundary.SENTENCE
+    return Boundary.CLAUSE if mark and mark in SENTENCE_ENDS + CLAUSE_ENDS else Boundary.INSIDE
+
+
+def boundaries(runs: Frames, texts: Sequence[TimedText]) -> list[Boundary]:
+    """What the text says about the pause after each run of speech but the last.
+
+    A word belongs to the side of a pause on which its middle lies: ASR models stretch a word over a pause beside it,
+    but never beyond.
+
+    Args:
+        runs: int64[n, 2], start and end of each run of speech.
+        texts: Stretches that were transcribed, in order.
+    """
+    words = [word for text in texts for word in text.words]
+    middles = np.array([word.middle for word in words])
+    starts, ends = np.array([text.start for text in texts], np.int64), np.array([text.end for text in texts], np.int64)
+
+    def is_transcribed(frame: int) -> bool:
+        at = int(np.searchsorted(starts, frame, side="right")) - 1
+        return at >= 0 and frame < ends[at]
+
+    found = []
+    for end, start in zip(runs[:-1, 1].tolist(), runs[1:, 0].tolist(), strict=True):
+        next_word = int(np.searchsorted(middles, (start + end) / 2))
+        is_known = is_transcribed(end - 1) and is_transcribed(start) and 0 < next_word < len(words)
+        found.append(boundary_of(words[next_word - 1].text, words[next_word].text) if is_known else Boundary.UNKNOWN)
+    return found
+
+
+def cut_costs(pauses: Frames, kinds: Sequence[Boundary]) -> Costs:
+    """Cost of a cut at each pause, in frames of speech; NO_CUT where a word might be cut.
+
+    Args:
+        pauses: int64[n], length of each pause.
+        kinds: What the text says about each.
+    """
+    fixed = np.array([COST[kind] for kind in kinds])
+    short = np.array([SHORT_PAUSE_COST[kind] for kind in kinds]) * np.maximum(FULL_PAUSE - pauses, 0)
+    shortest = np.where([kind is Boundary.SENTENCE for kind in kinds], MIN_SENTENCE_PAUSE, MIN_PAUSE)
+    costs: Costs = np.where(pauses < shortest, NO_CUT, fixed + short - LONG_PAUSE_GAIN * np.minimum(pauses, 100))
+    return costs
+
+
+def divide(runs: Frames, words: Frames, clips: Frames, costs: Costs, *, shortest: int, longest: int) -> Frames:
+    """Divide runs of speech, of one voice and without a long gap, into pieces: the division that costs least.
+
+    A piece that is too short or too long for a clip costs its speech.
+
+    Args:
+        runs: int64[n, 2], start and end of each run by the VAD; n > 0.
+        words: int64[n, 2], the same, with the quiet ends of its words.
+        clips: int64[n, 2], the same, with the edges that a clip has.
+        costs: float64[n - 1], cost of a cut after each run but the last.
+        shortest: Shortest clip.
+        longest: Longest clip; its edges may be shorter.
+
+    Returns:
+        int64[pieces, 2], first and last run of each piece.
+
+    >>> runs = np.array([[0, 400], [440, 700], [760, 1400]])
+    >>> divide(runs, runs, runs, np.zeros(2), shortest=500, longest=1000).tolist()
+    [[0, 1], [2, 2]]
+    """
+    at = np.flatnonzero(np.concatenate([[True], np.isfinite(costs), [True]]))  # first run after each possible cut
+    spoken = np.concatenate([[0], np.cumsum(runs[:, 1] - runs[:, 0])])[at].tolist()  # frames of speech before it
+    cut = np.concatenate([[0.0], costs])[at[:-1]].tolist()
+    (inner_starts, outer_starts), (inner_ends, outer_ends) = (
+        [extent[which, side].tolist() for extent in (words, clips)] for side, which in ((0, at[:-1]), (1, at[1:] - 1))
+    )
+    best, before = [0.0], [0]  # least cost up to each cut, and the cut before it
+    for last in range(len(cut)):
+        totals = []
+        for first in range(last, -1, -1):
+            is_too_long = inner_ends[last] - inner_starts[first] > longest
+            is_lost = is_too_long or outer_ends[last] - outer_starts[first] < shortest
+            lost = spoken[last + 1] - spoken[first] + LOST_PIECE if is_lost else 0.0
+            totals.append((best[first] + cut[first] + lost, first))
+            if is_too_long:
+                break
+        total, first = min(totals)
+        best.append(total)
+        before.append(first)
+    pieces, end = [], len(cut)
+    while end:
+        pieces.append((at[before[end]], at[end] - 1))
+        end = before[end]
+    return np.array(pieces[::-1], np.int64)
