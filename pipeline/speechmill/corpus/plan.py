@@ -20,7 +20,7 @@ from speechmill.core.store import Store
 from speechmill.core.urls import web_address
 from speechmill.decide.licences import licence_allowed
 from speechmill.fetch import check_logins
-from speechmill.publish.advice import no_licence
+from speechmill.publish.advice import came_cut, no_licence
 from speechmill.publish.stats import MOST_NAMED
 from speechmill.sources import Listed, listing
 from speechmill.stages.flow import STAGES
@@ -30,7 +30,11 @@ from speechmill.stages.profiles import build_up_to_scores
 
 KEPT_STAGES = tuple(stage.name for stage in STAGES if stage.clips_only)  # stages on selected clips
 # Shares of the decoded hours that each stage processes: those of the demo podcast.
-DEFAULT_SHARES = {"fetch": 1.0, "passages": 1.0, "segment": 1.0, "score": 0.8} | dict.fromkeys(KEPT_STAGES, 0.5)
+DEFAULT_SHARES = (
+    {"fetch": 1.0, "passages": 1.0, "passage_scores": 1.0, "segment": 1.0, "score": 0.8}
+    | dict.fromkeys(KEPT_STAGES, 0.5)
+    | {"passage_texts": 0.9}
+)
 PROGRESS_EVERY = 1000  # recordings between progress messages
 
 
@@ -67,6 +71,7 @@ class _Plan:
     fetched: int = 0
     decoded: int = 0
     listed_twice: int = 0
+    short: int = 0  # recordings no longer than a clip
     refused: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
     left_out_first: list[str] = field(default_factory=list)
@@ -145,6 +150,7 @@ def _add(listed: Listed, planned: _Plan, input_count: _Count, build: Build) -> N
         planned.refused[recording.reason or recording.status] += 1
         return
     seconds = recording.declared_duration_s or _head_duration_s(listed, build.config)
+    planned.short += seconds is not None and seconds <= build.config.segment.max_length_s
     content_id = _content_id(listed, build)
     is_decoded = content_id is not None and build.is_decoded(content_id)
     planned.fetched += content_id is not None
@@ -204,10 +210,16 @@ def _as_dict(planned: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
         "left out": dict(planned.left_out),
         "left out, for example": planned.left_out_first,
         "licences": licences,
-        **({"remark": remark} if (remark := no_licence(licences)) else {}),
+        **({"remarks": remarks} if (remarks := list(filter(None, _remarks(planned, licences, config)))) else {}),
         "inputs": planned.inputs,
         "forecast": _time_estimate(planned, config, store),
     }
+
+
+def _remarks(planned: _Plan, licences: dict[str, Any], config: RunConfig) -> Iterator[str]:
+    """Advice on what would come of the plan; empty strings where there is none."""
+    yield no_licence(licences)
+    yield came_cut(planned.all.recordings - planned.all.undeclared, planned.short, config.segment.profile)
 
 
 def _time_estimate(planned: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:

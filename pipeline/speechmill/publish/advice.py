@@ -9,6 +9,7 @@ from speechmill.publish.columns import every_column
 
 LICENCE_KEYS = "licences.allow, or the `licence` of an input,"
 WORTH_SAYING = 0.1  # share of the audio that another profile has to gain
+MANY_RECORDINGS, MOST = 20, 0.9  # a folder of sentences has so many, and so large a share of them is short
 BETTER_MODEL = "asr.model, a larger one,"
 MEANINGS: dict[str, str] = {
     **{str(column.test.reason): column.test.meaning for column in every_column() if column.test},
@@ -65,6 +66,22 @@ def other_profile(stats: Mapping[str, Any], profile: str) -> str:
     return (
         f"{lost.replace('_', ' ')} {parts[lost] / total:.0%}: segment.profile={best} would make clips of "
         f"{samples[best] / total:.0%} of the audio, {profile} makes them of {samples[profile] / total:.0%}"
+    )
+
+
+def came_cut(recordings: int, short: int, profile: str) -> str:
+    """Name the profile for recordings that came cut; '' where a plan has few, or few that are as short as a clip.
+
+    Args:
+        recordings: Recordings of known length.
+        short: Those that are no longer than a clip.
+        profile: The present profile.
+    """
+    if profile == "as_is" or recordings < MANY_RECORDINGS or short < MOST * recordings:
+        return ""
+    return (
+        f"{short:,} of {recordings:,} recordings are as short as a clip; if they came cut, "
+        f"segment.profile=as_is takes each as it is"
     )
 
 
