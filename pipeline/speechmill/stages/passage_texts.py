@@ -25,6 +25,7 @@ from speechmill.core.thresholds import Thresholds
 from speechmill.decide import decision
 from speechmill.stages.base import Row
 from speechmill.stages.hypotheses import Hypotheses
+from speechmill.stages.passages import read_passages
 from speechmill.stages.score import EDGE_RATIO, Score
 from speechmill.stages.selection import clip_places
 from speechmill.stages.work import WorkItem
@@ -167,14 +168,20 @@ def texts_of_clips(content_id: str, clip_ids: set[str], build: Build) -> list[Ro
 def _stretches(content_id: str, build: Build) -> Iterator[tuple[str, tuple[int, int], tuple[float, float]]]:
     """Clip id, start and end of each clip in samples, and the stretch whose words it has: half of the gaps beside it.
 
-    An utterance that is no clip has its words too.
+    A gap is one without speech by the VAD, as where the clips were cut. An utterance that is no clip has its words too.
     """
+    rate, speech = build.config.audio.sample_rate, read_passages(content_id, build).speech
     table = build.store.read(build.segments(content_id), ["start", "end", "kind", "clip_id"])
     spans = table.filter(pc.not_equal(table["kind"], SpanKind.SILENCE)).to_pylist()
-    middles = [(before["end"] + after["start"]) / 2 for before, after in itertools.pairwise(spans)]
-    for span, first, last in zip(spans, [0.0, *middles], [*middles, np.inf], strict=True):
+    spoken = np.concatenate([np.flatnonzero(speech), [speech.size]])
+    middles = []
+    for before, after in itertools.pairwise(spans):
+        end, start = before["end"] * FRAMES_PER_S / rate, after["start"] * FRAMES_PER_S / rate
+        last, first = spoken[max(np.searchsorted(spoken, end) - 1, 0)] + 1, spoken[np.searchsorted(spoken, start)]
+        middles.append(float(last + first) / 2 * rate / FRAMES_PER_S)
+    for span, begin, finish in zip(spans, [0.0, *middles], [*middles, np.inf], strict=True):
         if span["kind"] == SpanKind.CLIP:
-            yield span["clip_id"], (span["start"], span["end"]), (first, last)
+            yield span["clip_id"], (span["start"], span["end"]), (begin, finish)
 
 
 def _part(passages: list[_Passage], clip: tuple[int, int], stretch: tuple[float, float], rate: int) -> Row:
@@ -195,7 +202,7 @@ def _part(passages: list[_Passage], clip: tuple[int, int], stretch: tuple[float,
             word | {key: round(min(max(word[key] + shift_s, 0.0), seconds), 2) for key in ("start_s", "end_s")}
             for word in own
         ]
-    most = max(parts, key=lambda part: len(part[1]))[0].transcript if parts else {}
+    most = max(parts, key=lambda part: len(part[1]))[0].transcript
     known = [passage.transcript for passage, own in parts if own] or [most]
     return {
         "text": join_texts([passage.text_of(own) for passage, own in parts if own]),
