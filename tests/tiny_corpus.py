@@ -27,7 +27,7 @@ from speechmill.core.records import (
 )
 from speechmill.core.store import Store
 from speechmill.publish import tables
-from speechmill.runner.run import run_record
+from speechmill.runner.record import run_record
 from speechmill.stages import ASSESS, SCORE
 from speechmill.stages.profiles import plan_build
 from speechmill.stages.work import WorkItem

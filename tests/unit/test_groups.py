@@ -16,7 +16,7 @@ from speechmill.core.manual import ManualDecisions
 from speechmill.core.records import recording_from, to_table
 from speechmill.publish import groups, tables
 from speechmill.publish.groups import Group, all_groups, group_inputs, is_current
-from speechmill.runner.run import run_record
+from speechmill.runner.record import run_record
 from speechmill.stages.known import write_index
 
 from tests.tiny_corpus import RECORDINGS, publish_tiny

@@ -18,7 +18,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from speechmill.core import atomic, paths
+from speechmill.core import arrow_files, atomic, paths
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.filesystem import Entry, filesystem_of
 from speechmill.core.own_names import OWN_FILE
@@ -91,6 +91,14 @@ class Store:
     def size(self, name: str) -> int:
         """Size of a file in bytes."""
         return int(self.fs.size(self.path(name)))
+
+    def version(self, name: str) -> str | None:
+        """Text that changes when a file is rewritten or copied, as in entries of `files`; None without the file."""
+        self.fs.invalidate_cache()
+        if not self.exists(name):
+            return None
+        path = self.path(name)
+        return (Entry.local(name, os.stat(path)) if self.is_local else Entry.remote(name, self.fs.info(path))).version
 
     def names(self, folder: str) -> list[str]:
         """Names of the finished files and folders in a folder, sorted, without links; empty if it does not exist."""
@@ -189,7 +197,7 @@ class Store:
     @contextmanager
     def parquet(self, name: str, schema: pa.Schema, **options: Any) -> Iterator[pq.ParquetWriter]:
         """Open a Parquet file for writing row group by row group; `options` are those of pyarrow.ParquetWriter."""
-        with self.create(name) as file, pq.ParquetWriter(file, schema, **(_PARQUET | options)) as writer:
+        with self.create(name) as file, arrow_files.parquet_writer(file, schema, _PARQUET | options) as writer:
             yield writer
 
     def write_table(self, name: str, table: pa.Table, footer: dict[str, Any] | None = None) -> None:
@@ -197,10 +205,6 @@ class Store:
         with self.parquet(name, table.schema) as writer:
             writer.write_table(table)
             add_footer(writer, footer or {})
-
-    def write_failure(self, name: str, schema: pa.Schema, footer: dict[str, Any]) -> None:
-        """Write an artifact without rows; the footer has the reason."""
-        self.write_table(name, schema.empty_table(), footer)
 
     def footer(self, name: str) -> dict[str, Any]:
         """JSON object in the footer of an artifact."""

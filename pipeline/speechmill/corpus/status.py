@@ -7,19 +7,16 @@ import fcntl
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 from speechmill.core.build import LOG_FILE, Build
-from speechmill.core.records import Recording, Status, recording_from
+from speechmill.core.records import Status
 from speechmill.core.state import read_run
 from speechmill.core.store import LOCK_FILE, Store
-from speechmill.decide.licences import licence_allowed
+from speechmill.corpus.progress import RecordingProgress, clip_stages, progress
 from speechmill.publish.advice import other_profile
-from speechmill.stages import SCORE, ClipStage, left_out
-from speechmill.stages.flow import STAGES
+from speechmill.stages import SCORE, left_out
 from speechmill.stages.profiles import stored_build
-from speechmill.stages.work import WorkItem
 
 WAITING = "waiting"  # fetched, not decoded yet
 LOG_EVENTS = 5
@@ -63,19 +60,15 @@ def _progress(build: Build) -> tuple[dict[str, Any], dict[str, int]]:
     fates: Counter[str] = Counter()
     failed: Counter[str] = Counter()
     contents: Counter[str] = Counter(fetched=0, decoded=0, **{SCORE.name: 0})
-    contents.update({stage.name: 0 for stage in _clip_stages(build)})
+    contents.update({stage.name: 0 for stage in clip_stages(build)})
     counted: set[str] = set()
-    for recording in _recordings(build):
-        fate, reason = (
-            Status.DUPLICATE if recording.content_id in counted else _fate(recording, build),
-            recording.reason,
-        )
-        if recording.content_id is not None and fate is not Status.DUPLICATE:
-            counted.add(recording.content_id)
-            reason = (
-                None if fate != Status.FAILED else build.store.footer(build.segments(recording.content_id))["reason"]
-            )
-            contents.update(["fetched"] + ([] if fate == WAITING else ["decoded", *_done(recording, build)]))
+    for row in progress(build):
+        fate, reason = _fate(row)
+        if row.recording.content_id in counted:
+            fate, reason = Status.DUPLICATE, row.recording.reason
+        elif row.recording.content_id is not None:
+            counted.add(row.recording.content_id)
+            contents.update(["fetched"] + ([] if fate == WAITING else ["decoded", *row.finished]))
         fates[fate] += 1
         if fate in (Status.FAILED, Status.OPTED_OUT):
             failed[reason or "unknown"] += 1
@@ -86,37 +79,11 @@ def _progress(build: Build) -> tuple[dict[str, Any], dict[str, int]]:
     return {"seen": fates.total(), **fates, "failed by reason": dict(failed)}, dict(contents)
 
 
-def _recordings(build: Build) -> Iterator[Recording]:
-    """All stored recordings."""
-    for recording_id in build.known_recordings():
-        yield recording_from(build.store.read(build.fetched(recording_id)).to_pylist()[0])
-
-
-def _fate(recording: Recording, build: Build) -> str:
-    """Status of a recording after decoding, or WAITING."""
-    if recording.content_id is None:
-        return recording.status
-    name = build.segments(recording.content_id)
-    return str(build.store.footer(name)["status"]) if build.store.exists(name) else WAITING
-
-
-def _clip_stages(build: Build) -> list[ClipStage]:
-    return [stage for stage in STAGES if isinstance(stage, ClipStage) and build.runs(stage.name)]
-
-
-def _done(recording: Recording, build: Build) -> Iterator[str]:
-    """Names of the stages after decoding that have finished the content of a recording."""
-    content_id = recording.content_id or ""
-    if not build.store.exists(build.artifact(SCORE.name, content_id)):
-        return
-    yield SCORE.name
-    allowed = licence_allowed(recording.licence, build.config.licences)
-    work = WorkItem(
-        recording_id=recording.recording_id, content_id=content_id, media="", is_local=True, allowed=allowed, order=()
-    )  # fmt: skip
-    for stage in _clip_stages(build):
-        if stage.wanted(work, build) <= set(stage.read(content_id, build, ["clip_id"])["clip_id"].to_pylist()):
-            yield stage.name
+def _fate(row: RecordingProgress) -> tuple[str, str | None]:
+    """Status of a recording after decoding, or WAITING, and the reason of a failure."""
+    if row.recording.content_id is None:
+        return row.recording.status, row.recording.reason
+    return (WAITING, None) if row.facts is None else (row.facts["status"], row.facts.get("reason"))
 
 
 def is_active(store: Store) -> bool:

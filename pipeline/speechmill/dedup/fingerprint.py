@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
-from scipy.ndimage import maximum_filter1d
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
@@ -141,6 +139,8 @@ def share(spans: Sequence[MatchedSpan], duration_s: float) -> float:
 
 def _levels(samples: npt.NDArray[np.int16], rate: int) -> Floats:
     """Power in dB, float32[frames, bins], from one bin below LOW_HZ to one bin above HIGH_HZ."""
+    import scipy.fft  # half a second to import
+
     window, hop = round(WINDOW_S * rate), round(FRAME_S * rate)
     low, high = round(LOW_HZ * WINDOW_S), round(HIGH_HZ * WINDOW_S)
     if samples.size < window:
@@ -155,6 +155,8 @@ def _levels(samples: npt.NDArray[np.int16], rate: int) -> Floats:
 
 def _peaks(levels: Floats, rate: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Times in seconds and frequencies in hertz of the peaks, [n] each, in order of time, interpolated between bins."""
+    from scipy.ndimage import maximum_filter1d
+
     across, along = round(APART_HZ * WINDOW_S), round(APART_S / FRAME_S)
     if len(levels) <= 2 * along:
         return np.zeros(0), np.zeros(0)

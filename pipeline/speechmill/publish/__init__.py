@@ -20,7 +20,16 @@ from speechmill.core.records import Status
 from speechmill.core.store import Store
 from speechmill.publish import planned, shards, speakers, writers
 from speechmill.publish.decided import DecidedGroup, Duplicates, decide_group, find_duplicates
-from speechmill.publish.groups import Group, all_groups, content_digest, group_inputs, has_retries, is_current
+from speechmill.publish.groups import (
+    Group,
+    Versions,
+    all_groups,
+    artifact_versions,
+    content_digest,
+    group_inputs,
+    has_retries,
+    is_current,
+)
 from speechmill.publish.shards import Shard
 from speechmill.publish.stats import Tally, token_usage
 from speechmill.publish.tables import remove_stale_tables
@@ -173,16 +182,24 @@ def is_published(build: Build, fingerprint: str) -> bool:
     return all(map(build.store.exists, (*run["files"], *ABOUT)))
 
 
+def is_up_to_date(build: Build) -> bool:
+    """Whether the published corpus is made of all artifacts in the store, with the settings of the build."""
+    return build.store.exists(RUN_FILE) and _is_up_to_date(artifact_versions(build), build)
+
+
+def _is_up_to_date(versions: Versions, build: Build) -> bool:
+    is_tabulated = all(is_current(inputs, build) for inputs in group_inputs(build, versions))
+    return is_tabulated and is_published(build, _fingerprint(all_groups(build), build))
+
+
 def is_complete(build: Build) -> bool:
-    """Whether the published corpus is made of all artifacts in the store, and no clip waits for a stage."""
-    if build.store.read_json(RUN_FILE) is None:
-        return False
-    if not all(is_current(inputs, build) for inputs in group_inputs(build)):
-        return False
+    """Whether the published corpus is up to date, and no clip waits for a stage."""
     stats = build.store.read_json(STATS_FILE) or {}
     waiting = WAITING & stats.get("rejected_by_reason", {}).keys()
-    groups = all_groups(build)
-    return not waiting and not has_retries(groups, build) and is_published(build, _fingerprint(groups, build))
+    if waiting or not build.store.exists(RUN_FILE):
+        return False
+    versions = artifact_versions(build)
+    return _is_up_to_date(versions, build) and not has_retries(all_groups(build), versions, build)
 
 
 def write(task: Task, build: Build) -> Outcome:

@@ -227,7 +227,7 @@ def _refused(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> 
     by_recording = [reasons_by_licence(row.licence, rules, ai_generated=row.ai_generated) for row in recordings]
     for reason in (Reason.LICENCE, Reason.AI_GENERATED):
         reasons.add(reason, np.array([reason in reasons_of for reasons_of in by_recording], bool)[recording])
-    reasons.add(Reason.REMOVED, _among(clips, build.removals.clips))
+    reasons.add(Reason.REMOVED, among(clips, build.removals.clips))
     return reasons
 
 
@@ -274,11 +274,11 @@ def _by_hand(clips: pa.Table, build: Build) -> Overrides:
     manual = build.by_hand
     if not manual.clip_ids:
         return Overrides.none(clips.num_rows)
-    kept, dropped, texts = (_among(clips, clip_ids) for clip_ids in (manual.kept, manual.dropped, manual.texts))
+    kept, dropped, texts = (among(clips, clip_ids) for clip_ids in (manual.kept, manual.dropped, manual.texts))
     return Overrides(keep=kept, drop=dropped, text=texts)
 
 
-def _among(clips: pa.Table, clip_ids: Iterable[str]) -> Mask:
+def among(clips: pa.Table, clip_ids: Iterable[str]) -> Mask:
     """Whether each clip is among `clip_ids`, bool[clips]."""
     mask: Mask = pc.is_in(clips["clip_id"], value_set=pa.array(sorted(clip_ids), pa.string())).to_numpy()
     return mask

@@ -21,6 +21,8 @@ GROUP_RECORDINGS = 1_000
 DIGITS = "0123456789abcdef"
 CLIPS, SPANS, RECORDS = "clips", "spans", "recordings"  # tables of a group
 
+Versions = Mapping[str, list[str]]  # stage and version of each artifact (`"score 4f2a"`), by content id
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
@@ -58,10 +60,13 @@ def all_groups(build: Build) -> list[Group]:
     return [Group(index=index, of=of) for index in range(of)]
 
 
-def group_inputs(build: Build) -> Iterator[GroupInputs]:
-    """The inputs of all groups as they are in the store now, from folder listings; hardly any file is read."""
+def group_inputs(build: Build, versions: Versions | None = None) -> Iterator[GroupInputs]:
+    """The inputs of all groups as they are in the store now, from folder listings; hardly any file is read.
+
+    `versions`: as `artifact_versions` listed them just before.
+    """
     fetched = {_key(entry.name): entry.version for entry in build.store.finished_files(f"work/fetch/{FETCHED}")}
-    contents, versions = _contents(fetched, build), _artifact_versions(build)
+    contents, versions = _contents(fetched, build), artifact_versions(build) if versions is None else versions
     excluded = sorted(entry.version for entry in build.store.finished_files(left_out.FOLDER))
     shared = [VERSION, excluded, sorted(build.profiles.items()), build.config.audio.sample_rate]
     groups = all_groups(build)
@@ -114,7 +119,7 @@ def _contents(fetched: Mapping[str, str], build: Build) -> dict[str, str | None]
     return contents
 
 
-def _artifact_versions(build: Build) -> dict[str, list[str]]:
+def artifact_versions(build: Build) -> Versions:
     """Stage and version (`"score 4f2a"`) of all artifacts by content id, in the order of the stages."""
     versions: dict[str, list[str]] = defaultdict(list)
     for stage in tabulated_stages(build):
@@ -142,20 +147,23 @@ def content_digest(group: Group, build: Build) -> str:
     return str(build.store.footer(group.table(RECORDS))["content"])
 
 
-def has_retries(groups: list[Group], build: Build) -> bool:
+def has_retries(groups: list[Group], versions: Versions, build: Build) -> bool:
     """Whether a recording waits for a stage or failed for a temporary cause. The tables must be current."""
     needed = {stage.name for stage in (SCORE, DEDUP, ASSESS) if build.runs(stage.name)}
-    versions = _artifact_versions(build)
     for group in groups:
         for row in build.store.read(group.table(RECORDS), ["content_id", "facts"]).to_pylist():
             facts = json.loads(row["facts"]) if row["facts"] else None
             if row["content_id"] and (facts is None or facts.get("retry")):
                 return True
-            if facts and facts["status"] == Status.OK and not needed <= {*_stage_names(versions[row["content_id"]])}:
+            if (
+                facts
+                and facts["status"] == Status.OK
+                and not needed <= {*stage_names(versions.get(row["content_id"], []))}
+            ):
                 return True
     return False
 
 
-def _stage_names(versions: list[str]) -> Iterator[str]:
-    """Stage of each artifact in a list of `_artifact_versions`."""
+def stage_names(versions: list[str]) -> Iterator[str]:
+    """Stage of each artifact in a list of `artifact_versions`."""
     return (version.partition(" ")[0] for version in versions)

@@ -8,18 +8,15 @@ import itertools
 import json
 import logging
 import os
-import platform
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from speechmill import asr, publish, sources, speakers, tokens
+from speechmill import publish, sources, speakers, tokens
 from speechmill.asr.known_languages import check_language
 from speechmill.core import ownership, plugins, state
 from speechmill.core.build import CONFIG_FILE, FETCHED, FINISHED_FILE, LOG_FILE, STOP_FILE, Build
@@ -29,24 +26,17 @@ from speechmill.core.purge import purge
 from speechmill.core.records import Status
 from speechmill.core.removals import Removals
 from speechmill.core.store import Store
-from speechmill.core.urls import public_values
-from speechmill.core.version import __version__
 from speechmill.fetch import check_logins, model_folder
 from speechmill.publish import advice, card, report
-from speechmill.runner import beam
 from speechmill.runner.log import close_log, open_log
 from speechmill.runner.progress import Progress
+from speechmill.runner.record import run_record
 from speechmill.stages.flow import STAGES
 from speechmill.stages.profiles import plan_build, stored_build
 from speechmill.tokens import text
 
 PUBLISH = "publish"  # the last row of the table of stages
 EXIT_DONE, EXIT_FAILED, EXIT_CONFIG, EXIT_TOO_MANY_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
-PACKAGES = (  # with versions in run.json
-    *("apache-beam", "av", "soxr", "soundfile", "webrtcvad-wheels", "faster-whisper", "ctranslate2", "pyarrow"),
-    *("torch", "num2words", "anyascii", "tokenizers", "rapidfuzz", "transformers", "kaldi-native-fbank"),
-)
-
 NO_TURNS = "turns and speakers are off, and a clip may hold several voices: pip install 'speechmill[speakers]'"
 NAMED_FAILURES = 5
 
@@ -83,7 +73,7 @@ def run(
 
     Raises ConfigError (before anything is downloaded), BusyError, or OutOfSpaceError.
     """
-    beam.check_options(beam_options)
+    _check_options(beam_options)
     store = Store(config.output)
     if "memory" in store.fs.protocol:  # private to each process, while a run has several
         raise ConfigError(
@@ -104,7 +94,7 @@ def run(
             log.warning("%s", line)
         try:
             with Progress(store.path(LOG_FILE) if store.is_local else None, quiet=quiet):
-                counters = beam.run(build, beam_options, only_publish=only_publish)
+                counters = _make(build, beam_options, only_publish=only_publish)
         except RuntimeError:
             if not interrupted.is_set():  # Ctrl-C in a terminal also ends Beam's own worker processes
                 raise
@@ -121,6 +111,24 @@ def run(
             summary = replace(summary, exit_code=EXIT_FAILED)
         purge(build)  # recordings that matched a removal request only once this run had fetched them
         return summary
+
+
+def _check_options(beam_options: tuple[str, ...]) -> None:
+    """Raise ConfigError for unusable options of Beam."""
+    if beam_options:
+        from speechmill.runner import beam  # takes seconds, and is not needed where nothing is to be done
+
+        beam.check_options(beam_options)
+
+
+def _make(build: Build, beam_options: tuple[str, ...], *, only_publish: bool) -> dict[str, int]:
+    """Make and plan all that is missing; returns counters. Beam is not loaded where it is clear that nothing is."""
+    if only_publish and publish.is_up_to_date(build):
+        publish.plan(build)
+        return {}
+    from speechmill.runner import beam
+
+    return beam.run(build, beam_options, only_publish=only_publish)
 
 
 def check_inputs(config: RunConfig, store: Store, *, only_publish: bool) -> None:
@@ -258,39 +266,10 @@ def counters_by_stage(counters: dict[str, int]) -> dict[str, dict[str, int]]:
 
 def empty_inputs(build: Build, counters: dict[str, int]) -> tuple[str, ...]:
     """Addresses of inputs without a recording, or that could not be read; without removed inputs."""
+    from speechmill.runner.beam import LISTED
+
     return tuple(
         source.address
         for number, source in enumerate(build.config.inputs)
-        if not counters.get(f"{beam.LISTED}{number}") and not build.removals.covers_input(source.address)
+        if not counters.get(f"{LISTED}{number}") and not build.removals.covers_input(source.address)
     )
-
-
-def run_record(build: Build, stages: dict[str, dict[str, int]]) -> dict[str, Any]:
-    """Contents of `run.json` on how a corpus was made: versions, config, models, counters."""
-    versions = {name: _version(name) for name in PACKAGES}
-    return {
-        "speechmill": __version__,
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "python": platform.python_version(),
-        "packages": versions,
-        "config": public_values(json.loads(build.config.model_dump_json())),
-        "profiles": dict(build.profiles),
-        "plugins": plugins.record(build.profiles),
-        "decisions_sha256": build.by_hand.digest() if build.by_hand.clip_ids else None,
-        "models": {
-            stage: [{"key": model.key, "name": model.name, "sha256": model.sha256} for model in models]
-            for stage, models in build.models.items()
-            if models
-        },
-        "stages": stages,
-        "defect_models": build.has_defects,
-        "device": build.device,
-        "compute_type": asr.arithmetic(build.config.asr, build.device),
-    }  # fmt: skip
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

@@ -5,8 +5,6 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 
 def groups(recordings: Sequence[str], speakers: Sequence[str]) -> list[list[str]]:
@@ -14,6 +12,9 @@ def groups(recordings: Sequence[str], speakers: Sequence[str]) -> list[list[str]
 
     `recordings` and `speakers` are those of each clip. Each group is sorted, and groups are in order of their first.
     """
+    from scipy.sparse import coo_array  # slow to import
+    from scipy.sparse.csgraph import connected_components
+
     names, recording_of_clip = np.unique(np.asarray(recordings, np.str_), return_inverse=True)
     speaker_names, speaker_of_clip = np.unique(np.asarray(speakers, np.str_), return_inverse=True)
     size = len(names) + len(speaker_names)

@@ -92,8 +92,8 @@ def note_failure(work: WorkItem, build: Build, error: RejectedError) -> Outcome:
     """Store the failure of a recording, with all stages that decode it."""
     facts = {"status": Status.FAILED, "reason": error.reason, "detail": error.detail, "retry": error.retry}
     if build.runs("passages"):
-        build.store.write_failure(build.artifact("passages", work.content_id), PASSAGE_ARTIFACT, facts)
-    build.store.write_failure(build.segments(work.content_id), SEGMENT_ARTIFACT, facts)
+        build.store.write_table(build.artifact("passages", work.content_id), PASSAGE_ARTIFACT.empty_table(), facts)
+    build.store.write_table(build.segments(work.content_id), SEGMENT_ARTIFACT.empty_table(), facts)
     return outcome_of("failed", facts)
 
 

@@ -7,13 +7,14 @@ match is settled at once; uncertain ones are claims, of which `Registry.resolve`
 
 import hashlib
 import os
+import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
-from speechmill.core.build import Build
+from speechmill.core.build import KNOWN_FILE, Build
 from speechmill.core.records import Recording, Status, recording_from, stable_id
 from speechmill.sources import Listed
 from speechmill.stages.known import (
@@ -87,7 +88,9 @@ class Registry:
         minted = listed.recording.recording_id
         if minted in self._by_id:
             return listed
-        ranked = [(ALIAS + at, known) for at, alias in enumerate(listed.aliases) for known in self._by_alias[alias]]
+        ranked = [
+            (ALIAS + at, known) for at, alias in enumerate(listed.aliases) for known in self._by_alias.get(alias, ())
+        ]
         ranked += [(FORMER, self._by_id[former]) for former in listed.former_ids if self._is_former(former)]
         return Claims(listed=listed, ranked=_ranked_ids(ranked)) if ranked else listed
 
@@ -240,6 +243,17 @@ def read_registry(build: Build) -> Registry:
     return Registry(read_known(build))
 
 
+_loaded: dict[tuple[str, str | None], Registry] = {}  # the last one: it is large, and several steps of a run use it
+_loading = threading.Lock()
+
+
 def load_registry(build: Build) -> Registry:
-    """The recordings known when the run began."""
-    return Registry(*load_index(build))
+    """The recordings known when the run began; loaded once in a process."""
+    key = build.store.path(KNOWN_FILE), build.store.version(KNOWN_FILE)
+    with _loading:
+        registry = _loaded.get(key)
+        if registry is None:
+            registry = Registry(*load_index(build))
+            _loaded.clear()
+            _loaded[key] = registry
+        return registry

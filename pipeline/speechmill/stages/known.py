@@ -70,15 +70,15 @@ def write_index(build: Build) -> list[str]:
     Returns:
         Ids of the recordings that are recalled if no input lists them.
     """
-    rows = list(_rows(build))
-    build.store.write_table(KNOWN_FILE, pa.Table.from_pylist(rows, schema=_INDEX), {"run": _run_number(build.store)})
-    footers = ((row["recording_id"], json.loads(row["footer"])) for row in rows)
+    index = _index(build)
+    build.store.write_table(KNOWN_FILE, index, {"run": _run_number(build.store)})
+    footers = zip(index["recording_id"].to_pylist(), map(json.loads, index["footer"].to_pylist()), strict=True)
     return [recording_id for recording_id, footer in footers if not footer["retry"] or footer.get("unlisted")]
 
 
 def read_known(build: Build) -> Iterator[KnownRecording]:
     """All known recordings, read without writing anything."""
-    return map(_known, _rows(build))
+    return map(_known, _index(build).to_pylist())
 
 
 def load_index(build: Build) -> tuple[Iterator[KnownRecording], int]:
@@ -89,31 +89,33 @@ def load_index(build: Build) -> tuple[Iterator[KnownRecording], int]:
     return map(_known, table.to_pylist()), footer["run"]
 
 
-def _rows(build: Build) -> Iterator[Row]:
-    """Rows of the index by recording_id: from the stored index, or the artifact if that is newer."""
+def _index(build: Build) -> pa.Table:
+    """The index by recording_id. Rows are taken from the stored index, or from the artifact if that is newer."""
     versions = {
         entry.name.rpartition("/")[2].removesuffix(".parquet"): entry.version
         for entry in build.store.finished_files(f"work/fetch/{FETCHED}")
     }
-    known = build.known_recordings()
-    before = {row["recording_id"]: row for row in _indexed(build.store)}
-    stale = [name for name in known if name not in before or before[name]["version"] != versions.get(name)]
+    known, before = build.known_recordings(), _indexed(build.store)
+    stored = zip(before["recording_id"].to_pylist(), before["version"].to_pylist(), strict=True)
+    place = {name: at for at, (name, version) in enumerate(stored) if version == versions.get(name)}
+    stale = [name for name in known if name not in place]
     with ThreadPoolExecutor(READERS) as threads:
-        rows = threads.map(lambda name: _read(name, versions.get(name), build), stale)
-        fresh = dict(zip(stale, rows, strict=True))
-    return (fresh.get(name) or before[name] for name in known)
+        fresh = list(threads.map(lambda name: _read(name, versions.get(name), build), stale))
+    place |= {name: before.num_rows + at for at, name in enumerate(stale)}
+    rows = pa.concat_tables([before, pa.Table.from_pylist(fresh, schema=_INDEX)])
+    return rows.take(pa.array([place[name] for name in known], pa.int64()))
 
 
-def _indexed(store: Store) -> list[Row]:
-    """Rows of the stored index; none if it is absent, damaged or of another version."""
+def _indexed(store: Store) -> pa.Table:
+    """The stored index; without rows if it is absent, damaged or of another version."""
+    empty = _INDEX.empty_table()
     if not store.exists(KNOWN_FILE):
-        return []
+        return empty
     try:
         table = store.read(KNOWN_FILE)
     except (OSError, pa.ArrowInvalid):  # damaged: it is made anew
-        return []
-    rows: list[Row] = table.to_pylist() if table.schema.equals(_INDEX) else []
-    return rows
+        return empty
+    return table if table.schema.equals(_INDEX) else empty
 
 
 def _read(recording_id: str, version: str | None, build: Build) -> Row:
@@ -127,14 +129,13 @@ def _known(row: Row) -> KnownRecording:
     recording, footer = recording_from(row), json.loads(row["footer"])
     path = footer.get("media") if footer.get("is_local") else None
     size, mtime_ns = footer.get("size"), footer.get("mtime_ns")
-    own = file_aliases(path, span_of(recording)) if path else ()  # older versions stored none
     return KnownRecording(
         recording_id=recording.recording_id,
         path=path,
         stamp=(size, mtime_ns) if size is not None and mtime_ns is not None else None,
         sha256=recording.sha256,
         span=span_of(recording),
-        aliases=tuple(footer.get("aliases") or own),
+        aliases=tuple(footer.get("aliases") or (file_aliases(path, span_of(recording)) if path else ())),
         first_url=recording.first_url or recording.media_url,
         added_in_run=recording.added_in_run,
         stored=(recording, footer),
@@ -146,7 +147,7 @@ def _run_number(store: Store) -> int:
     if not store.exists(RECORDINGS_FILE):
         return FIRST_RUN
     try:
-        table = store.read(RECORDINGS_FILE)
+        table = store.read(RECORDINGS_FILE, ["added_in_run"])
     except (OSError, pa.ArrowInvalid):  # damaged, as `verify` says
         return FIRST_RUN
     last = pc.max(table["added_in_run"]).as_py() if "added_in_run" in table.column_names else None

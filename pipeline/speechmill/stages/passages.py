@@ -53,7 +53,7 @@ class Passages(RecordingStage):
             return decode_work(element, build, lambda decoded, pcm: _store(decoded, pcm, element.content_id, build))
         facts, segments = store.footer(name), build.segments(element.content_id)
         if facts["status"] == Status.FAILED and not store.exists(segments):  # the settings of `segment` are others now
-            store.write_failure(segments, SEGMENT_ARTIFACT, facts)
+            store.write_table(segments, SEGMENT_ARTIFACT.empty_table(), facts)
         return outcome_of("reused", facts)
 
 

@@ -1,0 +1,100 @@
+"""How far each recording of a corpus came: by the clip tables where they are current, else by its artifacts."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from speechmill.core.build import Build
+from speechmill.core.records import Recording, Status, recording_from
+from speechmill.decide.decision import failed
+from speechmill.decide.licences import licence_allowed
+from speechmill.publish.decided import among
+from speechmill.publish.groups import Group, Versions, artifact_versions, group_inputs, is_current, stage_names
+from speechmill.publish.tables import DONE, read_clips, read_recordings
+from speechmill.stages import SCORE, ClipStage
+from speechmill.stages.flow import STAGES
+from speechmill.stages.selection import clip_durations, early_columns, select_clips
+from speechmill.stages.work import WorkItem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingProgress:
+    """A stored recording, the results of decoding it, if it was, and the later stages that finished its content."""
+
+    recording: Recording
+    facts: dict[str, Any] | None
+    finished: tuple[str, ...]
+
+
+def clip_stages(build: Build) -> list[ClipStage]:
+    """The stages of a build whose artifacts have rows of clips in parts."""
+    return [stage for stage in STAGES if isinstance(stage, ClipStage) and build.runs(stage.name)]
+
+
+def progress(build: Build) -> Iterator[RecordingProgress]:
+    """The progress of each stored recording, by recording_id. Nothing is written."""
+    versions = artifact_versions(build)
+    for inputs in group_inputs(build, versions):
+        if is_current(inputs, build):
+            yield from _by_tables(inputs.group, versions, build)
+        else:
+            yield from _by_artifacts(inputs.fetched, build)
+
+
+def _by_tables(group: Group, versions: Versions, build: Build) -> Iterator[RecordingProgress]:
+    rows = read_recordings(group, build).to_pylist()
+    recordings = [recording_from(row) for row in rows]
+    finished = _finished_by_tables(group, recordings, build)
+    for at, (recording, row) in enumerate(zip(recordings, rows, strict=True)):
+        if row["fetched"] is None:  # a file that is no recording
+            continue
+        is_scored = SCORE.name in stage_names(versions.get(recording.content_id or "", []))
+        done = (SCORE.name, *(name for name, by_recording in finished.items() if by_recording[at]))
+        facts = json.loads(row["facts"]) if row["facts"] else None
+        yield RecordingProgress(recording=recording, facts=facts, finished=done if is_scored else ())
+
+
+def _finished_by_tables(group: Group, recordings: list[Recording], build: Build) -> dict[str, Any]:
+    """Whether each clip stage finished each recording of a group, bool[recordings] by name of the stage."""
+    columns, stages = early_columns(build.config), clip_stages(build)
+    tested = [column.name for column in columns if column.test]
+    names = ["recording", "clip_id", *tested, *(DONE + stage.name for stage in stages)]
+    clips = read_clips(group, build, names).combine_chunks()
+    allowed = np.array([licence_allowed(row.licence, build.config.licences) for row in recordings], bool)
+    of, by_hand = clips["recording"].to_numpy(), build.by_hand
+    kept, excluded = among(clips, by_hand.kept), among(clips, build.removals.clips | by_hand.dropped)
+    passes = ~failed(clips, columns, build.config.thresholds).any | kept
+    selected = passes & ~excluded & allowed[of]
+    missing = {
+        stage.name: ~clips[DONE + stage.name].to_numpy() & (selected if stage.clips_only else True) for stage in stages
+    }
+    return {name: np.bincount(of[where], minlength=len(recordings)) == 0 for name, where in missing.items()}
+
+
+def _by_artifacts(recording_ids: Iterable[str], build: Build) -> Iterator[RecordingProgress]:
+    for recording_id in recording_ids:
+        recording = recording_from(build.store.read(build.fetched(recording_id)).to_pylist()[0])
+        name = build.segments(recording.content_id or "")
+        facts = build.store.footer(name) if recording.content_id and build.store.exists(name) else None
+        is_ok = facts is not None and facts["status"] == Status.OK
+        finished = tuple(_finished_by_artifacts(recording, build)) if is_ok else ()
+        yield RecordingProgress(recording=recording, facts=facts, finished=finished)
+
+
+def _finished_by_artifacts(recording: Recording, build: Build) -> Iterator[str]:
+    content_id = recording.content_id or ""
+    if not build.store.exists(build.artifact(SCORE.name, content_id)):
+        return
+    yield SCORE.name
+    allowed = licence_allowed(recording.licence, build.config.licences)
+    work = WorkItem(
+        recording_id=recording.recording_id, content_id=content_id, media="", is_local=True, allowed=allowed, order=()
+    )  # fmt: skip
+    selected, all_clips = set(select_clips(work, build)), set(clip_durations(content_id, build))
+    for stage in clip_stages(build):
+        wanted = selected if stage.clips_only else all_clips
+        if wanted <= set(stage.read(content_id, build, ["clip_id"])["clip_id"].to_pylist()):
+            yield stage.name
