@@ -215,7 +215,10 @@ class Store:
 
     def is_done(self, name: str) -> bool:
         """Whether an artifact needs no more work: it is there, and not a failure that may pass."""
-        return self.exists(name) and not self.footer(name).get("retry", False)
+        try:
+            return not self.footer(name).get("retry", False)
+        except FileNotFoundError:
+            return False
 
     def read(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """Read an artifact, or some of its columns."""

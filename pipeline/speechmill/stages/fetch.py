@@ -200,12 +200,13 @@ def _is_unchanged(listed: Listed, known: Recording, footer: dict[str, Any], buil
         return True
     if listed.media_path is not None:  # a file that failed is tried again once it has changed
         is_same = listed.sha256 is not None and listed.sha256 == known.sha256
+        if is_same or _file_stamp(listed.media_path).items() <= footer.items():
+            return True
         is_unlisted = listed.known and known.content_id is not None  # its artifacts stay, whatever the file is now
-        is_made = is_unlisted and build.is_decoded(known.content_id or "")
-        return is_same or is_made or _file_stamp(listed.media_path).items() <= footer.items()
+        return is_unlisted and build.is_decoded(known.content_id or "")
     if known.content_id is None:  # gone, forbidden or opted out: asked again, but not every day
         return bool(time.time() - footer.get("asked", 0.0) < build.config.fetch.ask_again_s)
-    return build.is_decoded(known.content_id) or build.store.exists(f"work/media/{known.sha256}")
+    return build.store.exists(f"work/media/{known.sha256}") or build.is_decoded(known.content_id)
 
 
 def _refreshed(

@@ -10,6 +10,7 @@ import json
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class Marks:
     generated: tuple[str, ...] = ()
 
 
+@cache  # asked for each recording
 def is_installed() -> bool:
     """Whether c2pa-python is installed."""
     return importlib.util.find_spec("c2pa") is not None

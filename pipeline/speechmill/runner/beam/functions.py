@@ -5,7 +5,7 @@ import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import apache_beam as beam
@@ -34,6 +34,8 @@ LISTED = "listed/"  # prefix, before the number of an input, of the counter of i
 STOP_CHECK_S = 0.5  # interval of checks for STOP_FILE while waiting for workers
 FATAL = (MemoryError, OutOfSpaceError, OutsideError, ConfigError)
 log = logging.getLogger("speechmill")
+
+_counter = cache(partial(Metrics.counter, NAMESPACE))  # making one takes longer than to count
 
 StageFunction = Callable[[Any, Build], Outcome]
 
@@ -88,7 +90,7 @@ class StageFn(beam.DoFn):  # type: ignore[misc]
             "audio_done_ms": round(1000 * outcome.seconds_in) if outcome.state == "done" else 0,
         } | ({f"reason.{outcome.reason}": 1} if outcome.reason else {})
         for key, value in counts.items():
-            Metrics.counter(NAMESPACE, f"{self._name}/{key}").inc(value)
+            _counter(f"{self._name}/{key}").inc(value)
         fields = {"stage": self._name, "state": outcome.state, "seconds": round(seconds, 3)}
         fields |= {"audio_in_s": round(outcome.seconds_in, 3), "audio_kept_s": round(outcome.seconds_kept, 3)}
         fields |= identify(element) | ({"reason": outcome.reason} if outcome.reason else {})
