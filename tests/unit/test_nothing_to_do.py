@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
+import soundfile
+from speechmill.core.build import KNOWN_FILE
 from speechmill.core.manual import ManualDecisions
 from speechmill.core.store import Store
 from speechmill.corpus import progress
@@ -40,7 +44,11 @@ def test_select_and_status_load_neither_torch_nor_beam(corpus: Path) -> None:
     assert loaded("select", str(corpus), "--quiet") == []
     assert (corpus / "run.json").read_bytes() == before
     assert loaded("status", str(corpus)) == []
-    assert loaded("plan", "--input", str(corpus.parent), "--output", str(corpus.parent / "new")) == []
+
+
+def test_plan_loads_neither_torch_nor_beam(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "hum.wav", np.sin(np.arange(48_000) / 40), 24_000)
+    assert loaded("plan", "--input", str(tmp_path / "hum.wav"), "--output", str(tmp_path / "new"), "--quiet") == []
 
 
 def test_a_select_that_changes_something_still_publishes(corpus: Path) -> None:
@@ -78,6 +86,25 @@ def test_progress_counts_clips_that_thresholds_would_let_through(
 def _clip_ids(store: Store) -> list[str]:
     names = [entry.name for entry in store.files("work/segment")]
     return [clip for name in names for clip in store.read(name, ["clip_id"])["clip_id"].drop_null().to_pylist()]
+
+
+def test_the_index_is_the_same_from_tables_and_from_artifacts(tmp_path: Path) -> None:
+    build, _ = publish_tiny(tmp_path)
+    tabulated = tables.fetched_recordings(build)
+    assert tabulated.num_rows == 4
+    again = build.store.read(build.fetched("r2"))  # fetched again since: its row in the tables is not used
+    build.store.write_table(build.fetched("r2"), again.set_column(*_titled(again, "Anew")), {"retry": True})
+    write_index(build, tabulated)
+    index = build.store.read(KNOWN_FILE)
+    build.store.remove(KNOWN_FILE)
+    write_index(build)
+    assert build.store.read(KNOWN_FILE).equals(index)
+    assert dict(zip(index["recording_id"].to_pylist(), index["title"].to_pylist(), strict=True))["r2"] == "Anew"
+
+
+def _titled(table: pa.Table, title: str) -> tuple[int, pa.Field, pa.Array]:
+    at = table.column_names.index("title")
+    return at, table.field(at), pa.array([title])
 
 
 def test_the_registry_is_loaded_once_for_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -230,7 +230,7 @@ class Store:
         with self.open(name) as file:
             parquet = pq.ParquetFile(file)
             metadata = parquet.metadata.metadata or {}
-            return parquet.read(), json.loads(metadata.get(FOOTER_KEY, b"{}"))
+            return parquet.read(use_threads=False), json.loads(metadata.get(FOOTER_KEY, b"{}"))
 
     def batches(self, name: str, columns: list[str] | None = None, rows: int = 32) -> Iterator[pa.RecordBatch]:
         """Read an artifact in batches of at most `rows` rows."""

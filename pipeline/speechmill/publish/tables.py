@@ -173,6 +173,20 @@ def read_recordings(group: Group, build: Build, columns: list[str] | None = None
     return build.store.read(group.table(RECORDS), columns)
 
 
+def fetched_recordings(build: Build) -> pa.Table:
+    """Recordings as the stage fetch stored them when they were tabulated, with the `version` of each artifact."""
+    columns = [*RECORDINGS.names, "fetched"]
+    names = [f"{FOLDER}/{leaf}/{RECORDS}.parquet" for leaf in build.store.names(FOLDER)]
+    stored = [build.store.read(name, columns) for name in names if build.store.exists(name)]
+    rows = pa.concat_tables(
+        [table for table in stored if table.schema.equals(_NO_RECORDINGS.schema)] or [_NO_RECORDINGS]
+    )
+    return rows.filter(rows["fetched"].is_valid()).rename_columns([*RECORDINGS.names, "version"])
+
+
+_NO_RECORDINGS = pa.schema([*RECORDINGS, pa.field("fetched", pa.string())]).empty_table()
+
+
 def read_clips(group: Group, build: Build, columns: list[str], rows: npt.NDArray[np.int64] | None = None) -> pa.Table:
     """Read those `columns` that the clip table of a group has: all rows, or `rows` in the order given.
 

@@ -3,7 +3,7 @@
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -64,13 +64,17 @@ def span_of(recording: Recording) -> Span:
 _INDEX = pa.schema([*RECORDINGS, pa.field("footer", pa.string()), pa.field("version", pa.string())])
 
 
-def write_index(build: Build) -> list[str]:
+def write_index(build: Build, tabulated: pa.Table | None = None) -> list[str]:
     """Store the index for the workers of a run. Only artifacts that are newer than the stored index are read.
+
+    Args:
+        build: The corpus.
+        tabulated: Columns RECORDINGS of fetch artifacts, and `version` of each, of which only footers need be read.
 
     Returns:
         Ids of the recordings that are recalled if no input lists them.
     """
-    index = _index(build)
+    index = _index(build, tabulated)
     build.store.write_table(KNOWN_FILE, index, {"run": _run_number(build.store)})
     footers = zip(index["recording_id"].to_pylist(), map(json.loads, index["footer"].to_pylist()), strict=True)
     return [recording_id for recording_id, footer in footers if not footer["retry"] or footer.get("unlisted")]
@@ -89,21 +93,33 @@ def load_index(build: Build) -> tuple[Iterator[KnownRecording], int]:
     return map(_known, table.to_pylist()), footer["run"]
 
 
-def _index(build: Build) -> pa.Table:
-    """The index by recording_id. Rows are taken from the stored index, or from the artifact if that is newer."""
+def _index(build: Build, tabulated: pa.Table | None = None) -> pa.Table:
+    """The index by recording_id. Rows are those stored or `tabulated`, or of the artifact if that is newer."""
     versions = {
         entry.name.rpartition("/")[2].removesuffix(".parquet"): entry.version
         for entry in build.store.finished_files(f"work/fetch/{FETCHED}")
     }
     known, before = build.known_recordings(), _indexed(build.store)
-    stored = zip(before["recording_id"].to_pylist(), before["version"].to_pylist(), strict=True)
-    place = {name: at for at, (name, version) in enumerate(stored) if version == versions.get(name)}
-    stale = [name for name in known if name not in place]
+    place = _current(before, versions)
     with ThreadPoolExecutor(READERS) as threads:
+        if tabulated is not None:
+            rows = [at for name, at in _current(tabulated, versions).items() if name not in place]
+            added = tabulated.take(pa.array(rows, pa.int64()))
+            footers = list(threads.map(lambda name: _footer(name, build), added["recording_id"].to_pylist()))
+            added = added.append_column("footer", pa.array(footers, pa.string()))
+            before = pa.concat_tables([before, added.select(_INDEX.names).cast(_INDEX)])
+            place = _current(before, versions)
+        stale = [name for name in known if name not in place]
         fresh = list(threads.map(lambda name: _read(name, versions.get(name), build), stale))
     place |= {name: before.num_rows + at for at, name in enumerate(stale)}
     rows = pa.concat_tables([before, pa.Table.from_pylist(fresh, schema=_INDEX)])
     return rows.take(pa.array([place[name] for name in known], pa.int64()))
+
+
+def _current(rows: pa.Table, versions: Mapping[str, str]) -> dict[str, int]:
+    """Row of each recording whose artifact still has the `version` in the row, by recording_id."""
+    stored = zip(rows["recording_id"].to_pylist(), rows["version"].to_pylist(), strict=True)
+    return {name: at for at, (name, version) in enumerate(stored) if version == versions.get(name, "")}
 
 
 def _indexed(store: Store) -> pa.Table:
@@ -123,6 +139,10 @@ def _read(recording_id: str, version: str | None, build: Build) -> Row:
     table, footer = build.store.load(build.fetched(recording_id))
     row: Row = to_row(recording_from(table.to_pylist()[0]))
     return row | {"recording_id": recording_id, "footer": json.dumps(footer), "version": version}
+
+
+def _footer(recording_id: str, build: Build) -> str:
+    return json.dumps(build.store.footer(build.fetched(recording_id)))
 
 
 def _known(row: Row) -> KnownRecording:

@@ -46,7 +46,7 @@ def run(build: Build, beam_options: tuple[str, ...] = (), *, only_publish: bool 
         pipeline
         | "inputs" >> beam.Create(list(enumerate(inputs)))
         | "list" >> beam.ParDo(Listing(build)).with_output_types(Listed)
-        | "identify" >> Identify(build, [] if only_publish else write_index(build))
+        | "identify" >> Identify(build, [] if only_publish else write_index(build, tables.fetched_recordings(build)))
         | "stages" >> RecordingStages(build, is_complete=not only_publish and publish.is_complete(build))
     )
     (
