@@ -14,9 +14,9 @@ from speechmill.decide.licences import licence_allowed
 from speechmill.publish.decided import among
 from speechmill.publish.groups import Group, Versions, artifact_versions, group_inputs, is_current, stage_names
 from speechmill.publish.tables import DONE, read_clips, read_recordings
-from speechmill.stages import SCORE, ClipStage
+from speechmill.stages import SCORE, SEGMENT, ClipStage
 from speechmill.stages.flow import STAGES
-from speechmill.stages.selection import clip_durations, early_columns, select_clips
+from speechmill.stages.selection import early_columns
 from speechmill.stages.work import WorkItem
 
 
@@ -52,14 +52,21 @@ def _by_tables(group: Group, versions: Versions, build: Build) -> Iterator[Recor
         if row["fetched"] is None:  # a file that is no recording
             continue
         is_scored = SCORE.name in stage_names(versions.get(recording.content_id or "", []))
-        done = (SCORE.name, *(name for name, by_recording in finished.items() if by_recording[at]))
         facts = json.loads(row["facts"]) if row["facts"] else None
-        yield RecordingProgress(recording=recording, facts=facts, finished=done if is_scored else ())
+        names: list[str] = [SCORE.name] if is_scored else []
+        for stage in clip_stages(build) if is_scored else ():
+            by_recording = finished.get(stage.name)  # None: its clips are others than those of the clip table
+            is_done = (
+                _has_finished(stage, _work_item(recording, build), build) if by_recording is None else by_recording[at]
+            )
+            names += [stage.name] if is_done else []
+        yield RecordingProgress(recording=recording, facts=facts, finished=tuple(names))
 
 
 def _finished_by_tables(group: Group, recordings: list[Recording], build: Build) -> dict[str, Any]:
     """Whether each clip stage finished each recording of a group, bool[recordings] by name of the stage."""
-    columns, stages = early_columns(build.config), clip_stages(build)
+    columns = early_columns(build.config)
+    stages = [stage for stage in clip_stages(build) if stage.clips_of == SEGMENT.name]
     tested = [column.name for column in columns if column.test]
     names = ["recording", "clip_id", *tested, *(DONE + stage.name for stage in stages)]
     clips = read_clips(group, build, names).combine_chunks()
@@ -89,12 +96,18 @@ def _finished_by_artifacts(recording: Recording, build: Build) -> Iterator[str]:
     if not build.store.exists(build.artifact(SCORE.name, content_id)):
         return
     yield SCORE.name
-    allowed = licence_allowed(recording.licence, build.config.licences)
-    work = WorkItem(
+    work = _work_item(recording, build)
+    yield from (stage.name for stage in clip_stages(build) if _has_finished(stage, work, build))
+
+
+def _has_finished(stage: ClipStage, work: WorkItem, build: Build) -> bool:
+    done = set(stage.read(work.content_id, build, ["clip_id"])["clip_id"].to_pylist())
+    return stage.wanted(work, build) <= done
+
+
+def _work_item(recording: Recording, build: Build) -> WorkItem:
+    """Item of a recording that was decoded, as stages that read its artifacts need it."""
+    content_id, allowed = recording.content_id or "", licence_allowed(recording.licence, build.config.licences)
+    return WorkItem(
         recording_id=recording.recording_id, content_id=content_id, media="", is_local=True, allowed=allowed, order=()
     )  # fmt: skip
-    selected, all_clips = set(select_clips(work, build)), set(clip_durations(content_id, build))
-    for stage in clip_stages(build):
-        wanted = selected if stage.clips_only else all_clips
-        if wanted <= set(stage.read(content_id, build, ["clip_id"])["clip_id"].to_pylist()):
-            yield stage.name
