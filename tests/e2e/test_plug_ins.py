@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -30,6 +32,15 @@ class Crest(ClipStage):
     def rows(self, clips, build):
         levels = {c: np.abs(clip.astype(np.float64)) for c, clip in clips.items()}
         return [{"clip_id": c, "crest_db": 20 * np.log10(x.max() / np.sqrt((x**2).mean()))} for c, x in levels.items()]
+"""
+FORMAT = """
+from speechmill.export import Exporter
+
+class Format(Exporter):
+    name = "ljspeech"
+    about = ""
+
+    def add(self, clip, part): ...
 """
 FEW = """
 from speechmill.stages import ClipStage
@@ -141,7 +152,7 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(plugged: Installed, listed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus that all three plug-ins worked on."""
+    """A corpus that all plug-ins of a run worked on."""
     folder = tmp_path_factory.mktemp("made")
     (folder / "model").mkdir()
     (folder / "model/greedy.json").write_text('{"whisper": "tiny.en"}')
@@ -161,7 +172,7 @@ def pool(corpus: Path) -> list[dict]:
     return pq.read_table(corpus / "pool.parquet/part-00000.parquet").to_pylist()
 
 
-def test_all_three_work_on_a_corpus(made: Path) -> None:
+def test_all_of_a_run_work_on_a_corpus(made: Path) -> None:
     clips = [row for file in made.glob("data/*") for row in pq.read_table(file).to_pylist()]
     assert len(clips) == len(pool(made)) == 2
     assert all(3 < clip["mos"] <= 5 for clip in clips)
@@ -193,6 +204,17 @@ def test_a_second_run_does_nothing_and_prune_leaves_what_it_needs(plugged: Insta
     assert json.loads(plugged("status", made, "--json"))["contents"]["mos"] == 1
     planned = json.loads(plugged("plan", "--input", listed.parent, "--json", "--quiet"))
     assert planned["forecast"]["seconds"]["mos"] > 0
+
+
+def test_the_corpus_is_exported_in_its_format(plugged: Installed, made: Path, tmp_path: Path) -> None:
+    assert "subtitles" in plugged("export", "--list")
+    result = json.loads(plugged("export", made, "--to", "subtitles", "--output", tmp_path / "out", "--json", "--quiet"))
+    assert result["formats"]["subtitles"]["clips"] == 2
+    for line in (tmp_path / "out/train-list.tsv").read_text().splitlines():
+        audio, cues = line.split("\t")
+        assert soundfile.info(tmp_path / "out" / audio).samplerate == 16_000
+        with tarfile.open(tmp_path / "out/train-00000.tar") as tar:
+            assert re.fullmatch(rb"WEBVTT\n\n00:00.000 --> 00:0\d\.\d{3}\n.*\.\n", tar.extractfile(cues).read())
 
 
 def test_select_changes_its_threshold(plugged: Installed, made: Path, tmp_path: Path) -> None:
@@ -283,6 +305,8 @@ BROKEN = {
     "early": ("stages", "g", crest("clips_only", "after = ('text',); clips_only"), ":Crest", "it reads text"),
     "twin_b": ("sources", "twin", "def list_recordings(*_): ...", "", "twin_a has this name too"),
     "letters": ("stages", "h", crest('name = "crest"', 'name = "../x"'), ":Crest", "has other characters"),
+    "format": ("exporters", "k", FORMAT, ":Format", "it redefines the format ljspeech"),
+    "nothing": ("exporters", "l", "class F:\n    name, about, add = 'x', '', None", ":F", "is no Exporter"),
     "none": ("stages", "i", "class Crest:\n    name, columns, rows = 'x', (), None", ":Crest", "is no ClipStage"),
 }
 

@@ -53,9 +53,11 @@ def _plugins() -> dict[str, Any]:
     """A check for each plug-in, and a failed one for each that is left out."""
     from speechmill import sources
     from speechmill.core import plugins
+    from speechmill.export.registry import exporters
     from speechmill.stages import flow
 
-    registered = {"sources": sources.kinds(), "stages": flow.STAGES}  # registering leaves out some plug-ins too
+    # Registering leaves out some plug-ins too.
+    registered = {"sources": sources.kinds(), "stages": flow.STAGES, "exporters": exporters()}
     assert all(registered.values())
     lines = [str(plugin) for group in plugins.GROUPS for plugin in plugins.load(group)]
     loaded: dict[str, Any] = {f"plug-in {number}": {"ok": True, "found": line} for number, line in enumerate(lines, 1)}

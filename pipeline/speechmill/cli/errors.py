@@ -9,10 +9,11 @@ def exit_codes() -> dict[type[Exception], int]:
     from speechmill.core.config_errors import ConfigError
     from speechmill.core.filesystem import object_store_errors
     from speechmill.core.store import BusyError, OutOfSpaceError
+    from speechmill.export.finishing import ExportError
     from speechmill.publish import WithheldError
 
-    return {ConfigError: 2, BusyError: 1, OutOfSpaceError: 1, WithheldError: 1} | dict.fromkeys(
-        object_store_errors(), 1
+    return {ConfigError: 2} | dict.fromkeys(
+        (BusyError, ExportError, OutOfSpaceError, WithheldError, *object_store_errors()), 1
     )
 
 

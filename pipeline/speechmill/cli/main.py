@@ -11,6 +11,7 @@ from speechmill.cli.corpus import prune, remove, status, verify
 from speechmill.cli.degrade import degrade
 from speechmill.cli.errors import exit_codes
 from speechmill.cli.evaluate import evaluate
+from speechmill.cli.export import export
 from speechmill.cli.installation import doctor, schema
 from speechmill.cli.run import demo, plan, run, select
 from speechmill.cli.train import train
@@ -28,7 +29,7 @@ Examples:
 """
 COMMANDS: tuple[click.Command, ...] = (
     *(run, plan, demo, select),
-    *(status, verify, prune, remove),
+    *(status, verify, prune, remove, export),
     *(train, evaluate, degrade),
     *(schema, doctor),
 )

@@ -1,4 +1,4 @@
-"""Plug-ins of other packages: sources, stages and ASR backends, found by the entry points that they declare.
+"""Plug-ins of other packages: sources, stages, ASR backends and exporters, found by the entry points that they declare.
 
 Each group is loaded once per process, sorted by name. A plug-in that cannot be imported or used is left out and
 reported in one line, so that a broken package costs its own plug-ins only.
@@ -14,7 +14,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-SOURCES, STAGES, ASR = GROUPS = ("speechmill.sources", "speechmill.stages", "speechmill.asr")
+SOURCES, STAGES, ASR, EXPORTERS = GROUPS = (
+    "speechmill.sources", "speechmill.stages", "speechmill.asr", "speechmill.exporters",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,7 @@ def _import(point: EntryPoint) -> Plugin | None:
 
 NEEDED: Mapping[str, tuple[str, ...]] = {  # attributes
     SOURCES: ("list_recordings",), STAGES: ("name", "columns", "rows"), ASR: ("can_load", "load"),
+    EXPORTERS: ("name", "about", "add"),
 }  # fmt: skip
 
 

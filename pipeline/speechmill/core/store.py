@@ -239,14 +239,14 @@ class Store:
             yield from parquet.iter_batches(batch_size=rows, columns=columns)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, name: str = LOCK_FILE) -> Iterator[None]:
         """Lock the corpus for this process, until the block or the process ends. Raises BusyError, or ConfigError."""
         if not self.is_local:  # object stores have no locks; artifacts are idempotent, so two runs only waste time
             yield
             return
         from filelock import FileLock, Timeout
 
-        path = self.path(LOCK_FILE)
+        path = self.path(name)
         if os.path.lexists(path) and not (os.path.isfile(path) and os.path.getsize(path) < MAX_LOCK_BYTES):
             raise ConfigError(f"{path}: is no lock of a run, which would be overwritten; move it elsewhere")
         lock = FileLock(path)

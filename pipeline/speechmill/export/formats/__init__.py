@@ -1,0 +1,1 @@
+"""Export formats, one file each: a new file in this folder adds one."""
