@@ -47,6 +47,17 @@ class Audio:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """Another clip of the speaker, which the format takes too."""
+
+    id: str
+    seconds: float
+    text: str
+    audio_file: str
+    """Name of its file below the export; empty for a format with audio of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
     """A clip as a format sees it: its texts went through the format's own `clean`."""
 
@@ -65,6 +76,8 @@ class Clip:
     """The row of `data/`, without its audio: BASE columns and those that the exporter names."""
     audio_file: str
     """Name of its file, `wavs/<id>.wav`, below the export; empty for a format with audio of its own."""
+    references: tuple[Reference, ...] = ()
+    """Its conditioning clips that are in the export and its split, the best first; for formats with `references`."""
 
 
 class Part(Protocol):
@@ -84,6 +97,9 @@ class Part(Protocol):
     def member(self, tar: str, name: str, content: bytes) -> None:
         """Add a member to a tar file, which is complete when `file_number` changes."""
 
+    def file(self, name: str, content: bytes) -> None:
+        """Write a small file of this clip."""
+
     def sound(self, clip: Clip) -> bytes:
         """Bytes of the audio file of the clip, as `audio` says."""
 
@@ -94,7 +110,10 @@ class Exported(Protocol):
     root: str
 
     def names(self, prefix: str = "") -> list[str]:
-        """Sorted names of files that the format has written, except audio files in `wavs/`."""
+        """Sorted names of the files of lines and of the tar files that the format has written."""
+
+    def walk(self, folder: str) -> Iterator[str]:
+        """Names of all files in a folder of the export."""
 
     def lines(self, file: str) -> Iterator[str]:
         """Lines of a file, without line ends."""
@@ -117,6 +136,8 @@ class Exporter(ABC):
     """As `--to` takes it."""
     about: ClassVar[str]
     """What is written, and who reads it, in one line."""
+    version: ClassVar[int] = 1
+    """Raise it when the same clips give other files."""
     loading: ClassVar[str] = ""
     """How the export is read, in Markdown, for the card."""
     limits: ClassVar[Limits] = Limits()
@@ -127,6 +148,8 @@ class Exporter(ABC):
     shares_audio: ClassVar[bool] = True
     """Whether audio files lie in `wavs/`, for all formats together; else the format writes audio itself."""
     needs_text: ClassVar[bool] = True
+    references: ClassVar[bool] = False
+    """Whether it writes `clip.references`."""
     columns: ClassVar[tuple[str, ...] | None] = ()
     """Further columns of `data/` that it reads; None: all of them, without the audio."""
     clips_per_file: ClassVar[int | None] = None

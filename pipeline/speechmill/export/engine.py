@@ -8,7 +8,8 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from speechmill.core import ownership
@@ -23,6 +24,7 @@ from speechmill.export.base import Exporter
 from speechmill.export.options import Options, audio_of
 from speechmill.export.planning import Plan, empty_plan, lengths_part, plan_part, with_hours
 from speechmill.export.reading import Job
+from speechmill.export.references import TakenClips
 from speechmill.export.registry import find
 from speechmill.export.workers import Report, Workers
 from speechmill.export.writing import Record, root_of, staged, write_part
@@ -57,27 +59,26 @@ def export(
     >>> planned["clips"] == planned["formats"]["ljspeech"]["clips"]
     True
     """
-    if not formats:
-        raise ConfigError("--to: no format; give one or more, such as --to ljspeech")
     exporters = find(tuple(formats))
     job, run = _job(corpus, output, exporters, options or Options())
-    for exporter in exporters:
-        exporter.check(root_of(job.output))
     request = _request(job, run)
     state = folder.check(job.output, request)
     team = Workers(workers, report)
-    job, plans = _planned(job, team)
-    result = _result(job, plans)
-    if dry_run:
-        return result
-    if state == "finished":
-        return result | {"state": "was there already"}
-    _refuse_empty(result)
-    return _carry_out(job, plans, result, request, state, team)
+    with TemporaryDirectory() as scratch:
+        if any(exporter.references for exporter in exporters) and not dry_run:
+            job = replace(job, taken=f"{scratch}/clips.sqlite")
+        job, plans = _planned(job, team)
+        result = _result(job, plans)
+        if dry_run:
+            return result
+        if state == "finished":
+            return result | {"state": "was there already"}
+        return _carry_out(job, plans, result, request, state, team)
 
 
 def _carry_out(job: Job, plans: list[Plan], result: Result, request: str, state: folder.State, team: Workers) -> Result:
-    """Write an export that was planned."""
+    """Write an export that was planned. Raises ConfigError if it has no clip."""
+    _refuse_empty(result)
     output, options = job.output, {"options": _shown(job)}
     with output.locked(folder.LOCK_FILE):
         if state == "replaced":
@@ -98,6 +99,8 @@ def _carry_out(job: Job, plans: list[Plan], result: Result, request: str, state:
 def _job(corpus: str, output: str, exporters: Sequence[Exporter], options: Options) -> tuple[Job, dict[str, Any]]:
     """The job, and the run record of the corpus. Raises ConfigError where there is no finished corpus."""
     store, target = Store(corpus), Store(output)
+    for exporter in exporters:
+        exporter.check(root_of(target))
     if not ownership.is_corpus(store):
         raise ConfigError(f"{corpus}: no corpus here; make one with: speechmill run --input X --output {corpus}")
     run = read_run(store)
@@ -124,7 +127,8 @@ def _job(corpus: str, output: str, exporters: Sequence[Exporter], options: Optio
 def _request(job: Job, run: dict[str, Any]) -> str:
     """Digest of all that decides what an export holds."""
     shards = {name: run["files"][name]["sha256"] for name in job.shards if name in run.get("files", {})}
-    facts = {"speechmill": __version__, "shards": shards, "options": asdict(job.options), "formats": sorted(job.audio)}
+    formats = {exporter.name: exporter.version for exporter in job.exporters}
+    facts = {"speechmill": __version__, "shards": shards, "options": asdict(job.options), "formats": formats}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -140,7 +144,15 @@ def _planned(job: Job, team: Workers) -> tuple[Job, list[Plan]]:
     if job.options.hours is not None:
         lengths = dict(team.map("measuring", lengths_part, job, every))
         job = with_hours(job, (lengths[part] for part in every))
-    plans = dict(team.map("planning", plan_part, job, every))
+    taken = TakenClips(job.taken) if job.taken else None
+    if taken:
+        taken.create()
+    plans: dict[int, Plan] = {}
+    for part, plan in team.map("planning", plan_part, job, every):
+        if taken:
+            taken.add(plan.taken)
+            plan.taken = []
+        plans[part] = plan
     return job, [plans[part] for part in every]
 
 

@@ -44,6 +44,10 @@ class WrittenFormat:
         """See `Exported`."""
         return sorted(name for name in self._names if name.startswith(prefix))
 
+    def walk(self, folder: str) -> Iterator[str]:
+        """See `Exported`."""
+        return (entry.name for entry in self._output.files(folder))
+
     def lines(self, file: str) -> Iterator[str]:
         """See `Exported`."""
         with self._output.open(file) as opened:

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from speechmill.export.encoding import length_in_bytes
-from speechmill.export.reading import AUDIO_COLUMN, BUCKETS, Job, Verdict, bucket_of, open_shard, verdicts
+from speechmill.export.reading import AUDIO_COLUMN, BUCKETS, Job, Verdict, bucket_of, open_shard, raw_text, verdicts
+from speechmill.export.references import TakenClip
 
 BANDWIDTH_SHARE = 0.5  # of what a sample rate carries: clips with less are counted
 
@@ -48,6 +49,8 @@ class Plan:
     """Clips whose measured bandwidth is less than BANDWIDTH_SHARE of what the sample rate carries."""
     not_selected: Counter[str] = field(default_factory=Counter)
     """Clips that options leave out, by option."""
+    taken: list[TakenClip] = field(default_factory=list)
+    """Clips of a shard, if a format writes references; not added up."""
 
     def add(self, other: "Plan") -> None:
         """Add the counts of another shard."""
@@ -80,7 +83,14 @@ def plan_part(job: Job, part: int) -> Plan:
             flac = _audio_bytes(file, number) / max(len(group), 1)
             for verdict in group:
                 count(plan, verdict, job, flac)
+                if job.taken and verdict.clips:
+                    plan.taken.append(_taken(verdict, job, part))
     return plan
+
+
+def _taken(verdict: Verdict, job: Job, part: int) -> TakenClip:
+    text, formats = raw_text(verdict.row, job.options), f" {' '.join(verdict.clips)} "
+    return TakenClip(verdict.row["clip_id"], job.split(part), verdict.seconds, text, formats)
 
 
 def count(plan: Plan, verdict: Verdict, job: Job, flac_bytes: float = 0.0) -> None:

@@ -12,6 +12,7 @@ from speechmill.core.config_errors import ConfigError
 from speechmill.core.store import Store
 from speechmill.export.base import NO_TEXT, Audio, Clip, Exporter
 from speechmill.export.options import Options
+from speechmill.export.references import COLUMN
 from speechmill.export.registry import find
 from speechmill.export.sanitise import check_id
 
@@ -37,6 +38,8 @@ class Job:
     """Names of the files of `data/`; the number of a part is the place of its shard."""
     audio: dict[str, Audio]
     """Of each format, by its name."""
+    taken: str | None = None
+    """Path of the file of `TakenClips`, if a format writes references."""
     buckets: int = BUCKETS
     """Clips of buckets from this one on are left out because of `--hours`."""
 
@@ -75,6 +78,16 @@ class Verdict:
 def seconds_of(row: Row) -> float:
     """Length of a clip."""
     return float((row["end"] - row["start"]) / row["sampling_rate"])
+
+
+def audio_file(clip_id: str, kind: str) -> str:
+    """Name of the shared audio file of a clip."""
+    return f"{AUDIO_FOLDER}/{clip_id}.{kind}"
+
+
+def raw_text(row: Row, options: Options) -> str:
+    """Text of a clip as the options say, before a format cleans it."""
+    return row.get(options.text or "text") or ""
 
 
 def bucket_of(clip_id: str) -> int:
@@ -122,7 +135,8 @@ def _columns(job: Job, names: list[str]) -> list[str]:
     """Columns to read."""
     if job.options.where or any(exporter.columns is None for exporter in job.exporters):
         return [name for name in names if name != AUDIO_COLUMN]
-    wanted = {*BASE, *(column for exporter in job.exporters for column in exporter.columns or ())}
+    references = (COLUMN,) if any(exporter.references for exporter in job.exporters) else ()
+    wanted = {*BASE, *references, *(column for exporter in job.exporters for column in exporter.columns or ())}
     return [name for name in names if name in wanted]
 
 
@@ -190,7 +204,7 @@ class Judge:
 
     def _clip(self, exporter: Exporter, row: Row) -> tuple[Clip, bool]:
         """A row as a format sees it, and whether its texts were changed for it."""
-        text = row.get(self._options.text or "text") or ""
+        text = raw_text(row, self._options)
         normalized = text if self._options.text else row.get("text_normalized") or text
         cleaned = exporter.clean(text), exporter.clean(normalized)
         kind = self._job.audio[exporter.name].kind
@@ -203,6 +217,6 @@ class Judge:
             text=cleaned[0],
             normalized=cleaned[1],
             row=row,
-            audio_file=f"{AUDIO_FOLDER}/{row['clip_id']}.{kind}" if exporter.shares_audio else "",
+            audio_file=audio_file(row["clip_id"], kind) if exporter.shares_audio else "",
         )
         return clip, cleaned != (text, normalized)

@@ -43,7 +43,9 @@ def _own() -> list[Exporter]:
 
 
 def find(names: tuple[str, ...]) -> tuple[Exporter, ...]:
-    """Exporters by name, each once. Raises ConfigError for an unknown name."""
+    """Exporters by name, each once. Raises ConfigError for an unknown name, or without one."""
+    if not names:
+        raise ConfigError("--to: no format; give one or more, such as --to ljspeech")
     known = exporters()
     for name in names:
         if name not in known:

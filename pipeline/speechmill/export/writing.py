@@ -11,15 +11,26 @@ import os
 import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import IO, Any, cast
 
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.store import Store
 from speechmill.export import folder
-from speechmill.export.base import Audio, Clip, Exporter
+from speechmill.export.base import Audio, Clip, Exporter, Reference
 from speechmill.export.encoding import Sound
 from speechmill.export.planning import FormatPlan, Plan, count, empty_plan
-from speechmill.export.reading import AUDIO_COLUMN, AUDIO_FOLDER, Job, Verdict, open_shard, read_group, verdicts
+from speechmill.export.reading import (
+    AUDIO_COLUMN,
+    AUDIO_FOLDER,
+    Job,
+    Verdict,
+    audio_file,
+    open_shard,
+    read_group,
+    verdicts,
+)
+from speechmill.export.references import COLUMN, TakenClips
 from speechmill.export.sanitise import one_line
 
 GENERAL = "export"  # in place of a format: lists of the export itself
@@ -87,6 +98,7 @@ class PartWriter:
         self._job, self.number, self._exporters = job, part, job.exporters
         self._views = {e.name: _View(self, e, job, first_numbers.get(e.name, 0), stack) for e in self._exporters}
         self.lines: dict[tuple[str, str], list[str]] = {}
+        self._taken = TakenClips(job.taken) if job.taken else None
         self.bytes = self.audio_files = 0
         self.licences: dict[str, tuple[int, float]] = {}
         self._owners: dict[str, str] = {}
@@ -109,13 +121,33 @@ class PartWriter:
                 clip = verdict.clips.get(exporter.name)
                 if clip is None:
                     continue
+                if exporter.references:
+                    clip = replace(clip, references=self._references(exporter, clip))
                 if clip.audio_file and clip.audio_file not in shared:
                     shared.add(clip.audio_file)
-                    self.audio_file(clip.audio_file, sound.encoded(self._job.audio[exporter.name]))
+                    self.audio_files += 1
+                    self.small_file(clip.audio_file, sound.encoded(self._job.audio[exporter.name]))
                 self._views[exporter.name].add(clip, sound)
         except ValueError as error:
             shard = self._job.shards[self.number]
             raise ConfigError(f"{shard}: {row['clip_id']}: {error}; see `speechmill verify`") from None
+
+    def _references(self, exporter: Exporter, clip: Clip) -> tuple[Reference, ...]:
+        """Conditioning clips of a clip that the format takes too, in its split."""
+        wanted = clip.row.get(COLUMN)
+        if not wanted or self._taken is None:
+            return ()
+        kind = self._job.audio[exporter.name].kind
+        return tuple(
+            Reference(
+                id=other.id,
+                seconds=other.seconds,
+                text=exporter.clean(other.text),
+                audio_file=audio_file(other.id, kind) if exporter.shares_audio else "",
+            )
+            for other in self._taken.find(wanted)
+            if other.split == clip.split and f" {exporter.name} " in other.formats
+        )
 
     def line(self, writer: str, file: str, line: str) -> None:
         """Add a line to a file of a format."""
@@ -131,8 +163,8 @@ class PartWriter:
         if (other := self._owners.setdefault(file, writer)) != writer:
             raise ConfigError(f"--to {other} --to {writer}: both write {file}; export them into two folders")
 
-    def audio_file(self, name: str, content: bytes) -> None:
-        """Write a file of `wavs/` in one piece, without waiting until it is on the disk."""
+    def small_file(self, name: str, content: bytes) -> None:
+        """Write a file in one piece, without waiting until it is on the disk."""
         output = self._job.output
         if output.is_local:
             path, unfinished = output.path(name), output.path(staged(self.number, str(os.getpid()), "unfinished"))
@@ -143,7 +175,6 @@ class PartWriter:
             os.replace(unfinished, path)  # a process of a killed export may be at the same file
         else:
             output.fs.pipe_file(output.path(name), content)
-        self.audio_files += 1
         self.listed(f"{hashlib.sha256(content).hexdigest()}  {name}", len(content))
 
     def listed(self, sums_line: str, size: int) -> None:
@@ -206,6 +237,11 @@ class _View:
     def line(self, file: str, line: str) -> None:
         """See `Part`."""
         self._writer.line(self._exporter.name, file, line)
+
+    def file(self, name: str, content: bytes) -> None:
+        """See `Part`."""
+        self._writer.own(self._exporter.name, name)
+        self._writer.small_file(name, content)
 
     def sound(self, clip: Clip) -> bytes:
         """See `Part`."""

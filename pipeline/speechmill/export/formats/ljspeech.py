@@ -6,6 +6,7 @@ Read by coqui's formatter `ljspeech`, which takes the third column and splits at
 from collections.abc import Iterator
 
 from speechmill.export.base import Clip, Exported, Exporter, Part
+from speechmill.export.formats._lists import ids_in
 from speechmill.export.sanitise import without_pipes
 
 FILES = {"train": "metadata.csv", "validation": "metadata_validation.csv"}
@@ -27,9 +28,4 @@ class LJSpeech(Exporter):
 
     def read_back(self, exported: Exported) -> Iterator[str]:
         """Split the lines as the formatter does."""
-        for name in exported.names():
-            for line in exported.lines(name):
-                clip_id, *texts = line.split("|")
-                if len(texts) != 2 or not all(texts):
-                    raise ValueError(f"{name}: {clip_id}: has not three columns")
-                yield clip_id
+        yield from ids_in(exported, exported.names(), columns=3)
