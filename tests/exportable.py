@@ -19,7 +19,7 @@ from tests.tiny_corpus import RATE, publish_tiny
 
 Row = dict[str, Any]
 SCHEMA = data_schema(every_column())
-GROUP_ROWS = 3  # so that a shard has several row groups
+GROUP_ROWS = 3  # in a row group, so that a shard has several
 
 
 @lru_cache(maxsize=1)
@@ -34,11 +34,11 @@ def _tiny() -> dict[str, bytes]:
 def clip(number: int, seconds: float = 1.0, **values: Any) -> Row:
     """A clip of a tone whose pitch is its number; `values` are columns."""
     samples = round(seconds * RATE)
-    tone = (8_000 * np.sin(2 * np.pi * (200 + 10 * number) * np.arange(samples) / RATE)).astype(np.int16)
     text = values.get("text", f"This is clip {number}.")
     row = {
         "clip_id": f"{number:032x}", "recording_id": f"r{number // 4}", "sampling_rate": RATE, "start": 0,
-        "end": samples, "audio": {"bytes": encode_flac(tone, RATE), "path": f"{number}.flac"}, "duration_s": seconds,
+        "end": samples, "audio": values.get("audio") or _tone(number, samples),
+        "duration_s": seconds,
         "text": text, "text_normalized": text and text.lower(), "speaker_id": f"s{number % 2}", "language": "en",
         "licence": "CC-BY-4.0", "title": "A title, with a comma", "author": "Ann", "snr_db": 20.0 + number,
         "source_url": "https://example.org/a.mp3", "bandwidth_hz": 11_000.0,
@@ -46,7 +46,12 @@ def clip(number: int, seconds: float = 1.0, **values: Any) -> Row:
     return row | values
 
 
-def make_corpus(root: Path, shards: Mapping[str, Sequence[Row]]) -> Path:
+def _tone(number: int, samples: int) -> Row:
+    tone = (8_000 * np.sin(2 * np.pi * (200 + 10 * number) * np.arange(samples) / RATE)).astype(np.int16)
+    return {"bytes": encode_flac(tone, RATE), "path": f"{number}.flac"}
+
+
+def make_corpus(root: Path, shards: Mapping[str, Sequence[Row]], group_rows: int = GROUP_ROWS) -> Path:
     """Write a corpus whose `data/` has these shards, by names such as `train-00000-00000`."""
     for name, content in _tiny().items():
         if not name.startswith(("data/", "work/")):
@@ -55,7 +60,7 @@ def make_corpus(root: Path, shards: Mapping[str, Sequence[Row]]) -> Path:
     (root / "data").mkdir()
     for name, rows in shards.items():
         table = pa.Table.from_pylist(list(rows), schema=SCHEMA)
-        pq.write_table(table, root / f"data/{name}.parquet", row_group_size=GROUP_ROWS, use_dictionary=False)
+        pq.write_table(table, root / f"data/{name}.parquet", row_group_size=group_rows, use_dictionary=False)
     publish_again(root)
     return root
 

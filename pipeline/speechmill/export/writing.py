@@ -37,6 +37,7 @@ GENERAL = "export"  # in place of a format: lists of the export itself
 LICENCES_FILE, LEFT_OUT_FILE = "LICENCES.csv", "LEFT_OUT.csv"
 LICENCE_COLUMNS = ("clip_id", "recording_id", "licence", "licence_url", "title", "author", "source_url")
 CARD_FILE = "README.md"
+TAR_BLOCK = 16 << 20  # bytes that are written at a time: a member at once
 RESERVED = (folder.MARK_FILE, folder.SUMS_FILE, folder.STAGING, LICENCES_FILE, LEFT_OUT_FILE, CARD_FILE, AUDIO_FOLDER)
 
 Record = dict[str, Any]
@@ -260,7 +261,11 @@ class _View:
 
     @contextmanager
     def _new_tar(self, name: str) -> Iterator[tarfile.TarFile]:
-        with folder.hashed(self._output, name) as file, tarfile.open(fileobj=cast(IO[bytes], file), mode="w") as tar:
+        options: dict[str, Any] = {"format": tarfile.GNU_FORMAT, "copybufsize": TAR_BLOCK}
+        with (
+            folder.hashed(self._output, name) as file,
+            tarfile.open(fileobj=cast(IO[bytes], file), mode="w", **options) as tar,
+        ):
             yield tar
         self._writer.listed(file.sums_line(name), file.tell())
 

@@ -1,0 +1,171 @@
+"""Exports against the least work that they could be: `python -m tests.benchmarks.exports [--minutes M] [--json FILE]`.
+
+* FLAC in tar files against copying the shards; WAV files against a loop that decodes FLAC and writes WAV.
+* All formats in one go against one of them, on 82 clips.
+* Peak memory of an export of M minutes and of four times as many, in one process.
+
+The clips are pink noise in bursts, whose FLAC is about as large as that of speech. Rivals take turns; all work in one
+process.
+"""
+
+import argparse
+import multiprocessing
+import os
+import resource
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from speechmill.audio import decode_flac, encode_flac
+from speechmill.export.encoding import wav
+from speechmill.export.engine import export
+from speechmill.export.options import Options
+from speechmill.export.registry import exporters
+
+from tests.benchmarks.timing import HEADING, Figure, ratio, show, take_turns, write_json
+from tests.exportable import clip, make_corpus
+from tests.tiny_corpus import RATE
+
+SECONDS = 10.0
+SHARD_CLIPS = 200
+ROUNDS = 3
+SOUNDS = 20  # different ones: making them takes longer than exporting them
+BLOCK = 1 << 20
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.exports", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60, help="of clips")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    options = parser.parse_args()
+    print(HEADING)
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory() as folder:
+        place, clips = Path(folder), round(options.minutes * 60 / SECONDS)
+        corpus = make(place / "corpus", clips)
+        for measure in (
+            lambda: speeds(corpus, place), lambda: together(place), lambda: memory(place, corpus, clips),
+        ):  # fmt: skip
+            found = measure()
+            show(found)
+            figures += found
+    if options.json:
+        write_json(options.json, figures, {"minutes": options.minutes})
+
+
+def speeds(corpus: Path, folder: Path) -> list[Figure]:
+    """Speed of copying FLAC into tar files, and of writing WAV files."""
+    costs = take_turns(
+        ROUNDS,
+        copy=anew(folder, lambda out: copy(corpus, out)),
+        decode=anew(folder, lambda out: decode(corpus, out)),
+        flac=anew(folder, lambda out: export(str(corpus), str(out), ["webdataset"], workers=1)),
+        wav=anew(folder, lambda out: export(str(corpus), str(out), ["voxcpm"], workers=1)),
+    )
+    return [
+        ratio("export", "FLAC, speed over that of copying", costs["copy"], costs["flac"], limit=0.7),
+        ratio("export", "WAV, speed over that of decoding", costs["decode"], costs["wav"], limit=0.7),
+    ]
+
+
+def together(folder: Path) -> list[Figure]:
+    """Cost of all formats in one go over that of one alone, 82 clips."""
+    corpus, names, options = make(folder / "small", 82), list(exporters()), Options(sample_rate=22_050)
+
+    def alone(name: str) -> Callable[[], None]:
+        return anew(folder, lambda out: export(str(corpus), str(out), [name], options, workers=1))
+
+    every = anew(folder, lambda out: export(str(corpus), str(out), names, options, workers=1))
+    costs = take_turns(ROUNDS, every=every, ljspeech=alone("ljspeech"), webdataset=alone("webdataset"))
+    return [
+        ratio(
+            "export", f"82 clips, {len(names)} formats at once over {name}", costs["every"], costs[name], limit=3,
+            at_most=True,
+        )
+        for name in ("ljspeech", "webdataset")
+    ]  # fmt: skip
+
+
+def memory(folder: Path, corpus: Path, clips: int) -> list[Figure]:
+    """Peak memory of a process that exports, by the size of the corpus."""
+    larger = make(folder / "larger", 4 * clips)
+    return [
+        Figure("export", f"peak memory, {name}", peak_mb(path, folder / "out"), None, "MB")
+        for name, path in (("this corpus", corpus), ("four times as large", larger))
+    ]
+
+
+def peak_mb(corpus: Path, out: Path) -> float:
+    """Peak memory of a fresh process that exports a corpus in several formats."""
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=_export, args=(queue, str(corpus), str(out)))
+    process.start()
+    peak: float = queue.get()
+    process.join()
+    shutil.rmtree(out)
+    return peak
+
+
+def _export(queue: Any, corpus: str, out: str) -> None:
+    export(corpus, out, ["coqui", "ljspeech", "piper", "webdataset"], workers=1)
+    queue.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def anew(folder: Path, work: Callable[[Path], object]) -> Callable[[], None]:
+    """Do work into a folder that is not there yet."""
+
+    def call() -> None:
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        work(folder / "out")
+
+    return call
+
+
+def copy(corpus: Path, out: Path) -> None:
+    """Read the shards and write them, to the disk."""
+    out.mkdir()
+    for path in sorted(corpus.glob("data/*")):
+        with path.open("rb") as source, (out / path.name).open("wb") as target:
+            while block := source.read(BLOCK):
+                target.write(block)
+            os.fsync(target.fileno())
+
+
+def decode(corpus: Path, out: Path) -> None:
+    """Decode all clips and write WAV files."""
+    out.mkdir()
+    for path in sorted(corpus.glob("data/*")):
+        for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(50, columns=["clip_id", "audio.bytes"]):
+            flacs = batch.column("audio").field("bytes")
+            for clip_id, flac in zip(batch.column("clip_id"), flacs, strict=True):
+                (out / f"{clip_id}.wav").write_bytes(wav(decode_flac(flac.as_py()), RATE))
+    os.sync()
+
+
+def make(root: Path, clips: int) -> Path:
+    """A corpus of noise in bursts."""
+    rng = np.random.default_rng(0)
+    sounds = [encode_flac(noise(rng), RATE) for _ in range(SOUNDS)]
+    rows = [clip(at, SECONDS, audio={"bytes": sounds[at % SOUNDS], "path": ""}) for at in range(clips)]
+    starts = range(0, clips, SHARD_CLIPS)
+    shards = {f"train-{at // SHARD_CLIPS:05}-00000": rows[at : at + SHARD_CLIPS] for at in starts}
+    return make_corpus(root, shards, group_rows=50)
+
+
+def noise(rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.int16]]:
+    """SECONDS of pink noise in bursts."""
+    samples = round(SECONDS * RATE)
+    spectrum = np.fft.rfft(rng.normal(size=samples))
+    pink = np.fft.irfft(spectrum / np.sqrt(np.arange(1, len(spectrum) + 1)), samples)
+    bursts = np.clip(np.sin(2 * np.pi * 1.5 * np.arange(samples) / RATE), 0.003, 1)
+    return (6_000 * pink / pink.std() * bursts).clip(-32_768, 32_767).astype(np.int16)
+
+
+if __name__ == "__main__":
+    main()
