@@ -13,7 +13,7 @@ GOLDEN = Path(__file__).with_name("card.md")
 
 def test_card_reads_as_agreed(tmp_path: Path) -> None:
     build, stats = publish_tiny(tmp_path)
-    build.store.write_text(card.CARD_FILE, card.render(build, stats))
+    build.store.write_text(card.CARD_FILE, card.render(build, stats, build.store.read_json("run.json")["files"]))
     written = Path(build.store.path(card.CARD_FILE)).read_text().replace(__version__, "VERSION")
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text(written)

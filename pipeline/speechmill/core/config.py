@@ -14,6 +14,7 @@ from speechmill.core import plugins
 from speechmill.core.config_errors import ConfigError, explain, unknown_key
 from speechmill.core.fetch_config import Fetch
 from speechmill.core.filenames import readable
+from speechmill.core.publish_config import Publish
 from speechmill.core.section import Language, Section
 from speechmill.core.thresholds import Thresholds
 
@@ -175,19 +176,6 @@ class Licences(Section):
     """Licence of local files that state none: by default, the user's own to use."""
     ai_generated: Literal["allow", "reject"] = "reject"
     """Whether to keep recordings that their feed or the file itself marks as made by a machine."""
-
-
-class Publish(Section):
-    """How the finished corpus is laid out."""
-
-    validation_share: float = Field(0.05, ge=0, lt=1)
-    """Share of recordings in the validation split, chosen by their hash. With speaker clustering: highest share of
-    clips in it, in whole groups of recordings that share no speaker with others."""
-    shard_bytes: int = Field(500_000_000, ge=1_000_000)
-    """Most bytes of audio in a shard."""
-    drop_unreachable: bool = False
-    """Publish without the published recordings that have to be made anew for the settings and whose media are out of
-    reach. false: such a run publishes nothing, and the corpus stays as it was."""
 
 
 def _sections(value: Any) -> Any:

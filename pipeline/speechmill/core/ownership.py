@@ -23,7 +23,7 @@ from speechmill.core.version import __version__
 MARK_FILE = "corpus.json"
 FORMAT, FORMAT_VERSION = "speechmill corpus", 1
 RECORDINGS_FILE = "recordings.parquet"
-RUN_FILE = "run.json"
+RUN_FILE, CROISSANT_FILE = "run.json", "croissant.json"
 REMOVALS_FILE = "removed.json"
 DECISIONS_FILE = "decisions.jsonl"  # written by people only, see speechmill.core.manual
 SAMPLE_BYTES = 16_000_000  # larger files are compared by size alone where reading them would take long
@@ -32,7 +32,7 @@ NAMED = 4  # most files that an error names
 IGNORED_NAMES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "lost+found"})
 # Files that every publication writes; further shards have numbers.
 FIXED_NAMES = (
-    "README.md", "report.html", "stats.json", RUN_FILE, "ledger.parquet", "recordings.parquet",
+    "README.md", "report.html", "stats.json", CROISSANT_FILE, RUN_FILE, "ledger.parquet", "recordings.parquet",
     "pool.parquet/part-00000.parquet",
 )  # fmt: skip
 _SHARD = re.compile(r"data/(train|validation)-[0-9]{5}-(of-)?[0-9]{5}\.parquet|pool\.parquet/part-[0-9]{5}\.parquet")

@@ -64,6 +64,7 @@ def verify(corpus: str, *, rows: int = 200) -> dict[str, Any]:
     subject = CorpusTables(store, run, config)
     checks: dict[str, Callable[[CorpusTables, Check], None]] = {
         "files": _files,
+        "croissant": _croissant,
         "schema": _schema,
         "ledger": check_balance,
         "clips": _clips,
@@ -116,6 +117,22 @@ def _files(corpus: CorpusTables, check: Check) -> None:
             check.fail(f"{name}: not part of the corpus")
     if kept := [name for name in others if not name.startswith(READ_AS_OURS)]:
         check.note = f"not speechmill's, and left alone: {ownership.shorten(kept)}"
+
+
+def _croissant(corpus: CorpusTables, check: Check) -> None:
+    """Check that `croissant.json` describes the files of `run.json`, with their hashes."""
+    described = corpus.store.read_json(ownership.CROISSANT_FILE)
+    if described is None:
+        check.fail(f"{ownership.CROISSANT_FILE}: missing; make it with: speechmill select {corpus.store.root}")
+        return
+    objects = [part for part in described["distribution"] if "sha256" in part]
+    hashes = {part["contentUrl"]: part["sha256"] for part in objects}
+    for name, facts in corpus.run["files"].items():
+        check.checked += 1
+        that = hashes.pop(name, None) == facts["sha256"]
+        check.expect(that=that, problem=f"{ownership.CROISSANT_FILE}: another hash than {name} has, or none")
+    for name in hashes:
+        check.fail(f"{ownership.CROISSANT_FILE}: {name} is not part of the corpus")
 
 
 def _schema(corpus: CorpusTables, check: Check) -> None:

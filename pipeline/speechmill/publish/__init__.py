@@ -36,13 +36,13 @@ from speechmill.publish.tables import remove_stale_tables
 from speechmill.publish.writers import LEDGER_FILE, pool_part
 from speechmill.stages.work import Outcome
 
-VERSION = 5  # part of the fingerprint: raise it when the same clip tables give other files
+VERSION = 6  # part of the fingerprint: raise it when the same clip tables give other files
 RUN_FILE = ownership.RUN_FILE
 PLAN_FILE = "work/publish/plan.json"
 STAGING = "work/publish/staged"
 RECORDINGS_FILE = ownership.RECORDINGS_FILE
 STATS_FILE = "stats.json"
-ABOUT = ("README.md", "report.html", STATS_FILE)
+ABOUT = ("README.md", "report.html", STATS_FILE, ownership.CROISSANT_FILE)
 
 MOST_NAMED = 5  # recordings in an error message
 # Clips with these reasons wait for another run.
@@ -76,9 +76,9 @@ def plan(build: Build) -> list[Task]:
     groups = all_groups(build)
     fingerprint = _fingerprint(groups, build)
     if is_published(build, fingerprint):
-        _save_plan(build, fingerprint, _files(build), build.store.read_json(STATS_FILE) or {}, [])
+        _save_plan(build, fingerprint, _files(build), build.store.read_json(STATS_FILE) or {}, [], {})
         return []
-    tally, lost, tasks = Tally(build), list[str](), list[Task]()
+    tally, lost, tasks, recordings = Tally(build), list[str](), list[Task](), dict[str, list[str]]()
     published = set() if build.config.publish.drop_unreachable else _published(build)
     duplicates = find_duplicates(groups, build)
     for decided in _decide(duplicates, build):
@@ -86,9 +86,11 @@ def plan(build: Build) -> list[Task]:
         tally.add(decided)
         lost += _lost(decided, published)
         task = Task(name=pool_part(decided.group.index), fingerprint=fingerprint, group=decided.group)
-        tasks += [task, *(replace(task, name=shard.name, shard=shard) for shard in shards.plan(decided, build))]
+        planned_shards = list(shards.plan(decided, build))
+        tasks += [task, *(replace(task, name=shard.name, shard=shard) for shard in planned_shards)]
+        recordings |= {shard.name: shards.recording_ids(shard, decided) for shard in planned_shards}
     tasks += [Task(name=name, fingerprint=fingerprint) for name in (LEDGER_FILE, RECORDINGS_FILE)]
-    _save_plan(build, fingerprint, [task.name for task in tasks], tally.stats(), lost)
+    _save_plan(build, fingerprint, [task.name for task in tasks], tally.stats(), lost, recordings)
     remove_stale_tables(groups, build)
     return [] if lost else _missing(tasks, build)
 
@@ -124,8 +126,12 @@ def _decide(duplicates: Mapping[Group, Duplicates], build: Build) -> Iterator[De
         yield decided
 
 
-def _save_plan(build: Build, fingerprint: str, files: list[str], stats: dict[str, Any], lost: list[str]) -> None:
-    plan = {"fingerprint": fingerprint, "files": files, "stats": stats, "lost": lost}
+def _save_plan(
+    build: Build, fingerprint: str, files: list[str], stats: dict[str, Any], lost: list[str],
+    recordings: dict[str, list[str]],
+) -> None:  # fmt: skip
+    """Store a plan; `recordings` are the ids of the recordings in each shard."""
+    plan = {"fingerprint": fingerprint, "files": files, "stats": stats, "lost": lost, "recordings": recordings}
     build.store.write_json(PLAN_FILE, plan)
 
 
@@ -224,7 +230,23 @@ def is_written(task: Task, build: Build) -> bool:
     return build.store.exists(task.staged)
 
 
-def commit(build: Build, plan: dict[str, Any], run: dict[str, Any], *, pages: dict[str, str] | None = None) -> None:
+def file_facts(build: Build, plan: dict[str, Any]) -> dict[str, ownership.Facts]:
+    """Size and SHA-256 of each planned file. New files are read once; of shards that stay `corpus.json` has the facts.
+
+    Raises ConfigError if a published file was changed since.
+    """
+    mark = ownership.load(build.store)
+    return {name: _facts(name, _staging(plan), mark, build.store) for name in plan["files"]}
+
+
+def _staging(plan: dict[str, Any]) -> str:
+    return f"{STAGING}/{plan['fingerprint']}"
+
+
+def commit(
+    build: Build, plan: dict[str, Any], run: dict[str, Any], *, pages: dict[str, str] | None = None,
+    files: dict[str, ownership.Facts] | None = None,
+) -> None:  # fmt: skip
     """Move the staged files, pages and statistics into place, and record the run.
 
     Args:
@@ -232,13 +254,14 @@ def commit(build: Build, plan: dict[str, Any], run: dict[str, Any], *, pages: di
         plan: As `plan` stored it.
         run: Content of `run.json`, without fingerprint and files.
         pages: Text of each page by file name.
+        files: As `file_facts` returned them, if it was called before.
 
     Raises:
         ConfigError: A file of somebody else is in the way; nothing was changed.
     """
-    store, folder = build.store, f"{STAGING}/{plan['fingerprint']}"
+    store, folder = build.store, _staging(plan)
     mark = ownership.load(store)
-    files = {name: _facts(name, folder, mark, store) for name in plan["files"]}
+    files = file_facts(build, plan) if files is None else dict(files)
     listed = {name: {key: facts[key] for key in ("bytes", "sha256")} for name, facts in files.items()}
     for name, text in (pages or {}).items():
         store.write_text(f"{folder}/{name}", text)
@@ -250,7 +273,7 @@ def commit(build: Build, plan: dict[str, Any], run: dict[str, Any], *, pages: di
     store.remove(planned.FOLDER)
 
 
-def _facts(name: str, folder: str, mark: ownership.Mark | None, store: Store) -> dict[str, Any]:
+def _facts(name: str, folder: str, mark: ownership.Mark | None, store: Store) -> ownership.Facts:
     """Size and digest of a file, staged or published before. Raises ConfigError if it was changed since."""
     staged = f"{folder}/{name}"
     if store.exists(staged):

@@ -3,11 +3,13 @@
 Card and report share them, so that they cannot disagree.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
+from speechmill.core.version import __version__
 from speechmill.publish.advice import MEANINGS
 from speechmill.publish.columns import columns_of
 
@@ -36,6 +38,21 @@ class Amount:
 def hours(samples: int, rate: int) -> str:
     """Samples at `rate` Hz as hours to four decimal places (0.36 s), e.g. `1,234.5678`."""
     return f"{samples / rate / 3600:,.4f}"
+
+
+def duration(samples: int, rate: int) -> str:
+    """Samples at `rate` Hz in words, to the minute from an hour on, and to the second from a minute on.
+
+    >>> duration(24_000 * 4_530, 24_000), duration(24_000 * 90, 24_000), duration(36_000, 24_000)
+    ('1 h 16 min', '1 min 30 s', '1.5 s')
+    """
+    seconds = samples / rate
+    if round(seconds) < 60:
+        return f"{seconds:.1f} s"
+    if round(seconds / 60) < 60:
+        return f"{round(seconds) // 60} min {round(seconds) % 60:02} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60:,} h {minutes % 60:02} min"
 
 
 def percent(share: float) -> str:
@@ -79,6 +96,20 @@ def limits(build: Build) -> list[tuple[Column, float]]:
     thresholds = build.config.thresholds
     tested = [(column, column.test.limit(thresholds)) for column in columns_of(build) if column.test]
     return [(column, limit) for column, limit in tested if limit is not None]
+
+
+def languages(stats: dict[str, Any]) -> list[str]:
+    """Codes of the languages of the kept clips, without those that are unknown, sorted."""
+    return sorted(stats["kept_samples_by"].get("language", {}).keys() - {"unknown"})
+
+
+def citation(build: Build) -> str:
+    """BibTeX entry of the corpus. It has no year, so that equal corpora have equal cards."""
+    name, publish = corpus_name(build), build.config.publish
+    key = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "corpus"
+    fields = {"title": f"{{{name}}}", "author": publish.creator, "url": publish.url}
+    lines = [f"  {field} = {{{value}}}," for field, value in fields.items() if value]
+    return "\n".join([f"@misc{{{key},", *lines, f"  note = {{Made with speechmill {__version__}}}", "}"])
 
 
 def corpus_name(build: Build) -> str:

@@ -62,6 +62,11 @@ def plan(decided: DecidedGroup, build: Build) -> Iterator[Shard]:
                 yield Shard(name=name, clips=clips, made_of=made_of)
 
 
+def recording_ids(shard: Shard, decided: DecidedGroup) -> list[str]:
+    """Ids of the recordings of a shard's clips, in order."""
+    return [decided.recordings[at].recording_id for at in dict.fromkeys(decided.recording[shard.clips].tolist())]
+
+
 def _recordings(decided: DecidedGroup, clips: Indices) -> list[Any]:
     """Published metadata of the recordings of clips, and the digests of their clip table rows."""
     rows = []

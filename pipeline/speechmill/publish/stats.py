@@ -33,6 +33,7 @@ class Tally:
         self._edges = {column.name: column.edges for column in columns}
         self._schema = _counted(columns, build)
         self._recordings: Counter[str] = Counter()
+        self._sources: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
         self._left_out_first: list[str] = []
@@ -67,6 +68,8 @@ class Tally:
 
     def _add_recording(self, recording: Recording) -> None:
         self._recordings[recording.status] += 1
+        if recording.status is Status.OK:
+            self._sources[recording.source] += 1
         if recording.status is Status.LEFT_OUT:
             self._left_out[recording.reason or "unknown"] += 1
             if recording.reason is not Reason.HIDDEN and len(self._left_out_first) < MOST_NAMED:
@@ -125,6 +128,7 @@ class Tally:
         return {
             "sampling_rate": self._build.config.audio.sample_rate,
             "recordings": dict(self._recordings),
+            "recordings_by_source": dict(self._sources),
             "failed_by_reason": dict(self._failed),
             "left_out": {"by_reason": dict(self._left_out), "first": self._left_out_first},
             "samples": {"in": self._samples.total(), **self._samples},

@@ -27,7 +27,7 @@ from speechmill.core.records import Status
 from speechmill.core.removals import Removals
 from speechmill.core.store import Store
 from speechmill.fetch import check_logins, model_folder
-from speechmill.publish import advice, card, report
+from speechmill.publish import advice, card, croissant, report
 from speechmill.runner.log import close_log, open_log
 from speechmill.runner.progress import Progress
 from speechmill.runner.record import run_record
@@ -196,7 +196,7 @@ def _describe_mel_tokens(build: Build, *, only_publish: bool) -> str | None:
     if only_publish:
         stored: str | None = (state.read_run(build.store) or {}).get("mel_tokens")
         return stored
-    return f"files of the maker's own: {tokens.describe(*tokens.dvae_files(config))}"
+    return f"files that the config names: {tokens.describe(*tokens.dvae_files(config))}"
 
 
 def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | None, *, lacks_turns: bool) -> Summary:
@@ -208,13 +208,15 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | N
     changed = not publish.is_published(build, plan["fingerprint"])
     if changed:
         plan = publish.with_token_usage(plan, build)
+        files = publish.file_facts(build, plan)
         pages = {
-            card.CARD_FILE: card.render(build, plan["stats"]),
+            card.CARD_FILE: card.render(build, plan["stats"], files),
             report.REPORT_FILE: report.render(build, plan["stats"], publish.planned_groups(build, plan)),
+            croissant.CROISSANT_FILE: croissant.render(build, plan, files, date=croissant.publication_day()),
         }
         record = run_record(build, stages) | {"mel_tokens": mel_tokens}
         store.write_json(FINISHED_FILE, json.loads(config.model_dump_json()))
-        publish.commit(build, plan, record, pages=pages)
+        publish.commit(build, plan, record, pages=pages, files=files)
     notes = [] if build.has_defects else ["defects.weights is null: columns score_* and c50_db are left out"]
     if unknown := len(build.by_hand.clip_ids) - plan["stats"].get("decided_by_hand", 0):
         notes.append(f"{unknown} clips that {ownership.DECISIONS_FILE} decides about are not in this corpus")
