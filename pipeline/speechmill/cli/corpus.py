@@ -1,4 +1,4 @@
-"""Commands on an existing corpus: `status`, `verify`, `prune`, `remove`."""
+"""Commands on an existing corpus: `status`, `verify`, `prune`, `remove`, `push`."""
 
 from typing import Any
 
@@ -17,6 +17,17 @@ Examples:
 
 \b
 removed.json, beside the corpus, keeps what was removed out of every later run. Local originals are not touched.
+"""
+
+PUSH_EXAMPLES = """
+\b
+Examples:
+  speechmill push corpus --repo ann/corpus --dry-run
+  HF_TOKEN=hf_… speechmill push corpus --repo ann/corpus --private
+
+\b
+Only published files go: never work/, removed.json, decisions.jsonl or files of yours. After a break the same command
+goes on where it was; after another run it uploads what changed, and deletes the shards that are no longer there.
 """
 
 
@@ -78,4 +89,18 @@ def remove(
     )  # fmt: skip
     names = [(kind, value) for kind, values in kinds for value in values]
     print_result(remove_from_corpus(corpus, names, reason, dry_run=dry_run), as_json=as_json)
+    return 0
+
+
+@click.command(epilog=PUSH_EXAMPLES)
+@corpus_argument
+@click.option("--repo", "repository", required=True, metavar="NAME", help="Repository of data sets: USER/NAME.")
+@click.option("--private", is_flag=True, help="Make it private; refuse one that is public.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go; open no connection.")
+@json_option
+def push(corpus: str, repository: str, private: bool, dry_run: bool, as_json: bool) -> int:
+    """Upload a finished corpus to the Hugging Face Hub."""
+    from speechmill.corpus.push import push as push_corpus
+
+    print_result(push_corpus(corpus, repository, private=private, dry_run=dry_run), as_json=as_json)
     return 0

@@ -10,10 +10,11 @@ def exit_codes() -> dict[type[Exception], int]:
     from speechmill.core.filesystem import object_store_errors
     from speechmill.core.store import BusyError, OutOfSpaceError
     from speechmill.export.finishing import ExportError
+    from speechmill.fetch.hub import HubError
     from speechmill.publish import WithheldError
 
     return {ConfigError: 2} | dict.fromkeys(
-        (BusyError, ExportError, OutOfSpaceError, WithheldError, *object_store_errors()), 1
+        (BusyError, ExportError, HubError, OutOfSpaceError, WithheldError, *object_store_errors()), 1
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from speechmill.cli.corpus import prune, remove, status, verify
+from speechmill.cli.corpus import prune, push, remove, status, verify
 from speechmill.cli.degrade import degrade
 from speechmill.cli.errors import exit_codes
 from speechmill.cli.evaluate import evaluate
@@ -29,7 +29,7 @@ Examples:
 """
 COMMANDS: tuple[click.Command, ...] = (
     *(run, plan, demo, select),
-    *(status, verify, prune, remove, export),
+    *(status, verify, prune, remove, export, push),
     *(train, evaluate, degrade),
     *(schema, doctor),
 )

@@ -13,7 +13,7 @@ from speechmill.publish import figures, licences
 from speechmill.publish.columns import columns_of, data_schema
 
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
-GATE = {
+GATE: dict[str, Any] = {
     "extra_gated_prompt": "These are voices of real people. By asking for access you accept the licences of the "
     "recordings.",
     "extra_gated_fields": {
