@@ -135,15 +135,21 @@ def _pool_and_ledger(build: Build) -> None:
 
 def _publish(build: Build) -> None:
     """Write what is not written, and put all in place: rows of `data/` have no sound."""
-    from speechmill.publish import card, report  # here, since Beam, which the others do not need, takes seconds
+    from speechmill.publish import card, croissant, report  # here, since Beam, which others do not need, takes seconds
     from speechmill.runner.record import run_record
 
     for task in publish.plan(build):
         publish.write(task, build)
     plan = build.store.read_json(publish.PLAN_FILE) or {}
-    pages = {card.CARD_FILE: "- speechmill\n", report.REPORT_FILE: "speechmill report"}
+    files = publish.file_facts(build, plan)
+    described = croissant.render(build, plan, files, date=croissant.publication_day())
+    pages = {
+        card.CARD_FILE: "- speechmill\n",
+        report.REPORT_FILE: "speechmill report",
+        croissant.CROISSANT_FILE: described,
+    }
     build.store.write_json(CONFIG_FILE, json.loads(build.config.model_dump_json()))
-    publish.commit(build, plan, run_record(build, {}), pages=pages)
+    publish.commit(build, plan, run_record(build, {}), pages=pages, files=files)
 
 
 def _nothing_to_do(build: Build) -> None:

@@ -33,7 +33,7 @@ def test_a_folder_becomes_a_corpus(corpus: Path) -> None:
     kinds = duckdb.sql(f"select kind, count(*) from '{corpus}/ledger.parquet' group by kind").fetchall()
     assert dict(kinds)["too_short"] == 1  # "Yes."
     assert json.loads((corpus / "run.json").read_text())["config"]["asr"]["model"] == "tiny.en"
-    for name in ("README.md", "report.html", "stats.json"):
+    for name in ("README.md", "report.html", "stats.json", "croissant.json"):
         assert (corpus / name).stat().st_size
 
 
