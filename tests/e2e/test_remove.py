@@ -115,6 +115,7 @@ def test_no_byte_of_a_removed_recording_is_left_and_it_never_comes_back(
     assert (row["status"], row["reason"], row["media_url"]) == ("removed", "removed", "")
     assert row["reason_detail"].startswith("on request, removed 20")
     assert summary(speechmill("verify", corpus, "--json"))["ok"]
+    assert doomed["recording_id"] not in (corpus / "croissant.json").read_text()
 
     before, published = len(site.asked("/wheel.wav")), fingerprint(corpus)
     speechmill("run", *arguments(url, corpus))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import mlcroissant
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from absl import logging as absl_logging
@@ -20,7 +21,7 @@ from speechmill.corpus.checks import Check, CorpusTables
 from speechmill.corpus.verify import _croissant
 from speechmill.publish import croissant, licences
 from speechmill.publish.columns import columns_of, data_schema
-from speechmill.publish.croissant import provenance
+from speechmill.publish.croissant import provenance, records
 from speechmill.runner.run import run_record
 
 from tests import tiny_corpus
@@ -146,6 +147,25 @@ def test_a_file_of_clips_names_its_recordings_and_what_made_it(corpus: tuple[Bui
     assert by_column["title"] is None
     assert {activity for activity in by_column.values() if activity} <= activities.keys()
     assert "tiny.en" in json.dumps(activities["activity/transcribe"])
+
+
+def test_a_column_of_a_recording_is_made_by_no_stage(corpus: tuple[Build, Path]) -> None:
+    """`language` is of the ASR model in `clips`, and of the source in `recordings`."""
+    sets = {part["@id"]: part for part in described(corpus[1])["recordSet"]}
+    made = {name: ["prov:wasGeneratedBy" in field for field in sets[name]["field"]] for name in sets}
+    assert any(made["pool"])
+    assert not any(made["ledger"] + made["recordings"])
+
+
+def test_columns_of_plug_ins_may_be_nested() -> None:
+    kind = pa.list_(pa.struct([("at", pa.list_(pa.float32())), ("inner", pa.struct([("name", pa.string())]))]))
+    columns = [pa.field("matrix", pa.list_(pa.list_(pa.int16())), metadata={"description": "m", "unit": "dB"})]
+    schema = pa.schema([*columns, pa.field("parts", kind, metadata={"description": "p"})])
+    matrix, parts = records.record_set("x", "a row", schema, {"fileSet": {"@id": "f"}})["field"]
+    assert (matrix["dataType"], matrix["arrayShape"], matrix["description"]) == ("cr:Int16", "-1,-1", "m (dB)")
+    at, inner = parts["subField"]
+    assert (at["@id"], at["arrayShape"], at["source"]["transform"]) == ("x/parts/at", "-1", {"jsonPath": "at"})
+    assert inner["subField"][0]["source"]["transform"] == {"jsonPath": "inner.name"}
 
 
 def test_a_corpus_of_very_many_recordings_is_not_listed_twice() -> None:

@@ -167,21 +167,19 @@ def _record_sets(build: Build, stats: dict[str, Any]) -> list[Json]:
             more=made_by | provenance.of_rows("clips", data), fields=[records.split_field("clips", data)],
         ),
     ] if names else []  # fmt: skip
-    tables = [
-        ("pool", "a candidate clip, kept or rejected", pool_schema(columns), pool, ["clip_id"]),
-        (
-            "ledger",
-            "a span of a recording and what became of it",
-            LEDGER,
-            _file(LEDGER_FILE),
-            ["recording_id", "start"],
+    return [
+        *kept,
+        records.record_set(
+            "pool", "a candidate clip, kept or rejected", pool_schema(columns), pool, key=["clip_id"], more=made_by
         ),
-        ("recordings", "a recording that was seen", RECORDINGS, _file(RECORDINGS_FILE), ["recording_id"]),
-    ]
-    return kept + [
-        records.record_set(name, text, schema, source, key=key, more=made_by)
-        for name, text, schema, source, key in tables
-    ]
+        records.record_set(
+            "ledger", "a span of a recording and what became of it", LEDGER, _file(LEDGER_FILE),
+            key=["recording_id", "start"],
+        ),
+        records.record_set(
+            "recordings", "a recording that was seen", RECORDINGS, _file(RECORDINGS_FILE), key=["recording_id"]
+        ),
+    ]  # fmt: skip
 
 
 def _file(name: str) -> Json:

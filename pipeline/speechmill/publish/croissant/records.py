@@ -80,28 +80,25 @@ def split_field(name: str, source: Json) -> Json:
 def _field(identifier: str, column: pa.Field, source: Json) -> Json:
     about = {key.decode(): value.decode() for key, value in (column.metadata or {}).items()}
     unit = f" ({about['unit']})" if "unit" in about else ""
-    start = {
-        "@type": "cr:Field",
-        "@id": identifier,
-        "name": column.name,
-        "description": about["description"] + unit,
-    }
     origin = source | {"extract": {"column": column.name}}
+    start = {"@type": "cr:Field", "@id": identifier, "name": column.name, "description": about["description"] + unit}
     if column.name == AUDIO:
         return start | {"dataType": "sc:AudioObject", "source": origin | {"transform": {"jsonPath": "bytes"}}}
-    is_array = pa.types.is_list(column.type)
-    kind = column.type.value_type if is_array else column.type
-    array = {"isArray": True, "arrayShape": "-1"} if is_array else {}
+    return start | _values(identifier, column.type, origin, ())
+
+
+def _values(identifier: str, kind: pa.DataType, origin: Json, path: tuple[str, ...]) -> Json:
+    """Type and source of a field; `path` leads to it within the structs of a column."""
+    depth = 0
+    while pa.types.is_list(kind):
+        kind, depth = kind.value_type, depth + 1
+    array = {"isArray": True, "arrayShape": ",".join(["-1"] * depth)} if depth else {}
     if not pa.types.is_struct(kind):
-        return start | array | {"dataType": _TYPES[kind], "source": origin}
+        transform = {"transform": {"jsonPath": ".".join(path)}} if path else {}
+        return array | {"dataType": _TYPES[kind], "source": origin | transform}
     members = [
-        {
-            "@type": "cr:Field",
-            "@id": f"{identifier}/{member.name}",
-            "name": member.name,
-            "dataType": _TYPES[member.type],
-            "source": origin | {"transform": {"jsonPath": member.name}},
-        }
+        {"@type": "cr:Field", "@id": f"{identifier}/{member.name}", "name": member.name}
+        | _values(f"{identifier}/{member.name}", member.type, origin, (*path, member.name))
         for member in kind
     ]
-    return start | array | {"subField": members}
+    return array | {"subField": members}
