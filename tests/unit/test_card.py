@@ -183,6 +183,12 @@ def test_the_figures_of_errors_are_those_of_the_benchmarks() -> None:
         assert list(map(list, zip(*figures))) == [list(pair) for pair in measured]
     turns = rows["**turns**"].split("|")
     assert [turns[2].split("/")[0].strip(), turns[3].split("/")[0].strip()] == list(limits.MIXED_CLIPS.values())
+    mid_sentence = [
+        (rows[f"`{name}`"], key) for name, key in (("tortoise", ("tortoise", False)), ("recover", ("recover", True)))
+    ]
+    mid_sentence.append((rows["`recover`, `segment.sentences=false`"], ("recover", False)))
+    for row, key in mid_sentence:
+        assert row.split("|")[4].strip() == f"{limits.IN_MID_SENTENCE[key]} %"
     rooms = rows["… in rooms / of clean against rooms / against telephone"]
     clean_eer, in_rooms, by_telephone = limits.SPEAKER_EER
     assert f"≤ {clean_eer} %" in rows["equal error rate: clean, in noise, over music"]

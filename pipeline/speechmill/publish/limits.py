@@ -16,12 +16,14 @@ DEFECT_NAMES = ("noise", "music", "telephone", "overlap", "reverb")
 DEFECT_EER = ("7.0", "4.9", "5.1", "6.6", "0.1")
 DEFECTS_KEPT = ("9", "2", "2", "11", "0")
 CLEAN_LOST = "2.7"
-# Clips that cut a word, clean and in noise at 15 dB, in per cent. "Clips that cut a word".
+# Clips cut at pauses that cut a word, clean and in noise at 15 dB, in per cent. "Clips that cut a word".
 CUT_WORDS = {
     ("webrtc", "tortoise"): ("0.6", "8.0"), ("webrtc", "recover"): ("0.9", "9.3"),
     ("silero", "tortoise"): ("0.4", "2.7"), ("silero", "recover"): ("0.7", "2.6"),
 }  # fmt: skip
-MIXED_CLIPS = {"tortoise": "3.0", "recover": "3.1"}  # per cent of clips of dialogues. "Turns"
+MIXED_CLIPS = {"tortoise": "3.0", "recover": "3.1"}  # per cent of clips of dialogues, cut at pauses. "Turns"
+# Boundaries of clips within a sentence, in per cent, by profile and whether it cuts at sentences. "Ends of sentences".
+IN_MID_SENTENCE = {("tortoise", False): "4.8", ("recover", False): "4.4", ("recover", True): "1.7"}
 # Equal error rates of CAM++, in per cent: clean, in rooms, clean against telephone; recall. "Speakers".
 SPEAKER_EER, SPEAKER_RECALL = ("0.01", "0.6", "2.5"), "96.6"
 MEASURED_ASR = "tiny.en"
@@ -73,16 +75,15 @@ def _defects(build: Build) -> str:
 
 
 def _cuts(build: Build) -> list[str]:
-    segment, notes = build.config.segment, list[str]()
-    if rates := CUT_WORDS.get((segment.vad, segment.profile)):
+    segment, at_sentences, notes = build.config.segment, build.config.cuts_at_sentences, list[str]()
+    if rate := IN_MID_SENTENCE.get((segment.profile, at_sentences)):
+        notes.append(f"In a test on two readers, {rate} % of the boundaries of clips were in mid-sentence.")
+    if (rates := CUT_WORDS.get((segment.vad, segment.profile))) and not at_sentences:
         notes.append(f"Of clean clips {rates[0]} % cut a word in a test, and {rates[1]} % in noise at 15 dB.")
     if not build.runs("turns"):
         return [*notes, "Turns were not detected: a clip may hold several voices."]
-    if _is("turns", CAMPPLUS, build) and segment.profile in MIXED_CLIPS:
-        notes.append(
-            f"In dialogues, {MIXED_CLIPS[segment.profile]} % of the clips hold half a second of a second voice."
-        )
-    return notes
+    mixed = MIXED_CLIPS.get(segment.profile) if _is("turns", CAMPPLUS, build) and not at_sentences else None
+    return [*notes, *([f"In dialogues, {mixed} % of the clips hold half a second of a second voice."] if mixed else [])]
 
 
 def _texts(build: Build, stats: dict[str, Any]) -> list[str]:
