@@ -36,7 +36,7 @@ DUPLICATES_FOUND = "98.8"  # per cent of copies that were cut elsewhere. "Duplic
 def limits(build: Build, stats: dict[str, Any]) -> list[str]:
     """What a user of the corpus has to expect, a sentence or more each, in Markdown."""
     notes = ["Measures and scores are estimates, made from each clip alone. A measure is null where it is undefined."]
-    notes += [_defects(build), *_cuts(build), *_texts(build, stats), *_speakers(build)]
+    notes += [*annotation_errors(build, stats), *_cuts(build)]
     notes.append(
         f"Of copies that were cut elsewhere {DUPLICATES_FOUND} % were recognised as duplicates in a test; copies at "
         "another speed mostly are not."
@@ -47,6 +47,11 @@ def limits(build: Build, stats: dict[str, Any]) -> list[str]:
             "belong to the stored samples: a louder or a shifted copy has others." + _mel_error(build)
         )
     return notes
+
+
+def annotation_errors(build: Build, stats: dict[str, Any]) -> list[str]:
+    """How often the models that annotate the clips err: defects, texts, speakers."""
+    return [_defects(build), *_texts(build, stats), *_speakers(build)]
 
 
 def _is(stage: str, name: str, build: Build) -> bool:

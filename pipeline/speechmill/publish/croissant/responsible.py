@@ -26,7 +26,7 @@ def responsible_ai(build: Build, stats: dict[str, Any]) -> Json:
         "dataPreprocessingProtocol": _preprocessing(build),
         "dataAnnotationProtocol": _annotation(build),
         "dataAnnotationPlatform": [f"speechmill {__version__}"],
-        "dataAnnotationAnalysis": limits.limits(build, stats),
+        "dataAnnotationAnalysis": limits.annotation_errors(build, stats),
         "annotationsPerItem": _annotations_per_item(build),
         "annotatorDemographics": _annotators(stats),
         "machineAnnotationTools": [model for stage in WHAT if build.runs(stage) for model in models_of(stage, build)],
