@@ -29,7 +29,7 @@ def responsible_ai(build: Build, stats: dict[str, Any]) -> Json:
         "dataAnnotationAnalysis": limits.annotation_errors(build, stats),
         "annotationsPerItem": _annotations_per_item(build),
         "annotatorDemographics": _annotators(stats),
-        "machineAnnotationTools": [model for stage in WHAT if build.runs(stage) for model in models_of(stage, build)],
+        "machineAnnotationTools": _tools(build),
         "dataBiases": limits.biases(build, stats),
         "dataUseCases": [*limits.USES, *(f"Not for: {use}" for use in limits.MISUSES)],
         "dataLimitations": limits.limits(build, stats),
@@ -58,6 +58,11 @@ def _collection(stats: dict[str, Any]) -> str:
 def _collection_types(stats: dict[str, Any]) -> list[str]:
     is_remote = bool(stats.get("recordings_by_source", {}).keys() - LOCAL)
     return ["Secondary Data Analysis", *(["Software Collection"] if is_remote else [])]
+
+
+def _tools(build: Build) -> list[str]:
+    """Each model once: several stages may run the same."""
+    return list(dict.fromkeys(model for stage in WHAT if build.runs(stage) for model in models_of(stage, build)))
 
 
 def _missing(stats: dict[str, Any]) -> str:
