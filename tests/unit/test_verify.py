@@ -157,7 +157,7 @@ def test_clips_in_the_wrong_split(corpus: Path) -> None:
     record = (corpus / "run.json").read_text()
     (corpus / "run.json").write_text(record.replace(name, other))
     problems = failing(corpus)
-    assert problems.keys() == {"clips"}
+    assert problems.keys() == {"clips", "croissant"}
     assert "belongs to train" in problems["clips"][0]
 
 
