@@ -10,9 +10,11 @@ stages are on, and both profiles of cutting are made. `data/`, pool, ledger and 
 import argparse
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -70,19 +72,40 @@ def digests(corpora: Path) -> dict[str, str]:
     return {str(file.relative_to(corpora)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
+def make_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """The folder, made unless it is there; what an interrupted call left is made anew."""
+    part = folder.with_name(f"{folder.name}.part")
+    if not folder.exists():
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        make(part)
+        part.rename(folder)
+    return folder
+
+
+def make_before(commit: str, inputs: Path, output: Path) -> None:
+    """Make the corpora with the code of a commit, in a work tree of its own."""
+    with tempfile.TemporaryDirectory() as aside:
+        tree = Path(aside) / "tree"
+        git("worktree", "add", "--quiet", "--detach", str(tree), commit)
+        try:
+            make_corpora(tree, inputs, output)
+        finally:
+            git("worktree", "remove", "--force", str(tree))
+
+
+def git(*arguments: str) -> str:
+    """Output of a git command on this repository."""
+    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
 def compare(revision: str, place: Path) -> list[str]:
     """Make the corpora of both trees below `place`; returns the names of files that differ or are on one side only."""
-    inputs, before, after = place / "inputs", place / "before", place / "after"
-    if not inputs.exists():
-        inputs.mkdir(parents=True)
-        make_inputs(inputs)
-    if not before.exists():
-        tree = place / "tree"
-        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", str(tree), revision], cwd=ROOT, check=True)
-        try:
-            make_corpora(tree, inputs, before)
-        finally:
-            subprocess.run(["git", "worktree", "remove", "--force", str(tree)], cwd=ROOT, check=True)
+    commit = git("rev-parse", "--short=12", f"{revision}^{{commit}}")
+    inputs = make_once(place / "inputs", make_inputs)
+    before = make_once(place / f"before-{commit}", lambda output: make_before(commit, inputs, output))
+    after = place / "after"
+    shutil.rmtree(after, ignore_errors=True)  # an earlier state of the files here would be taken for this one
     make_corpora(ROOT, inputs, after)
     old, new = digests(before), digests(after)
     return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
@@ -92,7 +115,7 @@ def main() -> None:
     """Compare, and exit with 1 where a byte differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", required=True, metavar="REVISION")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="made once, and used again by the next call")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="inputs and corpora of before are made once")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as aside:
         different = compare(chosen.before, chosen.keep or Path(aside))
