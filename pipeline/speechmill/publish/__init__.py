@@ -236,11 +236,7 @@ def file_facts(build: Build, plan: dict[str, Any]) -> dict[str, ownership.Facts]
     Raises ConfigError if a published file was changed since.
     """
     mark = ownership.load(build.store)
-    return {name: _facts(name, _staging(plan), mark, build.store) for name in plan["files"]}
-
-
-def _staging(plan: dict[str, Any]) -> str:
-    return f"{STAGING}/{plan['fingerprint']}"
+    return {name: _facts(name, f"{STAGING}/{plan['fingerprint']}", mark, build.store) for name in plan["files"]}
 
 
 def commit(
@@ -259,7 +255,7 @@ def commit(
     Raises:
         ConfigError: A file of somebody else is in the way; nothing was changed.
     """
-    store, folder = build.store, _staging(plan)
+    store, folder = build.store, f"{STAGING}/{plan['fingerprint']}"
     mark = ownership.load(store)
     files = file_facts(build, plan) if files is None else dict(files)
     listed = {name: {key: facts[key] for key in ("bytes", "sha256")} for name, facts in files.items()}
