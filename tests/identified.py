@@ -6,12 +6,13 @@ from speechmill.core.build import Build
 from speechmill.core.records import Recording
 from speechmill.stages.fetch import fetch_recording, list_input
 from speechmill.stages.identity import Claims, load_registry, placeholder
-from speechmill.stages.known import write_index
+from speechmill.stages.known import recalled, write_index
 
 
 def listed_by(build: Build) -> list[Recording]:
     """What the inputs of a build and the corpus itself list, each fetched, as a run does it."""
-    known = [placeholder(one) for one in write_index(build)]
+    write_index(build)
+    known = [placeholder(one) for one in recalled(build)]
     registry, claims, same = load_registry(build), list[Claims](), defaultdict(list)
     for source in build.config.inputs:
         for one in list_input(source, build):

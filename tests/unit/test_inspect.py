@@ -9,7 +9,8 @@ import pytest
 from speechmill.cli.console import to_text
 from speechmill.core import config_file, state
 from speechmill.core.config_errors import ConfigError
-from speechmill.core.store import BusyError, Store
+from speechmill.core.locks import BusyError
+from speechmill.core.store import Store
 from speechmill.corpus import plan, status
 from speechmill.corpus.prune import prune
 from speechmill.corpus.verify import verify

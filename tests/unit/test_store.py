@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 from speechmill.core import config_file, processes
 from speechmill.core.config_errors import ConfigError
+from speechmill.core.locks import BusyError
 from speechmill.core.paths import OutsideError
-from speechmill.core.store import BusyError, OutOfSpaceError, Store, raise_if_out_of_space
+from speechmill.core.store import OutOfSpaceError, Store, raise_if_out_of_space
 from speechmill.runner.run import run
 
 TABLE = pa.table({"n": list(range(100))})
@@ -241,3 +242,19 @@ def test_a_full_disk_is_told_from_other_errors(tmp_path: Path) -> None:
             raise_if_out_of_space(caught.value, "corpus")
     raise_if_out_of_space(ValueError(), "corpus")
     raise_if_out_of_space(FileNotFoundError(2, "gone"), "corpus")
+
+
+def test_what_another_worker_wrote_is_listed(store: Store) -> None:
+    """Also where this process has listed the folder before."""
+    if "s3" not in store.fs.protocol:
+        pytest.skip("only object stores remember listings")
+    store.write_text("work/tmp/a", "")
+    assert store.names("work/tmp") == ["a"]
+    assert not store.exists("work/stop")
+    import boto3
+
+    bucket, _, prefix = store.path("work").partition("/")
+    for name in ("tmp/b", "stop"):
+        boto3.client("s3").put_object(Bucket=bucket, Key=f"{prefix}/{name}", Body=b"")
+    assert store.names("work/tmp") == ["a", "b"]
+    assert store.exists("work/stop")

@@ -8,7 +8,8 @@ def exit_codes() -> dict[type[Exception], int]:
     """Exit code by type of error that is reported in one line. Imports heavy modules: call it after an error only."""
     from speechmill.core.config_errors import ConfigError
     from speechmill.core.filesystem import object_store_errors
-    from speechmill.core.store import BusyError, OutOfSpaceError
+    from speechmill.core.locks import BusyError
+    from speechmill.core.store import OutOfSpaceError
     from speechmill.export.finishing import ExportError
     from speechmill.fetch.hub import HubError
     from speechmill.publish import WithheldError

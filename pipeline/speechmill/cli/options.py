@@ -23,3 +23,7 @@ device_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 quiet_option = click.option("--quiet", is_flag=True, help="No progress lines.")
+shard_option = click.option(
+    "--shard", metavar="I/N", help="Only the recordings of one of N equal shards, for N machines; publishes nothing."
+)
+until_option = click.option("--until", metavar="STAGE", help="Only the stages up to this one; publishes nothing.")

@@ -13,6 +13,8 @@ from speechmill.cli.options import (
     output_option,
     quiet_option,
     set_option,
+    shard_option,
+    until_option,
 )
 from speechmill.cli.output import print_preview, print_result, print_summary
 
@@ -26,6 +28,7 @@ Examples:
   speechmill run --input episode-1.mp3 --input episode-2.mp3 --set segment.profile=recover
   speechmill run --input https://example.org/feed.xml --set asr.model=small --set asr.language=en
   speechmill run --output corpus        (goes on with the config that the corpus was made with)
+  speechmill run podcast.yaml --shard 3/16            (on one of 16 machines; see deploy/README.md)
   speechmill run podcast.yaml -- --direct_running_mode=multi_processing --direct_num_workers=4
 
 \b
@@ -54,11 +57,13 @@ def _config(
 @input_option
 @output_option
 @set_option
+@shard_option
+@until_option
 @json_option
 @quiet_option
 def run(
     config_file: str | None, beam_options: tuple[str, ...], inputs: tuple[str, ...], output: str | None,
-    settings: tuple[str, ...], as_json: bool, quiet: bool,
+    settings: tuple[str, ...], shard: str | None, until: str | None, as_json: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """Make a corpus, or complete one: what is there is not done again.
 
@@ -68,9 +73,10 @@ def run(
         beam_options, config_file = (config_file, *beam_options), None
     config = _config(config_file, inputs, output, settings)
 
+    from speechmill.core.share import read_share
     from speechmill.runner.run import run as run_build
 
-    summary = run_build(config, beam_options, quiet=quiet)
+    summary = run_build(config, beam_options, quiet=quiet, share=read_share(shard, until))
     print_summary(summary, as_json=as_json)
     return summary.exit_code
 

@@ -99,9 +99,11 @@ def _closing(summary: Summary) -> list[str]:
     output = summary.output.rstrip("/")
     if summary.exit_code == EXIT_INTERRUPTED:
         return ["interrupted: run the same command again to go on from here"]
+    if summary.stats is None:
+        return [f"this share of the run is done; when all are, publish with: speechmill run --output {output}"]
     lines = _failures(summary) + _too_many(summary) + _empty(summary)
     lines += [] if summary.changed else ["nothing to do: the corpus is complete and up to date"]
-    rejected = summary.stats["rejected_by_reason"] if summary.stats else {}
+    rejected = summary.stats["rejected_by_reason"]
     if missing := [what for reason, what in NOT_YET.items() if rejected.get(reason)]:
         lines.append(f"some selected clips have no {' or '.join(missing)} yet: speechmill run --output {output}")
     shards = [name for name in summary.files if name.startswith("data/")]

@@ -5,18 +5,20 @@ artifact's name: after a change of settings old results are not used, and after 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from speechmill.core.config import RunConfig
 from speechmill.core.manual import ManualDecisions
 from speechmill.core.models import ModelRef
 from speechmill.core.removals import Removals
+from speechmill.core.share import WHOLE, Share
 from speechmill.core.store import Store
 
 FETCHED = "v1"  # profile of the stage fetch
-STOP_FILE = "work/stop"  # exists while a run is asked to stop
+STOP_FILE = "work/stop"  # exists while a run is asked to stop; that of a shard has its name too
 PURGE_FILE = "work/erase"  # exists while a removal request matches a recording whose files are not purged yet
 LOG_FILE = "work/log.jsonl"
+LOG_FOLDER = "work/log"  # on object stores, which cannot append: the log in pieces, of each process its own
 CONFIG_FILE = "work/config.json"  # config of the current or the last run
 FINISHED_FILE = "work/finished.json"  # config of the last finished run, with the secrets that run.json leaves out
 KNOWN_FILE = "work/known.parquet"  # index of the recordings that the corpus had when the run began
@@ -38,10 +40,17 @@ class Build:
     """Requests to remove recordings, which no run may bring back."""
     by_hand: ManualDecisions
     """Decisions of people about clips."""
+    share: Share = WHOLE
+    """What of the build this run does."""
 
     def runs(self, stage: str) -> bool:
         """Whether a stage is switched on."""
         return self.profiles[stage] is not None
+
+    def by_reference(self) -> "Build":
+        """The same build for workers on other machines, where models are looked for by name, not by path."""
+        models = {stage: tuple(replace(ref, files=()) for ref in refs) for stage, refs in self.models.items()}
+        return replace(self, models=models)
 
     def artifact(self, stage: str, content_id: str) -> str:
         """Name of the artifact that a recording stage makes of one content."""
@@ -72,7 +81,12 @@ class Build:
 
     def is_stopping(self) -> bool:
         """Whether the run was asked to stop: finish elements in progress and begin no others."""
-        return self.store.exists(STOP_FILE)
+        return self.store.exists(self.stop_file)
+
+    @property
+    def stop_file(self) -> str:
+        """Name of the file that exists while this run is asked to stop."""
+        return STOP_FILE + self.share.name
 
     def known_recordings(self) -> list[str]:
         """Ids of all recordings that this corpus ever had, sorted."""

@@ -17,6 +17,7 @@ _ONE_SLASH = re.compile(r"(s3a?|gc?s|abfss?|az|adl|hdfs|ftp|sftp|https?|file|loc
 # Keys of fsspec listings that change with the content; each filesystem has some of them.
 _VERSION_KEYS = ("size", "ETag", "etag", "LastModified", "last_modified", "updated", "mtime", "created")
 _LOCAL_SCHEMES = ("file", "local")
+_OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl")  # whose listings fsspec would remember
 _LIBRARY_ERRORS = (("botocore.exceptions", "BotoCoreError"), ("google.auth.exceptions", "GoogleAuthError"))
 _READ_ONLY_SCHEMES = ("http", "https", "data", "github")
 
@@ -59,7 +60,9 @@ def filesystem_of(root: str) -> tuple[Any, str]:
     if "::" in root or kind in _READ_ONLY_SCHEMES:
         raise ConfigError(f"output: {root}: cannot be written to; {fix}")
     try:
-        filesystem, base = fsspec.core.url_to_fs(root)
+        # Workers on other machines write too: a listing that one of them remembers would be an old one.
+        options = {"use_listings_cache": False} if kind in _OBJECT_STORES else {}
+        filesystem, base = fsspec.core.url_to_fs(root, **options)
     except ImportError as error:
         raise ConfigError(f"output: {root}: {error}; pip install 'speechmill[aws]' or 'speechmill[gcp]'") from None
     except ValueError as error:

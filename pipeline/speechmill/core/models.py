@@ -58,15 +58,24 @@ def model_in_folder(key: str, name: str, folder: Path, store: Store, *, every_fi
 
 def folder_sha256(folder: Path, store: Store, *, every_file: bool = False) -> str:
     """SHA-256 over a model's files, cached in `store` by path, size and time, since large files take seconds."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and (every_file or path.suffix in MODEL_FILES))
+    files = _files_of(folder, every_file=every_file)
     key = json.dumps([[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files])
     known = store.read_json(MODELS_FILE) or {}
     name = f"{os.path.realpath(folder)} {key}"
     if name not in known:
-        digests = [[path.name, file_sha256(path)] for path in files]
-        known[name] = hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+        known[name] = sha256_of_folder(folder, every_file=every_file)
         store.write_json(MODELS_FILE, known)
     return str(known[name])
+
+
+def sha256_of_folder(folder: Path, *, every_file: bool = False) -> str:
+    """SHA-256 over a model's files: those that `folder_sha256` hashes."""
+    digests = [[path.name, file_sha256(path)] for path in _files_of(folder, every_file=every_file)]
+    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+
+
+def _files_of(folder: Path, *, every_file: bool) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and (every_file or path.suffix in MODEL_FILES))
 
 
 def file_sha256(path: Path) -> str:

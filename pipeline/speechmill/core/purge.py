@@ -7,7 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from speechmill.core.build import LOG_FILE, PURGE_FILE, Build
+from speechmill.core.build import LOG_FILE, LOG_FOLDER, PURGE_FILE, Build
 from speechmill.core.records import Recording, Status, recording_from, to_table
 from speechmill.core.removals import RemovalRequest, Removals, removed_row
 from speechmill.core.store import Store
@@ -89,7 +89,7 @@ def _documents(name: str, store: Store) -> Iterator[str]:
 
 def _purge_log(texts: set[str], store: Store) -> None:
     """Drop the lines of the log that contain one of the texts."""
-    if not store.exists(LOG_FILE):
-        return
-    with store.open(LOG_FILE) as old, store.create(LOG_FILE) as new:
-        new.writelines(line for line in old if not any(text in line.decode(errors="replace") for text in texts))
+    pieces = [f"{LOG_FOLDER}/{name}" for name in store.names(LOG_FOLDER)]
+    for name in [LOG_FILE] * store.exists(LOG_FILE) + pieces:
+        with store.open(name) as old, store.create(name) as new:
+            new.writelines(line for line in old if not any(text in line.decode(errors="replace") for text in texts))

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import PurePosixPath
 from typing import IO, Any
 
@@ -19,12 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from speechmill.core import arrow_files, atomic, paths
-from speechmill.core.config_errors import ConfigError
 from speechmill.core.filesystem import Entry, filesystem_of
+from speechmill.core.locks import locked
 from speechmill.core.own_names import OWN_FILE
 
 LOCK_FILE = "work/lock"
-MAX_LOCK_BYTES = 100  # a lock file is empty, or has the id of a process
 FOOTER_KEY = b"speechmill"
 ROW_GROUP_BYTES = 8_000_000  # several are in memory while one is written; readers refuse more than 286 MB
 ROW_GROUP_ROWS = 100
@@ -35,10 +34,6 @@ PRIVATE = (
     "work/config.json", "work/finished.json", "work/fetch/", "work/feeds/", "work/tables/", "work/known.parquet",
 )  # fmt: skip
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-class BusyError(Exception):
-    """Another run is at work on the same output."""
 
 
 class OutOfSpaceError(Exception):
@@ -239,25 +234,13 @@ class Store:
             yield from parquet.iter_batches(batch_size=rows, columns=columns)
 
     @contextmanager
-    def locked(self, name: str = LOCK_FILE) -> Iterator[None]:
-        """Lock the corpus for this process, until the block or the process ends. Raises BusyError, or ConfigError."""
-        if not self.is_local:  # object stores have no locks; artifacts are idempotent, so two runs only waste time
-            yield
-            return
-        from filelock import FileLock, Timeout
+    def locked(self, name: str = LOCK_FILE, *, shared: bool = False) -> Iterator[None]:
+        """Lock the corpus for this process, until the block or the process ends. Raises BusyError, or ConfigError.
 
-        path = self.path(name)
-        if os.path.lexists(path) and not (os.path.isfile(path) and os.path.getsize(path) < MAX_LOCK_BYTES):
-            raise ConfigError(f"{path}: is no lock of a run, which would be overwritten; move it elsewhere")
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise BusyError(f"another run is at work on {self.root}: wait for it, or choose another --output") from None
-        try:
+        `shared`: with other runs that share it. Object stores have no locks: two runs there only waste time.
+        """
+        with locked(self.path(name), self.root, shared=shared) if self.is_local else nullcontext():
             yield
-        finally:
-            lock.release()
 
     def path_for_append(self, name: str) -> str:
         """Path of a local file to append to in place; a file with a second name (hard link) is copied first."""

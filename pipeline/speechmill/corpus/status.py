@@ -3,24 +3,23 @@
 Only finished files are read; no folder, lock or cache is created.
 """
 
-import fcntl
-import json
 import time
 from collections import Counter
 from typing import Any
 
-from speechmill.core.build import LOG_FILE, Build
+from speechmill.core.build import Build
+from speechmill.core.locks import is_held
 from speechmill.core.records import Status
 from speechmill.core.state import read_run
 from speechmill.core.store import LOCK_FILE, Store
 from speechmill.corpus.progress import RecordingProgress, clip_stages, progress
 from speechmill.publish.advice import other_profile
+from speechmill.runner.events import last_events
 from speechmill.stages import SCORE, left_out
 from speechmill.stages.profiles import stored_build
 
 WAITING = "waiting"  # fetched, not decoded yet
 LOG_EVENTS = 5
-LOG_TAIL_BYTES = 16_384
 
 
 def status(corpus: str) -> dict[str, Any]:
@@ -34,7 +33,7 @@ def status(corpus: str) -> dict[str, Any]:
         "recordings": recordings,
         "contents": contents,
         "bytes": sizes(build.store),
-        "log": _last_events(build.store),
+        "log": [_event(event) for event in last_events(build.store, LOG_EVENTS)],
     }
 
 
@@ -88,14 +87,7 @@ def _fate(row: RecordingProgress) -> tuple[str, str | None]:
 
 def is_active(store: Store) -> bool:
     """Whether a run holds the lock of a corpus; the lock file is not created."""
-    if not store.is_local or not store.exists(LOCK_FILE):
-        return False
-    with open(store.path(LOCK_FILE), "rb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    return store.is_local and store.exists(LOCK_FILE) and is_held(store.path(LOCK_FILE))
 
 
 def sizes(store: Store) -> dict[str, int]:
@@ -106,16 +98,6 @@ def sizes(store: Store) -> dict[str, int]:
         area = "/".join(folders[: 1 + (folders[0] == "work")]) if folders else "tables and pages"
         by_area[area] += entry.bytes
     return {area: count for area, count in sorted(by_area.items()) if count}
-
-
-def _last_events(store: Store) -> list[str]:
-    """The last LOG_EVENTS events of the log, formatted."""
-    if not store.exists(LOG_FILE):
-        return []
-    with store.open(LOG_FILE) as file:
-        file.seek(max(store.size(LOG_FILE) - LOG_TAIL_BYTES, 0))
-        lines = file.read().decode(errors="replace").splitlines()
-    return [_event(json.loads(line)) for line in lines[-LOG_EVENTS:] if line.startswith("{") and line.endswith("}")]
 
 
 def _event(event: dict[str, Any]) -> str:

@@ -1,7 +1,5 @@
 """Progress display, a row per stage, read from the log: in place on a terminal, else printed every 30 s."""
 
-import json
-import os
 import sys
 import threading
 import time
@@ -10,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from speechmill.core.terminal import printable
+from speechmill.runner.events import Events
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,7 +34,7 @@ class StageProgress:
         """Count one event of the log."""
         start_s = event["time"] - event["seconds"]
         self.first_s = min(self.first_s or start_s, start_s)
-        self.last_s = event["time"]
+        self.last_s = max(self.last_s, event["time"])
         self.inputs += 1
         self.failed += event["state"] == "failed"
         self.reused += event["state"] == "reused"
@@ -55,11 +54,10 @@ class StageProgress:
 
 
 class Progress:
-    """Context manager that follows a log file from its current end and shows progress."""
+    """Context manager that follows a log from its current end and shows progress."""
 
-    def __init__(self, log_path: str | None, stream: TextIO = sys.stderr, *, quiet: bool = False) -> None:
-        self._path, self._stream, self._quiet = log_path, stream, quiet
-        self._position = _size(log_path)
+    def __init__(self, events: Events, stream: TextIO = sys.stderr, *, quiet: bool = False) -> None:
+        self._events, self._stream, self._quiet = events, stream, quiet
         self.stages: dict[str, StageProgress] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
@@ -75,19 +73,11 @@ class Progress:
             self._thread.join()
         self.update()
 
-    def update(self) -> None:
-        """Read new events."""
-        if self._path is None or _size(self._path) <= self._position:
-            return
-        with open(self._path, "rb") as file:
-            file.seek(self._position)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                self._position += len(line)
-                event = json.loads(line)
-                if "stage" in event:
-                    self.stages.setdefault(event["stage"], StageProgress()).add(event)
+    def update(self, *, at_once: bool = True) -> None:
+        """Read new events; `at_once`: however soon after the last ones."""
+        for event in self._events.new(at_once=at_once):
+            if "stage" in event:
+                self.stages.setdefault(event["stage"], StageProgress()).add(event)
 
     def cells(self) -> list[list[str]]:
         """A row for each stage that began, of equal length; cells may be empty."""
@@ -114,7 +104,7 @@ class Progress:
         console = Console(file=self._stream)
         with Live(console=console, auto_refresh=False, transient=True) as live:
             while not self._stop.wait(TERMINAL_INTERVAL_S):
-                self.update()
+                self.update(at_once=False)
                 live.update(self._table(), refresh=True)
 
     def _table(self) -> "Table":
@@ -137,10 +127,6 @@ def _cells(name: str, stage: StageProgress, expected: int) -> list[str]:
         f"{stage.failed} failed" if stage.failed else "",
         "" if eta is None else f"ETA {time.strftime('%H:%M:%S', time.gmtime(eta))}",
     ]
-
-
-def _size(path: str | None) -> int:
-    return os.path.getsize(path) if path is not None and os.path.exists(path) else 0
 
 
 class StatusLine:

@@ -19,15 +19,17 @@ from typing import Any
 from speechmill import publish, sources, speakers, tokens
 from speechmill.asr.known_languages import check_language
 from speechmill.core import ownership, plugins, state
-from speechmill.core.build import CONFIG_FILE, FETCHED, FINISHED_FILE, LOG_FILE, STOP_FILE, Build
+from speechmill.core.build import CONFIG_FILE, FETCHED, FINISHED_FILE, STOP_FILE, Build
 from speechmill.core.config import RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.purge import purge
 from speechmill.core.records import Status
 from speechmill.core.removals import Removals
+from speechmill.core.share import WHOLE, Share
 from speechmill.core.store import Store
 from speechmill.fetch import check_logins, model_folder
 from speechmill.publish import advice, card, croissant, report
+from speechmill.runner.events import Events
 from speechmill.runner.log import close_log, open_log
 from speechmill.runner.progress import Progress
 from speechmill.runner.record import run_record
@@ -67,33 +69,31 @@ class Summary:
 
 
 def run(
-    config: RunConfig, beam_options: tuple[str, ...] = (), *, only_publish: bool = False, quiet: bool = False
-) -> Summary:
+    config: RunConfig, beam_options: tuple[str, ...] = (), *, only_publish: bool = False, quiet: bool = False,
+    share: Share = WHOLE,
+) -> Summary:  # fmt: skip
     """Make or complete the corpus that a config describes; `only_publish`: from existing artifacts, without stages.
 
-    Raises ConfigError (before anything is downloaded), BusyError, or OutOfSpaceError.
+    A `share` of it publishes nothing. Raises ConfigError (before a download), BusyError, or OutOfSpaceError.
     """
     _check_options(beam_options)
-    store = Store(config.output)
-    if "memory" in store.fs.protocol:  # private to each process, while a run has several
-        raise ConfigError(
-            f"output: {config.output}: does not outlast the run; give a folder, or a URL such as s3://b/c"
-        )
+    _check_share(share)
+    store = _open_store(config.output)
     check_inputs(config, store, only_publish=only_publish)
     stored = build_for_selection(config) if only_publish else None
     ownership.claim(store)
-    with store.locked(), _stop_at_signal(store) as interrupted:
+    with store.locked(shared=share.shards > 1), _stop_at_signal(store, STOP_FILE + share.name) as interrupted:
         build = stored or plan_build(config, store, find_model=model_folder)
         _check_languages(build)
         purge(build)
-        build = replace(build, removals=Removals.load(store))
+        build = replace(build, removals=Removals.load(store), share=share)
         mel_tokens = _describe_mel_tokens(build, only_publish=only_publish)
         store.write_json(CONFIG_FILE, json.loads(build.config.model_dump_json()))
         open_log(store, console=not quiet)
         for line in plugins.left_out():
             log.warning("%s", line)
         try:
-            with Progress(store.path(LOG_FILE) if store.is_local else None, quiet=quiet):
+            with Progress(Events(store), quiet=quiet):
                 counters = _make(build, beam_options, only_publish=only_publish)
         except RuntimeError:
             if not interrupted.is_set():  # Ctrl-C in a terminal also ends Beam's own worker processes
@@ -103,8 +103,9 @@ def run(
             close_log()
         empty = () if only_publish else empty_inputs(build, counters)
         stages = counters_by_stage(counters)
-        if interrupted.is_set():
-            return Summary(exit_code=EXIT_INTERRUPTED, changed=False, output=config.output, stages=stages, stats=None)
+        if interrupted.is_set() or not share.is_whole:
+            code = EXIT_INTERRUPTED if interrupted.is_set() else EXIT_DONE
+            return Summary(exit_code=code, changed=False, output=config.output, stages=stages, stats=None)
         lacks_turns = config.turns.model == speakers.AUTO and build.config.turns.model is None
         summary = replace(_finish(build, stages, mel_tokens, lacks_turns=lacks_turns), empty_inputs=empty)
         if empty and len(empty) == len(config.inputs):
@@ -131,6 +132,14 @@ def _make(build: Build, beam_options: tuple[str, ...], *, only_publish: bool) ->
     return beam.run(build, beam_options, only_publish=only_publish)
 
 
+def _open_store(output: str) -> Store:
+    """Open the store of an output. Raises ConfigError for one in memory, since a run has several processes."""
+    store = Store(output)
+    if "memory" in store.fs.protocol:
+        raise ConfigError(f"output: {output}: does not outlast the run; give a folder, or a URL such as s3://b/c")
+    return store
+
+
 def check_inputs(config: RunConfig, store: Store, *, only_publish: bool) -> None:
     """Raise ConfigError if there are no inputs, or an input is of no known kind or a missing local path."""
     if not config.inputs and not store.names(f"work/fetch/{FETCHED}"):
@@ -139,6 +148,13 @@ def check_inputs(config: RunConfig, store: Store, *, only_publish: bool) -> None
         sources.check(source)
     if not only_publish:
         check_logins(config.fetch)
+
+
+def _check_share(share: Share) -> None:
+    """Raise ConfigError for a last stage that is none."""
+    names = [stage.name for stage in STAGES if stage.is_in_graph]
+    if share.until is not None and share.until not in names:
+        raise ConfigError(f"--until: {share.until} is no stage of the graph; give one of {', '.join(names)}")
 
 
 def build_for_selection(config: RunConfig) -> Build:
@@ -159,16 +175,16 @@ def _check_languages(build: Build) -> None:
 
 
 @contextmanager
-def _stop_at_signal(store: Store) -> Iterator[threading.Event]:
-    """At the first SIGINT or SIGTERM, set the event and write STOP_FILE for all processes; at the second, exit."""
-    store.remove(STOP_FILE)
+def _stop_at_signal(store: Store, stop_file: str) -> Iterator[threading.Event]:
+    """At the first SIGINT or SIGTERM, set the event and write `stop_file` for all processes; at the second, exit."""
+    store.remove(stop_file)
     interrupted = threading.Event()
 
     def stop(*_: Any) -> None:
         if interrupted.is_set():
             os._exit(EXIT_INTERRUPTED)
         interrupted.set()
-        store.write_text(STOP_FILE, "")
+        store.write_text(stop_file, "")
         log.warning("interrupted: finishing what is in hand; interrupt again to stop at once")
 
     is_main = threading.current_thread() is threading.main_thread()  # only there may handlers be set
@@ -178,7 +194,7 @@ def _stop_at_signal(store: Store) -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        store.remove(STOP_FILE)
+        store.remove(stop_file)
 
 
 def _describe_mel_tokens(build: Build, *, only_publish: bool) -> str | None:

@@ -25,6 +25,11 @@ Row = dict[str, Any]
 class InProcess:
     """Run in the worker process, one element after another: for models, which are loaded once per process."""
 
+    min_ram_gb: int = 0
+    """Memory that a machine of a cluster needs for it; 0: what any machine has."""
+    on_gpu: bool = False
+    """Whether it runs on a GPU where the build does: a cluster gives GPUs to such stages only."""
+
 
 @dataclass(frozen=True, slots=True)
 class Isolated:
@@ -68,6 +73,8 @@ class Stage(ABC):
     """Stage whose clips it processes."""
     section: ClassVar[type[Section] | None] = None
     """Schema of the config section `plugins.<name>` of a plug-in stage."""
+    execution: Execution = InProcess()
+    """Where it runs, and what that needs."""
 
     def settings(self, config: RunConfig) -> Any:
         """Settings that determine the result, other than models: JSON values or sections; None if it is switched off.
@@ -111,6 +118,10 @@ class Stage(ABC):
         own = profile_of(self.version, *_as_tuple(settings), *(model.sha256 for model in models))
         return "-".join([*(str(before[name]) for name in self.after if before[name] is not None), own])
 
+    def execution_in(self, build: Build) -> Execution:
+        """Where it runs in a build."""
+        return self.execution
+
     def read(self, content_id: str, build: Build, columns: list[str] | None = None) -> pa.Table:
         """Rows of a content; empty if there is no artifact."""
         name = build.artifact(self.name, content_id)
@@ -129,12 +140,6 @@ class Stage(ABC):
 
 class RecordingStage(Stage):
     """A stage that processes one recording at a time: implement `process`."""
-
-    execution: Execution = InProcess()
-
-    def execution_in(self, build: Build) -> Execution:
-        """Where it runs in a build."""
-        return self.execution
 
     def is_done(self, element: Any, build: Build) -> bool:
         """Whether `process` would have nothing to do."""

@@ -10,7 +10,7 @@ from speechmill.core.config_errors import ConfigError
 from speechmill.core.models import FindModel, ModelRef, model_file
 from speechmill.core.records import EMBEDDING_ARTIFACT
 from speechmill.core.store import Store
-from speechmill.stages.base import Clips, ClipStage, Row
+from speechmill.stages.base import Clips, ClipStage, InProcess, Row
 
 
 class Embed(ClipStage):
@@ -19,6 +19,7 @@ class Embed(ClipStage):
     name = "embed"
     artifact = EMBEDDING_ARTIFACT
     typical_speed = 30.0
+    execution = InProcess(on_gpu=True)
 
     def settings(self, config: RunConfig) -> Any:
         """No settings: the model determines the result."""

@@ -22,6 +22,7 @@ RESERVED = {
     "fetch",
     "hosts",
     "left",
+    "log",
     "media",
     "publish",
     "spans",

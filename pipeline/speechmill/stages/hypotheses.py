@@ -1,6 +1,7 @@
 """Base of the stages that run an ASR model on clips or passages."""
 
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,10 +10,12 @@ from speechmill.audio import resample
 from speechmill.core import plugins
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig, profile_of
-from speechmill.core.models import FindModel, ModelRef, find_device, model_file, model_in_folder
+from speechmill.core.config_errors import ConfigError
+from speechmill.core.models import FindModel, ModelRef, find_device, model_file, model_in_folder, sha256_of_folder
 from speechmill.core.records import TRANSCRIPT_ARTIFACT
 from speechmill.core.store import Store
-from speechmill.stages.base import Clips, ClipStage, Row
+from speechmill.fetch import model_folder
+from speechmill.stages.base import Clips, ClipStage, InProcess, Row
 
 WHISPER_TINY_SPEED = 30.0
 # Cost relative to tiny, from the table of relative speeds in OpenAI's README of Whisper.
@@ -25,6 +28,7 @@ class Hypotheses(ClipStage):
     version = 3
     artifact = TRANSCRIPT_ARTIFACT
     key: ClassVar[str] = "model"  # of the section `asr`
+    execution = InProcess(min_ram_gb=8, on_gpu=True)  # 3 GB of weights of Whisper large, converted while they are read
 
     def settings(self, config: RunConfig) -> Any:
         """Language, beam size, compute type, and the weight of a language model."""
@@ -38,10 +42,8 @@ class Hypotheses(ClipStage):
         """The ASR model, and the language model if one is configured."""
         name, key = getattr(config.asr, self.key), f"asr.{self.key}"
         folder = find_model(name, key)
-        backend = plugins.asr_backend(folder)
-        model = model_in_folder(key, name, folder, store, every_file=backend is not None)
-        if backend is not None:  # another backend may give another text from the same files
-            model = replace(model, sha256=profile_of(model.sha256, backend.name, backend.version))
+        model = model_in_folder(key, name, folder, store, every_file=plugins.asr_backend(folder) is not None)
+        model = replace(model, sha256=_with_backend(model.sha256, folder))
         if config.asr.language_model is None:
             return (model,)
         path = Path(config.asr.language_model).expanduser()
@@ -56,9 +58,31 @@ class Hypotheses(ClipStage):
         """Rows with the hypothesis of each clip, or the error of the model."""
         config = build.config
         waves = [resample(clip, config.audio.sample_rate, asr.SAMPLE_RATE_HZ) for clip in clips.values()]
-        (folder,) = build.models[self.name][0].files
+        folder = folder_of(build.models[self.name][0])
         model = asr.load(folder, config.asr, build.device, asr.arithmetic(config.asr, build.device))
         transcripts = model.transcribe(waves)
         return [
             {"clip_id": clip_id, **asdict(transcript)} for clip_id, transcript in zip(clips, transcripts, strict=True)
         ]
+
+
+def _with_backend(sha256: str, folder: Path) -> str:
+    """Digest of a model and the plug-in that loads it: another one may give another text from the same files."""
+    backend = plugins.asr_backend(folder)
+    return sha256 if backend is None else profile_of(sha256, backend.name, backend.version)
+
+
+@lru_cache(maxsize=2)
+def folder_of(model: ModelRef) -> str:
+    """Folder of a model on this machine; where the reference has no path, it is looked for by name, once.
+
+    Raises ConfigError if it is not here, or is another one than the run was planned with.
+    """
+    if model.files:
+        return model.files[0]
+    folder = model_folder(model.name, model.key)
+    found = _with_backend(sha256_of_folder(folder, every_file=plugins.asr_backend(folder) is not None), folder)
+    if found != model.sha256:
+        fix = "give all machines the same files"
+        raise ConfigError(f"{model.key}: {model.name} on a worker is another model than where the run began; {fix}")
+    return str(folder)

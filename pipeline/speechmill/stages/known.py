@@ -64,20 +64,22 @@ def span_of(recording: Recording) -> Span:
 _INDEX = pa.schema([*RECORDINGS, pa.field("footer", pa.string()), pa.field("version", pa.string())])
 
 
-def write_index(build: Build, tabulated: pa.Table | None = None) -> list[str]:
+def write_index(build: Build, tabulated: pa.Table | None = None) -> None:
     """Store the index for the workers of a run. Only artifacts that are newer than the stored index are read.
 
     Args:
         build: The corpus.
         tabulated: Columns RECORDINGS of fetch artifacts, and `version` of each, of which only footers need be read.
-
-    Returns:
-        Ids of the recordings that are recalled if no input lists them.
     """
-    index = _index(build, tabulated)
-    build.store.write_table(KNOWN_FILE, index, {"run": _run_number(build.store)})
-    footers = zip(index["recording_id"].to_pylist(), map(json.loads, index["footer"].to_pylist()), strict=True)
-    return [recording_id for recording_id, footer in footers if not footer["retry"] or footer.get("unlisted")]
+    build.store.write_table(KNOWN_FILE, _index(build, tabulated), {"run": _run_number(build.store)})
+
+
+def recalled(build: Build) -> Iterator[str]:
+    """Ids, in the stored index, of the recordings that are recalled if no input lists them."""
+    for row in build.store.read(KNOWN_FILE, ["recording_id", "footer"]).to_pylist():
+        footer = json.loads(row["footer"])
+        if not footer["retry"] or footer.get("unlisted"):
+            yield row["recording_id"]
 
 
 def read_known(build: Build) -> Iterator[KnownRecording]:

@@ -81,7 +81,7 @@ class Score(RecordingStage):
 
     def execution_in(self, build: Build) -> Execution:
         """In the worker with models, which are loaded once; otherwise in separate processes."""
-        return InProcess() if build.has_defects else self.execution
+        return InProcess(on_gpu=True) if build.has_defects else self.execution
 
     def process(self, element: WorkItem, build: Build) -> Outcome:
         """Measure and score every clip of a recording."""

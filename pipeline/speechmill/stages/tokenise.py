@@ -1,6 +1,5 @@
 """Tokenise: from selected clips to mel tokens, of the stored samples."""
 
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +12,7 @@ from speechmill.core.models import FindModel, ModelRef, model_file
 from speechmill.core.reasons import Reason
 from speechmill.core.records import TOKEN_ARTIFACT
 from speechmill.core.store import Store
-from speechmill.stages.base import Clips, ClipStage, Row
+from speechmill.stages.base import Clips, ClipStage, InProcess, Row
 
 
 class Tokenise(ClipStage):
@@ -31,6 +30,7 @@ class Tokenise(ClipStage):
     )  # fmt: skip
     reasons = (Reason.NOT_TOKENISED,)
     typical_speed = 150.0
+    execution = InProcess(on_gpu=True)
 
     def settings(self, config: RunConfig) -> Any:
         """No settings: the model determines the result."""
@@ -45,8 +45,7 @@ class Tokenise(ClipStage):
 
     def rows(self, clips: Clips, build: Build) -> list[Row]:
         """Rows with the codes of each clip and the reconstruction error of its spectrogram in nats."""
-        checkpoint, *norms = (Path(model.files[0]) for model in build.models[self.name])
-        tokenizer = tokens.load(checkpoint, norms[0] if norms else None, build.device)
+        tokenizer = tokens.load(*tokens.dvae_files(build.config.tokenise), build.device)
         encoded = tokenizer.encode_clips(list(clips.values()), build.config.audio.sample_rate)
         return [
             {"clip_id": clip_id, "mel_tokens": codes, "mel_profile": tokenizer.profile, "error_nats": error}

@@ -1,9 +1,12 @@
 """Runs the graph on Apache Beam, which no other folder imports."""
 
 import logging
+from collections.abc import Iterable
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import MetricsFilter
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from speechmill import publish
 from speechmill.core.build import Build
@@ -11,11 +14,11 @@ from speechmill.publish import tables
 from speechmill.publish.groups import group_inputs, is_current
 from speechmill.runner.beam.functions import FATAL, LISTED, NAMESPACE, CorpusFn, Listing
 from speechmill.runner.beam.graph import Identify, RecordingStages
-from speechmill.runner.beam.options import check_options, read_options
+from speechmill.runner.beam.options import check_options, is_on_other_machines, read_options
 from speechmill.sources import Listed
 from speechmill.stages.known import write_index
 
-__all__ = ["LISTED", "check_options", "run"]
+__all__ = ["LISTED", "check_options", "make_graph", "run"]
 
 
 def _as_raised(error: BaseException) -> BaseException:
@@ -26,6 +29,46 @@ def _as_raised(error: BaseException) -> BaseException:
             message = str(error).rpartition(name)[2].partition(" [while running")[0].strip()
             return kind(message)
     return error
+
+
+def _groups(_: int, build: Build) -> Iterable[Any]:
+    """Groups whose clip tables are to be there, once all recordings are through."""
+    return () if build.is_stopping() else group_inputs(build)
+
+
+def _files(_: int, build: Build) -> Iterable[Any]:
+    """Files to be published, once all clip tables are there."""
+    return () if build.is_stopping() else publish.plan(build)
+
+
+def make_graph(build: Build, options: PipelineOptions | None = None, *, only_publish: bool = False) -> beam.Pipeline:
+    """The whole graph, for the runner of the options; see `run`."""
+    options = read_options(()) if options is None else options
+    if is_on_other_machines(options):
+        build = build.by_reference()
+    pipeline = beam.Pipeline(options=options)
+    inputs = () if only_publish else build.config.inputs
+    recordings = (
+        pipeline
+        | "inputs" >> beam.Create(list(enumerate(inputs)))
+        | "list" >> beam.ParDo(Listing(build)).with_output_types(Listed)
+        | "identify" >> Identify(build, recall=not only_publish)
+        | "stages" >> RecordingStages(build, options, is_complete=not only_publish and publish.is_complete(build))
+    )
+    if not build.share.is_whole:
+        return pipeline
+    (
+        recordings
+        | "all milled" >> beam.combiners.Count.Globally()
+        | "groups" >> beam.FlatMap(_groups, build)
+        | "spread groups" >> beam.Reshuffle()
+        | "tabulate" >> beam.ParDo(CorpusFn("tabulate", tables.tabulate, build, is_current))
+        | "all tabulated" >> beam.combiners.Count.Globally()
+        | "plan" >> beam.FlatMap(_files, build)
+        | "spread files" >> beam.Reshuffle()
+        | "publish" >> beam.ParDo(CorpusFn("publish", publish.write, build, publish.is_written))
+    )
+    return pipeline
 
 
 def run(build: Build, beam_options: tuple[str, ...] = (), *, only_publish: bool = False) -> dict[str, int]:
@@ -40,26 +83,9 @@ def run(build: Build, beam_options: tuple[str, ...] = (), *, only_publish: bool 
         Counters by name, `stage/key`. They count attempts: an element that a runner repeats is counted twice.
     """
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # its errors are raised too, and reported by us
-    pipeline = beam.Pipeline(options=read_options(beam_options))
-    inputs = () if only_publish else build.config.inputs
-    recordings = (
-        pipeline
-        | "inputs" >> beam.Create(list(enumerate(inputs)))
-        | "list" >> beam.ParDo(Listing(build)).with_output_types(Listed)
-        | "identify" >> Identify(build, [] if only_publish else write_index(build, tables.fetched_recordings(build)))
-        | "stages" >> RecordingStages(build, is_complete=not only_publish and publish.is_complete(build))
-    )
-    (
-        recordings
-        | "all milled" >> beam.combiners.Count.Globally()
-        | "groups" >> beam.FlatMap(lambda _, build: () if build.is_stopping() else group_inputs(build), build)
-        | "spread groups" >> beam.Reshuffle()
-        | "tabulate" >> beam.ParDo(CorpusFn("tabulate", tables.tabulate, build, is_current))
-        | "all tabulated" >> beam.combiners.Count.Globally()
-        | "plan" >> beam.FlatMap(lambda _, build: () if build.is_stopping() else publish.plan(build), build)
-        | "spread files" >> beam.Reshuffle()
-        | "publish" >> beam.ParDo(CorpusFn("publish", publish.write, build, publish.is_written))
-    )
+    if not only_publish:
+        write_index(build, tables.fetched_recordings(build))
+    pipeline = make_graph(build, read_options(beam_options), only_publish=only_publish)
     try:
         result = pipeline.run()
         result.wait_until_finish()

@@ -22,7 +22,7 @@ from speechmill.core.paths import OutsideError
 from speechmill.core.records import Status
 from speechmill.core.store import OutOfSpaceError, raise_if_out_of_space
 from speechmill.fetch import StoppedError
-from speechmill.runner.log import open_log
+from speechmill.runner.log import flush_log, open_log
 from speechmill.sources import Listed
 from speechmill.stages import ClipStage
 from speechmill.stages.batches import Batch, Done, complete_content
@@ -54,6 +54,11 @@ class StageFn(beam.DoFn):  # type: ignore[misc]
         """Run the stage, unless the run is stopping."""
         if not self._build.is_stopping():
             yield from self._finish(element, lambda: processes.timed(self._function, element, self._build))
+
+    def finish_bundle(self) -> Iterator[WindowedValue] | None:
+        """Write the log."""
+        flush_log()
+        return None
 
     def _finish(self, element: Any, result: Callable[[], tuple[Outcome, float]]) -> Iterator[Any]:
         """Account for one element, from `result`, which returns outcome and seconds or raises the stage's error."""
@@ -142,6 +147,7 @@ class WaitingFn(StageFn):
             for element in self._collect():
                 yield WindowedValue(element, GlobalWindow().max_timestamp(), [GlobalWindow()])
         self._threads.shutdown()
+        flush_log()
 
     def _begin(self) -> None:
         """Start waiting elements, host by host, while the limits permit."""
@@ -204,6 +210,7 @@ class IsolatedFn(StageFn):
         while self._pending:
             for element in self._collect():
                 yield WindowedValue(element, GlobalWindow().max_timestamp(), [GlobalWindow()])
+        flush_log()
 
 
 class CorpusFn(IsolatedFn):
@@ -233,6 +240,7 @@ class BatchedFn(StageFn):
         """Process the remaining clips."""
         for element in self._account_batch(self._batch.rest()):
             yield WindowedValue(element, GlobalWindow().max_timestamp(), [GlobalWindow()])
+        flush_log()
 
     def _account_batch(self, done: Iterator[Done]) -> Iterator[Any]:
         """Account for elements that are done; if a batch fails, process its elements one by one."""

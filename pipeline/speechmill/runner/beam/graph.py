@@ -4,11 +4,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from speechmill.core.build import Build
+from speechmill.core.share import Share
 from speechmill.runner.beam.functions import BatchedFn, IsolatedFn, StageFn, WaitingFn
+from speechmill.runner.beam.options import hints_for
 from speechmill.sources import Listed
 from speechmill.stages import DEDUP, FETCH, ClipStage, RecordingStage, Stage
 from speechmill.stages.base import GroupedByHost, Isolated
@@ -16,6 +19,7 @@ from speechmill.stages.dedup import BucketLandmarks, BucketSpreader, Matches, fi
 from speechmill.stages.fetch import host_of
 from speechmill.stages.flow import STAGES
 from speechmill.stages.identity import Claims, load_registry, placeholder
+from speechmill.stages.known import recalled
 from speechmill.stages.work import WorkItem, primary
 
 
@@ -61,11 +65,11 @@ class Distinct(_RegistryFn):
 
 
 class Identify(beam.PTransform):  # type: ignore[misc]
-    """Listed recordings in; every recording of the corpus out, once, under its id."""
+    """Listed recordings in; every recording of the corpus out, once, under its id. `recall`: also unlisted ones."""
 
-    def __init__(self, build: Build, known: list[str]) -> None:
+    def __init__(self, build: Build, *, recall: bool) -> None:
         super().__init__()
-        self.build, self.known = build, known
+        self.build, self.recall = build, recall
 
     def expand(self, listed: beam.PCollection[Listed]) -> beam.PCollection[Listed]:
         """Settle, resolve and merge; all claims, which are few, go to one worker."""
@@ -76,7 +80,11 @@ class Identify(beam.PTransform):  # type: ignore[misc]
             | "all claims" >> beam.GroupByKey()
             | "resolve" >> beam.ParDo(Resolve(self.build))
         )
-        known = listed.pipeline | "known" >> beam.Create([placeholder(recording_id) for recording_id in self.known])
+        known = (
+            listed.pipeline
+            | "index" >> beam.Create([None] if self.recall else [])  # without ids, which would be a part of the graph
+            | "known" >> beam.FlatMap(_recalled, self.build).with_output_types(Listed)
+        )
         return (
             (settled.settled, resolved, known)
             | "recordings" >> beam.Flatten()
@@ -85,6 +93,10 @@ class Identify(beam.PTransform):  # type: ignore[misc]
             | "same recording" >> beam.GroupByKey()
             | "distinct" >> beam.ParDo(Distinct(self.build))
         )
+
+
+def _recalled(_: None, build: Build) -> Iterator[Listed]:
+    return map(placeholder, recalled(build))
 
 
 def stage_fn(stage: Stage, build: Build) -> StageFn:
@@ -104,14 +116,16 @@ class RecordingStages(beam.PTransform):  # type: ignore[misc]
     Where the corpus `is_complete` and no recording has changed since, stages after fetching are skipped.
     """
 
-    def __init__(self, build: Build, *, is_complete: bool) -> None:
+    def __init__(self, build: Build, options: PipelineOptions, *, is_complete: bool) -> None:
         super().__init__()
-        self.build, self.is_complete = build, is_complete
+        self.build, self.options, self.is_complete = build, options, is_complete
 
     def expand(self, listed: beam.PCollection[Listed]) -> beam.PCollection[WorkItem]:
         """Fetch by host, merge work items by content, then run the other stages in order."""
+        share = self.build.share
         works = (
             listed
+            | "of this shard" >> beam.Filter(_is_in_shard, share)
             | "by host"
             >> beam.Map(lambda recording: (host_of(recording), recording)).with_output_types(tuple[str, Listed])
             | "same host" >> beam.GroupByKey()
@@ -124,11 +138,20 @@ class RecordingStages(beam.PTransform):  # type: ignore[misc]
             changed = works | "changed" >> beam.Filter(_is_changed) | beam.combiners.Count.Globally()
             works |= "if any" >> beam.Filter(lambda _, count: count > 0, beam.pvalue.AsSingleton(changed))
         for stage in STAGES:
-            if stage is DEDUP:
+            if stage is DEDUP and share.shards > 1:  # it compares all recordings: a run of the whole does that
+                works |= "compared" >> beam.Filter(DEDUP.is_done, self.build)
+            elif stage is DEDUP:
                 works |= DEDUP.name >> Deduplicate(self.build)
             elif stage is not FETCH and stage.is_in_graph and self.build.runs(stage.name):
-                works |= stage.name >> beam.ParDo(stage_fn(stage, self.build))
+                hints = hints_for(stage, self.build, self.options)
+                works |= stage.name >> beam.ParDo(stage_fn(stage, self.build)).with_resource_hints(**hints)
+            if stage.name == share.until:
+                break
         return works
+
+
+def _is_in_shard(listed: Listed, share: Share) -> bool:
+    return share.has(listed.recording.recording_id)
 
 
 def _is_changed(work: WorkItem) -> bool:

@@ -9,13 +9,46 @@ from contextlib import redirect_stderr
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
+from speechmill.core.build import Build
 from speechmill.core.config_errors import ConfigError
+from speechmill.stages.base import InProcess, Stage
 
 DEFAULT_RUNNER = "--runner=FnApiRunner"  # in process; the name DirectRunner would try to download another first
+DATAFLOW = "DataflowRunner"
 WITH_JOB_SERVICE = ("FlinkRunner", "PortableRunner", "PrismRunner", "SparkRunner")
 log = logging.getLogger("speechmill")
+
+
+class Machines(PipelineOptions):  # type: ignore[misc]
+    """What is asked of a service that chooses machines for each stage."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--stage_accelerator",
+            default="type:nvidia-l4;count:1;install-nvidia-driver",
+            help="Accelerator of the stages that run on a GPU with device=cuda, as a resource hint of Beam.",
+        )
+
+
+def is_on_other_machines(options: PipelineOptions) -> bool:
+    """Whether workers may be on other machines than this process."""
+    return str(options.view_as(StandardOptions).runner).endswith((*WITH_JOB_SERVICE, DATAFLOW))
+
+
+def hints_for(stage: Stage, build: Build, options: PipelineOptions) -> dict[str, str]:
+    """Resource hints of a stage; none where the runner has no use for them.
+
+    A stage with hints has an environment of its own, which costs other runners another worker process.
+    """
+    execution = stage.execution_in(build)
+    if not str(options.view_as(StandardOptions).runner).endswith(DATAFLOW) or not isinstance(execution, InProcess):
+        return {}
+    ram = {"min_ram": f"{execution.min_ram_gb}GB"} if execution.min_ram_gb else {}
+    on_gpu = execution.on_gpu and build.device == "cuda"
+    return ram | ({"accelerator": options.view_as(Machines).stage_accelerator} if on_gpu else {})
 
 
 def read_options(given: tuple[str, ...]) -> PipelineOptions:
