@@ -28,6 +28,15 @@ SAID = (  # without a pause of half a second
 )
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that kill parts of a cluster take many minutes: they run only when they are asked for."""
+    if "cluster_faults" in str(config.getoption("markexpr")):
+        return
+    left_out = [item for item in items if item.get_closest_marker("cluster_faults")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(autouse=True)
 def only_modules_that_can_be_looked_at() -> Iterator[None]:
     """Hypothesis walks sys.modules, also while tests run, and tests may import SpeechBrain."""
