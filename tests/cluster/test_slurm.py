@@ -18,7 +18,7 @@ def ask(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def jobs(state: str = "all") -> set[str]:
+def jobs(state: str = "pending,running,completing") -> set[str]:
     return set(ask("squeue", "--noheader", f"--states={state}", "--format=%i").split())
 
 
