@@ -21,7 +21,8 @@ CUT_WORDS = {
     ("webrtc", "tortoise"): ("0.6", "8.0"), ("webrtc", "recover"): ("0.9", "9.3"),
     ("silero", "tortoise"): ("0.4", "2.7"), ("silero", "recover"): ("0.7", "2.6"),
 }  # fmt: skip
-MIXED_CLIPS = {"tortoise": "3.6", "recover": "4.0"}  # per cent of clips that runs keep of dialogues, cut at pauses. "Turns"
+# Clips that runs keep of dialogues and that are mixed, in per cent. "Turns"
+MIXED_CLIPS = {"tortoise": "3.6", "recover": "4.0"}
 # Boundaries of clips within a sentence, in per cent, by profile and whether it cuts at sentences. "Ends of sentences".
 IN_MID_SENTENCE = {("tortoise", False): "4.8", ("recover", False): "4.4", ("recover", True): "1.7"}
 # Equal error rates of CAM++, in per cent: clean, in rooms, clean against telephone; recall. "Speakers".
