@@ -16,7 +16,7 @@ from speechmill.publish.groups import Group, Versions, artifact_versions, group_
 from speechmill.publish.tables import DONE, read_clips, read_recordings
 from speechmill.stages import SCORE, SEGMENT, ClipStage
 from speechmill.stages.flow import STAGES
-from speechmill.stages.selection import early_columns
+from speechmill.stages.selection import clips_for, early_columns
 from speechmill.stages.work import WorkItem
 
 
@@ -102,7 +102,7 @@ def _finished_by_artifacts(recording: Recording, build: Build) -> Iterator[str]:
 
 def _has_finished(stage: ClipStage, work: WorkItem, build: Build) -> bool:
     done = set(stage.read(work.content_id, build, ["clip_id"])["clip_id"].to_pylist())
-    return stage.wanted(work, build) <= done
+    return clips_for(stage, work, build) <= done
 
 
 def _work_item(recording: Recording, build: Build) -> WorkItem:

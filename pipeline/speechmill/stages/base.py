@@ -167,11 +167,9 @@ class ClipStage(Stage):
         if getattr(cls, "artifact", None) is None:
             cls.artifact = pa.schema([pa.field("clip_id", pa.string()), *(column.field for column in cls.columns)])
 
-    def wanted(self, work: WorkItem, build: Build) -> set[str]:
-        """Ids of the clips of a content that it processes."""
-        from speechmill.stages.selection import clip_durations, select_clips  # imports this module
-
-        return set(select_clips(work, build) if self.clips_only else clip_durations(work.content_id, build))
+    def choose(self, work: WorkItem, build: Build) -> Iterable[str] | None:
+        """Ids of the clips of a content that it processes; None: those that `clips_only` says."""
+        return None
 
     def known_rows(self, content_id: str, clip_ids: Iterable[str], build: Build) -> list[Row]:
         """Rows of those clips whose result follows from other artifacts, so that `rows` need not make them."""

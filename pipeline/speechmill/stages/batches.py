@@ -18,7 +18,7 @@ from speechmill import fetch
 from speechmill.audio import decode_flac
 from speechmill.core.build import Build
 from speechmill.stages.base import ClipStage
-from speechmill.stages.selection import clip_durations
+from speechmill.stages.selection import clip_durations, clips_for
 from speechmill.stages.work import Outcome, WorkItem
 
 PART_CLIPS = 256  # clips processed and stored at a time
@@ -54,7 +54,7 @@ class Batch:
         """Add a content's clips; yield the items that are done by then. Raises fetch.StoppedError if the run stops."""
         self._open[work.content_id] = content = _OpenContent(work)
         durations = clip_durations(work.content_id, self._build, self._stage.clips_of)
-        wanted = self._stage.wanted(work, self._build)
+        wanted = clips_for(self._stage, work, self._build)
         done = self._stage.read(work.content_id, self._build, ["clip_id"])["clip_id"].to_pylist()
         missing = wanted.difference(done)
         kept, new = (sum(durations[clip_id] for clip_id in clips) for clips in (wanted, missing))

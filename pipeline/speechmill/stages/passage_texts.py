@@ -76,9 +76,9 @@ class PassageTexts(Hypotheses):
         """None where clips are cut without the words."""
         return super().settings(config) if config.cuts_at_sentences else None
 
-    def wanted(self, work: WorkItem, build: Build) -> set[str]:
+    def choose(self, work: WorkItem, build: Build) -> Iterable[str]:
         """Passages that pass."""
-        return set(PassageScores().passing(work, build))
+        return PassageScores().passing(work, build)
 
 
 def text_digest(content_id: str, build: Build) -> str:

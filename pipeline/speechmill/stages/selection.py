@@ -11,6 +11,7 @@ from speechmill.core.build import Build
 from speechmill.core.columns import Column
 from speechmill.core.config import RunConfig
 from speechmill.decide import decision
+from speechmill.stages.base import ClipStage
 from speechmill.stages.work import WorkItem
 
 Values = Mapping[str, Any]
@@ -64,6 +65,14 @@ def select_clips(work: WorkItem, build: Build) -> list[str]:
         for clip_id, has_failed in zip(clip_ids, fails.tolist(), strict=True)
         if clip_id not in excluded and (not has_failed or clip_id in by_hand.kept)
     ]
+
+
+def clips_for(stage: ClipStage, work: WorkItem, build: Build) -> set[str]:
+    """Ids of the clips of a content that a stage processes."""
+    chosen = stage.choose(work, build)
+    if chosen is None:
+        chosen = select_clips(work, build) if stage.clips_only else clip_durations(work.content_id, build)
+    return set(chosen)
 
 
 def read_scores(content_id: str, build: Build) -> pa.Table:
