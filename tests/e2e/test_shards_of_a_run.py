@@ -69,7 +69,7 @@ def test_every_recording_is_in_one_shard() -> None:
         (("--shard", "4/3"), "--shard: 4/3 is none"),
         (("--shard", "1"), "--shard: 1 is none"),
         (("--shard", "1/0"), "--shard: 1/0 is none"),
-        (("--until", "turns"), "--until: turns is no stage of the graph; give one of fetch, segment"),
+        (("--until", "turns"), "--until: turns is no stage of the graph; give one of fetch, passages"),
     ],
 )
 def test_slips_are_refused(arguments: tuple[str, str], message: str, tmp_path: Path, folder: Path, speechmill) -> None:

@@ -17,7 +17,7 @@ from speechmill.core.config import Audio, RunConfig
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
 from speechmill.corpus import plan
-from speechmill.stages import segment
+from speechmill.stages import decode as decode_stage
 from speechmill.stages.segment import segment_media
 
 from tests.media import RATE, a_build, decode, encode, riff, tone, wav, work_for
@@ -157,7 +157,7 @@ def test_fault_30_a_file_that_a_container_names_is_not_opened(tmp_path: Path) ->
 
 def segment_with(spare_bytes: int, media: str, folder: str) -> str | None:
     """The segment stage with a memory limit of its own; the reason that it stores."""
-    segment.DECODER_BYTES = spare_bytes  # of this process, which is a worker's
+    decode_stage.DECODER_BYTES = spare_bytes  # of this process, which is a worker's
     build, work = a_build(Path(folder)), work_for(Path(media))
     before = resource.getrlimit(resource.RLIMIT_DATA)
     segment_media(work, build)
