@@ -296,6 +296,12 @@ def test_a_merge_of_many_parts_is_sorted(tmp_path: Path, picky: Exporter, monkey
     lines = (tmp_path / "out/list.sorted").read_text().splitlines()[1:]
     assert len(lines) == 14
     assert lines == sorted(lines)
+
+
+def test_no_folder_of_an_earlier_process_stays(tmp_path: Path, picky: Exporter) -> None:
+    corpus = make_corpus(tmp_path / "corpus", {"train-00000-00000": [clip(2, 0.9)]})
+    (tmp_path / "out/.speechmill/00000/17").mkdir(parents=True)
+    export(str(corpus), str(tmp_path / "out"), ["picky"], workers=1)
     assert not (tmp_path / "out/.speechmill").exists()
 
 

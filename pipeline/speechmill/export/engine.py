@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from speechmill.core import ownership
+from speechmill.core import ownership, paths
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.manual import ManualDecisions
 from speechmill.core.ownership import DECISIONS_FILE
@@ -92,7 +92,7 @@ def _carry_out(job: Job, plans: list[Plan], result: Result, request: str, state:
         finishing.remove_staging(output)
     if output.is_local:
         output.remove(folder.LOCK_FILE)
-        folder.remove_folders(output, {folder.STAGING})
+        paths.remove_empty(output.path(folder.STAGING))
     return result
 
 
