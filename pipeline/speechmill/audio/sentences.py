@@ -85,12 +85,12 @@ def boundaries(runs: Frames, texts: Sequence[TimedText]) -> list[Boundary]:
         at = int(np.searchsorted(starts, frame, side="right")) - 1
         return at >= 0 and frame < ends[at]
 
-    found = []
+    kinds = []
     for end, start in zip(runs[:-1, 1].tolist(), runs[1:, 0].tolist(), strict=True):
         next_word = int(np.searchsorted(middles, (start + end) / 2))
         is_known = is_transcribed(end - 1) and is_transcribed(start) and 0 < next_word < len(words)
-        found.append(boundary_of(words[next_word - 1].text, words[next_word].text) if is_known else Boundary.UNKNOWN)
-    return found
+        kinds.append(boundary_of(words[next_word - 1].text, words[next_word].text) if is_known else Boundary.UNKNOWN)
+    return kinds
 
 
 def cut_costs(pauses: Frames, kinds: Sequence[Boundary]) -> Costs:

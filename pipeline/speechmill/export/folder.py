@@ -137,7 +137,7 @@ def digest(output: Store, name: str) -> str:
 
 
 def remove_old(output: Store) -> None:
-    """Delete the files of a finished export, as `check` found them; the list of them last."""
+    """Delete the files of a finished export, which `check` has compared with their hashes; the list of them last."""
     folders = set()
     for _, name in sums(output):
         if output.is_file(name):

@@ -44,5 +44,5 @@ class TakenClips:
         marks = ", ".join("?" * len(clip_ids))
         with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as database:
             rows = database.execute(f"select * from clips where id in ({marks})", list(clip_ids))  # noqa: S608
-            found = {row[0]: TakenClip(*row) for row in rows}
-        return [found[clip_id] for clip_id in clip_ids if clip_id in found]
+            taken = {row[0]: TakenClip(*row) for row in rows}
+        return [taken[clip_id] for clip_id in clip_ids if clip_id in taken]

@@ -86,8 +86,8 @@ def _flacs(file: Any, number: int) -> Any:
 
 def _compare(plan: Plan, planned: Plan, job: Job) -> None:
     """Raise ConfigError if the second reading of a shard gave other clips than the first."""
-    found, expected = ([(name, p.formats[name].clips) for name in p.formats] for p in (plan, planned))
-    if found != expected:
+    stored, expected = ([(name, p.formats[name].clips) for name in p.formats] for p in (plan, planned))
+    if stored != expected:
         cause = "its condition depends on chance, or the corpus has changed meanwhile"
         raise ConfigError(f"{job.corpus.root}: --where selects other clips each time: {cause}; run again without it")
 
