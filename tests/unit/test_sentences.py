@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from speechmill.audio.cutting import MAX_GAP, NO_FRAMES, PASSAGE, PASSAGE_EDGE, passages, spans
 from speechmill.audio.sentences import Boundary, TimedText, TimedWord, boundaries, boundary_of, cut_costs, divide
@@ -69,7 +69,11 @@ def speech(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     return runs, np.array(costs[: len(runs) - 1])
 
 
+A_SHORT_RUN_BEFORE_A_LONG_ONE = np.array([[0, 20], [21, 482], [622, 1522], [1523, 1543], [1544, 1564], [1565, 1606]])
+
+
 @given(speech())
+@example((A_SHORT_RUN_BEFORE_A_LONG_ONE, np.array([0, np.inf, 0, 0, 0])))
 def test_no_other_division_costs_less(case: tuple[np.ndarray, np.ndarray]) -> None:
     runs, costs = case
 

@@ -134,15 +134,15 @@ def divide(runs: Frames, words: Frames, clips: Frames, costs: Costs, *, shortest
         [extent[which, side].tolist() for extent in (words, clips)] for side, which in ((0, at[:-1]), (1, at[1:] - 1))
     )
     best, before = [0.0], [0]  # least cost up to each cut, and the cut before it
+    least, lost_from = np.inf, 0  # the same of pieces whose speech is lost, less the speech before them
     for last in range(len(cut)):
-        totals = []
+        least, lost_from = min((least, lost_from), (best[last] + cut[last] - spoken[last], last))
+        totals = [(least + spoken[last + 1] + LOST_PIECE, lost_from)]
         for first in range(last, -1, -1):
-            is_too_long = inner_ends[last] - inner_starts[first] > longest
-            is_lost = is_too_long or outer_ends[last] - outer_starts[first] < shortest
-            lost = spoken[last + 1] - spoken[first] + LOST_PIECE if is_lost else 0.0
-            totals.append((best[first] + cut[first] + lost, first))
-            if is_too_long:
+            if inner_ends[last] - inner_starts[first] > longest:
                 break
+            if outer_ends[last] - outer_starts[first] >= shortest:
+                totals.append((best[first] + cut[first], first))
         total, first = min(totals)
         best.append(total)
         before.append(first)
