@@ -14,6 +14,7 @@ import soundfile
 from speechmill.audio import Decoding
 from speechmill.core.build import Build
 from speechmill.core.config import Audio, RunConfig
+from speechmill.core.footers import DecodeFooter
 from speechmill.core.reasons import Reason
 from speechmill.core.store import Store
 from speechmill.stages.profiles import plan_build
@@ -107,24 +108,24 @@ def work_for(media: Path) -> WorkItem:
     )
 
 
-def segmented(data: bytes, folder: Path, **config: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Segment a file; its artifact's facts and spans."""
+def segmented(data: bytes, folder: Path, **config: Any) -> tuple[DecodeFooter, list[dict[str, Any]]]:
+    """Segment a file; its artifact's footer and spans."""
     folder.mkdir(parents=True, exist_ok=True)
     build, media = a_build(folder, **config), folder / "media"
     media.write_bytes(data)
     work = work_for(media)
     segment_media(work, build)
     name = build.segments(work.content_id)
-    return build.store.footer(name), build.store.read(name).to_pylist()
+    return build.store.footer(name, DecodeFooter), build.store.read(name).to_pylist()
 
 
-def assert_accounted(facts: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+def assert_accounted(facts: DecodeFooter, rows: list[dict[str, Any]]) -> None:
     """Rows that balance to the sample, or a reason and no rows."""
-    if facts["status"] != "ok":
+    if facts.status != "ok":
         assert rows == []
-        assert Reason(facts["reason"]) is not Reason.INTERNAL_ERROR
+        assert facts.reason not in (None, Reason.INTERNAL_ERROR)
         return
     bounds = [(row["start"], row["end"]) for row in rows]
     assert [start for start, _ in bounds] == [0, *(end for _, end in bounds[:-1])]
-    assert bounds[-1][1] == facts["decoded_samples"] > 0
+    assert bounds[-1][1] == facts.decoded_samples > 0
     assert all((row["flac"] is not None) == (row["kind"] == "clip") for row in rows)

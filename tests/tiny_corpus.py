@@ -14,6 +14,7 @@ from speechmill.audio import encode_flac
 from speechmill.core import ownership
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
+from speechmill.core.footers import DecodeFooter, FetchFooter
 from speechmill.core.reasons import Reason
 from speechmill.core.records import (
     SEGMENT_ARTIFACT,
@@ -86,7 +87,7 @@ def publish_tiny(
     planned = plan_build(config, store, find_model=lambda *_: model)
     build = replace(planned, profiles=planned.profiles | profiles)
     for recording in recordings:
-        build.store.write_table(build.fetched(recording.recording_id), to_table([recording]), {"retry": False})
+        build.store.write_table(build.fetched(recording.recording_id), to_table([recording]), FetchFooter())
         if recording.content_id and not build.store.exists(build.segments(recording.content_id)):
             _store_artifacts(recording.content_id, build)
     tables.tabulate_all(build)
@@ -112,19 +113,19 @@ def _store_artifacts(content_id: str, build: Build) -> None:
             {"start": middle, "end": start + RATE, "kind": SpanKind.SILENCE},
         ]  # fmt: skip
     ids = [span["clip_id"] for span in spans if span["kind"] is SpanKind.CLIP]
-    facts = {"status": Status.OK, "decoded_samples": spans[-1]["end"], "retry": False}
-    build.store.write_table(build.segments(content_id), pa.Table.from_pylist(spans, schema=SEGMENT_ARTIFACT), facts)
+    footer = DecodeFooter(decoded_samples=spans[-1]["end"])
+    build.store.write_table(build.segments(content_id), pa.Table.from_pylist(spans, schema=SEGMENT_ARTIFACT), footer)
     scores = [MEASURES | odd | {"clip_id": clip_id} for clip_id, odd in zip(ids, clips, strict=True)]
     schema = SCORE.schema_in(build.config)
-    build.store.write_table(build.artifact("score", content_id), pa.Table.from_pylist(scores, schema=schema), {})
+    build.store.write_table(build.artifact("score", content_id), pa.Table.from_pylist(scores, schema=schema))
     if build.runs("tokenise"):
         tokens = [_tokens(clip_id) for clip_id, odd in zip(ids, clips, strict=True) if not odd]
         table = pa.Table.from_pylist(tokens, schema=TOKEN_ARTIFACT)
-        build.store.write_table(f"{build.parts('tokenise', content_id)}/part.parquet", table, {})
+        build.store.write_table(f"{build.parts('tokenise', content_id)}/part.parquet", table)
     if build.runs("transcribe"):
         texts = [_transcript(clip_id) for clip_id, odd in zip(ids, clips, strict=True) if not odd]
         table = pa.Table.from_pylist(texts, schema=TRANSCRIPT_ARTIFACT)
-        build.store.write_table(f"{build.parts('transcribe', content_id)}/part.parquet", table, {})
+        build.store.write_table(f"{build.parts('transcribe', content_id)}/part.parquet", table)
         work = WorkItem(recording_id="", content_id=content_id, media="", is_local=True, allowed=True, order=())
         ASSESS.process(work, build)
 

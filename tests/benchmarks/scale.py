@@ -23,12 +23,12 @@ from speechmill.audio import encode_flac
 from speechmill.core import ownership, processes
 from speechmill.core.build import CONFIG_FILE, Build
 from speechmill.core.config import RunConfig
+from speechmill.core.footers import DecodeFooter, FetchFooter
 from speechmill.core.records import (
     SEGMENT_ARTIFACT,
     TRANSCRIPT_ARTIFACT,
     Recording,
     SpanKind,
-    Status,
     stable_id,
     to_table,
 )
@@ -230,32 +230,28 @@ def _recording(at: int, build: Build, sound: bool = False) -> None:
         recording_id=stable_id("recording", str(at)), source="local", media_url=f"{at}.flac", title=f"Chapter {at}",
         author="Ann Author", licence="CC-BY-4.0", content_id=content_id, sha256=content_id,
     )  # fmt: skip
-    footer = {
-        "retry": False, "is_local": True, "media": f"/nowhere/{at}.flac", "aliases": [], "resolved": False,
-        "documents": {}, "documents_retry": False,
-    }  # fmt: skip
+    footer = FetchFooter(is_local=True, media=f"/nowhere/{at}.flac", documents_retry=False)
     build.store.write_table(build.fetched(recording.recording_id), to_table([recording]), footer)
     spans = list(_spans(content_id, rng, sound=sound))
-    facts = {"status": Status.OK, "decoded_samples": spans[-1]["end"], "retry": False}
     with build.store.parquet(build.segments(content_id), SEGMENT_ARTIFACT, compression={"flac": "none"}) as writer:
         for first in range(0, len(spans), GROUP_SPANS):  # as the stage does it
             writer.write_table(pa.Table.from_pylist(spans[first : first + GROUP_SPANS], schema=SEGMENT_ARTIFACT))
-        add_footer(writer, facts)
+        add_footer(writer, DecodeFooter(decoded_samples=spans[-1]["end"]))
     clips = [span for span in spans if span["kind"] is SpanKind.CLIP]
     ids = pa.array([clip["clip_id"] for clip in clips])
     schema = SCORE.schema_in(build.config)
     scores = {name: _scores(name, rng, good=sound) for name in schema.names if name != "clip_id"}
     table = pa.table({"clip_id": ids} | scores, schema=schema)
-    build.store.write_table(build.artifact(SCORE.name, content_id), table, {"retry": False})
+    build.store.write_table(build.artifact(SCORE.name, content_id), table)
     for stage in (FINGERPRINT, DEDUP):  # nothing repeats anything
         table = stage.schema_in(build.config).empty_table()
-        build.store.write_table(build.artifact(stage.name, content_id), table, {"retry": False})
+        build.store.write_table(build.artifact(stage.name, content_id), table)
     texts = [_text(clip, rng, build) for clip in clips]
     for name, schema in (
         (f"{build.parts('transcribe', content_id)}/{content_id[:16]}.parquet", TRANSCRIPT_ARTIFACT),
         (build.artifact(ASSESS.name, content_id), ASSESS.artifact),
     ):  # fmt: skip
-        build.store.write_table(name, pa.Table.from_pylist(texts, schema=schema), {"retry": False})
+        build.store.write_table(name, pa.Table.from_pylist(texts, schema=schema))
 
 
 def _spans(content_id: str, rng: np.random.Generator, *, sound: bool) -> Iterator[dict[str, Any]]:

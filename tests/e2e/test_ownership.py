@@ -5,11 +5,13 @@ import os
 import random
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from speechmill.core.footers import FetchFooter, StoredDocument
 from speechmill.core.own_names import OWN_FILE
 from speechmill.core.store import Store
 
@@ -101,10 +103,10 @@ def test_removal_deletes_nothing_that_a_footer_names_outside(corpus: Path, speec
     (copy / "work/linked").symlink_to(victim)
     row = next((copy / "work/fetch/v1").iterdir())
     store, name = Store(str(copy)), f"work/fetch/v1/{row.name}"
-    footer = store.footer(name)
+    footer = store.footer(name, FetchFooter)
     outside = ["../victim", "../b.txt", "../victim/a.txt", str(tmp_path / "b.txt"), "data/labels.csv"]
     outside.append("work/linked/a.txt")
-    footer["documents"] = {path: {"kind": "transcript", "url": "x"} for path in outside}
+    footer = replace(footer, documents={path: StoredDocument(kind="transcript", url="x") for path in outside})
     table = pq.read_table(row)
     store.write_table(name, pa.Table.from_pylist(table.to_pylist(), schema=table.schema), footer)
     speechmill("remove", copy, "--recording", row.stem, "--reason", "asked for")

@@ -17,6 +17,7 @@ import soundfile
 from speechmill.audio.measures import measure
 from speechmill.core import processes
 from speechmill.core.config import RunConfig
+from speechmill.core.footers import DecodeFooter
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
 from speechmill.runner import run
@@ -47,6 +48,7 @@ MEASURED = """
 import json, os, re, sys
 from pathlib import Path
 from tests.media import a_build, work_for
+from speechmill.core.footers import DecodeFooter
 from speechmill.stages.segment import segment_media
 media, folder, settings = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
 build, work = a_build(folder, **settings), work_for(media)
@@ -54,7 +56,7 @@ segment_media(work, build)
 name = build.segments(work.content_id)
 rows = build.store.read(name, ["start", "end", "kind"]).to_pylist()
 peak = int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])  # ru_maxrss is inherited
-print(json.dumps([build.store.footer(name), rows, peak]), flush=True)
+print(json.dumps([build.store.footer(name, DecodeFooter).to_json(), rows, peak]), flush=True)
 os._exit(0)  # as the workers of a run end: a thread of some library was seen to abort the exit, once
 """
 
@@ -77,11 +79,11 @@ def start_measured(media: Path, **settings: Any) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
 
 
-def finish_measured(process: "subprocess.Popen[bytes]") -> tuple[dict[str, Any], list[dict[str, Any]], int]:
+def finish_measured(process: "subprocess.Popen[bytes]") -> tuple[DecodeFooter, list[dict[str, Any]], int]:
     out, _ = process.communicate()
     assert process.returncode == 0
-    facts, rows, peak_kib = json.loads(out)
-    return facts, rows, peak_kib
+    footer, rows, peak_kib = json.loads(out)
+    return DecodeFooter.from_json(footer), rows, peak_kib
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +95,8 @@ def test_fault_11_half_an_mp3_is_truncated_and_most_of_one_is_flagged(mp3: bytes
     assert reason_for(mp3[: len(mp3) // 2]) is Reason.TRUNCATED
     facts, rows = segmented(mp3[: round(len(mp3) * 0.75)], tmp_path)
     assert_accounted(facts, rows)
-    assert facts["decoded_samples"] / RATE == pytest.approx(0.75 * facts["declared_duration_s"], rel=0.02)
-    assert facts["detail"].startswith("decoded 45.")
+    assert facts.decoded_samples / RATE == pytest.approx(0.75 * facts.declared_duration_s, rel=0.02)
+    assert facts.detail.startswith("decoded 45.")
     assert rows[-1]["kind"] in ("corrupt", "silence")  # no clip ends where the file does
 
 
@@ -179,16 +181,16 @@ def test_fault_16_eight_channels_at_192_khz_come_out_right_in_bounded_memory(tmp
         for at in range(0, frames, 192_000):
             file.write(np.repeat(one[at : at + 192_000, None], 8, axis=1))
     facts, rows, peak_kib = finish_measured(start_measured(tmp_path / "big.wav"))
-    assert (facts["source_channels"], facts["source_sample_rate"]) == (8, 192_000)
-    assert abs(facts["decoded_samples"] - frames / 8) <= 1
-    assert rows[-1]["end"] == facts["decoded_samples"]
+    assert (facts.source_channels, facts.source_sample_rate) == (8, 192_000)
+    assert abs(facts.decoded_samples - frames / 8) <= 1
+    assert rows[-1]["end"] == facts.decoded_samples
     assert peak_kib < PEAK_KIB  # the file is 276 MB
 
 
 def test_fault_17_a_header_that_promises_gigabytes_is_not_believed(tmp_path: Path) -> None:
     (tmp_path / "liar.wav").write_bytes(riff(bytes(1_024), size=4_000_000_000))
     facts, rows, peak_kib = finish_measured(start_measured(tmp_path / "liar.wav"))
-    assert (facts["reason"], rows) == (Reason.TRUNCATED, [])
+    assert (facts.reason, rows) == (Reason.TRUNCATED, [])
     assert peak_kib < PEAK_KIB
 
 
@@ -202,7 +204,7 @@ def test_fault_17_a_wav_of_which_the_end_is_missing_is_truncated(tmp_path: Path,
     whole = wav(speech)
     assert reason_for(whole[: len(whole) * 2 // 5]) is Reason.TRUNCATED
     facts, _ = segmented(whole[: len(whole) * 3 // 4], tmp_path)
-    assert facts["detail"] == "decoded 45.3 s of 60.4 s declared"
+    assert facts.detail == "decoded 45.3 s of 60.4 s declared"
 
 
 def test_fault_18_an_hour_takes_the_memory_of_ten_minutes(tmp_path: Path, speech: Sound) -> None:
@@ -214,7 +216,7 @@ def test_fault_18_an_hour_takes_the_memory_of_ten_minutes(tmp_path: Path, speech
     running = [start_measured(tmp_path / f"{minutes}.flac") for minutes in (10, 60)]
     (_, _, small_kib), (facts, rows, large_kib) = map(finish_measured, running)
     assert large_kib - small_kib < 100 * 1024
-    assert facts["decoded_samples"] == 3_600 * RATE
+    assert facts.decoded_samples == 3_600 * RATE
     clips = [(row["start"], row["end"]) for row in rows if row["kind"] == "clip"]
     assert clips[-1][0] > 3_590 * RATE  # right near the end
     assert len(clips) >= 60 * 8 - 1
@@ -229,7 +231,7 @@ def test_fault_19_a_decompression_bomb_is_stopped_while_it_streams(tmp_path: Pat
     for name in ("bomb.flac", "bomb.ogg"):
         assert (tmp_path / name).stat().st_size < 2_000_000
         facts, rows, peak_kib = finish_measured(start_measured(tmp_path / name, audio={"max_duration_s": 60}))
-        assert (facts["reason"], rows) == (Reason.TOO_LONG, [])
+        assert (facts.reason, rows) == (Reason.TOO_LONG, [])
         assert peak_kib < PEAK_KIB
 
 
@@ -251,7 +253,7 @@ def test_fault_21_silence_and_tones_give_no_clips(tmp_path: Path) -> None:
         "offset": np.full(30 * RATE, 0.3),
     }.items():
         facts, rows = segmented(wav(sound), tmp_path / name)
-        assert facts["status"] == "ok"
+        assert facts.status == "ok"
         assert {row["kind"] for row in rows} == {"silence"}, name
 
 
@@ -358,11 +360,11 @@ HOLLOW = {"test1_empty.wav", "mono.zero.wav", "data__null.wav", "data__awful.wav
 HOLLOW |= {"vbri.mp3", "issue_29.wma", "variable-block.flac"}
 
 
-def segment_file(path: str, folder: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def segment_file(path: str, folder: str) -> tuple[DecodeFooter, list[dict[str, Any]]]:
     build, work = a_build(Path(folder)), work_for(Path(path))
     segment_media(work, build)
     name = build.segments(work.content_id)
-    return build.store.footer(name), build.store.read(name).to_pylist()
+    return build.store.footer(name, DecodeFooter), build.store.read(name).to_pylist()
 
 
 @pytest.mark.shared_data
@@ -378,7 +380,7 @@ def test_odd_files_from_the_wild_give_rows_or_a_reason(shared_data: Path, tmp_pa
     for entry, (facts, rows) in zip(odd, results, strict=True):
         assert_accounted(facts, rows)
         decodes = not entry["decode"].startswith("fails") and Path(entry["file"]).name not in HOLLOW
-        assert (facts["status"] == "ok") == decodes, entry["file"]
+        assert (facts.status == "ok") == decodes, entry["file"]
         if decodes:
-            assert facts["decoded_samples"] / RATE == pytest.approx(entry["duration_s"], abs=0.06), entry["file"]
+            assert facts.decoded_samples / RATE == pytest.approx(entry["duration_s"], abs=0.06), entry["file"]
     assert sum(entry["decode"].startswith("fails") for entry in odd) == 42

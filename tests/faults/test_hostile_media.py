@@ -14,6 +14,7 @@ import pytest
 from speechmill.audio import Decoding, declared_duration_s
 from speechmill.core import processes
 from speechmill.core.config import Audio, RunConfig
+from speechmill.core.footers import DecodeFooter
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
 from speechmill.corpus import plan
@@ -162,8 +163,7 @@ def segment_with(spare_bytes: int, media: str, folder: str) -> str | None:
     before = resource.getrlimit(resource.RLIMIT_DATA)
     segment_media(work, build)
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
-    reason: str | None = build.store.footer(build.segments(work.content_id)).get("reason")
-    return reason
+    return build.store.footer(build.segments(work.content_id), DecodeFooter).reason
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no limit of a process's data")

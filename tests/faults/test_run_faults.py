@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from speechmill import publish
 from speechmill.core import config_file
+from speechmill.core.footers import FetchFooter
 from speechmill.core.store import Store
 from speechmill.fetch import model_folder
 from speechmill.stages.batches import complete_content
@@ -128,6 +129,6 @@ def test_fault_10_rows_of_another_version(corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(corpus, copy)
     build = build_of(copy)
     name = build.fetched(build.known_recordings()[0])
-    table, footer = build.store.read(name), build.store.footer(name)
+    table, footer = build.store.read(name), build.store.footer(name, FetchFooter)
     build.store.write_table(name, table.append_column("mood", pa.array(["calm"])), footer)
     assert publish.plan(build) == []  # the same judgement, so nothing to write

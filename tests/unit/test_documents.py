@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from speechmill.core import config_file
 from speechmill.core.build import Build
+from speechmill.core.footers import FetchFooter
 from speechmill.core.records import Attachment, Recording, recording_from
 from speechmill.core.store import Store
 from speechmill.sources import Listed
@@ -34,9 +35,9 @@ def listed(server: ScriptedServer, *paths: str, number: int = 1, **told: Any) ->
     )
 
 
-def stored(build: Build, recording_id: str = "r1") -> tuple[Recording, dict[str, Any]]:
+def stored(build: Build, recording_id: str = "r1") -> tuple[Recording, FetchFooter]:
     name = build.fetched(recording_id)
-    return recording_from(build.store.read(name).to_pylist()[0]), build.store.footer(name)
+    return recording_from(build.store.read(name).to_pylist()[0]), build.store.footer(name, FetchFooter)
 
 
 def test_a_transcript_is_kept_as_it_came_and_asked_for_once_a_day(server: ScriptedServer, tmp_path: Path) -> None:
@@ -46,8 +47,8 @@ def test_a_transcript_is_kept_as_it_came_and_asked_for_once_a_day(server: Script
     build = build_at(server, tmp_path)
     for number in (1, 2):
         assert fetch_recording(listed(server, "/talk.srt", number=number), build).state == "done"
-    (name,) = stored(build)[1]["documents"]
-    assert list(stored(build, "r2")[1]["documents"]) == [name]
+    (name,) = stored(build)[1].documents
+    assert list(stored(build, "r2")[1].documents) == [name]
     with build.store.open(name) as file:
         assert file.read() == SRT
     assert len(server.asked("/talk.srt")) == 1
@@ -61,10 +62,10 @@ def test_what_cannot_be_had_is_a_remark_and_tried_again_if_it_may_pass(server: S
     assert fetch_recording(listed(server, "/gone.srt", "/busy.srt"), build).work is not None
     recording, footer = stored(build)
     assert "gone.srt: not_found: HTTP 404" in (recording.reason_detail or "")
-    assert (footer["documents"], footer["documents_retry"], recording.status) == ({}, True, "ok")
+    assert (footer.documents, footer.documents_retry, recording.status) == ({}, True, "ok")
     assert fetch_recording(listed(server, "/gone.srt", "/busy.srt"), build).state == "reused"
     recording, footer = stored(build)
-    assert (len(footer["documents"]), footer["documents_retry"]) == (1, False)
+    assert (len(footer.documents), footer.documents_retry) == (1, False)
     fetch_recording(listed(server, "/gone.srt", "/busy.srt"), build)
     assert len(server.asked("/busy.srt")) == 2
     assert len(server.asked("/1.mp3")) == 1
@@ -77,9 +78,9 @@ def test_a_transcript_that_a_feed_gets_later_is_fetched_without_the_media(
     server.script("/talk.srt", ok(SRT))
     build = build_at(server, tmp_path)
     fetch_recording(listed(server), build)
-    assert not stored(build)[1]["documents"]
+    assert not stored(build)[1].documents
     fetch_recording(listed(server, "/talk.srt"), build)
-    assert len(stored(build)[1]["documents"]) == 1
+    assert len(stored(build)[1].documents) == 1
     assert len(server.asked("/1.mp3")) == 1
 
 
@@ -102,7 +103,7 @@ def test_34_beside_a_local_file_nothing_else_is_read(server: ScriptedServer, tmp
     build = build_at(server, tmp_path)
     fetch_recording(Listed(recording=recording, media_path=str(tmp_path / "in/talk.mp3")), build)
     told, footer = stored(build)
-    assert [one["url"] for one in footer["documents"].values()] == ["talk.srt"]
+    assert [one.url for one in footer.documents.values()] == ["talk.srt"]
     assert name in (told.reason_detail or "")
 
 
@@ -120,14 +121,14 @@ def test_34_a_link_beside_a_local_file_is_followed_within_the_inputs_only(
     build = build_at(server, tmp_path)
     fetch_recording(Listed(recording=recording, media_path=str(folder / "talk.mp3")), build)
     told, footer = stored(build)
-    assert not footer["documents"]
+    assert not footer.documents
     assert "talk.srt: outside: a link that leads out of the inputs" in (told.reason_detail or "")
     (folder / "talk.srt").unlink()
     (folder / "own.srt").write_bytes(SRT)
     (folder / "talk.srt").symlink_to("own.srt")
     again = Listed(recording=replace(recording, recording_id="r2"), media_path=str(folder / "talk.mp3"))
     fetch_recording(again, build)
-    assert len(stored(build, "r2")[1]["documents"]) == (kind == "transcript")
+    assert len(stored(build, "r2")[1].documents) == (kind == "transcript")
 
 
 def test_33_what_opted_out_or_was_gone_is_asked_for_again_only_after_a_while(

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from speechmill.core.build import Build
 from speechmill.core.config import Input, RunConfig
+from speechmill.core.footers import FetchFooter
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Signal, Status, recording_from, to_table
 from speechmill.core.store import Store
@@ -377,7 +378,7 @@ def test_generated_clips_are_rejected_until_the_config_allows_them(tmp_path: Pat
     build, _ = publish_tiny(tmp_path)
     name = build.fetched("r1")
     row = recording_from(build.store.read(name).to_pylist()[0])
-    build.store.write_table(name, to_table([replace(row, ai_generated=True)]), build.store.footer(name))
+    build.store.write_table(name, to_table([replace(row, ai_generated=True)]), build.store.footer(name, FetchFooter))
     (clip, *_), free = _clips(build), _clips(_allowing(build))
     assert (clip["ai_generated"], clip["decision"], clip["reasons"]) == (True, "rejected", [Reason.AI_GENERATED])
     assert (free[0]["ai_generated"], free[0]["decision"], free[0]["reasons"]) == (True, "kept", [])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from speechmill import publish
 from speechmill.core.build import Build
 from speechmill.core.config_errors import ConfigError
+from speechmill.core.footers import FetchFooter
 from speechmill.core.manual import ManualDecisions
 from speechmill.core.records import recording_from, to_table
 from speechmill.publish import groups, tables
@@ -113,7 +114,7 @@ def test_a_published_shard_that_somebody_changed_is_not_taken_for_ours(four: Bui
 def test_another_title_writes_the_shard_of_its_recording_and_a_new_recording_that_of_its_own(four: Build) -> None:
     before = shards(four)
     name = four.fetched(IDS[1])
-    table, footer = four.store.load(name)
+    table, footer = four.store.load(name, FetchFooter)
     row = replace(recording_from(table.to_pylist()[0]), title="Another")
     four.store.write_table(name, to_table([row]), footer)
     assert [is_current(one, four) for one in group_inputs(four)] == [True, False, True, True]

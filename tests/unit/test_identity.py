@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from speechmill.core import ownership
+from speechmill.core.footers import FetchFooter
 from speechmill.core.records import Recording, to_table
 from speechmill.corpus.plan import plan
 from speechmill.publish import RECORDINGS_FILE
@@ -279,8 +280,8 @@ def test_a_corpus_of_an_older_version_keeps_its_ids(write, identify: Identify, t
     before = contents(identify("one", "two"))
     build = a_build(tmp_path / "corpus")
     for recording_id in build.known_recordings():
-        rows, footer = build.store.load(build.fetched(recording_id))
-        del footer["aliases"]
+        rows, footer = build.store.load(build.fetched(recording_id), FetchFooter)
+        footer = replace(footer, aliases=())
         build.store.write_table(build.fetched(recording_id), rows.drop_columns(["added_in_run"]), footer)
     table = pq.read_table(tmp_path / "corpus" / RECORDINGS_FILE).drop_columns(["added_in_run"])
     pq.write_table(table, tmp_path / "corpus" / RECORDINGS_FILE)

@@ -1,11 +1,13 @@
 """Items of feeds stay the same recordings when their addresses, guids and lengths are others at each reading."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from speechmill.core import ownership
 from speechmill.core.build import Build
+from speechmill.core.footers import FetchFooter
 from speechmill.core.records import Recording, stable_id
 from speechmill.corpus.plan import plan
 from speechmill.stages.identity import recall
@@ -150,8 +152,8 @@ def test_a_corpus_of_an_older_version_knows_its_items_by_their_address(server, r
     url = media(server, "/a.mp3")
     former = stable_id("rss", server.url("/feed.xml"), url)
     (row,) = read(item(url, "One", date=MAY_1))
-    rows, footer = build.store.load(build.fetched(row.recording_id))
-    del footer["aliases"]
+    rows, footer = build.store.load(build.fetched(row.recording_id), FetchFooter)
+    footer = replace(footer, aliases=())
     rows = rows.set_column(rows.column_names.index("recording_id"), "recording_id", [[former]])
     build.store.write_table(build.fetched(former), rows.drop_columns(["added_in_run"]), footer)
     build.store.remove(build.fetched(row.recording_id))

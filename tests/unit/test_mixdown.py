@@ -194,7 +194,7 @@ def test_the_stage_takes_the_better_mix_and_says_which(tmp_path: Path, speech: S
     same, _ = segmented(wav(np.stack([voice, voice], axis=1)), tmp_path / "same")
     opposite, rows = segmented(wav(np.stack([voice, -voice], axis=1)), tmp_path / "opposite")
     mono, mono_rows = segmented(wav(voice), tmp_path / "mono")
-    assert [facts["mixdown"] for facts in (same, opposite, mono)] == ["mean", "difference", "mono"]
-    assert [facts["detail"] for facts in (same, opposite, mono)] == [None] * 3
+    assert [facts.mixdown for facts in (same, opposite, mono)] == ["mean", "difference", "mono"]
+    assert [facts.detail for facts in (same, opposite, mono)] == [None] * 3
     assert [(row["start"], row["end"]) for row in rows] == [(row["start"], row["end"]) for row in mono_rows]
-    assert opposite["clip_seconds"] == mono["clip_seconds"] > 10
+    assert opposite.clip_seconds == mono.clip_seconds > 10

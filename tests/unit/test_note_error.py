@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from speechmill.core.build import Build
+from speechmill.core.footers import FetchFooter
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Status, recording_from, to_table
 from speechmill.runner.beam.functions import StageFn
@@ -15,7 +16,7 @@ from tests.decisions import decided
 from tests.tiny_corpus import RECORDINGS, publish_tiny
 
 KNOWN, NEW = RECORDINGS[1], replace(RECORDINGS[1], recording_id="new", content_id=None)
-FOOTER = {"retry": False, "is_local": False, "media": "gone", "aliases": []}
+FOOTER = FetchFooter(media="gone")
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_a_known_recording_with_nothing_made_of_it_yet_fails_and_keeps_its_row(
 
 def test_a_no_that_was_seen_stays(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     no = replace(NEW, status=Status.OPTED_OUT, reason=Reason.OPTED_OUT)
-    build.store.write_table(build.fetched(no.recording_id), to_table([no]), FOOTER | {"retry": True})
+    build.store.write_table(build.fetched(no.recording_id), to_table([no]), replace(FOOTER, retry=True))
     assert fetched(no, build, monkeypatch) == ([], no)
 
 
@@ -74,4 +75,4 @@ def test_a_new_recording_or_a_damaged_row_gets_the_error(
         build.store.write_text(name, "PAR1 damaged")
     works, row = fetched(NEW, build, monkeypatch)
     assert (works, row.status, row.reason) == ([], Status.FAILED, Reason.INTERNAL_ERROR)
-    assert build.store.footer(name)["retry"]
+    assert build.store.footer(name, FetchFooter).retry

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 import soundfile
 from speechmill.core.build import KNOWN_FILE
+from speechmill.core.footers import FetchFooter
 from speechmill.core.manual import ManualDecisions
 from speechmill.core.store import Store
 from speechmill.corpus import progress
@@ -93,7 +94,7 @@ def test_the_index_is_the_same_from_tables_and_from_artifacts(tmp_path: Path) ->
     tabulated = tables.fetched_recordings(build)
     assert tabulated.num_rows == 4
     again = build.store.read(build.fetched("r2"))  # fetched again since: its row in the tables is not used
-    build.store.write_table(build.fetched("r2"), again.set_column(*_titled(again, "Anew")), {"retry": True})
+    build.store.write_table(build.fetched("r2"), again.set_column(*_titled(again, "Anew")), FetchFooter(retry=True))
     write_index(build, tabulated)
     index = build.store.read(KNOWN_FILE)
     build.store.remove(KNOWN_FILE)

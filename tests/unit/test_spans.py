@@ -11,6 +11,7 @@ from speechmill.audio import Decoding, Skipping, UnskippableError, decode_flac
 from speechmill.core import config_file
 from speechmill.core.build import Build
 from speechmill.core.config import Audio, Input, RunConfig
+from speechmill.core.footers import DecodeFooter, FetchFooter
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, RejectedError, Status, content_id_of, recording_from
 from speechmill.core.removals import RemovalRequest, Removals
@@ -197,10 +198,10 @@ def test_stretches_are_decoded_from_media_that_are_fetched_once(server: Scripted
         assert work is not None
         table, facts = (
             build.store.read(build.segments(work.content_id)),
-            build.store.footer(build.segments(work.content_id)),
+            build.store.footer(build.segments(work.content_id), DecodeFooter),
         )
-        assert facts["decoded_samples"] == 7 * RATE == table["end"].to_pylist()[-1]
-        assert facts["declared_duration_s"] is None
+        assert facts.decoded_samples == 7 * RATE == table["end"].to_pylist()[-1]
+        assert facts.declared_duration_s is None
         clips = [row for row in table.to_pylist() if row["flac"]]
         assert clips
         whole = np.concatenate([*Decoding(io.BytesIO(spoken(21)), RATE, Audio())])
@@ -255,10 +256,10 @@ def test_local_stretches_share_a_file(folder: Path) -> None:
         assert work is not None
         assert work.content_id == content_id_of(work.sha256 or "", row.start_s, row.end_s)
         segment_media(work, build)
-        assert build.store.footer(build.segments(work.content_id))["decoded_samples"] == 7 * RATE
+        assert build.store.footer(build.segments(work.content_id), DecodeFooter).decoded_samples == 7 * RATE
     stored = recording_from(build.store.read(build.fetched(rows[1].recording_id)).to_pylist()[0])
     assert (stored.start_s, stored.end_s, stored.attachments[0].text) == (7.0, None, "Hello.")
-    assert len(build.store.footer(build.fetched(rows[1].recording_id))["documents"]) == 1
+    assert len(build.store.footer(build.fetched(rows[1].recording_id), FetchFooter).documents) == 1
     (folder / "a.wav").write_bytes(spoken(21))  # another file in its place
     changed = fetch_recording(Listed(recording=rows[0], media_path=str(folder / "a.wav")), build).work
     assert changed is not None

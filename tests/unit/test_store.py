@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from speechmill.core import config_file, processes
 from speechmill.core.config_errors import ConfigError
+from speechmill.core.footers import DecodeFooter, Footer
 from speechmill.core.locks import BusyError
 from speechmill.core.paths import OutsideError
 from speechmill.core.store import OutOfSpaceError, Store, raise_if_out_of_space
@@ -22,9 +23,9 @@ def test_a_table_and_its_footer_come_back(store: Store) -> None:
     name = store.artifact("segment", "profile", "content")
     assert name == "work/segment/profile/content.parquet"
     assert not store.exists(name)
-    store.write_table(name, TABLE, {"status": "ok", "retry": False})
+    store.write_table(name, TABLE, DecodeFooter(codec="mp3"))
     assert store.read(name).equals(TABLE)
-    assert store.footer(name) == {"status": "ok", "retry": False}
+    assert store.footer(name, DecodeFooter) == DecodeFooter(codec="mp3")
     assert store.is_done(name)
     assert [b.num_rows for b in store.batches(name, ["n"], 40)] == [40, 40, 20]
     assert store.names("work/segment/profile") == ["content.parquet"]
@@ -41,7 +42,7 @@ def test_a_failed_write_leaves_what_was_there(store: Store) -> None:
 
 
 def test_a_passing_failure_is_not_done(store: Store) -> None:
-    store.write_table("f.parquet", TABLE.schema.empty_table(), {"retry": True})
+    store.write_table("f.parquet", TABLE.schema.empty_table(), Footer(retry=True))
     assert store.exists("f.parquet")
     assert not store.is_done("f.parquet")
 

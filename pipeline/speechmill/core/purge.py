@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from speechmill.core.build import LOG_FILE, LOG_FOLDER, PURGE_FILE, Build
+from speechmill.core.footers import FetchFooter
 from speechmill.core.records import Recording, Status, recording_from, to_table
 from speechmill.core.removals import RemovalRequest, Removals, removed_row
 from speechmill.core.store import Store
@@ -33,7 +34,7 @@ def purge(build: Build) -> None:
     contents: dict[RemovalRequest, set[str]] = {request: set(request.contents) for request in removals.all}
     ids: set[str] = set()  # of removed recordings and their contents and media
     texts: set[str] = set()  # in log lines to drop
-    rows: dict[str, tuple[pa.Table, list[str]]] = {}  # replaced rows, with the hashed aliases of the recording
+    rows: dict[str, tuple[pa.Table, tuple[str, ...]]] = {}  # replaced rows, with the hashed aliases of the recording
     documents: dict[bool, set[str]] = {True: set(), False: set()}  # of removed recordings, and of others
     media: dict[bool, set[str | None]] = {True: set(), False: set()}
     for recording in present_recordings(build):
@@ -45,14 +46,14 @@ def purge(build: Build) -> None:
             contents[request].update(filter(None, [recording.content_id]))
             names = (recording.title, recording.guid, recording.media_url, recording.first_url, *recording.persons)
             texts |= set(filter(None, names))
-            rows[name] = (to_table([removed_row(recording, request)]), store.footer(name).get("aliases", []))
+            rows[name] = (to_table([removed_row(recording, request)]), store.footer(name, FetchFooter).aliases)
     ids.update(*contents.values(), filter(None, media[True] - media[False]))
     _purge_duplicates(ids, build)
     for name in [*CACHES, *(documents[True] - documents[False]), *_files_of(ids, store)]:
         store.remove(name)
     _purge_log(ids | texts, store)
     for name, (row, aliases) in rows.items():  # last, since a purge that is killed and repeated needs the old rows
-        store.write_table(name, row, {"retry": False, "aliases": aliases})
+        store.write_table(name, row, FetchFooter(aliases=aliases))
     purged = (replace(request, contents=tuple(sorted(contents[request])), erased=True) for request in removals.all)
     Removals(tuple(purged)).save(store)
     store.remove(PURGE_FILE)
@@ -68,7 +69,7 @@ def _purge_duplicates(ids: set[str], build: Build) -> None:
         table = store.read(f"{folder}/{leaf}")
         kept = table.filter(pc.invert(pc.is_in(table["duplicate_of"], value_set=clips)))
         if kept.num_rows < table.num_rows:
-            store.write_table(f"{folder}/{leaf}", kept, {"retry": False})
+            store.write_table(f"{folder}/{leaf}", kept)
 
 
 def _files_of(ids: set[str], store: Store) -> list[str]:
@@ -84,7 +85,7 @@ def _files_of(ids: set[str], store: Store) -> list[str]:
 
 def _documents(name: str, store: Store) -> Iterator[str]:
     """Names of a recording's documents, by the footer of its row; other names in it are not ours to delete."""
-    return (document for document in store.footer(name).get("documents", ()) if DOCUMENT.fullmatch(document))
+    return (document for document in store.footer(name, FetchFooter).documents if DOCUMENT.fullmatch(document))
 
 
 def _purge_log(texts: set[str], store: Store) -> None:

@@ -2,7 +2,8 @@
 
 A stage's result for one content is `work/<stage>/<profile>/<content_id>.parquet`. It is written under a temporary name,
 synced and renamed, so that a crash at any instant leaves either the old state or the new one. On object stores a file
-appears when it is closed, which is as safe. A failure is an artifact too: no rows, and the reason in its footer.
+appears when it is closed, which is as safe. A failure is an artifact too: no rows, and the reason in its
+footer, see core/footers.py.
 """
 
 import errno
@@ -13,18 +14,21 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from speechmill.core import arrow_files, atomic, paths
 from speechmill.core.filesystem import Entry, filesystem_of
+from speechmill.core.footers import Footer
 from speechmill.core.locks import locked
 from speechmill.core.own_names import OWN_FILE
 
 LOCK_FILE = "work/lock"
 FOOTER_KEY = b"speechmill"
+FINISHED = Footer()
+F = TypeVar("F", bound=Footer)
 ROW_GROUP_BYTES = 8_000_000  # several are in memory while one is written; readers refuse more than 286 MB
 ROW_GROUP_ROWS = 100
 
@@ -195,23 +199,21 @@ class Store:
         with self.create(name) as file, arrow_files.parquet_writer(file, schema, _PARQUET | options) as writer:
             yield writer
 
-    def write_table(self, name: str, table: pa.Table, footer: dict[str, Any] | None = None) -> None:
-        """Write a table, with a JSON object in its footer."""
+    def write_table(self, name: str, table: pa.Table, footer: Footer = FINISHED) -> None:
+        """Write an artifact."""
         with self.parquet(name, table.schema) as writer:
             writer.write_table(table)
-            add_footer(writer, footer or {})
+            add_footer(writer, footer)
 
-    def footer(self, name: str) -> dict[str, Any]:
-        """JSON object in the footer of an artifact."""
+    def footer(self, name: str, kind: type[F]) -> F:
+        """Footer of an artifact. Raises ValueError for one of another kind."""
         with self.open(name) as file:
-            metadata = pq.read_metadata(file).metadata or {}
-        value: dict[str, Any] = json.loads(metadata.get(FOOTER_KEY, b"{}"))
-        return value
+            return _footer(pq.read_metadata(file), kind)
 
     def is_done(self, name: str) -> bool:
         """Whether an artifact needs no more work: it is there, and not a failure that may pass."""
         try:
-            return not self.footer(name).get("retry", False)
+            return not self.footer(name, Footer).retry
         except FileNotFoundError:
             return False
 
@@ -220,12 +222,11 @@ class Store:
         with self.open(name) as file:
             return pq.ParquetFile(file).read(columns=columns)  # read_table would load pandas first
 
-    def load(self, name: str) -> tuple[pa.Table, dict[str, Any]]:
-        """Read an artifact and its footer, opening it once."""
+    def load(self, name: str, kind: type[F]) -> tuple[pa.Table, F]:
+        """Read an artifact and its footer, opening it once. Raises ValueError for a footer of another kind."""
         with self.open(name) as file:
             parquet = pq.ParquetFile(file)
-            metadata = parquet.metadata.metadata or {}
-            return parquet.read(use_threads=False), json.loads(metadata.get(FOOTER_KEY, b"{}"))
+            return parquet.read(use_threads=False), _footer(parquet.metadata, kind)
 
     def batches(self, name: str, columns: list[str] | None = None, rows: int = 32) -> Iterator[pa.RecordBatch]:
         """Read an artifact in batches of at most `rows` rows."""
@@ -275,9 +276,13 @@ class Store:
                 paths.remove_empty(path)
 
 
-def add_footer(writer: pq.ParquetWriter, facts: dict[str, Any]) -> None:
-    """Put a JSON object into the footer of an artifact that is being written."""
-    writer.add_key_value_metadata({FOOTER_KEY: json.dumps(facts, sort_keys=True).encode()})
+def add_footer(writer: pq.ParquetWriter, footer: Footer = FINISHED) -> None:
+    """Put the footer into an artifact that is being written."""
+    writer.add_key_value_metadata({FOOTER_KEY: footer.to_json().encode()})
+
+
+def _footer(metadata: pq.FileMetaData, kind: type[F]) -> F:
+    return kind.from_json((metadata.metadata or {}).get(FOOTER_KEY, b"{}"))
 
 
 _PARQUET: dict[str, Any] = {"compression": "zstd", "write_page_index": True, "store_schema": True}

@@ -13,6 +13,7 @@ from typing import Any
 from speechmill.core import guards, ownership, processes
 from speechmill.core.build import Build
 from speechmill.core.config import Audio, RunConfig
+from speechmill.core.footers import FetchFooter
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError, Status, recording_from
 from speechmill.core.state import read_run
@@ -167,10 +168,10 @@ def _content_id(listed: Listed, build: Build) -> str | None:
     name = build.fetched(listed.recording.recording_id)
     if not build.store.exists(name):
         return None
-    rows, footer = build.store.load(name)
+    rows, footer = build.store.load(name, FetchFooter)
     known, path = recording_from(rows.to_pylist()[0]), listed.media_path
     if path is not None and (listed.sha256 is None or listed.sha256 != known.sha256):
-        is_same = stamp_of(path) == (footer.get("size"), footer.get("mtime_ns"))
+        is_same = footer.stamp is not None and stamp_of(path) == footer.stamp
         return known.content_id if is_same else None
     return known.content_id
 

@@ -1,6 +1,5 @@
 """How far each recording of a corpus came: by the clip tables where they are current, else by its artifacts."""
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from speechmill.core.build import Build
+from speechmill.core.footers import DecodeFooter
 from speechmill.core.records import Recording, Status, recording_from
 from speechmill.decide.decision import failed
 from speechmill.decide.licences import licence_allowed
@@ -25,7 +25,7 @@ class RecordingProgress:
     """A stored recording, the results of decoding it, if it was, and the later stages that finished its content."""
 
     recording: Recording
-    facts: dict[str, Any] | None
+    decoded: DecodeFooter | None
     finished: tuple[str, ...]
 
 
@@ -52,7 +52,7 @@ def _by_tables(group: Group, versions: Versions, build: Build) -> Iterator[Recor
         if row["fetched"] is None:  # a file that is no recording
             continue
         is_scored = SCORE.name in stage_names(versions.get(recording.content_id or "", []))
-        facts = json.loads(row["facts"]) if row["facts"] else None
+        decoded = DecodeFooter.from_json(row["decoded"]) if row["decoded"] else None
         names: list[str] = [SCORE.name] if is_scored else []
         for stage in clip_stages(build) if is_scored else ():
             by_recording = finished.get(stage.name)  # None: its clips are others than those of the clip table
@@ -60,7 +60,7 @@ def _by_tables(group: Group, versions: Versions, build: Build) -> Iterator[Recor
                 _has_finished(stage, _work_item(recording, build), build) if by_recording is None else by_recording[at]
             )
             names += [stage.name] if is_done else []
-        yield RecordingProgress(recording=recording, facts=facts, finished=tuple(names))
+        yield RecordingProgress(recording=recording, decoded=decoded, finished=tuple(names))
 
 
 def _finished_by_tables(group: Group, recordings: list[Recording], build: Build) -> dict[str, Any]:
@@ -85,10 +85,11 @@ def _by_artifacts(recording_ids: Iterable[str], build: Build) -> Iterator[Record
     for recording_id in recording_ids:
         recording = recording_from(build.store.read(build.fetched(recording_id)).to_pylist()[0])
         name = build.segments(recording.content_id or "")
-        facts = build.store.footer(name) if recording.content_id and build.store.exists(name) else None
-        is_ok = facts is not None and facts["status"] == Status.OK
+        is_decoded = recording.content_id is not None and build.store.exists(name)
+        decoded = build.store.footer(name, DecodeFooter) if is_decoded else None
+        is_ok = decoded is not None and decoded.status is Status.OK
         finished = tuple(_finished_by_artifacts(recording, build)) if is_ok else ()
-        yield RecordingProgress(recording=recording, facts=facts, finished=finished)
+        yield RecordingProgress(recording=recording, decoded=decoded, finished=finished)
 
 
 def _finished_by_artifacts(recording: Recording, build: Build) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import Any
 from speechmill.core.build import CONFIG_FILE, Build
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.config_file import load
+from speechmill.core.footers import FetchFooter
 from speechmill.core.own_names import OWN_FILE, UNFINISHED
 from speechmill.core.ownership import MARK_FILE, REMOVALS_FILE
 from speechmill.core.state import read_run
@@ -106,7 +107,7 @@ def _unlisted(build: Build) -> Iterator[tuple[str, str, int]]:
     for recording_id in build.known_recordings():
         name = build.fetched(recording_id)
         listed.update(store.read(name, ["content_id", "sha256"]).to_pylist()[0].values())
-        listed.update(leaf.rpartition("/")[2] for leaf in store.footer(name).get("documents", ()))
+        listed.update(leaf.rpartition("/")[2] for leaf in store.footer(name, FetchFooter).documents)
     stages = [f"work/{stage}/{profile}" for stage, profile in _profiles(build).items()]
     for folder in ("work/media", "work/documents", *stages):
         for leaf in store.names(folder):

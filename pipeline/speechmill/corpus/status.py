@@ -82,7 +82,7 @@ def _fate(row: RecordingProgress) -> tuple[str, str | None]:
     """Status of a recording after decoding, or WAITING, and the reason of a failure."""
     if row.recording.content_id is None:
         return row.recording.status, row.recording.reason
-    return (WAITING, None) if row.facts is None else (row.facts["status"], row.facts.get("reason"))
+    return (WAITING, None) if row.decoded is None else (row.decoded.status, row.decoded.reason)
 
 
 def is_active(store: Store) -> bool:

@@ -1,6 +1,5 @@
 """Decides about the recordings and clips of a group, from its clip tables. Every published file is made from this."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from speechmill.core.build import Build
+from speechmill.core.footers import DecodeFooter
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RECORDINGS, Recording, Status, recording_from
 from speechmill.core.removals import removed_row
@@ -29,7 +29,7 @@ ENGLISH = {"en", "eng"}
 TEXT_COLUMNS = (*TRANSCRIBE.columns, *ASSESS.columns)
 NOT_DECODED = "not decoded yet: run again"
 TEXTS = tuple({field.name for field in RECORDINGS if field.type == pa.string()} - {"status", "reason"})
-FACTS = ("container", "codec", "source_sample_rate", "source_channels", "mixdown", "decoded_samples", "bad_packets")
+RESULTS = ("container", "codec", "source_sample_rate", "source_channels", "mixdown", "decoded_samples", "bad_packets")
 
 Duplicates = Mapping[int, tuple[str, ...]]  # by row of a duplicate: `primary_order` of the recording that is published
 Row = dict[str, Any]
@@ -98,7 +98,7 @@ def decide_group(group: Group, duplicates: Duplicates, build: Build) -> DecidedG
     """Decide about the recordings of a group and all their clips, given the duplicates among the recordings."""
     table = read_recordings(group, build).to_pylist()
     recordings = [
-        _recording(recording_from(row), row["facts"], duplicates.get(at), build) for at, row in enumerate(table)
+        _recording(recording_from(row), row["decoded"], duplicates.get(at), build) for at, row in enumerate(table)
     ]
     clips = read_clips(group, build, _deciding(build))
     is_used = np.array([row.status is Status.OK and row.content_id is not None for row in recordings], bool)
@@ -122,12 +122,12 @@ def decide_group(group: Group, duplicates: Duplicates, build: Build) -> DecidedG
 # --- recordings ---
 
 
-def _recording(recording: Recording, facts: str | None, primary: tuple[str, ...] | None, build: Build) -> Recording:
+def _recording(recording: Recording, decoded: str | None, primary: tuple[str, ...] | None, build: Build) -> Recording:
     """A recording as it is published.
 
     Args:
         recording: As it was fetched.
-        facts: JSON of the results of decoding; None where nothing was decoded.
+        decoded: JSON of the results of decoding; None where nothing was decoded.
         primary: `primary_order` of the recording that this one is a duplicate of; None if it is no duplicate.
         build: The corpus.
     """
@@ -139,9 +139,9 @@ def _recording(recording: Recording, facts: str | None, primary: tuple[str, ...]
     if primary is not None:
         detail = f"the same bytes as {public_url(primary[-2])} ({primary[-1]})"
         return replace(recording, status=Status.DUPLICATE, reason=Reason.DUPLICATE, reason_detail=detail)
-    if facts is None:
+    if decoded is None:
         return replace(recording, reason_detail=NOT_DECODED)
-    return _with_facts(recording, json.loads(facts))
+    return _with_results(recording, DecodeFooter.from_json(decoded))
 
 
 def public(recording: Recording) -> Recording:
@@ -156,15 +156,15 @@ def public(recording: Recording) -> Recording:
     return replace(recording, **plain, attachments=attachments, alternates=alternates, consent=consent)
 
 
-def _with_facts(recording: Recording, facts: Row) -> Recording:
+def _with_results(recording: Recording, decoded: DecodeFooter) -> Recording:
     """Add the results of decoding; the duration given by a feed is kept if the container declares none."""
-    decoding: dict[str, Any] = {name: facts.get(name) for name in FACTS}
+    decoding: dict[str, Any] = {name: getattr(decoded, name) for name in RESULTS}
     return replace(
         recording,
-        status=Status(facts["status"]),
-        reason=Reason(facts["reason"]) if facts.get("reason") else None,
-        reason_detail="; ".join(filter(None, (facts.get("detail"), recording.reason_detail))) or None,
-        declared_duration_s=facts.get("declared_duration_s") or recording.declared_duration_s,
+        status=decoded.status,
+        reason=decoded.reason,
+        reason_detail="; ".join(filter(None, (decoded.detail, recording.reason_detail))) or None,
+        declared_duration_s=decoded.declared_duration_s or recording.declared_duration_s,
         **decoding,
     )
 

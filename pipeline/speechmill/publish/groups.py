@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from speechmill.core.build import FETCHED, Build
+from speechmill.core.footers import DecodeFooter, TableFooter
 from speechmill.core.records import Status
 from speechmill.stages import ASSESS, DEDUP, SCORE, ClipStage, Stage, left_out
 from speechmill.stages.flow import STAGES
 
-VERSION = 1  # raise it when the same artifacts give other tables
+VERSION = 2  # raise it when the same artifacts give other tables
 FOLDER = "work/tables"
 GROUP_RECORDINGS = 1_000
 DIGITS = "0123456789abcdef"
@@ -139,27 +140,24 @@ def tabulated_stages(build: Build) -> list[Stage]:
 def is_current(inputs: GroupInputs, build: Build) -> bool:
     """Whether the tables of a group are made of its present artifacts."""
     name = inputs.group.table(RECORDS)
-    return build.store.exists(name) and build.store.footer(name).get("inputs") == inputs.digest
+    return build.store.exists(name) and build.store.footer(name, TableFooter).inputs == inputs.digest
 
 
 def content_digest(group: Group, build: Build) -> str:
     """Digest of the content of a group's tables."""
-    return str(build.store.footer(group.table(RECORDS))["content"])
+    return build.store.footer(group.table(RECORDS), TableFooter).content
 
 
 def has_retries(groups: list[Group], versions: Versions, build: Build) -> bool:
     """Whether a recording waits for a stage or failed for a temporary cause. The tables must be current."""
     needed = {stage.name for stage in (SCORE, DEDUP, ASSESS) if build.runs(stage.name)}
     for group in groups:
-        for row in build.store.read(group.table(RECORDS), ["content_id", "facts"]).to_pylist():
-            facts = json.loads(row["facts"]) if row["facts"] else None
-            if row["content_id"] and (facts is None or facts.get("retry")):
+        for row in build.store.read(group.table(RECORDS), ["content_id", "decoded"]).to_pylist():
+            decoded = DecodeFooter.from_json(row["decoded"]) if row["decoded"] else None
+            if row["content_id"] and (decoded is None or decoded.retry):
                 return True
-            if (
-                facts
-                and facts["status"] == Status.OK
-                and not needed <= {*stage_names(versions.get(row["content_id"], []))}
-            ):
+            made = {*stage_names(versions.get(row["content_id"], []))}
+            if decoded and decoded.status is Status.OK and not needed <= made:
                 return True
     return False
 

@@ -4,6 +4,7 @@ With it, any process can repeat the decision about a single group with the same 
 """
 
 from speechmill.core.build import Build
+from speechmill.core.footers import DecidedFooter
 from speechmill.decide.splits import TRAIN, VALIDATION
 from speechmill.publish.decided import DecidedGroup, Duplicates, decide_group
 from speechmill.publish.groups import Group
@@ -19,10 +20,8 @@ def _name(group: Group, fingerprint: str) -> str:
 def save(decided: DecidedGroup, duplicates: Duplicates, fingerprint: str, build: Build) -> None:
     """Store duplicates, speakers and splits of a group of a plan."""
     held_out = [at for at, split in enumerate(decided.splits) if split == VALIDATION]
-    footer = {
-        "duplicates": {str(at): order for at, order in duplicates.items()},
-        "held_out": held_out if decided.speakers is not None else None,
-    }
+    is_by_speaker = decided.speakers is not None
+    footer = DecidedFooter(duplicates=dict(duplicates), held_out=tuple(held_out) if is_by_speaker else None)
     table = COLUMNS.empty_table() if decided.speakers is None else decided.speakers
     build.store.write_table(_name(decided.group, fingerprint), table, footer)
 
@@ -42,11 +41,10 @@ def load(group: Group, fingerprint: str, build: Build) -> DecidedGroup:
 
 
 def _load(group: Group, fingerprint: str, build: Build) -> DecidedGroup:
-    table, footer = build.store.load(_name(group, fingerprint))
-    duplicates: Duplicates = {int(at): tuple(order) for at, order in footer["duplicates"].items()}
-    decided = decide_group(group, duplicates, build)
-    if footer["held_out"] is not None:
+    table, footer = build.store.load(_name(group, fingerprint), DecidedFooter)
+    decided = decide_group(group, footer.duplicates, build)
+    if footer.held_out is not None:
         decided.speakers = table
-        held_out = frozenset(footer["held_out"])
+        held_out = frozenset(footer.held_out)
         decided.splits = [VALIDATION if at in held_out else TRAIN for at in range(len(decided.splits))]
     return decided

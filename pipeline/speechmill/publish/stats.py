@@ -1,6 +1,5 @@
 """Counts `stats.json`, the source of all figures in card, report and summary, while a publication is planned."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow.compute as pc
 
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
+from speechmill.core.footers import DecodeFooter
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Status
 from speechmill.decide.decision import KEPT, REJECTED, Mask
@@ -79,10 +79,10 @@ class Tally:
 
     def _add_profiles(self, decided: DecidedGroup) -> None:
         """Count the samples that each profile of segmentation would make clips of."""
-        facts = read_recordings(decided.group, self._build, ["facts"])["facts"].to_pylist()
-        for recording, text in zip(decided.recordings, facts, strict=True):
-            if recording.status is Status.OK and text:
-                self._by_profile.update(json.loads(text).get("clip_samples_by_profile", {}))
+        footers = read_recordings(decided.group, self._build, ["decoded"])["decoded"].to_pylist()
+        for recording, footer in zip(decided.recordings, footers, strict=True):
+            if recording.status is Status.OK and footer:
+                self._by_profile.update(DecodeFooter.from_json(footer).clip_samples_by_profile)
 
     def _add_spans(self, decided: DecidedGroup) -> None:
         """Count the samples of spans that are no clips, by kind."""

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
+from speechmill.core.footers import DecodeFooter, TableFooter
 from speechmill.core.ownership import facts_of
 from speechmill.core.records import RECORDINGS, Recording, SpanKind, Status, recording_from, to_row
 from speechmill.core.urls import public_url
@@ -50,7 +51,7 @@ SPAN_TABLE = pa.schema([PLACES[0], *PLACES[2:4], pa.field("kind", pa.string())])
 RECORD_TABLE = pa.schema(
     [
         *RECORDINGS,
-        pa.field("facts", pa.string()),  # JSON of the results of decoding; null where nothing was decoded
+        pa.field("decoded", pa.string()),  # JSON of the results of decoding; null where nothing was decoded
         pa.field("clips_digest", pa.string()),  # of its rows in the clip table
         pa.field("fetched", pa.string()),  # version of its fetch artifact; null for files that were left out
     ]
@@ -77,9 +78,9 @@ def tabulate(inputs: GroupInputs, build: Build) -> Outcome:
     rows: list[dict[str, Any]] = []
     clips, spans = [clip_table(build).empty_table()], [SPAN_TABLE.empty_table()]
     for at, (recording, version) in enumerate(_recordings(inputs, build)):
-        facts = _facts(recording, build)
-        row = to_row(recording) | {"facts": facts and json.dumps(facts), "fetched": version}
-        if facts and facts["status"] == Status.OK:
+        decoded = _decoded(recording, build)
+        row = to_row(recording) | {"decoded": decoded and decoded.to_json(), "fetched": version}
+        if decoded and decoded.status is Status.OK:
             content_clips, content_spans = _content_tables(at, recording.content_id or "", build)
             row["clips_digest"] = _table_digest(content_clips.drop_columns(["recording"]))
             clips.append(content_clips)
@@ -88,7 +89,7 @@ def tabulate(inputs: GroupInputs, build: Build) -> Outcome:
     for kind, tables in ((CLIPS, clips), (SPANS, spans)):
         with store.parquet(group.table(kind), tables[0].schema) as writer:
             writer.write_table(pa.concat_tables(tables).combine_chunks(), row_group_size=ROW_GROUP_ROWS)
-    footer = {"retry": False, "inputs": inputs.digest, "content": _content_digest(group, rows, build)}
+    footer = TableFooter(inputs=inputs.digest, content=_content_digest(group, rows, build))
     store.write_table(group.table(RECORDS), pa.Table.from_pylist(rows, schema=RECORD_TABLE), footer)
     return Outcome(state="done")
 
@@ -130,10 +131,10 @@ def _recordings(inputs: GroupInputs, build: Build) -> Iterator[tuple[Recording, 
     return heapq.merge(known, excluded, key=lambda pair: pair[0].recording_id)
 
 
-def _facts(recording: Recording, build: Build) -> dict[str, Any] | None:
+def _decoded(recording: Recording, build: Build) -> DecodeFooter | None:
     """Results of decoding; None where nothing was decoded."""
     name = build.segments(recording.content_id or "")
-    return build.store.footer(name) if recording.content_id and build.store.exists(name) else None
+    return build.store.footer(name, DecodeFooter) if recording.content_id and build.store.exists(name) else None
 
 
 def _content_tables(at: int, content_id: str, build: Build) -> tuple[pa.Table, pa.Table]:

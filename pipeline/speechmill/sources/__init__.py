@@ -20,6 +20,7 @@ from speechmill.core import plugins
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.filenames import readable
+from speechmill.core.footers import FetchFooter
 from speechmill.core.languages import language_code
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Signal, Status, stable_id
@@ -38,7 +39,7 @@ MAX_TEXT_CHARACTERS = 10_000
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 
 
-Stored = tuple[Recording, dict[str, Any]]  # the artifact of fetching: its row and its footer
+Stored = tuple[Recording, FetchFooter]  # the artifact of fetching: its row and its footer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow as pa
 from speechmill import reference_text
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
+from speechmill.core.footers import FetchFooter, InputsFooter, StoredDocument
 from speechmill.core.records import Recording, RejectedError, recording_from
 from speechmill.reference_text import AlignedText, ClipHypothesis
 from speechmill.stages.base import RecordingStage
@@ -19,6 +21,7 @@ from speechmill.stages.transcribe import Transcribe
 from speechmill.stages.work import Outcome, WorkItem
 
 Clips = dict[str, ClipHypothesis]  # by clip_id, in order of position
+Documents = Mapping[str, StoredDocument]  # by path in the store
 
 
 class Align(RecordingStage):
@@ -43,14 +46,14 @@ class Align(RecordingStage):
 def align_documents(work: WorkItem, build: Build) -> Outcome:
     """Align the selected clips to the publisher's documents, unless documents and hypotheses are unchanged."""
     store, name = build.store, build.artifact("align", work.content_id)
-    documents = store.footer(build.fetched(work.recording_id)).get("documents", {})
+    documents = store.footer(build.fetched(work.recording_id), FetchFooter).documents
     clips = _clips(work, build) if documents else {}
     inputs = _digest(work, documents, clips)
-    if store.footer(name).get("inputs") == inputs if store.exists(name) else not clips:
+    if store.footer(name, InputsFooter).inputs == inputs if store.exists(name) else not clips:
         return Outcome(state="reused")
     recording = recording_from(store.read(build.fetched(work.recording_id)).to_pylist()[0])
     rows = list(_rows(recording, documents, clips, build))
-    store.write_table(name, pa.Table.from_pylist(rows, schema=Align.artifact), {"retry": False, "inputs": inputs})
+    store.write_table(name, pa.Table.from_pylist(rows, schema=Align.artifact), InputsFooter(inputs=inputs))
     durations = {clip_id: clip.end_s - clip.start_s for clip_id, clip in clips.items()}
     aligned = sum(durations[row["clip_id"]] for row in rows)
     return Outcome(state="done", seconds_in=sum(durations.values()), seconds_kept=aligned)
@@ -74,32 +77,33 @@ def _clips(work: WorkItem, build: Build) -> Clips:
     }
 
 
-def _digest(work: WorkItem, documents: Mapping[str, Any], clips: Clips) -> str:
+def _digest(work: WorkItem, documents: Documents, clips: Clips) -> str:
     """Digest of the inputs of an artifact: documents and hypotheses."""
     hypotheses = [(clip_id, clip.words) for clip_id, clip in clips.items()]
-    inputs = [Align.version, work.recording_id, documents, hypotheses]
+    described = {name: asdict(document) for name, document in documents.items()}
+    inputs = [Align.version, work.recording_id, described, hypotheses]
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
-def _rows(recording: Recording, documents: Mapping[str, Any], clips: Clips, build: Build) -> Iterator[dict[str, Any]]:
+def _rows(recording: Recording, documents: Documents, clips: Clips, build: Build) -> Iterator[dict[str, Any]]:
     """For each aligned clip the text of the document with the highest match; the first of equals, transcripts first."""
-    ordered = sorted(documents, key=lambda name: (documents[name]["kind"] != "transcript", documents[name]["url"]))
+    ordered = sorted(documents, key=lambda name: (documents[name].kind != "transcript", documents[name].url))
     by_document = [(name, _aligned(name, documents[name], recording, clips, build)) for name in ordered]
     for clip_id in clips:
-        candidates = [(texts[clip_id], documents[name]["url"]) for name, texts in by_document if clip_id in texts]
+        candidates = [(texts[clip_id], documents[name].url) for name, texts in by_document if clip_id in texts]
         if candidates:
             best, url = max(candidates, key=lambda pair: pair[0].match or 0.0)
             yield {"clip_id": clip_id, "reference_text": best.text, "reference_match": best.match, "reference_url": url}
 
 
 def _aligned(
-    name: str, about: Mapping[str, Any], recording: Recording, clips: Clips, build: Build
+    name: str, document: StoredDocument, recording: Recording, clips: Clips, build: Build
 ) -> dict[str, AlignedText]:
     """Reference texts of one document by clip_id; empty if it cannot be read."""
     with build.store.open(name) as file:
         raw = file.read()
     try:
-        reference = reference_text.read(raw, about["type"], format_hint(recording, about["url"]))
+        reference = reference_text.read(raw, document.type, format_hint(recording, document.url))
     except RejectedError:
         return {}
     texts = reference_text.align(reference, list(clips.values()))

@@ -16,6 +16,7 @@ from speechmill import tokens
 from speechmill.core.build import Build
 from speechmill.core.columns import UNIT, Column, at_least
 from speechmill.core.config import RunConfig
+from speechmill.core.footers import InputsFooter
 from speechmill.core.models import FindModel, ModelRef, model_file
 from speechmill.core.reasons import Reason
 from speechmill.core.records import WORD
@@ -84,14 +85,14 @@ class Assess(RecordingStage):
         name = build.artifact(self.name, element.content_id)
         if not build.store.exists(name):
             return False
-        return bool(build.store.footer(name).get("inputs") == _inputs(element.content_id, build))
+        return build.store.footer(name, InputsFooter).inputs == _inputs(element.content_id, build)
 
     def process(self, element: WorkItem, build: Build) -> Outcome:
         """Assess every transcribed clip of a recording."""
         is_done = self.is_done(element, build)
         if not is_done:
             table = pa.Table.from_pylist(list(_rows(element.content_id, build)), schema=self.artifact)
-            footer = {"retry": False, "inputs": _inputs(element.content_id, build)}
+            footer = InputsFooter(inputs=_inputs(element.content_id, build))
             build.store.write_table(build.artifact(self.name, element.content_id), table, footer)
         seconds = sum(clip_durations(element.content_id, build).values())
         return Outcome(state="reused" if is_done else "done", seconds_in=seconds, seconds_kept=seconds)
@@ -104,7 +105,7 @@ def _inputs(content_id: str, build: Build) -> str:
         for stage in (Transcribe.name, CrossCheck.name)
     ]
     aligned = build.artifact(Align.name, content_id)
-    reference = build.store.footer(aligned).get("inputs") if build.store.exists(aligned) else None
+    reference = build.store.footer(aligned, InputsFooter).inputs if build.store.exists(aligned) else None
     return hashlib.sha256(json.dumps([parts, reference]).encode()).hexdigest()
 
 

@@ -80,7 +80,7 @@ class Batch:
         """Store rows of a content in a file of their own, named by the clips in it."""
         identity = hashlib.sha256("".join(sorted(row["clip_id"] for row in rows)).encode()).hexdigest()[:16]
         name = f"{self._build.parts(self._stage.name, content_id)}/{identity}.parquet"
-        self._build.store.write_table(name, pa.Table.from_pylist(rows, schema=self._stage.artifact), {"retry": False})
+        self._build.store.write_table(name, pa.Table.from_pylist(rows, schema=self._stage.artifact))
 
     def rest(self) -> Iterator[Done]:
         """Process the remaining clips, and yield the items that were not done."""

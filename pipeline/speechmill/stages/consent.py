@@ -11,6 +11,7 @@ from typing import Any
 from speechmill import fetch, sources
 from speechmill.core import processes
 from speechmill.core.build import Build
+from speechmill.core.footers import FetchFooter
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Signal, Status
 from speechmill.fetch.consent import provenance, signal_of
@@ -84,20 +85,20 @@ def _is_generated(signal: Signal) -> bool:
     return signal.signal == C2PA and signal.value.startswith(GENERATED)
 
 
-def apply_c2pa(recording: Recording, footer: dict[str, Any], build: Build) -> tuple[Recording, dict[str, Any]]:
+def apply_c2pa(recording: Recording, footer: FetchFooter, build: Build) -> tuple[Recording, FetchFooter]:
     """Read the C2PA manifest of media, once, and add its signals. Media that forbid training are deleted.
 
     Returns:
         The recording, opted out if its media forbid training, and the footer of its artifact.
     """
-    is_read = footer.get("marks") == MARKS_VERSION
+    is_read = footer.marks == MARKS_VERSION
     if recording.content_id is None or is_read or not provenance.is_installed():
         return recording, footer
     with _as_file(f"work/media/{recording.sha256}", footer, build) as path:
         marks = _read_marks(path, build) if path else None
     if marks is None:
         return recording, footer
-    footer = footer | {"marks": MARKS_VERSION}
+    footer = replace(footer, marks=MARKS_VERSION)
     kept = tuple(signal for signal in recording.consent if signal.signal != C2PA)
     generated = tuple(signal_of(C2PA, GENERATED + word, recording.media_url) for word in marks.generated)
     forbids = tuple(signal_of(C2PA, word, recording.media_url) for word in marks.forbids)
@@ -105,7 +106,7 @@ def apply_c2pa(recording: Recording, footer: dict[str, Any], build: Build) -> tu
     recording = replace(recording, consent=kept + generated + forbids, ai_generated=is_generated)
     if not forbids:
         return recording, footer
-    if not footer["is_local"]:
+    if not footer.is_local:
         build.store.remove(f"work/media/{recording.sha256}")
     detail = f"{C2PA}: {forbids[0].value} in the file itself, seen {forbids[0].seen[:10]}"
     opted_out: dict[str, Any] = {
@@ -119,12 +120,12 @@ def apply_c2pa(recording: Recording, footer: dict[str, Any], build: Build) -> tu
 
 
 @contextmanager
-def _as_file(name: str, footer: dict[str, Any], build: Build) -> Iterator[str | None]:
+def _as_file(name: str, footer: FetchFooter, build: Build) -> Iterator[str | None]:
     """Path of media on this machine, a temporary copy if the store is remote; None if they are gone."""
     store = build.store
-    if footer["is_local"] or store.is_local:
-        path = footer["media"] if footer["is_local"] else store.path(name)
-        yield path if os.path.isfile(path) else None
+    if footer.is_local or store.is_local:
+        path = footer.media if footer.is_local else store.path(name)
+        yield path if path and os.path.isfile(path) else None
         return
     if not store.exists(name):
         yield None

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from speechmill.audio.cutting import gate
 from speechmill.audio.vad import Listener
 from speechmill.core import guards
 from speechmill.core.build import Build
+from speechmill.core.footers import DecodeFooter
 from speechmill.core.reasons import Reason
 from speechmill.core.records import PASSAGE_ARTIFACT, SEGMENT_ARTIFACT, RejectedError, Status
 from speechmill.core.store import Store
@@ -36,13 +37,13 @@ class Decoded:
     """float32[frames], level of each 10 ms in dBFS."""
     breaks: list[int]
     """Samples at which packets were lost, or speech is cut off."""
-    facts: dict[str, Any]
-    """Results of decoding for the footer of an artifact."""
+    footer: DecodeFooter
+    """Results of decoding, for the footer of an artifact."""
 
     @property
     def samples(self) -> int:
         """Length in samples at the corpus rate."""
-        return int(self.facts["decoded_samples"])
+        return self.footer.decoded_samples or 0
 
 
 @contextmanager
@@ -62,17 +63,16 @@ def decode(media: IO[bytes], work: WorkItem, pcm: IO[bytes], build: Build) -> De
     """Decode opened media to int16 PCM at the corpus rate, which is written to `pcm`. Raises RejectedError."""
     stretch, mixes, (speech, levels) = _decode_with_best_mix(media, work, pcm, build)
     breaks = [int(at) for at in (*stretch.breaks, *_truncated_end(stretch))]
-    facts = _facts(stretch, mixes)
-    return Decoded(speech=speech, levels=levels, breaks=breaks, facts=facts)
+    return Decoded(speech=speech, levels=levels, breaks=breaks, footer=_footer(stretch, mixes))
 
 
-def decode_work(work: WorkItem, build: Build, use: Callable[[Decoded, IO[bytes]], dict[str, Any]]) -> Outcome:
+def decode_work(work: WorkItem, build: Build, use: Callable[[Decoded, IO[bytes]], DecodeFooter]) -> Outcome:
     """Decode the media of an item, and store what `use` makes of them, or the failure.
 
     Args:
         work: The item.
         build: The build.
-        use: Takes the decoded recording and its int16 PCM at the corpus rate, and returns the facts that it stored.
+        use: Takes the decoded recording and its int16 PCM at the corpus rate, and returns the footer of what it stored.
     """
     try:
         # The decoded audio waits on disk, not in memory, for the cuts: the background level that they depend on
@@ -90,20 +90,18 @@ def decode_work(work: WorkItem, build: Build, use: Callable[[Decoded, IO[bytes]]
 
 def note_failure(work: WorkItem, build: Build, error: RejectedError) -> Outcome:
     """Store the failure of a recording, with all stages that decode it."""
-    facts = {"status": Status.FAILED, "reason": error.reason, "detail": error.detail, "retry": error.retry}
+    footer = DecodeFooter(status=Status.FAILED, reason=error.reason, detail=error.detail, retry=error.retry)
     if build.runs("passages"):
-        build.store.write_table(build.artifact("passages", work.content_id), PASSAGE_ARTIFACT.empty_table(), facts)
-    build.store.write_table(build.segments(work.content_id), SEGMENT_ARTIFACT.empty_table(), facts)
-    return outcome_of("failed", facts)
+        build.store.write_table(build.artifact("passages", work.content_id), PASSAGE_ARTIFACT.empty_table(), footer)
+    build.store.write_table(build.segments(work.content_id), SEGMENT_ARTIFACT.empty_table(), footer)
+    return outcome_of("failed", footer)
 
 
-def outcome_of(state: str, facts: dict[str, Any]) -> Outcome:
+def outcome_of(state: str, footer: DecodeFooter) -> Outcome:
     """Outcome by the footer of an artifact."""
-    reason = Reason(facts["reason"]) if facts.get("reason") else None
-    seconds, kept = facts.get("seconds", 0.0), facts.get("clip_seconds", 0.0)
     return Outcome(
-        state="failed" if reason else state, seconds_in=seconds, seconds_kept=kept, reason=reason,
-        detail=facts.get("detail") or "",
+        state="failed" if footer.reason else state, seconds_in=footer.seconds, seconds_kept=footer.clip_seconds,
+        reason=footer.reason, detail=footer.detail or "",
     )  # fmt: skip
 
 
@@ -147,23 +145,21 @@ def _truncated_end(stretch: Stretch) -> list[int]:
     return [stretch.samples] if ratio is not None and ratio < SHORT_RATIO and stretch.decoding.is_cut else []
 
 
-def _facts(stretch: Stretch, mixes: Sequence[Mix]) -> dict[str, Any]:
+def _footer(stretch: Stretch, mixes: Sequence[Mix]) -> DecodeFooter:
     """Results of decoding, and remarks."""
     decoding = stretch.decoding
     remarks = [decoding.shortfall] if _truncated_end(stretch) else []
     remarks += decoding.remarks
     remarks += [mix.remark for mix in mixes if mix.remark]
-    return {
-        "status": Status.OK,
-        "retry": False,
-        "container": decoding.container,
-        "codec": decoding.codec,
-        "source_sample_rate": decoding.source_rate,
-        "source_channels": decoding.channels,
-        "declared_duration_s": decoding.declared_duration_s if stretch.span is None else None,
-        "decoded_samples": stretch.samples,
-        "bad_packets": decoding.bad_packets,
-        "mixdown": mixdown_name(mixes),
-        "detail": "; ".join(remarks[:MAX_REMARKS]) or None,
-        "seconds": stretch.samples / decoding.rate,
-    }
+    return DecodeFooter(
+        container=decoding.container,
+        codec=decoding.codec,
+        source_sample_rate=decoding.source_rate,
+        source_channels=decoding.channels,
+        declared_duration_s=decoding.declared_duration_s if stretch.span is None else None,
+        decoded_samples=stretch.samples,
+        bad_packets=decoding.bad_packets,
+        mixdown=mixdown_name(mixes),
+        detail="; ".join(remarks[:MAX_REMARKS]) or None,
+        seconds=stretch.samples / decoding.rate,
+    )

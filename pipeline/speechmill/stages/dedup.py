@@ -75,7 +75,7 @@ class Fingerprint(RecordingStage):
         is_done = self.is_done(element, build)
         if not is_done:
             name = build.artifact(self.name, element.content_id)
-            build.store.write_table(name, _landmarks(element.content_id, build), {"retry": False})
+            build.store.write_table(name, _landmarks(element.content_id, build))
         seconds = sum(clip_durations(element.content_id, build).values())
         return Outcome(state="reused" if is_done else "done", seconds_in=seconds, seconds_kept=seconds)
 
@@ -190,7 +190,7 @@ def store_duplicates(matched: MatchedItem, build: Build) -> Outcome:
     name, table = build.artifact("dedup", work.content_id), pa.Table.from_pylist(rows, schema=Dedup.artifact)
     is_unchanged = store.exists(name) and table.equals(store.read(name))
     if not is_unchanged:
-        store.write_table(name, table, {"retry": False})
+        store.write_table(name, table)
     return Outcome(
         state="reused" if is_unchanged else "done",
         seconds_in=sum(durations.values()),

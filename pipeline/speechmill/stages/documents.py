@@ -7,11 +7,11 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass, field
-from typing import Any
 
 from speechmill import fetch, reference_text
 from speechmill.core.build import Build
 from speechmill.core.filenames import readable
+from speechmill.core.footers import StoredDocument
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Attachment, Recording, RejectedError
 from speechmill.core.store import Store
@@ -25,9 +25,9 @@ MAX_AGE_S = 24 * 3600.0  # a book's text is fetched once a day, not for each cha
 
 @dataclass(slots=True)
 class Documents:
-    """The documents of a recording: kind, URL, type and language by path in the store."""
+    """The documents of a recording."""
 
-    by_path: dict[str, dict[str, Any]] = field(default_factory=dict)
+    by_path: dict[str, StoredDocument] = field(default_factory=dict)  # path in the store
     remarks: list[str] = field(default_factory=list)  # why documents are missing
     retry: bool = False  # whether a missing one may be available later
 
@@ -47,9 +47,9 @@ def fetch_documents(recording: Recording, media_path: str | None, build: Build) 
             documents.remarks.append(f"{attachment.kind} {attachment.url[:200]}: {error}"[:500])
             documents.retry |= error.retry
             continue
-        documents.by_path[_store(raw, build.store)] = {
-            "kind": attachment.kind, "url": attachment.url, "type": attachment.type, "language": attachment.language,
-        }  # fmt: skip
+        documents.by_path[_store(raw, build.store)] = StoredDocument(
+            kind=attachment.kind, url=attachment.url, type=attachment.type, language=attachment.language
+        )
     return documents
 
 

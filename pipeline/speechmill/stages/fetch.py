@@ -5,12 +5,12 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 from urllib.parse import urlsplit
 
 from speechmill import sources
 from speechmill.core.build import FETCHED, PURGE_FILE, Build
 from speechmill.core.config import Input, RunConfig
+from speechmill.core.footers import FetchFooter
 from speechmill.core.models import ModelRef
 from speechmill.core.reasons import OUT_OF_REACH, Reason
 from speechmill.core.records import Recording, RejectedError, Status, content_id_of, recording_from, stable_id, to_table
@@ -30,6 +30,7 @@ from speechmill.stages.consent import (
 )
 from speechmill.stages.decode import note_failure
 from speechmill.stages.documents import Documents, fetch_documents
+from speechmill.stages.known import stamp_of
 from speechmill.stages.work import Outcome, WorkItem, primary_order
 
 DISKS = 8  # local files are read as if they were on so many hosts
@@ -86,9 +87,9 @@ def fetch_recording(listed: Listed, build: Build) -> Outcome:
     if listed.recording.status not in (Status.OK, Status.REMOVED) and not listed.known:
         # The source itself says that it failed; earlier media do not matter.
         recording = keep_first_seen(listed.recording, known or listed.recording)
-        store.write_table(name, to_table([recording]), {"retry": True, "unlisted": True})
+        store.write_table(name, to_table([recording]), FetchFooter(retry=True, unlisted=True))
         return _fetch_outcome("done", recording, None)
-    is_unchanged = known is not None and not before["retry"] and _is_unchanged(listed, known, before, build)
+    is_unchanged = known is not None and not before.retry and _is_unchanged(listed, known, before, build)
     try:
         if not (is_unchanged and known and known.content_id is None):
             listed = replace(listed, recording=with_permitted_licence(listed.recording, feed_permits(listed, build)))
@@ -104,7 +105,7 @@ def fetch_recording(listed: Listed, build: Build) -> Outcome:
         is_bug = error.reason is Reason.INTERNAL_ERROR
         if known is not None and known.content_id is not None and (is_bug or error.reason in OUT_OF_REACH):
             return _out_of_reach(known, before, error, build)
-        recording, footer = failed(listed.recording, error), _fetch_stamp(listed) | {"retry": error.retry}
+        recording, footer = failed(listed.recording, error), replace(_stamped(listed), retry=error.retry)
     if request := build.removals.match(recording):  # the same bytes under another name
         return _store_removed(listed, recording, request, build)
     store.write_table(name, to_table([recording]), footer)  # first, so that a kill does not cost the media
@@ -118,23 +119,23 @@ def note_unfetched(listed: Listed, build: Build, error: RejectedError) -> Outcom
     try:
         known, footer = _stored(name, build)
     except (ValueError, KeyError, TypeError):  # a damaged row, which may be what the error is about
-        known, footer = None, {}
+        known, footer = None, FetchFooter()
     if known is not None and known.content_id is not None and known.status is Status.OK:
         return _out_of_reach(known, footer, error, build)
     if known is None or known.status is Status.FAILED:
-        build.store.write_table(name, to_table([failed(listed.recording, error)]), {"retry": True})
+        build.store.write_table(name, to_table([failed(listed.recording, error)]), FetchFooter(retry=True))
     return Outcome(state="failed", reason=error.reason, detail=error.detail)
 
 
-def _stored(name: str, build: Build) -> tuple[Recording | None, dict[str, Any]]:
-    """The stored recording and its footer; None and {} if there is none."""
+def _stored(name: str, build: Build) -> tuple[Recording | None, FetchFooter]:
+    """The stored recording and its footer; None and an empty one if there is none."""
     if not build.store.exists(name):
-        return None, {}
-    rows, footer = build.store.load(name)
+        return None, FetchFooter()
+    rows, footer = build.store.load(name, FetchFooter)
     return recording_from(rows.to_pylist()[0]), footer
 
 
-def _out_of_reach(known: Recording, footer: dict[str, Any], error: RejectedError, build: Build) -> Outcome:
+def _out_of_reach(known: Recording, footer: FetchFooter, error: RejectedError, build: Build) -> Outcome:
     """Keep the row and artifacts of a recording whose media are out of reach; it fails if it was never segmented."""
     work = _work_item(known, footer, build)
     assert work is not None
@@ -146,18 +147,19 @@ def _out_of_reach(known: Recording, footer: dict[str, Any], error: RejectedError
 def _store_removed(listed: Listed, recording: Recording, request: RemovalRequest, build: Build) -> Outcome:
     """Store only a row for a recording with a removal request, and delete its media."""
     row, store, name = removed_row(recording, request), build.store, build.fetched(recording.recording_id)
-    before, footer = _stored(name, build) if recording.content_id is None else (None, {})  # else it was just fetched
+    # With a content id, it was just fetched.
+    before, footer = _stored(name, build) if recording.content_id is None else (None, FetchFooter())
     if before is not None and before.content_id is not None:  # by which the end of the run deletes its artifacts
         recording = replace(recording, content_id=before.content_id, sha256=before.sha256)
         store.write_table(name, to_table([recording]), footer)
         store.write_text(PURGE_FILE, "")
         return _fetch_outcome("done", row, None)
-    store.write_table(name, to_table([row]), {"retry": False, "aliases": list(listed.aliases)})
+    store.write_table(name, to_table([row]), FetchFooter(aliases=listed.aliases))
     store.remove(f"work/media/{recording.sha256}")
     return _fetch_outcome("done", row, None)
 
 
-def _fetch(listed: Listed, build: Build) -> tuple[Recording, dict[str, Any]]:
+def _fetch(listed: Listed, build: Build) -> tuple[Recording, FetchFooter]:
     """Fetch media only; documents follow once it is clear that the recording is not opted out."""
     permits = page_permits(listed.recording, build)
     recording, url = listing.resolve(listed.recording, build.config, build.store, stopping=build.is_stopping)
@@ -165,59 +167,54 @@ def _fetch(listed: Listed, build: Build) -> tuple[Recording, dict[str, Any]]:
     content_id = content_id_of(media.sha256, recording.start_s, recording.end_s)
     recording = replace(recording, content_id=content_id, sha256=media.sha256, bytes=media.bytes)
     recording = with_permitted_licence(recording, (*media.permits, *permits))
-    footer = {"retry": False, "is_local": listed.media_path is not None, **_fetch_stamp(listed), "media": media.path}
-    footer["resolved"] = url != recording.media_url
-    return recording, footer | {"documents": {}, "documents_retry": True}
+    is_resolved = url != recording.media_url
+    footer = replace(_stamped(listed), is_local=listed.media_path is not None, media=media.path, resolved=is_resolved)
+    return recording, footer
 
 
-def _with_documents(
-    recording: Recording, footer: dict[str, Any], documents: Documents
-) -> tuple[Recording, dict[str, Any]]:
+def _with_documents(recording: Recording, footer: FetchFooter, documents: Documents) -> tuple[Recording, FetchFooter]:
     """Add the documents to a recording's footer, and their remarks to the recording."""
     remarks = "; ".join(documents.remarks) or None
-    added = {"documents": documents.by_path, "documents_retry": documents.retry}
-    return replace(recording, reason_detail=remarks), footer | added
+    footer = replace(footer, documents=documents.by_path, documents_retry=documents.retry)
+    return replace(recording, reason_detail=remarks), footer
 
 
-def _fetch_stamp(listed: Listed) -> dict[str, Any]:
+def _stamped(listed: Listed) -> FetchFooter:
     """Footer with the aliases of a recording, and the time of the request, or size and time of change of a file."""
-    aliases = {"aliases": list(listed.aliases)}
-    return aliases | ({"asked": time.time()} if listed.media_path is None else _file_stamp(listed.media_path))
+    footer = FetchFooter(aliases=listed.aliases)
+    if listed.media_path is None:
+        return replace(footer, asked=time.time())
+    return _with_stamp(footer, listed.media_path)
 
 
-def _file_stamp(path: str) -> dict[str, Any]:
-    """Size and time of change of a local file, by which a change is noticed."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return {}
-    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+def _with_stamp(footer: FetchFooter, path: str) -> FetchFooter:
+    """Set size and time of change of a local file, by which a change is noticed, unless it is gone."""
+    stamp = stamp_of(path)
+    return footer if stamp is None else replace(footer, size=stamp[0], mtime_ns=stamp[1])
 
 
-def _is_unchanged(listed: Listed, known: Recording, footer: dict[str, Any], build: Build) -> bool:
+def _is_unchanged(listed: Listed, known: Recording, footer: FetchFooter, build: Build) -> bool:
     """Whether the stored recording is still valid, so that its media need not be fetched."""
     if known.status is Status.REMOVED or (listed.known and known.content_id is None):
         return True
     if listed.media_path is not None:  # a file that failed is tried again once it has changed
         is_same = listed.sha256 is not None and listed.sha256 == known.sha256
-        if is_same or _file_stamp(listed.media_path).items() <= footer.items():
+        if is_same or stamp_of(listed.media_path) in (None, footer.stamp):
             return True
         is_unlisted = listed.known and known.content_id is not None  # its artifacts stay, whatever the file is now
         return is_unlisted and build.is_decoded(known.content_id or "")
     if known.content_id is None:  # gone, forbidden or opted out: asked again, but not every day
-        return bool(time.time() - footer.get("asked", 0.0) < build.config.fetch.ask_again_s)
+        return time.time() - (footer.asked or 0.0) < build.config.fetch.ask_again_s
     return build.store.exists(f"work/media/{known.sha256}") or build.is_decoded(known.content_id)
 
 
-def _refreshed(
-    listed: Listed, known: Recording, footer: dict[str, Any], build: Build
-) -> tuple[Recording, dict[str, Any]]:
+def _refreshed(listed: Listed, known: Recording, footer: FetchFooter, build: Build) -> tuple[Recording, FetchFooter]:
     """Update metadata and documents of a recording whose media are stored, from its present listing."""
     kept = {key: getattr(known, key) for key in ("content_id", "sha256", "bytes", "status", "reason", "reason_detail")}
-    fresh = known if footer.get("resolved") or known.status is Status.REMOVED else replace(listed.recording, **kept)
-    updated = footer if listed.known or known.status is Status.REMOVED else footer | _location(listed)
+    fresh = known if footer.resolved or known.status is Status.REMOVED else replace(listed.recording, **kept)
+    updated = footer if listed.known or known.status is Status.REMOVED else _located(listed, footer)
     fresh, updated = apply_c2pa(keep_stored_signals(fresh, known), updated, build)
-    is_new = fresh.attachments != known.attachments or footer.get("documents_retry", True)
+    is_new = fresh.attachments != known.attachments or footer.documents_retry
     if fresh.content_id and build.config.fetch.transcripts and is_new:
         fresh, updated = _with_documents(fresh, updated, fetch_documents(fresh, listed.media_path, build))
     if (fresh, updated) != (known, footer):
@@ -225,12 +222,13 @@ def _refreshed(
     return fresh, updated
 
 
-def _location(listed: Listed) -> dict[str, Any]:
-    """Footer with the aliases of a recording and, for local files, its present path."""
-    aliases = {"aliases": list(listed.aliases)}
+def _located(listed: Listed, footer: FetchFooter) -> FetchFooter:
+    """Update the aliases of a recording and, for local files, its present path."""
+    footer = replace(footer, aliases=listed.aliases)
     if listed.media_path is None:
-        return aliases
-    return aliases | {"is_local": True, "media": os.path.abspath(listed.media_path)} | _file_stamp(listed.media_path)
+        return footer
+    moved = replace(footer, is_local=True, media=os.path.abspath(listed.media_path))
+    return _with_stamp(moved, listed.media_path)
 
 
 def failed(recording: Recording, error: RejectedError) -> Recording:
@@ -240,17 +238,17 @@ def failed(recording: Recording, error: RejectedError) -> Recording:
     return replace(recording, status=status, reason=error.reason, reason_detail=error.detail, consent=consent)
 
 
-def _work_item(recording: Recording, footer: dict[str, Any], build: Build) -> WorkItem | None:
+def _work_item(recording: Recording, footer: FetchFooter, build: Build) -> WorkItem | None:
     """The item that the next stages process; None without media."""
-    if recording.content_id is None:
+    if recording.content_id is None or footer.media is None:
         return None
     return WorkItem(
         recording_id=recording.recording_id,
         content_id=recording.content_id,
         sha256=recording.sha256,
         span=None if recording.start_s is None else (recording.start_s, recording.end_s),
-        media=footer["media"],
-        is_local=footer["is_local"],
+        media=footer.media,
+        is_local=footer.is_local,
         allowed=licence_allowed(recording.licence, build.config.licences),
         order=primary_order(recording),
     )

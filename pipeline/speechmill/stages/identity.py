@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any
 
 from speechmill.core.build import KNOWN_FILE, Build
+from speechmill.core.footers import FetchFooter
 from speechmill.core.records import Recording, Status, recording_from, stable_id
 from speechmill.sources import Listed
 from speechmill.stages.known import (
@@ -43,14 +43,13 @@ class Claims:
 
 def recall(recording_id: str, build: Build) -> Listed:
     """List a recording as an earlier run stored it."""
-    rows, footer = build.store.load(build.fetched(recording_id))
+    rows, footer = build.store.load(build.fetched(recording_id), FetchFooter)
     return _recalled(recording_from(rows.to_pylist()[0]), footer)
 
 
-def _recalled(recording: Recording, footer: dict[str, Any]) -> Listed:
-    path = footer.get("media") if footer.get("is_local") else None
-    aliases, stored = tuple(footer.get("aliases", ())), (recording, footer)
-    return Listed(recording=recording, media_path=path, aliases=aliases, known=True, stored=stored)
+def _recalled(recording: Recording, footer: FetchFooter) -> Listed:
+    path = footer.media if footer.is_local else None
+    return Listed(recording=recording, media_path=path, aliases=footer.aliases, known=True, stored=(recording, footer))
 
 
 def placeholder(recording_id: str) -> Listed:
@@ -156,7 +155,7 @@ class Registry:
         if not fresh:
             recording_id = ordered[0].recording.recording_id
             recalled = self._recall(recording_id, build)
-            if recalled.stored and recalled.stored[1].get("unlisted"):
+            if recalled.stored and recalled.stored[1].unlisted:
                 build.store.remove(build.fetched(recording_id))
                 return []
             return [recalled]

@@ -1,6 +1,5 @@
 """Index of the identity of all known recordings, so that workers and later runs need not read every artifact."""
 
-import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from speechmill.core.build import FETCHED, KNOWN_FILE, Build
+from speechmill.core.footers import FetchFooter, IndexFooter
 from speechmill.core.ownership import RECORDINGS_FILE
 from speechmill.core.records import RECORDINGS, Recording, recording_from, stable_id, to_row
 from speechmill.core.store import Store
@@ -71,14 +71,14 @@ def write_index(build: Build, tabulated: pa.Table | None = None) -> None:
         build: The corpus.
         tabulated: Columns RECORDINGS of fetch artifacts, and `version` of each, of which only footers need be read.
     """
-    build.store.write_table(KNOWN_FILE, _index(build, tabulated), {"run": _run_number(build.store)})
+    build.store.write_table(KNOWN_FILE, _index(build, tabulated), IndexFooter(run=_run_number(build.store)))
 
 
 def recalled(build: Build) -> Iterator[str]:
     """Ids, in the stored index, of the recordings that are recalled if no input lists them."""
     for row in build.store.read(KNOWN_FILE, ["recording_id", "footer"]).to_pylist():
-        footer = json.loads(row["footer"])
-        if not footer["retry"] or footer.get("unlisted"):
+        footer = FetchFooter.from_json(row["footer"])
+        if not footer.retry or footer.unlisted:
             yield row["recording_id"]
 
 
@@ -91,8 +91,8 @@ def load_index(build: Build) -> tuple[Iterator[KnownRecording], int]:
     """The index that `write_index` stored, and the number of the run; empty and FIRST_RUN without one."""
     if not build.store.exists(KNOWN_FILE):
         return iter(()), FIRST_RUN
-    table, footer = build.store.load(KNOWN_FILE)
-    return map(_known, table.to_pylist()), footer["run"]
+    table, footer = build.store.load(KNOWN_FILE, IndexFooter)
+    return map(_known, table.to_pylist()), footer.run
 
 
 def _index(build: Build, tabulated: pa.Table | None = None) -> pa.Table:
@@ -138,26 +138,25 @@ def _indexed(store: Store) -> pa.Table:
 
 def _read(recording_id: str, version: str | None, build: Build) -> Row:
     """Row of the index of a recording, from its artifact."""
-    table, footer = build.store.load(build.fetched(recording_id))
+    table, footer = build.store.load(build.fetched(recording_id), FetchFooter)
     row: Row = to_row(recording_from(table.to_pylist()[0]))
-    return row | {"recording_id": recording_id, "footer": json.dumps(footer), "version": version}
+    return row | {"recording_id": recording_id, "footer": footer.to_json(), "version": version}
 
 
 def _footer(recording_id: str, build: Build) -> str:
-    return json.dumps(build.store.footer(build.fetched(recording_id)))
+    return build.store.footer(build.fetched(recording_id), FetchFooter).to_json()
 
 
 def _known(row: Row) -> KnownRecording:
-    recording, footer = recording_from(row), json.loads(row["footer"])
-    path = footer.get("media") if footer.get("is_local") else None
-    size, mtime_ns = footer.get("size"), footer.get("mtime_ns")
+    recording, footer = recording_from(row), FetchFooter.from_json(row["footer"])
+    path = footer.media if footer.is_local else None
     return KnownRecording(
         recording_id=recording.recording_id,
         path=path,
-        stamp=(size, mtime_ns) if size is not None and mtime_ns is not None else None,
+        stamp=footer.stamp,
         sha256=recording.sha256,
         span=span_of(recording),
-        aliases=tuple(footer.get("aliases") or (file_aliases(path, span_of(recording)) if path else ())),
+        aliases=footer.aliases or (file_aliases(path, span_of(recording)) if path else ()),
         first_url=recording.first_url or recording.media_url,
         added_in_run=recording.added_in_run,
         stored=(recording, footer),

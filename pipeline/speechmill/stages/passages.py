@@ -5,6 +5,7 @@ then `segment` cuts them where a sentence ends, and `transcribe` takes the text 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import IO, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from speechmill.audio import encode_flac
 from speechmill.audio.cutting import FRAMES_PER_S, NO_FRAMES, Frames, passages, place_changes
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
+from speechmill.core.footers import DecodeFooter
 from speechmill.core.records import PASSAGE_ARTIFACT, SEGMENT_ARTIFACT, Status, stable_id
 from speechmill.core.store import add_footer
 from speechmill.speakers.turns import Voices
@@ -51,19 +53,19 @@ class Passages(RecordingStage):
         name, store = build.artifact(self.name, element.content_id), build.store
         if not store.is_done(name):
             return decode_work(element, build, lambda decoded, pcm: _store(decoded, pcm, element.content_id, build))
-        facts, segments = store.footer(name), build.segments(element.content_id)
-        if facts["status"] == Status.FAILED and not store.exists(segments):  # the settings of `segment` are others now
-            store.write_table(segments, SEGMENT_ARTIFACT.empty_table(), facts)
-        return outcome_of("reused", facts)
+        footer, segments = store.footer(name, DecodeFooter), build.segments(element.content_id)
+        if footer.status is Status.FAILED and not store.exists(segments):  # the settings of `segment` are others now
+            store.write_table(segments, SEGMENT_ARTIFACT.empty_table(), footer)
+        return outcome_of("reused", footer)
 
 
-def _store(decoded: Decoded, pcm: IO[bytes], content_id: str, build: Build) -> dict[str, Any]:
-    """Store the passages of a decoded recording, and what lies between them; returns the facts in the footer."""
+def _store(decoded: Decoded, pcm: IO[bytes], content_id: str, build: Build) -> DecodeFooter:
+    """Store the passages of a decoded recording, and what lies between them; returns the footer."""
     rate, profile = build.config.audio.sample_rate, str(build.profiles[Passages.name])
     voices = detect_turns(pcm, decoded.speech, content_id, build)
     places = passages(decoded.speech, changes_of(decoded, voices, build))
     seconds = int((places[:, 1] - places[:, 0]).sum()) / FRAMES_PER_S
-    sound, facts = PcmSound(pcm), decoded.facts | {"breaks": decoded.breaks, "clip_seconds": seconds}
+    sound, footer = PcmSound(pcm), replace(decoded.footer, breaks=tuple(decoded.breaks), clip_seconds=seconds)
     name = build.artifact(Passages.name, content_id)
     with build.store.parquet(name, PASSAGE_ARTIFACT, compression={"flac": "none"}) as writer:
         stretches = list(_cover(places, decoded.speech.size))
@@ -78,8 +80,8 @@ def _store(decoded: Decoded, pcm: IO[bytes], content_id: str, build: Build) -> d
                     row["flac"] = encode_flac(sound.read(start, end), rate)
                 rows.append(row)
             writer.write_table(pa.Table.from_pylist(rows, schema=PASSAGE_ARTIFACT))
-        add_footer(writer, facts)
-    return facts
+        add_footer(writer, footer)
+    return footer
 
 
 def _cover(places: Frames, frames: int) -> Iterator[tuple[int, int, bool]]:
@@ -104,9 +106,9 @@ def changes_of(decoded: Decoded, voices: Voices | None, build: Build) -> Frames:
 def read_passages(content_id: str, build: Build) -> Decoded:
     """The decoded recording, from the artifact of its passages."""
     name = build.artifact(Passages.name, content_id)
-    rows, facts = build.store.read(name, ["speech", "levels"]), build.store.footer(name)
+    rows, footer = build.store.read(name, ["speech", "levels"]), build.store.footer(name, DecodeFooter)
     speech, levels = (b"".join(rows[column].to_pylist()) for column in ("speech", "levels"))
     return Decoded(
-        speech=np.frombuffer(speech, np.bool_), levels=np.frombuffer(levels, np.float32), breaks=facts.pop("breaks"),
-        facts=facts,
+        speech=np.frombuffer(speech, np.bool_), levels=np.frombuffer(levels, np.float32),
+        breaks=list(footer.breaks), footer=replace(footer, breaks=()),
     )  # fmt: skip

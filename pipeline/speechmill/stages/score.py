@@ -124,7 +124,7 @@ def score_clips(work: WorkItem, build: Build, stage: Score | None = None) -> Out
         with build.store.parquet(name, schema) as writer:
             for clip_ids, waves in _clips(clips, build):
                 writer.write_table(pa.table({"clip_id": clip_ids, **scores_of(waves, build)}, schema=schema))
-            add_footer(writer, {"retry": False})
+            add_footer(writer)
     durations = clip_durations(work.content_id, build, stage.clips_of)
     kept = stage.passing(work, build)
     return Outcome(

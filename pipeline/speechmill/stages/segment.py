@@ -1,7 +1,7 @@
 """Segment: from media to spans and clips, in one pass over the audio."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import IO, Any, get_args
 
@@ -14,6 +14,7 @@ from speechmill.core.build import Build
 from speechmill.core.columns import UNIT, Column, at_most, steps
 from speechmill.core.config import RunConfig, profile_of
 from speechmill.core.config import Segment as SegmentRules
+from speechmill.core.footers import DecodeFooter
 from speechmill.core.models import ModelRef
 from speechmill.core.reasons import Reason
 from speechmill.core.records import SEGMENT_ARTIFACT, Span, SpanKind, stable_id
@@ -81,9 +82,9 @@ def segment_media(work: WorkItem, build: Build) -> Outcome:
     """Decode a recording once, cut it, and store its spans with the clips as FLAC."""
     name, store = build.segments(work.content_id), build.store
     if store.is_done(name):
-        return outcome_of("reused", store.footer(name))
+        return outcome_of("reused", store.footer(name, DecodeFooter))
 
-    def cut(decoded: Decoded, pcm: IO[bytes]) -> dict[str, Any]:
+    def cut(decoded: Decoded, pcm: IO[bytes]) -> DecodeFooter:
         voices = detect_turns(pcm, decoded.speech, work.content_id, build)
         return _cut(decoded, PcmSound(pcm), voices, (), content_id=work.content_id, build=build)
 
@@ -95,20 +96,21 @@ def cut_passages(work: WorkItem, build: Build) -> Outcome:
     name, store, content_id = build.segments(work.content_id), build.store, work.content_id
     texts = text_digest(content_id, build)
     if store.is_done(name):
-        if store.footer(name).get("texts") in (texts, None):  # None: a failure
-            return outcome_of("reused", store.footer(name))
+        footer = store.footer(name, DecodeFooter)
+        if footer.texts in (texts, None):  # None: a failure
+            return outcome_of("reused", footer)
         _drop_dependents(content_id, build)  # a licence was allowed meanwhile, say, and there are texts now
     decoded = read_passages(content_id, build)
-    decoded.facts["texts"] = texts
+    decoded = replace(decoded, footer=replace(decoded.footer, texts=texts))
     sound, voices = PassageSound(content_id, build), stored_turns(content_id, build)
-    facts = _cut(decoded, sound, voices, timed_texts(content_id, build), content_id=content_id, build=build)
-    return outcome_of("done", facts)
+    footer = _cut(decoded, sound, voices, timed_texts(content_id, build), content_id=content_id, build=build)
+    return outcome_of("done", footer)
 
 
 def _cut(
     decoded: Decoded, sound: Sound, voices: Voices | None, texts: Sequence[TimedText], *, content_id: str, build: Build
-) -> dict[str, Any]:
-    """Cut a decoded recording, and store its spans; returns the facts in the footer."""
+) -> DecodeFooter:
+    """Cut a decoded recording, and store its spans; returns the footer."""
     rate, rules = build.config.audio.sample_rate, build.config.segment
     changes = changes_of(decoded, voices, build)
     cut = partial(
@@ -117,9 +119,10 @@ def _cut(
     )  # fmt: skip
     segments = cut(rules=rules)
     by_profile = {name: _clip_samples(cut(rules=rules.model_copy(update={"profile": name}))) for name in PROFILES}
-    facts = decoded.facts | {"clip_seconds": _clip_samples(segments) / rate, "clip_samples_by_profile": by_profile}
-    _write_segments(sound, segments, facts, voices, content_id=content_id, build=build)
-    return facts
+    seconds = _clip_samples(segments) / rate
+    footer = replace(decoded.footer, clip_seconds=seconds, clip_samples_by_profile=by_profile)
+    _write_segments(sound, segments, footer, voices, content_id=content_id, build=build)
+    return footer
 
 
 def _drop_dependents(content_id: str, build: Build) -> None:
@@ -140,7 +143,7 @@ def _clip_samples(segments: Iterable[Span]) -> int:
 def _write_segments(
     sound: Sound,
     segments: Sequence[Span],
-    facts: dict[str, Any],
+    footer: DecodeFooter,
     voices: Voices | None,
     *,
     content_id: str,
@@ -160,4 +163,4 @@ def _write_segments(
                     row |= asdict(clip_voices(voices, span.start / rate, span.end / rate)) if voices else {}
                 rows.append(row)
             writer.write_table(pa.Table.from_pylist(rows, schema=SEGMENT_ARTIFACT))
-        add_footer(writer, facts)
+        add_footer(writer, footer)

@@ -79,7 +79,7 @@ def detect_turns(pcm: IO[bytes], marks: npt.NDArray[np.bool_], content_id: str, 
         torch.set_num_threads(threads)
     voices = detector.finish()
     table = pa.table({"voice": voices.labels, "cosine": voices.cosines}, schema=TURNS_ARTIFACT)
-    build.store.write_table(build.artifact(Turns.name, content_id), table, {"retry": False})
+    build.store.write_table(build.artifact(Turns.name, content_id), table)
     return voices
 
 
