@@ -15,8 +15,15 @@ const BUNDLES = [
 
 for (const [source, target] of BUNDLES) {
   const { outputFiles } = await build({
-    entryPoints: [new URL(source, HERE).pathname], bundle: true, minify: true, write: false, format: "iife", charset: "utf8",
-    target: ["es2023", "css3"].slice(0, source.endsWith(".js") ? 1 : 0), legalComments: "none", loader: { ".css": "css" },
+    entryPoints: [new URL(source, HERE).pathname],
+    bundle: true,
+    minify: true,
+    write: false,
+    format: "iife",
+    charset: "utf8",
+    target: ["es2023", "css3"].slice(0, source.endsWith(".js") ? 1 : 0),
+    legalComments: "none",
+    loader: { ".css": "css" },
   });
   const banner = `/* Made from web/src by web/build.mjs. With uPlot ${version}:\n${licence}\n*/\n`;
   await writeFile(new URL(target, out), banner + outputFiles[0].text);

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "web"
 SOURCES = [path for path in sorted((WEB / "src").iterdir()) if path.suffix in {".js", ".css"}]
-FILE_LINES, LINE_CHARACTERS = 300, 160
+FILE_LINES, LINE_CHARACTERS = 300, 120
 MARKUP_OR_NETWORK = (
     "innerHTML",
     "outerHTML",

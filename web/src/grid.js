@@ -23,8 +23,12 @@ export class Grid {
     this.#order = sort;
     this.head = h("div", { role: "row", class: "grid-row grid-head" });
     this.body = h("div", { class: "grid-body", role: "rowgroup" });
-    this.scroller = h("div", { class: "grid-scroll", tabindex: "0", role: "grid", "aria-label": label },
-      h("div", { role: "rowgroup", class: "grid-top" }, this.head), this.body);
+    this.scroller = h(
+      "div",
+      { class: "grid-scroll", tabindex: "0", role: "grid", "aria-label": label },
+      h("div", { role: "rowgroup", class: "grid-top" }, this.head),
+      this.body,
+    );
     element.replaceChildren(this.scroller);
     this.scroller.addEventListener("scroll", this.#draw);
     this.scroller.addEventListener("keydown", (event) => this.#onKey(event));
@@ -68,16 +72,22 @@ export class Grid {
   }
 
   #drawHead() {
-    this.head.replaceChildren(...this.#columns.map((column) => {
-      const isSorted = this.#order?.name === column.name;
-      const sorted = isSorted ? (this.#order.direction > 0 ? "ascending" : "descending") : "none";
-      const arrow = isSorted ? (this.#order.direction > 0 ? " ▲" : " ▼") : "";
-      const label = column.key
-        ? h("button", { type: "button", title: column.title, onclick: () => this.sortBy(column.name) }, column.label + arrow)
-        : column.label;
-      const attributes = { role: "columnheader", class: `cell c-${column.name}`, "aria-sort": column.key && sorted };
-      return h("div", attributes, label);
-    }));
+    this.head.replaceChildren(
+      ...this.#columns.map((column) => {
+        const isSorted = this.#order?.name === column.name;
+        const sorted = isSorted ? (this.#order.direction > 0 ? "ascending" : "descending") : "none";
+        const arrow = isSorted ? (this.#order.direction > 0 ? " ▲" : " ▼") : "";
+        const label = column.key
+          ? h(
+              "button",
+              { type: "button", title: column.title, onclick: () => this.sortBy(column.name) },
+              column.label + arrow,
+            )
+          : column.label;
+        const attributes = { role: "columnheader", class: `cell c-${column.name}`, "aria-sort": column.key && sorted };
+        return h("div", attributes, label);
+      }),
+    );
   }
 
   get #rowHeight() {
@@ -94,11 +104,20 @@ export class Grid {
 
   #row(row, at) {
     const isChosen = row === this.chosen;
-    const cells = this.#columns.map((column) => h("div", { role: "gridcell", class: `cell c-${column.name}` }, column.cell(row)));
-    const element = h("div", {
-      role: "row", class: `grid-row ${this.classOf(row)}${isChosen ? " chosen" : ""}`, "aria-rowindex": at + 2,
-      "aria-selected": String(isChosen), onclick: () => this.choose(row),
-    }, ...cells);
+    const cells = this.#columns.map((column) =>
+      h("div", { role: "gridcell", class: `cell c-${column.name}` }, column.cell(row)),
+    );
+    const element = h(
+      "div",
+      {
+        role: "row",
+        class: `grid-row ${this.classOf(row)}${isChosen ? " chosen" : ""}`,
+        "aria-rowindex": at + 2,
+        "aria-selected": String(isChosen),
+        onclick: () => this.choose(row),
+      },
+      ...cells,
+    );
     element.style.top = `${at * this.#rowHeight}px`;
     return element;
   }
@@ -134,7 +153,14 @@ export class Grid {
   #onKey(event) {
     if (event.target !== this.scroller) return;
     const page = Math.max(1, Math.floor(this.scroller.clientHeight / this.#rowHeight) - 2);
-    const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -this.#rows.length, End: this.#rows.length };
+    const steps = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      PageDown: page,
+      PageUp: -page,
+      Home: -this.#rows.length,
+      End: this.#rows.length,
+    };
     if (!(event.key in steps) || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     this.step(steps[event.key]);

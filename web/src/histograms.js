@@ -1,4 +1,4 @@
-/** Histograms of all columns: dragging across one, or its two fields, leaves only those clips in the others and the list. */
+/** Histograms of all columns: a range dragged across one, or written below it, filters the others and the list. */
 
 import uPlot from "uplot";
 import { MISSING, valueOf } from "./clips.js";
@@ -10,7 +10,11 @@ const HEIGHT = 150; // CSS pixels
 export function histograms(element, state) {
   const columns = state.clips.columns.filter((column) => column.edges.length && column.codes?.length);
   const plots = columns.map((column) => new Histogram(column, state));
-  const clear = h("button", { type: "button", id: "clear-brushes", onclick: () => state.clearBrushes() }, "Clear all ranges");
+  const clear = h(
+    "button",
+    { type: "button", id: "clear-brushes", onclick: () => state.clearBrushes() },
+    "Clear all ranges",
+  );
   element.append(clear, h("div", { class: "plots" }, ...plots.map((plot) => plot.element)));
   for (const plot of plots) plot.make();
   const draw = atNextFrame(() => {
@@ -35,16 +39,27 @@ class Histogram {
     const last = edges.length - 2;
     this.bins = last + 1;
     // The outermost bins hold what lies beyond the edges too.
-    const bin = (value) => Math.min(Math.max(edges.findLastIndex((edge) => edge <= value), 0), last);
+    const bin = (value) =>
+      Math.min(
+        Math.max(
+          edges.findLastIndex((edge) => edge <= value),
+          0,
+        ),
+        last,
+      );
     this.#binOf = Uint16Array.from({ length: column.stops.length + 1 }, (_, code) => bin(valueOf(column, code)));
     this.place = h("div", { class: "plot", role: "img" });
     this.readout = h("p", { class: "readout", "aria-live": "off" });
     this.low = this.#field("from");
     this.high = this.#field("to");
     this.clear = h("button", { type: "button", onclick: () => state.setBrush(column, null) }, "Clear");
-    this.element = h("figure", { id: `histogram-${column.name}` },
+    this.element = h(
+      "figure",
+      { id: `histogram-${column.name}` },
       h("figcaption", {}, h("b", {}, column.name), column.about, column.unit ? `, ${column.unit}` : ""),
-      this.place, this.readout, h("div", { class: "range" }, this.low, "–", this.high, this.clear),
+      this.place,
+      this.readout,
+      h("div", { class: "range" }, this.low, "–", this.high, this.clear),
     );
   }
 
@@ -54,7 +69,13 @@ class Histogram {
       const range = { low: low === "" ? -Infinity : Number(low), high: high === "" ? Infinity : Number(high) };
       this.state.setBrush(this.column, low === "" && high === "" ? null : range);
     };
-    return h("input", { type: "number", step: "any", placeholder: word, "aria-label": `${this.column.name} ${word}`, onchange: set });
+    return h("input", {
+      type: "number",
+      step: "any",
+      placeholder: word,
+      "aria-label": `${this.column.name} ${word}`,
+      onchange: set,
+    });
   }
 
   #count() {
@@ -79,19 +100,37 @@ class Histogram {
     const { edges } = this.column;
     const bars = uPlot.paths.bars({ align: 1, size: [0.94, Infinity, 1] });
     const series = (label, colour) => ({ label, fill: ink(colour), width: 0, paths: bars, points: { show: false } });
-    const axis = { stroke: ink("--faint"), grid: { stroke: ink("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
-    this.#plot = new uPlot({
-      width: this.#width(), height: HEIGHT, legend: { show: false }, padding: [14, 10, 0, 0],
-      cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false } },
-      scales: { x: { time: false, range: [edges[0], edges.at(-1)] }, y: { range: (_, low, high) => [0, Math.max(1, high)] } },
-      axes: [{ ...axis, size: 24 }, { ...axis, size: 46, values: (_, marks) => marks.map((mark) => (mark % 1 ? "" : compact(mark))) }],
-      series: [{}, series("rejected", "--rejected"), series("kept", "--kept")],
-      hooks: {
-        draw: [(plot) => this.#drawLimit(plot, ink("--ink"))],
-        setCursor: [(plot) => this.#tell(plot)],
-        setSelect: [(plot) => this.#brush(plot)],
+    const axis = {
+      stroke: ink("--faint"),
+      grid: { stroke: ink("--line"), width: 1 },
+      ticks: { show: false },
+      font: "11px system-ui",
+    };
+    this.#plot = new uPlot(
+      {
+        width: this.#width(),
+        height: HEIGHT,
+        legend: { show: false },
+        padding: [14, 10, 0, 0],
+        cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false } },
+        scales: {
+          x: { time: false, range: [edges[0], edges.at(-1)] },
+          y: { range: (_, low, high) => [0, Math.max(1, high)] },
+        },
+        axes: [
+          { ...axis, size: 24 },
+          { ...axis, size: 46, values: (_, marks) => marks.map((mark) => (mark % 1 ? "" : compact(mark))) },
+        ],
+        series: [{}, series("rejected", "--rejected"), series("kept", "--kept")],
+        hooks: {
+          draw: [(plot) => this.#drawLimit(plot, ink("--ink"))],
+          setCursor: [(plot) => this.#tell(plot)],
+          setSelect: [(plot) => this.#brush(plot)],
+        },
       },
-    }, this.#data(), this.place);
+      this.#data(),
+      this.place,
+    );
     this.draw();
   }
 
@@ -105,7 +144,11 @@ class Histogram {
 
   #data() {
     const { edges } = this.column;
-    return [[...edges.slice(0, -1), edges.at(-1)], [...this.all, null], [...this.kept, null]];
+    return [
+      [...edges.slice(0, -1), edges.at(-1)],
+      [...this.all, null],
+      [...this.kept, null],
+    ];
   }
 
   draw() {
@@ -158,9 +201,16 @@ class Histogram {
       return;
     }
     const value = plot.posToVal(left, "x");
-    const bin = Math.min(Math.max(edges.findLastIndex((edge) => edge <= value), 0), this.bins - 1);
+    const bin = Math.min(
+      Math.max(
+        edges.findLastIndex((edge) => edge <= value),
+        0,
+      ),
+      this.bins - 1,
+    );
     const [kept, all] = [this.kept[bin], this.all[bin]];
-    this.readout.textContent = `${short(edges[bin])} to ${short(edges[bin + 1])}: ${count(kept)} kept, ${count(all - kept)} rejected`;
+    const range = `${short(edges[bin])} to ${short(edges[bin + 1])}`;
+    this.readout.textContent = `${range}: ${count(kept)} kept, ${count(all - kept)} rejected`;
   }
 
   #brush(plot) {

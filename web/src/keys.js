@@ -31,7 +31,13 @@ function show(dialog, own, given) {
   const rows = [...own, ...given.actions.filter(({ key }) => key).map(({ key, label }) => [key, label])];
   dialog.replaceChildren(
     h("h2", {}, "Keys"),
-    h("dl", {}, ...rows.map(([key, meaning]) => h("div", {}, h("dt", {}, h("kbd", {}, key === " " ? "space" : key)), h("dd", {}, meaning)))),
+    h(
+      "dl",
+      {},
+      ...rows.map(([key, meaning]) =>
+        h("div", {}, h("dt", {}, h("kbd", {}, key === " " ? "space" : key)), h("dd", {}, meaning)),
+      ),
+    ),
     h("p", {}, "In a list: arrows, Page Up and Down, Home, End."),
     h("form", { method: "dialog" }, h("button", {}, "Close")),
   );

@@ -47,12 +47,18 @@ function offered(state, list) {
       const at = clips.tested.findIndex((column) => column.key === key);
       const { stops } = clips.tested[at];
       const far = (position) => Math.abs(stops[position] - value);
-      state.setLimit(at, value === null ? null : [...stops.keys()].reduce((best, one) => (far(one) < far(best) ? one : best)));
+      state.setLimit(
+        at,
+        value === null ? null : [...stops.keys()].reduce((best, one) => (far(one) < far(best) ? one : best)),
+      );
     },
-    thresholds: () => Object.fromEntries(clips.tested.map((column, at) => {
-      const position = state.limit(at);
-      return [column.key, position === null ? null : column.stops[position]];
-    })),
+    thresholds: () =>
+      Object.fromEntries(
+        clips.tested.map((column, at) => {
+          const position = state.limit(at);
+          return [column.key, position === null ? null : column.stops[position]];
+        }),
+      ),
   };
 }
 
@@ -78,6 +84,8 @@ async function main() {
 }
 
 main().catch((error) => {
-  place("fault").append(h("p", { role: "alert" }, `The clips could not be read: ${error.message}. A browser from 2023 or later is needed.`));
+  place("fault").append(
+    h("p", { role: "alert" }, `The clips could not be read: ${error.message}. A browser from 2023 or later is needed.`),
+  );
   throw error;
 });

@@ -1,11 +1,15 @@
 /** Players: one plays at a time, and a line moves over the picture of a clip. The evaluation pages use it too. */
 
 export function players(root = document) {
-  root.addEventListener("play", (event) => {
-    for (const other of document.querySelectorAll("audio")) if (other !== event.target) other.pause();
-    const head = event.target.closest(".clip")?.querySelector(".picture i");
-    if (head) follow(event.target, head);
-  }, true);
+  root.addEventListener(
+    "play",
+    (event) => {
+      for (const other of document.querySelectorAll("audio")) if (other !== event.target) other.pause();
+      const head = event.target.closest(".clip")?.querySelector(".picture i");
+      if (head) follow(event.target, head);
+    },
+    true,
+  );
   for (const picture of root.querySelectorAll(".clip .picture")) {
     const audio = picture.closest(".clip").querySelector("audio");
     picture.addEventListener("click", (event) => {

@@ -26,18 +26,37 @@ export function recordings(element, state) {
   const grid = new Grid(place, {
     label: "recordings",
     columns: [
-      { name: "title", label: "recording", cell: (at) => h("bdi", {}, clips.recordingTitle(at)), key: (at) => clips.recordingTitle(at) },
+      {
+        name: "title",
+        label: "recording",
+        cell: (at) => h("bdi", {}, clips.recordingTitle(at)),
+        key: (at) => clips.recordingTitle(at),
+      },
       { name: "status", label: "status", cell: status, key: status },
-      { name: "length", label: "length", cell: (at) => hours(seconds(length(at))), key: length, isNumber: true, first: -1 },
+      {
+        name: "length",
+        label: "length",
+        cell: (at) => hours(seconds(length(at))),
+        key: length,
+        isNumber: true,
+        first: -1,
+      },
       { name: "kept", label: "kept", cell: (at) => hours(seconds(kept(at))), key: kept, isNumber: true, first: -1 },
-      { name: "share", label: "yield", cell: (at) => (length(at) ? percent(share(at)) : "–"), key: share, isNumber: true },
+      {
+        name: "share",
+        label: "yield",
+        cell: (at) => (length(at) ? percent(share(at)) : "–"),
+        key: share,
+        isNumber: true,
+      },
     ],
     onChoose: (at) => {
       grid.mark(at);
       draw();
     },
   });
-  const draw = () => view.replaceChildren(...(grid.chosen < 0 ? [] : oneRecording(grid.chosen, state, rowsOf, spansOf)));
+  const draw = () =>
+    view.replaceChildren(...(grid.chosen < 0 ? [] : oneRecording(grid.chosen, state, rowsOf, spansOf)));
   grid.setRows(all.map((_, at) => at));
   state.addEventListener("decided", () => {
     grid.draw();
@@ -81,7 +100,9 @@ function oneRecording(at, state, rowsOf, spansOf) {
   };
   return [
     h("h3", {}, h("bdi", {}, clips.recordingTitle(at))),
-    total ? timeline(rows, spans, total, state) : h("p", {}, `Nothing of it was decoded: ${clips.table.recordings[at][3]}.`),
+    total
+      ? timeline(rows, spans, total, state)
+      : h("p", {}, `Nothing of it was decoded: ${clips.table.recordings[at][3]}.`),
     total && clips.scale === 1 ? amountTable(amounts, total) : null,
     rows.length ? h("button", { type: "button", onclick: list }, `List its ${count(rows.length)} clips`) : null,
   ].filter(Boolean);
@@ -101,12 +122,38 @@ function amountsOf(rows, spans, total, state) {
 }
 
 function amountTable(amounts, total) {
-  return h("div", { class: "scroll" }, h("table", {},
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "what became of it"), h("th", { scope: "col", class: "n" }, "length"),
-      h("th", { scope: "col", class: "n" }, "share"))),
-    h("tbody", {}, ...amounts.map(([name, seconds]) => h("tr", {}, h("th", { scope: "row" }, name),
-      h("td", { class: "n" }, hours(seconds)), h("td", { class: "n" }, percent(seconds / total))))),
-  ));
+  return h(
+    "div",
+    { class: "scroll" },
+    h(
+      "table",
+      {},
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", { scope: "col" }, "what became of it"),
+          h("th", { scope: "col", class: "n" }, "length"),
+          h("th", { scope: "col", class: "n" }, "share"),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        ...amounts.map(([name, seconds]) =>
+          h(
+            "tr",
+            {},
+            h("th", { scope: "row" }, name),
+            h("td", { class: "n" }, hours(seconds)),
+            h("td", { class: "n" }, percent(seconds / total)),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 /** Kept clips are the tallest bars, rejected ones shorter, gaps the lowest: colour is not all that tells them apart. */
@@ -116,7 +163,11 @@ function timeline(rows, spans, total, state) {
     const [y, height] = HEIGHTS[kind];
     const x = (1000 * start) / total;
     const attributes = { class: `f-${kind}`, x, y, width: Math.max(0.5, (1000 * (end - start)) / total), height };
-    return s("rect", { ...attributes, onclick: row === null ? () => {} : () => state.choose(row) }, s("title", {}, title));
+    return s(
+      "rect",
+      { ...attributes, onclick: row === null ? () => {} : () => state.choose(row) },
+      s("title", {}, title),
+    );
   };
   const bars = rows.map((row) => {
     const start = clips.startS(row);
@@ -126,11 +177,30 @@ function timeline(rows, spans, total, state) {
     return bar(kept ? "kept" : "rejected", start, end, `${clock(start)}–${clock(end)}: ${what}`, row);
   });
   const gaps = spans.map(({ kind, start, end }) => bar(kind, start, end, `${clock(start)}–${clock(end)}: ${kind}`));
-  const key = Object.keys(HEIGHTS).concat("silence").map((kind) => h("span", {},
-    s("svg", { class: "swatch", "aria-hidden": "true" }, s("rect", { class: `f-${kind}`, width: "100%", height: "100%" })), kind));
-  return h("div", { class: "timeline" },
-    s("svg", { viewBox: "0 0 1000 40", preserveAspectRatio: "none", role: "img", "aria-label": `timeline of ${clock(total)}` },
-      s("rect", { class: "f-silence", x: 0, y: 38, width: 1000, height: 2 }), ...gaps, ...bars),
+  const key = Object.keys(HEIGHTS)
+    .concat("silence")
+    .map((kind) =>
+      h(
+        "span",
+        {},
+        s(
+          "svg",
+          { class: "swatch", "aria-hidden": "true" },
+          s("rect", { class: `f-${kind}`, width: "100%", height: "100%" }),
+        ),
+        kind,
+      ),
+    );
+  return h(
+    "div",
+    { class: "timeline" },
+    s(
+      "svg",
+      { viewBox: "0 0 1000 40", preserveAspectRatio: "none", role: "img", "aria-label": `timeline of ${clock(total)}` },
+      s("rect", { class: "f-silence", x: 0, y: 38, width: 1000, height: 2 }),
+      ...gaps,
+      ...bars,
+    ),
     h("div", { class: "ends" }, h("span", {}, "0:00:00"), h("span", {}, clock(total))),
     h("div", { class: "key" }, ...key),
   );

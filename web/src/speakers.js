@@ -25,16 +25,51 @@ export function speakers(element, state) {
     document.querySelector("#every-clip").scrollIntoView();
   };
   const place = h("div", { class: "grid speaker-grid" });
-  element.append(h("p", {}, "Speakers are clusters of voices among the kept clips. A clip that only other thresholds keep has no speaker yet. " +
-    "Enter or a click lists the clips of a speaker."), place);
+  element.append(
+    h(
+      "p",
+      {},
+      "Speakers are clusters of voices among the kept clips. What only other thresholds keep has no speaker yet. " +
+        "Enter or a click lists the clips of a speaker.",
+    ),
+    place,
+  );
   const grid = new Grid(place, {
     label: "speakers",
     columns: [
       { name: "speaker", label: "speaker", cell: (at) => names[at], key: (at) => names[at] },
-      { name: "clips", label: "clips", cell: (at) => count(clips.scale * numbers[at + 1]), key: (at) => numbers[at + 1], isNumber: true, first: -1 },
-      { name: "recordings", label: "recordings", cell: (at) => count(sources[at].size), key: (at) => sources[at].size, isNumber: true, first: -1 },
-      { name: "kept", label: "kept now", cell: (at) => hours(seconds(of(state.present, at))), key: (at) => of(state.present, at), isNumber: true, first: -1 },
-      { name: "then", label: "then", cell: (at) => hours(seconds(of(state.then, at))), key: (at) => of(state.then, at), isNumber: true, first: -1 },
+      {
+        name: "clips",
+        label: "clips",
+        cell: (at) => count(clips.scale * numbers[at + 1]),
+        key: (at) => numbers[at + 1],
+        isNumber: true,
+        first: -1,
+      },
+      {
+        name: "recordings",
+        label: "recordings",
+        cell: (at) => count(sources[at].size),
+        key: (at) => sources[at].size,
+        isNumber: true,
+        first: -1,
+      },
+      {
+        name: "kept",
+        label: "kept now",
+        cell: (at) => hours(seconds(of(state.present, at))),
+        key: (at) => of(state.present, at),
+        isNumber: true,
+        first: -1,
+      },
+      {
+        name: "then",
+        label: "then",
+        cell: (at) => hours(seconds(of(state.then, at))),
+        key: (at) => of(state.then, at),
+        isNumber: true,
+        first: -1,
+      },
       { name: "share", label: "share", cell: (at) => percent(share(at)), key: share, isNumber: true, first: -1 },
     ],
     sort: { name: "kept", direction: -1 },

@@ -97,7 +97,12 @@ export class State extends EventTarget {
   select() {
     const { count } = this.clips;
     const brushes = [...this.brushes];
-    const matches = matcher(this.parsed, this.clips, (row) => this.reasonsOf(row), (row) => this.isKept(row));
+    const matches = matcher(
+      this.parsed,
+      this.clips,
+      (row) => this.reasonsOf(row),
+      (row) => this.isKept(row),
+    );
     const inQueue = this.queue && new Set(this.queue);
     this.missedBrush = new Uint8Array(count); // 0: none, k: only the k-th brush, 255: more, or the filter
     const rows = [];

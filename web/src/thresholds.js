@@ -21,9 +21,17 @@ export function thresholds(element, state) {
   const reset = h("button", { type: "button", id: "reset", onclick: () => state.resetLimits() }, "As now");
   const reasons = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "clips by reason" });
   element.append(
-    h("div", { class: "decide" },
+    h(
+      "div",
+      { class: "decide" },
       h("div", { class: "sliders" }, ...sliders.map((one) => one.element)),
-      h("div", { class: "consequences" }, outcome, h("div", { class: "command" }, command, copy, reset, copied), reasons),
+      h(
+        "div",
+        { class: "consequences" },
+        outcome,
+        h("div", { class: "command" }, command, copy, reset, copied),
+        reasons,
+      ),
     ),
     offers(state),
   );
@@ -43,11 +51,17 @@ function slider(column, at, state) {
   const sign = column.at_most ? "≤" : "≥";
   const value = h("output", { for: name });
   const range = h("input", {
-    type: "range", id: name, min: 0, max: column.stops.length - 1, step: 1,
+    type: "range",
+    id: name,
+    min: 0,
+    max: column.stops.length - 1,
+    step: 1,
     oninput: () => state.setLimit(at, Number(range.value)),
   });
   const off = h("input", {
-    type: "checkbox", id: `${name}-on`, "aria-label": `test ${column.key}`,
+    type: "checkbox",
+    id: `${name}-on`,
+    "aria-label": `test ${column.key}`,
     onchange: () => state.setLimit(at, off.checked ? Number(range.value) : null),
   });
   const unit = column.unit ? ` ${column.unit}` : "";
@@ -65,7 +79,11 @@ function slider(column, at, state) {
     range.setAttribute("aria-valuetext", text);
     element.classList.toggle("changed", position !== presentLimit(column));
   };
-  const label = h("label", { for: name, title: `${column.about}; clips beyond are rejected as ${column.reason}` }, column.key);
+  const label = h(
+    "label",
+    { for: name, title: `${column.about}; clips beyond are rejected as ${column.reason}` },
+    column.key,
+  );
   const element = h("div", { class: "slider" }, off, label, range, value);
   return { element, draw };
 }
@@ -78,8 +96,14 @@ function drawOutcome(element, { clips, present, then }) {
   element.replaceChildren(
     h("b", { id: "kept-then" }, hours(seconds(then.samples))),
     h("span", {}, ` kept in ${count(clips.scale * then.clips)} clips`),
-    h("span", { class: "delta" }, isSame ? ", as now" : `; ${change(seconds(difference), hours) || "±0"}${share}, ` +
-      `${change(clips.scale * (then.clips - present.clips), count) || "±0"} clips`),
+    h(
+      "span",
+      { class: "delta" },
+      isSame
+        ? ", as now"
+        : `; ${change(seconds(difference), hours) || "±0"}${share}, ` +
+            `${change(clips.scale * (then.clips - present.clips), count) || "±0"} clips`,
+    ),
   );
 }
 
@@ -88,8 +112,15 @@ function reasonTable(state) {
   const { clips } = state;
   const seconds = (samples) => (clips.scale * samples) / clips.table.rate;
   const rows = reasonRows(state).map(({ name, now, then }) =>
-    h("tr", {},
-      h("th", { scope: "row" }, name, WAITING[name] ? h("small", {}, `waits for ${WAITING[name]}: the next run makes it`) : null),
+    h(
+      "tr",
+      {},
+      h(
+        "th",
+        { scope: "row" },
+        name,
+        WAITING[name] ? h("small", {}, `waits for ${WAITING[name]}: the next run makes it`) : null,
+      ),
       h("td", { class: "n" }, count(clips.scale * now.clips)),
       h("td", { class: "n" }, count(clips.scale * then.clips)),
       h("td", { class: "n wide" }, change(clips.scale * (then.clips - now.clips), count)),
@@ -97,7 +128,9 @@ function reasonTable(state) {
     ),
   );
   const heads = ["rejected as", "clips now", "then", "change", "length then"];
-  return h("table", { id: "by-reason" },
+  return h(
+    "table",
+    { id: "by-reason" },
     h("thead", {}, h("tr", {}, ...heads.map((head, at) => h("th", { scope: "col", class: headClass(at) }, head)))),
     h("tbody", {}, ...rows),
   );
@@ -122,7 +155,9 @@ async function toClipboard(command, copied) {
     document.execCommand("copy");
   }
   copied.textContent = "copied";
-  setTimeout(() => { copied.textContent = ""; }, 2000);
+  setTimeout(() => {
+    copied.textContent = "";
+  }, 2000);
 }
 
 /** What each threshold alone must become to keep more: computed when asked for. */
@@ -132,10 +167,18 @@ function offers(state) {
   const place = h("div", { class: "scroll" });
   const show = () => place.replaceChildren(offerTable(suggestions(state, Number(share.value) / 100), state));
   if (!clips.count) return h("div");
-  return h("details", { id: "offers", ontoggle: show },
+  return h(
+    "details",
+    { id: "offers", ontoggle: show },
     h("summary", {}, "Which threshold keeps more, and at which price?"),
-    h("p", {}, "To keep ", share, " % more by one threshold alone, loosen it to the value below. Only clips that no other test " +
-      "rejects are gained. The price is how they sound: listen to them."),
+    h(
+      "p",
+      {},
+      "To keep ",
+      share,
+      " % more by one threshold alone, loosen it to the value below. Only clips that no other test " +
+        "rejects are gained. The price is how they sound: listen to them.",
+    ),
     h("div", { onchange: show }, place),
     h("button", { type: "button", onclick: show }, "Compute"),
   );
@@ -143,30 +186,51 @@ function offers(state) {
 
 function offerTable(found, state) {
   const { clips } = state;
-  const rows = found.sort((a, b) => b.isEnough - a.isEnough || a.clips - b.clips).map((one) => {
-    const { column, position } = one;
-    const present = column.stops[presentLimit(column)];
-    const then = position === null ? "off" : short(column.stops[position]);
-    const range = position === null ? null : [present, column.stops[position]].sort((a, b) => a - b);
-    const listen = () => {
-      state.setBrush(column, range && { low: range[0], high: range[1] });
-      state.setFilter(`reason:${column.reason}`);
-      document.querySelector("#every-clip").scrollIntoView();
-    };
-    const apply = () => state.setLimit(clips.tested.indexOf(column), position);
-    return h("tr", {},
-      h("th", { scope: "row" }, column.key),
-      h("td", { class: "n" }, short(present)),
-      h("td", { class: "n" }, one.isEnough ? then : `${then}: not enough`),
-      h("td", { class: "n" }, `+${hours((clips.scale * one.samples) / clips.table.rate)}`),
-      h("td", { class: "n" }, `+${count(clips.scale * one.clips)}`),
-      h("td", { class: "actions-cell" }, h("button", { type: "button", onclick: apply }, "Set"), " ", h("button", { type: "button", onclick: listen }, "List")),
-    );
-  });
+  const rows = found
+    .sort((a, b) => b.isEnough - a.isEnough || a.clips - b.clips)
+    .map((one) => {
+      const { column, position } = one;
+      const present = column.stops[presentLimit(column)];
+      const then = position === null ? "off" : short(column.stops[position]);
+      const range = position === null ? null : [present, column.stops[position]].sort((a, b) => a - b);
+      const listen = () => {
+        state.setBrush(column, range && { low: range[0], high: range[1] });
+        state.setFilter(`reason:${column.reason}`);
+        document.querySelector("#every-clip").scrollIntoView();
+      };
+      const apply = () => state.setLimit(clips.tested.indexOf(column), position);
+      return h(
+        "tr",
+        {},
+        h("th", { scope: "row" }, column.key),
+        h("td", { class: "n" }, short(present)),
+        h("td", { class: "n" }, one.isEnough ? then : `${then}: not enough`),
+        h("td", { class: "n" }, `+${hours((clips.scale * one.samples) / clips.table.rate)}`),
+        h("td", { class: "n" }, `+${count(clips.scale * one.clips)}`),
+        h(
+          "td",
+          { class: "actions-cell" },
+          h("button", { type: "button", onclick: apply }, "Set"),
+          " ",
+          h("button", { type: "button", onclick: listen }, "List"),
+        ),
+      );
+    });
   const heads = ["threshold", "now", "loosened to", "gains", "clips", ""];
-  return h("table", {},
-    h("thead", {}, h("tr", {}, ...heads.map((head, at) => h("th", { scope: "col", class: at ? "n" : "" }, head || h("span", { class: "unseen" }, "what to do"))))),
+  return h(
+    "table",
+    {},
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        ...heads.map((head, at) =>
+          h("th", { scope: "col", class: at ? "n" : "" }, head || h("span", { class: "unseen" }, "what to do")),
+        ),
+      ),
+    ),
     h("tbody", {}, ...rows),
   );
 }
-
