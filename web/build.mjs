@@ -11,6 +11,8 @@ const version = JSON.parse(await readFile(new URL("node_modules/uplot/package.js
 const BUNDLES = [
   ["src/main.js", "pipeline/speechmill/publish/report/page.js"],
   ["src/report.css", "pipeline/speechmill/publish/report/page.css"],
+  ["src/evaluation.css", "pipeline/speechmill/training/page.css"],
+  ["src/evaluation.css", "classifiers/speech_defects/evaluate/report.css"],
 ];
 
 for (const [source, target] of BUNDLES) {
@@ -25,6 +27,7 @@ for (const [source, target] of BUNDLES) {
     legalComments: "none",
     loader: { ".css": "css" },
   });
-  const banner = `/* Made from web/src by web/build.mjs. With uPlot ${version}:\n${licence}\n*/\n`;
+  const credit = source.includes("evaluation") ? "" : ` With uPlot ${version}:\n${licence}\n`;
+  const banner = `/* Made from web/src by web/build.mjs.${credit} */\n`;
   await writeFile(new URL(target, out), banner + outputFiles[0].text);
 }
