@@ -296,13 +296,14 @@ def test_of_a_large_corpus_it_holds_a_sample_with_texts_that_fit(corpus: Corpus)
     place=st.integers(0, 1_000),
     limit=st.none() | st.floats(0, 1),
     is_upper=st.booleans(),
+    has_edges=st.booleans(),
 )
 def test_codes_divide_clips_as_the_decision_does(
-    values: list[float], place: int, limit: float | None, is_upper: bool
+    values: list[float], place: int, limit: float | None, is_upper: bool, has_edges: bool
 ) -> None:
     test = (at_most if is_upper else at_least)("noise", Reason.NOISE)
-    column = Column("snr_db", pa.float32(), "", "", (0.0, 1.0), test)
-    stops = stops_of(column, limit)
+    column = Column("snr_db", pa.float32(), "", "", (0.0, 1.0) if has_edges else (), test)
+    stops = stops_of(column, limit, np.array(values, np.float32))
     at = stops.index(limit) if limit is not None else place % len(stops)
     codes = codes_of(np.array(values, np.float32), stops, at_most=is_upper)
     fails = np.where(codes == MISSING, False, codes > at if is_upper else codes <= at)

@@ -53,7 +53,7 @@ class ClipTable:
         self._share = min(1.0, most / max(clips, 1))
         self._columns = [column for column in columns_of(build) if column.edges or column.test]
         self._limits = {column.name: _limit(column, build.config.thresholds) for column in self._columns}
-        self._stops = {column.name: stops_of(column, self._limits[column.name]) for column in self._columns}
+        self._values: dict[str, list[npt.NDArray[np.float32]]] = {column.name: [] for column in self._columns}
         self._parts: dict[str, list[Array]] = {}
         self._texts: list[str] = []
         self._bits: dict[tuple[str, str], int] = {}
@@ -134,9 +134,7 @@ class ClipTable:
         schema = pa.schema([*fields, *([pa.field("text", pa.string())] if has_text else [])])
         rows = clip_rows(decided, schema, self._build, which)
         for column in self._columns:
-            values = rows[column.name].to_numpy().astype(np.float32)
-            codes = codes_of(values, self._stops[column.name], at_most=_is_at_most(column))
-            self._append(f"column:{column.name}", codes)
+            self._values[column.name].append(rows[column.name].to_numpy().astype(np.float32))
         texts = rows["text"].to_pylist() if has_text else [None] * which.size
         hidden = {self._bits.get(("refused", reason)) for reason in HIDDEN}
         is_hidden = np.array([not hidden.isdisjoint(combo) for combo in self._combos], bool)[evidence]
@@ -163,6 +161,7 @@ class ClipTable:
         about `most_bytes` bytes at most.
         """
         columns = {name: np.concatenate(parts) for name, parts in self._parts.items()}
+        stops = self._add_codes(columns)
         count = len(columns.get("samples", ()))
         if count > MOST_WHOLE_IDS:
             columns["ids"] = columns["ids"][:, :ID_BYTES]
@@ -170,20 +169,33 @@ class ClipTable:
         left = most_bytes * 3 // 4 - len(_gzip(body))
         texts, cut = _cut(self._texts, left)
         kinds = {name: [values.itemsize, values.size] for name, values in columns.items()}
-        head = self._head(count) | {"buffers": [[name, *kind] for name, kind in kinds.items()], "text_characters": cut}
+        head = self._head(count, stops) | {
+            "buffers": [[name, *kind] for name, kind in kinds.items()],
+            "text_characters": cut,
+        }
         head["texts_bytes"] = len(texts)
         first = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()
         packed = _gzip(len(first).to_bytes(4, "little") + first + body + texts)
         return base64.b64encode(packed).decode()
 
-    def _head(self, count: int) -> dict[str, Any]:
+    def _add_codes(self, columns: dict[str, Array]) -> dict[str, list[float]]:
+        """Add the codes of all values to `columns`; returns the stops of each."""
+        stops = {}
+        for column in self._columns:
+            values = np.concatenate([*self._values[column.name], np.zeros(0, np.float32)])
+            stops[column.name] = stops_of(column, self._limits[column.name], values)
+            codes = codes_of(values, stops[column.name], at_most=_is_at_most(column))
+            columns[f"column:{column.name}"] = codes
+        return stops
+
+    def _head(self, count: int, stops: dict[str, list[float]]) -> dict[str, Any]:
         return {
             "name": figures.corpus_name(self._build),
             "rate": self._build.config.audio.sample_rate,
             "tick_s": TICK_S,
             "clips": count,
             "all_clips": self._all,
-            "columns": [self._column(column) for column in self._columns],
+            "columns": [self._column(column, stops[column.name]) for column in self._columns],
             "bits": list(self._bits),
             "combos": list(self._combos),
             "recordings": [
@@ -193,14 +205,14 @@ class ClipTable:
             "span_kinds": [str(kind) for kind in SpanKind],
         }
 
-    def _column(self, column: Column) -> dict[str, Any]:
+    def _column(self, column: Column, stops: list[float]) -> dict[str, Any]:
         test = column.test
         return {
             "name": column.name,
             "about": column.text,
             "unit": column.unit,
             "edges": column.edges,
-            "stops": self._stops[column.name],
+            "stops": stops,
             "at_most": _is_at_most(column),
             "key": test and test.key,
             "reason": test and str(test.reason),
