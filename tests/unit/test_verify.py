@@ -46,7 +46,7 @@ def test_a_whole_corpus_is_whole_without_its_work(corpus: Path) -> None:
     found = verify(str(corpus), rows=2)
     assert found["ok"], found
     unchecked = {name for name, check in found["checks"].items() if not check["checked"]}
-    assert unchecked == {"speakers", "plug-ins"}  # speakers were not clustered, and there are no plug-ins
+    assert unchecked == {"speakers", "plug_ins"}  # speakers were not clustered, and there are no plug-ins
     assert found["checks"]["transcripts"]["checked"] == found["checks"]["audio"]["checked"] == 2
     assert not (corpus / "work").exists()
 
@@ -198,8 +198,8 @@ def test_numbers_that_the_audio_does_not_give(corpus: Path) -> None:
 def test_words_that_the_audio_does_not_give(corpus: Path) -> None:
     edit(shard(corpus), lambda row: row.update(text="Nobody said this."))
     problems = failing(corpus, rows=1)
-    assert problems.keys() == {"files", "mel tokens", "transcripts"}
-    assert "text_normalized, text_tokens do not follow from its text" in problems["mel tokens"][0]
+    assert problems.keys() == {"files", "mel_tokens", "transcripts"}
+    assert "text_normalized, text_tokens do not follow from its text" in problems["mel_tokens"][0]
     assert "Nobody said this." in problems["transcripts"][0]
 
 
@@ -223,7 +223,7 @@ def test_audio_that_is_not_what_its_row_says(corpus: Path, rate: int, channels: 
     run["profiles"]["transcribe"] = "another"
     (corpus / "run.json").write_text(json.dumps(run))
     edit(shard(corpus), change)
-    assert failing(corpus, rows=1).keys() == {"files", "audio", "mel tokens"}
+    assert failing(corpus, rows=1).keys() == {"files", "audio", "mel_tokens"}
 
 
 def test_audio_that_does_not_decode(corpus: Path) -> None:

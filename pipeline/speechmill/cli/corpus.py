@@ -6,6 +6,7 @@ import click
 
 from speechmill.cli.options import corpus_argument, json_option
 from speechmill.cli.output import print_result
+from speechmill.core.pandas_free import spare_pandas
 
 REMOVE_EXAMPLES = """
 \b
@@ -35,7 +36,8 @@ goes on where it was; after another run it uploads what changed, and deletes the
 @corpus_argument
 @json_option
 def status(corpus: str, as_json: bool) -> int:
-    """What is in a corpus and what is still to be done."""
+    """What is in a corpus, how far a run on it is, what failed last, and what to do next."""
+    spare_pandas()
     from speechmill.corpus.status import status as read_status
 
     print_result(read_status(corpus), as_json=as_json)

@@ -58,7 +58,7 @@ class _Count:
         return self.seconds * self.recordings / declaring if declaring else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        return {"recordings": self.recordings, "hours": self.seconds / 3600, "without a length": self.undeclared}
+        return {"recordings": self.recordings, "hours": self.seconds / 3600, "without_a_length": self.undeclared}
 
 
 @dataclass(slots=True)
@@ -203,12 +203,12 @@ def _as_dict(planned: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
     return {
         "output": store.root,
         **planned.all.as_dict(),
-        "already fetched": planned.fetched,
-        "already decoded": planned.decoded,
-        "listed twice": planned.listed_twice,
+        "already_fetched": planned.fetched,
+        "already_decoded": planned.decoded,
+        "listed_twice": planned.listed_twice,
         "refused": dict(planned.refused),
-        "left out": dict(planned.left_out),
-        "left out, for example": planned.left_out_first,
+        "left_out": dict(planned.left_out),
+        "left_out_first": planned.left_out_first,
         "licences": licences,
         **({"remarks": remarks} if (remarks := list(filter(None, _remarks(planned, licences, config)))) else {}),
         "inputs": planned.inputs,

@@ -72,9 +72,9 @@ def verify(corpus: str, *, rows: int = 200) -> dict[str, Any]:
         "speakers": _speakers,
         "removed": _removed,
         "audio": lambda corpus, check: recompute.audio(corpus, check, rows),
-        "mel tokens": lambda corpus, check: recompute.tokens(corpus, check, rows),
+        "mel_tokens": lambda corpus, check: recompute.tokens(corpus, check, rows),
         "transcripts": lambda corpus, check: recompute.transcripts(corpus, check, rows),
-        "plug-ins": lambda corpus, check: recompute.plugin_columns(corpus, check, rows),
+        "plug_ins": lambda corpus, check: recompute.plugin_columns(corpus, check, rows),
     }
     results = {name: _run(function, subject) for name, function in checks.items()}
     return {"ok": all(result["ok"] for result in results.values()), "checks": results}
