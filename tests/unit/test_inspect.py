@@ -166,6 +166,7 @@ def test_a_plan_counts_hours_and_licences_and_creates_nothing(podcast: Path, tmp
     assert (found["recordings"], found["without_a_length"], found["listed_twice"]) == (2, 1, 1)
     assert found["hours"] == pytest.approx(88 / 3600, rel=0.05)
     assert found["licences"]["LicenseRef-local"]["published"]
+    assert found["without_a_length_first"] == ["broken.mp3"]
     assert "bad_feed" in found["inputs"][inputs[2]]["error"]
     seconds = found["forecast"]["seconds"]
     assert seconds.keys() == {"fetch", "segment", "score", "total"}  # no models, no transcripts and no tokens
@@ -177,6 +178,17 @@ def test_a_licence_that_is_not_allowed_is_told_in_the_plan(podcast: Path, tmp_pa
     settings = ("licences.allow=[CC0-1.0]",)
     chosen = config_file.load(None, settings, inputs=(str(podcast / "episode-1.mp3"),), output=str(tmp_path / "new"))
     assert not plan.plan(chosen)["licences"]["LicenseRef-local"]["published"]
+
+
+def test_a_plan_warns_of_what_will_not_be_published(podcast: Path, tmp_path: Path) -> None:
+    lines = [
+        {"path": str(podcast / f"episode-{n}.mp3"), "licence": licence}
+        for n, licence in ((1, "CC0-1.0"), (2, "unknown"))
+    ]
+    (tmp_path / "all.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    chosen = config_file.load(None, (), inputs=(str(tmp_path / "all.jsonl"),), output=str(tmp_path / "new"))
+    (remark,) = plan.plan(chosen)["remarks"]
+    assert remark.startswith("will be fetched but not published: recordings 1 under unknown; licences.allow")
 
 
 def test_a_plan_for_a_finished_corpus_has_nothing_to_do(corpus: Path) -> None:
