@@ -7,14 +7,15 @@ the function of that name in `PARTS` writes it, so that a renamed key or a new c
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, get_args
+from typing import Any
 
 import click
 import pyarrow as pa
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from speechmill.cli.main import cli
 from speechmill.core.config import RunConfig
+from speechmill.core.config_keys import ConfigKey, key_of, section_of
 from speechmill.core.reasons import Reason
 from speechmill.core.records import LEDGER, RECORDINGS
 from speechmill.publish.advice import KEYS
@@ -34,18 +35,11 @@ def configuration() -> str:
     """All keys of a config, a table a section."""
     top, sections = [], []
     for name, field in RunConfig.model_fields.items():
-        if model := _model_of(field.annotation):
+        if model := section_of(field.annotation):
             sections.append(_section(name, model))
         else:
             top.append((name, field))
     return "\n\n".join([_keys(top), *sections])
-
-
-def _model_of(annotation: Any) -> type[BaseModel] | None:
-    """The section that a key holds, or a list of which it holds; None for a plain value."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((model for part in get_args(annotation) if (model := _model_of(part))), None)
 
 
 def _section(name: str, model: type[BaseModel]) -> str:
@@ -53,31 +47,13 @@ def _section(name: str, model: type[BaseModel]) -> str:
 
 
 def _keys(fields: list[tuple[str, FieldInfo]]) -> str:
-    rows = ((f"`{name}`", _default(field), _limits(field), _prose(field.description)) for name, field in fields)
-    return _table(("key", "default", "takes", "what it does"), rows)
+    keys = (key_of(name, field) for name, field in fields)
+    rows = ((f"`{key.name}`", _default(key), key.unit, _prose(key.takes), _prose(key.meaning)) for key in keys)
+    return _table(("key", "default", "unit", "takes", "what it does"), rows)
 
 
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "required"
-    default = field.get_default(call_default_factory=True)
-    value = default.model_dump(mode="json") if isinstance(default, BaseModel) else default
-    return f"`{json.dumps(value, ensure_ascii=False)}`"
-
-
-def _limits(field: FieldInfo) -> str:
-    """What a key takes: named values, or limits of a number."""
-    schema = _schema_of(field)
-    choices = [json.dumps(value).strip('"') for value in schema.get("enum", ())]
-    signs = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
-    limits = [f"{sign} {schema[key]:,g}" for key, sign in signs if key in schema]
-    return " · ".join(f"`{value}`" for value in choices) or ", ".join(limits) or str(schema.get("type", ""))
-
-
-def _schema_of(field: FieldInfo) -> dict[str, Any]:
-    """JSON Schema of a key's value, without the null that it may be instead."""
-    schema = TypeAdapter(field.rebuild_annotation()).json_schema()
-    return next((part for part in schema.get("anyOf", ()) if part.get("type") != "null"), schema)
+def _default(key: ConfigKey) -> str:
+    return "required" if key.is_required else f"`{json.dumps(key.default, ensure_ascii=False)}`"
 
 
 def columns(schema: pa.Schema) -> str:

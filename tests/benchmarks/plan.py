@@ -98,7 +98,7 @@ def _plan(name: str, address: Path | str, items: int, *settings: str) -> list[Fi
     with tempfile.TemporaryDirectory() as output:
         done = plan(str(address), "--output", f"{output}/corpus", *flags)
     found, name = done.found, f"{items} items of {name}"
-    if (found["recordings"], found["listed twice"], found["refused"]) != (items, 0, {}):
+    if (found["recordings"], found["listed_twice"], found["refused"]) != (items, 0, {}):
         raise ValueError(f"{items} items, but the plan says {found}")
     return [
         Figure("plan", f"{name}, CPU", done.cpu_s, done.wall_s, "s"),

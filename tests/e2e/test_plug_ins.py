@@ -247,7 +247,7 @@ def test_without_the_package_one_line_says_what_is_missing(made: Path, speechmil
 def test_with_the_package_the_corpus_verifies(plugged: Installed, made: Path) -> None:
     found = json.loads(plugged("verify", made, "--json"))
     assert found["ok"]
-    assert (found["checks"]["plug-ins"]["checked"], found["checks"]["plug-ins"].get("note")) == (2, None)
+    assert (found["checks"]["plug_ins"]["checked"], found["checks"]["plug_ins"].get("note")) == (2, None)
 
 
 def test_a_column_that_its_audio_does_not_give_again_is_found(
@@ -256,8 +256,8 @@ def test_a_column_that_its_audio_does_not_give_again_is_found(
     settings = flags((*SHORT, "plugins.crest=null", "plugins.few=null"))
     own_stages("run", "--input", listed.parent / "river.flac", "--output", tmp_path / "corpus", *settings)
     checks = json.loads(own_stages("verify", tmp_path / "corpus", "--json", code=1))["checks"]
-    assert [name for name, check in checks.items() if not check["ok"]] == ["plug-ins"]
-    assert "dice_db is 0." in checks["plug-ins"]["problems"][0]
+    assert [name for name, check in checks.items() if not check["ok"]] == ["plug_ins"]
+    assert "dice_db is 0." in checks["plug_ins"]["problems"][0]
 
 
 def test_a_clip_that_is_selected_later_waits_for_the_stage(plugged: Installed, listed: Path, tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_what_is_not_there_and_a_dry_run_change_nothing(corpus: Path, speechmill
     assert "nothing is named" in done.stderr
     recording_id = next(iter(rows(copy)))
     said = summary(speechmill("remove", copy, "--recording", recording_id, "--reason", "r", "--dry-run", "--json"))
-    assert (said["recordings"], said["dry run"]) == (1, True)
+    assert (said["recordings"], said["dry_run"]) == (1, True)
     assert fingerprint(copy) == fingerprint(corpus)
     assert not (copy / "removed.json").exists()
 

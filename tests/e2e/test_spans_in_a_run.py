@@ -23,7 +23,7 @@ def test_a_manifest_of_nemo(folder: Path, tmp_path: Path, speechmill: Speechmill
     settings = [part for one in chosen for part in ("--set", one)]
     corpus = tmp_path / "corpus"
     planned = speechmill("plan", "--input", path, "--output", corpus, *settings, "--json")
-    assert json.loads(planned.stdout)["listed twice"] == 1
+    assert json.loads(planned.stdout)["listed_twice"] == 1
     assert json.loads(planned.stdout)["recordings"] == 3
     ran = speechmill("run", "--input", path, "--output", corpus, *settings).stdout
     assert "keys that are not used: mood" in ran

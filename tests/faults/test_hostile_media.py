@@ -194,4 +194,4 @@ def test_a_plan_reads_headers_in_a_process_of_its_own(tmp_path: Path, monkeypatc
     )
     monkeypatch.setattr(Decoding, "describe", None)  # here; a worker has its own
     planned = plan.plan(config)
-    assert (planned["recordings"], planned["hours"], planned["without a length"]) == (2, 5 / 3600, 1)
+    assert (planned["recordings"], planned["hours"], planned["without_a_length"]) == (2, 5 / 3600, 1)

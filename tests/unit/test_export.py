@@ -79,9 +79,9 @@ def test_both_formats_have_the_clips_and_share_nothing_but_the_reading(corpus: P
         assert tar[f"{clip_id}.txt"].decode() == " ".join((row["text"] or "").split())
         facts = json.loads(tar[f"{clip_id}.json"])
         assert (facts["licence"], facts["snr_db"], facts["sampling_rate"]) == ("CC-BY-4.0", row["snr_db"], RATE)
-    assert result["clips of the corpus"] == result["clips"] == result["formats"]["webdataset"]["clips"] == 12
-    assert result["formats"]["ljspeech"]["left out"] == {"no_text": 1}
-    assert (result["formats"]["ljspeech"]["texts changed"], result["formats"]["webdataset"]["texts changed"]) == (1, 1)
+    assert result["clips_of_the_corpus"] == result["clips"] == result["formats"]["webdataset"]["clips"] == 12
+    assert result["formats"]["ljspeech"]["left_out"] == {"no_text": 1}
+    assert (result["formats"]["ljspeech"]["texts_changed"], result["formats"]["webdataset"]["texts_changed"]) == (1, 1)
 
 
 def test_every_clip_has_its_licence_and_every_file_its_hash(corpus: Path, tmp_path: Path) -> None:
@@ -159,8 +159,8 @@ def test_it_is_written_to_and_read_from_object_stores(corpus: Path, store: Store
 def counted(result: dict) -> None:
     """Assert that each clip of the corpus is in each format or has a reason."""
     for counts in result["formats"].values():
-        left_out = Counter(counts["left out"]) + Counter(result["not selected"])
-        assert counts["clips"] + left_out.total() == result["clips of the corpus"]
+        left_out = Counter(counts["left_out"]) + Counter(result["not_selected"])
+        assert counts["clips"] + left_out.total() == result["clips_of_the_corpus"]
 
 
 CASES = {
@@ -218,12 +218,12 @@ def test_narrow_clips_and_dry_runs_are_reported(tmp_path: Path) -> None:
     corpus = make_corpus(tmp_path / "corpus", {"train-00000-00000": rows})
     planned = export(str(corpus), str(tmp_path / "out"), BOTH, dry_run=True)
     assert planned["notes"] == ["1 clips have a measured bandwidth of less than half of what the sample rate carries"]
-    assert planned["formats"]["ljspeech"]["audio bytes"] == 2 * (44 + 2 * 2 * 22_050)
+    assert planned["formats"]["ljspeech"]["audio_bytes"] == 2 * (44 + 2 * 2 * 22_050)
     export(str(corpus), str(tmp_path / "out"), BOTH)
     for kind in ("wavs/*.wav",):
         assert sum(path.stat().st_size for path in (tmp_path / "out").glob(kind)) == 2 * (44 + 2 * 2 * 22_050)
     flac = sum(len(content) for name, content in members(tmp_path / "out").items() if name.endswith(".flac"))
-    assert planned["formats"]["webdataset"]["audio bytes"] == pytest.approx(flac, rel=0.01)
+    assert planned["formats"]["webdataset"]["audio_bytes"] == pytest.approx(flac, rel=0.01)
 
 
 # --- limits of formats ---
@@ -277,7 +277,7 @@ def test_what_does_not_fit_is_counted_by_reason_and_listed(tmp_path: Path, picky
     corpus = make_corpus(tmp_path / "corpus", halves)
     result = export(str(corpus), str(tmp_path / "out"), ["picky", "ljspeech"], workers=1)
     out = tmp_path / "out"
-    assert result["formats"]["picky"]["left out"] == {
+    assert result["formats"]["picky"]["left_out"] == {
         "no_text": 1, "odd": 1, "text_too_long": 1, "too_long": 1, "too_short": 1,
     }  # fmt: skip
     counted(result)

@@ -178,8 +178,8 @@ def test_a_reference_that_options_leave_out_is_none(corpus: Path, tmp_path: Path
 def left_out(rows: list[dict], tmp_path: Path, name: str) -> dict[str, int]:
     corpus = make_corpus(tmp_path / "corpus", {"train-00000-00000": [clip(0), *rows]})
     result = export(str(corpus), str(tmp_path / "out"), [name], workers=1)
-    assert result["formats"][name]["clips"] == 1 + len(rows) - sum(result["formats"][name]["left out"].values())
-    return result["formats"][name]["left out"]
+    assert result["formats"][name]["clips"] == 1 + len(rows) - sum(result["formats"][name]["left_out"].values())
+    return result["formats"][name]["left_out"]
 
 
 def test_xtts_has_its_limits(tmp_path: Path) -> None:

@@ -243,7 +243,7 @@ def test_cosyvoice_has_its_limits(tmp_path: Path) -> None:
     rows = [clip(0, 0.99), clip(1, 1.0), clip(2, 60.0), clip(3, 60.1), clip(4, text=None)]
     corpus = make_corpus(tmp_path / "corpus", {"train-00000-00000": rows})
     result = export(str(corpus), str(tmp_path / "out"), ["cosyvoice"], workers=1)
-    assert result["formats"]["cosyvoice"]["left out"] == {"no_text": 1, "too_long": 1, "too_short": 1}
+    assert result["formats"]["cosyvoice"]["left_out"] == {"no_text": 1, "too_long": 1, "too_short": 1}
     assert {soundfile.info(path).samplerate for path in (tmp_path / "out/wavs").iterdir()} == {24_000}
 
 

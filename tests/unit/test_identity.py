@@ -311,12 +311,12 @@ def test_a_plan_says_what_a_run_does(write, identify: Identify, tmp_path: Path) 
     chosen = a_build(tmp_path / "corpus", inputs=inputs).config
     before = sorted(path.name for path in (tmp_path / "corpus").rglob("*"))
     planned = plan(chosen)
-    assert (planned["recordings"], planned["already fetched"], planned["listed twice"]) == (4, 2, 3)
+    assert (planned["recordings"], planned["already_fetched"], planned["listed_twice"]) == (4, 2, 3)
     assert {address: one["recordings"] for address, one in planned["inputs"].items()} == {inputs[0]: 3, inputs[1]: 1}
     assert sorted(path.name for path in (tmp_path / "corpus").rglob("*")) == before
     identify("one", "two")
     (tmp_path / "corpus" / RECORDINGS_FILE).unlink()
-    assert plan(chosen)["already fetched"] == 4
+    assert plan(chosen)["already_fetched"] == 4
 
 
 def test_ten_thousand_known_recordings_are_matched_without_reading_their_files(write, tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from speechmill.cli.console import to_text
 from speechmill.core import config_file, state
@@ -61,16 +64,20 @@ def test_status_of_a_finished_corpus(corpus: Path) -> None:
     before = tree(corpus)
     found = status.status(str(corpus))
     assert tree(corpus) == before
-    assert found["recordings"] == {"seen": 3, "ok": 2, "failed": 1, "failed by reason": {"not_audio": 1}}
+    assert found["recordings"] == {"seen": 3, "ok": 2, "failed": 1, "failed_by_reason": {"not_audio": 1}}
     assert found["contents"] == {"fetched": 3, "decoded": 3, "score": 2, "transcribe": 2, "tokenise": 2}
     stats = json.loads((corpus / "stats.json").read_text())
-    assert found["published"]["clips kept"] == stats["clips"]["kept"] > 0
+    assert found["published"]["clips_kept"] == stats["clips"]["kept"] > 0
     assert found["bytes"]["work/media"] == sum(
         path.stat().st_size for path in (corpus / "work/media").iterdir() if path.is_file()
     )
-    assert sum(found["bytes"].values()) == sum(path.stat().st_size for path in corpus.rglob("*") if path.is_file())
+    every_file = sum(path.stat().st_size for path in corpus.rglob("*") if path.is_file())
+    assert found["bytes_total"] == sum(found["bytes"].values()) == every_file
     assert "publish done" in found["log"][-1]
-    assert not found["run active"]
+    assert not found["run_active"]
+    (failure,) = found["last_failures"]
+    assert failure.startswith("broken.mp3  not_audio")
+    assert any(step.startswith(f"speechmill verify {corpus}") for step in found["next"])
 
 
 def test_status_of_an_interrupted_corpus(corpus: Path) -> None:
@@ -83,18 +90,59 @@ def test_status_of_an_interrupted_corpus(corpus: Path) -> None:
     assert found["contents"]["fetched"] == 3
     assert found["contents"]["decoded"] == 2
     assert 0 < found["contents"]["transcribe"] == found["contents"]["score"] < 3
+    assert found["next"][0].startswith(f"speechmill run --output {corpus}  (it was never finished: 1 recordings wait")
+
+
+def test_status_says_what_decides_next(corpus: Path) -> None:
+    clip = pq.read_table(corpus / "pool.parquet", columns=["clip_id"])["clip_id"][0].as_py()
+    (corpus / "decisions.jsonl").write_text(json.dumps({"clip_id": clip, "decision": "drop"}) + "\n")
+    assert status.status(str(corpus))["next"][0].startswith(f"speechmill select {corpus}  (decisions.jsonl has changed")
+    with Store(str(corpus)).locked():
+        assert status.status(str(corpus))["next"] == ["wait: a run is at work on it"]
+
+
+def test_status_and_a_dry_run_import_neither_beam_nor_torch_nor_pandas(corpus: Path) -> None:
+    code = (
+        "import sys; from speechmill.cli.main import cli; cli(sys.argv[1:], standalone_mode=False); "
+        "print(sorted({'apache_beam', 'torch', 'pandas'} & sys.modules.keys()))"
+    )
+    for words in (["status", str(corpus)], ["select", str(corpus), "--dry-run"]):
+        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_status_without_work_tells_what_was_published(corpus: Path) -> None:
     shutil.rmtree(corpus / "work")
     found = status.status(str(corpus))
-    assert found["recordings"] == {"seen": 3, "ok": 2, "failed": 1, "failed by reason": {"not_audio": 1}}
+    assert found["recordings"] == {"seen": 3, "ok": 2, "failed": 1, "failed_by_reason": {"not_audio": 1}}
     assert not (corpus / "work").exists()
+
+
+def test_a_dry_run_of_select_says_what_adds_up_and_writes_nothing(corpus: Path, speechmill: Speechmill) -> None:
+    pool = pq.read_table(corpus / "pool.parquet", columns=["clip_id", "decision"]).to_pylist()
+    kept = [row["clip_id"] for row in pool if row["decision"] == "kept"]
+    (rejected, *_) = (row["clip_id"] for row in pool if row["decision"] != "kept")
+    lines = [(kept[0], "drop"), (kept[1], "keep"), (rejected, "drop"), ("none", "drop")]
+    decisions = [json.dumps({"clip_id": clip, "decision": decision}) for clip, decision in lines]
+    (corpus / "decisions.jsonl").write_text("\n".join(decisions))
+    for path in (corpus / "work/assess").rglob("*.parquet"):  # as if it came after the tables
+        os.utime(path)
+    before = tree(corpus)
+    told = json.loads(speechmill("select", corpus, "--set", "thresholds.music=0.9", "--dry-run", "--json").stdout)
+    assert tree(corpus) == before
+    assert told["settings"]["thresholds.music"] == 0.9
+    assert told["decisions"] == {"kept": 0, "dropped": 1, "text": 0, "anyway": 2, "not_here": 1}
+    done = json.loads(speechmill("select", corpus, "--set", "thresholds.music=0.9", "--json", "--quiet").stdout)
+    assert {key: done[key] for key in ("kept", "rejected", "settings", "decisions")} == told
+    assert done["kept"]["clips"]["then"] == done["stats"]["clips"]["kept"]
+    later = speechmill("select", corpus, "--quiet").stdout
+    assert "thresholds.music=0.9" in later  # of the command before
+    assert "nothing to do" in later
 
 
 def test_a_run_that_holds_the_output_is_seen(corpus: Path) -> None:
     with Store(str(corpus)).locked():
-        assert status.status(str(corpus))["run active"]
+        assert status.status(str(corpus))["run_active"]
         with pytest.raises(BusyError):
             prune(str(corpus), dry_run=True)
     assert not status.is_active(Store(str(corpus)))
@@ -115,9 +163,10 @@ def test_a_plan_counts_hours_and_licences_and_creates_nothing(podcast: Path, tmp
     before = tree(tmp_path)
     found = plan.plan(chosen)
     assert tree(tmp_path) == before
-    assert (found["recordings"], found["without a length"], found["listed twice"]) == (2, 1, 1)
+    assert (found["recordings"], found["without_a_length"], found["listed_twice"]) == (2, 1, 1)
     assert found["hours"] == pytest.approx(88 / 3600, rel=0.05)
     assert found["licences"]["LicenseRef-local"]["published"]
+    assert found["without_a_length_first"] == ["broken.mp3"]
     assert "bad_feed" in found["inputs"][inputs[2]]["error"]
     seconds = found["forecast"]["seconds"]
     assert seconds.keys() == {"fetch", "segment", "score", "total"}  # no models, no transcripts and no tokens
@@ -131,11 +180,22 @@ def test_a_licence_that_is_not_allowed_is_told_in_the_plan(podcast: Path, tmp_pa
     assert not plan.plan(chosen)["licences"]["LicenseRef-local"]["published"]
 
 
+def test_a_plan_warns_of_what_will_not_be_published(podcast: Path, tmp_path: Path) -> None:
+    lines = [
+        {"path": str(podcast / f"episode-{n}.mp3"), "licence": licence}
+        for n, licence in ((1, "CC0-1.0"), (2, "unknown"))
+    ]
+    (tmp_path / "all.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    chosen = config_file.load(None, (), inputs=(str(tmp_path / "all.jsonl"),), output=str(tmp_path / "new"))
+    (remark,) = plan.plan(chosen)["remarks"]
+    assert remark.startswith("will be fetched but not published: recordings 1 under unknown; licences.allow")
+
+
 def test_a_plan_for_a_finished_corpus_has_nothing_to_do(corpus: Path) -> None:
     before = tree(corpus)
     found = plan.plan(config_file.load(None, (), state.stored_config(str(corpus)), output=str(corpus)))
     assert tree(corpus) == before
-    assert (found["recordings"], found["already fetched"], found["already decoded"]) == (3, 3, 3)
+    assert (found["recordings"], found["already_fetched"], found["already_decoded"]) == (3, 3, 3)
     assert found["forecast"]["seconds"]["total"] == 0
     assert found["forecast"]["speeds"].startswith("as the last run")
 
@@ -166,7 +226,7 @@ def test_after_pruning_a_run_does_nothing_and_select_still_works(corpus: Path) -
     )
     assert done["bytes"]["work/media"] > 1_000_000
     assert (young.exists(), old.exists()) == (True, False)
-    assert prune(str(corpus), dry_run=False)["total bytes"] == 0
+    assert prune(str(corpus), dry_run=False)["total_bytes"] == 0
 
     second = again(corpus)
     assert not second.changed
@@ -232,7 +292,7 @@ def test_words_have_units_marks_and_no_control_characters() -> None:
         "output    a[31mb\nhours     1.50 h\n\nbytes\n  data  3.4 MB\n  work  12 B\n\nseconds\n  total  1 h 02 min\n"
         "  all    2 d 8 h\n\nnothing   none\n\nchecks\n  files  ok      checked 4\n"
         "  a      FAILED\n    - x\n    - fix: y\n\n"
-        "licences\n  CC0-1.0  recordings 1,200, hours 0.25 h, published yes"
+        "licences\n  CC0-1.0  recordings 1,200, hours 0.25 h, 15.0 min, published yes"
     )
 
 

@@ -84,7 +84,7 @@ def test_an_item_whose_address_changes_is_one_recording_and_fetched_once(how, se
         assert recall(row.recording_id, build).recording.media_url == url  # where it can be had now
     assert len(ids) == 1
     assert downloads(server) == [address.format(n=17)]
-    assert plan(build.config)["already fetched"] == 1
+    assert plan(build.config)["already_fetched"] == 1
 
 
 DIFFERENT = {

@@ -165,8 +165,8 @@ def test_a_dry_run_says_what_would_go_and_opens_no_connection(hub: Hub, corpus: 
     done = command(hub, corpus, "--dry-run", "--json")
     told = json.loads(done.stdout)
     assert hub.requests == []
-    assert told["bytes of files"] == {name: (corpus / name).stat().st_size for name in published_names(corpus)}
-    assert told["bytes"] == sum(told["bytes of files"].values())
+    assert told["bytes_of_files"] == {name: (corpus / name).stat().st_size for name in published_names(corpus)}
+    assert told["bytes"] == sum(told["bytes_of_files"].values())
     assert (told["clips"], told["duration"], told["licences"]) == (3, "2.2 s", ["CC-BY-4.0", "CC0-1.0"])
     assert told["notes"] == []
     assert "commit" not in told

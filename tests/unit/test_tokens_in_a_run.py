@@ -174,24 +174,24 @@ def test_norms_must_be_eighty_numbers_to_divide_by(tmp_path: Path) -> None:
 def test_one_code_that_the_audio_does_not_give(corpus: Path) -> None:
     edit(shard(corpus), lambda row: row["mel_tokens"].__setitem__(5, (row["mel_tokens"][5] + 1) % 8_192))
     problems = failing(corpus, rows=1)
-    assert problems.keys() == {"files", "mel tokens"}
-    assert "mel_tokens differ" in problems["mel tokens"][0]
+    assert problems.keys() == {"files", "mel_tokens"}
+    assert "mel_tokens differ" in problems["mel_tokens"][0]
 
 
 def test_a_code_too_few(corpus: Path) -> None:
     edit(shard(corpus), lambda row: row["mel_tokens"].pop())
-    assert failing(corpus, rows=1).keys() == {"files", "mel tokens"}
+    assert failing(corpus, rows=1).keys() == {"files", "mel_tokens"}
 
 
 def test_text_tokens_and_limits_that_do_not_follow(corpus: Path) -> None:
     edit(shard(corpus), lambda row: row.update(text_tokens=[1, 2], fits_11s6=not row["fits_11s6"]))
-    assert "fits_11s6" in failing(corpus, rows=1)["mel tokens"][0]
-    assert "text_tokens" in failing(corpus, rows=1)["mel tokens"][0]
+    assert "fits_11s6" in failing(corpus, rows=1)["mel_tokens"][0]
+    assert "text_tokens" in failing(corpus, rows=1)["mel_tokens"][0]
 
 
 def test_a_profile_that_is_not_that_of_the_dvae(corpus: Path) -> None:
     edit(shard(corpus), lambda row: row.update(mel_profile="0" * 16))
-    assert "mel_profile is 0000" in failing(corpus, rows=1)["mel tokens"][0]
+    assert "mel_profile is 0000" in failing(corpus, rows=1)["mel_tokens"][0]
 
 
 # --- what a dVAE is ---

@@ -46,8 +46,9 @@ def test_a_whole_corpus_is_whole_without_its_work(corpus: Path) -> None:
     found = verify(str(corpus), rows=2)
     assert found["ok"], found
     unchecked = {name for name, check in found["checks"].items() if not check["checked"]}
-    assert unchecked == {"speakers", "plug-ins"}  # speakers were not clustered, and there are no plug-ins
+    assert unchecked == {"speakers", "plug_ins"}  # speakers were not clustered, and there are no plug-ins
     assert found["checks"]["transcripts"]["checked"] == found["checks"]["audio"]["checked"] == 2
+    assert found["checks"]["audio"]["of"] > 2
     assert not (corpus / "work").exists()
 
 
@@ -55,8 +56,16 @@ def test_every_clip_gives_its_numbers_again(corpus: Path) -> None:
     json_run = json.loads((corpus / "run.json").read_text())
     json_run["profiles"]["transcribe"] = "another"  # spares the transcripts, which the other test looks at
     (corpus / "run.json").write_text(json.dumps(json_run))
-    checks = verify(str(corpus), rows=10_000)["checks"]
+    told: list[tuple[str, *tuple[int, ...]]] = []
+    found = verify(str(corpus), rows=None, progress=lambda *said: told.append(said))
+    checks = found["checks"]
     assert checks["audio"]["ok"]
+    assert checks["audio"]["of"] == checks["audio"]["checked"]
+    assert found["recomputed"][0] == f"audio: {checks['audio']['of']} of {checks['audio']['of']} clips"
+    assert told[0] == ("checking files",)
+    amounts = [amount for _, *amount in told if amount]
+    assert amounts == sorted(amounts)
+    assert amounts[-1] == [checks["audio"]["of"]] * 2
     assert checks["audio"]["checked"] == sum(pq.read_metadata(path).num_rows for path in (corpus / "data").iterdir())
     assert "another" in checks["transcripts"]["note"]
 
@@ -198,8 +207,8 @@ def test_numbers_that_the_audio_does_not_give(corpus: Path) -> None:
 def test_words_that_the_audio_does_not_give(corpus: Path) -> None:
     edit(shard(corpus), lambda row: row.update(text="Nobody said this."))
     problems = failing(corpus, rows=1)
-    assert problems.keys() == {"files", "mel tokens", "transcripts"}
-    assert "text_normalized, text_tokens do not follow from its text" in problems["mel tokens"][0]
+    assert problems.keys() == {"files", "mel_tokens", "transcripts"}
+    assert "text_normalized, text_tokens do not follow from its text" in problems["mel_tokens"][0]
     assert "Nobody said this." in problems["transcripts"][0]
 
 
@@ -223,7 +232,7 @@ def test_audio_that_is_not_what_its_row_says(corpus: Path, rate: int, channels: 
     run["profiles"]["transcribe"] = "another"
     (corpus / "run.json").write_text(json.dumps(run))
     edit(shard(corpus), change)
-    assert failing(corpus, rows=1).keys() == {"files", "audio", "mel tokens"}
+    assert failing(corpus, rows=1).keys() == {"files", "audio", "mel_tokens"}
 
 
 def test_audio_that_does_not_decode(corpus: Path) -> None:

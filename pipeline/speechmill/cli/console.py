@@ -1,7 +1,8 @@
 """Formats the result of a command, nested mappings and lists, as text for a terminal.
 
 The same rules serve all commands: names are aligned, a unit in a name (`bytes`, `hours`, `seconds`) applies to all
-values below it, and a mapping with `ok` is a check, shown as one line with `ok` or `FAILED`.
+values below it, and a mapping with `ok` is a check, shown as one line with `ok` or `FAILED`. Keys are shown with spaces
+for their underscores; names of data below them, such as reasons and stages, as they are.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,18 +12,30 @@ from speechmill.sources import plain_text
 
 INDENT = "  "
 UNITS = ("bytes", "hours", "seconds")
+# Keys below which there are names of data.
+OF_DATA = {"bytes", "columns", "contents", "failed_by_reason", "inputs", "left_out", "licences", "refused", "seconds"}
 
 
 def to_text(value: Mapping[str, Any]) -> str:
     """Format nested mappings and lists. Strings lose their control characters."""
-    return "\n".join(_lines(value, "", ""))
+    return "\n".join(_lines(_named(value), "", ""))
+
+
+def _named(value: Any, *, is_data: bool = False) -> Any:
+    """A value with its keys as they are shown; `is_data`: they are names of data."""
+    if isinstance(value, list):
+        return [_named(part) for part in value]
+    if not isinstance(value, Mapping):
+        return value
+    shown = {key: plain_text(key if is_data else key.replace("_", " ")) or "" for key in value}
+    return {shown[key]: _named(item, is_data=key in OF_DATA and not is_data) for key, item in value.items()}
 
 
 def _lines(value: Mapping[str, Any], unit: str, indent: str) -> Iterator[str]:
-    width = max((len(name) for name in map(_name, value)), default=0)
+    width = max((len(name) for name in value), default=0)
     was_section = False
     for key, item in value.items():
-        inner, name = _unit(key) or unit, _name(key)
+        inner, name = _unit(key) or unit, key
         is_section = isinstance(item, Mapping | list) and bool(item) and not _is_check(item)
         if not indent and (is_section or was_section):
             yield ""
@@ -48,11 +61,11 @@ def _table(rows: Mapping[str, Any], unit: str, indent: str) -> Iterator[str]:
     if any(_is_check(row) or any(isinstance(part, Mapping) for part in row.values()) for row in parts):
         yield from _lines(rows, unit, indent)
         return
-    width = max(len(_name(key)) for key in rows)
+    width = max(len(key) for key in rows)
     for key, row in rows.items():
         inner = _unit(key) or unit
         text = _inline(row, inner) if isinstance(row, Mapping) and row else _scalar(row, inner)
-        yield f"{indent}{_name(key):{width}}  {text}"
+        yield f"{indent}{key:{width}}  {text}"
 
 
 def _is_check(item: object) -> bool:
@@ -60,7 +73,7 @@ def _is_check(item: object) -> bool:
 
 
 def _inline(row: Mapping[str, Any], unit: str = "") -> str:
-    return ", ".join(f"{_name(key)} {_scalar(value, _unit(key) or unit)}" for key, value in row.items())
+    return ", ".join(f"{key} {_scalar(value, _unit(key) or unit)}" for key, value in row.items())
 
 
 def _check_lines(name: str, check: Mapping[str, Any], *, width: int, indent: str) -> Iterator[str]:
@@ -78,10 +91,6 @@ def _unit(key: str) -> str:
     return next((unit for unit in UNITS if unit in key.split()), "")
 
 
-def _name(key: str) -> str:
-    return plain_text(key) or ""
-
-
 def _scalar(value: object, unit: str) -> str:
     if value is None or value in ({}, []):
         return "none"
@@ -90,7 +99,7 @@ def _scalar(value: object, unit: str) -> str:
     if isinstance(value, str):
         return plain_text(value) or ""
     if isinstance(value, int | float) and unit:
-        return {"bytes": _bytes, "hours": lambda hours: f"{hours:.2f} h", "seconds": _duration}[unit](value)
+        return {"bytes": _bytes, "hours": _hours, "seconds": _duration}[unit](value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -100,6 +109,11 @@ def _bytes(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:,.2f} TB"
+
+
+def _hours(hours: float) -> str:
+    """Hours, below one also in minutes, as in `0.04 h, 2.2 min`."""
+    return f"{hours:.2f} h" + (f", {60 * hours:.1f} min" if 0 < hours < 1 else "")
 
 
 def _duration(seconds: float) -> str:

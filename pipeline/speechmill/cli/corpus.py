@@ -4,8 +4,9 @@ from typing import Any
 
 import click
 
-from speechmill.cli.options import corpus_argument, json_option
+from speechmill.cli.options import corpus_argument, json_option, quiet_option
 from speechmill.cli.output import print_result
+from speechmill.core.pandas_free import spare_pandas
 
 REMOVE_EXAMPLES = """
 \b
@@ -35,7 +36,8 @@ goes on where it was; after another run it uploads what changed, and deletes the
 @corpus_argument
 @json_option
 def status(corpus: str, as_json: bool) -> int:
-    """What is in a corpus and what is still to be done."""
+    """What is in a corpus, how far a run on it is, what failed last, and what to do next."""
+    spare_pandas()
     from speechmill.corpus.status import status as read_status
 
     print_result(read_status(corpus), as_json=as_json)
@@ -44,13 +46,21 @@ def status(corpus: str, as_json: bool) -> int:
 
 @click.command()
 @corpus_argument
-@click.option("--rows", default=200, show_default=True, help="Clips to recompute from their own audio.")
+@click.option(
+    "--rows", type=click.IntRange(0), default=32, show_default=True, help="Clips to recompute, evenly spread."
+)
+@click.option("--all", "every", is_flag=True, help="Recompute every clip.")
 @json_option
-def verify(corpus: str, rows: int, as_json: bool) -> int:
-    """Prove that a corpus is whole: files, ledger to the sample, and clips recomputed from their audio."""
-    from speechmill.corpus.verify import verify as verify_corpus
+@quiet_option
+def verify(corpus: str, rows: int, every: bool, as_json: bool, quiet: bool) -> int:
+    """Prove that a corpus is whole: files, ledger to the sample, and a sample of clips recomputed from their audio."""
+    from speechmill.runner.progress import StatusLine
 
-    result = verify_corpus(corpus, rows=rows)
+    with StatusLine(quiet=quiet) as line:
+        line("verify")
+        from speechmill.corpus.verify import verify as verify_corpus
+
+        result = verify_corpus(corpus, rows=None if every else rows, progress=line)
     print_result(result, as_json=as_json)
     return 0 if result["ok"] else 1
 

@@ -64,7 +64,7 @@ def _plugins() -> dict[str, Any]:
     fix = "upgrade or uninstall that package"
     faults = ((f"left out {number}", line) for number, line in enumerate(plugins.left_out(), 1))
     left_out = {name: {"ok": False, "found": line, "fix": fix} for name, line in faults}
-    return loaded | left_out or {"plug-ins": {"ok": True, "found": "none"}}
+    return loaded | left_out or {"plug_ins": {"ok": True, "found": "none"}}
 
 
 def _python() -> str:
@@ -228,14 +228,14 @@ def _disk() -> str:
 
 _CHECKS: dict[str, Callable[[], str]] = {
     "decoders": _decoders,
-    "FLAC": _flac,
+    "flac": _flac,
     "resampler": _resampler,
-    "webrtc detector": lambda: _vad("webrtc"),
-    "Silero detector": lambda: _vad("silero"),
-    "packaged Whisper": _packaged_whisper,
-    "defect models": _defects,
-    "mel tokens": _mel_tokens,
-    "turns and speakers": _turns,
+    "webrtc_detector": lambda: _vad("webrtc"),
+    "silero_detector": lambda: _vad("silero"),
+    "packaged_whisper": _packaged_whisper,
+    "defect_models": _defects,
+    "mel_tokens": _mel_tokens,
+    "turns_and_speakers": _turns,
     "device": _device,
     "cores": _cores,
     "memory": _memory,

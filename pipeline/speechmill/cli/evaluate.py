@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from speechmill.cli.commands import Commands
 from speechmill.cli.errors import config_errors
 from speechmill.cli.options import device_option, json_option, new_folder_option, quiet_option, set_option
 from speechmill.cli.output import print_result
-from speechmill.cli.renamed import RenamedCommands
 
 if TYPE_CHECKING:
     from speechmill.core.config import RunConfig
@@ -84,7 +84,7 @@ class Evaluation:
         return {"page": f"{self.output}/{page}", "figures": f"{self.output}/{figures}"}
 
 
-@click.group(cls=RenamedCommands)
+@click.group(cls=Commands)
 def evaluate() -> None:
     """Measure models on labelled data."""
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from speechmill.cli.commands import Commands
+from speechmill.cli.config import config
 from speechmill.cli.corpus import prune, push, remove, status, verify
 from speechmill.cli.degrade import degrade
 from speechmill.cli.errors import exit_codes
@@ -31,11 +33,13 @@ COMMANDS: tuple[click.Command, ...] = (
     *(run, plan, demo, select),
     *(status, verify, prune, remove, export, push),
     *(train, evaluate, degrade),
-    *(schema, doctor),
+    *(config, schema, doctor),
 )
 
 
-@click.group(epilog=EXAMPLES, context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands, epilog=EXAMPLES, context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="speechmill")
 def cli() -> None:
     """Mills hours of audiobooks and podcasts into a speech corpus for text-to-speech models."""

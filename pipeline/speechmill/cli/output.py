@@ -33,7 +33,17 @@ def print_preview(preview: dict[str, Any], *, as_json: bool) -> None:
         return
     from speechmill.cli.summary import render_preview
 
-    _print(render_preview(preview))
+    print_table(render_preview(preview))
+
+
+def print_selection(summary: "Summary", changes: dict[str, Any], *, as_json: bool) -> None:
+    """Print what `select` did: the changes as a table, then the notes of the summary; or JSON."""
+    if as_json:
+        print_result(dataclasses.asdict(summary) | changes, as_json=True)
+        return
+    from speechmill.cli.summary import render_selection
+
+    print_table(render_selection(summary, changes))
 
 
 def print_summary(summary: "Summary", *, as_json: bool) -> None:
@@ -43,10 +53,11 @@ def print_summary(summary: "Summary", *, as_json: bool) -> None:
         return
     from speechmill.cli.summary import render
 
-    _print(render(summary))
+    print_table(render(summary))
 
 
-def _print(renderable: "RenderableType") -> None:
+def print_table(renderable: "RenderableType") -> None:
+    """Print a table as wide as the terminal, or PLAIN_WIDTH without one."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else PLAIN_WIDTH

@@ -16,7 +16,8 @@ from speechmill.cli.options import (
     shard_option,
     until_option,
 )
-from speechmill.cli.output import print_preview, print_result, print_summary
+from speechmill.cli.output import print_preview, print_result, print_selection, print_summary
+from speechmill.core.pandas_free import spare_pandas
 
 if TYPE_CHECKING:
     from speechmill.core.config import RunConfig
@@ -32,7 +33,7 @@ Examples:
   speechmill run podcast.yaml -- --direct_running_mode=multi_processing --direct_num_workers=4
 
 \b
-Every config key and its default: schemas/config.schema.json.
+Every config key with default, unit and meaning: speechmill config.
 Exit codes: 0 done, 1 failed, 2 bad config, 3 more recordings failed than max_failed_ratio, 130 interrupted.
 """
 
@@ -93,6 +94,7 @@ def plan(
     quiet: bool,
 ) -> int:  # fmt: skip
     """What a run would fetch: recordings, hours, licences and the time it may take. Fetches no media."""
+    spare_pandas()
     from speechmill.corpus.plan import plan as plan_run
     from speechmill.runner.progress import StatusLine
 
@@ -145,6 +147,7 @@ decision is keep, drop, text (with "text": "…") or auto, which takes all back.
 @quiet_option
 def select(corpus: str, settings: tuple[str, ...], dry_run: bool, as_json: bool, quiet: bool) -> int:
     """Decide again from stored scores, with other thresholds or decisions by hand, and republish. Runs no model."""
+    spare_pandas()
     from speechmill.core import config_file, state
 
     config = config_file.load(None, settings, state.stored_config(corpus, required=True), output=corpus)
@@ -155,8 +158,8 @@ def select(corpus: str, settings: tuple[str, ...], dry_run: bool, as_json: bool,
         print_preview(preview(config), as_json=as_json)
         return 0
 
-    from speechmill.runner.run import run as run_build
+    from speechmill.corpus.reselect import reselect
 
-    summary = run_build(config, only_publish=True, quiet=quiet)
-    print_summary(summary, as_json=as_json)
+    summary, changes = reselect(config, quiet=quiet)
+    print_selection(summary, changes, as_json=as_json)
     return summary.exit_code

@@ -22,10 +22,20 @@ FATES = ("kept", "rejected", "too_short", "too_long", "silence", "corrupt")
 
 def render(summary: Summary) -> "RenderableType":
     """Summary of a run for a terminal."""
+    return _below(_stages(summary), summary)
+
+
+def render_selection(summary: Summary, changes: dict[str, Any]) -> "RenderableType":
+    """Summary of `select`: with what changed in place of stages, which it does not run."""
+    return _below(render_preview(changes), summary)
+
+
+def _below(table: "RenderableType", summary: Summary) -> "RenderableType":
+    """A table, and below it what a run has to say at its end."""
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[RenderableType] = [_stages(summary)]
+    parts: list[RenderableType] = [table]
     if summary.stats is not None:
         parts.append(Text(_hours(summary.stats)))
     notes = _left_out(summary.stats) if summary.stats else []
@@ -149,9 +159,11 @@ def _no_clips(summary: Summary, output: str) -> str:
 
 
 def render_preview(preview: dict[str, Any]) -> "RenderableType":
-    """Table of the effect of other settings: a row for kept clips, one for kept hours, and one for each reason."""
+    """The effect of other settings: rows for kept clips, kept hours and each reason, then what adds up to it."""
     from rich import box
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("clips", no_wrap=True)
@@ -159,10 +171,28 @@ def render_preview(preview: dict[str, Any]) -> "RenderableType":
         table.add_column(name, justify="right", no_wrap=True)
     kept = preview["kept"]
     table.add_row("kept", *_change(kept["clips"]))
-    table.add_row("kept, in hours", *_change(kept["hours"], 2))
+    if max(kept["hours"].values()) < 1:
+        minutes = {when: 60 * hours for when, hours in kept["hours"].items()}
+        table.add_row("kept, in minutes", *_change(minutes, 1))
+    else:
+        table.add_row("kept, in hours", *_change(kept["hours"], 2))
     for reason, clips in preview["rejected"].items():
         table.add_row(f"rejected: {reason}", *_change(clips))
-    return table
+    return Group(table, *(Text(printable(line)) for line in _accumulated(preview)))
+
+
+def _accumulated(preview: dict[str, Any]) -> list[str]:
+    """Lines about settings other than the defaults, of this and earlier commands, and about decisions by hand."""
+    settings = ", ".join(f"{key}={value}" for key, value in preview["settings"].items())
+    lines = [f"settings other than the defaults, also of earlier commands: {settings or 'none'}"]
+    if (by_hand := preview["decisions"]) is None:
+        return lines
+    parts = {
+        "kept that thresholds reject": by_hand["kept"], "dropped that thresholds keep": by_hand["dropped"],
+        "with another text": by_hand["text"], "decided alike by thresholds": by_hand["anyway"],
+        "of no clip here": by_hand["not_here"],
+    }  # fmt: skip
+    return [*lines, "decisions by hand: " + ", ".join(f"{count:,} {what}" for what, count in parts.items() if count)]
 
 
 def _change(pair: dict[str, float], digits: int = 0) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from speechmill.cli.commands import Commands
 from speechmill.cli.errors import config_errors
 from speechmill.cli.options import (
     device_option,
@@ -17,7 +18,6 @@ from speechmill.cli.options import (
     set_option,
 )
 from speechmill.cli.output import print_result
-from speechmill.cli.renamed import RenamedCommands
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -82,7 +82,7 @@ class Training:
             return train(recipe, folder, device=find_device(self.device), progress=line)
 
 
-@click.group(cls=RenamedCommands)
+@click.group(cls=Commands)
 def train() -> None:
     """Train the models that a run uses."""
 

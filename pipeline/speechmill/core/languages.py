@@ -5,9 +5,6 @@ Corpora use Whisper's codes, which differ from the standard for a few languages.
 
 from functools import lru_cache
 
-import langcodes
-from langcodes.tag_parser import LanguageTagError
-
 MAX_CHARACTERS = 100
 MIN_NAME_CHARACTERS = 4  # shorter words are wrong codes rather than names of languages
 # Standard code to Whisper's (LANGUAGES in whisper/tokenizer.py, OpenAI 2022).
@@ -24,6 +21,9 @@ def language_code(name: str) -> str | None:
     >>> language_code("en-US"), language_code("ger"), language_code("Deutsch"), language_code("xx")
     ('en', 'de', 'de', None)
     """
+    import langcodes  # takes a tenth of a second, and most configs name no language
+    from langcodes.tag_parser import LanguageTagError
+
     name = name.strip()
     if not 2 <= len(name) <= MAX_CHARACTERS:
         return None

@@ -1,6 +1,6 @@
 """Tools of the checks of `verify`: the tables of a finished corpus, row by row, and the result of a check."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,8 @@ class Check:
 
     checked: int = 0
     failed: int = 0
+    of: int | None = None
+    """Number of all clips, where only a sample of them is checked."""
     problems: list[str] = field(default_factory=list)
     note: str | None = None
 
@@ -37,7 +39,9 @@ class Check:
 
     def result(self) -> dict[str, Any]:
         """The result as JSON values."""
-        facts = {"ok": not self.failed, "checked": self.checked, "failed": self.failed, "problems": self.problems}
+        facts: dict[str, Any] = {"ok": not self.failed, "checked": self.checked}
+        facts |= {} if self.of is None else {"of": self.of}
+        facts |= {"failed": self.failed, "problems": self.problems}
         return facts | ({"note": self.note} if self.note else {})
 
 
@@ -48,6 +52,8 @@ class CorpusTables:
     store: Store
     run: dict[str, Any]
     config: RunConfig
+    report: Callable[[str], None] = lambda _: None
+    """Called with what is being read."""
 
     @property
     def columns(self) -> Columns:
@@ -69,6 +75,9 @@ class CorpusTables:
 
     def rows(self, names: Iterable[str], columns: list[str] | None = None) -> Iterator[Row]:
         """Rows of files, one file after another."""
+        rows = 0
         for name in names:
             for batch in self.store.batches(name, columns, BATCH_ROWS):
+                self.report(f"{name}, {rows:,} rows so far" if rows else name)
                 yield from batch.to_pylist()
+                rows += batch.num_rows

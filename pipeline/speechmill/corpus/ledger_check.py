@@ -72,13 +72,16 @@ def _failed_row(recording: Row, spans: list[Row], check: Check) -> None:
 
 
 def by_recording(
-    corpus: CorpusTables, files: list[str], check: Check
+    corpus: CorpusTables, files: list[str], check: Check, columns: list[str] | None = None
 ) -> Iterator[tuple[str, Row | None, Iterable[Row]]]:
-    """For each recording_id in recordings.parquet or `files`: its recording, if there is one, and its rows there."""
+    """For each recording_id in recordings.parquet or `files`: its recording, if there is one, and its rows there.
+
+    `columns`: those of the rows; None: all.
+    """
     recordings = corpus.rows([RECORDINGS_FILE], ["recording_id", "content_id", "status", "reason", "decoded_samples"])
     tagged = merge(
         ((row["recording_id"], RECORDING, row) for row in recordings),
-        ((row["recording_id"], ROW, row) for row in corpus.rows(files)),
+        ((row["recording_id"], ROW, row) for row in corpus.rows(files, columns)),
         key=itemgetter(0, 1),
     )
     tables, last = ", ".join([*files[:1], RECORDINGS_FILE]), ""

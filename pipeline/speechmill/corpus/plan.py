@@ -18,10 +18,10 @@ from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError, Status, recording_from
 from speechmill.core.state import read_run
 from speechmill.core.store import Store
-from speechmill.core.urls import web_address
+from speechmill.core.urls import public_url, web_address
 from speechmill.decide.licences import licence_allowed
 from speechmill.fetch import check_logins
-from speechmill.publish.advice import came_cut, no_licence
+from speechmill.publish.advice import came_cut, no_licence, not_published, refused
 from speechmill.publish.stats import MOST_NAMED
 from speechmill.sources import Listed, listing
 from speechmill.stages.flow import STAGES
@@ -59,7 +59,7 @@ class _Count:
         return self.seconds * self.recordings / declaring if declaring else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        return {"recordings": self.recordings, "hours": self.seconds / 3600, "without a length": self.undeclared}
+        return {"recordings": self.recordings, "hours": self.seconds / 3600, "without_a_length": self.undeclared}
 
 
 @dataclass(slots=True)
@@ -76,6 +76,7 @@ class _Plan:
     refused: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
     left_out_first: list[str] = field(default_factory=list)
+    lengthless_first: list[str] = field(default_factory=list)  # names of recordings without a declared duration
     licences: defaultdict[str, _Count] = field(default_factory=lambda: defaultdict(_Count))
     inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     seen: set[int] = field(default_factory=set)  # hashes of the identity of each recording
@@ -151,6 +152,8 @@ def _add(listed: Listed, planned: _Plan, input_count: _Count, build: Build) -> N
         planned.refused[recording.reason or recording.status] += 1
         return
     seconds = recording.declared_duration_s or _head_duration_s(listed, build.config)
+    if seconds is None and len(planned.lengthless_first) < MOST_NAMED:
+        planned.lengthless_first.append(public_url(recording.media_url))
     planned.short += seconds is not None and seconds <= build.config.segment.max_length_s
     content_id = _content_id(listed, build)
     is_decoded = content_id is not None and build.is_decoded(content_id)
@@ -204,12 +207,13 @@ def _as_dict(planned: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
     return {
         "output": store.root,
         **planned.all.as_dict(),
-        "already fetched": planned.fetched,
-        "already decoded": planned.decoded,
-        "listed twice": planned.listed_twice,
+        "already_fetched": planned.fetched,
+        "already_decoded": planned.decoded,
+        "listed_twice": planned.listed_twice,
         "refused": dict(planned.refused),
-        "left out": dict(planned.left_out),
-        "left out, for example": planned.left_out_first,
+        "left_out": dict(planned.left_out),
+        "left_out_first": planned.left_out_first,
+        "without_a_length_first": planned.lengthless_first,
         "licences": licences,
         **({"remarks": remarks} if (remarks := list(filter(None, _remarks(planned, licences, config)))) else {}),
         "inputs": planned.inputs,
@@ -219,7 +223,8 @@ def _as_dict(planned: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
 
 def _remarks(planned: _Plan, licences: dict[str, Any], config: RunConfig) -> Iterator[str]:
     """Advice on what would come of the plan; empty strings where there is none."""
-    yield no_licence(licences)
+    yield no_licence(licences) or not_published(licences)
+    yield refused(planned.refused)
     yield came_cut(planned.all.recordings - planned.all.undeclared, planned.short, config.segment.profile)
 
 

@@ -45,7 +45,7 @@ def prune(corpus: str, *, dry_run: bool) -> dict[str, Any]:
             freed[area] += size
             if not dry_run:
                 build.store.remove(name)
-    return {"dry run": dry_run, "bytes": dict(freed), "total bytes": freed.total()}
+    return {"dry_run": dry_run, "bytes": dict(freed), "total_bytes": freed.total()}
 
 
 def _require_finished(build: Build) -> None:

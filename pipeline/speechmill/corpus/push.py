@@ -52,12 +52,12 @@ def push(corpus: str, repository: str, *, private: bool = False, dry_run: bool =
     stats = store.read_json(STATS_FILE) or {}
     summary = {
         "repository": repository,
-        "dry run": dry_run,
+        "dry_run": dry_run,
         "clips": stats["clips"].get("kept", 0),
         "duration": figures.duration(stats["samples"].get("kept", 0), stats["sampling_rate"]),
         "licences": sorted(licence_samples(stats)),
         "bytes": sum(files.values()),
-        "bytes of files": files,
+        "bytes_of_files": files,
         "notes": [*notes, *_over_limits(store, files)],
     }
     if dry_run:

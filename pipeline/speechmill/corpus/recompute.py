@@ -8,14 +8,13 @@ import importlib.util
 import io
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import soundfile
 
 from speechmill import asr
@@ -26,8 +25,8 @@ from speechmill.core.config_errors import ConfigError
 from speechmill.core.models import find_device
 from speechmill.core.store import Store
 from speechmill.corpus.checks import Check, CorpusTables, Row
+from speechmill.corpus.sampling import Again, Recomputation
 from speechmill.decide.opinions import TextSource
-from speechmill.decide.splits import TRAIN, VALIDATION
 from speechmill.fetch import PACKAGED_MODEL, model_folder
 from speechmill.stages import ASSESS, TOKENISE
 from speechmill.stages.assess import text_columns
@@ -39,7 +38,7 @@ from speechmill.tokens import dvae_files
 from speechmill.tokens import load as load_tokenizer
 from speechmill.tokens.text import fits_trainers
 
-MAX_TRANSCRIPTS = 8  # clips for slow checks
+MAX_TRANSCRIPTS = 8  # clips of a sample for slow checks
 ROUNDING = 1.5e-4  # scores are stored rounded to 1e-4; another CPU may round the last digit the other way
 PLUGIN_ROUNDING = 1e-3  # relative: the rounding of a plug-in is unknown
 WORD_STEP_S = 0.02  # Whisper's resolution
@@ -52,49 +51,32 @@ class _ReadOnly(Store):
         """Do nothing."""
 
 
-def sample(corpus: CorpusTables, rows: int) -> Iterator[Row]:
-    """At most `rows` clips, evenly spread over all shards, deterministically."""
-    names = [name for split in (TRAIN, VALIDATION) for name in corpus.shards(split)]
-    counts = {name: pq.read_metadata(corpus.store.path(name), filesystem=corpus.store.fs).num_rows for name in names}
-    total = sum(counts.values())
-    wanted = {at * total // min(rows, total) for at in range(min(rows, total))}
-    begin = 0
-    for name, count in counts.items():
-        yield from _rows_of(corpus, name, {at - begin for at in wanted if begin <= at < begin + count})
-        begin += count
-
-
-def _rows_of(corpus: CorpusTables, name: str, wanted: set[int]) -> Iterator[Row]:
-    """Rows of a file by number; row groups without any of them are not read."""
-    with corpus.store.open(name) as file:
-        parquet = pq.ParquetFile(file, pre_buffer=False)
-        begin = 0
-        for number in range(parquet.num_row_groups):
-            end = begin + parquet.metadata.row_group(number).num_rows
-            if wanted.intersection(range(begin, end)):
-                rows = itertools.chain.from_iterable(
-                    b.to_pylist() for b in parquet.iter_batches(8, row_groups=[number])
-                )
-                yield from (row for at, row in enumerate(rows, begin) if at in wanted)
-            begin = end
-
-
-def audio(corpus: CorpusTables, check: Check, rows: int) -> None:
+def audio(corpus: CorpusTables, check: Check) -> Again:
     """Check that clips decode as their rows say, and give the same measures and scores again."""
     build = build_up_to_scores(corpus.config, corpus.store, corpus.run["profiles"])
     comparable = build.profiles["score"] == corpus.run["profiles"]["score"]
     if not comparable:
         check.note = "measures and scores come from another version or other models; they were not computed again"
-    for row in sample(corpus, rows):
-        check.checked += 1
-        try:
-            clip = _decoded(row, check)
-        except (soundfile.LibsndfileError, OSError) as error:
-            check.fail(f"{row['clip_id']}: does not decode: {error}")
-            continue
-        _check_values(row, check)
-        if comparable and clip is not None:
-            _compare(row, scores_of([clip], build), check)
+
+    def again(rows: Sequence[Row]) -> None:
+        clips = [(row, clip) for row in rows if (clip := _checked(row, check)) is not None]
+        computed = scores_of([clip for _, clip in clips], build) if comparable and clips else {}
+        for at, (row, _) in enumerate(clips):
+            _compare(row, {column: values[at : at + 1] for column, values in computed.items()}, check)
+
+    return again
+
+
+def _checked(row: Row, check: Check) -> Any:
+    """Samples of a clip whose row was checked, int16[n]; None if they are not as the row says."""
+    check.checked += 1
+    try:
+        clip = _decoded(row, check)
+    except (soundfile.LibsndfileError, OSError) as error:
+        check.fail(f"{row['clip_id']}: does not decode: {error}")
+        return None
+    _check_values(row, check)
+    return clip
 
 
 def _decoded(row: Row, check: Check) -> Any:
@@ -126,24 +108,29 @@ def _check_values(row: Row, check: Check) -> None:
         check.expect(that=is_right, problem=f"{name}: the word {word['word']!r} is not within the clip")
 
 
-def plugin_columns(corpus: CorpusTables, check: Check, rows: int) -> None:
+def plugin_columns(corpus: CorpusTables, check: Check) -> Again | None:
     """Check that clips give the same columns of plug-ins again."""
     store = _ReadOnly(corpus.store.root)
-    stages = [stage for stage in PLUGGED_IN if corpus.has(stage.name)]
-    check.note = None if stages else "no stages of plug-ins"
-    for stage in stages:
+    builds: dict[Any, Build] = {}
+    check.note = "no stages of plug-ins"
+    for stage in (stage for stage in PLUGGED_IN if corpus.has(stage.name)):
+        check.note = None
         models = stage.models(corpus.config, store, find_no_model)
         if stage.profile(corpus.config, models, corpus.run["profiles"]) != corpus.run["profiles"][stage.name]:
             check.note = f"{stage.name} comes from another version; it was not computed again"
             continue
         planned = build_up_to_scores(corpus.config, store, corpus.run["profiles"])
-        build = replace(planned, models={**planned.models, stage.name: models})
-        schema = pa.schema([column.field for column in stage.columns if column.is_published])
-        for row in sample(corpus, min(rows, MAX_TRANSCRIPTS)):
+        builds[stage] = replace(planned, models={**planned.models, stage.name: models})
+
+    def again(rows: Sequence[Row]) -> None:
+        for (stage, build), row in itertools.product(builds.items(), rows):
+            schema = pa.schema([column.field for column in stage.columns if column.is_published])
             if (clip := _decoded_or_none(row)) is not None:
                 check.checked += 1
                 computed = pa.Table.from_pylist(stage.rows({row["clip_id"]: clip}, build), schema=schema)
                 _compare(row, {name: computed[name] for name in schema.names}, check, PLUGIN_ROUNDING)
+
+    return again if builds else None
 
 
 def _compare(row: Row, computed: dict[str, Any], check: Check, relative: float = 0.0) -> None:
@@ -155,38 +142,53 @@ def _compare(row: Row, computed: dict[str, Any], check: Check, relative: float =
         check.expect(that=same, problem=f"{row['clip_id']}: {column} is {stored}, its audio gives {value}")
 
 
-def tokens(corpus: CorpusTables, check: Check, rows: int) -> None:
+def tokens(corpus: CorpusTables, check: Check) -> Again | None:
     """Check that clips give exactly the same mel tokens again, and their texts the same text tokens."""
     if not corpus.has("tokenise"):
         check.note = "no mel tokens"
-        return
+        return None
     try:
         profile = local_profile(TOKENISE, corpus.config, corpus.store, corpus.run["profiles"])
         text_profile = local_profile(ASSESS, corpus.config, corpus.store, corpus.run["profiles"])
         tokenizer = load_tokenizer(*dvae_files(corpus.config.tokenise), find_device(corpus.config.device))
     except ConfigError as error:
         check.note = f"the dVAE is not on this machine; no clip was encoded again ({error})"
-        return
+        return None
     comparable = profile == corpus.run["profiles"]["tokenise"]
     if not comparable:
         check.note = "mel tokens come from another version or another dVAE; no clip was encoded again"
-    for row in sample(corpus, rows):
-        check.checked += 1
-        same_profile = row["mel_profile"] == tokenizer.profile
-        check.expect(
-            that=same_profile or not comparable, problem=f"{row['clip_id']}: its mel_profile is {row['mel_profile']}"
-        )
-        if comparable and same_profile and (clip := _decoded_or_none(row)) is not None:
-            again, _ = tokenizer.encode_clips([clip], row["sampling_rate"])[0]
-            differing = len(set(enumerate(again.tolist())) ^ set(enumerate(row["mel_tokens"])))
-            problem = f"{row['clip_id']}: mel_tokens differ in {differing} places from those of its audio"
-            check.expect(that=not differing, problem=problem)
-        if corpus.run["profiles"]["assess"] == text_profile:
-            length = np.array([row["end"] - row["start"]])
-            fits = bool(fits_trainers(length, row["sampling_rate"])[0])
-            expected = text_columns(row, corpus.config) | {"fits_11s6": fits}
-            odd = [column for column, value in expected.items() if column in row and row[column] != value]
-            check.expect(that=not odd, problem=f"{row['clip_id']}: {', '.join(odd)} do not follow from its text")
+
+    def again(rows: Sequence[Row]) -> None:
+        check.checked += len(rows)
+        if comparable:
+            _encode_again(rows, tokenizer, check)
+        for row in rows if corpus.run["profiles"]["assess"] == text_profile else ():
+            _check_text_tokens(row, corpus.config, check)
+
+    return again
+
+
+def _encode_again(rows: Sequence[Row], tokenizer: Any, check: Check) -> None:
+    """Check the mel tokens of clips."""
+    clips: list[tuple[Row, Any]] = []
+    for row in rows:
+        name, profile = row["clip_id"], row["mel_profile"]
+        check.expect(that=profile == tokenizer.profile, problem=f"{name}: its mel_profile is {profile}")
+        if profile == tokenizer.profile and (clip := _decoded_or_none(row)) is not None:
+            clips.append((row, clip))
+    encoded = tokenizer.encode_clips([clip for _, clip in clips], clips[0][0]["sampling_rate"]) if clips else []
+    for (row, _), (codes, _) in zip(clips, encoded, strict=True):
+        differing = len(set(enumerate(codes.tolist())) ^ set(enumerate(row["mel_tokens"])))
+        problem = f"{row['clip_id']}: mel_tokens differ in {differing} places from those of its audio"
+        check.expect(that=not differing, problem=problem)
+
+
+def _check_text_tokens(row: Row, config: RunConfig, check: Check) -> None:
+    """Check the columns that follow from the text and the length of a clip."""
+    length = np.array([row["end"] - row["start"]])
+    expected = text_columns(row, config) | {"fits_11s6": bool(fits_trainers(length, row["sampling_rate"])[0])}
+    odd = [column for column, value in expected.items() if column in row and row[column] != value]
+    check.expect(that=not odd, problem=f"{row['clip_id']}: {', '.join(odd)} do not follow from its text")
 
 
 def _decoded_or_none(row: Row) -> Any:
@@ -197,36 +199,35 @@ def _decoded_or_none(row: Row) -> Any:
         return None
 
 
-def transcripts(corpus: CorpusTables, check: Check, rows: int) -> None:
-    """Check that a few clips give the same hypotheses again, if the model is local and wrote their texts."""
+def transcripts(corpus: CorpusTables, check: Check) -> Again | None:
+    """Check that clips give the same hypotheses again, if the model is local and wrote their texts."""
     profile, model = corpus.run["profiles"]["transcribe"], _local_model(corpus.config)
-    if profile is None or model is None or not rows:
-        check.note = (
-            None
-            if not rows
-            else "no transcripts"
-            if profile is None
-            else "the model is not on this machine; nothing was transcribed again"
-        )
-        return
+    if profile is None or model is None:
+        missing = "the model is not on this machine; nothing was transcribed again"
+        check.note = "no transcripts" if profile is None else missing
+        return None
     if corpus.run["profiles"].get("passage_texts") is not None:
         check.note = "texts are parts of those of longer passages; nothing was transcribed again"
-        return
+        return None
     alone = corpus.config.asr.model_copy(update={"cross_check": None})
     others = {"speakers": Speakers(model=None), "tokenise": Tokenise(checkpoint=None)}
     config = corpus.config.model_copy(update={"asr": alone, **others})
     build = plan_build(config, _ReadOnly(corpus.store.root), find_model=lambda *_: model)
     if build.profiles["transcribe"] != profile:
         check.note = "transcripts come from another version or another model; nothing was transcribed again"
-        return
-    for row, hypothesis in _transcribed_again(corpus, build, min(rows, MAX_TRANSCRIPTS)):
-        check.checked += 1
-        stored = {"language": row["language"]}
-        if row["text_source"] == TextSource.ASR:
-            stored |= {"text": row["text"], "words": [tuple(word.values()) for word in row["words"]]}
-        for key, value in stored.items():
-            problem = f"{row['clip_id']}: {key} is {value!r}, its audio gives {hypothesis[key]!r}"
-            check.expect(that=value == hypothesis[key], problem=problem[:300])
+        return None
+
+    def again(rows: Sequence[Row]) -> None:
+        for row, hypothesis in _transcribed_again(rows, build):
+            check.checked += 1
+            stored = {"language": row["language"]}
+            if row["text_source"] == TextSource.ASR:
+                stored |= {"text": row["text"], "words": [tuple(word.values()) for word in row["words"]]}
+            for key, value in stored.items():
+                problem = f"{row['clip_id']}: {key} is {value!r}, its audio gives {hypothesis[key]!r}"
+                check.expect(that=value == hypothesis[key], problem=problem[:300])
+
+    return again
 
 
 def _local_model(config: RunConfig) -> Path | None:
@@ -238,16 +239,25 @@ def _local_model(config: RunConfig) -> Path | None:
     return model_folder(name) if packaged or Path(name).is_dir() else None
 
 
-def _transcribed_again(corpus: CorpusTables, build: Build, rows: int) -> Iterator[tuple[Row, dict[str, Any]]]:
-    """Rows, longest first, each with a new hypothesis for its audio."""
+def _transcribed_again(rows: Sequence[Row], build: Build) -> Iterator[tuple[Row, dict[str, Any]]]:
+    """Rows whose audio decodes, each with a new hypothesis for it."""
     (folder,) = build.models["transcribe"][0].files
-    longest_first = sorted(sample(corpus, rows), key=lambda row: -row["duration_s"])
-    waves = [resample(decode_flac(r["audio"]["bytes"]), r["sampling_rate"], asr.SAMPLE_RATE_HZ) for r in longest_first]
-    model = asr.load(folder, corpus.config.asr, build.device, asr.arithmetic(corpus.config.asr, build.device))
-    for row, transcript in zip(longest_first, model.transcribe(waves), strict=True):
+    clips = [(row, clip) for row in rows if (clip := _decoded_or_none(row)) is not None]
+    waves = [resample(clip, row["sampling_rate"], asr.SAMPLE_RATE_HZ) for row, clip in clips]
+    config = build.config.asr
+    model = asr.load(folder, config, build.device, asr.arithmetic(config, build.device))
+    for (row, _), transcript in zip(clips, model.transcribe(waves), strict=True):
         hypothesis = asdict(transcript)
         hypothesis["words"] = [
             (w["word"], *(float(np.float32(w[k])) for k in ("start_s", "end_s", "probability")))
             for w in hypothesis["words"]
         ]
         yield row, hypothesis
+
+
+RECOMPUTATIONS = {
+    "audio": Recomputation(audio),
+    "mel_tokens": Recomputation(tokens),
+    "transcripts": Recomputation(transcripts, most=MAX_TRANSCRIPTS),
+    "plug_ins": Recomputation(plugin_columns, most=MAX_TRANSCRIPTS),
+}

@@ -58,7 +58,7 @@ def remove(corpus: str, names: Collection[tuple[Kind, str]], reason: str, *, dry
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         new = [RemovalRequest(kind=kind, value=stored_value(kind, v), reason=reason, when=now) for kind, v in names]
         requests = _with_contents(build, _recordings_by_request(build, new))
-        summary = _as_dict(build, requests) | {"dry run": dry_run}
+        summary = _as_dict(build, requests) | {"dry_run": dry_run}
         if dry_run:
             return summary
         Removals((*build.removals.all, *requests)).save(build.store)

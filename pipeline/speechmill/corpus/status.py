@@ -12,29 +12,35 @@ from speechmill.core.locks import is_held
 from speechmill.core.records import Status
 from speechmill.core.state import read_run
 from speechmill.core.store import LOCK_FILE, Store
+from speechmill.corpus.next_steps import WAITING, next_steps
 from speechmill.corpus.progress import RecordingProgress, clip_stages, progress
 from speechmill.publish.advice import other_profile
 from speechmill.runner.events import last_events
 from speechmill.stages import SCORE, left_out
 from speechmill.stages.profiles import stored_build
 
-WAITING = "waiting"  # fetched, not decoded yet
-LOG_EVENTS = 5
+TOP, STATE = "tables_and_pages", "work/log_and_state"
+LOG_EVENTS, LAST_FAILURES = 5, 5
+SEARCHED_EVENTS = 2_000  # the last of the log, in which failures are looked for
 
 
 def status(corpus: str) -> dict[str, Any]:
     """Content and progress of a corpus, and whether a run is active. Raises ConfigError if there is no corpus."""
     build = stored_build(corpus)
-    recordings, contents = _progress(build)
-    return {
-        "corpus": build.store.root,
-        "run active": is_active(build.store),
-        "published": _published(build.store),
+    store, events = build.store, last_events(build.store, SEARCHED_EVENTS)
+    recordings, contents, failures = _progress(build)
+    found: dict[str, Any] = {
+        "corpus": store.root,
+        "run_active": is_active(store),
+        "published": _published(store),
         "recordings": recordings,
         "contents": contents,
-        "bytes": sizes(build.store),
-        "log": [_event(event) for event in last_events(build.store, LOG_EVENTS)],
+        "bytes": sizes(store),
     }
+    found["bytes_total"] = sum(found["bytes"].values())
+    found["last_failures"] = _latest(failures, events)
+    found["log"] = [_event(event) for event in events[-LOG_EVENTS:]]
+    return found | {"next": next_steps(found, build)}
 
 
 def _published(store: Store) -> dict[str, Any] | None:
@@ -47,20 +53,27 @@ def _published(store: Store) -> dict[str, Any] | None:
         "finished": run["finished"],
         "speechmill": run["speechmill"],
         "fingerprint": run["fingerprint"],
-        "clips kept": stats["clips"].get("kept", 0),
-        "hours kept": stats["samples"].get("kept", 0) / in_hour,
-        "hours in": stats["samples"]["in"] / in_hour,
+        "clips_kept": stats["clips"].get("kept", 0),
+        "hours_kept": stats["samples"].get("kept", 0) / in_hour,
+        "hours_in": stats["samples"]["in"] / in_hour,
         "advice": other_profile(stats, run["config"]["segment"]["profile"]),
     }
 
 
-def _progress(build: Build) -> tuple[dict[str, Any], dict[str, int]]:
-    """Counts of recordings by status, and of contents by finished stage, with the profiles of the build."""
+def _latest(failures: dict[str, str], events: list[dict[str, Any]]) -> list[str]:
+    """The failures that the log has last, then those that it does not have: at most LAST_FAILURES lines."""
+    logged = (event.get("recording_id") for event in reversed(events) if event.get("state") == "failed")
+    names = dict.fromkeys(name for name in (*logged, *failures) if name in failures)
+    return [failures[str(name)] for name in list(names)[:LAST_FAILURES]]
+
+
+def _progress(build: Build) -> tuple[dict[str, Any], dict[str, int], dict[str, str]]:
+    """Counts of recordings by status, of contents by finished stage, and a line for each failure, by recording_id."""
     fates: Counter[str] = Counter()
     failed: Counter[str] = Counter()
     contents: Counter[str] = Counter(fetched=0, decoded=0, **{SCORE.name: 0})
     contents.update({stage.name: 0 for stage in clip_stages(build)})
-    counted: set[str] = set()
+    counted, failures = set[str](), dict[str, str]()
     for row in progress(build):
         fate, reason = _fate(row)
         if row.recording.content_id in counted:
@@ -71,11 +84,20 @@ def _progress(build: Build) -> tuple[dict[str, Any], dict[str, int]]:
         fates[fate] += 1
         if fate in (Status.FAILED, Status.OPTED_OUT):
             failed[reason or "unknown"] += 1
+            failures[row.recording.recording_id] = _failure(row, reason)
     stats = build.store.read_json("stats.json")
     fates.update([Status.LEFT_OUT] * sum(1 for _ in left_out.read(build)))
     if not fates and stats:  # work/ was deleted: the published counts hold
         fates, failed = Counter(stats["recordings"]), Counter(stats["failed_by_reason"])
-    return {"seen": fates.total(), **fates, "failed by reason": dict(failed)}, dict(contents)
+    return {"seen": fates.total(), **fates, "failed_by_reason": dict(failed)}, dict(contents), failures
+
+
+def _failure(row: RecordingProgress, reason: str | None) -> str:
+    """Title of a recording, or its path if it is local, with the reason why it failed."""
+    recording, facts = row.recording, row.facts or {}
+    name = recording.media_url if recording.source == "local" or not recording.title else recording.title
+    detail = facts.get("detail") or recording.reason_detail
+    return f"{name}  {reason or 'unknown'}" + (f": {detail}" if detail else "")
 
 
 def _fate(row: RecordingProgress) -> tuple[str, str | None]:
@@ -91,12 +113,12 @@ def is_active(store: Store) -> bool:
 
 
 def sizes(store: Store) -> dict[str, int]:
-    """Bytes by area: a folder, or a folder below `work/`; `tables and pages` are the files at the top."""
+    """Bytes of all files by area: a folder, or a folder in `work/`; TOP, or STATE, for files directly in them."""
     by_area: Counter[str] = Counter()
     for entry in store.files():
         *folders, _ = entry.name.split("/")
-        area = "/".join(folders[: 1 + (folders[0] == "work")]) if folders else "tables and pages"
-        by_area[area] += entry.bytes
+        area = "/".join(folders[: 1 + (folders[0] == "work")]) if folders else TOP
+        by_area[STATE if area == "work" else area] += entry.bytes
     return {area: count for area, count in sorted(by_area.items()) if count}
 
 

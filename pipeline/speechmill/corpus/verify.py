@@ -8,9 +8,10 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from heapq import merge
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,9 +31,10 @@ from speechmill.core.removals import Removals
 from speechmill.core.state import read_run
 from speechmill.core.store import Store
 from speechmill.core.version import __version__
-from speechmill.corpus import recompute
 from speechmill.corpus.checks import Check, CorpusTables, Row
 from speechmill.corpus.ledger_check import by_recording, check_balance
+from speechmill.corpus.recompute import RECOMPUTATIONS
+from speechmill.corpus.sampling import recompute
 from speechmill.decide.decision import KEPT
 from speechmill.decide.licences import licence_allowed
 from speechmill.decide.splits import TRAIN, VALIDATION, split_of
@@ -40,14 +42,27 @@ from speechmill.publish import RECORDINGS_FILE, RUN_FILE
 from speechmill.publish.columns import data_schema, pool_schema
 from speechmill.publish.writers import LEDGER_FILE
 
+SAMPLE_ROWS = 32  # clips that are computed again: half a minute on two cores
+T = TypeVar("T")
 READ_AS_OURS = ("data/train-", "data/validation-", "pool.parquet/")  # prefixes of files that readers of a corpus read
 
 
-def verify(corpus: str, *, rows: int = 200) -> dict[str, Any]:
-    """Verify a corpus; columns of `rows` clips are computed again from their audio.
+def verify(
+    corpus: str, *, rows: int | None = SAMPLE_ROWS, progress: Callable[..., None] = lambda *_: None
+) -> dict[str, Any]:
+    """Verify a corpus: structure, ledger and hashes in full, and columns of clips computed again from their audio.
 
-    Returns {"ok": bool, "checks": {name: {"ok", "checked", "failed", "problems": the first few}}}.
-    Raises ConfigError if there is no corpus.
+    Args:
+        corpus: Path or URL of the corpus.
+        rows: Clips to compute again, evenly spread; None: all of them.
+        progress: Called with a text and, in the second part, the number of clips done and of all to do.
+
+    Returns:
+        {"ok": bool, "checks": {name: {"ok", "checked", "failed", "problems": the first few}}, "recomputed": lines that
+        say what was computed again, and what was not}. A check of a sample has the number of all clips as "of".
+
+    Raises:
+        ConfigError: There is no corpus.
     """
     store = Store(corpus)
     if not ownership.is_corpus(store):
@@ -61,37 +76,36 @@ def verify(corpus: str, *, rows: int = 200) -> dict[str, Any]:
         return _not_verifiable(str(error))
     if run is None or config is None:
         return _not_verifiable(f"not published: no {RUN_FILE}; finish it with: speechmill run --output {corpus}")
-    subject = CorpusTables(store, run, config)
-    checks: dict[str, Callable[[CorpusTables, Check], None]] = {
-        "files": _files,
-        "croissant": _croissant,
-        "schema": _schema,
-        "ledger": check_balance,
-        "clips": _clips,
-        "duplicates": _duplicates,
-        "speakers": _speakers,
-        "removed": _removed,
-        "audio": lambda corpus, check: recompute.audio(corpus, check, rows),
-        "mel tokens": lambda corpus, check: recompute.tokens(corpus, check, rows),
-        "transcripts": lambda corpus, check: recompute.transcripts(corpus, check, rows),
-        "plug-ins": lambda corpus, check: recompute.plugin_columns(corpus, check, rows),
+    subject = CorpusTables(store, run, config, progress)
+    checks = {name: Check() for name in STRUCTURE}
+    for name, function in STRUCTURE.items():
+        progress(f"checking {name}")
+        _run(checks[name], partial(function, subject, checks[name]))
+    checks |= recompute(subject, RECOMPUTATIONS, rows, progress=progress, run=_run)
+    return {
+        "ok": not any(check.failed for check in checks.values()),
+        "checks": {name: check.result() for name, check in checks.items()},
+        "recomputed": [_line(name, checks[name]) for name in RECOMPUTATIONS],
     }
-    results = {name: _run(function, subject) for name, function in checks.items()}
-    return {"ok": all(result["ok"] for result in results.values()), "checks": results}
+
+
+def _line(name: str, check: Check) -> str:
+    """What was computed again, and what was not."""
+    note = f" ({check.note})" if check.note else ""
+    return f"{name.replace('_', ' ')}: {check.checked:,} of {check.of or 0:,} clips{note}"
 
 
 def _not_verifiable(problem: str) -> dict[str, Any]:
-    return {"ok": False, "checks": {"published": Check(1, 1, [problem]).result()}}
+    return {"ok": False, "checks": {"published": Check(checked=1, failed=1, problems=[problem]).result()}}
 
 
-def _run(function: Callable[[CorpusTables, Check], None], corpus: CorpusTables) -> dict[str, Any]:
-    """Run a check; a missing or unreadable file is a problem."""
-    check = Check()
+def _run(check: Check, function: Callable[[], T]) -> T | None:
+    """Call a function for a check; a missing or unreadable file is a problem, after which it returns None."""
     try:
-        function(corpus, check)
+        return function()
     except (pa.ArrowException, OSError, ValueError, KeyError, OutsideError) as error:
         check.fail(f"cannot be read: {type(error).__name__}: {error}")
-    return check.result()
+        return None
 
 
 def _files(corpus: CorpusTables, check: Check) -> None:
@@ -102,6 +116,7 @@ def _files(corpus: CorpusTables, check: Check) -> None:
     listed = corpus.run["files"]
     for name, facts in listed.items():
         check.checked += 1
+        corpus.report(name)
         if not corpus.store.exists(name):
             check.fail(f"{name}: missing")
         elif corpus.store.size(name) != facts["bytes"]:
@@ -195,7 +210,8 @@ def _position(row: Row) -> tuple[str, int]:
 def _pool(corpus: CorpusTables, check: Check) -> Iterator[tuple[tuple[str, int], str]]:
     """Position and decision of the clips of the pool; checks that each id is the digest of content and position."""
     profile = corpus.run["profiles"]["segment"]
-    for recording_id, recording, rows in by_recording(corpus, corpus.pool, check):
+    columns = ["recording_id", "clip_id", "start", "end", "decision", "reasons"]
+    for recording_id, recording, rows in by_recording(corpus, corpus.pool, check, columns):
         content_id = (recording or {}).get("content_id") or ""
         for row in rows:
             check.checked += 1
@@ -263,3 +279,15 @@ def _expect_same(
         sides = [side for side, _ in entries]
         problem = f"{tables} differ about the clip at {start} of {recording_id}"
         check.expect(that=sorted(sides) == [0, 1] and entries[0][1] == entries[1][1], problem=problem)
+
+
+STRUCTURE: dict[str, Callable[[CorpusTables, Check], None]] = {
+    "files": _files,
+    "croissant": _croissant,
+    "schema": _schema,
+    "ledger": check_balance,
+    "clips": _clips,
+    "duplicates": _duplicates,
+    "speakers": _speakers,
+    "removed": _removed,
+}

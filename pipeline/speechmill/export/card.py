@@ -59,9 +59,9 @@ def _licences(licences: Amounts) -> str:
 
 
 def _left_out(result: Mapping[str, Any]) -> str:
-    rows = [("all", f"`{option}`", f"{clips:,}") for option, clips in result["not selected"].items()]
+    rows = [("all", f"`{option}`", f"{clips:,}") for option, clips in result["not_selected"].items()]
     for name, counts in result["formats"].items():
-        rows += [(f"`{name}`", f"`{reason}`", f"{clips:,}") for reason, clips in counts["left out"].items()]
+        rows += [(f"`{name}`", f"`{reason}`", f"{clips:,}") for reason, clips in counts["left_out"].items()]
     if not rows:
         return ""
     text = "Clips of the corpus that are not here. `LEFT_OUT.csv` names those that a format could not take."

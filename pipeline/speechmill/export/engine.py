@@ -165,19 +165,19 @@ def _result(job: Job, plans: list[Plan]) -> Result:
         name: {
             "clips": counts.clips,
             "hours": counts.seconds / 3600,
-            "audio bytes": round(counts.audio_bytes),
-            "texts changed": counts.changed,
-            "left out": dict(sorted(counts.left_out.items())),
+            "audio_bytes": round(counts.audio_bytes),
+            "texts_changed": counts.changed,
+            "left_out": dict(sorted(counts.left_out.items())),
         }
         for name, counts in total.formats.items()
     }
     alone = sum(total.formats[exporter.name].audio_bytes for exporter in job.exporters if not exporter.shares_audio)
     return {
-        "clips of the corpus": total.corpus_clips,
+        "clips_of_the_corpus": total.corpus_clips,
         "clips": total.clips,
         "hours": total.seconds / 3600,
-        "audio bytes": round(total.shared_bytes + alone),
-        "not selected": dict(sorted(total.not_selected.items())),
+        "audio_bytes": round(total.shared_bytes + alone),
+        "not_selected": dict(sorted(total.not_selected.items())),
         "formats": formats,
         "notes": _notes(total),
     }
@@ -197,9 +197,9 @@ def _refuse_empty(result: Result) -> None:
     """Raise ConfigError if no clip is left to export."""
     if result["clips"]:
         return
-    reasons: Counter[str] = Counter(result["not selected"])
+    reasons: Counter[str] = Counter(result["not_selected"])
     for counts in result["formats"].values():
-        reasons.update(counts["left out"])
+        reasons.update(counts["left_out"])
     why = ", ".join(f"{reason} {clips}" for reason, clips in reasons.most_common()) or "the corpus has none"
     raise ConfigError(f"no clip to export: {why}")
 

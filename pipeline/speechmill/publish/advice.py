@@ -94,3 +94,25 @@ def no_licence(licences: Mapping[str, Mapping[str, Any]]) -> str:
         return ""
     names = ", ".join(sorted(licences))
     return f"nothing could be published: the licences are {names}; {LICENCE_KEYS} decides about it"
+
+
+def not_published(licences: Mapping[str, Mapping[str, Any]]) -> str:
+    """Warn of recordings of a plan whose licences are not published; '' where there are none.
+
+    `licences` are the counts of a plan by SPDX id, each with `recordings`, `hours` and `published`.
+    """
+    out = [f"{counts['recordings']:,} under {name}" for name, counts in licences.items() if not counts["published"]]
+    return (
+        f"will be fetched but not published: recordings {', '.join(out)}; {LICENCE_KEYS} decides about it"
+        if out
+        else ""
+    )
+
+
+def refused(reasons: Mapping[str, int]) -> str:
+    """Warn of recordings of a plan that will not be fetched; '' where there are none. `reasons` are their counts."""
+    parts = [
+        f"{count:,} {reason}" + (f" ({KEYS[reason]} decides about it)" if reason in KEYS else "")
+        for reason, count in reasons.items()
+    ]
+    return f"will not be fetched: {', '.join(parts)}" if parts else ""

@@ -10,7 +10,7 @@ from speechmill.core.filesystem import object_store_errors
 from speechmill.core.store import Store
 
 POLL_S = 5.0  # least interval of requests to an object store
-TAIL_BYTES = 16_384
+EVENT_BYTES = 400  # a usual one; of the end of a file so many are read for each event that is asked for
 
 
 class Events:
@@ -51,7 +51,7 @@ def last_events(store: Store, count: int) -> list[dict[str, Any]]:
     events = []
     for name, size in _files(store)[-count:]:
         with store.open(name) as file:
-            file.seek(max(size - TAIL_BYTES, 0))
+            file.seek(max(size - max(count, 40) * EVENT_BYTES, 0))
             lines = file.read().decode(errors="replace").splitlines()[-count:]
         events += [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
     return sorted(events, key=lambda event: float(event["time"]))[-count:]
