@@ -82,24 +82,41 @@ def run(
     return summary.exit_code
 
 
-@click.command()
+PLAN_EXAMPLES = """
+\b
+Examples:
+  speechmill plan --input https://example.org/feed.xml
+  speechmill plan podcast.yaml --on flink --workers 20 --gpu nvidia-l4
+  speechmill plan podcast.yaml --on local --like demo-corpus     (with the speeds that `speechmill demo` had here)
+"""
+
+
+@click.command(epilog=PLAN_EXAMPLES)
 @config_argument
 @input_option
 @output_option
 @set_option
+@click.option("--on", metavar="PLACE", help="Also say what it would cost there: local, slurm, flink or dataflow.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="With --on: number of machines.")
+@click.option("--gpu", metavar="KIND", help="With --on: GPU in each machine, such as nvidia-l4.  [default: none]")
+@click.option("--like", metavar="DIR", help="Finished corpus whose speeds and sizes count.  [default: the output]")
+@click.option("--prices", metavar="FILE", help="With --on: prices of your own, in place of those of docs/scale.md.")
 @json_option
 @quiet_option
 def plan(
-    config_file: str | None, inputs: tuple[str, ...], output: str | None, settings: tuple[str, ...], as_json: bool,
-    quiet: bool,
+    config_file: str | None, inputs: tuple[str, ...], output: str | None, settings: tuple[str, ...], on: str | None,
+    workers: int, gpu: str | None, like: str | None, prices: str | None, as_json: bool, quiet: bool,
 ) -> int:  # fmt: skip
-    """What a run would fetch: recordings, hours, licences and the time it may take. Fetches no media."""
+    """What a run would fetch: recordings, hours, licences, and what it may take and cost. Fetches no media."""
     spare_pandas()
+    from speechmill.corpus.budget import Cluster
     from speechmill.corpus.plan import plan as plan_run
     from speechmill.runner.progress import StatusLine
 
+    cluster = Cluster(place=on, workers=workers, gpu=gpu) if on else None
     with StatusLine(quiet=quiet) as line:
-        planned = plan_run(_config(config_file, inputs, output, settings), line)
+        config = _config(config_file, inputs, output, settings)
+        planned = plan_run(config, line, cluster=cluster, like=like, prices=prices)
     print_result(planned, as_json=as_json)
     is_removed = all(entry.get("error") == "removed" for entry in planned["inputs"].values())
     return 0 if planned["recordings"] or is_removed else 1

@@ -21,6 +21,7 @@ LOG_FILE = "work/log.jsonl"
 LOG_FOLDER = "work/log"  # on object stores, which cannot append: the log in pieces, of each process its own
 CONFIG_FILE = "work/config.json"  # config of the current or the last run
 FINISHED_FILE = "work/finished.json"  # config of the last finished run, with the secrets that run.json leaves out
+COMPARED_FOLDER = "work/compared"  # what dedup compared, and in which order; it holds addresses
 KNOWN_FILE = "work/known.parquet"  # index of the recordings that the corpus had when the run began
 
 

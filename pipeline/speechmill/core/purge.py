@@ -15,7 +15,7 @@ from speechmill.core.store import Store
 
 DOCUMENT = re.compile(r"work/documents/[0-9a-f]{64}")
 # Files that may name or quote a removed recording, and are made again when needed.
-CACHES = ("work/feeds", "work/known.parquet", "work/publish", "work/spans", "work/tables", "work/tmp")
+CACHES = ("work/compared", "work/feeds", "work/known.parquet", "work/publish", "work/spans", "work/tables", "work/tmp")
 
 
 def present_recordings(build: Build) -> Iterator[Recording]:

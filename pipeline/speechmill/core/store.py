@@ -36,6 +36,7 @@ ROW_GROUP_ROWS = 100
 # Files and folders whose addresses keep the users, passwords and tokens that are needed to fetch again.
 PRIVATE = (
     "work/config.json", "work/finished.json", "work/fetch/", "work/feeds/", "work/tables/", "work/known.parquet",
+    "work/compared/",
 )  # fmt: skip
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 

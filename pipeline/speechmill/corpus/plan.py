@@ -13,29 +13,25 @@ from typing import Any
 from speechmill.core import guards, ownership, processes
 from speechmill.core.build import Build
 from speechmill.core.config import Audio, RunConfig
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.footers import FetchFooter
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError, Status, recording_from
 from speechmill.core.state import read_run
 from speechmill.core.store import Store
 from speechmill.core.urls import public_url, web_address
+from speechmill.corpus.budget import Cluster, Load, budget, check_cluster, read_prices
+from speechmill.corpus.speeds import shares_of, sizes_of, stage_speeds
 from speechmill.decide.licences import licence_allowed
 from speechmill.fetch import check_logins
 from speechmill.publish.advice import came_cut, no_licence, not_published, refused
 from speechmill.publish.stats import MOST_NAMED
 from speechmill.sources import Listed, listing
-from speechmill.stages.flow import STAGES
+from speechmill.stages.fetch import host_of
 from speechmill.stages.identity import Claims, place_of, read_registry
 from speechmill.stages.known import stamp_of
 from speechmill.stages.profiles import build_up_to_scores
 
-KEPT_STAGES = tuple(stage.name for stage in STAGES if stage.clips_only)  # stages on selected clips
-# Shares of the decoded hours that each stage processes: those of the demo podcast.
-DEFAULT_SHARES = (
-    {"fetch": 1.0, "passages": 1.0, "passage_scores": 1.0, "segment": 1.0, "score": 0.8}
-    | dict.fromkeys(KEPT_STAGES, 0.5)
-    | {"passage_texts": 0.9}
-)
 PROGRESS_EVERY = 1000  # recordings between progress messages
 
 
@@ -79,22 +75,34 @@ class _Plan:
     lengthless_first: list[str] = field(default_factory=list)  # names of recordings without a declared duration
     licences: defaultdict[str, _Count] = field(default_factory=lambda: defaultdict(_Count))
     inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    hosts: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))  # seconds to fetch from each
     seen: set[int] = field(default_factory=set)  # hashes of the identity of each recording
 
 
-def plan(config: RunConfig, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+def plan(
+    config: RunConfig, progress: Callable[[str], None] = lambda _: None, *, cluster: Cluster | None = None,
+    like: str | None = None, prices: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Count what a run would fetch. Hours are those declared by feeds and by the headers of local files.
 
     Args:
         config: Config of the run.
         progress: Called with messages during a long listing.
+        cluster: Where the run is to be, for its `budget`; None: without one.
+        like: A finished corpus whose speeds and sizes count; None: the output itself, if it is one.
+        prices: File of prices; None: the one that comes with speechmill.
 
     Returns:
         Counts as JSON values; an unreadable input has an `error` in its entry of `inputs`.
 
     Raises:
-        ConfigError: An input does not exist, or a run may not write to the output.
+        ConfigError: An input does not exist, a run may not write to the output, or something has no price.
     """
+    if cluster is not None:
+        check_cluster(cluster, read_prices(prices))
+    known = Store(like or config.output)
+    if like and read_run(known) is None:
+        raise ConfigError(f"--like {like}: is no finished corpus; name one, or make one with: speechmill demo")
     check_logins(config.fetch)
     store = Store(config.output)
     ownership.check(store)
@@ -124,7 +132,8 @@ def plan(config: RunConfig, progress: Callable[[str], None] = lambda _: None) ->
     for listed in registry.resolve(claim for claim, _ in claims.values()):
         _add(listed, planned, claims[place_of(listed)][1], build)
     planned.inputs = {address: counts[address].as_dict() | note for address, note in errors.items()}
-    return _as_dict(planned, config, store)
+    result = _as_dict(planned, config, store) | {"forecast": _time_estimate(planned, config, known)}
+    return result if cluster is None else result | {"budget": _budget(planned, cluster, build, known, prices)}
 
 
 def _listed(source: Any, config: RunConfig) -> Iterator[Listed]:
@@ -161,7 +170,9 @@ def _add(listed: Listed, planned: _Plan, input_count: _Count, build: Build) -> N
     planned.decoded += is_decoded
     counts = [planned.all, input_count, planned.licences[recording.licence]]
     counts += [planned.to_decode] if not is_decoded else []
-    counts += [planned.to_fetch] if content_id is None and listed.media_path is None else []
+    if content_id is None and listed.media_path is None:
+        counts.append(planned.to_fetch)
+        planned.hosts[host_of(listed)] += seconds or 0.0
     for count in counts:
         count.add(seconds)
 
@@ -217,7 +228,6 @@ def _as_dict(planned: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
         "licences": licences,
         **({"remarks": remarks} if (remarks := list(filter(None, _remarks(planned, licences, config)))) else {}),
         "inputs": planned.inputs,
-        "forecast": _time_estimate(planned, config, store),
     }
 
 
@@ -228,11 +238,11 @@ def _remarks(planned: _Plan, licences: dict[str, Any], config: RunConfig) -> Ite
     yield came_cut(planned.all.recordings - planned.all.undeclared, planned.short, config.segment.profile)
 
 
-def _time_estimate(planned: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:
-    """Estimated seconds of each stage. Recordings of unknown duration count as long as the others."""
-    run = read_run(store)
-    speeds, measured = _speeds(config, run)
-    shares = DEFAULT_SHARES | _shares(store)
+def _time_estimate(planned: _Plan, config: RunConfig, known: Store) -> dict[str, Any]:
+    """Estimated seconds of each stage on this machine, with the speeds of a `known` corpus."""
+    run = read_run(known)
+    speeds, measured = stage_speeds(config, run)
+    shares = shares_of(known)
     shares = dict.fromkeys(speeds, shares["score"]) | shares  # a plug-in may process all clips
     cores = config.workers or os.cpu_count() or 1
     workers = {"segment": cores, "passages": cores, "score": cores if run is None or not run["defect_models"] else 1}
@@ -244,31 +254,18 @@ def _time_estimate(planned: _Plan, config: RunConfig, store: Store) -> dict[str,
     }
 
 
-def _speeds(config: RunConfig, run: dict[str, Any] | None) -> tuple[dict[str, float], list[str]]:
-    """Speed of each stage in multiples of real time, and the stages whose speed was measured in the last run."""
-    typical = {stage.name: stage.speed(config) for stage in STAGES if stage.settings(config) is not None}
-    speeds = {name: speed for name, speed in typical.items() if speed is not None}
-    models = {"transcribe": config.asr.model, "cross_check": config.asr.cross_check}
-    stages = run["stages"] if run else {}
-    done = {stage: stages.get(stage, {}) for stage in speeds if stages.get(stage, {}).get("audio_done_ms")}
-    measured_speeds = {stage: counts["audio_done_ms"] / max(counts["wall_ms"], 1) for stage, counts in done.items()}
-    for stage, key in (("transcribe", "model"), ("cross_check", "cross_check")):
-        if run and run["config"]["asr"].get(key) != models[stage]:
-            measured_speeds.pop(stage, None)
-    if run and run["config"].get("speakers") != config.speakers.model_dump(mode="json"):
-        measured_speeds.pop("embed", None)
-    if run and run["config"].get("tokenise") != config.tokenise.model_dump(mode="json"):
-        measured_speeds.pop("tokenise", None)
-    return speeds | measured_speeds, list(measured_speeds)
-
-
-def _shares(store: Store) -> dict[str, float]:
-    """Shares of the decoded audio that stages process, as in the published corpus; empty without one."""
-    stats = store.read_json("stats.json")
-    if not stats or not stats["samples"]["in"]:
-        return {}
-    samples = stats["samples"]
-    kept = samples.get("kept", 0)
-    clips = kept + samples.get("rejected", 0)
-    kept_share = kept / samples["in"]
-    return {"score": clips / samples["in"], **dict.fromkeys(KEPT_STAGES, kept_share)}
+def _budget(planned: _Plan, cluster: Cluster, build: Build, known: Store, prices: str | None) -> dict[str, Any]:
+    """Time and cost on a cluster, with the speeds and sizes of a `known` corpus."""
+    run, fetch = read_run(known), planned.to_fetch
+    unknown = fetch.likely_seconds / fetch.seconds if fetch.seconds else 1.0
+    load = Load(
+        recordings=planned.to_decode.recordings,
+        fetch_hours=fetch.likely_seconds / 3600,
+        decode_hours=planned.to_decode.likely_seconds / 3600,
+        host_hours={host: seconds * unknown / 3600 for host, seconds in planned.hosts.items()},
+    )
+    speeds, _ = stage_speeds(build.config, run)
+    return budget(
+        load, cluster, build, speeds=speeds, shares=shares_of(known), sizes=sizes_of(known),
+        prices=read_prices(prices), on_measured_gpu=run is not None and run["device"] == "cuda",
+    )  # fmt: skip

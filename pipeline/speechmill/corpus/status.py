@@ -94,9 +94,9 @@ def _progress(build: Build) -> tuple[dict[str, Any], dict[str, int], dict[str, s
 
 def _failure(row: RecordingProgress, reason: str | None) -> str:
     """Title of a recording, or its path if it is local, with the reason why it failed."""
-    recording, facts = row.recording, row.facts or {}
+    recording, decoded = row.recording, row.decoded
     name = recording.media_url if recording.source == "local" or not recording.title else recording.title
-    detail = facts.get("detail") or recording.reason_detail
+    detail = (decoded.detail if decoded else None) or recording.reason_detail
     return f"{name}  {reason or 'unknown'}" + (f": {detail}" if detail else "")
 
 

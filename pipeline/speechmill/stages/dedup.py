@@ -52,7 +52,7 @@ class MatchedItem:
     """An item with all matches of its content."""
 
     work: WorkItem
-    matches: tuple[Matches, ...]
+    matches: tuple[Matches, ...] | None  # None: they are as when they were stored
 
 
 COLUMNS = (
@@ -112,6 +112,11 @@ def _flacs(content_id: str, build: Build) -> Iterator[bytes]:
         yield from (flac for flac in batch["flac"].to_pylist() if flac is not None)
 
 
+def order_of(work: WorkItem) -> Order:
+    """Sort key of a content: of two that match, the first is the original."""
+    return ("0" if work.allowed else "1", *work.order)
+
+
 class BucketSpreader:
     """Gathers landmarks of many contents and distributes them to buckets by hash, in few large elements."""
 
@@ -132,7 +137,7 @@ class BucketSpreader:
         for column in table.column_names:
             landmarks[column] = table[column].to_numpy()
         self._landmarks.append(landmarks)
-        self._contents.append((("0" if work.allowed else "1", *work.order), work.content_id))
+        self._contents.append((order_of(work), work.content_id))
 
     def spread(self) -> Iterator[tuple[int, BucketLandmarks]]:
         """Yield the gathered landmarks by bucket number, and empty this."""
@@ -159,8 +164,8 @@ def find_matches(bucket: Iterable[BucketLandmarks]) -> Iterator[tuple[str, Match
     rank_of = {content: rank for rank, content in enumerate(ordered)}
     ranks = [np.array([rank_of[content] for content in part.contents])[part.landmarks["content"]] for part in parts]
     landmarks = np.concatenate([part.landmarks for part in parts])
-    clips, rank = np.unique(_numbered(np.concatenate(ranks), landmarks["clip"]), return_inverse=True)
-    votes = fingerprint.pairs(landmarks["hash"], rank, landmarks["frame"])
+    numbered = _numbered(np.concatenate(ranks), landmarks["clip"])
+    clips, votes = votes_between(landmarks["hash"], numbered, landmarks["frame"])
     later, earlier = (clips[votes[side]] >> CLIP_BITS for side in ("later", "earlier"))
     for side in ("later", "earlier"):
         votes[side] = clips[votes[side]] % (1 << CLIP_BITS)
@@ -169,6 +174,17 @@ def find_matches(bucket: Iterable[BucketLandmarks]) -> Iterator[tuple[str, Match
     for pair in np.split(order, starts[1:]) if order.size else ():
         of, content_id = ordered[earlier[pair[0]]]
         yield ordered[later[pair[0]]][1], Matches(order=of, content_id=content_id, votes=votes[pair])
+
+
+def votes_between(
+    hashes: npt.NDArray[np.uint64], clips: npt.NDArray[np.int64], frames: npt.NDArray[np.integer]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+    """Votes between clips that have any numbers, in their order.
+
+    Returns the numbers of all clips, int64[c], and VOTE[m], whose clips are indices into these.
+    """
+    numbers, rank = np.unique(clips, return_inverse=True)
+    return numbers, fingerprint.pairs(hashes, rank, frames)
 
 
 def _numbered(content: npt.ArrayLike, clip: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
@@ -184,19 +200,25 @@ def join_matches(works: Iterable[WorkItem], matches: Iterable[Matches]) -> Itera
 
 def store_duplicates(matched: MatchedItem, build: Build) -> Outcome:
     """Store the duplicates among the clips of a content, with the share that an earlier clip has."""
-    work, store = matched.work, build.store
+    work = matched.work
     durations = clip_durations(work.content_id, build)
-    rows = list(_duplicates(matched.matches, durations, build))
-    name, table = build.artifact("dedup", work.content_id), pa.Table.from_pylist(rows, schema=Dedup.artifact)
-    is_unchanged = store.exists(name) and table.equals(store.read(name))
-    if not is_unchanged:
-        store.write_table(name, table)
+    is_unchanged = matched.matches is None or not _store(work.content_id, matched.matches, durations, build)
     return Outcome(
         state="reused" if is_unchanged else "done",
         seconds_in=sum(durations.values()),
         seconds_kept=sum(durations[clip_id] for clip_id in select_clips(work, build)),
         work=work,
     )
+
+
+def _store(content_id: str, matches: Sequence[Matches], durations: dict[str, float], build: Build) -> bool:
+    """Store the duplicates of a content, unless they are as before; returns whether they are not."""
+    rows = list(_duplicates(matches, durations, build))
+    name, table = build.artifact("dedup", content_id), pa.Table.from_pylist(rows, schema=Dedup.artifact)
+    if build.store.exists(name) and table.equals(build.store.read(name)):
+        return False
+    build.store.write_table(name, table)
+    return True
 
 
 def _duplicates(matches: Sequence[Matches], durations: dict[str, float], build: Build) -> Iterator[dict[str, Any]]:

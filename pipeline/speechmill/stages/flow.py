@@ -17,6 +17,7 @@ from speechmill.stages.base import ClipStage, Stage
 
 NAME = re.compile("[a-z][a-z0-9_]*")
 RESERVED = {
+    "compared",
     "documents",
     "feeds",
     "fetch",

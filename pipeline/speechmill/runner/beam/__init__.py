@@ -16,6 +16,7 @@ from speechmill.runner.beam.functions import FATAL, LISTED, NAMESPACE, CorpusFn,
 from speechmill.runner.beam.graph import Identify, RecordingStages
 from speechmill.runner.beam.options import check_options, is_on_other_machines, read_options
 from speechmill.sources import Listed
+from speechmill.stages.comparison import forget
 from speechmill.stages.known import write_index
 
 __all__ = ["LISTED", "check_options", "make_graph", "run"]
@@ -85,7 +86,10 @@ def run(build: Build, beam_options: tuple[str, ...] = (), *, only_publish: bool 
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # its errors are raised too, and reported by us
     if not only_publish:
         write_index(build, tables.fetched_recordings(build))
-    pipeline = make_graph(build, read_options(beam_options), only_publish=only_publish)
+    options = read_options(beam_options)
+    if is_on_other_machines(options) and not only_publish:
+        forget(build)  # the graph compares by shuffles, which note nothing
+    pipeline = make_graph(build, options, only_publish=only_publish)
     try:
         result = pipeline.run()
         result.wait_until_finish()

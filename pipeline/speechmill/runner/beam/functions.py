@@ -26,6 +26,7 @@ from speechmill.runner.log import flush_log, open_log
 from speechmill.sources import Listed
 from speechmill.stages import ClipStage
 from speechmill.stages.batches import Batch, Done, complete_content
+from speechmill.stages.comparison import compare
 from speechmill.stages.fetch import list_input
 from speechmill.stages.work import Outcome, WorkItem, identify
 
@@ -256,3 +257,19 @@ class BatchedFn(StageFn):
             works, self._batch = self._batch.works, Batch(self._stage, self._build)
         for work in works:
             yield from super().process(work)
+
+
+class CompareFn(StageFn):
+    """Runs the stage dedup on all items together, which come as one element."""
+
+    def __init__(self, build: Build) -> None:
+        super().__init__(stages.DEDUP.name, stages.DEDUP.process, build)
+
+    def process(self, element: tuple[int, Iterable[WorkItem]]) -> Iterator[Any]:
+        """Compare the items; yield them all once the duplicates of each are stored."""
+        try:
+            for matched in compare(element[1], self._build, is_whole=True):
+                yield from super().process(matched)
+        except OSError as error:
+            raise_if_out_of_space(error, self._build.store.root)
+            raise

@@ -10,8 +10,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from speechmill.core.build import Build
 from speechmill.core.share import Share
-from speechmill.runner.beam.functions import BatchedFn, IsolatedFn, StageFn, WaitingFn
-from speechmill.runner.beam.options import hints_for
+from speechmill.runner.beam.functions import BatchedFn, CompareFn, IsolatedFn, StageFn, WaitingFn
+from speechmill.runner.beam.options import hints_for, is_on_other_machines
 from speechmill.sources import Listed
 from speechmill.stages import DEDUP, FETCH, ClipStage, RecordingStage, Stage
 from speechmill.stages.base import GroupedByHost, Isolated
@@ -141,13 +141,18 @@ class RecordingStages(beam.PTransform):  # type: ignore[misc]
             if stage is DEDUP and share.shards > 1:  # it compares all recordings: a run of the whole does that
                 works |= "compared" >> beam.Filter(DEDUP.is_done, self.build)
             elif stage is DEDUP:
-                works |= DEDUP.name >> Deduplicate(self.build)
+                works |= DEDUP.name >> self._deduplicate()
             elif stage is not FETCH and stage.is_in_graph and self.build.runs(stage.name):
                 hints = hints_for(stage, self.build, self.options)
                 works |= stage.name >> beam.ParDo(stage_fn(stage, self.build)).with_resource_hints(**hints)
             if stage.name == share.until:
                 break
         return works
+
+    def _deduplicate(self) -> beam.PTransform:
+        """By shuffles where workers are on several machines, else by files on the disk of this one."""
+        is_spread = is_on_other_machines(self.options)
+        return Deduplicate(self.build) if is_spread else DeduplicateHere(self.build)
 
 
 def _is_in_shard(listed: Listed, share: Share) -> bool:
@@ -203,4 +208,24 @@ class Deduplicate(beam.PTransform):  # type: ignore[misc]
             | "for each" >> beam.CoGroupByKey()
             | "join" >> beam.FlatMapTuple(lambda _, joined: join_matches(**joined))
             | "store" >> beam.ParDo(stage_fn(DEDUP, build))
+        )
+
+
+class DeduplicateHere(beam.PTransform):  # type: ignore[misc]
+    """As `Deduplicate`, in one process, whose memory does not grow with the corpus."""
+
+    def __init__(self, build: Build) -> None:
+        super().__init__()
+        self.build = build
+
+    def expand(self, works: beam.PCollection[WorkItem]) -> beam.PCollection[WorkItem]:
+        """Compare all items in one place, then spread them again."""
+        return (
+            works
+            | "one place" >> beam.Map(lambda work: (0, work)).with_output_types(tuple[int, WorkItem])
+            | "all works" >> beam.GroupByKey()
+            | "compare" >> beam.ParDo(CompareFn(self.build))
+            | "by itself" >> beam.Map(lambda work: (work.content_id, work)).with_output_types(tuple[str, WorkItem])
+            | "spread again" >> beam.GroupByKey()
+            | "each" >> beam.FlatMapTuple(lambda _, works: works)
         )
