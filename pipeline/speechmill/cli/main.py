@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from speechmill.cli.check import check
 from speechmill.cli.corpus import prune, push, remove, status, verify
 from speechmill.cli.degrade import degrade
 from speechmill.cli.errors import exit_codes
@@ -29,7 +30,7 @@ Examples:
 """
 COMMANDS: tuple[click.Command, ...] = (
     *(run, plan, demo, select),
-    *(status, verify, prune, remove, export, push),
+    *(status, verify, prune, remove, export, push, check),
     *(train, evaluate, degrade),
     *(schema, doctor),
 )
