@@ -1,6 +1,7 @@
 """Exports against the least work that they could be: `python -m tests.benchmarks.exports [--minutes M] [--json FILE]`.
 
-* FLAC in tar files against copying the shards; WAV files against a loop that decodes FLAC and writes WAV.
+* FLAC in tar files against copying the shards, and against copying them with a SHA-256 of what is copied.
+* WAV files against a loop that decodes FLAC and writes WAV.
 * All formats in one go against one of them, on 82 clips.
 * Peak memory of an export of M minutes and of four times as many, in one process.
 
@@ -9,6 +10,7 @@ process.
 """
 
 import argparse
+import hashlib
 import multiprocessing
 import os
 import resource
@@ -63,12 +65,14 @@ def speeds(corpus: Path, folder: Path) -> list[Figure]:
     costs = take_turns(
         ROUNDS,
         copy=anew(folder, lambda out: copy(corpus, out)),
+        copy_and_hash=anew(folder, lambda out: copy(corpus, out, hashlib.sha256())),
         decode=anew(folder, lambda out: decode(corpus, out)),
         flac=anew(folder, lambda out: export(str(corpus), str(out), ["webdataset"], workers=1)),
         wav=anew(folder, lambda out: export(str(corpus), str(out), ["voxcpm"], workers=1)),
     )
     return [
         ratio("export", "FLAC, speed over that of copying", costs["copy"], costs["flac"], limit=0.7),
+        ratio("export", "FLAC, speed over that of copying and hashing", costs["copy_and_hash"], costs["flac"]),
         ratio("export", "WAV, speed over that of decoding", costs["decode"], costs["wav"], limit=0.7),
     ]
 
@@ -127,13 +131,15 @@ def anew(folder: Path, work: Callable[[Path], object]) -> Callable[[], None]:
     return call
 
 
-def copy(corpus: Path, out: Path) -> None:
-    """Read the shards and write them, to the disk."""
+def copy(corpus: Path, out: Path, digest: Any = None) -> None:
+    """Read the shards and write them, to the disk; `digest` is updated with what is written, if it is given."""
     out.mkdir()
     for path in sorted(corpus.glob("data/*")):
         with path.open("rb") as source, (out / path.name).open("wb") as target:
             while block := source.read(BLOCK):
                 target.write(block)
+                if digest is not None:
+                    digest.update(block)
             os.fsync(target.fileno())
 
 

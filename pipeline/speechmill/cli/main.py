@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from speechmill.cli.check import check
 from speechmill.cli.commands import Commands
 from speechmill.cli.config import config
 from speechmill.cli.corpus import prune, push, remove, status, verify
@@ -31,7 +32,7 @@ Examples:
 """
 COMMANDS: tuple[click.Command, ...] = (
     *(run, plan, demo, select),
-    *(status, verify, prune, remove, export, push),
+    *(status, verify, prune, remove, export, push, check),
     *(train, evaluate, degrade),
     *(config, schema, doctor),
 )

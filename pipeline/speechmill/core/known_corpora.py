@@ -25,6 +25,7 @@ SPLITS = ("dev", "test")  # not for training
 CAPITALS = re.compile(r"[A-Z' ]+")  # English text of LibriSpeech
 LJSPEECH_ID = re.compile(r"LJ\d{3}-\d{4}")
 LJSPEECH_COLUMNS = 3
+LJSPEECH_SPLITS = {"metadata_validation.csv": {"split": "dev"}, "metadata_test.csv": {"split": "test"}}
 SAMPLED_ROWS, SAMPLED_CHARACTERS = 100, 1_000
 MIN_SAME_WORDS = 0.5  # share of the words of the raw text that the normalised text of LJSpeech has too
 MAX_BOOK_BYTES = 10_000_000
@@ -127,6 +128,7 @@ def _hifitts(path: str) -> Rows:
 
 
 # --- LJSpeech: wavs/LJ001-0001.wav, and metadata.csv with lines such as `LJ001-0001|raw text|normalised text` ---
+# Exports of ours list what is held out beside it, in metadata_validation.csv.
 
 
 def _is_ljspeech(path: str) -> bool:
@@ -142,12 +144,13 @@ def _is_ljspeech(path: str) -> bool:
 
 
 def _ljspeech(path: str) -> Rows:
+    split = LJSPEECH_SPLITS.get(os.path.basename(path), {})
     for number, line in _text_lines(path):
         name, *texts = line.split("|")
         if len(texts) != LJSPEECH_COLUMNS - 1:
             yield number, ValueError(f"{len(texts) + 1} columns, not {LJSPEECH_COLUMNS}")
             continue
-        row = {"path": f"wavs/{name}.wav", "text": texts[1] or texts[0]}
+        row = {"path": f"wavs/{name}.wav", "text": texts[1] or texts[0]} | split
         is_own = LJSPEECH_ID.fullmatch(name) is not None  # corpora of other languages have this layout too
         yield number, row | ({"speaker": "LJ", "language": "en", "source": name.partition("-")[0]} if is_own else {})
 
@@ -218,7 +221,7 @@ LAYOUTS = (
     Layout("librispeech", re.compile(r"\d+-\d+\.trans\.txt"), _is_librispeech, _librispeech),
     Layout("libritts", re.compile(r"\d+_\d+_\d+_\d+\.normalized\.txt"), _has_sound, _libritts),
     Layout("hifitts", re.compile(r"\d+_manifest_(clean|other)_(train|dev|test)\.json"), lambda _: True, _hifitts),
-    Layout("ljspeech", re.compile(r"metadata\.csv"), _is_ljspeech, _ljspeech),
+    Layout("ljspeech", re.compile(r"metadata(_(validation|test))?\.csv"), _is_ljspeech, _ljspeech),
     Layout(
         "common-voice", re.compile(r"(validated|train|dev|test|other|invalidated)\.tsv"), _is_common_voice,
         _common_voice, lambda name: name == "validated.tsv",

@@ -8,11 +8,10 @@ import csv
 import hashlib
 import io
 import os
-import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import IO, Any, cast
+from typing import Any
 
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.store import Store
@@ -32,12 +31,12 @@ from speechmill.export.reading import (
 )
 from speechmill.export.references import COLUMN, TakenClips
 from speechmill.export.sanitise import one_line
+from speechmill.export.tars import TarWriter, tar_file
 
 GENERAL = "export"  # in place of a format: lists of the export itself
 LICENCES_FILE, LEFT_OUT_FILE = "LICENCES.csv", "LEFT_OUT.csv"
 LICENCE_COLUMNS = ("clip_id", "recording_id", "licence", "licence_url", "title", "author", "source_url")
 CARD_FILE = "README.md"
-TAR_BLOCK = 16 << 20  # bytes that are written at a time: a member at once
 RESERVED = (folder.MARK_FILE, folder.SUMS_FILE, folder.STAGING, LICENCES_FILE, LEFT_OUT_FILE, CARD_FILE, AUDIO_FOLDER)
 
 Record = dict[str, Any]
@@ -81,7 +80,9 @@ def write_part(job: Job, part: int, planned: Plan, first_numbers: dict[str, int]
 
 def _flacs(file: Any, number: int) -> Any:
     """FLAC of each clip of a row group, as an Arrow array."""
-    return read_group(file, number, [f"{AUDIO_COLUMN}.bytes"])[AUDIO_COLUMN].combine_chunks().field("bytes")
+    column = read_group(file, number, [f"{AUDIO_COLUMN}.bytes"])[AUDIO_COLUMN]
+    chunk = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which copies
+    return chunk.field("bytes")
 
 
 def _compare(plan: Plan, planned: Plan, job: Job) -> None:
@@ -165,18 +166,22 @@ class PartWriter:
             raise ConfigError(f"--to {other} --to {writer}: both write {file}; export them into two folders")
 
     def small_file(self, name: str, content: bytes) -> None:
-        """Write a file in one piece, without waiting until it is on the disk."""
-        output = self._job.output
-        if output.is_local:
-            path, unfinished = output.path(name), output.path(staged(self.number, str(os.getpid()), "unfinished"))
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            os.makedirs(os.path.dirname(unfinished), exist_ok=True)
-            with open(unfinished, "wb") as file:
-                file.write(content)
-            os.replace(unfinished, path)  # a process of a killed export may be at the same file
-        else:
-            output.fs.pipe_file(output.path(name), content)
+        """Write a file in one piece, and list it."""
+        self._put(name, content)
         self.listed(f"{hashlib.sha256(content).hexdigest()}  {name}", len(content))
+
+    def _put(self, name: str, content: bytes) -> None:
+        """Write a file without waiting until it is on the disk, which `write_part` does for all of them at once."""
+        output = self._job.output
+        if not output.is_local:
+            output.fs.pipe_file(output.path(name), content)
+            return
+        path, unfinished = output.path(name), output.path(staged(self.number, str(os.getpid()), "unfinished"))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.makedirs(os.path.dirname(unfinished), exist_ok=True)
+        with open(unfinished, "wb") as file:
+            file.write(content)
+        os.replace(unfinished, path)  # a process of a killed export may be at the same file
 
     def listed(self, sums_line: str, size: int) -> None:
         """Add a finished file to the list of all files."""
@@ -189,8 +194,7 @@ class PartWriter:
         for (writer, file), lines in self.lines.items():
             if ends.get(writer) and file.endswith(ends[writer]):
                 lines.sort(key=str.encode)
-            with self._job.output.create(staged(self.number, writer, file)) as staged_file:
-                staged_file.writelines(f"{line}\n".encode() for line in lines)
+            self._put(staged(self.number, writer, file), "".join(f"{line}\n" for line in lines).encode())
         counts = {name: _counts(plan.formats[name], view) for name, view in self._views.items()}
         return {
             "clips": plan.clips,
@@ -214,7 +218,7 @@ class _View:
         self._writer, self._exporter, self._output = writer, exporter, job.output
         self._first, self._clips = first_number, 0
         self._closing = stack.enter_context(ExitStack())
-        self._open: dict[str, tarfile.TarFile] = {}
+        self._open: dict[str, TarWriter] = {}
         self._sound: Sound | None = None
         self.audio: Audio = job.audio[exporter.name]
         self.root = root_of(job.output)
@@ -255,17 +259,11 @@ class _View:
             self._writer.own(self._exporter.name, tar)
             self._open[tar] = self._closing.enter_context(self._new_tar(tar))
             self.tars.append(tar)
-        header = tarfile.TarInfo(name)  # without time and owner
-        header.size = len(content)
-        self._open[tar].addfile(header, io.BytesIO(content))
+        self._open[tar].add(name, content)
 
     @contextmanager
-    def _new_tar(self, name: str) -> Iterator[tarfile.TarFile]:
-        options: dict[str, Any] = {"format": tarfile.GNU_FORMAT, "copybufsize": TAR_BLOCK}
-        with (
-            folder.hashed(self._output, name) as file,
-            tarfile.open(fileobj=cast(IO[bytes], file), mode="w", **options) as tar,
-        ):
+    def _new_tar(self, name: str) -> Iterator[TarWriter]:
+        with tar_file(self._output, name) as (tar, file):
             yield tar
         self._writer.listed(file.sums_line(name), file.tell())
 
