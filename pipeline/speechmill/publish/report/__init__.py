@@ -5,7 +5,6 @@ page's content security policy allows no script but its own.
 """
 
 import base64
-import hashlib
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from speechmill.decide.decision import KEPT, REJECTED
 from speechmill.publish import advice, figures
 from speechmill.publish.columns import columns_of, data_schema
 from speechmill.publish.decided import DecidedGroup
+from speechmill.publish.report.policy import Extension, policy
 from speechmill.publish.report.samples import Row, Sample, choose, read_clip_flac
 
 REPORT_FILE = "report.html"
@@ -33,13 +33,16 @@ MIN_BAR = 1.5  # so that a single clip beside thousands is visible
 Limits = list[tuple[Column, float]]
 
 
-def render(build: Build, stats: dict[str, Any], groups: Iterable[DecidedGroup]) -> str:
+def render(
+    build: Build, stats: dict[str, Any], groups: Iterable[DecidedGroup], *, extension: Extension | None = None
+) -> str:
     """Render the report of a corpus: HTML of at most about 15 MB, the same for the same corpus.
 
     Args:
         build: The corpus.
         stats: Its statistics, as in `stats.json`.
         groups: All its decided groups.
+        extension: What a server adds to the page; None for a page that stands alone.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -52,23 +55,16 @@ def render(build: Build, stats: dict[str, Any], groups: Iterable[DecidedGroup]) 
     left_out: list[Recording] = []
     chosen = choose(_collecting_failures(groups, failures, left_out), build)
     script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
+    scripts = [extension.script, script] if extension else [script]
+    styles = [style, extension.style] if extension else [style]
     return pages.get_template("page.html").render(
         _template_values(build, stats),
         groups=_groups(chosen, build, stats),
         failures=failures,
         left_out=left_out,
-        policy=_policy(script, style),
-        script=Markup(script),  # noqa: S704 - a file of this package
-        style=Markup(style),  # noqa: S704
-    )
-
-
-def _policy(script: str, style: str) -> str:
-    """Content security policy that allows only this script, this style, and images and audio inside the page."""
-    script_hash, style_hash = (base64.b64encode(hashlib.sha256(t.encode()).digest()).decode() for t in (script, style))
-    return (
-        f"default-src 'none'; script-src 'sha256-{script_hash}'; style-src 'sha256-{style_hash}'; "
-        "img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
+        policy=policy(scripts, styles, is_served=extension is not None),
+        scripts=[Markup(text) for text in scripts],  # noqa: S704 - files of this package
+        styles=[Markup(text) for text in styles],  # noqa: S704
     )
 
 

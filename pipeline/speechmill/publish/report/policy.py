@@ -1,0 +1,43 @@
+"""Content security policy of a page, and what a server may add to the report."""
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extension:
+    """Script and style that a server adds to the report, which may then speak to that server, and to no other.
+
+    The script runs before the report's own; `web/src/seam.js` says what it may set, and what the report offers it.
+
+    >>> Extension(script="window.speechmill = {sound: (clipId) => `sound/${clipId}.flac`};").style
+    ''
+    """
+
+    script: str
+    style: str = ""
+
+
+def policy(scripts: Iterable[str], styles: Iterable[str], *, is_served: bool = False) -> str:
+    """Content security policy that allows these scripts and styles only, and images and audio inside the page.
+
+    Args:
+        scripts: Text of each script.
+        styles: Text of each style sheet.
+        is_served: Whether requests to the server that the page came from are allowed too.
+
+    >>> policy(["let x;"], [""], is_served=True).split("; ")[0]
+    "default-src 'none'"
+    """
+    own = " 'self'" if is_served else ""
+    server = "'self'" if is_served else "'none'"
+    return (
+        f"default-src 'none'; script-src {_hashes(scripts)}; style-src {_hashes(styles)}; img-src data:{own}; "
+        f"media-src data:{own}; connect-src {server}; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hashes(texts: Iterable[str]) -> str:
+    return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(t.encode()).digest()).decode()}'" for t in texts)
