@@ -118,6 +118,23 @@ def test_another_threshold_names_speakers_anew_and_runs_no_model(voices: Path, s
     assert fingerprint(copy) == before
 
 
+def test_a_speaker_that_somebody_named_has_a_speaker_of_its_own(voices: Path, speechmill, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(voices / "corpus", tmp_path / "corpus"))
+    before = {row["clip_id"]: row["speaker_id"] for row in rows(copy)}
+    high = [row["clip_id"] for row in rows(copy) if row["source_url"] == "one.flac"]
+    line = {"decision": "speaker", "speaker": "the guest"}
+    (copy / "decisions.jsonl").write_text("".join(json.dumps({"clip_id": clip_id, **line}) + "\n" for clip_id in high))
+    speechmill("select", copy)
+    after = {row["clip_id"]: row for row in rows(copy)}
+    (guest,) = {after[clip_id]["speaker_id"] for clip_id in high}
+    assert guest not in before.values()
+    assert "guest" not in guest  # names stay with whoever gave them
+    assert all(set(after[clip_id]["conditioning_clip_ids"]) < set(high) for clip_id in high)
+    others = after.keys() - set(high)
+    assert len({after[clip_id]["speaker_id"] for clip_id in others}) == 2
+    speechmill("verify", copy)
+
+
 def test_speakers_without_the_package_name_the_fix(voices: Path, speechmill, tmp_path: Path) -> None:
     done = speechmill("run", *flags(voices / "in", tmp_path / "out", "speakers.model=nowhere.pt"), code=2)
     assert done.stderr.startswith("speechmill: speakers.model: nowhere.pt: No such file")

@@ -12,7 +12,7 @@ import pytest
 from speechmill.core import ownership
 from speechmill.core.build import Build
 from speechmill.core.config_errors import ConfigError
-from speechmill.core.manual import Entry, ManualDecisions
+from speechmill.core.manual import Entry, ManualDecisions, append_entries, read_entries
 from speechmill.core.reasons import Reason
 from speechmill.core.store import Store
 from speechmill.stages.selection import select_clips
@@ -82,6 +82,25 @@ def test_a_text_by_hand_takes_the_place_of_the_one_that_was_written_with_all_tha
     }
 
 
+def test_a_defect_that_somebody_denies_rejects_no_clip_and_one_that_somebody_heard_does(build: Build) -> None:
+    find = by_reasons(build)
+    kept, quiet, both = find(), find(Reason.LOW_SNR), find(Reason.LOW_SNR, Reason.BAND_LIMITED)
+    hand = with_lines(
+        build,
+        [
+            {"clip_id": kept, "decision": "defect", "defect": "music", "present": True},
+            {"clip_id": quiet, "decision": "defect", "defect": "low_snr", "present": False},
+            {"clip_id": both, "decision": "defect", "defect": "low_snr", "present": False},
+        ],
+    )
+    clips = clips_of(hand)
+    assert (clips[kept]["decision"], clips[kept]["reasons"]) == ("rejected", [Reason.MUSIC])
+    assert clips[quiet]["reasons"] == [Reason.NOT_TRANSCRIBED]
+    assert clips[both]["reasons"] == [Reason.BAND_LIMITED]
+    work = WorkItem(recording_id="r1", content_id="c1", media="", is_local=True, allowed=True, order=())
+    assert {*select_clips(work, build)} ^ {*select_clips(work, hand)} == {kept, quiet}
+
+
 def test_the_last_line_counts_a_text_stays_and_auto_takes_all_back() -> None:
     def of(*lines: tuple[str, str] | tuple[str, str, str]) -> ManualDecisions:
         return ManualDecisions.from_entries(
@@ -92,7 +111,36 @@ def test_the_last_line_counts_a_text_stays_and_auto_takes_all_back() -> None:
     assert of(("a", "text", "One."), ("a", "keep")) == ManualDecisions(kept=frozenset("a"), texts={"a": "One."})
     assert of(("a", "text", "One."), ("a", "text", "Two.")) == ManualDecisions(texts={"a": "Two."})
     assert of(("a", "text", "One."), ("a", "drop"), ("a", "auto")) == ManualDecisions()
+    assert of(("a", "keep"), ("a", "drop"), ("a", "undo")) == ManualDecisions(kept=frozenset("a"))
+    assert of(("a", "text", "One."), ("a", "auto"), ("b", "keep"), ("a", "undo"), ("b", "undo"), ("b", "undo")) == (
+        ManualDecisions(texts={"a": "One."})
+    )
     assert of(("a", "keep")).digest() != of(("a", "drop")).digest()
+
+
+def test_what_is_taken_back_of_speakers_and_defects_is_as_if_it_had_never_been() -> None:
+    named = Entry(clip_id="a", decision="speaker", speaker=" Ann ")
+    heard = Entry(clip_id="a", decision="defect", defect="music", present=True)
+    undo = Entry(clip_id="a", decision="undo")
+    both = ManualDecisions(speakers={"a": "Ann"}, defects={"music": {"a": True}})
+    assert ManualDecisions.from_entries([named, heard]) == both
+    assert both.clip_ids == {"a"}
+    assert ManualDecisions.from_entries([named, heard, undo]) == ManualDecisions(speakers={"a": "Ann"})
+    assert ManualDecisions.from_entries([named, heard, undo, undo]).digest() == ManualDecisions().digest()
+
+
+def test_what_is_appended_leaves_older_lines_as_they_are(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    older = '{"decision":"keep",  "clip_id": "a", "tool": 1}'  # as somebody wrote it, without an end
+    store.write_text(ownership.DECISIONS_FILE, older)
+    append_entries(store, [Entry(clip_id="b", decision="text", text="Käse."), Entry(clip_id="c", decision="drop")])
+    lines = Path(store.path(ownership.DECISIONS_FILE)).read_text().splitlines()
+    assert lines[0] == older
+    assert lines[1:] == [
+        '{"clip_id": "b", "decision": "text", "text": "Käse."}',
+        '{"clip_id": "c", "decision": "drop"}',
+    ]
+    assert [entry.clip_id for entry in read_entries(store)] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
@@ -104,6 +152,9 @@ def test_the_last_line_counts_a_text_stays_and_auto_takes_all_back() -> None:
         ('{"clip_id": "", "decision": "keep"}', "line 2: clip_id: "),
         ('{"clip_id": "a", "decision": "text"}', "line 2: .*text"),
         ('{"clip_id": "a", "decision": "keep", "text": "x"}', "line 2: .*text"),
+        ('{"clip_id": "a", "decision": "text", "text": " "}', "line 2: text: "),
+        ('{"clip_id": "a", "decision": "defect", "defect": "music"}', "line 2: .*`defect` and `present`"),
+        ('{"clip_id": "a", "decision": "speaker", "speaker": "x", "present": true}', "line 2: .*present"),
         ("[1]", "line 2: "),
     ],
 )

@@ -16,6 +16,7 @@ from speechmill.cli.errors import exit_codes
 from speechmill.cli.evaluate import evaluate
 from speechmill.cli.export import export
 from speechmill.cli.installation import doctor, schema
+from speechmill.cli.review import review
 from speechmill.cli.run import demo, plan, run, select
 from speechmill.cli.train import train
 from speechmill.core.terminal import Printable, print_uncaught, printable
@@ -32,7 +33,7 @@ Examples:
 """
 COMMANDS: tuple[click.Command, ...] = (
     *(run, plan, demo, select),
-    *(status, verify, prune, remove, export, push, check),
+    *(status, verify, review, prune, remove, export, push, check),
     *(train, evaluate, degrade),
     *(config, schema, doctor),
 )

@@ -9,7 +9,7 @@ _PUBLISHED = r"data/(train|validation)-[0-9]{5}-[0-9]{5}\.parquet|pool\.parquet/
 OWN_FILE = re.compile(
     r"work/(.+/)?([0-9a-f]{64}|[0-9a-f]{32}|[0-9a-f]{16}|[0-9a-f]{12})(\.parquet|\.json|\.part|\.part\.json(\.tmp)?)?"
     rf"|work/(.+/)?{UNFINISHED.pattern}"
-    r"|work/((config|finished|models)\.json|log\.jsonl|lock|stop(-[0-9]{1,6}-of-[0-9]{1,6})?|erase|\.writable|publish/plan\.json)"
+    r"|work/((config|finished|models)\.json|log\.jsonl|lock|review|stop(-[0-9]{1,6}-of-[0-9]{1,6})?|erase|\.writable|publish/plan\.json)"
     r"|work/log/[0-9a-f]{32}\.jsonl"
     r"|work/tmp/tmp[a-z0-9_]{8}(/[0-9]{5})?|work/known\.parquet"
     r"|work/tables/[0-9]{5}-of-[0-9]{5}/(clips|spans|recordings)\.parquet"

@@ -18,9 +18,10 @@ from speechmill.core.manual import ManualDecisions
 from speechmill.core.store import Store
 from speechmill.corpus.status import is_active
 from speechmill.publish import tables
-from speechmill.publish.decided import among, decide_group, find_duplicates
+from speechmill.publish.decided import decide_group, find_duplicates
 from speechmill.publish.groups import all_groups, group_inputs, is_current
 from speechmill.runner.run import build_for_selection
+from speechmill.stages.selection import among
 
 SELECTED = ("thresholds", "licences", "publish")  # sections that `select` may change, besides asr.languages
 

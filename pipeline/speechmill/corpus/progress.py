@@ -9,14 +9,12 @@ import numpy as np
 from speechmill.core.build import Build
 from speechmill.core.footers import DecodeFooter
 from speechmill.core.records import Recording, Status, recording_from
-from speechmill.decide.decision import failed
 from speechmill.decide.licences import licence_allowed
-from speechmill.publish.decided import among
 from speechmill.publish.groups import Group, Versions, artifact_versions, group_inputs, is_current, stage_names
 from speechmill.publish.tables import DONE, read_clips, read_recordings
 from speechmill.stages import SCORE, SEGMENT, ClipStage
 from speechmill.stages.flow import STAGES
-from speechmill.stages.selection import clips_for, early_columns
+from speechmill.stages.selection import among, clips_for, early_columns, failed_tests
 from speechmill.stages.work import WorkItem
 
 
@@ -65,15 +63,14 @@ def _by_tables(group: Group, versions: Versions, build: Build) -> Iterator[Recor
 
 def _finished_by_tables(group: Group, recordings: list[Recording], build: Build) -> dict[str, Any]:
     """Whether each clip stage finished each recording of a group, bool[recordings] by name of the stage."""
-    columns = early_columns(build.config)
     stages = [stage for stage in clip_stages(build) if stage.clips_of == SEGMENT.name]
-    tested = [column.name for column in columns if column.test]
+    tested = [column.name for column in early_columns(build.config) if column.test]
     names = ["recording", "clip_id", *tested, *(DONE + stage.name for stage in stages)]
     clips = read_clips(group, build, names).combine_chunks()
     allowed = np.array([licence_allowed(row.licence, build.config.licences) for row in recordings], bool)
     of, by_hand = clips["recording"].to_numpy(), build.by_hand
     kept, excluded = among(clips, by_hand.kept), among(clips, build.removals.clips | by_hand.dropped)
-    passes = ~failed(clips, columns, build.config.thresholds).any | kept
+    passes = ~failed_tests(clips, build).any | kept
     selected = passes & ~excluded & allowed[of]
     missing = {
         stage.name: ~clips[DONE + stage.name].to_numpy() & (selected if stage.clips_only else True) for stage in stages

@@ -22,7 +22,7 @@ from speechmill.publish.groups import Group
 from speechmill.publish.tables import DONE, clip_table, read_clips, read_recordings
 from speechmill.stages import ASSESS, SCORE, TOKENISE, TRANSCRIBE
 from speechmill.stages.flow import PLUGGED_IN
-from speechmill.stages.selection import early_columns, late_columns
+from speechmill.stages.selection import among, early_columns, failed_tests, late_columns
 from speechmill.stages.work import primary_order
 
 ENGLISH = {"en", "eng"}
@@ -241,7 +241,7 @@ def _refused(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> 
 def _by_audio(clips: pa.Table, build: Build) -> Reasons:
     """Thresholds on the columns of all clips. Clips without scores, which are due to a bug, are not tested."""
     reasons = Reasons(clips.num_rows)
-    reasons.update(failed(clips, early_columns(build.config), build.config.thresholds), is_done(clips, SCORE.name))
+    reasons.update(failed_tests(clips, build), is_done(clips, SCORE.name))
     return reasons
 
 
@@ -283,9 +283,3 @@ def _by_hand(clips: pa.Table, build: Build) -> Overrides:
         return Overrides.none(clips.num_rows)
     kept, dropped, texts = (among(clips, clip_ids) for clip_ids in (manual.kept, manual.dropped, manual.texts))
     return Overrides(keep=kept, drop=dropped, text=texts)
-
-
-def among(clips: pa.Table, clip_ids: Iterable[str]) -> Mask:
-    """Whether each clip is among `clip_ids`, bool[clips]."""
-    mask: Mask = pc.is_in(clips["clip_id"], value_set=pa.array(sorted(clip_ids), pa.string())).to_numpy()
-    return mask

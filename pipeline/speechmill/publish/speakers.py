@@ -4,7 +4,7 @@ Clusters depend on all kept clips, so this is repeated for each publication, fro
 Embeddings are read for each recording in turn: memory holds only ids and positions of clips.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from speechmill.core.build import Build
+from speechmill.core.records import stable_id
 from speechmill.decide.splits import TRAIN, VALIDATION
 from speechmill.publish.decided import DecidedGroup
 from speechmill.speakers import Float32
@@ -35,11 +36,12 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class _Recording:
-    """The kept clips of a recording that have an embedding, clustered within the recording."""
+    """The kept clips of a recording, clustered within the recording."""
 
     recording_id: str
     content_id: str
-    places: list[Row]  # clip_id, start, end
+    named: list[Row]  # clip_id, start, end of clips whose speaker somebody named: no cluster has them
+    places: list[Row]  # the same of all others that have an embedding
     cluster_of: Indices  # cluster of each of `places`
     clusters: Clusters | None  # None without clips
 
@@ -87,9 +89,21 @@ def assign(groups: Iterable[DecidedGroup], build: Build) -> Assigned:
             }
             for place, cluster in zip(recording.places, recording.cluster_of, strict=True)
         }
+        | {place["clip_id"]: _named(place["clip_id"], conditioning, build) for place in recording.named}
         for recording, own in zip(recordings, speakers, strict=True)
     }
     return Assigned(clips, frozenset(held_out))
+
+
+def _named(clip_id: str, conditioning: Mapping[str, tuple[str, ...]], build: Build) -> Row:
+    """Columns of SPEAKERS of a clip whose speaker somebody named."""
+    speaker_id = _named_id(clip_id, build)
+    return {"speaker_id": speaker_id, "speaker_purity": 1.0, "conditioning_clip_ids": conditioning[clip_id]}
+
+
+def _named_id(clip_id: str, build: Build) -> str:
+    """Id of a speaker that somebody named; a hash, since names may be private."""
+    return stable_id("named speaker", build.by_hand.speakers[clip_id])
 
 
 def _recordings(decided: DecidedGroup, calibration: Calibration, build: Build) -> Iterator[_Recording]:
@@ -102,13 +116,15 @@ def _recordings(decided: DecidedGroup, calibration: Calibration, build: Build) -
         recording = decided.recordings[at]
         content_id = recording.content_id or ""
         embeddings = _embeddings(content_id, build)
-        embedded = [row for row in rows if row["clip_id"] in embeddings]
+        by_hand = build.by_hand.speakers
+        named = [row for row in rows if row["clip_id"] in by_hand]
+        embedded = [row for row in rows if row["clip_id"] in embeddings.keys() - by_hand.keys()]
         if not embedded:
-            yield _Recording(recording.recording_id, content_id, [], np.zeros(0, np.intp), None)
+            yield _Recording(recording.recording_id, content_id, named, [], np.zeros(0, np.intp), None)
             continue
         names = [row["clip_id"] for row in embedded]
         cluster_of, clusters = cluster_clips(names, np.stack([embeddings[name] for name in names]), calibration)
-        yield _Recording(recording.recording_id, content_id, embedded, cluster_of, clusters)
+        yield _Recording(recording.recording_id, content_id, named, embedded, cluster_of, clusters)
 
 
 def _embeddings(content_id: str, build: Build) -> dict[str, Float32]:
@@ -121,13 +137,20 @@ def _embeddings(content_id: str, build: Build) -> dict[str, Float32]:
 def _spoken(recording: _Recording, speakers: list[Speaker], build: Build) -> Iterator[Spoken]:
     """The clips of a recording for the choice of conditioning clips; `speakers` has the speaker of each cluster."""
     embeddings = _embeddings(recording.content_id, build)
-    rate = build.config.audio.sample_rate
     for place, cluster in zip(recording.places, recording.cluster_of, strict=True):
-        yield Spoken(
-            clip_id=place["clip_id"],
-            recording_id=recording.recording_id,
-            start_s=place["start"] / rate,
-            end_s=place["end"] / rate,
-            speaker_id=speakers[cluster].speaker_id,
-            typicality=round(float(embeddings[place["clip_id"]] @ speakers[cluster].mean), 4),
-        )
+        typicality = round(float(embeddings[place["clip_id"]] @ speakers[cluster].mean), 4)
+        yield _spoken_clip(place, recording, speakers[cluster].speaker_id, typicality, build)
+    for place in recording.named:
+        yield _spoken_clip(place, recording, _named_id(place["clip_id"], build), 1.0, build)
+
+
+def _spoken_clip(place: Row, recording: _Recording, speaker_id: str, typicality: float, build: Build) -> Spoken:
+    rate = build.config.audio.sample_rate
+    return Spoken(
+        clip_id=place["clip_id"],
+        recording_id=recording.recording_id,
+        start_s=place["start"] / rate,
+        end_s=place["end"] / rate,
+        speaker_id=speaker_id,
+        typicality=typicality,
+    )

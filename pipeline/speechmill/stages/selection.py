@@ -52,12 +52,33 @@ def clip_places(
     return spans.filter(pc.is_valid(spans["clip_id"])).select(list(columns))
 
 
+def failed_tests(clips: pa.Table, build: Build) -> decision.Reasons:
+    """Reasons of the tests of stages that process all clips; what people said about a defect replaces its test.
+
+    Args:
+        clips: A table with `clip_id` and the columns of those stages.
+        build: The corpus.
+    """
+    reasons = decision.failed(clips, early_columns(build.config), build.config.thresholds)
+    for defect, by_clip in sorted(build.by_hand.defects.items()):
+        present, absent = (among(clips, {i for i, has in by_clip.items() if has is wanted}) for wanted in (True, False))
+        reasons.add(defect, present)
+        reasons.failing[defect] &= ~absent
+    return reasons
+
+
+def among(clips: pa.Table, clip_ids: Iterable[str]) -> decision.Mask:
+    """Whether each clip is among `clip_ids`, bool[clips]."""
+    mask: decision.Mask = pc.is_in(clips["clip_id"], value_set=pa.array(sorted(clip_ids), pa.string())).to_numpy()
+    return mask
+
+
 def select_clips(work: WorkItem, build: Build) -> list[str]:
     """Ids of clips that pass licence and thresholds, or were kept by hand, in order of position."""
     if not work.allowed:
         return []
     scores = read_scores(work.content_id, build)
-    fails = decision.failed(scores, early_columns(build.config), build.config.thresholds).any
+    fails = failed_tests(scores, build).any
     by_hand, clip_ids = build.by_hand, scores["clip_id"].to_pylist()
     excluded = build.removals.clips | by_hand.dropped
     return [
