@@ -252,4 +252,5 @@ def _fails(value: float, column: Column, limit: float) -> bool:
 NUMBERS = {
     *("snr_db", "c50_db", "bandwidth_hz", "loudness_lufs", "peak_dbfs", "clipped_ratio", "edge_ratio"),
     *("asr_confidence", "asr_agreement", "pause_agreement", "speaker_purity"),
+    *("speaking_rate", "pitch_mean_hz"),
 }
