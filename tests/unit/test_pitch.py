@@ -21,12 +21,14 @@ def test_a_steady_voice_has_its_pitch_and_no_range(hertz: int) -> None:
     found = pitch_columns(voiced_hz(buzz(np.full(2 * RATE, hertz))))
     assert found["pitch_mean_hz"] == pytest.approx(hertz, rel=0.01)
     assert found["pitch_std_hz"] < 0.01 * hertz
+    assert found["pitch_range_semitones"] < 0.5
 
 
 def test_an_octave_is_twelve_semitones_for_low_and_high_voices() -> None:
     for low in (90, 180):
         glide = low * 2 ** np.linspace(0, 1, 3 * RATE)
         found = pitch_columns(voiced_hz(buzz(glide)))
+        assert found["pitch_range_semitones"] == pytest.approx(0.9 * 12, abs=0.8)  # the middle 90 % of it
         assert found["pitch_mean_hz"] == pytest.approx(glide.mean(), rel=0.02)
         assert found["pitch_std_hz"] == pytest.approx(glide.std(), rel=0.1)
 
@@ -45,3 +47,4 @@ def test_any_voiced_frames_give_finite_columns_in_range(hertz: list[float]) -> N
     if found["pitch_mean_hz"] is not None:
         assert 60 <= found["pitch_mean_hz"] <= 500
         assert 0 <= found["pitch_std_hz"] <= 220
+        assert 0 <= found["pitch_range_semitones"] <= 37

@@ -21,18 +21,22 @@ SAMPLE_RATE_HZ = 16_000  # what SwiftF0 was trained on
 LOWEST_HZ, HIGHEST_HZ = 60.0, 500.0  # of speaking voices, from a low bass to a child
 MIN_CONFIDENCE = 0.5  # from which SwiftF0 calls a frame voiced
 MIN_FRAMES = 6  # 0.1 s of voiced frames of 16 ms: fewer say little of a voice
+SEMITONES = 12  # in an octave
+RANGE = (5, 95)  # percentiles: the few frames beyond them are mostly octave errors
 
 F32 = pa.float32()
 
 
 class Pitch(ClipStage):
-    """Mean and spread of the fundamental frequency of voiced frames, by SwiftF0."""
+    """Mean, spread and range of the fundamental frequency of voiced frames, by SwiftF0."""
 
     name = "pitch"
     columns: ClassVar[tuple[Column, ...]] = (
         Column("pitch_mean_hz", F32, "mean fundamental frequency of voiced frames; null with hardly any", "Hz",
                steps(60, 500, 20)),
         Column("pitch_std_hz", F32, "standard deviation of the fundamental frequency", "Hz", steps(0, 120, 5)),
+        Column("pitch_range_semitones", F32, "from the 5 % to the 95 % quantile of the fundamental frequency: how"
+               " lively the speech is, alike for low and high voices", "semitones", steps(0, 30, 1)),
     )  # fmt: skip
     typical_speed = 110.0
 
@@ -53,13 +57,15 @@ def pitch_columns(voiced: npt.NDArray[np.float32]) -> Row:
     """Columns from the fundamental frequencies of voiced frames, float32[n] in Hz; None with fewer than MIN_FRAMES.
 
     >>> pitch_columns(np.full(100, 110, np.float32))
-    {'pitch_mean_hz': 110.0, 'pitch_std_hz': 0.0}
+    {'pitch_mean_hz': 110.0, 'pitch_std_hz': 0.0, 'pitch_range_semitones': 0.0}
     """
     if voiced.size < MIN_FRAMES:
         return dict.fromkeys(column.name for column in Pitch.columns)
+    low, high = np.percentile(voiced, RANGE)
     return {
         "pitch_mean_hz": round(float(voiced.mean(dtype=np.float64)), 1),
         "pitch_std_hz": round(float(voiced.std(dtype=np.float64)), 1),
+        "pitch_range_semitones": round(SEMITONES * float(np.log2(high / low)), 1),
     }
 
 
