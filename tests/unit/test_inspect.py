@@ -65,7 +65,7 @@ def test_status_of_a_finished_corpus(corpus: Path) -> None:
     found = status.status(str(corpus))
     assert tree(corpus) == before
     assert found["recordings"] == {"seen": 3, "ok": 2, "failed": 1, "failed_by_reason": {"not_audio": 1}}
-    assert found["contents"] == {"fetched": 3, "decoded": 3, "score": 2, "transcribe": 2, "tokenise": 2}
+    assert found["contents"] == {"fetched": 3, "decoded": 3, "score": 2, "transcribe": 2, "pitch": 2, "tokenise": 2}
     stats = json.loads((corpus / "stats.json").read_text())
     assert found["published"]["clips_kept"] == stats["clips"]["kept"] > 0
     assert found["bytes"]["work/media"] == sum(
@@ -169,7 +169,7 @@ def test_a_plan_counts_hours_and_licences_and_creates_nothing(podcast: Path, tmp
     assert found["without_a_length_first"] == ["broken.mp3"]
     assert "bad_feed" in found["inputs"][inputs[2]]["error"]
     seconds = found["forecast"]["seconds"]
-    assert seconds.keys() == {"fetch", "segment", "score", "total"}  # no models, no transcripts and no tokens
+    assert seconds.keys() == {"fetch", "segment", "score", "pitch", "total"}  # no models, no transcripts and no tokens
     assert seconds["fetch"] == 0  # local files are read in place
     assert seconds["segment"] == pytest.approx(2 * 3600 * found["hours"] / SEGMENT.typical_speed)
 

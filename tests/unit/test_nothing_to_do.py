@@ -64,7 +64,7 @@ def test_progress_is_the_same_by_tables_and_by_artifacts(corpus: Path) -> None:
     by_tables = list(progress.progress(build))
     ids = [row.recording.recording_id for row in by_tables]
     assert by_tables == list(progress._by_artifacts(ids, build))
-    assert {row.finished for row in by_tables} == {(), ("score", "transcribe", "tokenise")}
+    assert {row.finished for row in by_tables} == {(), ("score", "transcribe", "pitch", "tokenise")}
 
 
 def test_progress_counts_clips_that_thresholds_would_let_through(

@@ -208,7 +208,7 @@ def test_words_that_the_audio_does_not_give(corpus: Path) -> None:
     edit(shard(corpus), lambda row: row.update(text="Nobody said this."))
     problems = failing(corpus, rows=1)
     assert problems.keys() == {"files", "mel_tokens", "transcripts"}
-    assert "text_normalized, text_tokens do not follow from its text" in problems["mel_tokens"][0]
+    assert "text_normalized, text_tokens, speaking_rate do not follow from its text" in problems["mel_tokens"][0]
     assert "Nobody said this." in problems["transcripts"][0]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from rapidfuzz.distance import Levenshtein
 
 from speechmill.decide.pauses import MARK
-from speechmill.text.normal_form import clean, comparable, latin
+from speechmill.text.normal_form import clean, letters
 
 MIN_REFERENCE_AGREEMENT = 0.9  # edited transcripts, which omit false starts, agree less
 
@@ -85,12 +85,7 @@ def agreement(text: str, other: str, language: str | None) -> float:
 
     Compares only letters and digits of the normal form: no case, punctuation or spaces, and numbers as words.
     """
-    return round(Levenshtein.normalized_similarity(_letters(text, language), _letters(other, language)), 4)
-
-
-def _letters(text: str, language: str | None) -> str:
-    """Letters and digits of the normal form of a text, in Latin script."""
-    return "".join(filter(str.isalnum, latin(comparable(text, language), guess=True)))
+    return round(Levenshtein.normalized_similarity(letters(text, language), letters(other, language)), 4)
 
 
 def is_cased_and_punctuated(text: str) -> bool:

@@ -19,6 +19,7 @@ from speechmill.stages.embed import Embed
 from speechmill.stages.fetch import Fetch, note_unfetched
 from speechmill.stages.passage_texts import PassageScores, PassageTexts
 from speechmill.stages.passages import Passages
+from speechmill.stages.pitch import Pitch
 from speechmill.stages.publication import Speakers
 from speechmill.stages.score import Score
 from speechmill.stages.segment import Segment
@@ -30,10 +31,10 @@ from speechmill.stages.work import Outcome
 FETCH, TURNS, SEGMENT, SCORE, FINGERPRINT, DEDUP = Fetch(), Turns(), Segment(), Score(), Fingerprint(), Dedup()
 PASSAGES, PASSAGE_SCORES, PASSAGE_TEXTS = Passages(), PassageScores(), PassageTexts()
 TRANSCRIBE, CROSS_CHECK, ALIGN, EMBED, TOKENISE = Transcribe(), CrossCheck(), Align(), Embed(), Tokenise()
-SPEAKERS, ASSESS = Speakers(), Assess()
+PITCH, SPEAKERS, ASSESS = Pitch(), Speakers(), Assess()
 BEFORE_PLUGINS: tuple[Stage, ...] = (
     *(FETCH, TURNS, PASSAGES, PASSAGE_SCORES, PASSAGE_TEXTS, SEGMENT, SCORE, FINGERPRINT, DEDUP),
-    *(TRANSCRIBE, CROSS_CHECK, ALIGN, EMBED, TOKENISE),
+    *(TRANSCRIBE, CROSS_CHECK, ALIGN, EMBED, PITCH, TOKENISE),
 )  # in order of execution; flow.py has all stages
 
 DECODING = (PASSAGES.name, SEGMENT.name)  # stages whose failure is that of the recording

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from speechmill import tokens
 from speechmill.core.build import Build
-from speechmill.core.columns import UNIT, Column, at_least
+from speechmill.core.columns import UNIT, Column, at_least, steps
 from speechmill.core.config import RunConfig
 from speechmill.core.footers import InputsFooter
 from speechmill.core.models import FindModel, ModelRef, model_file
@@ -30,7 +31,7 @@ from speechmill.stages.base import Isolated, RecordingStage, Row
 from speechmill.stages.selection import clip_durations
 from speechmill.stages.transcribe import CrossCheck, Transcribe
 from speechmill.stages.work import Outcome, WorkItem
-from speechmill.text.normal_form import normal_form
+from speechmill.text.normal_form import letters, normal_form
 from speechmill.tokens.text import load, tortoise_takes
 
 PLACE = ["clip_id", "start", "end"]
@@ -40,7 +41,7 @@ class Assess(RecordingStage):
     """Text of each transcribed clip, its normal form and tokens, and hallucination checks."""
 
     name = "assess"
-    version = 3  # decide/, text/, tokens/text.py
+    version = 4  # decide/, text/, tokens/text.py
     after = ("transcribe", "cross_check", "align")
     clips_only = True
     execution = Isolated()
@@ -60,6 +61,8 @@ class Assess(RecordingStage):
                "", UNIT, at_least("asr_agreement", Reason.DISAGREEMENT)),
         Column("pause_agreement", pa.float32(),
                "how well pauses and punctuation go together (F1); null with neither"),
+        Column("speaking_rate", pa.float32(), "letters of the text in Latin script, numbers as words, a second of the"
+               " clip: about sounds a second in any language whose script has vowels", "1/s", steps(0, 30, 1)),
         Column("tortoise_ok", pa.bool_(),
                "TorToiSe's GPT takes it: at most 402 text tokens, all known, and 604 mel tokens", in_pool=False),
         Column(HALLUCINATIONS, pa.list_(pa.string()), "reasons not to trust the transcript", is_published=False),
@@ -153,7 +156,7 @@ def hallucinations(row: Mapping[str, Any], config: RunConfig) -> list[Reason]:
 
 
 def text_columns(row: Mapping[str, Any], config: RunConfig) -> Row:
-    """Columns that follow from a clip's text and length: normal form, text tokens, and `tortoise_ok`.
+    """Columns that follow from a clip's text and length: normal form, text tokens, `speaking_rate`, `tortoise_ok`.
 
     Args:
         row: `text` and `language`, and the clip's `start` and `end` in samples.
@@ -162,9 +165,11 @@ def text_columns(row: Mapping[str, Any], config: RunConfig) -> Row:
     form = normal_form(row["text"], row["language"])
     tokenizer = load(tokens.text_tokenizer_file(config.tokenise))
     ids = None if form.text is None else tokenizer.encode(form.text)
+    seconds = (row["end"] - row["start"]) / config.audio.sample_rate
     return {
         "text_normalized": form.text,
         "text_normalized_reason": form.reason,
         "text_tokens": ids,
+        "speaking_rate": float(np.float32(len(letters(row["text"], row["language"])) / seconds)),
         "tortoise_ok": tortoise_takes(row["end"] - row["start"], config.audio.sample_rate, ids),
     }

@@ -57,6 +57,15 @@ def comparable(text: str, language: str | None) -> str:
     return SPACES.sub(" ", verbalise(clean(text), language, guess=True)).strip()
 
 
+def letters(text: str, language: str | None) -> str:
+    """Letters and digits of a text, in Latin script and with numbers as words: about one for each sound of speech.
+
+    >>> letters("Привет, 21!", "ru")
+    'privetdvadtsatodin'
+    """
+    return "".join(filter(str.isalnum, latin(comparable(text, language), guess=True)))
+
+
 def latin(text: str, *, guess: bool = False) -> str:
     """Transliterate into ALPHABET. Raises UnreadableError where a letter cannot be; `guess` leaves it out."""
     plain = "".join(_transliterated(character, guess=guess) for character in text.translate(STAND_INS))

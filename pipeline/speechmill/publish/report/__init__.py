@@ -234,4 +234,5 @@ ABOUT = {
 NUMBERS = {
     *("snr_db", "c50_db", "bandwidth_hz", "loudness_lufs", "peak_dbfs", "clipped_ratio", "edge_ratio"),
     *("asr_confidence", "asr_agreement", "pause_agreement", "speaker_purity"),
+    *("speaking_rate", "pitch_mean_hz"),
 }
