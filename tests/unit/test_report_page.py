@@ -254,3 +254,10 @@ def test_a_server_gives_sounds_notes_and_actions(
         assert page.inner_text("#detail .served") == f"around {clip_id}"
         assert "dropped" in page.inner_text(".clip-grid .grid-body .c-verdict")
         assert "Drop" in page.inner_text("#detail .actions")
+
+
+def test_speech_too_short_for_a_clip_can_be_heard(browser: Any, finished_corpus: Path) -> None:
+    with opened(browser, finished_corpus / "report.html") as page:
+        page.click("[data-group=too_short] summary")
+        page.evaluate("document.querySelector('[data-group=too_short] audio').play()")
+        page.wait_for_selector("[data-group=too_short] .picture i:not([hidden])")
