@@ -1,7 +1,7 @@
 """Makes the pictures of the report that README and documentation show: `python docs/pictures.py [--corpus DIR]`.
 
-Without a corpus the demo is run first, which takes minutes. The pictures hold a digest of the page's template and
-style; a test says when those have changed since.
+Without a corpus the demo is run first, which takes minutes. The pictures hold a digest of template and style of the
+page; a test says when those have changed since.
 """
 
 import argparse

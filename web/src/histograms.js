@@ -78,19 +78,21 @@ class Histogram {
     });
   }
 
+  /** Count the clips that all filters but the own brush leave. */
   #count() {
     const { column, state } = this;
-    const kept = new Array(this.bins).fill(0);
-    const all = new Array(this.bins).fill(0);
+    const { missedBrush, then } = state;
+    const own = [...state.brushes.keys()].indexOf(column.name) + 1; // 0: none, and clips that miss nothing have 0
+    const [kept, all] = [new Uint32Array(this.bins), new Uint32Array(this.bins)];
     for (let row = 0; row < state.clips.count; row++) {
       const code = column.codes[row];
-      if (code === MISSING || !state.counts(column, row)) continue;
+      const missed = missedBrush[row];
+      if (code === MISSING || (missed !== 0 && missed !== own)) continue;
       const bin = this.#binOf[code];
       all[bin]++;
-      if (state.isKept(row)) kept[bin]++;
+      kept[bin] += then.kept[row];
     }
-    this.kept = kept;
-    this.all = all;
+    [this.kept, this.all] = [Array.from(kept), Array.from(all)];
   }
 
   make() {
