@@ -194,7 +194,8 @@ def test_pages_of_other_sites_cannot_decide(server: ReviewServer, ask: Ask) -> N
     [
         "sound/../decisions.jsonl", "sound/../../corpus.json.flac", "sound/..%2f..%2fcorpus.json.flac",
         "../corpus.json", "sound/%2e%2e/corpus.json", "sound//etc/passwd.flac", "sound/.flac", "api/clips/",
-        "api/clips/..", "surroundings/work/segment.flac", "sound/" + "a" * 5_000 + ".flac", "report.html", "work/config.json",
+        "api/clips/..", "surroundings/work/segment.flac", "sound/" + "a" * 5_000 + ".flac", "report.html",
+        "work/config.json",
     ],
 )  # fmt: skip
 def test_no_address_leads_to_another_file(ask: Ask, what: str) -> None:

@@ -19,11 +19,11 @@ const page = (window.speechmill = {
   actions: [
     { key: "y", label: "keep", run: (clipId) => judge({ clip_id: clipId, decision: "keep" }) },
     { key: "n", label: "drop", run: (clipId) => judge({ clip_id: clipId, decision: "drop" }) },
-    { key: "t", label: "correct the text", run: () => view.edit("text") },
-    { key: "s", label: "name the speaker", run: () => view.edit("speaker") },
-    { key: "c", label: "play the surroundings", run: () => view.playSurroundings() },
-    { key: "u", label: "undo the last decision", run: undo },
-    { key: "r", label: "take all back", run: (clipId) => judge({ clip_id: clipId, decision: "auto" }) },
+    { key: "t", label: "correct text", run: () => view.edit("text") },
+    { key: "s", label: "speaker", run: () => view.edit("speaker") },
+    { key: "c", label: "surroundings", run: () => view.playSurroundings() },
+    { key: "u", label: "undo", run: undo },
+    { key: "r", label: "take back", run: (clipId) => judge({ clip_id: clipId, decision: "auto" }) },
     ...DEFECTS.map((defect, at) => ({ key: String(at + 1), label: `${defect}: yes or no`, run: (clipId) => turn(clipId, defect) })),
   ],
 });
@@ -107,8 +107,9 @@ function goOn(clipId) {
 }
 
 async function start() {
-  const clips = document.querySelector("#clips");
+  const clips = document.querySelector("#list-view").closest("section");
   clips.parentElement.prepend(clips); // whoever reviews begins with the clips
+  clips.scrollIntoView();
   bar = panel(document.querySelector("#extension"), { undo, showQueue: (shown) => page.setQueue(shown ? review.queue : null) });
   const state = await get("api/state").catch((error) => bar.fail(error.message));
   if (!state) return;

@@ -132,4 +132,6 @@ def _margins(decided: DecidedGroup, limits: list[tuple[Column, float]], build: B
         edges = column.edges or UNIT_RANGE
         sign = -1 if column.test and column.test.at_most else 1
         margins[:, at] = sign * above / np.float32(edges[-1] - edges[0])
+        if pa.types.is_integer(column.type):  # a count that passes, such as one voice, is in no doubt
+            margins[margins[:, at] >= 0, at] = 1
     return margins
