@@ -328,9 +328,15 @@ def judged(margins: list[tuple[float, float]], **reasons: list[str]) -> Clips:
     masks = {"music": values[:, 0] < 0, "low_confidence": values[:, 1] < 0}
     masks |= {reason: np.array([name in found for name in names]) for reason, found in reasons.items()}
     return Clips(
-        row={name: at for at, name in enumerate(names)}, places=pa.table({}),
-        kept=~np.logical_or.reduce(list(masks.values())), reasons=masks, thresholds=(MUSIC, SURE), margins=values,
-    )  # fmt: skip
+        row={name: at for at, name in enumerate(names)},
+        short={},
+        places=pa.table({}),
+        shown=np.ones(len(names), bool),
+        kept=~np.logical_or.reduce(list(masks.values())),
+        reasons=masks,
+        thresholds=(MUSIC, SURE),
+        margins=values,
+    )
 
 
 def test_queues_begin_with_what_is_least_sure() -> None:

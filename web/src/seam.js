@@ -24,6 +24,7 @@
  *   setQueue([clipId] | null)            changes the queue
  *   setText(clipId, text)                shows another text for a clip
  *   thresholds() -> {key: number | null} thresholds as the sliders stand; null: switched off
+ *   setThreshold(key, number | null)     moves a slider to its nearest position, or switches the test off
  *
  * and dispatches the event "speechmill:ready" on `document`; later "speechmill:chosen", whose `detail` is the id of the
  * clip, each time that another clip is chosen. The element `#extension`, above the list, is for the server's page.

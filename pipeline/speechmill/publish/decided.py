@@ -100,11 +100,11 @@ def decide_group(group: Group, duplicates: Duplicates, build: Build) -> DecidedG
     recordings = [
         _recording(recording_from(row), row["facts"], duplicates.get(at), build) for at, row in enumerate(table)
     ]
-    clips = read_clips(group, build, _deciding(build))
+    clips = read_clips(group, build, deciding_columns(build))
     is_used = np.array([row.status is Status.OK and row.content_id is not None for row in recordings], bool)
     rows = np.flatnonzero(is_used[clips["recording"].to_numpy()])
     clips = (clips if len(rows) == clips.num_rows else clips.take(rows)).combine_chunks()
-    decision = _decide(clips, recordings, build)
+    decision = decide(**grounds(clips, recordings, build))
     languages = _spoken_languages(clips, decision)
     recordings = [replace(row, spoken_language=languages.get(at)) for at, row in enumerate(recordings)]
     share = build.config.publish.validation_share
@@ -192,7 +192,7 @@ def _spoken_languages(clips: pa.Table, decision: Decision) -> dict[int, str]:
 # --- clips ---
 
 
-def _deciding(build: Build) -> list[str]:
+def deciding_columns(build: Build) -> list[str]:
     """Columns of the clip table that a decision needs."""
     tested = [column.name for column in (*early_columns(build.config), *late_columns()) if column.test]
     return [
@@ -201,19 +201,26 @@ def _deciding(build: Build) -> list[str]:
     ]
 
 
-def _decide(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> Decision:
+def grounds(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> dict[str, Any]:
+    """What speaks for and against each clip of a clip table: the arguments of `decide`.
+
+    Args:
+        clips: The `deciding_columns` of a clip table.
+        recordings: Recordings as they are published; `clips["recording"]` are indices into them.
+        build: The corpus.
+    """
     by_hand = _by_hand(clips, build)
-    return decide(
-        refused=_refused(clips, recordings, build),
-        by_audio=_by_audio(clips, build),
-        by_text=_by_text(clips, recordings, build),
-        by_plugins=_by_plugins(clips, build),
-        unfinished=_unfinished(clips, by_hand, build),
-        by_hand=by_hand,
-    )
+    return {
+        "refused": _refused(clips, recordings, build),
+        "by_audio": _by_audio(clips, build),
+        "by_text": _by_text(clips, recordings, build),
+        "by_plugins": _by_plugins(clips, build),
+        "unfinished": _unfinished(clips, by_hand, build),
+        "by_hand": by_hand,
+    }
 
 
-def _done(clips: pa.Table, stage: str) -> Mask:
+def is_done(clips: pa.Table, stage: str) -> Mask:
     """Whether a stage has finished each clip."""
     done: Mask = clips[DONE + stage].to_numpy()
     return done
@@ -222,7 +229,7 @@ def _done(clips: pa.Table, stage: str) -> Mask:
 def _refused(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> Reasons:
     """Reasons that manual decisions cannot override: licences, generated audio, removal requests, missing scores."""
     reasons, recording = Reasons(clips.num_rows), clips["recording"].to_numpy()
-    reasons.add(Reason.INTERNAL_ERROR, ~_done(clips, SCORE.name))
+    reasons.add(Reason.INTERNAL_ERROR, ~is_done(clips, SCORE.name))
     rules = build.config.licences
     by_recording = [reasons_by_licence(row.licence, rules, ai_generated=row.ai_generated) for row in recordings]
     for reason in (Reason.LICENCE, Reason.AI_GENERATED):
@@ -234,7 +241,7 @@ def _refused(clips: pa.Table, recordings: Sequence[Recording], build: Build) -> 
 def _by_audio(clips: pa.Table, build: Build) -> Reasons:
     """Thresholds on the columns of all clips. Clips without scores, which are due to a bug, are not tested."""
     reasons = Reasons(clips.num_rows)
-    reasons.update(failed_tests(clips, build), _done(clips, SCORE.name))
+    reasons.update(failed_tests(clips, build), is_done(clips, SCORE.name))
     return reasons
 
 
@@ -261,11 +268,11 @@ def _unfinished(clips: pa.Table, by_hand: Overrides, build: Build) -> Reasons:
     reasons = Reasons(clips.num_rows)
     has_text = np.ones(clips.num_rows, bool)
     if build.runs(ASSESS.name):
-        has_text = _done(clips, ASSESS.name) | by_hand.text
+        has_text = is_done(clips, ASSESS.name) | by_hand.text
         reasons.add(Reason.NOT_TRANSCRIBED, ~has_text)
     for reason, stage in ((Reason.NOT_TOKENISED, TOKENISE), *((Reason.NOT_MEASURED, stage) for stage in PLUGGED_IN)):
         if build.runs(stage.name):
-            reasons.add(reason, has_text & ~_done(clips, stage.name))
+            reasons.add(reason, has_text & ~is_done(clips, stage.name))
     return reasons
 
 

@@ -40,6 +40,20 @@ def hours(samples: int, rate: int) -> str:
     return f"{samples / rate / 3600:,.4f}"
 
 
+def length(samples: int, rate: int) -> str:
+    """Samples at `rate` Hz as hours to two decimals, as minutes below an hour, and as seconds below a minute.
+
+    >>> length(24_000 * 4_530, 24_000), length(24_000 * 90, 24_000), length(36_000, 24_000), length(0, 24_000)
+    ('1.26 h', '1.5 min', '1.50 s', '0 s')
+    """
+    seconds = samples / rate
+    if seconds >= 3600:
+        return f"{seconds / 3600:,.2f} h"
+    if seconds >= 60:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds:.2f} s" if seconds else "0 s"
+
+
 def duration(samples: int, rate: int) -> str:
     """Samples at `rate` Hz in words, to the minute from an hour on, and to the second from a minute on.
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest  # a second to load: here, and not when the first decision is waited for
 
 from speechmill.core.manual import ManualDecisions
 from speechmill.corpus.review.clips import Clips, Threshold
@@ -92,8 +93,6 @@ def rate(right: int, of: int) -> dict[str, Any]:
     """
     if of == 0:
         return {"right": 0, "of": 0, "share": None, "low": None, "high": None}
-    from scipy.stats import binomtest
-
     interval = binomtest(right, of).proportion_ci(0.95, method="wilson")
     low, high = (float(np.clip(value, 0, 1)) for value in (interval.low, interval.high))
     return {"right": right, "of": of, "share": right / of, "low": low, "high": high}

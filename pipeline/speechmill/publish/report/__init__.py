@@ -7,6 +7,7 @@ page's content security policy allows no script but its own.
 import base64
 import math
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,14 +22,27 @@ from speechmill.decide.decision import KEPT, REJECTED
 from speechmill.publish import advice, figures
 from speechmill.publish.columns import columns_of, data_schema
 from speechmill.publish.decided import DecidedGroup
+from speechmill.publish.report.clip_table import ClipTable
 from speechmill.publish.report.policy import Extension, policy
-from speechmill.publish.report.samples import Row, Sample, choose, read_clip_flac
+from speechmill.publish.report.samples import (
+    DOUBTFUL,
+    NEARLY,
+    SOUND_BYTES,
+    WORST_TEXTS,
+    Row,
+    Sample,
+    choose,
+    read_clip_flac,
+    within_budget,
+)
 
 REPORT_FILE = "report.html"
 HERE = Path(__file__).parent
 MOST_FAILURES = 200  # listed one by one; all are in recordings.parquet
 PLOT_WIDTH, PLOT_HEIGHT = 300.0, 80.0
-MIN_BAR = 1.5  # so that a single clip beside thousands is visible
+MOST_BYTES = 15_000_000  # of the page
+OTHER_BYTES = 1_200_000  # of it, for all but clips: script, style, tables, texts of the clips that are played
+LEAST_SOUND_BYTES = 3_000_000  # of it, for clips to listen to
 
 Limits = list[tuple[Column, float]]
 
@@ -51,15 +65,21 @@ def render(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     pages.filters |= {"percent": figures.percent, "link": web_link, "clock": clock}
+    pages.filters["length_of"] = partial(figures.length, rate=stats["sampling_rate"])
     failures: list[Recording] = []
     left_out: list[Recording] = []
-    chosen = choose(_collecting_failures(groups, failures, left_out), build)
+    table = ClipTable(build, sum(stats["clips"].values()))
+    candidates = choose(table.through(_collecting_failures(groups, failures, left_out)), build)
+    packed = table.packed(MOST_BYTES - OTHER_BYTES - LEAST_SOUND_BYTES)
+    chosen = within_budget(candidates, min(SOUND_BYTES, (MOST_BYTES - OTHER_BYTES - len(packed)) * 3 // 4))
     script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
     scripts = [extension.script, script] if extension else [script]
     styles = [style, extension.style] if extension else [style]
     return pages.get_template("page.html").render(
         _template_values(build, stats),
         groups=_groups(chosen, build, stats),
+        clip_table=Markup(packed),  # noqa: S704 - base64
+        sampled=table.clips if table.is_sample else None,
         failures=failures,
         left_out=left_out,
         policy=policy(scripts, styles, is_served=extension is not None),
@@ -83,7 +103,6 @@ def _template_values(build: Build, stats: dict[str, Any]) -> dict[str, Any]:
         "reasons": figures.by_reason(stats),
         "licences": figures.kept_by(stats, "licence"),
         "languages": figures.kept_by(stats, "language"),
-        "histograms": _histograms(build, stats["histograms"], limits),
         "codes": _codes(stats.get("mel_tokens")),
         "has_text": build.runs("transcribe"),
         "has_defects": build.has_defects,
@@ -130,49 +149,7 @@ def _collecting_failures(
         yield decided
 
 
-# --- histograms ---
-
-
-def _histograms(build: Build, histograms: dict[str, Any], limits: Limits) -> list[dict[str, Any]]:
-    """Plots of all histograms, in the order of the columns, with thresholds as lines."""
-    schema = data_schema(columns_of(build))
-    cut = build.config.segment
-    lines = {column.name: [(_limit(column, limit), limit)] for column, limit in limits}
-    lines["duration_s"] = [(f"≥ {cut.min_length_s:g}", cut.min_length_s), (f"≤ {cut.max_length_s:g}", cut.max_length_s)]
-    return [
-        {
-            "name": name,
-            "about": schema.field(name).metadata[b"description"].decode(),
-            "unit": schema.field(name).metadata.get(b"unit", b"").decode(),
-            "edges": histograms[name]["edges"],
-            "bars": _bars(histograms[name]),
-            "lines": [(label, _place(limit, histograms[name]["edges"])) for label, limit in lines.get(name, [])],
-        }
-        for name in schema.names
-        if name in histograms
-    ]
-
-
-def _place(value: float, edges: list[float]) -> float:
-    """Position of a value on the x axis, in [0, PLOT_WIDTH]; clamped to the edges."""
-    return PLOT_WIDTH * min(max((value - edges[0]) / (edges[-1] - edges[0]), 0.0), 1.0)
-
-
-def _bars(histogram: dict[str, Any]) -> list[dict[str, Any]]:
-    """A pair of stacked rectangles for each bin, kept below rejected; the fullest bin is PLOT_HEIGHT high."""
-    edges = histogram["edges"]
-    empty = [0] * (len(edges) - 1)
-    pairs = list(zip(histogram.get(KEPT, empty), histogram.get(REJECTED, empty), strict=True))
-    tallest = max((kept + rejected for kept, rejected in pairs), default=0) or 1
-    bars = []
-    for low, high, (kept, rejected) in zip(edges[:-1], edges[1:], pairs, strict=True):
-        heights = [max(PLOT_HEIGHT * count / tallest, MIN_BAR) if count else 0.0 for count in (kept, rejected)]
-        left, right = _place(low, edges), _place(high, edges)
-        bars.append(
-            {"x": left, "width": right - left, "kept": heights[0], "rejected": heights[1], "counts": (kept, rejected),
-             "range": f"{low:g} to {high:g}"}
-        )  # fmt: skip
-    return bars
+# --- mel tokens ---
 
 
 def _codes(usage: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -201,7 +178,9 @@ def _groups(groups: dict[str, list[Sample]], build: Build, stats: dict[str, Any]
     return [
         {
             "name": group,
-            "of": counts.get(group, 0),
+            "title": TITLES.get(group, group),
+            "about": ABOUT.get(group) or advice.MEANINGS.get(group, ""),
+            "of": counts.get(group),
             "clips": [_clip(sample, flac.get(sample.row["clip_id"]), limits, build) for sample in samples],
         }
         for group, samples in groups.items()
@@ -245,6 +224,13 @@ def _fails(value: float, column: Column, limit: float) -> bool:
     return column.test is not None and column.test.fails(value, limit)
 
 
+TITLES = {DOUBTFUL: "doubtful, kept", NEARLY: "nearly kept", WORST_TEXTS: "least trusted texts, kept"}
+ABOUT = {
+    DOUBTFUL: "kept clips that are nearest to one of the thresholds",
+    NEARLY: "clips that one threshold alone rejects, nearest to it first",
+    WORST_TEXTS: "kept clips with the lowest confidence or agreement",
+    KEPT: "any of the kept clips",
+}
 NUMBERS = {
     *("snr_db", "c50_db", "bandwidth_hz", "loudness_lufs", "peak_dbfs", "clipped_ratio", "edge_ratio"),
     *("asr_confidence", "asr_agreement", "pause_agreement", "speaker_purity"),

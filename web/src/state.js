@@ -1,0 +1,135 @@
+/** What all views share: the decision at the thresholds chosen, brushes, filter, order and the chosen clip. */
+
+import { Decider, presentLimit } from "./decide.js";
+import { matcher, parse } from "./query.js";
+import { totalsOf } from "./totals.js";
+
+/** Events: "decided" (thresholds moved), "selected" (other clips in the list), "chosen" (another clip), "noted". */
+export class State extends EventTarget {
+  constructor(clips) {
+    super();
+    this.clips = clips;
+    this.decider = new Decider(clips);
+    this.present = this.#totals();
+    this.then = this.present;
+    this.brushes = new Map(); // column name -> {test(row), low, high}
+    this.filter = "";
+    this.parsed = parse("", clips);
+    this.queue = null;
+    this.chosen = -1;
+    this.select();
+  }
+
+  #totals() {
+    return totalsOf(this.decider.run(), this.clips);
+  }
+
+  #emit(name) {
+    this.dispatchEvent(new Event(name));
+  }
+
+  isKept(row) {
+    return this.then.kept[row] === 1;
+  }
+
+  reasonsOf(row) {
+    return this.decider.reasonsOf(row);
+  }
+
+  limit(at) {
+    return this.decider.limits[at];
+  }
+
+  /** Set the limit of a tested column: a position of its slider, or null to switch the test off. */
+  setLimit(at, position) {
+    this.decider.limits[at] = position;
+    this.decide();
+  }
+
+  resetLimits() {
+    this.decider.limits = this.clips.tested.map(presentLimit);
+    this.decide();
+  }
+
+  decide() {
+    this.then = this.#totals();
+    this.#emit("decided");
+    this.select();
+  }
+
+  /** Tested columns whose limit is another than now: [column, value or null]. */
+  changes() {
+    return this.clips.tested
+      .map((column, at) => [column, this.limit(at)])
+      .filter(([column, position]) => position !== presentLimit(column))
+      .map(([column, position]) => [column, position === null ? null : column.stops[position]]);
+  }
+
+  setFilter(filter) {
+    this.filter = filter;
+    this.parsed = parse(filter, this.clips);
+    this.select();
+  }
+
+  /** Brush a column from `low` to `high`, both included, or clear its brush. */
+  setBrush(column, range) {
+    if (range) {
+      const test = (row) => {
+        const value = this.clips.value(column, row);
+        return value !== null && value >= range.low && value <= range.high;
+      };
+      this.brushes.set(column.name, { ...range, test });
+    } else this.brushes.delete(column.name);
+    this.select();
+  }
+
+  clearBrushes() {
+    this.brushes.clear();
+    this.select();
+  }
+
+  setQueue(rows) {
+    this.queue = rows;
+    this.select();
+  }
+
+  /** Find the clips that filter, brushes and queue leave, and for each histogram those that other brushes leave. */
+  select() {
+    const { count } = this.clips;
+    const brushes = [...this.brushes];
+    const matches = matcher(
+      this.parsed,
+      this.clips,
+      (row) => this.reasonsOf(row),
+      (row) => this.isKept(row),
+    );
+    const inQueue = this.queue && new Set(this.queue);
+    this.missedBrush = new Uint8Array(count); // 0: none, k: only the k-th brush, 255: more, or the filter
+    const rows = [];
+    for (let row = 0; row < count; row++) {
+      let missed = matches(row) && (!inQueue || inQueue.has(row)) ? 0 : 255;
+      for (let at = 0; at < brushes.length && missed !== 255; at++) {
+        if (!brushes[at][1].test(row)) missed = missed ? 255 : at + 1;
+      }
+      this.missedBrush[row] = missed;
+      if (!missed) rows.push(row);
+    }
+    this.rows = rows;
+    this.#emit("selected");
+  }
+
+  /** Whether a clip is counted in the histogram of a column: all filters but its own brush leave it. */
+  counts(column, row) {
+    const missed = this.missedBrush[row];
+    return missed === 0 || (missed !== 255 && [...this.brushes.keys()][missed - 1] === column.name);
+  }
+
+  choose(row) {
+    this.chosen = row;
+    this.#emit("chosen");
+  }
+
+  noted() {
+    this.#emit("noted");
+  }
+}
