@@ -103,7 +103,7 @@ function table(caption, { keep, thresholds }) {
           h(
             "tr",
             {},
-            h("th", { scope: "row" }, row.threshold),
+            h("th", { scope: "row" }, row.threshold.replace("thresholds.", "")),
             h("td", {}, told(row.precision)),
             h("td", {}, told(row.recall)),
           ),
