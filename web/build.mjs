@@ -13,7 +13,10 @@ const BUNDLES = [
   ["src/report.css", "pipeline/speechmill/publish/report/page.css"],
   ["src/evaluation.css", "pipeline/speechmill/training/page.css"],
   ["src/evaluation.css", "classifiers/speech_defects/evaluate/report.css"],
+  ["src/review/main.js", "pipeline/speechmill/corpus/review/review.js"],
+  ["src/review/review.css", "pipeline/speechmill/corpus/review/review.css"],
 ];
+const WITH_UPLOT = new Set(["src/main.js", "src/report.css"]);
 
 for (const [source, target] of BUNDLES) {
   const { outputFiles } = await build({
@@ -27,7 +30,7 @@ for (const [source, target] of BUNDLES) {
     legalComments: "none",
     loader: { ".css": "css" },
   });
-  const credit = source.includes("evaluation") ? "" : ` With uPlot ${version}:\n${licence}\n`;
+  const credit = WITH_UPLOT.has(source) ? ` With uPlot ${version}:\n${licence}\n` : "";
   const banner = `/* Made from web/src by web/build.mjs.${credit} */\n`;
   await writeFile(new URL(target, out), banner + outputFiles[0].text);
 }

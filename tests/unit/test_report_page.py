@@ -88,7 +88,10 @@ def test_the_page_honours_decisions_by_hand_and_what_no_threshold_decides(
 ) -> None:
     build, stats = tiny
     ids = [clip for group in publish.decide_all(build) for clip in group.places["clip_id"].to_pylist()]
-    by_hand = ManualDecisions(kept=frozenset(ids[2:4]), dropped=frozenset(ids[:1]), texts={ids[1]: "Another text."})
+    by_hand = ManualDecisions(
+        kept=frozenset(ids[2:4]), dropped=frozenset(ids[:1]), texts={ids[1]: "Another text."},
+        defects={"low_snr": {ids[4]: False}, "clipped": {ids[5]: True}, "music": {ids[5]: True}},
+    )  # fmt: skip
     build = replace(build, by_hand=by_hand)
     for limits in ({}, {"snr_db": 40.0, "asr_confidence": 0.95}, {"snr_db": None, "clipped_ratio": None}):
         thresholds = build.config.thresholds.model_copy(update=limits)

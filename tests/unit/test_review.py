@@ -241,6 +241,26 @@ def test_a_review_changes_nothing_of_a_corpus_but_its_decisions(corpus: Path) ->
     assert {name: content for name, content in files().items() if name != "decisions.jsonl"} == before
 
 
+def test_it_works_while_a_run_that_has_published_nothing_is_at_work(finished_corpus: Path, tmp_path: Path) -> None:
+    corpus = Path(shutil.copytree(finished_corpus, tmp_path / "corpus"))
+    for name in json.loads((corpus / "corpus.json").read_text())["files"]:
+        (corpus / name).unlink()
+    shutil.rmtree(corpus / "work/tables")
+    (corpus / "work/finished.json").unlink(missing_ok=True)
+    with (
+        Store(str(corpus)).locked(),
+        closing(Session(str(corpus), queue="reason:low_snr", who="ann")) as session,
+        session.locked(),
+    ):
+        assert session.state()["run_active"]
+        told = session.judge({"clip_id": first(session), "decision": "keep"})
+        assert soundfile.info(io.BytesIO(session.sound(first(session)))).samplerate == RATE
+        assert pair(
+            next(one for one in told["agreement"]["thresholds"] if one["reason"] == "low_snr")["precision"]
+        ) == (0, 1)
+    assert [line["decision"] for line in written(corpus)] == ["keep"]
+
+
 # --- decisions ---
 
 
@@ -328,9 +348,15 @@ def judged(margins: list[tuple[float, float]], **reasons: list[str]) -> Clips:
     masks = {"music": values[:, 0] < 0, "low_confidence": values[:, 1] < 0}
     masks |= {reason: np.array([name in found for name in names]) for reason, found in reasons.items()}
     return Clips(
-        row={name: at for at, name in enumerate(names)}, places=pa.table({}),
-        kept=~np.logical_or.reduce(list(masks.values())), reasons=masks, thresholds=(MUSIC, SURE), margins=values,
-    )  # fmt: skip
+        row={name: at for at, name in enumerate(names)},
+        short={},
+        places=pa.table({}),
+        shown=np.ones(len(names), bool),
+        kept=~np.logical_or.reduce(list(masks.values())),
+        reasons=masks,
+        thresholds=(MUSIC, SURE),
+        margins=values,
+    )
 
 
 def test_queues_begin_with_what_is_least_sure() -> None:
@@ -372,9 +398,9 @@ def test_agreement_counts_what_people_said_of_that_very_defect() -> None:
     assert found["judged"] == 8
     music, words = found["thresholds"]
     assert pair(music["precision"]) == (2, 3)  # b and c, not a
-    assert pair(music["recall"]) == (2, 4)  # of b, c, e, f; nobody asked about music in h
+    assert pair(music["recall"]) == (2, 3)  # of b, c, f; why `e` was dropped nobody said, nor of music in `h`
     assert pair(words["precision"]) == (2, 2)  # e and g
-    assert pair(words["recall"]) == (2, 3)  # of b, e, g
+    assert pair(words["recall"]) == (2, 2)
     assert pair(found["keep"]["precision"]) == (1, 3)  # of d, f, h the models kept, people keep d
     assert pair(found["keep"]["recall"]) == (1, 3)  # of a, d, g
     some = agreement(clips, people, among={"a", "b", "x"})

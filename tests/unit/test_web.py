@@ -8,7 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "web"
-SOURCES = [path for path in sorted((WEB / "src").iterdir()) if path.suffix in {".js", ".css"}]
+SOURCES = [path for path in sorted((WEB / "src").rglob("*")) if path.suffix in {".js", ".css"}]
+ASKS_SERVER = WEB / "src/review/server.js"  # of `speechmill review`, which the page's policy keeps it to
 FILE_LINES, LINE_CHARACTERS = 300, 120
 MARKUP_OR_NETWORK = (
     "innerHTML",
@@ -50,4 +51,5 @@ def test_sources_are_small_and_take_no_text_for_markup() -> None:
         assert len(lines) <= FILE_LINES, path
         if path.suffix == ".js":
             assert max(map(len, lines)) <= LINE_CHARACTERS, path
-            assert not [word for word in MARKUP_OR_NETWORK if word in path.read_text()], path
+            allowed = {"fetch("} if path == ASKS_SERVER else set()
+            assert not [word for word in MARKUP_OR_NETWORK if word in path.read_text() and word not in allowed], path

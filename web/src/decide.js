@@ -2,7 +2,7 @@
 
 import { MISSING } from "./clips.js";
 
-const PHASES = ["refused", "by_text", "unfinished"];
+const PHASES = ["refused", "by_text", "unfinished", "present", "absent"]; // the last two: defects, as people said
 const MANUAL = "manual";
 const NOT_FINITE = "not_finite";
 
@@ -46,14 +46,14 @@ export class Decider {
     this.#found[this.#number++] = reason;
   }
 
-  #test(phase, row) {
+  #test(phase, row, absent = []) {
     for (const column of this.#phases[phase]) {
       const limit = this.limits[column.at];
       if (limit === null) continue;
       const code = column.codes[row];
       if (code === MISSING) {
         if (column.is_score) this.#add(this.notFinite, row);
-      } else if (column.at_most ? code > limit : code <= limit) {
+      } else if ((column.at_most ? code > limit : code <= limit) && !absent.includes(column.reasonAt)) {
         this.#add(column.reasonAt, row);
         this.#foundColumns++;
         this.lastColumn = column.at;
@@ -66,7 +66,10 @@ export class Decider {
     const combo = this.#combos[this.clips.evidence[row]];
     const isManual = combo.keep || combo.drop;
     this.#number = this.#foundColumns = 0;
-    if (!isManual && combo.scored) this.#test("by_audio", row);
+    if (!isManual && combo.scored) {
+      this.#test("by_audio", row, combo.absent);
+      for (const reason of combo.present) this.#add(reason, row);
+    }
     for (const reason of combo.refused) this.#add(reason, row);
     if (combo.drop) this.#add(this.manual, row);
     if (!this.#number && !isManual) {

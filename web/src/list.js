@@ -77,7 +77,7 @@ function columnsOf(state, given, shownColumn) {
   const reasons = (row) => (state.isKept(row) ? "✓ kept" : `✕ ${state.reasonsOf(row).join(", ")}`);
   const verdict = (row) => {
     const note = given.note(clips.id(row));
-    return note ? `${reasons(row)} · ${note}` : reasons(row);
+    return note ? `${note} · ${reasons(row)}` : reasons(row);
   };
   const text = (row) => h("bdi", {}, clips.text(row) || "–");
   const score = (row) => clips.value(shownColumn(), row);

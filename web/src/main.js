@@ -19,7 +19,8 @@ const place = (name) => document.getElementById(name);
 function play() {
   const audio = document.querySelector("#detail audio");
   if (!audio) return;
-  if (audio.paused) audio.play();
+  if (audio.paused)
+    audio.play().catch(() => {}); // another clip was chosen before it began
   else audio.pause();
 }
 

@@ -152,7 +152,8 @@ Examples:
 \b
 A line of decisions.jsonl, beside the corpus, is what somebody decided about a clip; it wins over thresholds:
   {"clip_id": "6f1c…", "decision": "drop", "who": "ann", "why": "a door slams"}
-decision is keep, drop, text (with "text": "…") or auto, which takes all back.
+decision is keep, drop, text (with "text"), speaker (with "speaker"), defect (with "defect" and "present"), undo, which
+takes back the last one, or auto, which takes all back. `speechmill review` writes such lines.
 """
 
 

@@ -3,40 +3,56 @@
 import { h } from "../dom.js";
 import { surroundings } from "./surroundings.js";
 
+const FIELD = "textarea, input";
+
 export function details({ facts, judge, turn, defects }) {
   let shown = null; // {element, clipId}
   const fill = async (clipId, element) => {
+    const form = shown?.clipId === clipId && shown.element.querySelector("form:not([hidden])");
+    const parts = form ? [...shown.element.childNodes] : []; // the page is drawn anew while somebody writes
     shown = { element, clipId };
+    element.append(...parts);
+    if (form) return form.querySelector(FIELD).focus();
     try {
       const known = await facts(clipId);
-      if (shown.element === element) element.replaceChildren(...parts(known, { judge, turn, defects }));
+      if (shown.element === element) element.replaceChildren(...partsOf(known, { judge, turn, defects }));
     } catch (error) {
       element.replaceChildren(h("p", { role: "alert" }, error.message));
     }
   };
-  return {
-    fill,
-    edit: (name) => {
-      const form = shown?.element.querySelector(`form.${name}`);
-      if (!form) return;
-      form.hidden = false;
-      const field = form.querySelector("textarea, input");
-      field.focus();
-      field.select();
-    },
-    playSurroundings: () => {
-      const audio = shown?.element.querySelector("audio");
-      if (audio?.paused) audio.play();
-      else audio?.pause();
-    },
-  };
+  return { fill, edit: (name) => edit(name, shown, facts), playSurroundings: () => toggle(shown) };
 }
 
-function parts(known, { judge, turn, defects }) {
+/** Open a form. Until the facts are there, what somebody types goes nowhere, rather than to the keys that judge. */
+async function edit(name, shown, facts) {
+  if (!shown) return;
+  const waiting = h("input", { readonly: true, "aria-label": "the clip is being read" });
+  if (!shown.element.querySelector("form")) shown.element.append(waiting);
+  waiting.focus();
+  await facts(shown.clipId);
+  const form = shown.element.querySelector(`form.${name}`);
+  form.hidden = false;
+  form.querySelector(FIELD).focus();
+  form.querySelector(FIELD).select();
+}
+
+function toggle(shown) {
+  const audio = shown?.element.querySelector("audio");
+  if (audio?.paused)
+    audio.play().catch(() => {}); // another clip was chosen before it began
+  else audio?.pause();
+}
+
+function partsOf(known, { judge, turn, defects }) {
   const { clip, people } = known;
   const line = (decision, keys) => judge({ clip_id: clip.clip_id, decision, ...keys });
   return [
-    h("p", { class: "by" }, `models: ${known.kept_by_models ? "✓ keep" : "✕ reject"}`, people.fate ? `, you: ${people.fate === "keep" ? "✓ keep" : "✕ drop"}` : ""),
+    h(
+      "p",
+      { class: "by" },
+      `models: ${known.kept_by_models ? "✓ keep" : "✕ reject"}`,
+      people.fate ? `, you: ${people.fate === "keep" ? "✓ keep" : "✕ drop"}` : "",
+    ),
     textForm(clip, people, line),
     speakerForm(known, line),
     defectButtons(known, turn, defects),
@@ -50,19 +66,26 @@ function form(name, label, field, more, send) {
     element.hidden = true;
     field.blur();
   };
-  const element = h("form", {
-    class: name, hidden: true,
-    onsubmit: (event) => {
-      event.preventDefault();
-      if (!field.value.trim()) return field.focus();
-      close();
-      send();
+  const element = h(
+    "form",
+    {
+      class: name,
+      hidden: true,
+      onsubmit: (event) => {
+        event.preventDefault();
+        if (!field.value.trim()) return field.focus();
+        close();
+        send();
+      },
+      onkeydown: (event) => {
+        if (event.key === "Escape") close();
+        if (event.key === "Enter" && event.ctrlKey) element.requestSubmit();
+      },
     },
-    onkeydown: (event) => {
-      if (event.key === "Escape") close();
-      if (event.key === "Enter" && event.ctrlKey) element.requestSubmit();
-    },
-  }, h("label", {}, label, field), ...more, h("div", { class: "actions" }, h("button", {}, "save"), h("button", { type: "button", onclick: close }, "cancel")));
+    h("label", {}, label, field),
+    ...more,
+    h("div", { class: "actions" }, h("button", {}, "save"), h("button", { type: "button", onclick: close }, "cancel")),
+  );
   return element;
 }
 
@@ -76,21 +99,35 @@ function speakerForm({ clip, people, alike }, line) {
   const field = h("input", { type: "text", autocomplete: "off" });
   field.value = people.speaker ?? "";
   const all = h("input", { type: "checkbox" });
-  const more = alike > 1 ? [h("label", { class: "all" }, all, ` all ${alike} clips of this speaker in this recording`)] : [];
-  const label = `Who speaks? Clips with one name become a speaker of their own${clip.speaker_id ? `, apart from ${clip.speaker_id.slice(0, 8)}` : ""}.`;
-  return form("speaker", label, field, more, () => line("speaker", { speaker: field.value, ...(all.checked && { scope: "recording" }) }));
+  const more =
+    alike > 1 ? [h("label", { class: "all" }, all, ` all ${alike} clips of this speaker in this recording`)] : [];
+  const apart = clip.speaker_id ? `, apart from ${clip.speaker_id.slice(0, 8)}` : "";
+  const label = `Who speaks? Clips with one name become a speaker of their own${apart}.`;
+  return form("speaker", label, field, more, () =>
+    line("speaker", { speaker: field.value, ...(all.checked && { scope: "recording" }) }),
+  );
 }
 
 /** A button for each defect that can be measured or was said, pressed where it is there. */
 function defectButtons({ clip, tests, people }, turn, defects) {
-  const failed = tests.filter(({ passes, is_of_sound: isOfSound }) => passes === false && isOfSound).map(({ reason }) => reason);
+  const failed = tests
+    .filter(({ passes, is_of_sound: isOfSound }) => passes === false && isOfSound)
+    .map(({ reason }) => reason);
   const names = [...new Set([...defects, ...failed, ...Object.keys(people.defects)])];
-  return h("fieldset", { class: "defects" }, h("legend", {}, "Defects: press what is wrong"),
+  return h(
+    "fieldset",
+    { class: "defects" },
+    h("legend", {}, "Defects: press what is wrong"),
     ...names.map((name, at) => {
       const said = people.defects[name];
       const isThere = said ?? failed.includes(name);
       const by = said === undefined ? "" : " · you";
-      return h("button", { type: "button", "aria-pressed": String(isThere), onclick: () => turn(clip.clip_id, name) },
-        `${isThere ? "✕" : "✓"} ${isThere ? name : `no ${name}`}${by}`, at < defects.length ? h("kbd", {}, String(at + 1)) : null);
-    }));
+      return h(
+        "button",
+        { type: "button", "aria-pressed": String(isThere), onclick: () => turn(clip.clip_id, name) },
+        `${isThere ? "✕" : "✓"} ${isThere ? name : `no ${name}`}${by}`,
+        at < defects.length ? h("kbd", {}, String(at + 1)) : null,
+      );
+    }),
+  );
 }

@@ -1,6 +1,7 @@
 /**
  * What `speechmill review` adds to the report, through the seam of ../seam.js: every clip's sound and surroundings, a
- * queue, keys to judge by, and how far the models agree. Each decision is with the server before the next clip is shown.
+ * queue, keys to judge by, and how far the models agree. Each decision is with the server before the next clip is
+ * shown.
  */
 
 import { details } from "./details.js";
@@ -10,8 +11,9 @@ import { get, post, soundOf } from "./server.js";
 const DEFECTS = ["noise", "music", "telephone", "overlap", "reverb"];
 const NOTES = { keep: "you: keep", drop: "you: drop" };
 
-/** What people said and how the queue stands, as the server told it last. */
-const review = { queue: [], judged: {}, facts: new Map() };
+/** What people said and how the queue stands, as the server told it last; clips by `key`. */
+const review = { queue: [], judged: {}, facts: new Map(), isBusy: false };
+const key = (clipId) => clipId.slice(0, 16); // of large corpora the page has no more digits
 const page = (window.speechmill = {
   sound: soundOf,
   note,
@@ -19,12 +21,16 @@ const page = (window.speechmill = {
   actions: [
     { key: "y", label: "keep", run: (clipId) => judge({ clip_id: clipId, decision: "keep" }) },
     { key: "n", label: "drop", run: (clipId) => judge({ clip_id: clipId, decision: "drop" }) },
-    { key: "t", label: "correct the text", run: () => view.edit("text") },
-    { key: "s", label: "name the speaker", run: () => view.edit("speaker") },
-    { key: "c", label: "play the surroundings", run: () => view.playSurroundings() },
-    { key: "u", label: "undo the last decision", run: undo },
-    { key: "r", label: "take all back", run: (clipId) => judge({ clip_id: clipId, decision: "auto" }) },
-    ...DEFECTS.map((defect, at) => ({ key: String(at + 1), label: `${defect}: yes or no`, run: (clipId) => turn(clipId, defect) })),
+    { key: "t", label: "correct text", run: () => view.edit("text") },
+    { key: "s", label: "speaker", run: () => view.edit("speaker") },
+    { key: "c", label: "surroundings", run: () => view.playSurroundings() },
+    { key: "u", label: "undo", run: undo },
+    { key: "r", label: "take back", run: (clipId) => judge({ clip_id: clipId, decision: "auto" }) },
+    ...DEFECTS.map((defect, at) => ({
+      key: String(at + 1),
+      label: `${defect}: yes or no`,
+      run: (clipId) => turn(clipId, defect),
+    })),
   ],
 });
 const view = details({ facts, judge, turn, defects: DEFECTS });
@@ -32,38 +38,40 @@ let bar;
 
 /** A short word about what people said of a clip. */
 function note(clipId) {
-  const said = review.judged[clipId];
+  const said = review.judged[key(clipId)];
   if (!said) return "";
   const defects = Object.entries(said.defects).map(([name, is]) => (is ? name : `no ${name}`));
-  return [NOTES[said.fate], said.text && "text corrected", said.speaker && `speaker ${said.speaker}`, ...defects].filter(Boolean).join(", ");
+  return [NOTES[said.fate], said.text && "text corrected", said.speaker && `speaker ${said.speaker}`, ...defects]
+    .filter(Boolean)
+    .join(", ");
 }
 
 /** Facts about a clip, asked for once until a decision changes them. */
 function facts(clipId) {
-  if (!review.facts.has(clipId)) review.facts.set(clipId, get(`api/clips/${clipId}`));
-  return review.facts.get(clipId);
+  if (!review.facts.has(key(clipId))) review.facts.set(key(clipId), get(`api/clips/${clipId}`));
+  return review.facts.get(key(clipId));
 }
 
 /** Send a decision; after keep and drop go on to the next clip that nobody judged. */
 async function judge(line) {
-  const goesOn = line.decision === "keep" || line.decision === "drop";
-  await told(post("api/judgements", line), () => {
+  const isDone = await told("api/judgements", line, () => {
     if (line.text) page.setText(line.clip_id, line.text);
     return `${line.decision}${line.present === undefined ? "" : `: ${line.present ? "" : "no "}${line.defect}`}`;
   });
-  if (goesOn) goOn(line.clip_id);
+  if (isDone && line.decision === "auto") restoreText(line.clip_id);
+  if (isDone && (line.decision === "keep" || line.decision === "drop")) goOn(line.clip_id);
 }
 
 /** Say the opposite about a defect of a clip of what was said or measured. */
 async function turn(clipId, defect) {
   const { tests } = await facts(clipId);
-  const said = review.judged[clipId]?.defects[defect];
+  const said = review.judged[key(clipId)]?.defects[defect];
   const measured = tests.some(({ reason, passes }) => reason === defect && passes === false);
   await judge({ clip_id: clipId, decision: "defect", defect, present: !(said ?? measured) });
 }
 
 async function undo() {
-  await told(post("api/undo"), ({ changed }) => {
+  await told("api/undo", {}, ({ changed }) => {
     const [first] = Object.keys(changed);
     if (!first) return "there is nothing to undo";
     restoreText(first);
@@ -77,29 +85,40 @@ async function restoreText(clipId) {
   if (clip.text !== null) page.setText(clipId, people.text ?? clip.text);
 }
 
-/** Wait for the server's answer, take it over, and say what happened. */
-async function told(answer, say) {
+/**
+ * Send a request, take the answer over, and say what happened; returns whether it did. One at a time: a key that is
+ * pressed twice must not judge a clip that nobody heard.
+ */
+async function told(path, request, say) {
+  if (review.isBusy) return false;
+  review.isBusy = true;
   try {
-    const news = await answer;
-    for (const [clipId, said] of Object.entries(news.changed)) {
-      const isEmpty = !said.fate && !said.text && !said.speaker && !Object.keys(said.defects).length;
-      if (isEmpty) delete review.judged[clipId];
-      else review.judged[clipId] = said;
-      review.facts.delete(clipId);
-    }
+    const news = await post(path, request);
+    for (const [clipId, said] of Object.entries(news.changed)) take(clipId, said);
     bar.show(news, say(news));
     page.refresh();
+    return true;
   } catch (error) {
     bar.fail(error.message);
-    throw error;
+    return false;
+  } finally {
+    review.isBusy = false;
   }
+}
+
+/** Take over what people say of a clip now. */
+function take(clipId, said) {
+  const isEmpty = !said.fate && !said.text && !said.speaker && !Object.keys(said.defects).length;
+  if (isEmpty) delete review.judged[key(clipId)];
+  else review.judged[key(clipId)] = said;
+  review.facts.delete(key(clipId));
 }
 
 /** Choose the next clip of the queue that nobody judged; outside the queue, the next one of the list. */
 function goOn(clipId) {
-  const at = review.queue.indexOf(clipId);
+  const at = review.queue.findIndex((other) => key(other) === key(clipId));
   const rest = [...review.queue.slice(at + 1), ...review.queue.slice(0, at)];
-  const next = at < 0 ? null : rest.find((other) => !review.judged[other]);
+  const next = at < 0 ? null : rest.find((other) => !review.judged[key(other)]);
   if (next) page.choose(next);
   else if (at < 0) page.step(1);
   else return bar.done();
@@ -107,16 +126,21 @@ function goOn(clipId) {
 }
 
 async function start() {
-  const clips = document.querySelector("#clips");
+  const clips = document.querySelector("#list-view").closest("section");
   clips.parentElement.prepend(clips); // whoever reviews begins with the clips
-  bar = panel(document.querySelector("#extension"), { undo, showQueue: (shown) => page.setQueue(shown ? review.queue : null) });
+  clips.scrollIntoView();
+  bar = panel(document.querySelector("#extension"), {
+    undo,
+    showQueue: (shown) => page.setQueue(shown ? review.queue : null),
+  });
   const state = await get("api/state").catch((error) => bar.fail(error.message));
   if (!state) return;
-  Object.assign(review, { queue: state.queue.clip_ids, judged: state.judged });
+  review.queue = state.queue.clip_ids;
+  for (const [clipId, said] of Object.entries(state.judged)) take(clipId, said);
   for (const [clipId, { text }] of Object.entries(state.judged)) if (text) page.setText(clipId, text);
   bar.open(state);
   page.setQueue(review.queue);
-  const first = review.queue.find((clipId) => !review.judged[clipId]) ?? review.queue[0];
+  const first = review.queue.find((clipId) => !review.judged[key(clipId)]) ?? review.queue[0];
   if (first) page.choose(first);
   document.body.dataset.review = "ready";
 }

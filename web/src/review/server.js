@@ -15,5 +15,7 @@ async function ask(path, options) {
   return answer.json();
 }
 
-export const soundOf = (clipId) => `sound/${clipId}.flac`;
-export const surroundingsOf = (clipId) => `surroundings/${clipId}.flac`;
+const whole = (path) => new URL(path, document.baseURI).href; // as a player has it, so that the page knows it again
+
+export const soundOf = (clipId) => whole(`sound/${clipId}.flac`);
+export const surroundingsOf = (clipId) => whole(`surroundings/${clipId}.flac`);

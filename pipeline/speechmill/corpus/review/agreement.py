@@ -1,14 +1,15 @@
 """How far people agree with the thresholds: precision and recall as judged so far, with 95 % intervals.
 
 A threshold is right about a clip that it rejects if people rejected it too: by a word about that very defect, by
-another text where the threshold tests texts, or else by `drop`. Somebody who drops a clip and names a defect has said
-nothing about the others; somebody who keeps a clip denies all of them.
+another text where the threshold tests texts, or by `drop` without a word why. Such a drop is held against no threshold
+that let the clip pass, for its fault may be another one. Who keeps a clip denies all defects that nobody named.
 """
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest  # a second to load: here, and not when the first decision is waited for
 
 from speechmill.core.manual import ManualDecisions
 from speechmill.corpus.review.clips import Clips, Threshold
@@ -50,9 +51,10 @@ def agreement(clips: Clips, people: ManualDecisions, *, among: Collection[str] |
 def _of_threshold(
     at: int, threshold: Threshold, clips: Clips, people: ManualDecisions, wanted: Collection[str]
 ) -> dict[str, Any]:
-    verdicts = {clip_id: bad for clip_id, bad in _verdicts(threshold, people).items() if clip_id in wanted}
     fails = clips.fails(at)
-    return _rates({clip_id for clip_id in verdicts if fails[clips.row[clip_id]]}, verdicts)
+    rejected = {clip_id for clip_id in people.clip_ids & set(wanted) if fails[clips.row[clip_id]]}
+    verdicts = {clip_id: bad for clip_id, bad in _verdicts(threshold, people, rejected).items() if clip_id in wanted}
+    return _rates(rejected, verdicts)
 
 
 def _overall(people: ManualDecisions) -> Verdicts:
@@ -62,9 +64,10 @@ def _overall(people: ManualDecisions) -> Verdicts:
     return verdicts | dict.fromkeys(named - people.kept, True) | dict.fromkeys(people.dropped, True)
 
 
-def _verdicts(threshold: Threshold, people: ManualDecisions) -> Verdicts:
+def _verdicts(threshold: Threshold, people: ManualDecisions, rejected: Collection[str]) -> Verdicts:
     """Whether people say of each clip that a threshold has to reject it; clips that they left open are absent."""
-    verdicts = dict.fromkeys(people.kept, False) | dict.fromkeys(people.dropped - _with_defect(people), True)
+    unnamed = people.dropped - _with_defect(people)
+    verdicts = dict.fromkeys(people.kept, False) | dict.fromkeys(unnamed.intersection(rejected), True)
     if threshold.is_of_words:
         verdicts |= dict.fromkeys(people.texts, True)
     verdicts.update(people.defects.get(threshold.reason, {}))
@@ -92,8 +95,6 @@ def rate(right: int, of: int) -> dict[str, Any]:
     """
     if of == 0:
         return {"right": 0, "of": 0, "share": None, "low": None, "high": None}
-    from scipy.stats import binomtest
-
     interval = binomtest(right, of).proportion_ci(0.95, method="wilson")
     low, high = (float(np.clip(value, 0, 1)) for value in (interval.low, interval.high))
     return {"right": right, "of": of, "share": right / of, "low": low, "high": high}

@@ -15,6 +15,7 @@ from speechmill.core.reasons import Reason
 from speechmill.decide.decision import Mask
 from speechmill.publish import figures
 from speechmill.publish.decided import DecidedGroup
+from speechmill.publish.report.clip_table import ID_BYTES, MOST_WHOLE_IDS, in_table, share_in_table
 from speechmill.publish.rows import clip_rows
 from speechmill.stages.selection import early_columns
 
@@ -45,8 +46,12 @@ class Clips:
 
     row: Mapping[str, int]
     """Row of each clip in the arrays, by clip_id, in order of recording and position."""
+    short: Mapping[str, str]
+    """Ids by the digits that the page of a large corpus has of them; empty where it has all."""
     places: pa.Table
     """`content_id`, `recording_id`, `start` and `end` (samples) of each clip."""
+    shown: Mask
+    """Whether the page holds each clip, bool[clips]: of a very large corpus it holds a sample."""
     kept: Mask
     """Whether the models kept each clip, bool[clips]."""
     reasons: Mapping[str, Mask]
@@ -58,6 +63,13 @@ class Clips:
 
     def __len__(self) -> int:
         return len(self.row)
+
+    def clip_id(self, name: str) -> str:
+        """Whole id of a clip, by what a page has of it. Raises KeyError for no clip of the corpus."""
+        whole = self.short.get(name, name)
+        if whole not in self.row:
+            raise KeyError(name)
+        return whole
 
     def fails(self, at: int) -> Mask:
         """Whether each clip fails threshold number `at`, bool[clips]."""
@@ -74,7 +86,9 @@ def load_clips(build: Build) -> Clips:
     ids = [clip_id for decided in groups for clip_id in decided.places["clip_id"].to_pylist()]
     return Clips(
         row={clip_id: at for at, clip_id in enumerate(ids)},
+        short={} if len(ids) <= MOST_WHOLE_IDS else {clip_id[: 2 * ID_BYTES]: clip_id for clip_id in ids},
         places=places,
+        shown=in_table(ids, share_in_table(len(ids))),
         kept=np.concatenate([decided.decision.kept for decided in groups]),
         reasons=_reasons(groups),
         thresholds=tuple(_threshold(column, limit, early_columns(build.config)) for column, limit in limits),
@@ -132,4 +146,6 @@ def _margins(decided: DecidedGroup, limits: list[tuple[Column, float]], build: B
         edges = column.edges or UNIT_RANGE
         sign = -1 if column.test and column.test.at_most else 1
         margins[:, at] = sign * above / np.float32(edges[-1] - edges[0])
+        if pa.types.is_integer(column.type):  # a count that passes, such as one voice, is in no doubt
+            margins[margins[:, at] >= 0, at] = 1
     return margins

@@ -58,15 +58,15 @@ def clip_ids(queue: Queue, clips: Clips) -> list[str]:
         known = ", ".join(sorted(reason for reason, failing in clips.reasons.items() if failing.any())) or "none"
         raise ConfigError(f"queue: no clip was rejected for {queue.reason!r}; reasons here: {known}")
     doubt = _doubt(clips)
-    chosen = clips.reasons[queue.reason] if queue.kind == "reason" else _open(clips) & np.isfinite(doubt)
+    chosen = clips.reasons[queue.reason] & clips.shown if queue.kind == "reason" else _open(clips) & np.isfinite(doubt)
     rows = np.flatnonzero(chosen)
     return [ids[at] for at in rows[np.argsort(doubt[rows], kind="stable")][: queue.count]]
 
 
 def _open(clips: Clips) -> Mask:
-    """Whether people can decide about each clip, bool[clips]."""
+    """Whether each clip is in the page, and people can decide about it: bool[clips]."""
     closed = [clips.reasons[reason] for reason in FINAL if reason in clips.reasons]
-    mask: Mask = ~np.logical_or.reduce([np.zeros(len(clips), bool), *closed])
+    mask: Mask = ~np.logical_or.reduce([~clips.shown, *closed])
     return mask
 
 

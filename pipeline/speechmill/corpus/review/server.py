@@ -29,7 +29,7 @@ from speechmill.corpus.review.session import Session
 MAX_BODY_BYTES = 100_000  # a text by hand is far shorter
 TIMEOUT_S = 30.0  # of a client that stops talking
 TOKEN_BYTES = 32
-SUFFIX, MOST_PARTS = ".flac", 8
+ICON, SUFFIX, MOST_PARTS = "/favicon.ico", ".flac", 8
 FLAC, HTML, JSON = "audio/flac", "text/html; charset=utf-8", "application/json"
 HEADERS = {
     "Cache-Control": "no-store",
@@ -92,7 +92,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Send the page, a sound, or facts."""
-        self._answer(self._get)
+        if self.path == ICON:  # which browsers ask for by themselves
+            self._write(HTTPStatus.NO_CONTENT, b"", {})
+        else:
+            self._answer(self._get)
 
     def do_HEAD(self) -> None:
         """Send what GET would, without its content."""

@@ -76,6 +76,7 @@ class Session:
     def clip(self, clip_id: str) -> Json:
         """A clip: its columns, its thresholds, what people said, and the spans around it in the recording."""
         snapshot = self._snapshot
+        clip_id = snapshot.clips.clip_id(clip_id)
         (row,) = map(_without_nan, snapshot.rows([clip_id]))
         return {
             "clip": row,
@@ -105,6 +106,7 @@ class Session:
 
     def sound(self, clip_id: str) -> bytes:
         """FLAC of a clip, kept or rejected."""
+        clip_id = self._snapshot.clips.clip_id(clip_id)
         flac = clip_flac(clip_id, self._content_id(clip_id), self._snapshot.build)
         if flac is None:
             raise KeyError(clip_id)
@@ -112,8 +114,9 @@ class Session:
 
     def surroundings(self, clip_id: str) -> bytes:
         """FLAC of a clip with some seconds before and after it, as far as they are stored."""
-        build, content_id = self._snapshot.build, self._content_id(clip_id)
-        clips = self._snapshot.clips
+        build, clips = self._snapshot.build, self._snapshot.clips
+        clip_id = clips.clip_id(clip_id)
+        content_id = self._content_id(clip_id)
         start, end = (clips.places[name][clips.row[clip_id]].as_py() for name in ("start", "end"))
         return surroundings_flac(surroundings(start, end, content_id, build), content_id, build)
 
@@ -127,9 +130,10 @@ class Session:
         Raises:
             JudgementError: It is no decision.
         """
-        clip_id = request.get("clip_id")
-        if not isinstance(clip_id, str) or clip_id not in self._snapshot.clips.row:
-            raise JudgementError("`clip_id` names no clip of this corpus")
+        try:
+            clip_id = self._snapshot.clips.clip_id(str(request.get("clip_id")))
+        except KeyError:
+            raise JudgementError("`clip_id` names no clip of this corpus") from None
         if request.get("decision") == "defect" and request.get("defect") not in self._defects():
             raise JudgementError(f"`defect` is one of {', '.join(sorted(self._defects()))}")
         clip_ids = self._snapshot.alike(clip_id) if request.get("scope") == "recording" else [clip_id]

@@ -29,7 +29,7 @@ from speechmill.publish.rows import Indices, clip_rows
 from speechmill.publish.stats import non_clip_spans
 from speechmill.publish.tables import read_clips
 from speechmill.stages import SCORE
-from speechmill.stages.selection import early_columns
+from speechmill.stages.selection import among, early_columns
 
 MOST_CLIPS = 200_000
 MOST_WHOLE_IDS = 50_000  # clips; past them the first ID_BYTES of a clip_id have to do
@@ -44,13 +44,24 @@ PHASES = ("refused", "by_text", "unfinished")  # of reasons that no threshold de
 Array = npt.NDArray[Any]
 
 
+def share_in_table(clips: int, *, most: int = MOST_CLIPS) -> float:
+    """Share of the clips of a corpus that its table holds, in (0, 1]."""
+    return min(1.0, most / max(clips, 1))
+
+
+def in_table(clip_ids: Sequence[str], share: float) -> npt.NDArray[np.bool_]:
+    """Whether the table holds each clip, bool[clips], if it holds this share of all."""
+    mask: npt.NDArray[np.bool_] = _id_bytes(clip_ids)[:, :4].copy().view(">u4").ravel() < share * 2**32
+    return mask
+
+
 class ClipTable:
     """Collects the clips of a corpus, group by group; see `packed`."""
 
     def __init__(self, build: Build, clips: int, *, most: int = MOST_CLIPS) -> None:
         self._build = build
         self._all = clips
-        self._share = min(1.0, most / max(clips, 1))
+        self._share = share_in_table(clips, most=most)
         self._columns = [column for column in columns_of(build) if column.edges or column.test]
         self._limits = {column.name: _limit(column, build.config.thresholds) for column in self._columns}
         self._values: dict[str, list[npt.NDArray[np.float32]]] = {column.name: [] for column in self._columns}
@@ -85,8 +96,8 @@ class ClipTable:
             for one in decided.recordings if one.status is not Status.LEFT_OUT
         ]  # fmt: skip
         position = np.cumsum([one.status is not Status.LEFT_OUT for one in decided.recordings]) - 1 + first
-        ids = _id_bytes(decided.places["clip_id"].to_pylist())
-        which = np.flatnonzero(ids[:, :4].copy().view(">u4").ravel() < self._share * 2**32)
+        clip_ids = decided.places["clip_id"].to_pylist()
+        ids, which = _id_bytes(clip_ids), np.flatnonzero(in_table(clip_ids, self._share))
         self._append("ids", ids[which])
         self._append("recording", position[decided.recording[which]].astype(np.uint32))
         self._append("samples", decided.samples[which].astype(np.uint32))
@@ -118,6 +129,9 @@ class ClipTable:
         found = grounds(clips, decided.recordings, build)
         masks = {("scored", ""): is_done(clips, SCORE.name)}
         masks |= {("by_hand", name): getattr(found["by_hand"], name) for name in ("keep", "drop", "text")}
+        for defect, by_clip in build.by_hand.defects.items():
+            for name, wanted in (("present", True), ("absent", False)):
+                masks[(name, defect)] = among(clips, {clip_id for clip_id, has in by_clip.items() if has is wanted})
         for phase in PHASES:
             reasons: Reasons = found[phase]
             masks |= {(phase, str(reason)): failing for reason, failing in reasons.failing.items()}
@@ -242,7 +256,7 @@ def _without_thresholds(build: Build, columns: Sequence[Column]) -> Build:
     return replace(build, config=build.config.model_copy(update={"thresholds": off}))
 
 
-def _id_bytes(clip_ids: list[str]) -> Array:
+def _id_bytes(clip_ids: Sequence[str]) -> Array:
     """Ids of hexadecimal digits as uint8[clips, bytes]."""
     joined = bytes.fromhex("".join(clip_ids))
     return np.frombuffer(joined, np.uint8).reshape(len(clip_ids), -1) if clip_ids else np.zeros((0, 16), np.uint8)
