@@ -160,6 +160,8 @@ class ClipStage(Stage):
     after = ("segment",)
     clips_only = True
     artifact: ClassVar[pa.Schema]
+    clips_at_a_time: ClassVar[int | None] = 16
+    """Most clips that `rows` gets, so that a run can be watched and stopped; None: a part of 256."""
 
     def __init_subclass__(cls) -> None:
         """Set `artifact` from the columns, unless it is set."""
@@ -177,7 +179,10 @@ class ClipStage(Stage):
 
     @abstractmethod
     def rows(self, clips: Clips, build: Build) -> list[Row]:
-        """Make a row of the artifact for each clip, in any order. A clip's row must not depend on other clips."""
+        """Make a row of the artifact for each clip, in any order. A clip's row must not depend on other clips.
+
+        A run that stops, see `Build.is_stopping`, keeps the rows of fewer clips too.
+        """
 
     def read(self, content_id: str, build: Build, columns: list[str] | None = None) -> pa.Table:
         """All rows of a content so far."""

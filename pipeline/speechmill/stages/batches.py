@@ -16,10 +16,11 @@ import pyarrow as pa
 
 from speechmill import fetch
 from speechmill.audio import decode_flac
+from speechmill.core import pulse
 from speechmill.core.build import Build
 from speechmill.stages.base import ClipStage
 from speechmill.stages.selection import clip_durations, clips_for
-from speechmill.stages.work import Outcome, WorkItem
+from speechmill.stages.work import Outcome, WorkItem, identify
 
 PART_CLIPS = 256  # clips processed and stored at a time
 
@@ -34,6 +35,7 @@ class _OpenContent:
     outcome: Outcome | None = None
     waiting: int = 0  # clips that are not done
     seconds: float = 0.0  # processing time so far
+    done_s: float = 0.0  # seconds of audio done so far
 
 
 class Batch:
@@ -96,23 +98,53 @@ class Batch:
                 yield content.work, (content.outcome, content.seconds)
 
     def _flush(self) -> None:
-        """Process the waiting clips, and store the rows of each content in a file of its own."""
-        if self._build.is_stopping():
-            raise fetch.StoppedError
+        """Process the waiting clips, and store the rows of each content in a file of its own.
+
+        If the run stops meanwhile, what is done is stored. Raises fetch.StoppedError.
+        """
         began = time.perf_counter()
+        rows = self._process()
         by_content: dict[str, list[dict[str, Any]]] = {}
-        rows = self._stage.rows(self._part, self._build)
-        if sorted(row["clip_id"] for row in rows) != sorted(self._part):
-            raise ValueError(f"{self._stage.name}: {len(rows)} rows of {len(self._part)} clips, not one of each")
         for row in rows:
             by_content.setdefault(self._content_of[row["clip_id"]], []).append(row)
         for content_id, own in by_content.items():
             self._store(content_id, own)
+        if len(rows) < len(self._part):
+            raise fetch.StoppedError
         took = time.perf_counter() - began
         for content_id, own in by_content.items():
-            self._open[content_id].waiting -= len(own)
-            self._open[content_id].seconds += took * len(own) / len(self._part)
+            content = self._open[content_id]
+            content.waiting -= len(own)
+            content.seconds += took * len(own) / len(self._part)
+            content.done_s += sum(self._seconds(row["clip_id"]) for row in own)
         self._part, self._content_of = {}, {}
+
+    def _process(self) -> list[dict[str, Any]]:
+        """Rows of the waiting clips; of fewer, if the run stops meanwhile."""
+        rows: list[dict[str, Any]] = []
+        clip_ids = list(self._part)
+        size = self._stage.clips_at_a_time or len(clip_ids)
+        first = self._open[self._content_of[clip_ids[0]]].work
+        done_s = sum(content.done_s for content in self._open.values())
+        with pulse.at_work(self._build.store, self._stage.name, identify(first), done_s):
+            for at in range(0, len(clip_ids), size):
+                if self._build.is_stopping():
+                    break
+                rows += self._rows({clip_id: self._part[clip_id] for clip_id in clip_ids[at : at + size]})
+        return rows
+
+    def _rows(self, clips: dict[str, npt.NDArray[np.int16]]) -> list[dict[str, Any]]:
+        """Rows of some clips, one of each unless the run stops."""
+        rows = self._stage.rows(clips, self._build)
+        made = [row["clip_id"] for row in rows]
+        if sorted(made) != sorted(clips) and not (self._build.is_stopping() and set(made) < clips.keys()):
+            raise ValueError(f"{self._stage.name}: {len(rows)} rows of {len(clips)} clips, not one of each")
+        if self._stage.clips_at_a_time is not None:
+            pulse.add(sum(map(self._seconds, made)))
+        return rows
+
+    def _seconds(self, clip_id: str) -> float:
+        return self._part[clip_id].size / self._build.config.audio.sample_rate
 
 
 def complete_content(work: WorkItem, build: Build, stage: ClipStage) -> Outcome:

@@ -24,6 +24,7 @@ RESERVED = {
     "left",
     "log",
     "media",
+    "progress",
     "publish",
     "spans",
     "tables",
