@@ -1,14 +1,24 @@
 """The live view: the end is forecast from events and pulses on any clock, and what is shown fits a terminal."""
 
 import gzip
+import io
 import json
+import os
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
+from speechmill.core import pulse
 from speechmill.core.pulse import Pulse
+from speechmill.core.store import Store
 from speechmill.runner.forecast import Forecast, StageModel
+from speechmill.runner.live import amount, plain_line, view
+from speechmill.runner.statusline import StatusLine
 from speechmill.runner.tracking import Tracker
 
 RECORDED = Path(__file__).with_name("recorded_runs")
@@ -99,3 +109,130 @@ def recorded(name: str) -> tuple[list[Observation], Forecast]:
     models = [StageModel(**model) for model in lines[0]["models"]]
     observations = [(line["t"], line["events"], [Pulse(**each) for each in line["pulses"]]) for line in lines[1:]]
     return observations, Forecast(models)
+
+
+def rendered(tracker: Tracker, width: int = 120, *, stopping: bool = False) -> list[str]:
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    with console.capture() as captured:
+        console.print(view(tracker, stopping=stopping))
+    return captured.get().splitlines()
+
+
+def test_the_view_has_one_bar_a_row_a_stage_and_what_is_in_work() -> None:
+    tracker = Tracker(forecast())
+    assert "starting" in rendered(tracker)[0]
+    tracker.observe(
+        100.0, [{"listed": 3, "expected_s": 5400.0}, done("fetch", 100.0, 0.0, 0.0) | {"title": "One\x1b[2J"}]
+    )
+    pulses = [Pulse(stage="segment", names={"recording_id": "r"}, done_s=600.0, total_s=1800.0)]
+    tracker.observe(160.0, [], pulses, {"1.json": 0})
+    tracker.observe(161.0, [], pulses, {"1.json": 3_200_000})
+    bar, fetch, segment, at_work = rendered(tracker)
+    assert "1:01 elapsed" in bar
+    assert "left" in bar
+    assert fetch.split() == ["fetch", "1", "of", "3", "3.2", "MB/s"]
+    assert segment.split()[:4] == ["segment", "0", "of", "3"]
+    assert "0.17 of 1.50 h" in segment
+    assert at_work == "now: segment One[2J (10:00 of 30:00)"
+    assert rendered(tracker, stopping=True)[-1].startswith("stopping: ")
+    line = plain_line(tracker)
+    assert "\n" not in line
+    assert "segment 0 of 3 0.17 of 1.50 h" in line
+
+
+def test_the_view_fits_a_terminal_of_120_columns() -> None:
+    slow = dict.fromkeys((model.name for model in MODELS), 1.0)
+    tracker = Tracker(forecast())
+    for now_s, events, pulses in simulated([360_000.0], slow, start_s=4.0):
+        tracker.observe(now_s, events, [*pulses, *(Pulse(stage="segment", names={"title": "x" * 300}),) * 9])
+        if now_s % 500 < STEP_S:
+            lines = rendered(tracker)
+            assert max(map(len, lines)) <= 120
+            assert len(lines) <= 35
+    assert tracker.share <= 1.0
+
+
+def test_amounts_have_a_unit_that_fits() -> None:
+    assert amount(30.0, 30.0) == "0.5 min"
+    assert amount(1800.0, 7200.0) == "0.50 of 2.00 h"
+
+
+def test_a_pulse_tells_what_each_thread_works_on_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(str(tmp_path))
+    monkeypatch.setattr(pulse, "INTERVAL_S", 0.01)
+    with pulse.at_work(store, "segment", {"recording_id": "r"}):
+        pulse.expect(100.0)
+        pulse.add(40.0)
+        with pulse.at_work(store, "score", {"recording_id": "s"}, 5.0):
+            pulse.add(1.0)
+            pulse.add_bytes(7)
+            found = _wait(
+                lambda: {each.stage: each.done_s for each in pulse.read(store)[0]}, {"segment": 40.0, "score": 6.0}
+            )
+        assert found
+        assert sum(pulse.read(store)[1].values()) >= 7
+    pulse.add(1.0)  # of no element
+    assert _wait(lambda: store.names(pulse.FOLDER), [])
+    (tmp_path / "work/progress").mkdir(exist_ok=True)
+    (tmp_path / "work/progress/999999999.json").write_text('{"bytes": 1, "pulses": []}')  # of a process that is gone
+    (tmp_path / f"work/progress/{os.getpid()}.json").write_text("{")
+    assert pulse.read(store) == ([], {})
+
+
+def _wait(ask: Any, answer: Any) -> bool:
+    """Whether a question gets an answer, soon."""
+    return any(ask() == answer or threading.Event().wait(0.02) for _ in range(500))
+
+
+def test_a_status_line_has_a_share_and_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream, now = Terminal(), iter((0.0, 10.0, 20.0))
+    monkeypatch.setattr("speechmill.runner.statusline.time.monotonic", lambda: next(now))
+    with StatusLine(stream) as line:
+        line("loading", 0, 8)
+        line("recomputing", 2, 8)
+        line("recomputing", 4, 8)
+    assert "recomputing: 4 of 8, 50%, 0:20 left" in stream.getvalue()
+    assert stream.getvalue().endswith("\r\x1b[2K")
+
+
+SHELL = """
+class Shell:
+    kernel = True
+
+def get_ipython():
+    return Shell()
+"""
+DISPLAY = """
+class Handle:
+    def update(self, bundle, *, raw):
+        print("update", bundle["text/plain"].splitlines()[0])
+
+def display(bundle, *, raw, display_id):
+    print("display")
+    return Handle()
+"""
+
+
+def test_a_notebook_shows_one_output_that_is_replaced(tmp_path: Path) -> None:
+    """With a stand-in for IPython, which is no dependency: the calls are those of its documented `display`."""
+    (tmp_path / "IPython").mkdir()
+    (tmp_path / "IPython/__init__.py").write_text(SHELL)
+    (tmp_path / "IPython/display.py").write_text(DISPLAY)
+    code = (
+        "import IPython, sys\nfrom speechmill.runner.live import screen_for\n"
+        "from speechmill.runner.tracking import Tracker\nfrom speechmill.runner.forecast import Forecast\n"
+        "with screen_for(sys.stderr) as screen: screen.show(Tracker(Forecast([])), stopping=False)"
+    )
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert told[0] == "display"
+    assert told[1].startswith("update")
+    assert "starting" in told[1]

@@ -17,7 +17,7 @@ from speechmill.stages import FETCH
 from speechmill.stages.base import Isolated
 from speechmill.stages.flow import STAGES
 
-BYTES_PER_S = {".wav": 96_000.0, ".flac": 55_000.0, ".opus": 8_000.0, ".ogg": 12_000.0}
+BYTES_PER_S = {".wav": 96_000.0, ".flac": 35_000.0, ".opus": 8_000.0, ".ogg": 12_000.0}
 USUAL_BYTES_PER_S = 14_000.0  # of podcasts and audiobooks: 112 kbit/s
 UNKNOWN_S = 1_800.0  # of a recording of which nothing is known: that of most podcasts is between 20 and 60 minutes
 PRIOR_S = 5.0  # seconds of work of a stage after which what is measured counts as much as what was expected
@@ -106,6 +106,12 @@ class StageState:
     """Part of it until the first result, in which processes start and models are loaded."""
     start_made_s: float = 0.0
     """Audio processed by then."""
+    result_s: float = 0.0
+    """Part of its time until the last result: results come in pieces."""
+    result_made_s: float = 0.0
+    """Audio processed by then."""
+    piece_s: float = 0.0
+    """Audio of the last piece."""
 
     @property
     def worked_s(self) -> float:
@@ -115,15 +121,22 @@ class StageState:
     def spend(self, seconds: float) -> None:
         """Add time of the run to its share."""
         self.wall_s += seconds
-        if not self.worked_s or self.start_made_s == 0.0:
+        if not self.start_made_s:
             self.start_s, self.start_made_s = self.wall_s, self.worked_s
+        if self.worked_s > self.result_made_s:
+            self.piece_s = self.worked_s - self.result_made_s
+            self.result_s, self.result_made_s = self.wall_s, self.worked_s
 
     def cost(self, usual: float) -> float:
         """Time of the run for a second of audio; `usual`: what was expected."""
-        spent_s, made_s = self.wall_s - self.start_s, self.worked_s - self.start_made_s
-        if usual:
-            return (spent_s + PRIOR_S) / (max(made_s, 0.0) + PRIOR_S / usual)
-        return spent_s / (made_s + TRUSTED_S) if made_s > 0 else 0.0
+        spent_s = max(self.result_s - self.start_s, 0.0)
+        made_s = max(self.result_made_s - self.start_made_s, 0.0)
+        weight_s, weight_made_s = (PRIOR_S, PRIOR_S / usual) if usual else (0.0, TRUSTED_S)
+        return (spent_s + weight_s) / (made_s + weight_made_s)
+
+    def unseen_s(self, cost: float) -> float:
+        """Audio that it should have processed since the last result, at a cost; at most a piece."""
+        return min((self.wall_s - self.result_s) / cost, self.piece_s) if cost else 0.0
 
 
 @dataclass(slots=True)
@@ -131,7 +144,8 @@ class Forecast:
     """Forecast of a run.
 
     >>> forecast = Forecast([StageModel(name="score", flow="recordings", speed=10.0)], listed=1, expected_s=1000.0)
-    >>> round(forecast.left_s({"score": StageState(partial_s=500.0, start_made_s=1.0, wall_s=50.0)}) - PUBLISHING_S)
+    >>> state = StageState(partial_s=500.0, start_made_s=1.0, result_made_s=500.0, result_s=50.0, wall_s=50.0)
+    >>> round(forecast.left_s({"score": state}) - PUBLISHING_S)
     50
     """
 
@@ -151,7 +165,8 @@ class Forecast:
             state = states.get(model.name, StageState())
             factor = 1.0 if model.name == FETCH.name else slowness
             cost = state.cost(factor / model.speed if model.speed else 0.0)
-            left += cost * max(self.totals[model.name] - state.in_s - state.partial_s, 0.0)
+            left_s = self.totals[model.name] - state.in_s - state.partial_s
+            left += cost * max(left_s - state.unseen_s(cost), 0.0)
         return left
 
     def _slowness(self, states: Mapping[str, StageState]) -> float:
@@ -160,8 +175,8 @@ class Forecast:
         for model in self.models:
             if model.speed and model.name in states and model.name != FETCH.name:
                 state = states[model.name]
-                took += state.wall_s - state.start_s
-                usually += max(state.worked_s - state.start_made_s, 0.0) / model.speed
+                took += max(state.result_s - state.start_s, 0.0)
+                usually += max(state.result_made_s - state.start_made_s, 0.0) / model.speed
         return took / usually
 
     def _totals(self, states: Mapping[str, StageState]) -> dict[str, float]:

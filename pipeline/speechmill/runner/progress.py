@@ -9,6 +9,7 @@ from typing import TextIO
 
 from speechmill.core import pulse
 from speechmill.core.build import Build
+from speechmill.core.last_acts import before_exit
 from speechmill.core.store import Store
 from speechmill.runner.events import Events
 from speechmill.runner.forecast import Forecast, stage_models
@@ -72,7 +73,7 @@ class Progress:
                 print(f"{time.strftime(CLOCK)}  {line}", file=self._stream, flush=True)
 
     def _show_on(self, screen: Screen) -> None:
-        with screen:
+        with screen, before_exit(lambda: screen.__exit__(None, None, None)):
             screen.show(self.tracker, stopping=self._stopping())
             while not self._stop.wait(TERMINAL_INTERVAL_S):
                 self.update(at_once=False)

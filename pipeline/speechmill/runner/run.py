@@ -28,7 +28,7 @@ from speechmill.publish import advice, card, croissant, report
 from speechmill.runner.log import close_log, open_log
 from speechmill.runner.progress import Progress
 from speechmill.runner.record import run_record
-from speechmill.runner.stopping import EXIT_INTERRUPTED, stop_at_signal
+from speechmill.runner.stopping import EXIT_INTERRUPTED, Stopping, stop_at_signal
 from speechmill.stages.flow import STAGES
 from speechmill.stages.profiles import plan_build, stored_build
 from speechmill.tokens import text
@@ -91,20 +91,7 @@ def run(
         build = replace(build, removals=Removals.load(store), share=share)
         mel_tokens = _describe_mel_tokens(build, only_publish=only_publish)
         store.write_json(CONFIG_FILE, json.loads(build.config.model_dump_json()))
-        open_log(store, console=not quiet)
-        for line in plugins.left_out():
-            log.warning("%s", line)
-        try:
-            with Progress(store, build, _measured_speeds(build), quiet=quiet, stopping=interrupted.is_set):
-                counters = _make(build, beam_options, only_publish=only_publish)
-        except RuntimeError:
-            if not interrupted.is_set():  # Ctrl-C in a terminal also ends Beam's own worker processes
-                raise
-            counters = {}
-        finally:
-            close_log()
-            if store.is_local and share.shards == 1:
-                store.remove(pulse.FOLDER)
+        counters = _watch(build, beam_options, interrupted, only_publish=only_publish, quiet=quiet)
         empty = () if only_publish else empty_inputs(build, counters)
         stages = counters_by_stage(counters)
         if interrupted.is_set() or not share.is_whole:
@@ -124,6 +111,26 @@ def _check_options(beam_options: tuple[str, ...]) -> None:
         from speechmill.runner import beam  # takes seconds, and is not needed where nothing is to be done
 
         beam.check_options(beam_options)
+
+
+def _watch(
+    build: Build, beam_options: tuple[str, ...], interrupted: Stopping, *, only_publish: bool, quiet: bool
+) -> dict[str, int]:
+    """Make and plan all that is missing, with a log and a live view; returns counters."""
+    open_log(build.store, console=not quiet)
+    for line in plugins.left_out():
+        log.warning("%s", line)
+    try:
+        with Progress(build.store, build, _measured_speeds(build), quiet=quiet, stopping=interrupted.is_set):
+            return _make(build, beam_options, only_publish=only_publish)
+    except RuntimeError:
+        if not interrupted.is_set():  # Ctrl-C in a terminal also ends Beam's own worker processes
+            raise
+        return {}
+    finally:
+        close_log()
+        if build.store.is_local and build.share.shards == 1:
+            build.store.remove(pulse.FOLDER)
 
 
 def _make(build: Build, beam_options: tuple[str, ...], *, only_publish: bool) -> dict[str, int]:

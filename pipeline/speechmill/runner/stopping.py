@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from speechmill.core import processes
+from speechmill.core import last_acts, processes
 from speechmill.core.store import Store
 
 STOP_S = 4.0  # after which what is in hand is given up: artifacts are whole or absent, and the next run makes them
@@ -66,7 +66,8 @@ class Stopping:
 
 
 def exit_at_once() -> None:
-    """End this process and its workers. What they were making is not there, and is made by the next run."""
+    """End this process and its workers, after the last acts. The next run makes what they were making."""
+    last_acts.run_all()
     processes.kill_all()
     with suppress(OSError, ValueError):
         if sys.stderr.isatty():

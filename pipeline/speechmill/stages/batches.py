@@ -18,6 +18,7 @@ from speechmill import fetch
 from speechmill.audio import decode_flac
 from speechmill.core import pulse
 from speechmill.core.build import Build
+from speechmill.core.last_acts import before_exit
 from speechmill.stages.base import ClipStage
 from speechmill.stages.selection import clip_durations, clips_for
 from speechmill.stages.work import Outcome, WorkItem, identify
@@ -103,48 +104,48 @@ class Batch:
         If the run stops meanwhile, what is done is stored. Raises fetch.StoppedError.
         """
         began = time.perf_counter()
-        rows = self._process()
-        by_content: dict[str, list[dict[str, Any]]] = {}
-        for row in rows:
-            by_content.setdefault(self._content_of[row["clip_id"]], []).append(row)
-        for content_id, own in by_content.items():
-            self._store(content_id, own)
-        if len(rows) < len(self._part):
+        rows: list[dict[str, Any]] = []
+        with before_exit(lambda: self._keep(rows)):
+            is_stopped = self._process(rows)
+        if not is_stopped and sorted(row["clip_id"] for row in rows) != sorted(self._part):
+            raise ValueError(f"{self._stage.name}: {len(rows)} rows of {len(self._part)} clips, not one of each")
+        by_content = self._keep(rows)
+        if is_stopped:
             raise fetch.StoppedError
         took = time.perf_counter() - began
         for content_id, own in by_content.items():
             content = self._open[content_id]
             content.waiting -= len(own)
             content.seconds += took * len(own) / len(self._part)
-            content.done_s += sum(self._seconds(row["clip_id"]) for row in own)
+            content.done_s += sum(map(self._seconds, own))
         self._part, self._content_of = {}, {}
 
-    def _process(self) -> list[dict[str, Any]]:
-        """Rows of the waiting clips; of fewer, if the run stops meanwhile."""
-        rows: list[dict[str, Any]] = []
-        clip_ids = list(self._part)
-        size = self._stage.clips_at_a_time or len(clip_ids)
-        first = self._open[self._content_of[clip_ids[0]]].work
+    def _process(self, rows: list[dict[str, Any]]) -> bool:
+        """Process the waiting clips, and add their rows as soon as they are there; returns whether the run stops."""
+        first = self._open[next(iter(self._content_of.values()))].work
         done_s = sum(content.done_s for content in self._open.values())
         with pulse.at_work(self._build.store, self._stage.name, identify(first), done_s):
-            for at in range(0, len(clip_ids), size):
-                if self._build.is_stopping():
-                    break
-                rows += self._rows({clip_id: self._part[clip_id] for clip_id in clip_ids[at : at + size]})
-        return rows
+            if self._build.is_stopping():
+                return True
+            for part in self._stage.in_parts(self._part, self._build):
+                rows += part
+                pulse.add(sum(self._seconds(row) for row in part if row["clip_id"] in self._part))
+                if len(rows) < len(self._part) and self._build.is_stopping():
+                    return True
+        return False
 
-    def _rows(self, clips: dict[str, npt.NDArray[np.int16]]) -> list[dict[str, Any]]:
-        """Rows of some clips, one of each unless the run stops."""
-        rows = self._stage.rows(clips, self._build)
-        made = [row["clip_id"] for row in rows]
-        if sorted(made) != sorted(clips) and not (self._build.is_stopping() and set(made) < clips.keys()):
-            raise ValueError(f"{self._stage.name}: {len(rows)} rows of {len(clips)} clips, not one of each")
-        if self._stage.clips_at_a_time is not None:
-            pulse.add(sum(map(self._seconds, made)))
-        return rows
+    def _keep(self, rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+        """Store rows; returns them by content."""
+        by_content: dict[str, list[dict[str, Any]]] = {}
+        for row in list(rows):
+            by_content.setdefault(self._content_of[row["clip_id"]], []).append(row)
+        for content_id, own in by_content.items():
+            self._store(content_id, own)
+        return by_content
 
-    def _seconds(self, clip_id: str) -> float:
-        return self._part[clip_id].size / self._build.config.audio.sample_rate
+    def _seconds(self, row: dict[str, Any]) -> float:
+        """Length of the clip of a row."""
+        return self._part[row["clip_id"]].size / self._build.config.audio.sample_rate
 
 
 def complete_content(work: WorkItem, build: Build, stage: ClipStage) -> Outcome:

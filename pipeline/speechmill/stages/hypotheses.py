@@ -1,5 +1,7 @@
 """Base of the stages that run an ASR model on clips or passages."""
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -7,7 +9,7 @@ from typing import Any, ClassVar
 
 from speechmill import asr
 from speechmill.audio import resample
-from speechmill.core import plugins, pulse
+from speechmill.core import plugins
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig, profile_of
 from speechmill.core.config_errors import ConfigError
@@ -27,7 +29,6 @@ class Hypotheses(ClipStage):
 
     version = 3
     artifact = TRANSCRIPT_ARTIFACT
-    clips_at_a_time = None  # a model sorts clips by length, and is told to stop between its batches
     key: ClassVar[str] = "model"  # of the section `asr`
     execution = InProcess(min_ram_gb=8, on_gpu=True)  # 3 GB of weights of Whisper large, converted while they are read
 
@@ -56,18 +57,17 @@ class Hypotheses(ClipStage):
         return WHISPER_TINY_SPEED / next((cost for name, cost in WHISPER_COST.items() if name in model), 10 / 7)
 
     def rows(self, clips: Clips, build: Build) -> list[Row]:
-        """Rows with the hypothesis of each clip, or the error of the model; fewer where the run is stopped."""
-        config = build.config
+        """Rows with the hypothesis of each clip, or the error of the model."""
+        return list(itertools.chain.from_iterable(self.in_parts(clips, build)))
+
+    def in_parts(self, clips: Clips, build: Build) -> Iterator[list[Row]]:
+        """Rows as the model makes them: it sorts all clips by length, and decodes them in batches."""
+        config, clip_ids = build.config, list(clips)
         waves = [resample(clip, config.audio.sample_rate, asr.SAMPLE_RATE_HZ) for clip in clips.values()]
         folder = folder_of(build.models[self.name][0])
         model = asr.load(folder, config.asr, build.device, asr.arithmetic(config.asr, build.device))
-        transcripts: dict[int, asr.Transcript] = {}
         for part in asr.transcribe_in_parts(model, waves):
-            transcripts |= part
-            pulse.add(sum(waves[i].size for i in part) / asr.SAMPLE_RATE_HZ)
-            if build.is_stopping():
-                break
-        return [{"clip_id": clip_id, **asdict(transcripts[i])} for i, clip_id in enumerate(clips) if i in transcripts]
+            yield [{"clip_id": clip_ids[i], **asdict(transcript)} for i, transcript in part.items()]
 
 
 def _with_backend(sha256: str, folder: Path) -> str:
