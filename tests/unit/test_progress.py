@@ -1,6 +1,5 @@
 """Progress is read from the log, from where it stood when the run began, on a disk and on an object store."""
 
-import io
 import json
 import logging
 import time
@@ -34,30 +33,18 @@ def append(store: Store, text: str) -> None:
 
 def test_only_new_whole_lines_count(store: Store) -> None:
     append(store, event("fetch", "done", 50.0))
-    with Progress(Events(store), io.StringIO(), quiet=True) as progress:
-        part = event("segment", "done", 130.0)
+    with Progress(store, quiet=True) as progress:
+        states, part = progress.tracker.states, event("segment", "done", 130.0)
         append(store, event("segment", "done", 110.0) + event("segment", "failed", 120.0, audio=0))
         append(store, '{"time": 121, "message": "no stage"}\n' + part[:20])
         progress.update()
-        assert list(progress.stages) == ["segment"]
-        segment = progress.stages["segment"]
+        assert list(states) == ["segment"]
+        segment = states["segment"]
         assert (segment.inputs, segment.failed, segment.reused) == (2, 1, 0)
-        assert (segment.hours_in, segment.hours_kept) == (1.0, 0.5)
-        assert segment.speed == 3600 / 20  # an hour, from 100 to 120
+        assert (segment.in_s, segment.kept_s) == (3600, 1800)
         append(store, part[20:])
         progress.update()
         assert segment.inputs == 3
-
-
-def test_a_stage_knows_how_much_is_to_come(store: Store) -> None:
-    with Progress(Events(store), io.StringIO(), quiet=True) as progress:
-        append(store, "".join(event("fetch", "done", 10.0 + i) for i in range(4)) + event("segment", "done", 30.0))
-        progress.update()
-        fetch, segment = progress.cells()
-        assert fetch[:2] == ["fetch", "4"]
-        assert segment[1] == "1 of 4"
-        assert segment[-1] == "ETA 00:00:30"  # three more of ten seconds
-        assert len(fetch) == len(segment)
 
 
 def test_an_object_store_is_not_asked_more_often_than_it_may(store: Store) -> None:

@@ -1,6 +1,6 @@
 """ASR models: clips in, transcripts with word times out. One module for each backend."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -48,6 +48,20 @@ class Transcriber(Protocol):
         A clip's result does not depend on the others.
         """
         ...
+
+
+def transcribe_in_parts(
+    model: Transcriber, waves: Sequence[npt.NDArray[np.float32]]
+) -> Iterator[dict[int, Transcript]]:
+    """Transcribe waves, in the order that suits the model: transcripts by index, as soon as there are any.
+
+    A model with a method `in_parts` gives them batch by batch; others, such as those of plug-ins, all at the end.
+    """
+    in_parts = getattr(model, "in_parts", None)
+    if in_parts is None:
+        yield dict(enumerate(model.transcribe(waves)))
+    else:
+        yield from in_parts(waves)
 
 
 def arithmetic(chosen: Asr, device: str) -> str:

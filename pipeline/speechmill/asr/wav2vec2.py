@@ -8,7 +8,7 @@ threads.
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,10 @@ class Wav2Vec2:
     def transcribe(self, waves: Sequence[Wave]) -> list[Transcript]:
         """See Transcriber."""
         return [self._transcribe_clip(wave) for wave in waves]
+
+    def in_parts(self, waves: Sequence[Wave]) -> Iterator[dict[int, Transcript]]:
+        """See asr.transcribe_in_parts."""
+        yield from ({i: self._transcribe_clip(wave)} for i, wave in enumerate(waves))
 
     def _transcribe_clip(self, wave: Wave) -> Transcript:
         """Transcribe one clip; a failure becomes its `error`."""

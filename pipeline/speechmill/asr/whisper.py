@@ -7,7 +7,7 @@ and each clip is aligned on its own. On a GPU the last bit of a probability may 
 
 import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +57,21 @@ class Whisper:
 
     def transcribe(self, waves: Sequence[Wave]) -> list[Transcript]:
         """See Transcriber. Clips of similar length are decoded together, in batches across recordings."""
-        transcripts: dict[int, Transcript | None] = {}
+        transcripts: dict[int, Transcript] = {}
+        for part in self.in_parts(waves):
+            transcripts |= part
+        return [transcripts[i] for i in range(len(waves))]
+
+    def in_parts(self, waves: Sequence[Wave]) -> Iterator[dict[int, Transcript]]:
+        """See asr.transcribe_in_parts. Doubtful clips, which are decoded again in the whole window, come last."""
+        doubtful: dict[int, int] = {}
         for window, batch in self._batches({i: window_of(wave) for i, wave in enumerate(waves)}, waves):
-            transcripts |= zip(batch, self._batch([waves[i] for i in batch], window), strict=True)
-        doubtful = {i: WHOLE_WINDOW for i, transcript in transcripts.items() if transcript is None}
+            made = dict(zip(batch, self._batch([waves[i] for i in batch], window), strict=True))
+            doubtful |= {i: WHOLE_WINDOW for i, transcript in made.items() if transcript is None}
+            yield {i: transcript for i, transcript in made.items() if transcript is not None}
         for window, batch in self._batches(doubtful, waves):
-            transcripts |= zip(batch, self._batch([waves[i] for i in batch], window), strict=True)
-        return [transcript for i in range(len(waves)) if (transcript := transcripts[i]) is not None]
+            made = dict(zip(batch, self._batch([waves[i] for i in batch], window), strict=True))
+            yield {i: transcript for i, transcript in made.items() if transcript is not None}
 
     def _batches(self, windows: dict[int, int], waves: Sequence[Wave]) -> list[tuple[int, list[int]]]:
         """Window in frames, and indices of the waves of each batch, the longest first."""

@@ -54,7 +54,7 @@ def status(corpus: str, as_json: bool) -> int:
 @quiet_option
 def verify(corpus: str, rows: int, every: bool, as_json: bool, quiet: bool) -> int:
     """Prove that a corpus is whole: files, ledger to the sample, and a sample of clips recomputed from their audio."""
-    from speechmill.runner.progress import StatusLine
+    from speechmill.runner.statusline import StatusLine
 
     with StatusLine(quiet=quiet) as line:
         line("verify")

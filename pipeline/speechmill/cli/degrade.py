@@ -53,7 +53,7 @@ def write_labelled_clips(
     """
     from speechmill.core.config_errors import ConfigError
     from speechmill.core.processes import usable_cores
-    from speechmill.runner.progress import StatusLine
+    from speechmill.runner.statusline import StatusLine
     from speechmill.training.outputs import claim
 
     shortest, longest = seconds

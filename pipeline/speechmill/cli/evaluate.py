@@ -15,7 +15,7 @@ from speechmill.cli.output import print_result
 
 if TYPE_CHECKING:
     from speechmill.core.config import RunConfig
-    from speechmill.runner.progress import StatusLine
+    from speechmill.runner.statusline import StatusLine
 
 EVALUATE_DEFECTS_EXAMPLES = """
 \b
@@ -75,7 +75,7 @@ class Evaluation:
 
     def progress(self) -> "StatusLine":
         """Status line of the evaluation."""
-        from speechmill.runner.progress import StatusLine
+        from speechmill.runner.statusline import StatusLine
 
         return StatusLine(quiet=self.quiet)
 

@@ -58,7 +58,7 @@ def export(
     """Write a corpus in formats that trainers of speech models read."""
     from speechmill.export.engine import export as write_export
     from speechmill.export.options import Options
-    from speechmill.runner.progress import StatusLine
+    from speechmill.runner.statusline import StatusLine
 
     options = Options(
         splits=splits, speakers=speakers, min_seconds=min_seconds, max_seconds=max_seconds, sample_rate=sample_rate,

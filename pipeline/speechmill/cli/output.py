@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from speechmill.core.terminal import printable
+from speechmill.core.version import __version__
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from speechmill.runner.run import Summary
 
 PLAIN_WIDTH = 120  # characters of tables where there is no terminal
+
+
+def greet(what: str = "reading the config", *, quiet: bool) -> None:
+    """Say at once on a terminal that a long command has begun: what it imports takes seconds."""
+    if not quiet and sys.stderr.isatty():
+        click.echo(f"speechmill {__version__}: {what} … (Ctrl-C stops; the same command goes on)", err=True)
 
 
 def print_result(value: dict[str, Any], *, as_json: bool) -> None:

@@ -16,7 +16,7 @@ from speechmill.cli.options import (
     shard_option,
     until_option,
 )
-from speechmill.cli.output import print_preview, print_result, print_selection, print_summary
+from speechmill.cli.output import greet, print_preview, print_result, print_selection, print_summary
 from speechmill.core.pandas_free import spare_pandas
 
 if TYPE_CHECKING:
@@ -72,12 +72,13 @@ def run(
     """
     if config_file and config_file.startswith("--"):
         beam_options, config_file = (config_file, *beam_options), None
+    greet(quiet=quiet)
     config = _config(config_file, inputs, output, settings)
 
     from speechmill.core.share import read_share
     from speechmill.runner.run import run as run_build
 
-    summary = run_build(config, beam_options, quiet=quiet, share=read_share(shard, until))
+    summary = run_build(config, beam_options, quiet=quiet, share=read_share(shard, until), may_exit=True)
     print_summary(summary, as_json=as_json)
     return summary.exit_code
 
@@ -111,7 +112,7 @@ def plan(
     spare_pandas()
     from speechmill.corpus.budget import Cluster
     from speechmill.corpus.plan import plan as plan_run
-    from speechmill.runner.progress import StatusLine
+    from speechmill.runner.statusline import StatusLine
 
     cluster = Cluster(place=on, workers=workers, gpu=gpu) if on else None
     with StatusLine(quiet=quiet) as line:
@@ -129,6 +130,7 @@ def plan(
 @quiet_option
 def demo(output: str, settings: tuple[str, ...], as_json: bool, quiet: bool) -> int:
     """Make a small podcast on this machine, serve it, and run the whole pipeline on it."""
+    greet("making a podcast", quiet=quiet)
     from speechmill.core import config_file
     from speechmill.demo import podcast
     from speechmill.runner.run import run as run_build
@@ -137,7 +139,7 @@ def demo(output: str, settings: tuple[str, ...], as_json: bool, quiet: bool) -> 
     podcast.make_podcast(folder)
     with podcast.serve(folder) as url:
         config = config_file.load(None, settings, podcast.CONFIG, inputs=(f"{url}/feed.xml",), output=output)
-        summary = run_build(config, quiet=quiet)
+        summary = run_build(config, quiet=quiet, may_exit=True)
     print_summary(summary, as_json=as_json)
     return summary.exit_code
 

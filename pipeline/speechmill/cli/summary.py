@@ -7,7 +7,8 @@ from speechmill.core.records import Status
 from speechmill.core.terminal import printable
 from speechmill.publish import RECORDINGS_FILE
 from speechmill.publish.advice import no_clips
-from speechmill.runner.run import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TOO_MANY_FAILED, Summary
+from speechmill.runner.run import EXIT_FAILED, EXIT_TOO_MANY_FAILED, Summary
+from speechmill.runner.stopping import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

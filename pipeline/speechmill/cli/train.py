@@ -73,7 +73,7 @@ class Training:
         """
         from speechmill.core import config_file
         from speechmill.core.models import find_device
-        from speechmill.runner.progress import StatusLine
+        from speechmill.runner.statusline import StatusLine
         from speechmill.training.outputs import claim
 
         recipe = config_file.read(kind, self.recipe, self.settings, **keys)

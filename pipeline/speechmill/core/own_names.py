@@ -11,6 +11,7 @@ OWN_FILE = re.compile(
     rf"|work/(.+/)?{UNFINISHED.pattern}"
     r"|work/((config|finished|models)\.json|log\.jsonl|lock|review|stop(-[0-9]{1,6}-of-[0-9]{1,6})?|erase|\.writable|publish/plan\.json)"
     r"|work/log/[0-9a-f]{32}\.jsonl"
+    r"|work/progress/[0-9]{1,10}\.json"
     r"|work/tmp/tmp[a-z0-9_]{8}(/[0-9]{5})?|work/known\.parquet"
     r"|work/tables/[0-9]{5}-of-[0-9]{5}/(clips|spans|recordings)\.parquet"
     r"|work/publish/planned/[0-9a-f]{32}/[0-9]{5}\.parquet"

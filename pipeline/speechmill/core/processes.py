@@ -149,6 +149,12 @@ class Pool:
         for thread in self._threads:
             thread.join()
 
+    def kill(self) -> None:
+        """Kill the processes and wait for nothing; threads that wait for one of them get an error."""
+        self._closed.set()
+        for worker in list(self._workers.values()):
+            worker.kill()
+
     def _serve(self) -> None:
         """Feed one worker until the pool is closed."""
         thread = threading.current_thread()
@@ -197,6 +203,12 @@ def pool(workers: int | None) -> Pool:
             _pools[count] = Pool(count)
             atexit.register(_pools[count].close)
         return _pools[count]
+
+
+def kill_all() -> None:
+    """Kill the workers of all pools of this process, which is about to end."""
+    for each in list(_pools.values()):
+        each.kill()
 
 
 def usable_cores() -> int:

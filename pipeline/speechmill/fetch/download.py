@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from speechmill.core import pulse
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
 from speechmill.fetch.addresses import PassingError, broken
@@ -101,6 +102,7 @@ def _append(part: Part, response: "urllib3.BaseHTTPResponse", limits: Limits) ->
             size += len(chunk)
             limits.check_bytes(size)
             file.write(chunk)
+            pulse.add_bytes(len(chunk))
     if part.total is not None and size != part.total:
         if size > part.total:
             part.clear()

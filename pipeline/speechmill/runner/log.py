@@ -7,6 +7,7 @@ append, each process writes files of its own in `work/log/`.
 import json
 import logging
 import os
+import sys
 import threading
 import time
 import uuid
@@ -99,6 +100,18 @@ class JsonPieces(logging.Handler):
         super().close()
 
 
+class _Console(logging.StreamHandler[Any]):
+    """Standard error as it is when a message comes: the live view takes its place, and prints messages above itself."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> Any:
+        """The present standard error."""
+        return sys.stderr
+
+
 def open_log(store: Store, *, console: bool = False) -> None:
     """Log events of this process to the log of a corpus; `console`: warnings to the console too."""
     log.setLevel(logging.INFO)
@@ -108,7 +121,7 @@ def open_log(store: Store, *, console: bool = False) -> None:
         close_log()
         log.addHandler(JsonLines(store.path_for_append(LOG_FILE)) if store.is_local else JsonPieces(store))
     if console:
-        handler = logging.StreamHandler()
+        handler = _Console()
         handler.setLevel(logging.WARNING)
         handler.setFormatter(Printable("speechmill: %(message)s"))
         log.addHandler(handler)

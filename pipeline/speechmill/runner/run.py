@@ -1,24 +1,20 @@
 """A run from start to end: lock, signals, graph, commit, summary.
 
 A run reuses existing artifacts and makes missing ones. After the first SIGINT or SIGTERM it finishes elements in
-progress, at the second it ends at once; either way the next run goes on from there.
+progress, within seconds; at the second it ends at once; either way the next run goes on from there.
 """
 
 import itertools
 import json
 import logging
-import os
-import signal
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from speechmill import publish, sources, speakers, tokens
 from speechmill.asr.known_languages import check_language
-from speechmill.core import ownership, plugins, state
+from speechmill.core import ownership, plugins, pulse, state
 from speechmill.core.build import CONFIG_FILE, FETCHED, FINISHED_FILE, STOP_FILE, Build
 from speechmill.core.config import RunConfig
 from speechmill.core.config_errors import ConfigError
@@ -29,16 +25,16 @@ from speechmill.core.share import WHOLE, Share
 from speechmill.core.store import Store
 from speechmill.fetch import check_logins, model_folder
 from speechmill.publish import advice, card, croissant, report
-from speechmill.runner.events import Events
 from speechmill.runner.log import close_log, open_log
 from speechmill.runner.progress import Progress
 from speechmill.runner.record import run_record
+from speechmill.runner.stopping import EXIT_INTERRUPTED, Stopping, stop_at_signal
 from speechmill.stages.flow import STAGES
 from speechmill.stages.profiles import plan_build, stored_build
 from speechmill.tokens import text
 
 PUBLISH = "publish"  # the last row of the table of stages
-EXIT_DONE, EXIT_FAILED, EXIT_CONFIG, EXIT_TOO_MANY_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+EXIT_DONE, EXIT_FAILED, EXIT_CONFIG, EXIT_TOO_MANY_FAILED = 0, 1, 2, 3
 NO_TURNS = "turns and speakers are off, and a clip may hold several voices: pip install 'speechmill[speakers]'"
 NAMED_FAILURES = 5
 
@@ -70,11 +66,13 @@ class Summary:
 
 def run(
     config: RunConfig, beam_options: tuple[str, ...] = (), *, only_publish: bool = False, quiet: bool = False,
-    share: Share = WHOLE,
+    share: Share = WHOLE, may_exit: bool = False,
 ) -> Summary:  # fmt: skip
     """Make or complete the corpus that a config describes; `only_publish`: from existing artifacts, without stages.
 
-    A `share` of it publishes nothing. Raises ConfigError (before a download), BusyError, or OutOfSpaceError.
+    A `share` of it publishes nothing. `may_exit`: a stop that takes too long may end this process.
+
+    Raises ConfigError (before a download), BusyError, or OutOfSpaceError.
     """
     _check_options(beam_options)
     _check_share(share)
@@ -82,25 +80,18 @@ def run(
     check_inputs(config, store, only_publish=only_publish)
     stored = build_for_selection(config) if only_publish else None
     ownership.claim(store)
-    with store.locked(shared=share.shards > 1), _stop_at_signal(store, STOP_FILE + share.name) as interrupted:
+    stop_file, is_remote = STOP_FILE + share.name, any(option.startswith("--runner") for option in beam_options)
+    with (
+        store.locked(shared=share.shards > 1),
+        stop_at_signal(store, stop_file, may_exit=may_exit, is_patient=is_remote) as interrupted,
+    ):
         build = stored or plan_build(config, store, find_model=model_folder)
         _check_languages(build)
         purge(build)
         build = replace(build, removals=Removals.load(store), share=share)
         mel_tokens = _describe_mel_tokens(build, only_publish=only_publish)
         store.write_json(CONFIG_FILE, json.loads(build.config.model_dump_json()))
-        open_log(store, console=not quiet)
-        for line in plugins.left_out():
-            log.warning("%s", line)
-        try:
-            with Progress(Events(store), quiet=quiet):
-                counters = _make(build, beam_options, only_publish=only_publish)
-        except RuntimeError:
-            if not interrupted.is_set():  # Ctrl-C in a terminal also ends Beam's own worker processes
-                raise
-            counters = {}
-        finally:
-            close_log()
+        counters = _watch(build, beam_options, interrupted, only_publish=only_publish, quiet=quiet)
         empty = () if only_publish else empty_inputs(build, counters)
         stages = counters_by_stage(counters)
         if interrupted.is_set() or not share.is_whole:
@@ -120,6 +111,26 @@ def _check_options(beam_options: tuple[str, ...]) -> None:
         from speechmill.runner import beam  # takes seconds, and is not needed where nothing is to be done
 
         beam.check_options(beam_options)
+
+
+def _watch(
+    build: Build, beam_options: tuple[str, ...], interrupted: Stopping, *, only_publish: bool, quiet: bool
+) -> dict[str, int]:
+    """Make and plan all that is missing, with a log and a live view; returns counters."""
+    open_log(build.store, console=not quiet)
+    for line in plugins.left_out():
+        log.warning("%s", line)
+    try:
+        with Progress(build.store, build, _measured_speeds(build), quiet=quiet, stopping=interrupted.is_set):
+            return _make(build, beam_options, only_publish=only_publish)
+    except RuntimeError:
+        if not interrupted.is_set():  # Ctrl-C in a terminal also ends Beam's own worker processes
+            raise
+        return {}
+    finally:
+        close_log()
+        if build.store.is_local and build.share.shards == 1:
+            build.store.remove(pulse.FOLDER)
 
 
 def _make(build: Build, beam_options: tuple[str, ...], *, only_publish: bool) -> dict[str, int]:
@@ -174,27 +185,11 @@ def _check_languages(build: Build) -> None:
                 check_language(Path(model.files[0]), build.config.asr.language, model.key)
 
 
-@contextmanager
-def _stop_at_signal(store: Store, stop_file: str) -> Iterator[threading.Event]:
-    """At the first SIGINT or SIGTERM, set the event and write `stop_file` for all processes; at the second, exit."""
-    store.remove(stop_file)
-    interrupted = threading.Event()
-
-    def stop(*_: Any) -> None:
-        if interrupted.is_set():
-            os._exit(EXIT_INTERRUPTED)
-        interrupted.set()
-        store.write_text(stop_file, "")
-        log.warning("interrupted: finishing what is in hand; interrupt again to stop at once")
-
-    is_main = threading.current_thread() is threading.main_thread()  # only there may handlers be set
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)} if is_main else {}
-    try:
-        yield interrupted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        store.remove(stop_file)
+def _measured_speeds(build: Build) -> dict[str, float]:
+    """Speeds of stages in the last finished run, in multiples of real time of one process."""
+    stages = (state.read_run(build.store) or {}).get("stages", {})
+    made = {name: counts.get("audio_done_ms", 0) for name, counts in stages.items()}
+    return {name: done / max(stages[name]["wall_ms"], 1) for name, done in made.items() if done}
 
 
 def _describe_mel_tokens(build: Build, *, only_publish: bool) -> str | None:

@@ -1,7 +1,7 @@
 """Base classes of stages. An artifact is made once, under a name that digests all that determines its content."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -160,6 +160,8 @@ class ClipStage(Stage):
     after = ("segment",)
     clips_only = True
     artifact: ClassVar[pa.Schema]
+    clips_at_a_time: ClassVar[int] = 16
+    """Most clips that `rows` gets, so that a run can be watched and stopped."""
 
     def __init_subclass__(cls) -> None:
         """Set `artifact` from the columns, unless it is set."""
@@ -178,6 +180,12 @@ class ClipStage(Stage):
     @abstractmethod
     def rows(self, clips: Clips, build: Build) -> list[Row]:
         """Make a row of the artifact for each clip, in any order. A clip's row must not depend on other clips."""
+
+    def in_parts(self, clips: Clips, build: Build) -> Iterator[list[Row]]:
+        """Make rows of all clips, some at a time, in any order."""
+        clip_ids = list(clips)
+        for at in range(0, len(clip_ids), self.clips_at_a_time):
+            yield self.rows({clip_id: clips[clip_id] for clip_id in clip_ids[at : at + self.clips_at_a_time]}, build)
 
     def read(self, content_id: str, build: Build, columns: list[str] | None = None) -> pa.Table:
         """All rows of a content so far."""

@@ -16,10 +16,12 @@ import pyarrow as pa
 
 from speechmill import fetch
 from speechmill.audio import decode_flac
+from speechmill.core import pulse
 from speechmill.core.build import Build
+from speechmill.core.last_acts import before_exit
 from speechmill.stages.base import ClipStage
 from speechmill.stages.selection import clip_durations, clips_for
-from speechmill.stages.work import Outcome, WorkItem
+from speechmill.stages.work import Outcome, WorkItem, identify
 
 PART_CLIPS = 256  # clips processed and stored at a time
 
@@ -34,6 +36,7 @@ class _OpenContent:
     outcome: Outcome | None = None
     waiting: int = 0  # clips that are not done
     seconds: float = 0.0  # processing time so far
+    done_s: float = 0.0  # seconds of audio done so far
 
 
 class Batch:
@@ -96,23 +99,53 @@ class Batch:
                 yield content.work, (content.outcome, content.seconds)
 
     def _flush(self) -> None:
-        """Process the waiting clips, and store the rows of each content in a file of its own."""
-        if self._build.is_stopping():
-            raise fetch.StoppedError
+        """Process the waiting clips, and store the rows of each content in a file of its own.
+
+        If the run stops meanwhile, what is done is stored. Raises fetch.StoppedError.
+        """
         began = time.perf_counter()
-        by_content: dict[str, list[dict[str, Any]]] = {}
-        rows = self._stage.rows(self._part, self._build)
-        if sorted(row["clip_id"] for row in rows) != sorted(self._part):
+        rows: list[dict[str, Any]] = []
+        with before_exit(lambda: self._keep(rows)):
+            is_stopped = self._process(rows)
+        if not is_stopped and sorted(row["clip_id"] for row in rows) != sorted(self._part):
             raise ValueError(f"{self._stage.name}: {len(rows)} rows of {len(self._part)} clips, not one of each")
-        for row in rows:
+        by_content = self._keep(rows)
+        if is_stopped:
+            raise fetch.StoppedError
+        took = time.perf_counter() - began
+        for content_id, own in by_content.items():
+            content = self._open[content_id]
+            content.waiting -= len(own)
+            content.seconds += took * len(own) / len(self._part)
+            content.done_s += sum(map(self._seconds, own))
+        self._part, self._content_of = {}, {}
+
+    def _process(self, rows: list[dict[str, Any]]) -> bool:
+        """Process the waiting clips, and add their rows as soon as they are there; returns whether the run stops."""
+        first = self._open[next(iter(self._content_of.values()))].work
+        done_s = sum(content.done_s for content in self._open.values())
+        with pulse.at_work(self._build.store, self._stage.name, identify(first), done_s):
+            if self._build.is_stopping():
+                return True
+            for part in self._stage.in_parts(self._part, self._build):
+                rows += part
+                pulse.add(sum(self._seconds(row) for row in part if row["clip_id"] in self._part))
+                if len(rows) < len(self._part) and self._build.is_stopping():
+                    return True
+        return False
+
+    def _keep(self, rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+        """Store rows; returns them by content."""
+        by_content: dict[str, list[dict[str, Any]]] = {}
+        for row in list(rows):
             by_content.setdefault(self._content_of[row["clip_id"]], []).append(row)
         for content_id, own in by_content.items():
             self._store(content_id, own)
-        took = time.perf_counter() - began
-        for content_id, own in by_content.items():
-            self._open[content_id].waiting -= len(own)
-            self._open[content_id].seconds += took * len(own) / len(self._part)
-        self._part, self._content_of = {}, {}
+        return by_content
+
+    def _seconds(self, row: dict[str, Any]) -> float:
+        """Length of the clip of a row."""
+        return self._part[row["clip_id"]].size / self._build.config.audio.sample_rate
 
 
 def complete_content(work: WorkItem, build: Build, stage: ClipStage) -> Outcome:

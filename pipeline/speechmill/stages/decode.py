@@ -12,7 +12,7 @@ import numpy.typing as npt
 from speechmill.audio import DECODER_BYTES, Mix, UnskippableError, mixdown_name, to_int16
 from speechmill.audio.cutting import gate
 from speechmill.audio.vad import Listener
-from speechmill.core import guards
+from speechmill.core import guards, pulse
 from speechmill.core.build import Build
 from speechmill.core.footers import DecodeFooter
 from speechmill.core.reasons import Reason
@@ -24,6 +24,8 @@ from speechmill.stages.work import Outcome, WorkItem
 Activity = tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]  # speech or not, and level, of each hop
 
 MAX_REMARKS = 5
+CUTTING_SHARE = 0.1  # of the time for a recording, for the live view: to cut it, and to encode its clips
+DECODING_SHARE = 0.2  # … of the rest, where turns are detected: 100 x real time beside their 25
 SHORT_RATIO = 0.98  # decoded over declared duration; encoders and containers disagree by less than 2 %
 
 
@@ -130,13 +132,26 @@ def _decode_stretch(stretch: Stretch, pcm: IO[bytes], build: Build) -> Activity:
     """Decode a stretch once: PCM to the file, speech activity and levels as the result."""
     listener = Listener(build.config.segment.vad, stretch.decoding.rate)
     with guards.watchdog(build.config.audio.stall_timeout_s) as alive, guards.memory_limited(DECODER_BYTES):
-        for block in stretch:
+        for number, block in enumerate(stretch):
+            if number == 0:
+                pulse.expect(stretch.decoding.declared_duration_s if stretch.span is None else None)
             if block.size:
                 listener.hear(block)
                 pcm.write(to_int16(block).tobytes())
+                pulse.add(block.size / stretch.decoding.rate * share_of_decoding(build))
             alive()
     marks, levels = listener.finish()
     return (gate(marks, levels) if listener.detector.gated else marks), levels
+
+
+def share_of_decoding(build: Build) -> float:
+    """Share of the time for a recording that decoding takes."""
+    return (1 - CUTTING_SHARE) * (DECODING_SHARE if build.runs("turns") else 1.0)
+
+
+def share_of_turns() -> float:
+    """Share of the time for a recording that its turns take."""
+    return (1 - CUTTING_SHARE) * (1 - DECODING_SHARE)
 
 
 def _truncated_end(stretch: Stretch) -> list[int]:

@@ -25,6 +25,7 @@ RESERVED = {
     "left",
     "log",
     "media",
+    "progress",
     "publish",
     "spans",
     "tables",

@@ -1,5 +1,7 @@
 """Base of the stages that run an ASR model on clips or passages."""
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -56,14 +58,16 @@ class Hypotheses(ClipStage):
 
     def rows(self, clips: Clips, build: Build) -> list[Row]:
         """Rows with the hypothesis of each clip, or the error of the model."""
-        config = build.config
+        return list(itertools.chain.from_iterable(self.in_parts(clips, build)))
+
+    def in_parts(self, clips: Clips, build: Build) -> Iterator[list[Row]]:
+        """Rows as the model makes them: it sorts all clips by length, and decodes them in batches."""
+        config, clip_ids = build.config, list(clips)
         waves = [resample(clip, config.audio.sample_rate, asr.SAMPLE_RATE_HZ) for clip in clips.values()]
         folder = folder_of(build.models[self.name][0])
         model = asr.load(folder, config.asr, build.device, asr.arithmetic(config.asr, build.device))
-        transcripts = model.transcribe(waves)
-        return [
-            {"clip_id": clip_id, **asdict(transcript)} for clip_id, transcript in zip(clips, transcripts, strict=True)
-        ]
+        for part in asr.transcribe_in_parts(model, waves):
+            yield [{"clip_id": clip_ids[i], **asdict(transcript)} for i, transcript in part.items()]
 
 
 def _with_backend(sha256: str, folder: Path) -> str:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import speech_defects
 
 from speechmill.audio import INT16_STEPS, decode_flac, measures
+from speechmill.core import pulse
 from speechmill.core.build import Build
 from speechmill.core.columns import UNIT, Column, at_least, at_most, steps
 from speechmill.core.config import Defects, RunConfig
@@ -124,6 +125,7 @@ def score_clips(work: WorkItem, build: Build, stage: Score | None = None) -> Out
         with build.store.parquet(name, schema) as writer:
             for clip_ids, waves in _clips(clips, build):
                 writer.write_table(pa.table({"clip_id": clip_ids, **scores_of(waves, build)}, schema=schema))
+                pulse.add(sum(wave.size for wave in waves) / build.config.audio.sample_rate)
             add_footer(writer)
     durations = clip_durations(work.content_id, build, stage.clips_of)
     kept = stage.passing(work, build)

@@ -11,6 +11,7 @@ import soxr
 
 from speechmill import speakers
 from speechmill.audio import INT16_STEPS, Float32
+from speechmill.core import pulse
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
 from speechmill.core.config_errors import ConfigError
@@ -27,6 +28,7 @@ from speechmill.speakers.turns import (
     speech_steps,
 )
 from speechmill.stages.base import Stage
+from speechmill.stages.decode import share_of_turns
 
 TYPICAL_SPEED = 25.0  # × real time of one process on a CPU
 STEPS = 300  # steps of PCM that are read at a time
@@ -75,6 +77,7 @@ def detect_turns(pcm: IO[bytes], marks: npt.NDArray[np.bool_], content_id: str, 
             part = slice(first, first + wave.size // STEP)
             several = overlap.probabilities(wave) if overlap is not None and speech[part].any() else None
             detector.feed(wave, speech[part], pauses[part], several)
+            pulse.add(wave.size / speakers.SAMPLE_RATE_HZ * share_of_turns())
     finally:
         torch.set_num_threads(threads)
     voices = detector.finish()

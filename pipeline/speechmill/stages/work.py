@@ -1,10 +1,12 @@
 """The items that pass through the stages, and the outcome of a stage for an item."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from speechmill.core import pulse
+from speechmill.core.build import Build
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording
 from speechmill.sources import Listed
@@ -55,9 +57,22 @@ class Outcome:
     work: WorkItem | None = None  # the item made by fetching; later stages pass on their input
 
 
+StageFunction = Callable[[Any, Build], Outcome]
+
+
 def identify(element: Any) -> dict[str, str]:
-    """Fields by which the log names an element."""
+    """Fields by which log and live view name an element."""
     element = getattr(element, "work", element)
     if isinstance(element, WorkItem):
-        return {"recording_id": element.recording_id, "content_id": element.content_id}
-    return {"recording_id": element.recording.recording_id} if isinstance(element, Listed) else {"file": element.name}
+        title = {"title": os.path.basename(element.media)} if element.is_local else {}
+        return {"recording_id": element.recording_id, "content_id": element.content_id} | title
+    if not isinstance(element, Listed):
+        return {"file": element.name}
+    recording = element.recording
+    return {"recording_id": recording.recording_id, "title": recording.title or os.path.basename(recording.media_url)}
+
+
+def watched(name: str, function: StageFunction, element: Any, build: Build) -> Outcome:
+    """Call the function of a stage, while the live view shows what it works on."""
+    with pulse.at_work(build.store, name, identify(element)):
+        return function(element, build)

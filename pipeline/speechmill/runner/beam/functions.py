@@ -28,7 +28,7 @@ from speechmill.stages import ClipStage
 from speechmill.stages.batches import Batch, Done, complete_content
 from speechmill.stages.comparison import compare
 from speechmill.stages.fetch import list_input
-from speechmill.stages.work import Outcome, WorkItem, identify
+from speechmill.stages.work import Outcome, StageFunction, WorkItem, identify, watched
 
 NAMESPACE = "speechmill"
 LISTED = "listed/"  # prefix, before the number of an input, of the counter of its recordings
@@ -37,8 +37,6 @@ FATAL = (MemoryError, OutOfSpaceError, OutsideError, ConfigError)
 log = logging.getLogger("speechmill")
 
 _counter = cache(partial(Metrics.counter, NAMESPACE))  # making one takes longer than to count
-
-StageFunction = Callable[[Any, Build], Outcome]
 
 
 class StageFn(beam.DoFn):  # type: ignore[misc]
@@ -54,7 +52,8 @@ class StageFn(beam.DoFn):  # type: ignore[misc]
     def process(self, element: Any) -> Iterator[Any]:
         """Run the stage, unless the run is stopping."""
         if not self._build.is_stopping():
-            yield from self._finish(element, lambda: processes.timed(self._function, element, self._build))
+            call = partial(processes.timed, watched, self._name, self._function, element, self._build)
+            yield from self._finish(element, call)
 
     def finish_bundle(self) -> Iterator[WindowedValue] | None:
         """Write the log."""
@@ -160,7 +159,9 @@ class WaitingFn(StageFn):
                 if element is None:
                     del self._waiting[host]
                     break
-                future = self._threads.submit(processes.timed, self._function, element, self._build)
+                future = self._threads.submit(
+                    processes.timed, watched, self._name, self._function, element, self._build
+                )
                 self._running[future] = (host, element)
                 busy[host] += 1
 
@@ -193,7 +194,7 @@ class IsolatedFn(StageFn):
             yield from super().process(element)
             return
         workers = processes.pool(self._build.config.workers)
-        self._pending.append((element, workers.submit(self._function, element, self._build)))
+        self._pending.append((element, workers.submit(watched, self._name, self._function, element, self._build)))
         while len(self._pending) > workers.backlog:
             yield from self._collect()
 

@@ -1,5 +1,6 @@
 """The Beam graph of all stages. Its elements are small (ids, paths, counts); audio stays in the store."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ from speechmill.core.build import Build
 from speechmill.core.share import Share
 from speechmill.runner.beam.functions import BatchedFn, CompareFn, IsolatedFn, StageFn, WaitingFn
 from speechmill.runner.beam.options import hints_for, is_on_other_machines
+from speechmill.runner.forecast import expected_s
+from speechmill.runner.log import open_log
 from speechmill.sources import Listed
 from speechmill.stages import DEDUP, FETCH, ClipStage, RecordingStage, Stage
 from speechmill.stages.base import GroupedByHost, Isolated
@@ -21,6 +24,8 @@ from speechmill.stages.flow import STAGES
 from speechmill.stages.identity import Claims, load_registry, placeholder
 from speechmill.stages.known import recalled
 from speechmill.stages.work import WorkItem, primary
+
+log = logging.getLogger("speechmill")
 
 
 class _RegistryFn(beam.DoFn):  # type: ignore[misc]
@@ -57,11 +62,29 @@ class Resolve(_RegistryFn):
 
 
 class Distinct(_RegistryFn):
-    """Merges listings of the same id."""
+    """Merges listings of the same id, and logs how much was listed, by which the live view knows the end."""
+
+    def setup(self) -> None:
+        """Load the registry, and open the log, once per worker."""
+        super().setup()
+        open_log(self._build.store)
+
+    def start_bundle(self) -> None:
+        """Begin to count."""
+        self._listed, self._expected_s = 0, 0.0
 
     def process(self, element: tuple[str, Iterable[Listed]]) -> Iterator[Listed]:
         """Merge all listings of an id."""
-        yield from self._registry.distinct(element[1], self._build)
+        for listed in self._registry.distinct(element[1], self._build):
+            if self._build.share.has(listed.recording.recording_id):
+                self._listed += 1
+                self._expected_s += expected_s(listed)
+            yield listed
+
+    def finish_bundle(self) -> None:
+        """Log the counts."""
+        fields = {"listed": self._listed, "expected_s": round(self._expected_s, 1)}
+        log.info("listed %d recordings", self._listed, extra={"fields": fields})
 
 
 class Identify(beam.PTransform):  # type: ignore[misc]

@@ -1,0 +1,238 @@
+"""The live view: the end is forecast from events and pulses on any clock, and what is shown fits a terminal."""
+
+import gzip
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from speechmill.core import pulse
+from speechmill.core.pulse import Pulse
+from speechmill.core.store import Store
+from speechmill.runner.forecast import Forecast, StageModel
+from speechmill.runner.live import amount, plain_line, view
+from speechmill.runner.statusline import StatusLine
+from speechmill.runner.tracking import Tracker
+
+RECORDED = Path(__file__).with_name("recorded_runs")
+STEP_S = 0.5
+
+Observation = tuple[float, list[dict[str, Any]], list[Pulse]]
+
+MODELS = [
+    StageModel(name="fetch", flow="recordings", speed=500.0),
+    StageModel(name="segment", flow="recordings", speed=40.0),
+    StageModel(name="score", flow="clips", speed=100.0),
+    StageModel(name="dedup", flow="clips", speed=None),
+    StageModel(name="transcribe", flow="selected", speed=21.0),
+    StageModel(name="tokenise", flow="selected", speed=60.0),
+]
+
+
+def forecast() -> Forecast:
+    return Forecast(list(MODELS))
+
+
+def done(stage: str, now_s: float, in_s: float, kept_s: float) -> dict[str, Any]:
+    return {
+        "stage": stage, "state": "done", "time": now_s, "seconds": 1.0, "audio_in_s": in_s, "audio_kept_s": kept_s,
+        "recording_id": "r",
+    }  # fmt: skip
+
+
+def simulated(lengths_s: list[float], slowness: dict[str, float], start_s: float) -> Iterator[Observation]:
+    """A run in which each stage is so many times slower than usual, and needs some seconds to start."""
+    now_s, kept = 0.0, {"fetch": 1.0, "segment": 0.7, "score": 0.5, "dedup": 0.98, "transcribe": 1.0, "tokenise": 1.0}
+    total_s = sum(lengths_s)
+    yield now_s, [{"listed": len(lengths_s), "expected_s": total_s * 0.8}], []  # feeds declare less than there is
+    speeds = {model.name: (model.speed or 1e5) / slowness[model.name] for model in MODELS}
+    amounts = list(lengths_s)
+    for stages in (["fetch"], ["segment", "score"], ["dedup"], ["transcribe"], ["tokenise"]):
+        started = False
+        for at, length_s in enumerate(amounts):
+            audio_s = length_s
+            for stage in stages:
+                left_s, done_s = 0.0 if started or stage == "fetch" else start_s, 0.0
+                while left_s > 0 or done_s < audio_s:
+                    now_s += STEP_S
+                    left_s -= STEP_S
+                    done_s += STEP_S * speeds[stage] if left_s < 0 else 0.0
+                    total = audio_s if stage == "segment" else None
+                    names = {"recording_id": "r", "title": "Episode"}
+                    yield now_s, [], [Pulse(stage=stage, names=names, done_s=min(done_s, audio_s), total_s=total)]
+                yield now_s, [done(stage, now_s, audio_s, audio_s * kept[stage])], []
+                audio_s *= kept[stage]
+            started = True
+            amounts[at] = audio_s
+    yield now_s, [done("publish", now_s, 0.0, 0.0)], []
+
+
+def errors(observations: list[Observation], forecast: Forecast) -> list[float]:
+    """Relative errors of the forecast end, at each hundredth of a run after the first tenth."""
+    tracker, told = Tracker(forecast), []
+    began_s, end_s = observations[0][0], observations[-1][0]
+    for now_s, events, pulses in observations:
+        tracker.observe(now_s, events, pulses)
+        share = (now_s - began_s) / (end_s - began_s)
+        if share >= 0.1 and len(told) < 100 * share - 10:
+            assert tracker.left_s is not None
+            told.append((tracker.elapsed_s + tracker.left_s) / (end_s - began_s) - 1)
+    return told
+
+
+@pytest.mark.parametrize("slowness", [0.3, 1.0, 4.0])
+def test_the_end_is_right_within_a_quarter_after_a_tenth_of_the_way(slowness: float) -> None:
+    """On a machine that is faster or slower than usual, where feeds declare a fifth too little.
+
+    Downloads tell nothing of the machine: where they take longer than a tenth, the forecast is as usual machines are.
+    """
+    slow = dict.fromkeys((model.name for model in MODELS), slowness) | {"fetch": 0.05}
+    observations = list(simulated([900.0, 2400.0, 1500.0, 300.0, 1800.0, 1200.0] * 3, slow, start_s=4.0))
+    assert max(map(abs, errors(observations, forecast()))) < 0.25
+
+
+def test_one_long_recording_has_an_end_too() -> None:
+    slow = dict.fromkeys((model.name for model in MODELS), 2.0)
+    assert max(map(abs, errors(list(simulated([36_000.0], slow, start_s=4.0)), forecast()))) < 0.25
+
+
+def recorded(name: str) -> tuple[list[Observation], Forecast]:
+    """Observations of a real run, and the forecast that it would have had."""
+    lines = [json.loads(line) for line in gzip.decompress((RECORDED / name).read_bytes()).splitlines()]
+    models = [StageModel(**model) for model in lines[0]["models"]]
+    observations = [(line["t"], line["events"], [Pulse(**each) for each in line["pulses"]]) for line in lines[1:]]
+    return observations, Forecast(models)
+
+
+def rendered(tracker: Tracker, width: int = 120, *, stopping: bool = False) -> list[str]:
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    with console.capture() as captured:
+        console.print(view(tracker, stopping=stopping))
+    return captured.get().splitlines()
+
+
+def test_the_view_has_one_bar_a_row_a_stage_and_what_is_in_work() -> None:
+    tracker = Tracker(forecast())
+    assert "starting" in rendered(tracker)[0]
+    tracker.observe(
+        100.0, [{"listed": 3, "expected_s": 5400.0}, done("fetch", 100.0, 0.0, 0.0) | {"title": "One\x1b[2J"}]
+    )
+    pulses = [Pulse(stage="segment", names={"recording_id": "r"}, done_s=600.0, total_s=1800.0)]
+    tracker.observe(160.0, [], pulses, {"1.json": 0})
+    tracker.observe(161.0, [], pulses, {"1.json": 3_200_000})
+    bar, fetch, segment, at_work = rendered(tracker)
+    assert "1:01 elapsed" in bar
+    assert "left" in bar
+    assert fetch.split() == ["fetch", "1", "of", "3", "3.2", "MB/s"]
+    assert segment.split()[:4] == ["segment", "0", "of", "3"]
+    assert "0.17 of 1.50 h" in segment
+    assert at_work == "now: segment One[2J (10:00 of 30:00)"
+    assert rendered(tracker, stopping=True)[-1].startswith("stopping: ")
+    line = plain_line(tracker)
+    assert "\n" not in line
+    assert "segment 0 of 3 0.17 of 1.50 h" in line
+
+
+def test_the_view_fits_a_terminal_of_120_columns() -> None:
+    slow = dict.fromkeys((model.name for model in MODELS), 1.0)
+    tracker = Tracker(forecast())
+    for now_s, events, pulses in simulated([360_000.0], slow, start_s=4.0):
+        tracker.observe(now_s, events, [*pulses, *(Pulse(stage="segment", names={"title": "x" * 300}),) * 9])
+        if now_s % 500 < STEP_S:
+            lines = rendered(tracker)
+            assert max(map(len, lines)) <= 120
+            assert len(lines) <= 35
+    assert tracker.share <= 1.0
+
+
+def test_amounts_have_a_unit_that_fits() -> None:
+    assert amount(30.0, 30.0) == "0.5 min"
+    assert amount(1800.0, 7200.0) == "0.50 of 2.00 h"
+
+
+def test_a_pulse_tells_what_each_thread_works_on_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(str(tmp_path))
+    monkeypatch.setattr(pulse, "INTERVAL_S", 0.01)
+    with pulse.at_work(store, "segment", {"recording_id": "r"}):
+        pulse.expect(100.0)
+        pulse.add(40.0)
+        with pulse.at_work(store, "score", {"recording_id": "s"}, 5.0):
+            pulse.add(1.0)
+            pulse.add_bytes(7)
+            found = _wait(
+                lambda: {each.stage: each.done_s for each in pulse.read(store)[0]}, {"segment": 40.0, "score": 6.0}
+            )
+        assert found
+        assert sum(pulse.read(store)[1].values()) >= 7
+    pulse.add(1.0)  # of no element
+    assert _wait(lambda: store.names(pulse.FOLDER), [])
+    (tmp_path / "work/progress").mkdir(exist_ok=True)
+    (tmp_path / "work/progress/999999999.json").write_text('{"bytes": 1, "pulses": []}')  # of a process that is gone
+    (tmp_path / f"work/progress/{os.getpid()}.json").write_text("{")
+    assert pulse.read(store) == ([], {})
+
+
+def _wait(ask: Any, answer: Any) -> bool:
+    """Whether a question gets an answer, soon."""
+    return any(ask() == answer or threading.Event().wait(0.02) for _ in range(500))
+
+
+def test_a_status_line_has_a_share_and_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream, now = Terminal(), iter((0.0, 10.0, 20.0))
+    monkeypatch.setattr("speechmill.runner.statusline.time.monotonic", lambda: next(now))
+    with StatusLine(stream) as line:
+        line("loading", 0, 8)
+        line("recomputing", 2, 8)
+        line("recomputing", 4, 8)
+    assert "recomputing: 4 of 8, 50%, 0:20 left" in stream.getvalue()
+    assert stream.getvalue().endswith("\r\x1b[2K")
+
+
+SHELL = """
+class Shell:
+    kernel = True
+
+def get_ipython():
+    return Shell()
+"""
+DISPLAY = """
+class Handle:
+    def update(self, bundle, *, raw):
+        print("update", bundle["text/plain"].splitlines()[0])
+
+def display(bundle, *, raw, display_id):
+    print("display")
+    return Handle()
+"""
+
+
+def test_a_notebook_shows_one_output_that_is_replaced(tmp_path: Path) -> None:
+    """With a stand-in for IPython, which is no dependency: the calls are those of its documented `display`."""
+    (tmp_path / "IPython").mkdir()
+    (tmp_path / "IPython/__init__.py").write_text(SHELL)
+    (tmp_path / "IPython/display.py").write_text(DISPLAY)
+    code = (
+        "import IPython, sys\nfrom speechmill.runner.live import screen_for\n"
+        "from speechmill.runner.tracking import Tracker\nfrom speechmill.runner.forecast import Forecast\n"
+        "with screen_for(sys.stderr) as screen: screen.show(Tracker(Forecast([])), stopping=False)"
+    )
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert told[0] == "display"
+    assert told[1].startswith("update")
+    assert "starting" in told[1]
