@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -62,12 +63,18 @@ def make_graph(
     """
     options = read_options(()) if options is None else options
     if is_on_other_machines(options):
-        build = build.by_reference()
+        build = _for_other_machines(build)
     pipeline = beam.Pipeline(options=options)
     is_complete = works is None and not only_publish and publish.is_complete(build)
     begin = _listed(pipeline, build, only_publish=only_publish) if works is None else pipeline | beam.Create(works)
     recordings = begin | "stages" >> RecordingStages(build, options, is_complete=is_complete, is_whole=is_whole)
     return _published(pipeline, recordings, build) if publishes and build.share.is_whole else pipeline
+
+
+def _for_other_machines(build: Build) -> Build:
+    """The build with models by name, and with as many workers at a host as that may have requests."""
+    fetch = build.config.fetch.model_copy(update={"host_workers": build.config.fetch.per_host})
+    return replace(build.by_reference(), config=build.config.model_copy(update={"fetch": fetch}))
 
 
 def _listed(pipeline: beam.Pipeline, build: Build, *, only_publish: bool) -> beam.PCollection[WorkItem]:

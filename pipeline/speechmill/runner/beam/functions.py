@@ -128,7 +128,8 @@ class Listing(beam.DoFn):  # type: ignore[misc]
 class WaitingFn(StageFn):
     """Runs a stage that waits for servers in threads: many elements at a time, few of each host.
 
-    Elements come grouped by host, all of a host to one worker, so that the limit per host holds on any runner.
+    Elements come grouped by host, in as many groups as `fetch.host_workers` says. One worker gets a group, and has its
+    part of the limits: those of the host hold on any runner.
     """
 
     def start_bundle(self) -> None:
@@ -158,7 +159,7 @@ class WaitingFn(StageFn):
         limits = self._build.config.fetch
         busy = Counter(host for host, _ in self._running.values())
         for host in list(self._waiting):
-            while busy[host] < limits.per_host and len(self._running) < limits.concurrency:
+            while busy[host] < limits.per_host_here and len(self._running) < limits.concurrency:
                 element = next(self._waiting[host], None)
                 if element is None:
                     del self._waiting[host]

@@ -1,5 +1,6 @@
 """The Beam graph of all stages. Its elements are small (ids, paths, counts); audio stays in the store."""
 
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -123,7 +124,7 @@ class Fetching(beam.PTransform):  # type: ignore[misc]
             listed
             | "of this shard" >> beam.Filter(_is_in_shard, self.build.share)
             | "by host"
-            >> beam.Map(lambda recording: (host_of(recording), recording)).with_output_types(tuple[str, Listed])
+            >> beam.Map(_by_host, self.build.config.fetch.host_workers).with_output_types(tuple[str, Listed])
             | "same host" >> beam.GroupByKey()
             | FETCH.name >> beam.ParDo(stage_fn(FETCH, self.build))
         )
@@ -169,6 +170,11 @@ class RecordingStages(beam.PTransform):  # type: ignore[misc]
         """By shuffles where workers are on several machines, else by files on the disk of this one."""
         is_spread = is_on_other_machines(self.options)
         return Deduplicate(self.build) if is_spread else DeduplicateHere(self.build, is_whole=self.is_whole)
+
+
+def _by_host(listed: Listed, workers: int) -> tuple[str, Listed]:
+    """A recording by its host, and by one of the workers that share that host."""
+    return f"{host_of(listed)} {zlib.crc32(listed.recording.recording_id.encode()) % workers}", listed
 
 
 def _is_in_shard(listed: Listed, share: Share) -> bool:
