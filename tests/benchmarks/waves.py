@@ -28,7 +28,7 @@ from tests.media import RATE, encode
 SECONDS = 20.0  # of each recording
 BYTES_S = 60_000  # of a connection: a file takes as long as a file of 20 minutes from a fast host
 POLL_S = 0.05
-WAVE_S = 900.0  # of audio
+WAVE_S, WORKERS = 900.0, 2  # of audio
 SAID = (
     "The old lighthouse keeper climbed the narrow stairs every evening to light the lamp before the ships came near.",
     "She sells sea shells by the sea shore and they say that she is rather rich because six of us wished to see it.",
@@ -56,7 +56,7 @@ def measure(root: Path, recordings: int) -> list[Figure]:
     """Figures of both runs, whose data must be the same."""
     figures, digests = [], set()
     with served(dict(enumerate(speak(recordings)))) as feed:
-        for name, wave_hours in ((WITHOUT, "null"), (WITH, str(WAVE_S / 3600))):
+        for name, wave_hours in ((WITHOUT, "null"), (WITH, str(WAVE_S / WORKERS / 3600))):
             output = root / name.replace(" ", "-")
             seen = run(feed, output, wave_hours, keeps=name == WITHOUT)
             digests.add(_digest(output))
@@ -103,6 +103,7 @@ def run(feed: str, output: Path, wave_hours: str, *, keeps: bool) -> Seen:
         f"fetch.allow_hosts=[{feed.split('/')[2]}]", "fetch.pages=false", "licences.allow=[unknown]", "asr.model=null",
         "turns.model=null", "speakers.model=null", "tokenise.checkpoint=null", f"fetch.wave_hours={wave_hours}",
         f"fetch.keep_media={str(keeps).lower()}", "thresholds.repeated_ratio=null",
+        f"workers={WORKERS}",
     )  # fmt: skip
     flags = [word for setting in settings for word in ("--set", setting)]
     command = [sys.executable, "-m", "speechmill", "run", "--input", feed, "--output", str(output), "--quiet", *flags]

@@ -13,7 +13,7 @@ from speechmill.stages.profiles import build_up_to_scores
 
 from tests.commandline import fingerprint, flags
 
-HOURS = 9 / 3600  # in a wave: each recording is longer, so that each is one
+HOURS = 9 / 3600  # in a wave, for each core: each recording is one
 
 
 def test_waves_give_the_bytes_of_one_run(corpus: Path, folder: Path, speechmill, tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def listed(name: str, hours: float | None, published: str, *, start_s: float | N
 @pytest.fixture
 def names(tmp_path: Path):
     def divided(hours: float, *recordings: Listed) -> list[list[str]]:
-        config = RunConfig.model_validate({"output": str(tmp_path), "fetch": {"wave_hours": hours}})
+        config = RunConfig.model_validate({"output": str(tmp_path), "workers": 2, "fetch": {"wave_hours": hours / 2}})
         build = build_up_to_scores(config, Store(str(tmp_path)))
         return [[one.recording.recording_id for one in wave] for wave in waves_of(recordings, build)]
 

@@ -90,8 +90,8 @@ class Fetch(Section):
     delay_s: float = Field(0.0, ge=0)
     """Least seconds between requests to one host; longer where its robots.txt asks for it."""
     wave_hours: float | None = Field(20.0, gt=0)
-    """Hours of audio in a wave: while the stages work on one, the next is fetched. The first waves are shorter. null:
-    all is fetched first. Runners on other machines have no waves. The result does not depend on it."""
+    """Hours of audio in a wave, for each core or worker: while the stages work on one, the next is fetched. The first
+    waves are shorter. null: all is fetched first. Runners on other machines have no waves. No result depends on it."""
     keep_media: bool = True
     """false: delete fetched media once their clips are stored, so that the disk holds those of two waves; other
     settings of audio or segment then fetch them again."""

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from speechmill.core.build import Build
+from speechmill.core.processes import usable_cores
 from speechmill.core.records import Status
 from speechmill.sources import Listed
 from speechmill.stages.comparison import contents_with
@@ -42,12 +43,13 @@ def list_all(build: Build) -> tuple[list[Listed], Counter[str]]:
 
 
 def waves_of(listed: Sequence[Listed], build: Build) -> list[Wave]:
-    """Divide recordings into waves of `fetch.wave_hours`, the first ones shorter, in the order of their publication.
+    """Divide recordings into waves of `fetch.wave_hours` a core, the first shorter, in the order of their publication.
 
     In that order a duplicate comes after its original, so that no wave changes the results of an earlier one. Parts of
     one file are in one wave, so that it is fetched once. What is decoded already takes no time.
     """
-    hours, most = _hours(listed, build), build.config.fetch.wave_hours or float("inf")
+    hours, cores = _hours(listed, build), build.config.workers or usable_cores()
+    most = cores * (build.config.fetch.wave_hours or float("inf"))
     waves, size, limit = list[Wave]([[]]), 0.0, most / FIRST_SHARE
     for same in _by_media(listed):
         needed = sum(hours[one.recording.recording_id] for one in same)
