@@ -77,7 +77,7 @@ def _generate(hours: int) -> None:
         "_landmarks": landmarks,
         "_hashes": lambda content_id, build: _hashes(content_id, values),
         "_part_count": lambda build: hours * LANDMARKS_HOUR * BYTES_LANDMARK // comparison.PART_BYTES + 1,
-        "_stored": lambda stage, build: {f"{number:064x}" for number in range(hours)},
+        "contents_with": lambda stage, build: {f"{number:064x}" for number in range(hours)},
     }
     for name, function in replaced.items():
         setattr(comparison, name, function)

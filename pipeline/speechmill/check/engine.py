@@ -13,8 +13,8 @@ from speechmill.core.config import RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.ownership import IGNORED_NAMES, shorten
 from speechmill.corpus.reader import Corpus
-from speechmill.runner.progress import StatusLine
 from speechmill.runner.run import EXIT_DONE, EXIT_TOO_MANY_FAILED, Summary, run
+from speechmill.runner.statusline import StatusLine
 from speechmill.stages.profiles import stored_build
 
 CORPUS = "corpus"  # folder of the run, below the output

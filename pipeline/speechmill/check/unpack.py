@@ -13,7 +13,7 @@ from typing import Any
 
 from speechmill.check.items import Item
 from speechmill.core import atomic
-from speechmill.runner.progress import StatusLine
+from speechmill.runner.statusline import StatusLine
 from speechmill.sources import plain_text
 
 MANIFEST_FILE, ITEMS_FILE, SOUNDS = "manifest.jsonl", "items.jsonl", "sounds"

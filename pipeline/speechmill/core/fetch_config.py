@@ -84,8 +84,17 @@ class Fetch(Section):
     """Simultaneous downloads, all hosts together."""
     per_host: int = Field(2, ge=1, le=64)
     """Simultaneous requests to one host."""
+    host_workers: int = Field(1, ge=1, le=64)
+    """Workers that share the limits of a host: each has its part of per_host, and waits as many times longer between
+    requests. A run on other machines sets it to per_host, so that not one of them fetches all of a host."""
     delay_s: float = Field(0.0, ge=0)
     """Least seconds between requests to one host; longer where its robots.txt asks for it."""
+    wave_hours: float | None = Field(20.0, gt=0)
+    """Hours of audio in a wave, for each core or worker: while the stages work on one, the next is fetched. The first
+    waves are shorter. null: all is fetched first. Runners on other machines have no waves. No result depends on it."""
+    keep_media: bool = True
+    """false: delete fetched media once their clips are stored, so that the disk holds those of two waves; other
+    settings of audio or segment then fetch them again."""
     listing_max_s: float = Field(3600.0, gt=0)
     """Longest time in seconds for the listing of one input: a feed with all its pages, an OPML file, a channel."""
     ask_again_s: float = Field(7 * 24 * 3600.0, ge=0)
@@ -94,3 +103,8 @@ class Fetch(Section):
     """Also get publishers' transcripts, subtitles and the texts of books."""
     pages: bool = True
     """Also read the web pages of a feed and of its episodes: they may forbid training."""
+
+    @property
+    def per_host_here(self) -> int:
+        """Simultaneous requests of this worker to one host."""
+        return max(self.per_host // self.host_workers, 1)

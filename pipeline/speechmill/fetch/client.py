@@ -65,9 +65,9 @@ class Client:
     def _opened(self, chain: Chain, consent: Consent | None, max_bytes: int) -> Iterator["urllib3.BaseHTTPResponse"]:
         config, is_there = self.limits.config, False
         while not is_there:
-            delay = max(config.delay_s, consent.ask(chain.url) if consent else 0.0)
+            delay = config.host_workers * max(config.delay_s, consent.ask(chain.url) if consent else 0.0)
             # One more for a host's own rules, which may be requested while the answer that names them is open.
-            most = config.per_host if consent else config.per_host + 1
+            most = config.per_host_here if consent else config.per_host_here + 1
             with turns_of(host_of(chain.url)).taken(self.limits, most, delay) as turns:
                 response = self._answer(chain, max_bytes)
                 try:

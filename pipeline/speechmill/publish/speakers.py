@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from speechmill.core.build import Build
 from speechmill.core.records import stable_id
@@ -30,8 +31,7 @@ from speechmill.speakers.split import validation
 from speechmill.stages import EMBED, SPEAKERS
 
 COLUMNS = pa.schema([column.field for column in SPEAKERS.columns])
-
-Row = dict[str, Any]
+_ROWS = pa.schema([pa.field("clip_id", pa.string()), *COLUMNS])
 
 
 @dataclass(slots=True)
@@ -40,30 +40,34 @@ class _Recording:
 
     recording_id: str
     content_id: str
-    named: list[Row]  # clip_id, start, end of clips whose speaker somebody named: no cluster has them
-    places: list[Row]  # the same of all others that have an embedding
+    named: pa.Table  # clip_id, start, end of clips whose speaker somebody named: no cluster has them
+    places: pa.Table  # the same of all others that have an embedding
     cluster_of: Indices  # cluster of each of `places`
-    clusters: Clusters | None  # None without clips
+    clusters: Clusters | None  # None without `places`
 
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
     """The speaker of each kept clip of a corpus, and the recordings of the validation split."""
 
-    clips: dict[str, dict[str, Row]]  # columns of SPEAKERS by recording_id and clip_id
+    rows: dict[str, pa.Table]  # clip_id and columns of SPEAKERS, by recording_id
     held_out: frozenset[str]
 
     def add_to(self, decided: DecidedGroup) -> None:
         """Set speakers and splits of a group."""
         decided.splits = [VALIDATION if one.recording_id in self.held_out else TRAIN for one in decided.recordings]
-        by_clip = [self.clips.get(one.recording_id, {}) for one in decided.recordings]
-        pairs = zip(decided.recording.tolist(), decided.places["clip_id"].to_pylist(), strict=True)
-        rows = [by_clip[at].get(clip_id, {}) for at, clip_id in pairs]
-        decided.speakers = pa.Table.from_pylist(rows, schema=COLUMNS)
+        own = [self.rows[one.recording_id] for one in decided.recordings if one.recording_id in self.rows]
+        rows = pa.concat_tables([_ROWS.empty_table(), *own])
+        at = pc.index_in(decided.places["clip_id"], value_set=rows["clip_id"])
+        at = pc.if_else(pa.array(decided.decision.kept), at, None)  # a clip may stand in a duplicate recording too
+        decided.speakers = rows.select(COLUMNS.names).take(at).combine_chunks()
 
 
 def assign(groups: Iterable[DecidedGroup], build: Build) -> Assigned:
-    """Cluster all kept clips by speaker; choose conditioning clips and splits."""
+    """Cluster all kept clips by speaker; choose conditioning clips and splits.
+
+    In memory are the speakers of each recording, and ids and places of clips: 1 KB a clip, without embeddings.
+    """
     settings = build.config.speakers
     calibration = (
         CAMPPLUS
@@ -71,8 +75,8 @@ def assign(groups: Iterable[DecidedGroup], build: Build) -> Assigned:
         else Calibration(threshold=settings.threshold, slope=settings.slope)
     )
     recordings = [recording for decided in groups for recording in _recordings(decided, calibration, build)]
-    found = iter(cluster_speakers([recording.clusters for recording in recordings if recording.clusters], calibration))
-    speakers = [next(found) if recording.clusters else [] for recording in recordings]
+    clustered = iter(cluster_speakers([one.clusters for one in recordings if one.clusters], calibration))
+    speakers = [next(clustered) if recording.clusters else [] for recording in recordings]
     spoken = [clip for pair in zip(recordings, speakers, strict=True) for clip in _spoken(*pair, build)]
     conditioning = choose(spoken)
     held_out = validation(
@@ -80,25 +84,27 @@ def assign(groups: Iterable[DecidedGroup], build: Build) -> Assigned:
         [clip.speaker_id for clip in spoken],
         share=build.config.publish.validation_share,
     )
-    clips = {
-        recording.recording_id: {
-            place["clip_id"]: {
-                "speaker_id": own[cluster].speaker_id,
-                "speaker_purity": own[cluster].purity,
-                "conditioning_clip_ids": conditioning[place["clip_id"]],
-            }
-            for place, cluster in zip(recording.places, recording.cluster_of, strict=True)
-        }
-        | {place["clip_id"]: _named(place["clip_id"], conditioning, build) for place in recording.named}
+    rows = {
+        recording.recording_id: _rows(recording, own, conditioning, build)
         for recording, own in zip(recordings, speakers, strict=True)
     }
-    return Assigned(clips, frozenset(held_out))
+    return Assigned(rows, frozenset(held_out))
 
 
-def _named(clip_id: str, conditioning: Mapping[str, tuple[str, ...]], build: Build) -> Row:
-    """Columns of SPEAKERS of a clip whose speaker somebody named."""
-    speaker_id = _named_id(clip_id, build)
-    return {"speaker_id": speaker_id, "speaker_purity": 1.0, "conditioning_clip_ids": conditioning[clip_id]}
+def _rows(
+    recording: _Recording, speakers: list[Speaker], conditioning: dict[str, tuple[str, ...]], build: Build
+) -> pa.Table:
+    """Rows of a recording, for `Assigned`."""
+    named = recording.named["clip_id"].to_pylist()
+    clip_ids = [*recording.places["clip_id"].to_pylist(), *named]
+    own = [speakers[cluster] for cluster in recording.cluster_of]
+    columns = {
+        "clip_id": clip_ids,
+        "speaker_id": [*(speaker.speaker_id for speaker in own), *(_named_id(clip_id, build) for clip_id in named)],
+        "speaker_purity": [*(speaker.purity for speaker in own), *(1.0 for _ in named)],
+        "conditioning_clip_ids": [conditioning[clip_id] for clip_id in clip_ids],
+    }
+    return pa.Table.from_pydict(columns, schema=_ROWS)
 
 
 def _named_id(clip_id: str, build: Build) -> str:
@@ -107,24 +113,26 @@ def _named_id(clip_id: str, build: Build) -> str:
 
 
 def _recordings(decided: DecidedGroup, calibration: Calibration, build: Build) -> Iterator[_Recording]:
-    """Cluster the kept clips of each recording of a group that has clips."""
+    """Cluster the kept clips of each recording of a group that has any with an embedding or a named speaker."""
+    by_hand = pa.array(list(build.by_hand.speakers), pa.string())
     kept = decided.places.select(["recording", "clip_id", "start", "end"]).filter(pa.array(decided.decision.kept))
-    places: dict[int, list[Row]] = {at: [] for at in np.unique(decided.recording).tolist()}
-    for row in kept.to_pylist():
-        places[row.pop("recording")].append(row)
-    for at, rows in places.items():
+    of = kept["recording"].to_numpy()
+    order = np.argsort(of, kind="stable")
+    present, firsts = np.unique(of[order], return_index=True)
+    for at, rows in zip(present.tolist(), np.split(order, firsts[1:])):  # without clips the one part is empty
         recording = decided.recordings[at]
         content_id = recording.content_id or ""
         embeddings = _embeddings(content_id, build)
-        by_hand = build.by_hand.speakers
-        named = [row for row in rows if row["clip_id"] in by_hand]
-        embedded = [row for row in rows if row["clip_id"] in embeddings.keys() - by_hand.keys()]
-        if not embedded:
-            yield _Recording(recording.recording_id, content_id, named, [], np.zeros(0, np.intp), None)
-            continue
-        names = [row["clip_id"] for row in embedded]
-        cluster_of, clusters = cluster_clips(names, np.stack([embeddings[name] for name in names]), calibration)
-        yield _Recording(recording.recording_id, content_id, named, embedded, cluster_of, clusters)
+        clips = kept.drop_columns("recording").take(pa.array(rows))
+        is_named = pc.is_in(clips["clip_id"], value_set=by_hand)
+        named, others = clips.filter(is_named).combine_chunks(), clips.filter(pc.invert(is_named))
+        has_embedding = pc.is_in(others["clip_id"], value_set=pa.array(list(embeddings), pa.string()))
+        places = others.filter(has_embedding).combine_chunks()
+        if names := places["clip_id"].to_pylist():
+            cluster_of, clusters = cluster_clips(names, np.stack([embeddings[name] for name in names]), calibration)
+            yield _Recording(recording.recording_id, content_id, named, places, cluster_of, clusters)
+        elif named.num_rows:
+            yield _Recording(recording.recording_id, content_id, named, places, np.zeros(0, np.intp), None)
 
 
 def _embeddings(content_id: str, build: Build) -> dict[str, Float32]:
@@ -137,14 +145,16 @@ def _embeddings(content_id: str, build: Build) -> dict[str, Float32]:
 def _spoken(recording: _Recording, speakers: list[Speaker], build: Build) -> Iterator[Spoken]:
     """The clips of a recording for the choice of conditioning clips; `speakers` has the speaker of each cluster."""
     embeddings = _embeddings(recording.content_id, build)
-    for place, cluster in zip(recording.places, recording.cluster_of, strict=True):
+    for place, cluster in zip(recording.places.to_pylist(), recording.cluster_of, strict=True):
         typicality = round(float(embeddings[place["clip_id"]] @ speakers[cluster].mean), 4)
         yield _spoken_clip(place, recording, speakers[cluster].speaker_id, typicality, build)
-    for place in recording.named:
+    for place in recording.named.to_pylist():
         yield _spoken_clip(place, recording, _named_id(place["clip_id"], build), 1.0, build)
 
 
-def _spoken_clip(place: Row, recording: _Recording, speaker_id: str, typicality: float, build: Build) -> Spoken:
+def _spoken_clip(
+    place: Mapping[str, Any], recording: _Recording, speaker_id: str, typicality: float, build: Build
+) -> Spoken:
     rate = build.config.audio.sample_rate
     return Spoken(
         clip_id=place["clip_id"],

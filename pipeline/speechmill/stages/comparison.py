@@ -70,7 +70,8 @@ def compare(works: Iterable[WorkItem], build: Build, *, is_whole: bool) -> Itera
 
 def is_current(works: Iterable[WorkItem], build: Build) -> bool:
     """Whether `compare` of all contents of the corpus would find nothing to do."""
-    by_id = {work.content_id: work for work in works}
+    present = contents_with("fingerprint", build)  # others failed before
+    by_id = {work.content_id: work for work in works if work.content_id in present}
     return not _chosen(by_id, _load(build), build, is_whole=True)[1]
 
 
@@ -90,7 +91,7 @@ def _load(build: Build) -> _Compared:
         table = build.store.read(name) if build.store.exists(name) else _STATE.empty_table()
     except (OSError, pa.ArrowInvalid):
         table = _STATE.empty_table()
-    present = _stored("fingerprint", build) if table.num_rows else set()
+    present = contents_with("fingerprint", build) if table.num_rows else set()
     rows = [row for row in table.to_pylist() if row["content_id"] in present]
     orders = {row["content_id"]: tuple(row["order"]) for row in rows}
     return _Compared(orders, frozenset(row["content_id"] for row in rows if row["is_stale"]))
@@ -102,8 +103,8 @@ def _save(compared: _Compared, build: Build) -> None:
     build.store.write_table(_name(build), pa.table([ids, [*compared.orders.values()], stale], schema=_STATE))
 
 
-def _stored(stage: str, build: Build) -> set[str]:
-    """Ids of the contents with an artifact of a stage, from the listing of its folder."""
+def contents_with(stage: str, build: Build) -> set[str]:
+    """Ids of the contents with an artifact of a stage, also of a failure, from the listing of its folder."""
     folder = build.artifact(stage, "").rpartition("/")[0]
     return {name.removesuffix(".parquet") for name in build.store.names(folder)}
 
@@ -118,7 +119,7 @@ def _chosen(
     if has_moved or not known.keys() <= everything.keys():  # what is gone or moved may have been what others match
         chosen = set(everything)
     else:
-        stored = _stored("dedup", build)
+        stored = contents_with("dedup", build)
         chosen = {*before.stale, *(content_id for content_id in everything if content_id not in stored)}
         new = orders.keys() - known.keys()
         chosen |= new | _affected(everything, new, build)

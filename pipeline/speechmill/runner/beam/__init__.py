@@ -1,7 +1,9 @@
 """Runs the graph on Apache Beam, which no other folder imports."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -12,12 +14,15 @@ from speechmill import publish
 from speechmill.core.build import Build
 from speechmill.publish import tables
 from speechmill.publish.groups import group_inputs, is_current
-from speechmill.runner.beam.functions import FATAL, LISTED, NAMESPACE, CorpusFn, Listing
-from speechmill.runner.beam.graph import Identify, RecordingStages
+from speechmill.runner.beam.functions import FATAL, NAMESPACE, CorpusFn, Listing
+from speechmill.runner.beam.graph import Fetching, Identify, RecordingStages
 from speechmill.runner.beam.options import check_options, is_on_other_machines, read_options
+from speechmill.runner.beam.waves import run_in_waves
+from speechmill.runner.waves import LISTED
 from speechmill.sources import Listed
 from speechmill.stages.comparison import forget
 from speechmill.stages.known import write_index
+from speechmill.stages.work import WorkItem
 
 __all__ = ["LISTED", "check_options", "make_graph", "run"]
 
@@ -42,22 +47,50 @@ def _files(_: int, build: Build) -> Iterable[Any]:
     return () if build.is_stopping() else publish.plan(build)
 
 
-def make_graph(build: Build, options: PipelineOptions | None = None, *, only_publish: bool = False) -> beam.Pipeline:
-    """The whole graph, for the runner of the options; see `run`."""
+def make_graph(
+    build: Build, options: PipelineOptions | None = None, *, only_publish: bool = False,
+    works: Sequence[WorkItem] | None = None, is_whole: bool = True, publishes: bool = True,
+) -> beam.Pipeline:  # fmt: skip
+    """The graph for the runner of the options.
+
+    Args:
+        build: The build.
+        options: Options of Beam; None: those of a run in this process.
+        only_publish: Leave out inputs and stages.
+        works: Fetched items to begin with, in place of the inputs.
+        is_whole: Whether `works` are all of the corpus.
+        publishes: Whether the corpus is published at the end.
+    """
     options = read_options(()) if options is None else options
     if is_on_other_machines(options):
-        build = build.by_reference()
+        build = _for_other_machines(build)
     pipeline = beam.Pipeline(options=options)
+    is_complete = works is None and not only_publish and publish.is_complete(build)
+    begin = _listed(pipeline, build, only_publish=only_publish) if works is None else pipeline | beam.Create(works)
+    recordings = begin | "stages" >> RecordingStages(build, options, is_complete=is_complete, is_whole=is_whole)
+    return _published(pipeline, recordings, build) if publishes and build.share.is_whole else pipeline
+
+
+def _for_other_machines(build: Build) -> Build:
+    """The build with models by name, and with as many workers at a host as that may have requests."""
+    fetch = build.config.fetch.model_copy(update={"host_workers": build.config.fetch.per_host})
+    return replace(build.by_reference(), config=build.config.model_copy(update={"fetch": fetch}))
+
+
+def _listed(pipeline: beam.Pipeline, build: Build, *, only_publish: bool) -> beam.PCollection[WorkItem]:
+    """Items of the recordings of all inputs, and of those that the corpus has already."""
     inputs = () if only_publish else build.config.inputs
-    recordings = (
+    return (
         pipeline
         | "inputs" >> beam.Create(list(enumerate(inputs)))
         | "list" >> beam.ParDo(Listing(build)).with_output_types(Listed)
         | "identify" >> Identify(build, recall=not only_publish)
-        | "stages" >> RecordingStages(build, options, is_complete=not only_publish and publish.is_complete(build))
+        | "fetching" >> Fetching(build)
     )
-    if not build.share.is_whole:
-        return pipeline
+
+
+def _published(pipeline: beam.Pipeline, recordings: beam.PCollection[WorkItem], build: Build) -> beam.Pipeline:
+    """Add the publication of the corpus, once all items are through the stages."""
     (
         recordings
         | "all milled" >> beam.combiners.Count.Globally()
@@ -84,12 +117,25 @@ def run(build: Build, beam_options: tuple[str, ...] = (), *, only_publish: bool 
         Counters by name, `stage/key`. They count attempts: an element that a runner repeats is counted twice.
     """
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # its errors are raised too, and reported by us
+    options = read_options(beam_options)
+    is_elsewhere = is_on_other_machines(options)
     if not only_publish:
         write_index(build, tables.fetched_recordings(build))
-    options = read_options(beam_options)
-    if is_on_other_machines(options) and not only_publish:
-        forget(build)  # the graph compares by shuffles, which note nothing
-    pipeline = make_graph(build, options, only_publish=only_publish)
+        if is_elsewhere:
+            forget(build)  # the graph compares by shuffles, which note nothing
+        elif build.config.fetch.wave_hours is not None:
+            return run_in_waves(build, partial(_run_works, build, options))
+    return _run_pipeline(make_graph(build, options, only_publish=only_publish))
+
+
+def _run_works(
+    build: Build, options: PipelineOptions, works: Sequence[WorkItem], *, is_whole: bool, publishes: bool
+) -> dict[str, int]:
+    return _run_pipeline(make_graph(build, options, works=works, is_whole=is_whole, publishes=publishes))
+
+
+def _run_pipeline(pipeline: beam.Pipeline) -> dict[str, int]:
+    """Run a graph; returns its counters."""
     try:
         result = pipeline.run()
         result.wait_until_finish()

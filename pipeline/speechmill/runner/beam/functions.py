@@ -23,6 +23,7 @@ from speechmill.core.records import Status
 from speechmill.core.store import OutOfSpaceError, raise_if_out_of_space
 from speechmill.fetch import StoppedError
 from speechmill.runner.log import flush_log, open_log
+from speechmill.runner.waves import LISTED
 from speechmill.sources import Listed
 from speechmill.stages import ClipStage
 from speechmill.stages.batches import Batch, Done, complete_content
@@ -31,7 +32,6 @@ from speechmill.stages.fetch import list_input
 from speechmill.stages.work import Outcome, StageFunction, WorkItem, identify, watched
 
 NAMESPACE = "speechmill"
-LISTED = "listed/"  # prefix, before the number of an input, of the counter of its recordings
 STOP_CHECK_S = 0.5  # interval of checks for STOP_FILE while waiting for workers
 FATAL = (MemoryError, OutOfSpaceError, OutsideError, ConfigError)
 log = logging.getLogger("speechmill")
@@ -95,11 +95,14 @@ class StageFn(beam.DoFn):  # type: ignore[misc]
             "audio_done_ms": round(1000 * outcome.seconds_in) if outcome.state == "done" else 0,
         } | ({f"reason.{outcome.reason}": 1} if outcome.reason else {})
         for key, value in counts.items():
-            _counter(f"{self._name}/{key}").inc(value)
+            self._add(f"{self._name}/{key}", value)
         fields = {"stage": self._name, "state": outcome.state, "seconds": round(seconds, 3)}
         fields |= {"audio_in_s": round(outcome.seconds_in, 3), "audio_kept_s": round(outcome.seconds_kept, 3)}
         fields |= identify(element) | ({"reason": outcome.reason} if outcome.reason else {})
         log.info("%s %s", self._name, outcome.detail or outcome.state, extra={"fields": fields})
+
+    def _add(self, counter: str, value: int) -> None:
+        _counter(counter).inc(value)
 
 
 class Listing(beam.DoFn):  # type: ignore[misc]
@@ -124,7 +127,8 @@ class Listing(beam.DoFn):  # type: ignore[misc]
 class WaitingFn(StageFn):
     """Runs a stage that waits for servers in threads: many elements at a time, few of each host.
 
-    Elements come grouped by host, all of a host to one worker, so that the limit per host holds on any runner.
+    Elements come grouped by host, in as many groups as `fetch.host_workers` says. One worker gets a group, and has its
+    part of the limits: those of the host hold on any runner.
     """
 
     def start_bundle(self) -> None:
@@ -154,7 +158,7 @@ class WaitingFn(StageFn):
         limits = self._build.config.fetch
         busy = Counter(host for host, _ in self._running.values())
         for host in list(self._waiting):
-            while busy[host] < limits.per_host and len(self._running) < limits.concurrency:
+            while busy[host] < limits.per_host_here and len(self._running) < limits.concurrency:
                 element = next(self._waiting[host], None)
                 if element is None:
                     del self._waiting[host]
@@ -263,13 +267,14 @@ class BatchedFn(StageFn):
 class CompareFn(StageFn):
     """Runs the stage dedup on all items together, which come as one element."""
 
-    def __init__(self, build: Build) -> None:
+    def __init__(self, build: Build, *, is_whole: bool) -> None:
         super().__init__(stages.DEDUP.name, stages.DEDUP.process, build)
+        self._is_whole = is_whole
 
     def process(self, element: tuple[int, Iterable[WorkItem]]) -> Iterator[Any]:
         """Compare the items; yield them all once the duplicates of each are stored."""
         try:
-            for matched in compare(element[1], self._build, is_whole=True):
+            for matched in compare(element[1], self._build, is_whole=self._is_whole):
                 yield from super().process(matched)
         except OSError as error:
             raise_if_out_of_space(error, self._build.store.root)

@@ -1,6 +1,7 @@
 """The Beam graph of all stages. Its elements are small (ids, paths, counts); audio stays in the store."""
 
 import logging
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -133,26 +134,42 @@ def stage_fn(stage: Stage, build: Build) -> StageFn:
     return (WaitingFn if isinstance(execution, GroupedByHost) else StageFn)(stage.name, stage.process, build)
 
 
-class RecordingStages(beam.PTransform):  # type: ignore[misc]
-    """Listed recordings in; work items out, one per content, after all stages of the build.
+class Fetching(beam.PTransform):  # type: ignore[misc]
+    """Listed recordings in; work items out, one per recording with media."""
 
-    Where the corpus `is_complete` and no recording has changed since, stages after fetching are skipped.
-    """
-
-    def __init__(self, build: Build, options: PipelineOptions, *, is_complete: bool) -> None:
+    def __init__(self, build: Build) -> None:
         super().__init__()
-        self.build, self.options, self.is_complete = build, options, is_complete
+        self.build = build
 
     def expand(self, listed: beam.PCollection[Listed]) -> beam.PCollection[WorkItem]:
-        """Fetch by host, merge work items by content, then run the other stages in order."""
-        share = self.build.share
-        works = (
+        """Fetch by host."""
+        return (
             listed
-            | "of this shard" >> beam.Filter(_is_in_shard, share)
+            | "of this shard" >> beam.Filter(_is_in_shard, self.build.share)
             | "by host"
-            >> beam.Map(lambda recording: (host_of(recording), recording)).with_output_types(tuple[str, Listed])
+            >> beam.Map(_by_host, self.build.config.fetch.host_workers).with_output_types(tuple[str, Listed])
             | "same host" >> beam.GroupByKey()
             | FETCH.name >> beam.ParDo(stage_fn(FETCH, self.build))
+        )
+
+
+class RecordingStages(beam.PTransform):  # type: ignore[misc]
+    """Work items in; one item per content out, after all stages of the build but fetching.
+
+    Where the corpus `is_complete` and no recording has changed since, they are skipped. `is_whole`: the items are the
+    whole corpus, not a wave of it.
+    """
+
+    def __init__(self, build: Build, options: PipelineOptions, *, is_complete: bool, is_whole: bool) -> None:
+        super().__init__()
+        self.build, self.options = build, options
+        self.is_complete, self.is_whole = is_complete, is_whole
+
+    def expand(self, works: beam.PCollection[WorkItem]) -> beam.PCollection[WorkItem]:
+        """Merge items by content, then run the stages in order."""
+        share = self.build.share
+        works = (
+            works
             | "by content" >> beam.Map(lambda work: (work.content_id, work)).with_output_types(tuple[str, WorkItem])
             | "same content" >> beam.GroupByKey()
             | "primary" >> beam.MapTuple(lambda _, works: primary(works))
@@ -175,7 +192,12 @@ class RecordingStages(beam.PTransform):  # type: ignore[misc]
     def _deduplicate(self) -> beam.PTransform:
         """By shuffles where workers are on several machines, else by files on the disk of this one."""
         is_spread = is_on_other_machines(self.options)
-        return Deduplicate(self.build) if is_spread else DeduplicateHere(self.build)
+        return Deduplicate(self.build) if is_spread else DeduplicateHere(self.build, is_whole=self.is_whole)
+
+
+def _by_host(listed: Listed, workers: int) -> tuple[str, Listed]:
+    """A recording by its host, and by one of the workers that share that host."""
+    return f"{host_of(listed)} {zlib.crc32(listed.recording.recording_id.encode()) % workers}", listed
 
 
 def _is_in_shard(listed: Listed, share: Share) -> bool:
@@ -237,9 +259,9 @@ class Deduplicate(beam.PTransform):  # type: ignore[misc]
 class DeduplicateHere(beam.PTransform):  # type: ignore[misc]
     """As `Deduplicate`, in one process, whose memory does not grow with the corpus."""
 
-    def __init__(self, build: Build) -> None:
+    def __init__(self, build: Build, *, is_whole: bool) -> None:
         super().__init__()
-        self.build = build
+        self.build, self.is_whole = build, is_whole
 
     def expand(self, works: beam.PCollection[WorkItem]) -> beam.PCollection[WorkItem]:
         """Compare all items in one place, then spread them again."""
@@ -247,7 +269,7 @@ class DeduplicateHere(beam.PTransform):  # type: ignore[misc]
             works
             | "one place" >> beam.Map(lambda work: (0, work)).with_output_types(tuple[int, WorkItem])
             | "all works" >> beam.GroupByKey()
-            | "compare" >> beam.ParDo(CompareFn(self.build))
+            | "compare" >> beam.ParDo(CompareFn(self.build, is_whole=self.is_whole))
             | "by itself" >> beam.Map(lambda work: (work.content_id, work)).with_output_types(tuple[str, WorkItem])
             | "spread again" >> beam.GroupByKey()
             | "each" >> beam.FlatMapTuple(lambda _, works: works)
