@@ -18,10 +18,10 @@ def _name(group: Group, fingerprint: str) -> str:
 
 def save(decided: DecidedGroup, duplicates: Duplicates, fingerprint: str, build: Build) -> None:
     """Store duplicates, speakers and splits of a group of a plan."""
-    held_out = [at for at, split in enumerate(decided.splits) if split == VALIDATION]
     footer = {
         "duplicates": {str(at): order for at, order in duplicates.items()},
-        "held_out": held_out if decided.speakers is not None else None,
+        "held_out": [at for at, split in enumerate(decided.splits) if split == VALIDATION],
+        "speakers": decided.speakers is not None,
     }
     table = COLUMNS.empty_table() if decided.speakers is None else decided.speakers
     build.store.write_table(_name(decided.group, fingerprint), table, footer)
@@ -45,8 +45,8 @@ def _load(group: Group, fingerprint: str, build: Build) -> DecidedGroup:
     table, footer = build.store.load(_name(group, fingerprint))
     duplicates: Duplicates = {int(at): tuple(order) for at, order in footer["duplicates"].items()}
     decided = decide_group(group, duplicates, build)
-    if footer["held_out"] is not None:
+    if footer["speakers"]:
         decided.speakers = table
-        held_out = frozenset(footer["held_out"])
-        decided.splits = [VALIDATION if at in held_out else TRAIN for at in range(len(decided.splits))]
+    held_out = frozenset(footer["held_out"])
+    decided.splits = [VALIDATION if at in held_out else TRAIN for at in range(len(decided.splits))]
     return decided

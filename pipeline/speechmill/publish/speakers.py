@@ -4,7 +4,7 @@ Clusters depend on all kept clips, so this is repeated for each publication, fro
 Embeddings are read for each recording in turn: memory holds only ids and positions of clips.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,6 @@ from speechmill.speakers.clusters import (
     cluster_speakers,
 )
 from speechmill.speakers.conditioning import Spoken, choose
-from speechmill.speakers.split import validation
 from speechmill.stages import EMBED, SPEAKERS
 
 COLUMNS = pa.schema([column.field for column in SPEAKERS.columns])
@@ -60,8 +59,13 @@ class Assigned:
         decided.speakers = pa.Table.from_pylist(rows, schema=COLUMNS)
 
 
-def assign(groups: Iterable[DecidedGroup], build: Build) -> Assigned:
-    """Cluster all kept clips by speaker; choose conditioning clips and splits."""
+def assign(
+    groups: Iterable[DecidedGroup], hold_out: Callable[[list[str], list[str]], frozenset[str]], build: Build
+) -> Assigned:
+    """Cluster all kept clips by speaker; choose conditioning clips and splits.
+
+    `hold_out` chooses the recordings of the validation split, given the recording and the speaker of each clip.
+    """
     settings = build.config.speakers
     calibration = (
         CAMPPLUS
@@ -73,11 +77,7 @@ def assign(groups: Iterable[DecidedGroup], build: Build) -> Assigned:
     speakers = [next(found) if recording.clusters else [] for recording in recordings]
     spoken = [clip for pair in zip(recordings, speakers, strict=True) for clip in _spoken(*pair, build)]
     conditioning = choose(spoken)
-    held_out = validation(
-        [clip.recording_id for clip in spoken],
-        [clip.speaker_id for clip in spoken],
-        share=build.config.publish.validation_share,
-    )
+    held_out = hold_out([clip.recording_id for clip in spoken], [clip.speaker_id for clip in spoken])
     clips = {
         recording.recording_id: {
             place["clip_id"]: {
@@ -89,7 +89,7 @@ def assign(groups: Iterable[DecidedGroup], build: Build) -> Assigned:
         }
         for recording, own in zip(recordings, speakers, strict=True)
     }
-    return Assigned(clips, frozenset(held_out))
+    return Assigned(clips, held_out)
 
 
 def _recordings(decided: DecidedGroup, calibration: Calibration, build: Build) -> Iterator[_Recording]:
