@@ -118,7 +118,8 @@ class DecidedFooter(Footer):
     """Of what a plan of publication decided about a group of recordings."""
 
     duplicates: dict[int, tuple[str, ...]]  # row of a recording: `primary_order` of the one that it is a duplicate of
-    held_out: tuple[int, ...] | None  # rows of the recordings for validation; None where it follows from their ids
+    held_out: tuple[int, ...]  # rows of the recordings for validation
+    has_speakers: bool  # whether its rows are the speakers of the clips
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,10 @@ class Publish(Section):
 
     validation_share: float = Field(0.05, ge=0, lt=1)
     """Share of recordings in the validation split, chosen by their hash. With speaker clustering: highest share of
-    clips in it, in whole groups of recordings that share no speaker with others."""
+    clips in it, in whole groups of recordings that share no speaker with others. Recordings that share texts are kept
+    in one split either way."""
+    separate_texts: bool = True
+    """Keep recordings with the same text in one split, such as those of two readers of a book. false: speakers only."""
     shard_bytes: int = Field(500_000_000, ge=1_000_000)
     """Most bytes of audio in a shard."""
     drop_unreachable: bool = False

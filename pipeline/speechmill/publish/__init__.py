@@ -7,7 +7,7 @@ are replaced. Shards with the same content as before are not written again.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,8 +18,8 @@ from speechmill.core.build import Build
 from speechmill.core.reasons import OUT_OF_REACH, Reason
 from speechmill.core.records import Status
 from speechmill.core.store import Store
-from speechmill.publish import planned, shards, speakers, writers
-from speechmill.publish.decided import DecidedGroup, Duplicates, decide_group, find_duplicates
+from speechmill.publish import planned, shards, writers
+from speechmill.publish.decided import DecidedGroup, find_duplicates
 from speechmill.publish.groups import (
     Group,
     Versions,
@@ -31,7 +31,8 @@ from speechmill.publish.groups import (
     is_current,
 )
 from speechmill.publish.shards import Shard
-from speechmill.publish.stats import Tally, token_usage
+from speechmill.publish.splitting import Splitting
+from speechmill.publish.stats import SHARED_TEXTS, Tally, token_usage
 from speechmill.publish.tables import remove_stale_tables
 from speechmill.publish.writers import LEDGER_FILE, pool_part
 from speechmill.stages.work import Outcome
@@ -81,7 +82,8 @@ def plan(build: Build) -> list[Task]:
     tally, lost, tasks, recordings = Tally(build), list[str](), list[Task](), dict[str, list[str]]()
     published = set() if build.config.publish.drop_unreachable else _published(build)
     duplicates = find_duplicates(groups, build)
-    for decided in _decide(duplicates, build):
+    decisions = Splitting(duplicates, build)
+    for decided in decisions:
         planned.save(decided, duplicates[decided.group], fingerprint, build)
         tally.add(decided)
         lost += _lost(decided, published)
@@ -90,7 +92,8 @@ def plan(build: Build) -> list[Task]:
         tasks += [task, *(replace(task, name=shard.name, shard=shard) for shard in planned_shards)]
         recordings |= {shard.name: shards.recording_ids(shard, decided) for shard in planned_shards}
     tasks += [Task(name=name, fingerprint=fingerprint) for name in (LEDGER_FILE, RECORDINGS_FILE)]
-    _save_plan(build, fingerprint, [task.name for task in tasks], tally.stats(), lost, recordings)
+    stats = tally.stats() | {SHARED_TEXTS: decisions.shared}
+    _save_plan(build, fingerprint, [task.name for task in tasks], stats, lost, recordings)
     remove_stale_tables(groups, build)
     return [] if lost else _missing(tasks, build)
 
@@ -104,26 +107,15 @@ def _missing(tasks: list[Task], build: Build) -> list[Task]:
 def preview(build: Build) -> dict[str, Any]:
     """Statistics of the corpus that the clip tables, which must be current, would give. Nothing is written."""
     tally = Tally(build)
-    for decided in decide_all(build):
+    decisions = decide_all(build)
+    for decided in decisions:
         tally.add(decided)
-    return tally.stats()
+    return tally.stats() | {SHARED_TEXTS: decisions.shared}
 
 
-def decide_all(build: Build) -> Iterator[DecidedGroup]:
+def decide_all(build: Build) -> Splitting:
     """Decide about all groups of a corpus whose clip tables are current. Nothing is written."""
-    return _decide(find_duplicates(all_groups(build), build), build)
-
-
-def _decide(duplicates: Mapping[Group, Duplicates], build: Build) -> Iterator[DecidedGroup]:
-    """Decide about each group, given its duplicates; speakers are clustered over the kept clips of all groups."""
-    if not build.runs("speakers"):
-        yield from (decide_group(group, of_group, build) for group, of_group in duplicates.items())
-        return
-    assigned = speakers.assign((decide_group(group, of_group, build) for group, of_group in duplicates.items()), build)
-    for group, of_group in duplicates.items():
-        decided = decide_group(group, of_group, build)
-        assigned.add_to(decided)
-        yield decided
+    return Splitting(find_duplicates(all_groups(build), build), build)
 
 
 def _save_plan(

@@ -54,6 +54,16 @@ def no_clips(stats: Mapping[str, Any]) -> str:
     return f"{reason} took most, {share:.0%} of the audio" + (f"; {key} decides about it" if key else "")
 
 
+def splits(stats: Mapping[str, Any]) -> str:
+    """Say where texts could not be kept apart by the splits as far as is wanted; '' where they are."""
+    notes = {
+        "most": "both splits have some passages, such as credits; recordings that share most of their text are in one",
+        "nothing_left": "nothing is held out, since speakers and texts link too many recordings; with"
+        " publish.separate_texts=false only speakers would",
+    }
+    return notes.get(stats.get("texts_kept_apart") or "", "")
+
+
 def other_profile(stats: Mapping[str, Any], profile: str) -> str:
     """Name the profile of segmentation that would make clips of more of the same audio; '' if that is not much more."""
     samples: Mapping[str, int] = stats.get("candidate_samples_by_profile", {})

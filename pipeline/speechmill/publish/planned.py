@@ -19,9 +19,9 @@ def _name(group: Group, fingerprint: str) -> str:
 
 def save(decided: DecidedGroup, duplicates: Duplicates, fingerprint: str, build: Build) -> None:
     """Store duplicates, speakers and splits of a group of a plan."""
-    held_out = [at for at, split in enumerate(decided.splits) if split == VALIDATION]
-    is_by_speaker = decided.speakers is not None
-    footer = DecidedFooter(duplicates=dict(duplicates), held_out=tuple(held_out) if is_by_speaker else None)
+    held_out = tuple(at for at, split in enumerate(decided.splits) if split == VALIDATION)
+    has_speakers = decided.speakers is not None
+    footer = DecidedFooter(duplicates=dict(duplicates), held_out=held_out, has_speakers=has_speakers)
     table = COLUMNS.empty_table() if decided.speakers is None else decided.speakers
     build.store.write_table(_name(decided.group, fingerprint), table, footer)
 
@@ -43,8 +43,8 @@ def load(group: Group, fingerprint: str, build: Build) -> DecidedGroup:
 def _load(group: Group, fingerprint: str, build: Build) -> DecidedGroup:
     table, footer = build.store.load(_name(group, fingerprint), DecidedFooter)
     decided = decide_group(group, footer.duplicates, build)
-    if footer.held_out is not None:
+    if footer.has_speakers:
         decided.speakers = table
-        held_out = frozenset(footer.held_out)
-        decided.splits = [VALIDATION if at in held_out else TRAIN for at in range(len(decided.splits))]
+    held_out = frozenset(footer.held_out)
+    decided.splits = [VALIDATION if at in held_out else TRAIN for at in range(len(decided.splits))]
     return decided

@@ -4,7 +4,7 @@ Clusters depend on all kept clips, so this is repeated for each publication, fro
 Embeddings are read for each recording in turn: memory holds only ids and positions of clips.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,6 @@ from speechmill.speakers.clusters import (
     cluster_speakers,
 )
 from speechmill.speakers.conditioning import Spoken, choose
-from speechmill.speakers.split import validation
 from speechmill.stages import EMBED, SPEAKERS
 
 COLUMNS = pa.schema([column.field for column in SPEAKERS.columns])
@@ -63,10 +62,13 @@ class Assigned:
         decided.speakers = rows.select(COLUMNS.names).take(at).combine_chunks()
 
 
-def assign(groups: Iterable[DecidedGroup], build: Build) -> Assigned:
+def assign(
+    groups: Iterable[DecidedGroup], hold_out: Callable[[list[str], list[str]], frozenset[str]], build: Build
+) -> Assigned:
     """Cluster all kept clips by speaker; choose conditioning clips and splits.
 
     In memory are the speakers of each recording, and ids and places of clips: 1 KB a clip, without embeddings.
+    `hold_out` chooses the recordings of the validation split, given the recording and the speaker of each clip.
     """
     settings = build.config.speakers
     calibration = (
@@ -79,16 +81,12 @@ def assign(groups: Iterable[DecidedGroup], build: Build) -> Assigned:
     speakers = [next(clustered) if recording.clusters else [] for recording in recordings]
     spoken = [clip for pair in zip(recordings, speakers, strict=True) for clip in _spoken(*pair, build)]
     conditioning = choose(spoken)
-    held_out = validation(
-        [clip.recording_id for clip in spoken],
-        [clip.speaker_id for clip in spoken],
-        share=build.config.publish.validation_share,
-    )
+    held_out = hold_out([clip.recording_id for clip in spoken], [clip.speaker_id for clip in spoken])
     rows = {
         recording.recording_id: _rows(recording, own, conditioning, build)
         for recording, own in zip(recordings, speakers, strict=True)
     }
-    return Assigned(rows, frozenset(held_out))
+    return Assigned(rows, held_out)
 
 
 def _rows(

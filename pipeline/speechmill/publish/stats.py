@@ -21,6 +21,7 @@ from speechmill.publish.decided import DecidedGroup
 from speechmill.publish.rows import clip_rows
 from speechmill.publish.tables import read_clips, read_recordings, read_spans
 
+SHARED_TEXTS = "texts_kept_apart"  # key: what recordings of different splits do not share, see publish/splitting.py
 MOST_NAMED = 5  # files that were left out
 
 

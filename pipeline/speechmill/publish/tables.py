@@ -33,9 +33,10 @@ from speechmill.publish.groups import (
     is_current,
     tabulated_stages,
 )
-from speechmill.stages import ALIGN, TOKENISE, Stage, left_out
+from speechmill.stages import ALIGN, ASSESS, TOKENISE, Stage, left_out
 from speechmill.stages.selection import clip_places, join_columns
 from speechmill.stages.work import Outcome
+from speechmill.text.passages import passage_keys
 
 ROW_GROUP_ROWS = 10_000
 DONE = "done_"  # prefix of a stage's name: whether it has finished a clip
@@ -47,6 +48,8 @@ PLACES = [
     pa.field("end", pa.int64()),
     pa.field("flac_bytes", pa.int64()),
 ]
+PASSAGES = pa.field("passage_keys", pa.list_(pa.int64()))  # of the text, to find others with the same
+ONE_PASSAGE_IN = 4  # of two texts with a sentence in common, one in four shingles is enough
 SPAN_TABLE = pa.schema([PLACES[0], *PLACES[2:4], pa.field("kind", pa.string())])
 RECORD_TABLE = pa.schema(
     [
@@ -67,7 +70,8 @@ def clip_table(build: Build) -> pa.Schema:
     """Schema of the clip table."""
     stages = tabulated_stages(build)
     columns = [column.field for stage in stages for column in _columns(stage, build)]
-    return pa.schema([*PLACES, *columns, *(pa.field(DONE + stage.name, pa.bool_()) for stage in stages)])
+    passages = [PASSAGES] if build.runs(ASSESS.name) else []
+    return pa.schema([*PLACES, *columns, *passages, *(pa.field(DONE + stage.name, pa.bool_()) for stage in stages)])
 
 
 def tabulate(inputs: GroupInputs, build: Build) -> Outcome:
@@ -146,11 +150,19 @@ def _content_tables(at: int, content_id: str, build: Build) -> tuple[pa.Table, p
     for stage in tabulated_stages(build):
         rows = _read_columns(stage, content_id, build)
         values |= join_columns(clips["clip_id"], rows, _columns(stage, build), stage.fill(content_id, build))
+        if stage is ASSESS:
+            values[PASSAGES.name] = _passages(values["text"])
         values[DONE + stage.name] = pc.is_in(clips["clip_id"], value_set=rows["clip_id"])
     values["recording"] = pa.array([at] * clips.num_rows, pa.int32())
     others = {"recording": pa.array([at] * spans.num_rows, pa.int32())}
     others |= {name: spans[name] for name in spans.column_names}
     return _table(values, clip_table(build)), _table(others, SPAN_TABLE)
+
+
+def _passages(texts: pa.ChunkedArray) -> pa.Array:
+    """Keys of the passages of texts; null for a clip without a text."""
+    keys = [None if text is None else passage_keys(text, one_in=ONE_PASSAGE_IN) for text in texts.to_pylist()]
+    return pa.array(keys, PASSAGES.type)
 
 
 def _table(values: Mapping[str, Any], schema: pa.Schema) -> pa.Table:

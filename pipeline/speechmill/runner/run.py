@@ -233,6 +233,7 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | N
         notes.append(f"{unknown} clips that {ownership.DECISIONS_FILE} decides about are not in this corpus")
     if line := advice.other_profile(plan["stats"], config.segment.profile):
         notes.append(line)
+    notes += [line] if (line := advice.splits(plan["stats"])) else []
     notes += [NO_TURNS] if lacks_turns else []
     notes += [f"mel tokens: {mel_tokens}"] if mel_tokens and config.tokenise.checkpoint != "shipped" else []
     return Summary(

@@ -28,7 +28,10 @@ def groups(recordings: Sequence[str], speakers: Sequence[str]) -> list[list[str]
     return sorted(members.values())
 
 
-def validation(recordings: Sequence[str], speakers: Sequence[str], *, share: float, seed: int = 0) -> set[str]:
+def validation(
+    recordings: Sequence[str], speakers: Sequence[str], *, share: float, seed: int = 0,
+    links: Sequence[tuple[str, str]] = (),
+) -> set[str]:  # fmt: skip
     """Choose the recordings of the validation split: whole groups with at most `share` of the clips.
 
     Groups are ordered by a hash of `seed` and their first recording, and taken while they fit, so that the split
@@ -40,9 +43,12 @@ def validation(recordings: Sequence[str], speakers: Sequence[str], *, share: flo
         speakers: Speaker of each clip.
         share: Largest share of the clips to hold out, 0 to 1.
         seed: Changes the order of the groups.
+        links: Recordings, and a name that those have in common which must not be parted either.
     """
     clips = Counter(recordings)
-    ordered = sorted(groups(recordings, speakers), key=lambda group: _position(seed, group[0]))
+    own = [link for link in links if link[0] in clips]
+    related = groups([*recordings, *(name for name, _ in own)], [*speakers, *(label for _, label in own)])
+    ordered = sorted(related, key=lambda group: _position(seed, group[0]))
     sizes = [sum(clips[name] for name in group) for group in ordered]
     largest = max(range(len(ordered)), key=lambda at: sizes[at], default=-1)
     room, chosen = share * len(recordings), set[str]()
