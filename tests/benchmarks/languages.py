@@ -37,7 +37,7 @@ def main() -> None:
         by_rule = bool(marks(clip, found)) or not found.text
         by_mean = by_rule or (found.asr_confidence or 0) < (limits.asr_confidence or 0)
         by_words = by_mean or confidence < (limits.text_confidence or 0)
-        count.update({"clips": 1, "rules": by_rule, "mean": by_mean, "words": by_words})
+        count.update({"clips": 1, "rules": int(by_rule), "mean": int(by_mean), "words": int(by_words)})
         if not by_words:
             print(f"passes: {clip.name}: {confidence:.2f} {found.language} {found.text}")
     print("| language | clips | rejected by the rules | … or `asr_confidence` | … or `text_confidence` |")

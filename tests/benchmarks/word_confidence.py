@@ -159,6 +159,7 @@ def clips_in_languages(data: Path, rows: list[dict[str, Any]]) -> Iterator[tuple
 
 def transcripts(model: str, clips: list[Clip], cache: Path) -> dict[str, Transcript]:
     """Transcripts by name of clip; those that the cache lacks are made and added to it."""
+    cache.mkdir(parents=True, exist_ok=True)
     path = cache / f"{Path(model).name}.jsonl"
     known = {row.pop("name"): _transcript(row) for row in map(json.loads, path.open())} if path.exists() else {}
     missing = [clip for clip in clips if clip.name not in known]

@@ -27,7 +27,7 @@ class Weights:
     clip: float
 
 
-WHISPER = Weights(bias=-1.02, own=0.3, near=0.39, clip=0.64)
+WHISPER = Weights(bias=-0.99, own=0.45, near=0.17, clip=1.04)
 
 
 def word_confidences(probabilities: Sequence[float], weights: Weights = WHISPER) -> list[float]:
