@@ -21,7 +21,7 @@ from speechmill.stages.selection import early_columns, late_columns
 
 TESTED = [column for column in early_columns(RunConfig()) if column.test]
 SCHEMA = pa.schema([("clip_id", pa.string()), *(column.field for column in early_columns(RunConfig()))])
-TEXTS = pa.schema([*TRANSCRIPT_ARTIFACT, ("asr_agreement", pa.float32())])
+TEXTS = pa.schema([*TRANSCRIPT_ARTIFACT, ("asr_agreement", pa.float32()), ("text_confidence", pa.float32())])
 GOOD = {
     "clip_id": "a", "score_noise": 0.1, "score_music": 0.1, "score_telephone": 0.1, "score_overlap": 0.1,
     "score_reverb": 0.1, "snr_db": 30.0, "c50_db": 40.0, "bandwidth_hz": 11_000.0, "loudness_lufs": -20.0,
@@ -137,6 +137,8 @@ def test_doubts_about_a_transcript() -> None:
     assert doubts("", 5.5, error="RuntimeError: out of memory") == (Reason.ASR_FAILED,)
     assert doubts(None, 5.5) == doubts(" … - ♪♪ (!)", 5.5) == (Reason.EMPTY_TEXT,)
     assert doubts(SENTENCE, 5.5, asr_confidence=0.69) == (Reason.LOW_CONFIDENCE,)
+    assert doubts(SENTENCE, 5.5, text_confidence=0.2) == (Reason.LOW_CONFIDENCE,)
+    assert doubts(SENTENCE, 5.5, asr_confidence=0.2, text_confidence=0.2) == (Reason.LOW_CONFIDENCE,)
     assert doubts(SENTENCE, 5.5, asr_agreement=0.79) == (Reason.DISAGREEMENT,)
     assert doubts(SENTENCE, 5.5, asr_agreement=0.8) == ()
 

@@ -66,7 +66,7 @@ class Reason(StrEnum):
     # Judging a transcript.
     NOT_TRANSCRIBED = "not_transcribed", "selected since the last run, and not transcribed yet"
     ASR_FAILED = "asr_failed", "the ASR model raised an error on this clip"
-    LOW_CONFIDENCE = "low_confidence", "the mean word probability is too low"
+    LOW_CONFIDENCE = "low_confidence", "the words are improbable to the ASR model"
     EMPTY_TEXT = "empty_text", "the ASR model wrote nothing"
     NO_SPEECH = "no_speech", "a text over what the ASR model itself takes for silence"
     CUT_WORD = "cut_word", "speech goes on at an end of the clip"

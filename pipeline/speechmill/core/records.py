@@ -197,6 +197,8 @@ WORD = pa.struct(
     [("word", pa.string()), ("start_s", pa.float32()), ("end_s", pa.float32()), ("probability", pa.float32())]
 )
 
+TRUSTED_WORD = pa.struct([*WORD, ("confidence", pa.float32()), ("agreement", pa.float32())])
+
 DECISION = (
     _field("decision", pa.string(), "kept or rejected"),
     _field(

@@ -50,6 +50,8 @@ class Thresholds(Section):
     """Lowest probability of the language, where it was detected."""
     asr_confidence: float | None = Field(0.7, ge=0, le=1)
     """Lowest mean word probability."""
+    text_confidence: float | None = Field(0.81, ge=0, le=1)
+    """Lowest share of words that are likely right, by the probabilities of Whisper."""
     asr_agreement: float | None = Field(0.8, ge=0, le=1)
     """Lowest agreement of the transcript with a cross-check or a reference text, where there is one."""
 

@@ -23,6 +23,7 @@ from speechmill.core.build import Build
 from speechmill.core.config import RunConfig, Speakers, Tokenise
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.models import find_device
+from speechmill.core.records import WORD
 from speechmill.core.store import Store
 from speechmill.corpus.checks import Check, CorpusTables, Row
 from speechmill.corpus.sampling import Again, Recomputation
@@ -222,7 +223,10 @@ def transcripts(corpus: CorpusTables, check: Check) -> Again | None:
             check.checked += 1
             stored = {"language": row["language"]}
             if row["text_source"] == TextSource.ASR:
-                stored |= {"text": row["text"], "words": [tuple(word.values()) for word in row["words"]]}
+                stored |= {
+                    "text": row["text"],
+                    "words": [tuple(word[key.name] for key in WORD) for word in row["words"]],
+                }
             for key, value in stored.items():
                 problem = f"{row['clip_id']}: {key} is {value!r}, its audio gives {hypothesis[key]!r}"
                 check.expect(that=value == hypothesis[key], problem=problem[:300])

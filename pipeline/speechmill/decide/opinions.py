@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from enum import StrEnum
+from itertools import accumulate
 from typing import Any
 
 from rapidfuzz.distance import Levenshtein
@@ -30,7 +31,7 @@ class TextSource(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenText:
-    """The text of a clip. `asr_agreement` is None if there is no other text to compare with."""
+    """The text of a clip. `asr_agreement` and `words[].agreement` are None if there is no other text."""
 
     text: str
     words: Words
@@ -60,13 +61,38 @@ def choose_text(
         best = max(agreement(reference, other, language) for other in (hypothesis, cross_check) if other is not None)
         if best >= MIN_REFERENCE_AGREEMENT:
             text = clean(reference)
-            return ChosenText(
-                text=text, words=with_word_times(text, words), text_source=TextSource.PUBLISHER, asr_agreement=best
-            )  # fmt: skip
-    others = [agreement(hypothesis, other, language) for other in (cross_check, reference) if other is not None]
-    return ChosenText(
-        text=hypothesis, words=words, text_source=TextSource.ASR, asr_agreement=max(others, default=None)
-    )  # fmt: skip
+            return _compared(
+                text, with_word_times(text, words), TextSource.PUBLISHER, (hypothesis, cross_check), language
+            )
+    return _compared(hypothesis, words, TextSource.ASR, (cross_check, reference), language)
+
+
+def _compared(
+    text: str, words: Words, source: TextSource, others: tuple[str | None, ...], language: str | None
+) -> ChosenText:
+    """A text with its agreement, and that of its words, with the nearest of other texts."""
+    known = [(agreement(text, other, language), other) for other in others if other is not None]
+    best, nearest = max(known, key=lambda pair: pair[0], default=(None, None))
+    if nearest is not None:
+        agreements = word_agreements([word["word"] for word in words], nearest, language)
+        words = [{**word, "agreement": value} for word, value in zip(words, agreements, strict=True)]
+    return ChosenText(text=text, words=words, text_source=source, asr_agreement=best)
+
+
+def word_agreements(words: Sequence[str], other: str, language: str | None) -> list[float | None]:
+    """Share of each word's letters that another text has in the same place; None for a word without letters.
+
+    >>> word_agreements(["He", "sat", "still."], "He sits still", "en")
+    [1.0, 0.6667, 1.0]
+    """
+    own = [letters(word, language) for word in words]
+    ends = list(accumulate(map(len, own)))
+    steps = Levenshtein.opcodes("".join(own), letters(other, language))
+    is_equal = [step.tag == "equal" for step in steps for _ in range(step.src_end - step.src_start)]
+    return [
+        round(sum(is_equal[end - len(word) : end]) / len(word), 4) if word else None
+        for word, end in zip(own, ends, strict=True)
+    ]
 
 
 def cross_check_text(transcript: Mapping[str, Any] | None, language: str | None) -> str | None:

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,13 @@ from speechmill.core.config import RunConfig
 from speechmill.core.footers import InputsFooter
 from speechmill.core.models import FindModel, ModelRef, model_file
 from speechmill.core.reasons import Reason
-from speechmill.core.records import WORD
+from speechmill.core.records import TRUSTED_WORD
 from speechmill.core.store import Store
 from speechmill.decide.decision import HALLUCINATIONS
 from speechmill.decide.hallucinations import Hypothesis, failed_checks, reasons
-from speechmill.decide.opinions import choose_text, cross_check_text
+from speechmill.decide.opinions import ChosenText, TextSource, choose_text, cross_check_text
 from speechmill.decide.pauses import pause_agreement
+from speechmill.decide.word_confidence import word_confidences
 from speechmill.stages.align import Align
 from speechmill.stages.base import Isolated, RecordingStage, Row
 from speechmill.stages.selection import clip_durations
@@ -54,11 +56,16 @@ class Assess(RecordingStage):
                in_pool=False),
         Column("text_tokens", pa.list_(pa.int16()), "BPE ids of text_normalized, see run.json for the tokenizer",
                in_pool=False),
-        Column("words", pa.list_(WORD), "times within the clip and probability of each word", "s", in_pool=False),
+        Column("words", pa.list_(TRUSTED_WORD), "each word with its times within the clip in s, its probability by the"
+               " ASR model, confidence: how likely it is right, and agreement: the share of its letters that the"
+               " nearest other text has there", in_pool=False),
         Column("text_source", pa.string(), "who wrote the text: asr; publisher, where an ASR model wrote the same; or"
                " manual"),
         Column("asr_agreement", pa.float32(), "1 - CER between the text and the nearest other text; null without one",
                "", UNIT, at_least("asr_agreement", Reason.DISAGREEMENT)),
+        Column("text_confidence", pa.float32(), "share of the words that are likely right, by the probabilities of"
+               " Whisper; null for other models and for the publisher's text", "", UNIT,
+               at_least("text_confidence", Reason.LOW_CONFIDENCE)),
         Column("pause_agreement", pa.float32(),
                "how well pauses and punctuation go together (F1); null with neither"),
         Column("speaking_rate", pa.float32(), "letters of the text in Latin script, numbers as words, a second of the"
@@ -127,9 +134,25 @@ def _rows(content_id: str, build: Build) -> Iterator[Row]:
             reference=references.get(clip_id, {}).get("reference_text"),
         )
         row = clips[clip_id] | transcript | asdict(chosen)
+        row |= _confidence(chosen, transcript)
         row["pause_agreement"] = pause_agreement(chosen.words, chosen.text)
         row[HALLUCINATIONS] = hallucinations(row, build.config)
         yield row | text_columns(row, build.config)
+
+
+def _confidence(chosen: ChosenText, transcript: Mapping[str, Any]) -> Row:
+    """Columns `words`, with the confidence of each word that has a probability, and `text_confidence`.
+
+    The weights are of Whisper's probabilities; only Whisper says how probable it is that nobody speaks.
+    """
+    if transcript["no_speech_probability"] is None:
+        return {"words": chosen.words, "text_confidence": None}
+    sure = [word["probability"] is not None for word in chosen.words]
+    found = iter(word_confidences([word["probability"] for word in compress(chosen.words, sure)]))
+    words = [{**word, "confidence": next(found) if is_sure else None} for word, is_sure in zip(chosen.words, sure)]
+    values = [word["confidence"] for word in words if word["confidence"] is not None]
+    is_own = chosen.text_source == TextSource.ASR and values
+    return {"words": words, "text_confidence": round(float(np.mean(values)), 4) if is_own else None}
 
 
 def hallucinations(row: Mapping[str, Any], config: RunConfig) -> list[Reason]:

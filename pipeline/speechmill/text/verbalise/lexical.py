@@ -41,7 +41,8 @@ def read(place: Place) -> Reading:
         raise UnreadableError(f"{core} may leave something out")
     if len(core) == 1 and "\u0370" <= core <= "\u03ff":
         raise UnreadableError(f"{core} has no certain name here")
-    follows_number = place.previous is not None and place.previous.is_numeric
+    last = place.previous
+    follows_number = last is not None and last.is_numeric and not last.tail  # "press 6. To go on" has no unit
     if core in _BARE_UNITS or (follows_number and _SHORT_UNIT.fullmatch(core)):
         raise UnreadableError(f"{core} without a number has no certain form")
     return Reading(core)
