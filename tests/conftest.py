@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import HealthCheck, settings
 from speech_defects.packages import drop_lazy_modules
 from speechmill.demo.podcast import make_podcast
 
@@ -18,6 +19,10 @@ from tests.once import made_once
 from tests.server import ScriptedServer
 
 __all__ = ["corpus", "folder", "speechmill"]  # fixtures for every test
+
+# A machine that is busy with other work is slow, which says nothing about the code.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 SAID = (  # without a pause of half a second
     (

@@ -64,13 +64,13 @@ def check(data: bytes) -> None:
         assert_accounted(*segmented(data, Path(folder), audio={"max_duration_s": 120}))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=600), st.sampled_from([b"", *MAGIC]))
 def test_any_bytes(tail: bytes, magic: bytes) -> None:
     check(magic + tail)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_broken_file(data: st.DataObject) -> None:
     files = whole_files()
@@ -87,7 +87,7 @@ def test_a_broken_file(data: st.DataObject) -> None:
 SIZES = [b"\0" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\x80\0\0\0", b"\0\x10\0\0"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_a_header_whose_numbers_are_wrong(data: st.DataObject) -> None:
     files = whole_files()
@@ -98,7 +98,7 @@ def test_a_header_whose_numbers_are_wrong(data: st.DataObject) -> None:
     check(bytes(broken))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_a_file_spliced_from_two(data: st.DataObject) -> None:
     files = whole_files()

@@ -3,7 +3,7 @@
 import time
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
@@ -46,7 +46,7 @@ def check(raw: bytes, media_type: str | None, told: list[tuple[float, float, tup
 
 
 @given(st.binary(max_size=2_000), types, clips)
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 def test_any_bytes(raw: bytes, media_type: str | None, told: list[tuple[float, float, tuple[str, ...] | None]]) -> None:
     check(raw, media_type, told)
 
@@ -55,7 +55,7 @@ def test_any_bytes(raw: bytes, media_type: str | None, told: list[tuple[float, f
     st.lists(st.sampled_from(PARTS) | st.text(max_size=5), max_size=40).map("".join),
     st.sampled_from(["utf-8", "utf-16", "utf-16-le", "cp1252"]), types, clips,
 )  # fmt: skip
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 def test_any_pieces_of_transcripts(
     text: str, encoding: str, media_type: str | None, told: list[tuple[float, float, tuple[str, ...] | None]]
 ) -> None:

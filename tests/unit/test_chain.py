@@ -240,7 +240,7 @@ def test_two_parsers_cannot_be_made_to_see_two_hosts() -> None:
     assert "Cookie" not in made.headers()
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.lists(st.text(st.characters(max_codepoint=255), max_size=60) | st.from_regex(ATTRIBUTES, fullmatch=True)),
     st.text(max_size=40) | st.from_regex(r"(https?:)?//[a-z.:@\[\]\\%0-9]{0,20}/[^/]{0,5}", fullmatch=True),
@@ -260,7 +260,7 @@ def test_whatever_a_redirect_says_it_is_followed_or_refused(cookies: list[str], 
 ADDRESSES = r"(https?|feed|HTTP):(//)?([a-z%@:0-9]{0,6}@)?[a-zA-Z0-9.:%_\[\]\-\\@é\n \x00]{0,12}[/?#][ -~é\n]{0,10}"
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.text(max_size=40) | st.from_regex(ADDRESSES, fullmatch=True))
 def test_whatever_an_address_is_it_can_be_asked_for_or_is_refused_in_one_line(url: str) -> None:
     logins_of(Fetch(), url)

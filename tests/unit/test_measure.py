@@ -70,7 +70,7 @@ def test_digital_silence_is_undefined_and_not_clipped() -> None:
     assert table["clipped_ratio"][0] == 0
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     lengths=st.lists(st.integers(0, 3 * RATE), min_size=1, max_size=6),
     rate=st.sampled_from([8_000, 11_025, RATE]),

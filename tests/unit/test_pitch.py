@@ -40,7 +40,7 @@ def test_sound_without_a_voice_has_no_pitch() -> None:
 
 
 @given(st.lists(st.floats(60, 500, width=32), max_size=20))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_voiced_frames_give_finite_columns_in_range(hertz: list[float]) -> None:
     found = pitch_columns(np.array(hertz, np.float32))
     assert list(found) == [column.name for column in Pitch.columns]

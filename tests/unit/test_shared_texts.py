@@ -13,7 +13,7 @@ def keys(words: list[str], one_in: int = 1) -> set[int]:
     return set(passage_keys(" ".join(words), one_in=one_in).tolist())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 300), st.integers(0, 300), st.integers(1, 5))
 def test_two_cuts_of_a_book_share_keys_where_they_share_enough_words(first: int, second: int, one_in: int) -> None:
     cuts = [keys(BOOK[at : at + 60], one_in) for at in (first, second)]

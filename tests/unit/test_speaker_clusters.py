@@ -5,15 +5,13 @@ from collections import Counter
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 from speechmill import speakers
 from speechmill.speakers.clusters import CAMPPLUS, Calibration, cluster_clips, cluster_speakers
 from speechmill.speakers.conditioning import APART_S, COUNT, Spoken, choose
 from speechmill.speakers.split import groups, validation
-
-unhurried = settings(deadline=None)
 
 
 def names(count: int) -> list[str]:
@@ -40,7 +38,6 @@ def pairs(labels: object) -> np.ndarray:
 # --- voices and speakers ---
 
 
-@unhurried
 @given(st.integers(0, 10_000), st.integers(2, 60), st.integers(1, 8), st.sampled_from([0.1, 0.8, 1.2, 3.0]))
 @example(0, 60, 1, 0.0)  # all the same
 def test_voices_are_those_of_average_linkage(seed, count, voices, spread):
@@ -53,7 +50,6 @@ def test_voices_are_those_of_average_linkage(seed, count, voices, spread):
     np.testing.assert_array_equal(pairs(numbers), pairs(wanted))
 
 
-@unhurried
 @given(st.integers(0, 10_000))
 def test_neither_the_order_of_clips_nor_that_of_recordings_matters(seed):
     rng = np.random.default_rng(seed)
@@ -175,7 +171,6 @@ def is_apart(one: Spoken, other: Spoken) -> bool:
     return one.recording_id != other.recording_id or gap >= APART_S
 
 
-@unhurried
 @given(spoken(), st.randoms(use_true_random=False))
 def test_a_clip_is_conditioned_on_others_of_its_speaker(clips, random):
     chosen = choose(clips)
@@ -191,7 +186,6 @@ def test_a_clip_is_conditioned_on_others_of_its_speaker(clips, random):
     assert choose(shuffled) == chosen
 
 
-@unhurried
 @given(spoken())
 def test_it_is_conditioned_on_other_recordings_first_and_on_neighbours_last(clips):
     few = [clip for clip in clips if clip.speaker_id == "0"][:8]  # so few that all are typical
@@ -235,13 +229,11 @@ def connected(links: list[tuple[str, str]]) -> list[list[str]]:
 some_links = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("12345678")), max_size=25)
 
 
-@unhurried
 @given(some_links)
 def test_recordings_that_share_a_speaker_are_one_group(links):
     assert groups([r for r, _ in links], [s for _, s in links]) == connected(links)
 
 
-@unhurried
 @given(some_links, st.floats(0, 0.6), st.integers(0, 5))
 def test_no_speaker_and_no_recording_is_on_both_sides(links, share, seed):
     recordings, voices = [r for r, _ in links], [s for _, s in links]

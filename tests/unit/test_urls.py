@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from speechmill.core.urls import public_url, public_values, web_address, without_secrets
 
@@ -115,7 +115,6 @@ def test_no_form_of_a_text_keeps_a_secret(secret: str) -> None:
             assert json.loads(kept) == {"url": "https://example.org/1.mp3?id=3"}
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_nothing_is_left_to_take_away(text: str) -> None:
     once = public_url(text)
@@ -126,7 +125,6 @@ def test_nothing_is_left_to_take_away(text: str) -> None:
 URL_TEXT = st.text(alphabet="ab1:/@?#&=;%.[]()',\\\" {}-2F3A40")
 
 
-@settings(deadline=None)
 @given(URL_TEXT, URL_TEXT)
 def test_userinfo_goes_from_whatever_surrounds_it(before: str, after: str) -> None:
     assert "S3CRET" not in without_secrets(f"{before} https://ann:S3CRET@example.org/{after}")
