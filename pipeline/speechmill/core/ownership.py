@@ -5,7 +5,6 @@ ever replaced or deleted, and only while unchanged since they were published. Be
 are ours (own_names.py).
 """
 
-import hashlib
 import json
 import os
 import re
@@ -150,13 +149,7 @@ def replace(store: Store, folder: str, new: dict[str, Facts]) -> None:
 def facts_of(store: Store, name: str) -> Facts:
     """Size in bytes and SHA-256 of a file; on a local disk also the time of its last write, in nanoseconds."""
     times = {"mtime_ns": os.stat(store.path(name)).st_mtime_ns} if store.is_local else {}
-    return {"bytes": store.size(name), "sha256": sha256_of(store, name), **times}
-
-
-def sha256_of(store: Store, name: str) -> str:
-    """SHA-256 of a file, 64 hexadecimal digits."""
-    with store.open(name) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+    return {"bytes": store.size(name), "sha256": store.sha256(name), **times}
 
 
 def published_facts(store: Store, name: str, mark: Mark | None) -> Facts | None:

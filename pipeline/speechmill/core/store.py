@@ -6,6 +6,7 @@ appears when it is closed, which is as safe. A failure is an artifact too: no ro
 """
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -86,6 +87,11 @@ class Store:
     def size(self, name: str) -> int:
         """Size of a file in bytes."""
         return int(self.fs.size(self.path(name)))
+
+    def sha256(self, name: str) -> str:
+        """SHA-256 of a file, 64 hexadecimal digits."""
+        with self.open(name) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
     def version(self, name: str) -> str | None:
         """Text that changes when a file is rewritten or copied, as in entries of `files`; None without the file."""

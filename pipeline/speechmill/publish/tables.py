@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
-from speechmill.core.ownership import sha256_of
 from speechmill.core.records import RECORDINGS, Recording, SpanKind, Status, recording_from, to_row
 from speechmill.core.urls import public_url
 from speechmill.publish.groups import (
@@ -102,7 +101,7 @@ def tabulate_all(build: Build) -> None:
 def _content_digest(group: Group, rows: list[dict[str, Any]], build: Build) -> str:
     """Digest of the tables of a group, without the versions of fetch artifacts, which change without the content."""
     content = [{name: value for name, value in row.items() if name != "fetched"} for row in rows]
-    files = [sha256_of(build.store, group.table(kind)) for kind in (CLIPS, SPANS)]
+    files = [build.store.sha256(group.table(kind)) for kind in (CLIPS, SPANS)]
     return hashlib.sha256(json.dumps([files, content], sort_keys=True).encode()).hexdigest()
 
 
