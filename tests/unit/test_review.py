@@ -17,10 +17,12 @@ import pytest
 import soundfile
 from speech_defects.degrade.takes import read_manifest as read_recordings
 from speech_defects.evaluate.clips import read_manifest
+from speechmill.audio import encode_flac
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.locks import BusyError
 from speechmill.core.manual import ManualDecisions
 from speechmill.core.reasons import Reason
+from speechmill.core.records import PASSAGE_ARTIFACT
 from speechmill.core.store import Store
 from speechmill.corpus.review.agreement import agreement, rate
 from speechmill.corpus.review.clips import Clips, Threshold
@@ -140,6 +142,22 @@ def test_surroundings_have_the_sound_that_is_stored_and_silence_elsewhere(server
     assert np.abs(wave[RATE : RATE + 100]).max() > 0
 
 
+def test_surroundings_have_the_speech_between_clips_where_it_is_stored_in_passages(tmp_path: Path) -> None:
+    build, _ = publish_tiny(tmp_path, segment={"profile": "recover"})
+    tone = encode_flac(np.full(2 * RATE, 500, np.int16), RATE)
+    rows = [{"start": RATE, "end": 3 * RATE, "clip_id": "a" * 32, "flac": tone, "speech": b"", "levels": b""}]
+    passages = pa.Table.from_pylist(rows, schema=PASSAGE_ARTIFACT)
+    build.store.write_table(build.artifact("passages", "c1"), passages, {})
+    with closing(Session(build.store.path(""), queue="doubtful", who="ann")) as session:
+        places = session._snapshot.clips.places
+        clip_id = next(name for name, at in session._snapshot.clips.row.items() if places["start"][at].as_py() == RATE)
+        wave = soundfile.read(io.BytesIO(session.surroundings(clip_id)), dtype="int16")[0]
+    gap = RATE // 4  # after each clip
+    assert (wave[2 * RATE - gap : 2 * RATE] == 500).all()
+    assert (wave[3 * RATE - gap : 3 * RATE] == 500).all()
+    assert not wave[RATE - gap : RATE].any()
+
+
 def test_the_page_is_the_report_with_its_own_script_and_nothing_of_others(ask: Ask) -> None:
     status, headers, page = ask("")
     assert status == 200
@@ -182,6 +200,9 @@ def test_pages_of_other_sites_cannot_decide(server: ReviewServer, ask: Ask) -> N
         ask("api/undo", {}, Origin="http://127.0.0.1:1"),
     ]
     assert {status for status, _, _ in refused} == {403}
+    assert ask("api/judgements", line, Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate")[0] == 403  # by a form
+    assert ask("api/state", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="cors")[0] == 403
+    assert ask("", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate")[0] == 200  # who follows a link
     form = "application/x-www-form-urlencoded"
     assert ask("api/judgements", json.dumps(line), Content_Type=form)[0] == 415
     assert ask("api/judgements", json.dumps(line), Content_Type="text/plain")[0] == 415

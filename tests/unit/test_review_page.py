@@ -47,9 +47,10 @@ def opened(browser: Any) -> Iterator[Opened]:
         page.on("pageerror", lambda error: faults.append(str(error)))
         own = server.address.rpartition(server.guard.token)[0]
         page.on(
-            "request", lambda request: None if request.url.startswith((own, "data:")) else faults.append(request.url)
+            "request",
+            lambda request: None if request.url.startswith((own, "data:", "file:")) else faults.append(request.url),
         )
-        page.goto(server.address)
+        page.goto(server.session.private_link(server.address))  # as the command opens it
         ready(page)
         return page
 

@@ -90,7 +90,7 @@ def _serve(session: "Session", *, host: str, port: int, opens_browser: bool) -> 
         click.echo(f"Review of {session.corpus}: {server.address}")
         click.echo("Whoever has this address can hear the corpus and decide about it. Ctrl-C ends the review.")
         if opens_browser:
-            webbrowser.open(server.address)
+            webbrowser.open(session.private_link(server.address))
         try:
             server.serve_forever()
         except KeyboardInterrupt:

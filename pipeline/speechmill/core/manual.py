@@ -27,6 +27,7 @@ from speechmill.core.ownership import DECISIONS_FILE
 from speechmill.core.store import Store
 
 NEEDED = {"text": ("text",), "speaker": ("speaker",), "defect": ("defect", "present")}  # keys by decision
+OWNER = {key: decision for decision, keys in NEEDED.items() for key in keys}
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
@@ -51,11 +52,12 @@ class Entry(BaseModel):
 
     @model_validator(mode="after")
     def _has_its_keys(self) -> Self:
-        for decision, keys in NEEDED.items():
-            given = [getattr(self, key) is not None for key in keys]
-            if any(given) if self.decision != decision else not all(given):
-                names = " and ".join(f"`{key}`" for key in keys)
-                raise ValueError(f"{names} goes with the decision {decision}, and only with it")
+        given = {key: decision for key, decision in OWNER.items() if getattr(self, key) is not None}
+        needed = NEEDED.get(self.decision, ())
+        if given.keys() != {*needed}:
+            decision = next((owner for owner in given.values() if owner != self.decision), self.decision)
+            names = " and ".join(f"`{key}`" for key in NEEDED[decision])
+            raise ValueError(f"{names} goes with the decision {decision}, and only with it")
         return self
 
     def line(self) -> str:

@@ -31,30 +31,32 @@ def agreement(clips: Clips, people: ManualDecisions, *, among: Collection[str] |
         reason, precision and recall. A rate has `right`, `of`, and `share`, `low` and `high` in [0, 1], None if `of`
         is 0.
     """
-    wanted = clips.row.keys() if among is None else clips.row.keys() & set(among)
-    kept = {clip_id for clip_id in wanted if clips.kept[clips.row[clip_id]]}
+    wanted = people.clip_ids.intersection(clips.row)
+    if among is not None:
+        wanted = wanted.intersection(among)
+    ids = np.array(sorted(wanted), np.str_)
+    rows = np.array([clips.row[clip_id] for clip_id in ids.tolist()], np.int64)
+    kept = ids[clips.kept[rows]].tolist()
     good = {clip_id: not is_bad for clip_id, is_bad in _overall(people).items() if clip_id in wanted}
     return {
-        "judged": len(people.clip_ids & wanted),
+        "judged": len(wanted),
         "keep": _rates(kept, good),
         "thresholds": [
             {
-                "threshold": threshold.key,
-                "reason": threshold.reason,
-                **_of_threshold(at, threshold, clips, people, wanted),
+                "threshold": one.key,
+                "reason": one.reason,
+                **_of_threshold(one, set(ids[clips.margins[rows, at] < 0].tolist()), people, wanted),
             }
-            for at, threshold in enumerate(clips.thresholds)
+            for at, one in enumerate(clips.thresholds)
         ],
     }
 
 
 def _of_threshold(
-    at: int, threshold: Threshold, clips: Clips, people: ManualDecisions, wanted: Collection[str]
+    threshold: Threshold, rejected: Collection[str], people: ManualDecisions, wanted: Collection[str]
 ) -> dict[str, Any]:
-    fails = clips.fails(at)
-    rejected = {clip_id for clip_id in people.clip_ids & set(wanted) if fails[clips.row[clip_id]]}
-    verdicts = {clip_id: bad for clip_id, bad in _verdicts(threshold, people, rejected).items() if clip_id in wanted}
-    return _rates(rejected, verdicts)
+    verdicts = _verdicts(threshold, people, rejected)
+    return _rates(rejected, {clip_id: is_bad for clip_id, is_bad in verdicts.items() if clip_id in wanted})
 
 
 def _overall(people: ManualDecisions) -> Verdicts:

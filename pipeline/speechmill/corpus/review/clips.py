@@ -71,11 +71,6 @@ class Clips:
             raise KeyError(name)
         return whole
 
-    def fails(self, at: int) -> Mask:
-        """Whether each clip fails threshold number `at`, bool[clips]."""
-        mask: Mask = self.margins[:, at] < 0
-        return mask
-
 
 def load_clips(build: Build) -> Clips:
     """The clips of a corpus whose clip tables are current."""

@@ -33,9 +33,13 @@ class Guard:
             return False
         return name in (*LOOPBACK, self.host) or (_is_any(self.host) and _is_address(name))
 
-    def is_from_us(self, headers: Message) -> bool:
-        """Whether a browser says that its request comes from a page of this server; other programs say nothing."""
-        if headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+    def is_from_us(self, headers: Message, *, only_reads: bool) -> bool:
+        """Whether a browser says that its request comes from a page of this server; other programs say nothing.
+
+        Whoever follows a link to the page comes from elsewhere too, and only reads.
+        """
+        is_visit = only_reads and headers.get("Sec-Fetch-Mode") == "navigate"
+        if not is_visit and headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
             return False
         origin = headers.get("Origin")
         return origin is None or urlsplit(origin).netloc == headers.get("Host")

@@ -38,6 +38,7 @@ class Judgements:
         self._done: list[list[str]] = []
         self._version: str | None = None
         self._entries: list[Entry] = []
+        self._people = ManualDecisions()
 
     def add(self, clip_ids: Sequence[str], line: dict[str, Any]) -> None:
         """Write one decision about one clip or several, which `undo` takes back together.
@@ -77,11 +78,13 @@ class Judgements:
             version = self._store.version(DECISIONS_FILE)
             if version != self._version:
                 self._entries, self._version = standing(read_entries(self._store)), version
+                self._people = ManualDecisions.from_entries(self._entries)
             return self._entries
 
     def people(self) -> ManualDecisions:
         """All decisions that count."""
-        return ManualDecisions.from_entries(self.standing())
+        self.standing()
+        return self._people
 
     def from_random(self) -> set[str]:
         """Ids of the clips that were judged in a random queue."""

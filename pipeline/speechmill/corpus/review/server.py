@@ -17,6 +17,7 @@ import secrets
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -73,6 +74,11 @@ class ReviewServer(ThreadingHTTPServer):
             fix = "give another --port or --host"
             raise ConfigError(f"review: cannot listen on {host}:{port} ({error.strerror}); {fix}") from None
 
+    def server_bind(self) -> None:
+        """Bind, without the look-up of a name that HTTPServer does, which may wait for a network."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.guard.host, self.server_address[1]
+
     @property
     def address(self) -> str:
         """URL of the page, with the token."""
@@ -127,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
         _, token, *parts = [*urlsplit(self.path).path.split("/"), ""][:MOST_PARTS]
         if not guard.knows(token):
             raise AnswerError(HTTPStatus.NOT_FOUND, "not the address that `speechmill review` printed")
-        if not guard.is_from_us(self.headers):
+        if not guard.is_from_us(self.headers, only_reads=self.command != "POST"):
             raise AnswerError(HTTPStatus.FORBIDDEN, "asked from a page of another site")
         return parts[:-1]
 

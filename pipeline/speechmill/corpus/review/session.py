@@ -55,6 +55,12 @@ class Session:
         except BusyError:
             raise BusyError(f"another review of {self.corpus} is open: go on in its page, or end it first") from None
 
+    def private_link(self, address: str) -> str:
+        """URL of a file that leads to an address, which is not seen in the list of processes: others may read that."""
+        path = Path(self._scratch.name, "review.html")  # in a folder that only its owner can enter
+        path.write_text(f'<meta http-equiv="refresh" content="0; url={address}"><a href="{address}">review</a>')
+        return path.as_uri()
+
     def close(self) -> None:
         """Delete the clip tables of this process."""
         self._scratch.cleanup()
