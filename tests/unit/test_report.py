@@ -27,7 +27,7 @@ from speechmill.core.reasons import Reason
 from speechmill.core.thresholds import Thresholds
 from speechmill.decide.decision import failed
 from speechmill.publish import report
-from speechmill.publish.report import samples
+from speechmill.publish.report import clip_table, samples
 from speechmill.publish.report.clip_table import ClipTable
 from speechmill.publish.report.stops import MISSING, codes_of, stops_of
 
@@ -289,6 +289,14 @@ def test_of_a_large_corpus_it_holds_a_sample_with_texts_that_fit(corpus: Corpus)
     head, _, texts = unpacked(packed_table(build, 8, most_bytes=0))
     assert head["text_characters"] == 0
     assert texts == [""] * 8
+
+
+def test_recordings_past_a_number_are_one_row(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    build, _, _ = corpus
+    monkeypatch.setattr(clip_table, "MOST_RECORDINGS", 2)
+    head, columns, _ = unpacked(packed_table(build, 8))
+    assert [row[1] for row in head["recordings"]] == [EVIL_TITLE, "Plain", "all other recordings"]
+    assert columns["recording"].tolist() == [0] * 5 + [1] * 2 + [2]
 
 
 @given(

@@ -64,6 +64,13 @@ def shown(page: Any) -> str:
     return text
 
 
+def plot_of(page: Any, column: str) -> Any:
+    """The area of a histogram, which is drawn when it comes into sight."""
+    page.locator(f"#histogram-{column}").scroll_into_view_if_needed()
+    page.wait_for_selector(f"#histogram-{column} .u-over")
+    return page.locator(f"#histogram-{column} .u-over")
+
+
 def set_thresholds(page: Any, limits: dict[str, float | None]) -> None:
     for key, value in limits.items():
         page.evaluate("([key, value]) => speechmill.setThreshold(key, value)", [key, value])
@@ -146,8 +153,7 @@ def test_the_list_is_sorted_by_any_column(page: Any) -> None:
 
 
 def test_a_brush_filters_list_and_histograms_and_can_be_cleared(page: Any) -> None:
-    plot = page.locator("#histogram-snr_db .u-over")
-    plot.scroll_into_view_if_needed()
+    plot = plot_of(page, "snr_db")
     box = plot.bounding_box()
     page.mouse.move(box["x"] + 2, box["y"] + 20)
     page.mouse.down()
@@ -163,8 +169,7 @@ def test_a_brush_filters_list_and_histograms_and_can_be_cleared(page: Any) -> No
 
 
 def test_hovering_tells_what_a_bar_holds(page: Any) -> None:
-    plot = page.locator("#histogram-snr_db .u-over")
-    plot.scroll_into_view_if_needed()
+    plot = plot_of(page, "snr_db")
     plot.hover(position={"x": plot.bounding_box()["width"] * 31 / 80, "y": 40})
     assert page.inner_text("#histogram-snr_db .readout") == "30 to 32: 3 kept, 2 rejected"
 

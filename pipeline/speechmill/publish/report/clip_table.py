@@ -18,7 +18,7 @@ import pyarrow as pa
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
 from speechmill.core.reasons import Reason
-from speechmill.core.records import SpanKind, Status
+from speechmill.core.records import Recording, SpanKind, Status
 from speechmill.core.thresholds import Thresholds
 from speechmill.decide.decision import SCORE_PREFIX, Reasons
 from speechmill.publish import figures
@@ -34,7 +34,8 @@ from speechmill.stages.selection import among, early_columns
 MOST_CLIPS = 200_000
 MOST_WHOLE_IDS = 50_000  # clips; past them the first ID_BYTES of a clip_id have to do
 ID_BYTES = 8
-MOST_RECORDINGS = 20_000  # whose titles are held
+MOST_RECORDINGS, MOST_SPEAKERS = 20_000, 20_000
+OTHER_RECORDINGS = ["", "all other recordings", "ok", "", 0]
 TEXT_CHARACTERS = (1_000, 200, 100, 60, 40, 25, 12)  # lengths to which texts are cut, until they fit
 TITLE_CHARACTERS = 80
 TICK_S = 0.01  # unit of positions within a recording
@@ -89,13 +90,7 @@ class ClipTable:
             yield decided
 
     def _add(self, decided: DecidedGroup) -> None:
-        first = len(self._recordings)
-        self._recordings += [
-            [one.recording_id, (one.title or one.media_url)[:TITLE_CHARACTERS], str(one.status), one.reason or "",
-             one.decoded_samples or 0]
-            for one in decided.recordings if one.status is not Status.LEFT_OUT
-        ]  # fmt: skip
-        position = np.cumsum([one.status is not Status.LEFT_OUT for one in decided.recordings]) - 1 + first
+        position = self._add_recordings(decided.recordings)
         clip_ids = decided.places["clip_id"].to_pylist()
         ids, which = _id_bytes(clip_ids), np.flatnonzero(in_table(clip_ids, self._share))
         self._append("ids", ids[which])
@@ -108,6 +103,23 @@ class ClipTable:
         self._add_values(decided, which, evidence)
         self._add_spans(decided, position)
 
+    def _add_recordings(self, recordings: Sequence[Recording]) -> Array:
+        """Add the recordings of a group; returns the index of each in the table, int64[recordings].
+
+        All past MOST_RECORDINGS are one row, so that the page does not grow with their number.
+        """
+        listed = [one.status is not Status.LEFT_OUT for one in recordings]
+        first, room = len(self._recordings), MOST_RECORDINGS - len(self._recordings)
+        self._recordings += [
+            [one.recording_id, (one.title or one.media_url)[:TITLE_CHARACTERS], str(one.status), one.reason or "",
+             one.decoded_samples or 0]
+            for one, is_listed in zip(recordings, listed, strict=True) if is_listed
+        ][: max(room, 0)]  # fmt: skip
+        if sum(listed) > room and len(self._recordings) == MOST_RECORDINGS:
+            self._recordings.append(OTHER_RECORDINGS)
+        position: Array = np.minimum(np.cumsum(listed) - 1 + min(first, MOST_RECORDINGS), MOST_RECORDINGS)
+        return position
+
     def _append(self, name: str, values: Array) -> None:
         self._parts.setdefault(name, []).append(values)
 
@@ -119,8 +131,10 @@ class ClipTable:
         if decided.speakers is None:
             return np.zeros(which.size, np.uint32)
         names = decided.speakers["speaker_id"].take(pa.array(which)).to_pylist()
-        numbers = [0 if name is None else self._speakers.setdefault(name, len(self._speakers) + 1) for name in names]
-        return np.array(numbers, np.uint32)
+        for name in dict.fromkeys(names):
+            if name is not None and len(self._speakers) < MOST_SPEAKERS:
+                self._speakers.setdefault(name, len(self._speakers) + 1)
+        return np.array([self._speakers.get(name, 0) for name in names], np.uint32)
 
     def _evidence(self, decided: DecidedGroup, which: Indices) -> Array:
         """Index of the combination of what no threshold decides, uint16[which]."""
@@ -212,9 +226,7 @@ class ClipTable:
             "columns": [self._column(column, stops[column.name]) for column in self._columns],
             "bits": list(self._bits),
             "combos": list(self._combos),
-            "recordings": [
-                row if at < MOST_RECORDINGS else ["", "", *row[2:]] for at, row in enumerate(self._recordings)
-            ],
+            "recordings": self._recordings,
             "speakers": list(self._speakers),
             "span_kinds": [str(kind) for kind in SpanKind],
         }
