@@ -14,7 +14,7 @@ from speechmill.cli.degrade import degrade
 from speechmill.cli.errors import exit_codes
 from speechmill.cli.evaluate import evaluate
 from speechmill.cli.export import export
-from speechmill.cli.installation import doctor, schema
+from speechmill.cli.installation import doctor, models, schema
 from speechmill.cli.run import demo, plan, run, select
 from speechmill.cli.train import train
 from speechmill.core.terminal import Printable, print_uncaught, printable
@@ -33,7 +33,7 @@ COMMANDS: tuple[click.Command, ...] = (
     *(run, plan, demo, select),
     *(status, verify, prune, remove, export, push),
     *(train, evaluate, degrade),
-    *(config, schema, doctor),
+    *(config, models, schema, doctor),
 )
 
 
