@@ -111,6 +111,14 @@ def recorded(name: str) -> tuple[list[Observation], Forecast]:
     return observations, Forecast(models)
 
 
+def test_a_recorded_run_on_a_busy_machine_has_its_end_in_sight_after_two_fifths() -> None:
+    """13 minutes of audio on two cores that others used too, ever more: the run became three times slower as it went."""
+    found = errors(*recorded("thirteen_minutes.jsonl.gz"))
+    assert len(found) > 80
+    assert max(map(abs, found[30:])) < 0.25
+    assert max(map(abs, found)) < 0.65
+
+
 def rendered(tracker: Tracker, width: int = 120, *, stopping: bool = False) -> list[str]:
     console = Console(width=width, file=io.StringIO(), force_terminal=False)
     with console.capture() as captured:
