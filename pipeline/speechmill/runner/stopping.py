@@ -1,4 +1,4 @@
-"""Stops a run at SIGINT or SIGTERM: acknowledged at once, ended within STOP_S + LAST_ACTS_S, at the second signal at once.
+"""Stops a run at SIGINT or SIGTERM: acknowledged at once, ended within seconds, and at the second signal at once.
 
 Python runs its own handlers only between two instructions of the main thread, which may be inside a model for half a
 minute. So signals are received by a thread, through the pipe that Python's C handler writes to.
