@@ -13,6 +13,7 @@ import click
 import pyarrow as pa
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from speechmill.asr.known_models import KNOWN_MODELS
 from speechmill.cli.main import cli
 from speechmill.core.config import RunConfig
 from speechmill.core.config_keys import ConfigKey, key_of, section_of
@@ -122,6 +123,16 @@ def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def models() -> str:
+    """ASR models by name."""
+    rows = (
+        (f"`{model.name}`", f"{model.parameters_millions:,} M", f"{model.download_mb:,} MB", model.languages,
+         f"{model.speed:.0f} x")
+        for model in KNOWN_MODELS
+    )  # fmt: skip
+    return _table(("`asr.model`", "parameters", "download", "languages", "real time on a CPU"), rows)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "configuration": configuration,
     "data": lambda: columns(data_schema(every_column())),
@@ -130,4 +141,5 @@ PARTS: dict[str, Callable[[], str]] = {
     "recordings": lambda: columns(RECORDINGS),
     "reasons": reasons,
     "commands": commands,
+    "models": models,
 }

@@ -9,7 +9,7 @@ from speechmill.cli import doctor
 def test_this_installation_is_fit() -> None:
     found = doctor.check_installation()
     assert found["ok"], found
-    assert {"python", "pyarrow", "decoders", "Silero detector", "device", "disk"} <= found["checks"].keys()
+    assert {"python", "pyarrow", "decoders", "silero_detector", "device", "disk"} <= found["checks"].keys()
     assert all(check["found"] for check in found["checks"].values())
 
 

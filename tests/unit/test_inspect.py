@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -315,3 +317,25 @@ def test_a_corpus_of_the_version_before_is_refused_in_one_line_that_names_it(
         assert said.count("\n") == 1
         assert f"{corpus}: made by speechmill 0.1" in said
     assert fingerprint(corpus) == before
+
+
+def test_keys_of_json_are_snake_case_and_documented(corpus: Path, speechmill: Speechmill) -> None:
+    """Every key of a result, but for names of data, stands in docs/commands.md."""
+    text = (Path(__file__).parents[2] / "docs/commands.md").read_text()
+    documented = set(re.findall(r"`([a-z0-9_]+)`", text))
+    names = {"checks", "bytes", "contents", "failed_by_reason", "inputs", "licences", "refused", "left_out", "rejected"}
+
+    def keys(value: object, key: str = "") -> Iterator[str]:
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                yield from () if key in names else (name,)
+                if name not in ("settings", "stats", "stages", "seconds"):
+                    yield from keys(inner, name if key not in names else "")
+
+    commands = (["status"], ["verify", "--rows", "0"], ["select", "--dry-run"], ["prune", "--dry-run"])
+    results = [json.loads(speechmill(word, corpus, *options, "--json").stdout) for word, *options in commands]
+    stored = config_file.load(None, (), state.stored_config(str(corpus)), output=str(corpus))
+    found = {key for result in (*results, plan.plan(stored)) for key in keys(result)}
+    assert len(found) > 40
+    statuses = {"ok", "failed", "waiting", "duplicate", "opted_out", "removed"}
+    assert found - documented - statuses == set()

@@ -87,6 +87,13 @@ def test_a_signal_is_noticed_by_a_thread(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_in_a_process_of_somebody_else_the_second_signal_raises(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), stop_at_signal(Store(str(tmp_path)), "work/stop"):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+    assert not (tmp_path / "work/stop").exists()
+
+
 def _until(is_true: Any) -> None:
     deadline_s = time.monotonic() + 20
     while not is_true() and time.monotonic() < deadline_s:

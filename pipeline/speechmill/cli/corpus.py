@@ -69,11 +69,15 @@ def verify(corpus: str, rows: int, every: bool, as_json: bool, quiet: bool) -> i
 @corpus_argument
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @json_option
-def prune(corpus: str, dry_run: bool, as_json: bool) -> int:
+@quiet_option
+def prune(corpus: str, dry_run: bool, as_json: bool, quiet: bool) -> int:
     """Remove what a finished corpus does not need: media that were decoded, artifacts of other settings."""
     from speechmill.corpus.prune import prune as prune_corpus
+    from speechmill.runner.statusline import StatusLine
 
-    print_result(prune_corpus(corpus, dry_run=dry_run), as_json=as_json)
+    with StatusLine(quiet=quiet) as line:
+        result = prune_corpus(corpus, dry_run=dry_run, progress=line)
+    print_result(result, as_json=as_json)
     return 0
 
 

@@ -1,7 +1,7 @@
 """Checks an installation: packages, decoders, voice activity detectors, models, device, memory and disk.
 
-Each check does a small piece of the real work of a run, so that a broken wheel is noticed before a long run. None uses
-the network.
+Each check does a small piece of the real work of a run, so that a broken wheel is noticed before a long run. Only that
+of the default ASR model uses the network, to ask the hub whether it answers.
 """
 
 import os
@@ -149,6 +149,20 @@ def _packaged_whisper() -> str:
     return f"{PACKAGED_MODEL}, the known bytes"
 
 
+def _default_model() -> str:
+    from speechmill.asr.known_models import DEFAULT, PACKAGED
+    from speechmill.fetch import where_found
+
+    found = where_found(DEFAULT)
+    instead = (
+        f"so runs that set no asr.model use {PACKAGED}, where the extra `demo` is installed; see: speechmill models"
+    )
+    return f"{DEFAULT}: " + {
+        "cache": "downloaded", "hub": "the hub has it; the first run downloads it",
+        "nowhere": f"not here, and the hub does not answer, {instead}",
+    }[found]  # fmt: skip
+
+
 def _defects() -> str:
     import numpy as np
     import speech_defects
@@ -233,6 +247,7 @@ _CHECKS: dict[str, Callable[[], str]] = {
     "webrtc_detector": lambda: _vad("webrtc"),
     "silero_detector": lambda: _vad("silero"),
     "packaged_whisper": _packaged_whisper,
+    "default_model": _default_model,
     "defect_models": _defects,
     "mel_tokens": _mel_tokens,
     "turns_and_speakers": _turns,

@@ -1,9 +1,14 @@
-"""Commands on the installation itself: `schema`, `doctor`."""
+"""Commands on the installation itself: `schema`, `doctor`, `models`."""
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from speechmill.cli.options import json_option
-from speechmill.cli.output import print_result
+from speechmill.cli.output import print_result, print_table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 @click.command()
@@ -27,3 +32,53 @@ def doctor(as_json: bool) -> int:
     result = check_installation()
     print_result(result, as_json=as_json)
     return 0 if result["ok"] else 1
+
+
+@click.command()
+@json_option
+def models(as_json: bool) -> int:
+    """ASR models by name: size, languages, usual speed on a CPU, and whether each is here or can be downloaded."""
+    from speechmill.asr.known_models import DEFAULT, KNOWN_MODELS
+    from speechmill.fetch import where_found
+
+    places: dict[str, str] = {}
+    for model in KNOWN_MODELS:  # one question to a hub that does not answer is enough
+        is_asked = "nowhere" not in places.values()
+        places[model.name] = where_found(model.name, ask_hub=is_asked)
+    facts = {
+        model.name: {
+            "is_default": model.name == DEFAULT, "parameters_millions": model.parameters_millions,
+            "download_mb": model.download_mb, "languages": model.languages, "times_real_time": round(model.speed, 1),
+            "found": places[model.name],
+        }
+        for model in KNOWN_MODELS
+    }  # fmt: skip
+    if as_json:
+        print_result(facts, as_json=True)
+    else:
+        print_table(_table(facts))
+    return 0
+
+
+def _table(facts: dict[str, dict[str, Any]]) -> "RenderableType":
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("asr.model", no_wrap=True)
+    for name in ("parameters", "download", "languages", "x real time"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("where")
+    where = {
+        "package": "installed with the extra `demo`", "cache": "downloaded", "hub": "downloaded at the first run",
+        "nowhere": "not here, and the hub does not answer",
+    }  # fmt: skip
+    for name, model in facts.items():
+        table.add_row(
+            name + (" (default)" if model["is_default"] else ""), f"{model['parameters_millions']:,} M",
+            f"{model['download_mb']:,} MB", model["languages"], f"{model['times_real_time']:g}", where[model["found"]],
+        )  # fmt: skip
+    return Group(
+        table, "A folder or another name on the hub may be given too. Speeds are those of one process on a CPU."
+    )

@@ -15,7 +15,7 @@ from speechmill.cli.degrade import degrade
 from speechmill.cli.errors import exit_codes
 from speechmill.cli.evaluate import evaluate
 from speechmill.cli.export import export
-from speechmill.cli.installation import doctor, schema
+from speechmill.cli.installation import doctor, models, schema
 from speechmill.cli.review import review
 from speechmill.cli.run import demo, plan, run, select
 from speechmill.cli.train import train
@@ -35,7 +35,7 @@ COMMANDS: tuple[click.Command, ...] = (
     *(run, plan, demo, select),
     *(status, verify, review, prune, remove, export, push, check),
     *(train, evaluate, degrade),
-    *(config, schema, doctor),
+    *(config, models, schema, doctor),
 )
 
 

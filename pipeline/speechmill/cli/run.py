@@ -180,6 +180,6 @@ def select(corpus: str, settings: tuple[str, ...], dry_run: bool, as_json: bool,
 
     from speechmill.corpus.reselect import reselect
 
-    summary, changes = reselect(config, quiet=quiet)
+    summary, changes = reselect(config, quiet=quiet, may_exit=True)
     print_selection(summary, changes, as_json=as_json)
     return summary.exit_code

@@ -3,6 +3,7 @@
 Opens finished files only, and creates no folder, lock or cache.
 """
 
+import os
 from typing import Any
 
 from speechmill.core import ownership, plugins
@@ -31,9 +32,16 @@ def stored_config(corpus: str | None, *, required: bool = False) -> dict[str, An
     if store and config and FORMER_SECTION in config:
         raise _older_version(store)
     if config is None and required:
-        fix = f"make one with: speechmill run --input X --output {corpus}"
-        raise ConfigError(f"{corpus}: no corpus here; {fix}")
+        raise no_corpus(str(corpus))
     return config
+
+
+def no_corpus(corpus: str) -> ConfigError:
+    """Error for a path or URL without a corpus."""
+    store = Store(corpus)
+    is_missing = store.is_local and not os.path.isdir(store.path(""))
+    what = "no such folder, and no corpus here" if is_missing else "no corpus here"
+    return ConfigError(f"{corpus}: {what}; make one with: speechmill run --input X --output {corpus}")
 
 
 def _finished_config(run: dict[str, Any], store: Store) -> dict[str, Any]:

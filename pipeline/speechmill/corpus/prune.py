@@ -8,7 +8,7 @@ does everything behind a link.
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from speechmill.core.build import CONFIG_FILE, Build
@@ -30,19 +30,23 @@ OLD_PART_S = 24 * 3600.0  # a more recent partial download may still be resumed
 SCRATCH = ("work/tmp", "work/publish")
 
 
-def prune(corpus: str, *, dry_run: bool) -> dict[str, Any]:
+def prune(corpus: str, *, dry_run: bool, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Remove decoded media, artifacts of other settings and remains of interrupted runs; or only count them.
 
-    Returns the bytes of each area. Local originals are outside the corpus and never touched.
+    `progress` is called with what is done. Returns the bytes of each area. Local originals are outside the corpus and
+    never touched.
+
     Raises BusyError if a run is active, ConfigError if the corpus is not finished.
     """
     build = stored_build(corpus)
     with build.store.locked():
         _require_finished(build)
+        progress("looking for what is not needed")
         freed: Counter[str] = Counter()
         removable = {name: (area, size) for area, name, size in _removable(build)}
-        for name, (area, size) in removable.items():
+        for number, (name, (area, size)) in enumerate(removable.items(), 1):
             freed[area] += size
+            progress(f"removing: {number:,} of {len(removable):,}")
             if not dry_run:
                 build.store.remove(name)
     return {"dry_run": dry_run, "bytes": dict(freed), "total_bytes": freed.total()}

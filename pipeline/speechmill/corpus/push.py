@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from speechmill.core import ownership
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.removals import Removals
-from speechmill.core.state import read_run
+from speechmill.core.state import no_corpus, read_run
 from speechmill.core.store import Store
 from speechmill.fetch import hub
 from speechmill.publish import STATS_FILE, figures
@@ -72,9 +72,7 @@ def _publication(store: Store) -> tuple[dict[str, int], list[str]]:
         raise ConfigError(f"{store.root}: push takes a local folder; copy the corpus there first")
     mark = ownership.load(store)
     if mark is None:
-        raise ConfigError(
-            f"{store.root}: no corpus here; make one with: speechmill run --input X --output {store.root}"
-        )
+        raise no_corpus(store.root)
     if read_run(store) is None:
         raise ConfigError(f"{store.root}: not finished yet; finish it with: speechmill run --output {store.root}")
     if not all(request.erased for request in Removals.load(store).all):

@@ -8,7 +8,7 @@ import pyarrow.dataset as ds
 from speechmill.core import ownership
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.config_file import load
-from speechmill.core.state import read_run
+from speechmill.core.state import no_corpus, read_run
 from speechmill.core.store import Store
 from speechmill.decide.splits import TRAIN, VALIDATION
 from speechmill.publish import RECORDINGS_FILE, RUN_FILE
@@ -41,8 +41,7 @@ class Corpus:
     def __init__(self, location: str | os.PathLike[str]) -> None:
         self._store = store = Store(os.fspath(location))
         if not ownership.is_corpus(store):
-            fix = f"make one with: speechmill run --input X --output {store.root}"
-            raise ConfigError(f"{store.root}: no corpus here; {fix}")
+            raise no_corpus(store.root)
         run = read_run(store)
         if run is None:
             fix = f"finish it with: speechmill run --output {store.root}"

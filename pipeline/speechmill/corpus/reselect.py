@@ -9,14 +9,14 @@ from speechmill.corpus.preview import accumulated, compare
 from speechmill.runner.run import Summary, build_for_selection, run
 
 
-def reselect(config: RunConfig, *, quiet: bool) -> tuple[Summary, dict[str, Any]]:
+def reselect(config: RunConfig, *, quiet: bool, may_exit: bool = False) -> tuple[Summary, dict[str, Any]]:
     """Decide again, and publish what changed. Raises what `runner.run.run` raises.
 
     Returns:
         The summary of the run, and the changes, with the keys of `preview.preview`.
     """
     now = Store(config.output).read_json(publish.STATS_FILE) or {}
-    summary = run(config, only_publish=True, quiet=quiet)
+    summary = run(config, only_publish=True, quiet=quiet, may_exit=may_exit)
     then = summary.stats or now
     build = build_for_selection(config)
     return summary, compare(now, then or _nothing(config)) | accumulated(build)

@@ -28,7 +28,7 @@ from speechmill.core.records import (
     stable_id,
 )
 from speechmill.core.removals import Removals
-from speechmill.core.state import read_run
+from speechmill.core.state import no_corpus, read_run
 from speechmill.core.store import Store
 from speechmill.core.version import __version__
 from speechmill.corpus.checks import Check, CorpusTables, Row
@@ -66,7 +66,7 @@ def verify(
     """
     store = Store(corpus)
     if not ownership.is_corpus(store):
-        raise ConfigError(f"{corpus}: no corpus here; make one with: speechmill run --input X --output {corpus}")
+        raise no_corpus(corpus)
     try:
         run = read_run(store)
         if run and (gone := plugins.missing(run)):

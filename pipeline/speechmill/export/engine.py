@@ -16,7 +16,7 @@ from speechmill.core import ownership, paths
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.manual import ManualDecisions
 from speechmill.core.ownership import DECISIONS_FILE
-from speechmill.core.state import read_run
+from speechmill.core.state import no_corpus, read_run
 from speechmill.core.store import Store
 from speechmill.core.version import __version__
 from speechmill.export import card, finishing, folder
@@ -102,7 +102,7 @@ def _job(corpus: str, output: str, exporters: Sequence[Exporter], options: Optio
     for exporter in exporters:
         exporter.check(root_of(target))
     if not ownership.is_corpus(store):
-        raise ConfigError(f"{corpus}: no corpus here; make one with: speechmill run --input X --output {corpus}")
+        raise no_corpus(corpus)
     run = read_run(store)
     if run is None:
         raise ConfigError(f"{corpus}: not published; finish it with: speechmill run --output {corpus}")

@@ -29,14 +29,14 @@ from speechmill.fetch.download import Conditions, complete
 from speechmill.fetch.limits import Limits, StoppedError, delays, hold, never
 from speechmill.fetch.logins import check as check_logins
 from speechmill.fetch.logins import logins_of
-from speechmill.fetch.models import PACKAGED_MODEL, model_folder
+from speechmill.fetch.models import PACKAGED_MODEL, model_folder, where_found, with_model_at_hand
 from speechmill.fetch.parts import Part
 from speechmill.fetch.visit import Answer, Visit
 
 __all__ = [
     "MAX_FEED_BYTES", "PACKAGED_MODEL", "Answer", "Fetched", "Permit", "StoppedError", "Visit", "check_logins",
     "delays", "fetch_media", "forget_document", "get_document", "hold", "look_at_page", "model_folder",
-    "never", "read_terms",
+    "never", "read_terms", "where_found", "with_model_at_hand",
 ]  # fmt: skip
 
 MAX_FEED_BYTES = 50_000_000

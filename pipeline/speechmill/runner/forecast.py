@@ -25,6 +25,7 @@ TRUSTED_S = 8.0  # seconds of audio, likewise, for shares of audio that are kept
 # Shares of audio that a stage passes on: those of the demo podcast.
 USUALLY_KEPT = {"passages": 0.8, "passage_scores": 0.8, "segment": 0.75, "score": 0.65, "dedup": 0.95}
 SELECTING = ("score", "dedup")  # stages after which fewer clips are left
+START_S = 4.0  # of a stage that runs a model or a process: it is loaded first
 PUBLISHING_S = 3.0
 
 
@@ -165,6 +166,8 @@ class Forecast:
             state = states.get(model.name, StageState())
             factor = 1.0 if model.name == FETCH.name else slowness
             cost = state.cost(factor / model.speed if model.speed else 0.0)
+            if model.speed and model is not self.models[0] and self.totals[model.name] and not state.start_made_s:
+                left += max(START_S * slowness - state.wall_s, 0.0)
             left_s = self.totals[model.name] - state.in_s - state.partial_s
             left += cost * max(left_s - state.unseen_s(cost), 0.0)
         return left

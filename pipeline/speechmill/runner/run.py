@@ -23,7 +23,7 @@ from speechmill.core.records import Status
 from speechmill.core.removals import Removals
 from speechmill.core.share import WHOLE, Share
 from speechmill.core.store import Store
-from speechmill.fetch import check_logins, model_folder
+from speechmill.fetch import check_logins, model_folder, with_model_at_hand
 from speechmill.publish import advice, card, croissant, report
 from speechmill.runner.log import close_log, open_log
 from speechmill.runner.progress import Progress
@@ -78,6 +78,7 @@ def run(
     _check_share(share)
     store = _open_store(config.output)
     check_inputs(config, store, only_publish=only_publish)
+    config, instead = (config, None) if only_publish else with_model_at_hand(config, _model_before(store))
     stored = build_for_selection(config) if only_publish else None
     ownership.claim(store)
     stop_file, is_remote = STOP_FILE + share.name, any(option.startswith("--runner") for option in beam_options)
@@ -91,6 +92,8 @@ def run(
         build = replace(build, removals=Removals.load(store), share=share)
         mel_tokens = _describe_mel_tokens(build, only_publish=only_publish)
         store.write_json(CONFIG_FILE, json.loads(build.config.model_dump_json()))
+        if instead and not quiet:
+            log.warning("%s", instead)
         counters = _watch(build, beam_options, interrupted, only_publish=only_publish, quiet=quiet)
         empty = () if only_publish else empty_inputs(build, counters)
         stages = counters_by_stage(counters)
@@ -99,6 +102,7 @@ def run(
             return Summary(exit_code=code, changed=False, output=config.output, stages=stages, stats=None)
         lacks_turns = config.turns.model == speakers.AUTO and build.config.turns.model is None
         summary = replace(_finish(build, stages, mel_tokens, lacks_turns=lacks_turns), empty_inputs=empty)
+        summary = replace(summary, notes=(*summary.notes, *([instead] if instead else [])))
         if empty and len(empty) == len(config.inputs):
             summary = replace(summary, exit_code=EXIT_FAILED)
         purge(build)  # recordings that matched a removal request only once this run had fetched them
@@ -183,6 +187,12 @@ def _check_languages(build: Build) -> None:
         for model in build.models[stage][:1]:
             if model.files:  # empty where only an earlier run used it
                 check_language(Path(model.files[0]), build.config.asr.language, model.key)
+
+
+def _model_before(store: Store) -> str | None:
+    """ASR model of an earlier run on an output; None if there was none."""
+    config = state.stored_config(store.root) or {}
+    return (config.get("asr") or {}).get("model")
 
 
 def _measured_speeds(build: Build) -> dict[str, float]:

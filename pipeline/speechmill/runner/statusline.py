@@ -1,5 +1,6 @@
 """Status line of a long task, for commands that do one thing after another."""
 
+import re
 import sys
 import time
 from typing import TextIO
@@ -9,6 +10,7 @@ from speechmill.core.terminal import printable
 TERMINAL_INTERVAL_S = 0.5
 PLAIN_INTERVAL_S = 30.0
 CLOCK = "%H:%M:%S"
+COUNT, LEFT = re.compile(r"([0-9][0-9,]*) of ([0-9][0-9,]*)"), " left"
 
 
 class StatusLine:
@@ -18,7 +20,7 @@ class StatusLine:
         self._stream, self._quiet = stream, quiet
         self._interval_s = TERMINAL_INTERVAL_S if stream.isatty() else PLAIN_INTERVAL_S
         self._printed_s: float | None = None if stream.isatty() else time.monotonic()
-        self._began: tuple[float, float] | None = None  # time and amount of work done at the first report of an amount
+        self._began: tuple[str, float, float] | None = None  # what, when, and the amount done, at its first report
 
     def __call__(self, text: str, done: float | None = None, total: float | None = None) -> None:
         """Show a text, unless the last one was shown less than an interval ago.
@@ -26,25 +28,32 @@ class StatusLine:
         Args:
             text: What is being done.
             done: Amount of work done so far, in any unit.
-            total: Amount of all work; with it the line has a share in percent and the time left.
+            total: Amount of all work; with it the line has a share in percent and the time left. A text that says
+                `12 of 40` has the time left too.
         """
         now = time.monotonic()
-        if done is not None and self._began is None:
-            self._began = (now, done)
+        label, count = text, ""
+        if done is None and (found := COUNT.search(text)):
+            label, done, total = text[: found.start()], *(float(number.replace(",", "")) for number in found.groups())
+        elif done is not None and total:
+            count = f": {done:,.0f} of {total:,.0f}, {done / total:.0%}"
+        if done is not None and (self._began is None or self._began[0] != label):
+            self._began = (label, now, done)
         if self._quiet or (self._printed_s is not None and now - self._printed_s < self._interval_s):
             return
         self._printed_s = now
-        line = printable(text) + ("" if done is None or not total else self._amount(now, done, total))
+        left = "" if done is None or not total or LEFT in text else self._left(now, done, total)
+        line = printable(text) + count + left
         if self._stream.isatty():
             print(f"\r\x1b[2K{line}", end="", file=self._stream, flush=True)
         else:
             print(f"{time.strftime(CLOCK)}  {line}", file=self._stream, flush=True)
 
-    def _amount(self, now: float, done: float, total: float) -> str:
-        begun_s, before = self._began or (now, done)
+    def _left(self, now: float, done: float, total: float) -> str:
+        """Time left at the speed so far of what is being done; empty where it is not known."""
+        _, begun_s, before = self._began or ("", now, done)
         gone_s, made = now - begun_s, done - before
-        left = f", {clock(gone_s / made * (total - done))} left" if made > 0 else ""
-        return f": {done:,.0f} of {total:,.0f}, {done / total:.0%}{left}"
+        return f", {clock(gone_s / made * (total - done))}{LEFT}" if made > 0 else ""
 
     def __enter__(self) -> "StatusLine":
         return self

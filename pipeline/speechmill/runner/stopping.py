@@ -1,9 +1,10 @@
-"""Stops a run at SIGINT or SIGTERM: acknowledged at once, ended within STOP_S, and at the second signal at once.
+"""Stops a run at SIGINT or SIGTERM: acknowledged at once, ended within seconds, and at the second signal at once.
 
 Python runs its own handlers only between two instructions of the main thread, which may be inside a model for half a
 minute. So signals are received by a thread, through the pipe that Python's C handler writes to.
 """
 
+import itertools
 import logging
 import os
 import signal
@@ -16,7 +17,8 @@ from typing import Any
 from speechmill.core import last_acts, processes
 from speechmill.core.store import Store
 
-STOP_S = 4.0  # after which what is in hand is given up: artifacts are whole or absent, and the next run makes them
+LAST_ACTS_S = 1.0
+STOP_S = 3.5  # after which what is in hand is given up: artifacts are whole or absent, and the next run makes them
 EXIT_INTERRUPTED = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SHOW_CURSOR = "\x1b[?25h"
@@ -48,16 +50,17 @@ class Stopping:
         return self._asked.is_set()
 
     def ask(self) -> None:
-        """At the first call, ask all processes to stop; at the second, end this process if that is allowed."""
+        """At the first call, ask all processes to stop; at the second, end this process if it may be ended."""
         if self._asked.is_set():
             if self._may_exit:
                 exit_at_once()
             return
         self._asked.set()
-        log.warning(ACKNOWLEDGED)
-        self._store.write_text(self._stop_file, "")
         if self._may_exit and not self._is_patient:
             self._deadline.start()
+        log.warning(ACKNOWLEDGED)
+        with suppress(OSError):  # of a full disk, for which the run ends anyway
+            self._store.write_text(self._stop_file, "")
 
     def close(self) -> None:
         """Forget the deadline, and take back what asks other processes to stop."""
@@ -67,7 +70,9 @@ class Stopping:
 
 def exit_at_once() -> None:
     """End this process and its workers, after the last acts. The next run makes what they were making."""
-    last_acts.run_all()
+    acts = threading.Thread(target=last_acts.run_all, daemon=True)
+    acts.start()
+    acts.join(LAST_ACTS_S)  # one of them may wait for a lock that nobody gives back
     processes.kill_all()
     with suppress(OSError, ValueError):
         if sys.stderr.isatty():
@@ -86,7 +91,7 @@ def stop_at_signal(
     stopping = Stopping(store, stop_file, may_exit=may_exit, is_patient=is_patient)
     try:
         if threading.current_thread() is threading.main_thread():  # only there may handlers be set
-            with _received(stopping.ask):
+            with _received(stopping.ask, may_raise=not may_exit):
                 yield stopping
         else:
             yield stopping
@@ -95,11 +100,20 @@ def stop_at_signal(
 
 
 @contextmanager
-def _received(ask: Callable[[], None]) -> Iterator[None]:
-    """Call a function, in a thread, for each signal of SIGNALS until the block ends."""
+def _received(ask: Callable[[], None], *, may_raise: bool) -> Iterator[None]:
+    """Call a function, in a thread, for each signal of SIGNALS until the block ends.
+
+    `may_raise`: from the second one on, raise KeyboardInterrupt in the main thread too.
+    """
+    counted = itertools.count(1)
+
+    def handle(*_: Any) -> None:
+        if next(counted) > 1 and may_raise:
+            raise KeyboardInterrupt
+
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    before = {number: signal.signal(number, _ignore) for number in SIGNALS}
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
     pipe_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     thread = threading.Thread(target=_listen, args=[reader, ask], daemon=True)
     thread.start()
@@ -112,10 +126,6 @@ def _received(ask: Callable[[], None]) -> Iterator[None]:
         os.close(writer)
         thread.join()
         os.close(reader)
-
-
-def _ignore(*_: Any) -> None:
-    """Keep Python from raising KeyboardInterrupt: the thread acts."""
 
 
 def _listen(reader: int, ask: Callable[[], None]) -> None:

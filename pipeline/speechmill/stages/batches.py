@@ -135,9 +135,10 @@ class Batch:
         return False
 
     def _keep(self, rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-        """Store rows; returns them by content."""
+        """Store rows, in the order of the clips however a model took them; returns them by content."""
         by_content: dict[str, list[dict[str, Any]]] = {}
-        for row in list(rows):
+        places = {clip_id: at for at, clip_id in enumerate(self._part)}
+        for row in sorted(rows, key=lambda row: places[row["clip_id"]]):
             by_content.setdefault(self._content_of[row["clip_id"]], []).append(row)
         for content_id, own in by_content.items():
             self._store(content_id, own)
