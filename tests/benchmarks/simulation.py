@@ -8,9 +8,9 @@ that stages had in another one, and compares its time with that of the log.
 
 import argparse
 import heapq
+import itertools
 import json
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -74,6 +74,7 @@ class Run:
     stations_after: tuple[tuple[int, Floats], ...]
     compare_s: float = 0.0
     publish_s: float = 0.0
+    graph_s: float = 0.0  # until a graph begins, of which there is one a wave, and one to publish after several
     per_host: int = 2
     at_once: int = 16  # downloads
     wave_s: float = math.inf
@@ -104,14 +105,15 @@ def simulate(run: Run, seed: int = 0) -> Result:
         fetched_at = fetch_at + float(_fetched(run, wave, dice).max())
         begin = max(fetched_at, free_at)
         compare_s = run.compare_s * wave.size / run.seconds.size
-        done, used, first_s = _worked(run, wave, begin, compare_s, dice)
+        done, used, first_s = _worked(run, wave, begin + run.graph_s, compare_s, dice)
         first_clip_s = min(first_clip_s, first_s)
         busy, elapsed = busy + used, elapsed + done - begin
         fetch_at, free_at = begin, done
     hours = [float(run.seconds[wave].sum()) / HOUR_S for wave in waves]
     pairs = [one + next_one for one, next_one in zip(hours, [*hours[1:], 0.0], strict=True)]
+    publication_s = run.publish_s + run.graph_s * (len(waves) > 1)
     return Result(
-        hours=(free_at + run.publish_s) / HOUR_S, first_clip_s=first_clip_s, fetch_hours=fetched_at / HOUR_S,
+        hours=(free_at + publication_s) / HOUR_S, first_clip_s=first_clip_s, fetch_hours=fetched_at / HOUR_S,
         efficiency=busy / elapsed, media_hours=sum(hours) if run.keeps_media else max(pairs),
     )  # fmt: skip
 
@@ -236,21 +238,40 @@ def measured(corpus: Path, speeds_of: Path, bytes_s: float) -> tuple[float, floa
         download_s=np.array(rows["bytes"].to_pylist(), float)[order] / bytes_s,
         stations=tuple(station[name] for name in ("segment", "score", "fingerprint")),
         stations_after=tuple(after),
-        publish_s=other["publish"]["wall_ms"] / 1000, per_host=config["fetch"]["per_host"],
+        publish_s=other["publish"]["wall_ms"] / 1000, graph_s=_graph_s(_events(speeds_of)),
+        per_host=config["fetch"]["per_host"],
         wave_s=HOUR_S * (config["fetch"]["wave_hours"] or math.inf) * (config["workers"] or 1), trouble=NONE,
     )  # fmt: skip
     simulated, seen = simulate(run).hours * HOUR_S, _logged_s(corpus)
     return simulated, seen, simulated / seen - 1
 
 
+def _events(corpus: Path) -> list[dict[str, Any]]:
+    """Events of stages in the log of a corpus, by time."""
+    events = [json.loads(line) for line in (corpus / "work/log.jsonl").read_text().splitlines()]
+    return sorted((event for event in events if "stage" in event), key=lambda event: event["time"])
+
+
 def _logged_s(corpus: Path) -> float:
     """Seconds from the beginning of the first piece of work in a log to the end of the last."""
-    events: list[dict[str, Any]] = [json.loads(line) for line in (corpus / "work/log.jsonl").read_text().splitlines()]
-    events = [event for event in events if "stage" in event]
-    counts = Counter(event["stage"] for event in events)
-    if counts["fetch"] == 0:
-        raise ValueError(f"{corpus}: its log has no run")
-    return max(event["time"] for event in events) - min(event["time"] - event["seconds"] for event in events)
+    events = _events(corpus)
+    return float(max(event["time"] for event in events) - min(map(_begin, events)))
+
+
+def _begin(event: dict[str, Any]) -> float:
+    return float(event["time"] - event["seconds"])
+
+
+def _graph_s(events: list[dict[str, Any]]) -> float:
+    """Seconds until a graph begins: from the end of a wave, or else of fetching, to the next beginning of segment."""
+    work = [event for event in events if event["stage"] != "fetch"]
+    gaps = [
+        _begin(event) - before["time"]
+        for before, event in itertools.pairwise(work)
+        if event["stage"] == "segment" and before["stage"] not in ("segment", "score", "fingerprint")
+    ]
+    fetched = max(event["time"] for event in events if event["stage"] == "fetch")
+    return float(np.median(gaps)) if gaps else _begin(work[0]) - fetched
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -65,6 +65,13 @@ def test_a_gpu_takes_the_stages_with_models_and_says_what_is_assumed(tmp_path: P
     assert "assumed 20 ×" in said["GPU"]
 
 
+def test_on_this_machine_fetching_is_beside_the_work(tmp_path: Path) -> None:
+    here = found(tmp_path, read_prices(), Cluster(place="local"))["hours"]
+    assert here["total"] == pytest.approx(max(here["fetch"], here["cores"]) + here["publish"], abs=0.002)
+    there = found(tmp_path, read_prices(), Cluster(place="slurm"))["hours"]
+    assert there["total"] == pytest.approx(there["fetch"] + there["cores"] + there["publish"], abs=0.002)
+
+
 def test_one_host_limits_any_number_of_workers(tmp_path: Path) -> None:
     build = build_up_to_scores(RunConfig(), Store(str(tmp_path / "new")))
     one_host = replace(LOAD, host_hours={"archive.org": 100.0})

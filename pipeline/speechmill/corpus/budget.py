@@ -26,6 +26,7 @@ SHUFFLED_BYTES_HOUR = 1.8e6  # of landmarks and matches, see docs/duplicates.md
 HOST_REQUESTS = 3.0  # a recording: media, page, and a transcript or the like
 READS_A_FILE = 6.0  # requests that ask for or read an artifact, in a run that makes it
 HOUR_S = 3600.0
+HERE = "local"  # the place that is this machine
 
 
 class PlacePrices(Section):
@@ -101,7 +102,7 @@ def check_cluster(cluster: Cluster, prices: Prices) -> None:
     if cluster.place not in prices.places:
         raise ConfigError(f"--on {cluster.place}: has no prices; choose one of {', '.join(prices.places)}")
     known = prices.places[cluster.place].gpu_hour
-    if cluster.gpu is not None and cluster.place != "local" and cluster.gpu not in known:
+    if cluster.gpu is not None and cluster.place != HERE and cluster.gpu not in known:
         fix = f"choose one of {', '.join(known)}, or add it to a copy of {PRICES_FILE} and give that with --prices"
         raise ConfigError(f"--gpu {cluster.gpu}: has no price on {cluster.place}; {fix}")
 
@@ -175,7 +176,10 @@ def _hours(
         "GPUs": gpu_hours / (cluster.workers * EFFICIENCY),
         "publish": data_bytes / PUBLISH_BYTES_S / HOUR_S / cluster.workers,
     }
-    return hours | {"total": sum(hours.values())}
+    stages_h = hours["cores"] + hours["GPUs"]
+    in_waves = cluster.place == HERE and build.config.fetch.wave_hours is not None  # fetching goes on beside the work
+    until_done = max(hours["fetch"], stages_h) if in_waves else hours["fetch"] + stages_h
+    return hours | {"total": until_done + hours["publish"]}
 
 
 def fetch_hours(load: Load, workers: int, build: Build) -> float:
