@@ -61,6 +61,8 @@ def train(recipe: Recipe, output: Path, *, device: str, workers: int, progress: 
         ValueError: Recordings cannot be used.
         OSError: Recordings cannot be read.
     """
+    if recipe.initial:
+        read_network(recipe.initial)  # says what is wrong with it before clips are made
     training, held_out = split(read_manifests(recipe.manifests), recipe.held_out, recipe.seed)
     make = partial(make_clips, workers=workers, progress=progress)
     shards = max(1, round(recipe.hours * 3_600 / recipe.clip_seconds / SHARD_CLIPS))
