@@ -117,3 +117,13 @@ def text_of(row: Mapping[str, Any], *keys: str) -> str:
         if value:
             return value
     return ""
+
+
+def label_of(row: Mapping[str, Any], key: str) -> float:
+    """The label of a defect in a line: 1, 0, or NaN where it is null. Raises ValueError for anything else."""
+    if key not in row:
+        raise ValueError(f"no '{key}': say 1, 0, or null for not judged")
+    value = row[key]
+    if value is not None and (isinstance(value, str) or value not in (0, 1)):
+        raise ValueError(f"'{key}' is {json.dumps(value)}, not 1, 0 or null")
+    return math.nan if value is None else float(value)

@@ -27,6 +27,7 @@ from speech_defects.degrade.takes import read_manifests
 from speech_defects.evaluate.metrics import roc_auc
 from speech_defects.model import Network, Verdict, levelled
 from speech_defects.packages import drop_lazy_modules, ensure_torchaudio
+from speech_defects.scorer import read_network
 from speech_defects.training_clips import KINDS, UNKNOWN, Clips, Progress, Recipe, make_clips, split
 
 ensure_torchaudio()
@@ -60,6 +61,8 @@ def train(recipe: Recipe, output: Path, *, device: str, workers: int, progress: 
         ValueError: Recordings cannot be used.
         OSError: Recordings cannot be read.
     """
+    if recipe.initial:
+        read_network(recipe.initial)  # says what is wrong with it before clips are made
     training, held_out = split(read_manifests(recipe.manifests), recipe.held_out, recipe.seed)
     make = partial(make_clips, workers=workers, progress=progress)
     shards = max(1, round(recipe.hours * 3_600 / recipe.clip_seconds / SHARD_CLIPS))
@@ -69,6 +72,7 @@ def train(recipe: Recipe, output: Path, *, device: str, workers: int, progress: 
     network = _fit(recipe, Clips(output / "clips", recipe), output, device, progress)
     report: dict[str, Any] = {"calibration": _calibrate(network, output / "calibration")}
     settings = json.loads(recipe.model_dump_json()) | {"manifests": [path.name for path in recipe.manifests]}
+    settings["initial"] = recipe.initial.name if recipe.initial else None
     report |= {"recipe": settings, "recordings": _counted(training), "torch": torch.__version__}
     _save(network, report, output)
     return report
@@ -149,7 +153,9 @@ def _masked_bce(logits: Tensor, labels: Tensor, is_labelled: Tensor) -> Tensor:
 def _fit(recipe: Recipe, clips: Clips, output: Path, device: str, progress: Progress) -> Network:
     logging.getLogger("speechbrain").setLevel(logging.WARNING)
     torch.manual_seed(recipe.seed)
-    network = Network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = (read_network(recipe.initial).train() if recipe.initial else Network()).to(
+        memory_format=torch.channels_last  # type: ignore[call-overload]
+    )
     steps = recipe.epochs * len(clips)
     optimizer = torch.optim.AdamW(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, steps + 1, pct_start=0.05)
@@ -161,13 +167,17 @@ def _fit(recipe: Recipe, clips: Clips, output: Path, device: str, progress: Prog
     drop = DropFreq(drop_freq_low=0.03, drop_freq_count_high=2, drop_freq_width=0.02)
     hparams = {"schedule": schedule, "counter": counter, "clips": clips, "progress": progress, "drop": drop}
     options = {
-        "device": device, "precision": "fp16" if device == "cuda" else "fp32", "noprogressbar": True,
+        "device": device, "precision": _precision(recipe, device), "noprogressbar": True,
         "ckpt_interval_minutes": CHECKPOINT_MINUTES,
     }  # fmt: skip
     trainer = Trainer({"network": network}, lambda _: optimizer, hparams, options, checkpointer)
     trainer.fit(counter, loader)
     trained: Network = network.cpu().eval()
     return trained
+
+
+def _precision(recipe: Recipe, device: str) -> str:
+    return "bf16" if recipe.bfloat16 else "fp16" if device == "cuda" else "fp32"
 
 
 @torch.inference_mode()

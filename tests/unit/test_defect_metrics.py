@@ -220,7 +220,8 @@ def manifest(tmp_path: Path) -> Path:
         rate = 8_000 if i % 2 else RATE
         soundfile.write(tmp_path / f"{i}.wav", rng.normal(size=2 * rate) / 20, rate)
         group = {"group": "<b>telephone</b>", "telephone": 1, "codec": "narrow"} if i % 2 else {}
-        rows.append(CLEAN | {"file": f"{i}.wav", "speaker": str(i), "snr_db": 30} | group)
+        language = {"language": ("cy", "et")[i % 4 // 2]}
+        rows.append(CLEAN | {"file": f"{i}.wav", "speaker": str(i), "snr_db": 30} | group | language)
     (tmp_path / "text.wav").write_text("no sound")
     rows += [CLEAN | {"file": "text.wav"}, CLEAN | {"file": "gone.wav"}]
     (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -238,6 +239,8 @@ def test_evaluation_of_a_rule(manifest: Path, tmp_path: Path):
     assert (found["clips"], found["clean"]) == (12, 6)
     assert {one["file"] for one in found["left_out"]} == {"text.wav", "gone.wav"}
     assert str(tmp_path) not in json.dumps(found)
+    lost = {part: figures["clips"] for part, figures in found["clean_lost"].items()}
+    assert lost == {"all": 6, "clean": 6, "source made": 6, "language cy": 3, "language et": 3}
     telephone = found["defects"]["telephone"]
     assert (telephone["against_clean"]["auc"], telephone["against_clean"]["eer"], telephone["missed"]) == (1, 0, 0)
     assert found["defects"]["noise"]["against_clean"]["auc"] is None  # no such clips: nothing, not zero

@@ -84,6 +84,16 @@ def test_a_killed_training_goes_on_and_ends_the_same(manifest, trained, speechmi
     assert all(torch.equal(ours[name], other[name]) for name in ours)
 
 
+def test_training_goes_on_from_weights(manifest, trained, speechmill, tmp_path):
+    """With a rate so low that the weights stay what they were, the network is the one that it began with."""
+    more = ("learning_rate=1e-9", "epochs=1", f"initial={trained / 'defects.safetensors'}")
+    settings = [part for setting in more for part in ("--set", setting)]
+    speechmill(*arguments(manifest, tmp_path / "out"), *settings)
+    before, after = (load_file(folder / "defects.safetensors") for folder in (trained, tmp_path / "out"))
+    assert torch.allclose(before["judge.weight"], after["judge.weight"], atol=1e-6)
+    assert json.loads((tmp_path / "out" / "training.json").read_text())["recipe"]["initial"] == "defects.safetensors"
+
+
 def test_a_shard_is_a_function_of_its_number(manifest, tmp_path):
     for place in ("one", "other"):
         (tmp_path / place).mkdir()
@@ -123,6 +133,7 @@ def test_a_crop_is_judged_by_what_is_left_of_a_defect():
         ("hours=-1", "hours: "),
         ("hour=3", "did you mean 'hours'?"),
         ("manifests=[nowhere.jsonl]", "nowhere.jsonl: No such"),
+        ("initial=nowhere.safetensors", "nowhere.safetensors"),
     ],
 )
 def test_a_recipe_that_is_wrong_is_told_before_anything_is_made(manifest, tmp_path, setting, why):

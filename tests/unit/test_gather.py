@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from speech_defects import Defect
 from speech_defects.degrade import read_manifests
 from speech_defects.degrade.takes import Sources
-from speech_defects.weights import compose
+from speech_defects.evaluate.clips import read_manifest
+from speech_defects.weights import compose, gather
 
 WEIGHTS = Path(__file__).parents[2] / "classifiers" / "speech_defects" / "weights"
 LISTS = ("recordings.csv", "held_out.csv")
+REAL = "real.csv"  # recordings whose defects are known
 
 
 def rows(name: str) -> list[dict[str, str]]:
@@ -22,7 +25,7 @@ def rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("name", [*LISTS, REAL])
 def test_each_recording_has_a_licence_an_origin_and_a_name_of_its_own(name):
     listed = rows(name)
     assert all(row["licence"] and row["path"] and row["url"].startswith("https://") for row in listed)
@@ -36,6 +39,19 @@ def test_what_was_learnt_from_is_not_what_is_judged_on():
     assert not {(row["path"], row["url"]) for row in learnt} & {(row["path"], row["url"]) for row in judged}
     readers = [{row["speaker"] for row in part if row["kind"] == "speech"} for part in (learnt, judged)]
     assert not readers[0] & readers[1] - {""}
+
+
+def test_each_real_source_is_on_one_side_and_says_which_defects_it_has():
+    listed = rows(REAL)
+    sides: dict[str, set[str]] = {}
+    for row in listed:
+        sides.setdefault(row["source"], set()).add(row["fold"])
+        assert {row[defect] for defect in Defect} <= {"0", "1", ""}
+    assert all(len(folds) == 1 for folds in sides.values())
+    assert {row["fold"] for row in listed} == {"a", "b", "held"}
+    assert not [
+        row for row in listed if row["fold"] != "held" and "GPL" in row["licence"]
+    ]  # may be judged on, not learnt
 
 
 def test_recordings_are_joined_cut_and_listed(tmp_path):
@@ -71,6 +87,39 @@ def test_recordings_are_joined_cut_and_listed(tmp_path):
     assert [json.loads(line)["file"] for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()] == [
         "speech/anna.flac"
     ]
+
+
+def test_labels_of_real_recordings_are_listed(tmp_path):
+    clone = tmp_path / "downloads" / "street"
+    clone.mkdir(parents=True)
+    soundfile.write(clone / "car.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 16_000), 16_000)
+    columns = ["kind", "source", "licence", "speaker", "minutes", "file", "path", "start", "end", "channel", "url"]
+    made = [
+        "labelled",
+        "one/street",
+        "MIT",
+        "",
+        "0.01",
+        "car.flac",
+        "car.wav",
+        "",
+        "",
+        "",
+        "https://github.com/one/street",
+    ]
+    more = dict.fromkeys(Defect, "") | {"noise": "1", "music": "0", "group": "noisy", "language": "cy", "fold": "a"}
+    with (tmp_path / "list.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([[*columns, *more], [*made, *more.values()]])
+    arguments = ["gather", str(tmp_path / "list.csv"), "--local", str(tmp_path / "downloads"), "--output"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [*arguments, str(tmp_path / "out")])
+        gather.main()
+    line = json.loads((tmp_path / "out" / "manifest.jsonl").read_text())
+    assert (line["noise"], line["music"], line["overlap"], line["language"]) == (1, 0, None, "cy")
+    (take,) = read_manifests([tmp_path / "out" / "manifest.jsonl"]).labelled
+    assert take.labels[:2] == (1.0, 0.0)
+    (clip,) = read_manifest(tmp_path / "out" / "manifest.jsonl")
+    assert (clip.group, clip.language, clip.labels[Defect.MUSIC]) == ("noisy", "cy", 0)
 
 
 def test_a_piece_is_a_function_of_its_style_and_number(tmp_path):

@@ -59,10 +59,10 @@ TELEPHONE: tuple[tuple[Coding, ...], ...] = (  # a tuple per codec: codecs are d
     (Coding("celp", "real_144", 8000, None, 1.0),),  # similar to GSM, for which there is no encoder
     (Coding("nellymoser", "nellymoser", 8000, None, 1.0),),
     _codings("opus", "libopus", 8000, (6000, 8000, 10_000, 12_000), 1.0, application="voip"),
-    _codings("mp3", "libmp3lame", 16_000, (8000, 16_000, 24_000), 1.0),
+    _codings("mp3", "libmp3lame", 16_000, (8000, 16_000), 1.0),
 )
 BETWEEN: tuple[tuple[Coding, ...], ...] = (
-    _codings("mp3", "libmp3lame", 16_000, (32_000, 40_000), nan),
+    _codings("mp3", "libmp3lame", 16_000, (24_000, 32_000, 40_000), nan),
     _codings("opus", "libopus", 16_000, (8000, 10_000, 12_000, 16_000), nan, application="voip"),
     (Coding("nellymoser", "nellymoser", 11_025, None, nan),),
 )

@@ -8,7 +8,8 @@ from math import nan
 import numpy as np
 
 from speech_defects import FRAME, RATE, Defect, Float32
-from speech_defects.degrade import effects, levels, line, rooms, sounds
+from speech_defects.degrade import effects, levels, line, rooms, singing, sounds
+from speech_defects.degrade.found import Found, frames_of
 from speech_defects.degrade.levels import Mask
 from speech_defects.degrade.scene import (
     FRAME_ROWS,
@@ -39,10 +40,12 @@ DRAWN_AS_OFTEN = {
     defect: 2.0 if defect is Defect.OVERLAP else 1.0 for defect in Defect
 }  # relative frequency of defects; overlap is the hardest to learn
 SHARE_MEETINGS, SHARE_CALLS = 0.04, 0.03  # of real conversations and telephone calls, if there are any
+SHARE_SONGS = 0.25  # of clips with music: the voice sings, with and without instruments
+SHARE_FOUND = 0.3  # of recordings with known defects, if there are any
 SNR_RANGE_DB = (0.0, 45.0)
 DRAWN_OVERLAP_DB = (-25.0, 3.0)
 BABBLE_VOICES = (4, 10)
-NEGATIVES = ("quiet", "events", "low-pass", "sung", "small room", "alternating", "music tail", "faint noise")
+NEGATIVES = ("quiet", "events", "low-pass", "chanted", "small room", "alternating", "music tail", "faint noise")
 
 
 class Degrader:
@@ -54,6 +57,7 @@ class Degrader:
         self.sources = sources
         self._seed = seed if isinstance(seed, tuple) else (seed,)
         self._shelf = Shelf(sources)
+        self._found = Found(self._shelf, sources.labelled)
 
     def clip(self, index: int, seconds: float) -> Labelled:
         """Make clip `index`, `seconds` long."""
@@ -62,34 +66,46 @@ class Degrader:
             return self._meeting(rng, round(seconds * RATE))
         if self.sources.telephone and rng.random() < SHARE_CALLS:
             return self._call(rng, round(seconds * RATE))
+        if self.sources.labelled and rng.random() < SHARE_FOUND:
+            return self._labelled(rng, round(seconds * RATE))
         wanted, negative = _drawn(rng)
-        scene = self._scene(rng, round(seconds * RATE), negative, telephone=Defect.TELEPHONE in wanted)
+        scene = self._scene(rng, round(seconds * RATE), wanted, negative)
         self._place(scene, wanted, negative)
         if Defect.OVERLAP in wanted:
             self._overlap(scene)
         if Defect.NOISE in wanted or negative == "faint noise":
             self._noise(scene, faint=negative == "faint noise")
-        if Defect.MUSIC in wanted:
+        if Defect.MUSIC in wanted and not (scene.is_song and rng.random() < 0.5):
             self._music(scene)
         if negative == "music tail":
             self._music_tail(scene)
+        if negative == "chanted":
+            scene.leave_open(Defect.MUSIC)
         if negative == "events" or rng.random() < 0.08:
             add_events(scene)
         return finished(scene, negative)
 
-    def _scene(self, rng: np.random.Generator, length: int, negative: str, *, telephone: bool) -> Scene:
+    def _scene(self, rng: np.random.Generator, length: int, wanted: frozenset[Defect], negative: str) -> Scene:
         """Draw the first voice, without a room."""
         voice = self._shelf.voice(rng, length)
-        wave = effects.sung(voice.wave, rng) if negative == "sung" else voice.wave
+        is_song = Defect.MUSIC in wanted and rng.random() < SHARE_SONGS
+        wave = singing.sung(voice.wave, rng) if is_song else voice.wave
         if negative == "alternating":
             wave = self._taking_turns(rng, voice, length)
+        elif negative == "chanted":
+            wave = effects.chanted(wave, rng)
+        elif not is_song and rng.random() < 0.06:  # what the change of length alone sounds like is no song
+            wave = singing.stretched(wave, rng.uniform(1, 1.5))[:length]
         wave = effects.with_pauses(wave, rng) if rng.random() < 0.15 else wave
         wave = effects.coloured(wave, rng)
         wave = effects.compressed(wave, rng) if rng.random() < 0.15 else wave
         wave = effects.gated(wave, rng) if rng.random() < 0.1 else wave
-        through = line.drawn(rng, telephone=telephone, low_pass=negative == "low-pass")
+        through = line.drawn(rng, telephone=Defect.TELEPHONE in wanted, low_pass=negative == "low-pass")
         frames = np.zeros((len(FRAME_ROWS), levels.frames_in(length)), np.uint8)
-        scene = Scene(rng, voice, through, wave, wave, levels.activity(wave), frames)
+        scene = Scene(rng, voice, through, wave, wave, levels.activity(wave), frames, is_song=is_song)
+        if is_song:
+            scene.labels[Defect.MUSIC] = 1.0
+            scene.mark(Defect.MUSIC, scene.active, 1.0)
         scene.facts = {"speaker": voice.speaker, "source": voice.source, "hard_negative": negative}
         return scene
 
@@ -110,6 +126,13 @@ class Degrader:
         frames[FRAME_ROWS.index(Defect.NOISE)] = NOT_JUDGED
         labels = dict.fromkeys(Defect, 0.0) | {Defect.TELEPHONE: 1.0, Defect.NOISE: nan, Defect.REVERB: nan}
         return Labelled(_as_found(wave, rng), labels, frames, nan, nan, {"source": source, "found": "call"})
+
+    def _labelled(self, rng: np.random.Generator, length: int) -> Labelled:
+        """Cut a clip out of a recording whose defects are known."""
+        wave, take = self._found.clip(rng, length)
+        labels = dict(zip(Defect, take.labels, strict=True))
+        facts = {"source": take.source, "found": "labelled"}
+        return Labelled(_as_found(wave, rng), labels, frames_of(wave, labels), nan, nan, facts)
 
     def _taking_turns(self, rng: np.random.Generator, first: Voice, length: int) -> Float32:
         """Append a second voice to the first, 0 to 0.5 s later: two voices, never at once."""
@@ -133,9 +156,10 @@ class Degrader:
         scene.level_db = levels.level_db(scene.speech, scene.active)
 
     def _room(self, rng: np.random.Generator) -> rooms.Room:
-        if self.sources.room and rng.random() < 0.2:
-            room = self._shelf.room(rng)
-            return rooms.damped(room, rng.uniform(0.1, 1)) if rng.random() < 0.5 else room  # measured rooms are few
+        if self.sources.room and rng.random() < 0.35:
+            room = self._shelf.room(rng)  # measured rooms are few: they are varied
+            room = rooms.damped(room, rng.uniform(0.1, 1)) if rng.random() < 0.5 else room
+            return rooms.nearer(room, rng.uniform(0, 12)) if rng.random() < 0.4 else room
         band = ((-4.0, 14.0), (-4.0, 14.0), (14.0, 20.0), (20.0, 28.0))[int(rng.choice(4, p=[0.4, 0.4, 0.1, 0.1]))]
         return rooms.simulated(rng, c50_db=rng.uniform(*band))
 
@@ -194,7 +218,7 @@ class Degrader:
         stem = effects.coloured(stem, rng, low_cut=False) if rng.random() < 0.5 else stem
         stem = rooms.apply(stem, scene.room) if scene.room and rng.random() < 0.2 else stem
         snr = rng.uniform(35, 45) if faint else _drawn_snr(rng, NOISE_SNR_DB)
-        where, value = added(scene, stem * _presence(rng, scene.length, part=0.25), snr, Defect.NOISE)
+        where, value = added(scene, stem * effects.presence(rng, scene.length, part=0.25), snr, Defect.NOISE)
         scene.facts |= {"noise": name, "noise_snr_db": snr, "noise_s": float(where.sum() * FRAME / RATE)}
         if name == "babble" and value != 0:
             doubt(scene, where)
@@ -218,13 +242,13 @@ class Degrader:
     def _music(self, scene: Scene) -> None:
         """Add music, sometimes faded, ducked under the voice, or with a singer."""
         rng = scene.rng
-        vocal = bool(self.sources.music_vocal) and rng.random() < 0.1
+        vocal = bool(self.sources.music_vocal) and rng.random() < 0.25
         stem, take = self._shelf.piece(self.sources.music_vocal if vocal else self.sources.music, rng, scene.length)
         stem = effects.coloured(stem, rng) if rng.random() < 0.7 else stem
         stem = effects.compressed(stem, rng) if rng.random() < 0.3 else stem
-        stem = stem * _presence(rng, scene.length, part=0.3)
+        stem = stem * effects.presence(rng, scene.length, part=0.3)
         if rng.random() < 0.3:
-            stem = stem * _ducking(scene.active, scene.length, rng.uniform(3, 12))
+            stem = stem * effects.ducking(scene.active, scene.length, rng.uniform(3, 12))
         snr = _drawn_snr(rng, MUSIC_SNR_DB)
         where, value = added(scene, stem, snr, Defect.MUSIC)
         scene.facts |= {"music": f"{take.source}: {take.path.stem}", "music_snr_db": snr}
@@ -263,21 +287,3 @@ def _drawn_snr(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
     """Draw an SNR: with probability 0.8 a defect, else unlabelled or none."""
     edges = ((SNR_RANGE_DB[0], bounds[0]), bounds, (bounds[1], SNR_RANGE_DB[1]))
     return float(rng.uniform(*edges[int(rng.choice(3, p=[0.8, 0.1, 0.1]))]))
-
-
-def _presence(rng: np.random.Generator, length: int, *, part: float) -> Float32:
-    """Draw a gain float32[length]: 1 throughout, or for a part of at least a second, with fades."""
-    if rng.random() > part or length < 1.5 * RATE:
-        return np.ones(length, np.float32)
-    duration = rng.uniform(1.1 * RATE, 0.8 * length)
-    start = rng.uniform(0, length - duration)
-    fade = np.exp(rng.uniform(np.log(0.01), np.log(0.4))) * RATE
-    at = np.arange(length, dtype=np.float32)
-    return np.asarray(np.clip(np.minimum(at - start, start + duration - at) / fade, 0, 1), np.float32)
-
-
-def _ducking(active: Mask, length: int, deep_db: float) -> Float32:
-    """Gain float32[length] that is `deep_db` lower where a voice is active, changing within 0.2 s."""
-    slow = np.convolve(np.pad(active.astype(np.float32), 5, mode="edge"), np.full(11, 1 / 11), "valid")
-    gain = 10 ** (-deep_db * slow / 20)
-    return np.interp(np.arange(length) / FRAME, np.arange(len(gain)), gain).astype(np.float32)

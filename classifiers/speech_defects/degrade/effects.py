@@ -12,6 +12,7 @@ from scipy.ndimage import map_coordinates, uniform_filter1d
 
 from speech_defects import FRAME, RATE, Float32
 from speech_defects.degrade import levels
+from speech_defects.degrade.levels import Mask
 
 Gain = npt.NDArray[np.float64]
 TILT_DB_OCT = 4.0
@@ -55,8 +56,8 @@ def limited(wave: Float32, rng: np.random.Generator) -> Float32:
     return np.asarray(np.tanh(wave * drive) / drive, np.float32)
 
 
-def sung(wave: Float32, rng: np.random.Generator) -> Float32:
-    """Modulate the pitch of float32[n] with glides and vibrato, as in chanting; same length."""
+def chanted(wave: Float32, rng: np.random.Generator) -> Float32:
+    """Modulate the pitch of float32[n] with glides and vibrato; same length."""
     seconds = np.arange(len(wave), dtype=np.float64) / RATE
     shake, glide = rng.uniform(4, 7), rng.uniform(0.2, 0.8)
     bent = rng.uniform(0.01, 0.035) / shake * np.sin(2 * np.pi * shake * seconds)
@@ -74,6 +75,24 @@ def with_pauses(wave: Float32, rng: np.random.Generator) -> Float32:
         pause = np.resize(np.concatenate([floor, floor[::-1]]), round(rng.uniform(*PAUSE_S) * RATE))
         wave = np.concatenate([wave[:at], pause, wave[at:]])[: len(wave)]
     return wave
+
+
+def presence(rng: np.random.Generator, length: int, *, part: float) -> Float32:
+    """Draw a gain float32[length]: 1 throughout, or for a part of at least a second, with fades."""
+    if rng.random() > part or length < 1.5 * RATE:
+        return np.ones(length, np.float32)
+    duration = rng.uniform(1.1 * RATE, 0.8 * length)
+    start = rng.uniform(0, length - duration)
+    fade = np.exp(rng.uniform(np.log(0.01), np.log(0.4))) * RATE
+    at = np.arange(length, dtype=np.float32)
+    return np.asarray(np.clip(np.minimum(at - start, start + duration - at) / fade, 0, 1), np.float32)
+
+
+def ducking(active: Mask, length: int, deep_db: float) -> Float32:
+    """Gain float32[length] that is `deep_db` lower where a voice is active, changing within 0.2 s."""
+    slow = np.convolve(np.pad(active.astype(np.float32), 5, mode="edge"), np.full(11, 1 / 11), "valid")
+    gain = 10 ** (-deep_db * slow / 20)
+    return np.interp(np.arange(length) / FRAME, np.arange(len(gain)), gain).astype(np.float32)
 
 
 def _shelf(octave: Gain, corner: float, gain_db: float) -> Gain:

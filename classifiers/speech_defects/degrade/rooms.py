@@ -97,6 +97,14 @@ def damped(room: Room, decay_s: float) -> Room:
     return _room((room.response * 10 ** (-3 * late / decay_s)).astype(np.float32))
 
 
+def nearer(room: Room, louder_db: float) -> Room:
+    """Bring the voice nearer: the direct sound of a room is `louder_db` louder, and its reflections as they were."""
+    near = DIRECT + round(DIRECT_S * RATE)
+    response = room.response.copy()
+    response[:near] *= np.float32(10 ** (louder_db / 20))
+    return _room(response)
+
+
 def apply(wave: Float32, room: Room) -> Float32:
     """Convolve a voice float32[n] at 16 kHz with a room: float32[n], aligned with the direct sound, of equal energy."""
     wet = fftconvolve(wave, room.response)[DIRECT : DIRECT + len(wave)]
@@ -188,7 +196,7 @@ def _tail(rng: np.random.Generator, decay_s: float) -> Float32:
     spectrum = rfft(rng.standard_normal(n, np.float32))
     bins = np.arange(len(spectrum)) * RATE / n
     seconds = np.arange(n, dtype=np.float32) / RATE
-    slower = np.exp(np.linspace(rng.uniform(0, 0.25), rng.uniform(-0.7, 0.1), len(BANDS_HZ) - 1))
+    slower = np.exp(np.linspace(rng.uniform(0, 0.7), rng.uniform(-0.9, 0.1), len(BANDS_HZ) - 1))
     tail = np.zeros(n, np.float32)
     for low, high, factor in zip(BANDS_HZ, BANDS_HZ[1:], slower):
         band = irfft(np.where((bins >= low) & (bins < high), spectrum, 0), n)

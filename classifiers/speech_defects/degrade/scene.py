@@ -56,6 +56,7 @@ class Scene:
     mix: Float32
     active: Mask
     frames: npt.NDArray[np.uint8]
+    is_song: bool = False
     room: rooms.Room | None = None
     level_db: float = LEVEL_DB
     under_db: list[float] = field(default_factory=list)  # SNR of each added sound in dB
@@ -71,6 +72,11 @@ class Scene:
         """Label frames of a defect: 1, 0, or NaN for unlabelled; frames with 1 keep it."""
         row = self.frames[FRAME_ROWS.index(defect)]
         row[where & (row != 1)] = NOT_JUDGED if isnan(value) else int(value)
+
+    def leave_open(self, defect: Defect) -> None:
+        """Leave a defect unlabelled, in the clip and its frames."""
+        self.labels[defect] = nan
+        self.mark(defect, np.ones_like(self.active), nan)
 
 
 def rounded(wave: Float32) -> Float32:
@@ -117,7 +123,8 @@ def added(scene: Scene, stem: Float32, snr_db: float, defect: Defect) -> tuple[M
     value = judged(snr_db, bounds)
     scene.mark(defect, where, value)
     value = judged_both(value, lasting(float(where.sum() * FRAME / RATE), span))
-    scene.labels[defect] = value
+    if scene.labels[defect] == 0:
+        scene.labels[defect] = value
     return where, value
 
 
@@ -153,8 +160,7 @@ def finished(scene: Scene, negative: str) -> Labelled:
     mix = mix / max(1.0, float(np.abs(mix).max()) / 0.99)
     wave = rounded(mix)
     if scene.labels[Defect.NOISE] == 0 and scene.voice.own_snr_db < OWN_SNR_DB:
-        scene.labels[Defect.NOISE] = nan  # nothing was added, but the recording itself is not clean
-        scene.mark(Defect.NOISE, np.ones_like(scene.active), nan)
+        scene.leave_open(Defect.NOISE)  # nothing was added, but the recording itself is not clean
     total = sum(10 ** (-sound_db / 10) for sound_db in (*scene.under_db, scene.voice.own_snr_db))
     snr = float(min(BEST_SNR_DB, -10 * np.log10(max(total, 1e-12))))
     coding = scene.line.coding

@@ -15,12 +15,13 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from speech_defects import FRAME, RATE, Float32, manifest
+from speech_defects import FRAME, RATE, Defect, Float32, manifest
 from speech_defects.degrade import levels, rooms
 from speech_defects.manifest import WHOLE, Part
 
 Int16 = npt.NDArray[np.int16]
 Samples = TypeVar("Samples", Float32, Int16)
+MUSIC = tuple(Defect).index(Defect.MUSIC)
 VOICE_SPEED = (0.9, 1.12)
 PIECE_SPEED = (0.7, 1.4)
 FADE = 800  # samples: 50 ms crossfade where a noise is repeated
@@ -38,6 +39,7 @@ class Take:
     licence: str = "unknown"
     rttm: Path | None = None  # of a conversation: speaker turns of the whole file
     part: Part = WHOLE
+    labels: tuple[float, ...] = ()  # of a labelled recording: 1, 0 or NaN for every Defect
 
     @property
     def name(self) -> str:
@@ -54,7 +56,10 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Recordings by kind; `overlap` are conversations, `telephone` is speech from telephone lines."""
+    """Recordings by kind; `overlap` are conversations, `telephone` is speech from telephone lines.
+
+    `labelled` are whole recordings whose defects are known, used as they are.
+    """
 
     speech: tuple[Take, ...]
     noise: tuple[Take, ...] = ()
@@ -63,6 +68,7 @@ class Sources:
     room: tuple[Take, ...] = ()
     overlap: tuple[Take, ...] = ()
     telephone: tuple[Take, ...] = ()
+    labelled: tuple[Take, ...] = ()
 
     @classmethod
     def kinds(cls) -> tuple[str, ...]:
@@ -84,7 +90,8 @@ def read_manifest(path: Path) -> Sources:
     """Read a manifest: a line for each file, or part of one, with `path` and `kind`, and `speaker` if known.
 
     Kinds are the fields of Sources; `source` defaults to the manifest's name; `overlap` needs `rttm`, a
-    file with speaker turns. Raises ValueError, naming the line, where one cannot be used.
+    file with speaker turns, and `labelled` each Defect: 1, 0 or null for not judged. Clean labelled recordings are
+    speech, too, and those with music are sung music. Raises ValueError, naming the line, where one cannot be used.
     """
     takes_by_kind: dict[str, list[Take]] = {kind: [] for kind in Sources.kinds()}
     for number, row in manifest.lines(path):
@@ -93,6 +100,9 @@ def read_manifest(path: Path) -> Sources:
         except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
             why = f"unknown or missing key {error}" if isinstance(error, KeyError) else str(error)
             raise ValueError(f"{path.name}, line {number}: {why}") from error
+    labelled = takes_by_kind["labelled"]
+    takes_by_kind["speech"] += [take for take in labelled if not any(take.labels)]
+    takes_by_kind["music_vocal"] += [take for take in labelled if take.labels[MUSIC] == 1]
     return Sources(**{kind: tuple(takes) for kind, takes in takes_by_kind.items()})
 
 
@@ -112,6 +122,7 @@ def _take(row: manifest.Row, listed: Path) -> Take:
         source=manifest.text_of(row, *manifest.SOURCES) or listed.name,
         licence=manifest.text_of(row, *manifest.LICENCES) or "unknown",
         rttm=listed.parent / row["rttm"] if row["kind"] == "overlap" else None,
+        labels=tuple(manifest.label_of(row, defect) for defect in Defect) if row["kind"] == "labelled" else (),
     )  # fmt: skip
 
 
@@ -163,10 +174,12 @@ class Shelf:
         wave = _sped(self._spoken(takes, rng, source_length), speed, length)
         return Voice(wave, name, takes[0].source, self._measured(takes[0])[1])
 
-    def piece(self, takes: tuple[Take, ...], rng: np.random.Generator, length: int) -> tuple[Float32, Take]:
+    def piece(
+        self, takes: Sequence[Take], rng: np.random.Generator, length: int, speeds: tuple[float, float] = PIECE_SPEED
+    ) -> tuple[Float32, Take]:
         """Draw `length` samples of one of `takes` at a changed speed, looped with crossfades if it is too short."""
         take = takes[int(rng.integers(len(takes)))]
-        speed = rng.uniform(*PIECE_SPEED)
+        speed = rng.uniform(*speeds)
         source_length = ceil(length * speed) + RATE // 100
         pcm = self._pcm(take)
         wave = (

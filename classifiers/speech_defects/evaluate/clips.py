@@ -35,6 +35,7 @@ class Clip:
     speaker: str
     group: str
     codec: str
+    language: str = ""
     part: Part = WHOLE  # of the file
 
     @property
@@ -53,8 +54,8 @@ def read_manifest(path: Path) -> list[Clip]:
     """Read a manifest of labelled clips.
 
     A line is an object with `path` (relative to the manifest), each Defect (1, 0, or null for "not judged"),
-    `source` and `speaker`, and if known FACTS (numbers), the times of a part of the file, `group` and `codec`; other
-    keys are ignored. Raises ValueError that names line and key, or OSError.
+    `source` and `speaker`, and if known FACTS (numbers), the times of a part of the file, `group`, `codec` and
+    `language`; other keys are ignored. Raises ValueError that names line and key, or OSError.
     """
     clips = []
     for number, row in manifest.lines(path):
@@ -69,21 +70,12 @@ def read_manifest(path: Path) -> list[Clip]:
 
 def _clip(row: manifest.Row, folder: Path) -> Clip:
     file = manifest.path_of(row)
-    labels = {defect: _label(row, defect.value) for defect in Defect}
+    labels = {defect: manifest.label_of(row, defect.value) for defect in Defect}
     facts = {name: _number(row, name) for name in FACTS}
     source, speaker = manifest.text_of(row, "source"), manifest.text_of(row, *manifest.SPEAKERS)
     group, codec = manifest.text_of(row, "group"), manifest.text_of(row, "codec")
-    part = manifest.part_of(row)
-    return Clip(file, folder / file, labels, facts, source, speaker, group or source, codec, part)
-
-
-def _label(row: dict[str, Any], key: str) -> float:
-    if key not in row:
-        raise ValueError(f"no '{key}': say 1, 0, or null for not judged")
-    value = row[key]
-    if value is not None and (isinstance(value, str) or value not in (0, 1)):
-        raise ValueError(f"'{key}' is {json.dumps(value)}, not 1, 0 or null")
-    return math.nan if value is None else float(value)
+    language, part = manifest.text_of(row, "language"), manifest.part_of(row)
+    return Clip(file, folder / file, labels, facts, source, speaker, group or source, codec, language, part)
 
 
 def _number(row: dict[str, Any], key: str) -> float:

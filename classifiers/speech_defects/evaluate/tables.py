@@ -140,10 +140,18 @@ def _buckets(scored: Scored, defect: Defect, limit: float) -> Iterator[Plain]:
         for low, high in pairwise(edges):
             inside = positive & (values > low) & (values <= high)
             yield _bucket(scores[inside], scores[scored.clean], limit) | {"by": fact, "part": f"{low:g} to {high:g}"}
-    for key in ("codec", "group"):
-        values = np.array([getattr(clip, key) for clip in scored.clips])
-        for part in sorted({*values[positive]} - {""}):
-            yield _bucket(scores[positive & (values == part)], scores[scored.clean], limit) | {"by": key, "part": part}
+    for key in ("codec", "group", "source"):
+        for part, inside in _parts(scored, key, positive):
+            yield _bucket(scores[inside], scores[scored.clean], limit) | {"by": key, "part": part}
+
+
+def _parts(scored: Scored, key: str, rows: Flags) -> Iterator[tuple[str, Flags]]:
+    """Values of a text of clips among some of them, bool[N], with the clips of each; no sources that are the groups."""
+    values = np.array([getattr(clip, key) for clip in scored.clips])
+    if key == "source" and all(clip.source == clip.group for clip in scored.clips):
+        return
+    for part in sorted({*values[rows]} - {""}):
+        yield part, rows & (values == part)
 
 
 def _bucket(positives: Floats, clean: Floats, limit: float) -> Plain:
@@ -217,9 +225,10 @@ def _confusion(scored: Scored, flags: Mapping[Defect, Flags]) -> dict[str, Plain
 
 
 def _clean_lost(scored: Scored, flags: Mapping[Defect, Flags]) -> dict[str, Plain]:
-    """Share of clean clips flagged by each score and by any of the five, in total and by group."""
-    groups = np.array([clip.group for clip in scored.clips])
-    parts = {"all": scored.clean} | {str(g): scored.clean & (groups == g) for g in np.unique(groups[scored.clean])}
+    """Share of clean clips flagged by each score and by any of the five: in total, by group, source and language."""
+    parts = {"all": scored.clean} | dict(_parts(scored, "group", scored.clean))
+    for key in ("source", "language"):
+        parts |= {f"{key} {part}": rows for part, rows in _parts(scored, key, scored.clean)}
     any_flag = np.any([*flags.values()], axis=0)
     return {
         part: {"clips": int(rows.sum()), "any": _share(any_flag[rows])}

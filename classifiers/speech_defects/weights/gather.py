@@ -22,9 +22,10 @@ import av
 import numpy as np
 import soundfile
 import soxr
-from speech_defects import RATE, Float32
+from speech_defects import RATE, Defect, Float32
 
 RAW = {".g722": "g722", ".gsm": "gsm"}  # formats without a header, by suffix
+LABELS = {"1": 1, "0": 0, "": None}  # of recordings with known defects
 DEBIAN, PYPI, GITHUB = "https://packages.debian.org/bookworm/", "https://pypi.org/project/", "https://github.com/"
 
 
@@ -44,10 +45,16 @@ def main() -> None:
             missing.append(f"{row['source']}: {row['path']}: {error}")
             continue
         line = {"file": str(file), **{key: row[key] for key in ("kind", "speaker", "source", "licence")}}
-        lines.append(line | ({"rttm": str(file.with_suffix(".rttm"))} if row["kind"] == "overlap" else {}))
+        line |= {"rttm": str(file.with_suffix(".rttm"))} if row["kind"] == "overlap" else {}
+        lines.append(line | (labels(row) if row["kind"] == "labelled" else {}))
     (options.output / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     print(f"{len(lines)} recordings in {options.output}")
     print(*missing, sep="\n", file=sys.stderr)
+
+
+def labels(row: dict[str, str]) -> dict[str, int | str | None]:
+    """Which defects a recording has, by its source's word, and what to group it by in an evaluation."""
+    return {defect: LABELS[row[defect]] for defect in Defect} | {key: row[key] for key in ("group", "language", "fold")}
 
 
 def write(row: dict[str, str], local: Path, target: Path) -> None:

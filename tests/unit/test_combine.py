@@ -1,0 +1,59 @@
+"""The mean of networks, calibrated on labelled clips."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from safetensors.torch import load_file, save_file
+from speech_defects import WEIGHTS, Defect, load
+from speech_defects.weights import combine
+
+
+@pytest.fixture
+def networks(tmp_path) -> list[Path]:
+    """The shipped weights, a little more and a little less of each."""
+    files = []
+    for name, change in (("more", 0.01), ("less", -0.01)):
+        state = {key: value * (1 + change) for key, value in load_file(WEIGHTS).items() if value.is_floating_point()}
+        counters = {key: value for key, value in load_file(WEIGHTS).items() if not value.is_floating_point()}
+        files.append(tmp_path / f"{name}.safetensors")
+        save_file(state | counters, files[-1])
+    return files
+
+
+@pytest.fixture
+def manifest(tmp_path, speech) -> Path:
+    """Speech, and the same in noise; and a file that is none."""
+    rng, rows = np.random.default_rng(0), []
+    for at in range(12):
+        voice = speech[at * 24_000 :][: 2 * 24_000] / 2
+        wave = voice + (0.05 * rng.standard_normal(len(voice)) if at % 2 else 0)
+        soundfile.write(tmp_path / f"{at}.wav", wave, 24_000)
+        rows.append({"file": f"{at}.wav", **dict.fromkeys(Defect, 0), "noise": at % 2, "source": "made"})
+    rows.append(rows[0] | {"file": "gone.wav"})
+    for defect in set(Defect) - {Defect.NOISE}:
+        rows.append(rows[1] | {"noise": None, defect: 1})
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return tmp_path / "m.jsonl"
+
+
+def test_the_mean_of_more_and_less_is_the_middle(networks):
+    middle, shipped = combine.mean(networks), load_file(WEIGHTS)
+    assert middle.keys() == shipped.keys()
+    assert all(torch.allclose(middle[name].float(), shipped[name].float(), atol=1e-6) for name in shipped)
+
+
+def test_the_command_writes_calibrated_weights(networks, manifest, tmp_path):
+    command = [sys.executable, "-m", "speech_defects.weights.combine", *networks, "--calibrate", manifest]
+    subprocess.run([*command, "--output", tmp_path / "out"], check=True, capture_output=True)
+    told = json.loads((tmp_path / "out" / "calibration.json").read_text())
+    assert told.keys() == set(Defect)
+    scorer = load(device="cpu", weights=tmp_path / "out" / "defects.safetensors")
+    noisy, clean = (soundfile.read(tmp_path / f"{at}.wav", dtype="float32")[0] for at in (1, 2))
+    found = scorer.score([noisy, clean], 24_000)["noise"]
+    assert found[0] > 0.5 > found[1]
