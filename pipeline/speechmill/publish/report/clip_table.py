@@ -5,7 +5,6 @@ that no threshold decides. Of a corpus of more than MOST_CLIPS clips it is a sam
 """
 
 import base64
-import gzip
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -24,6 +23,7 @@ from speechmill.decide.decision import SCORE_PREFIX, Reasons
 from speechmill.publish import figures
 from speechmill.publish.columns import columns_of
 from speechmill.publish.decided import TEXT_COLUMNS, DecidedGroup, deciding_columns, grounds, is_done
+from speechmill.publish.report.packing import cut_lines, gzipped, planes
 from speechmill.publish.report.stops import codes_of, stops_of
 from speechmill.publish.rows import Indices, clip_rows
 from speechmill.publish.stats import non_clip_spans
@@ -36,7 +36,6 @@ MOST_WHOLE_IDS = 50_000  # clips; past them the first ID_BYTES of a clip_id have
 ID_BYTES = 8
 MOST_RECORDINGS, MOST_SPEAKERS = 20_000, 20_000
 OTHER_RECORDINGS = ["", "all other recordings", "ok", "", 0]
-TEXT_CHARACTERS = (1_000, 200, 100, 60, 40, 25, 12)  # lengths to which texts are cut, until they fit
 TITLE_CHARACTERS = 80
 TICK_S = 0.01  # unit of positions within a recording
 HIDDEN = (Reason.LICENCE, Reason.REMOVED)  # of these clips a page that is public shows neither text nor sound
@@ -193,9 +192,9 @@ class ClipTable:
         count = len(columns.get("samples", ()))
         if count > MOST_WHOLE_IDS:
             columns["ids"] = columns["ids"][:, :ID_BYTES]
-        body = b"".join(_planes(values) for values in columns.values())
-        left = most_bytes * 3 // 4 - len(_gzip(body))
-        texts, cut = _cut(self._texts, left)
+        body = b"".join(planes(values) for values in columns.values())
+        left = most_bytes * 3 // 4 - len(gzipped(body))
+        texts, cut = cut_lines(self._texts, left)
         kinds = {name: [values.itemsize, values.size] for name, values in columns.items()}
         head = self._head(count, stops) | {
             "buffers": [[name, *kind] for name, kind in kinds.items()],
@@ -203,7 +202,7 @@ class ClipTable:
         }
         head["texts_bytes"] = len(texts)
         first = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()
-        packed = _gzip(len(first).to_bytes(4, "little") + first + body + texts)
+        packed = gzipped(len(first).to_bytes(4, "little") + first + body + texts)
         return base64.b64encode(packed).decode()
 
     def _add_codes(self, columns: dict[str, Array]) -> dict[str, list[float]]:
@@ -277,25 +276,3 @@ def _id_bytes(clip_ids: Sequence[str]) -> Array:
 def _line(text: str | None) -> str:
     """A text in one line."""
     return " ".join((text or "").split())
-
-
-def _planes(values: Array) -> bytes:
-    """Bytes of an array of integers, all lowest bytes first: they compress better than numbers side by side."""
-    if values.ndim > 1:
-        return values.tobytes()
-    return values.view(np.uint8).reshape(-1, values.itemsize).T.tobytes()
-
-
-def _cut(texts: list[str], most_bytes: int) -> tuple[bytes, int | None]:
-    """Texts as lines, cut to so many characters that they compress to `most_bytes`, and that number; None: whole."""
-    joined = b""
-    longest = max(map(len, texts), default=0)
-    for characters in TEXT_CHARACTERS:
-        joined = "\n".join(text[:characters] for text in texts).encode()
-        if len(joined) < most_bytes or len(_gzip(joined)) <= most_bytes:
-            return joined, None if longest <= characters else characters
-    return b"\n" * max(len(texts) - 1, 0), 0
-
-
-def _gzip(data: bytes) -> bytes:
-    return gzip.compress(data, 6, mtime=0)
