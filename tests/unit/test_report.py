@@ -171,6 +171,13 @@ def test_clips_that_teach_most_come_first_and_each_once(corpus: Corpus) -> None:
     assert len(chosen) == len(set(chosen)) == 8
 
 
+def test_a_kept_clip_says_which_threshold_it_comes_nearest_to(corpus: Corpus) -> None:
+    _, stats, page = corpus
+    nearest = re.findall(r'<span class="tag nearest">(\w+) <b>([\d.]+)</b> nearest to its limit, ([^<]+)</span>', page)
+    assert set(nearest) == {("snr_db", "30", "≥ 15")}  # 15 of 80 dB; the confidence of 0.9 is 0.2 of 1 away
+    assert len(nearest) == stats["clips"]["kept"]
+
+
 def test_distances_are_those_beyond_or_within_thresholds(corpus: Corpus) -> None:
     build, _, _ = corpus
     groups = samples.choose(publish.decide_all(build), build)
