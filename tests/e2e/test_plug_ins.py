@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 from tests.commandline import RATE, TEXTS, fingerprint, spoken
+from tests.report_table import columns_in
 
 PACKAGE = Path(__file__).parents[1] / "plugins"
 CREST = """
@@ -190,7 +191,9 @@ def test_everything_that_describes_a_corpus_follows_from_the_stage(made: Path) -
     card, report = (made / "README.md").read_text(), (made / "report.html").read_text()
     assert "| `mos` | `float32` |  | mean opinion score" in card
     assert "| `mos` | at least 1.5 |" in card
-    assert "mean opinion score" in report
+    mos = columns_in(report)["mos"]
+    assert mos["about"].startswith("mean opinion score")
+    assert (mos["key"], mos["limit"], mos["reason"]) == ("mos", 1.5, "low_mos")
     assert "<code>mos ≥ 1.5</code>" in report
 
 

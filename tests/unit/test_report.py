@@ -1,11 +1,9 @@
 """The report tells the publication's own numbers, plays the stored sound, and runs nothing that a feed says."""
 
 import base64
-import gzip
 import hashlib
 import html
 import io
-import json
 import math
 import re
 from collections import defaultdict
@@ -31,6 +29,7 @@ from speechmill.publish.report import clip_table, samples
 from speechmill.publish.report.clip_table import ClipTable
 from speechmill.publish.report.stops import MISSING, codes_of, stops_of
 
+from tests.report_table import unpacked
 from tests.tiny_corpus import EVIL_TEXT, EVIL_TITLE, RATE, publish_tiny
 
 Corpus = tuple[Build, dict[str, Any], str]
@@ -172,6 +171,13 @@ def test_clips_that_teach_most_come_first_and_each_once(corpus: Corpus) -> None:
     assert len(chosen) == len(set(chosen)) == 8
 
 
+def test_a_kept_clip_says_which_threshold_it_comes_nearest_to(corpus: Corpus) -> None:
+    _, stats, page = corpus
+    nearest = re.findall(r'<span class="tag nearest">(\w+) <b>([\d.]+)</b> nearest to its limit, ([^<]+)</span>', page)
+    assert set(nearest) == {("snr_db", "30", "≥ 15")}  # 15 of 80 dB; the confidence of 0.9 is 0.2 of 1 away
+    assert len(nearest) == stats["clips"]["kept"]
+
+
 def test_distances_are_those_beyond_or_within_thresholds(corpus: Corpus) -> None:
     build, _, _ = corpus
     groups = samples.choose(publish.decide_all(build), build)
@@ -235,18 +241,6 @@ def test_spectrogram_of_silence_of_any_length(length: int) -> None:
 
 
 # --- the table of all clips ---
-
-
-def unpacked(packed: str) -> tuple[dict[str, Any], dict[str, np.ndarray], list[str]]:
-    """Head, columns and texts of a packed table, read by the book."""
-    data = gzip.decompress(base64.b64decode(packed))
-    end = 4 + int.from_bytes(data[:4], "little")
-    head, at, columns = json.loads(data[4:end]), end, {}
-    for name, width, count in head["buffers"]:
-        planes = np.frombuffer(data[at : at + width * count], np.uint8).reshape(width, count)
-        columns[name] = sum(planes[place].astype(np.int64) << (8 * place) for place in range(width))
-        at += width * count
-    return head, columns, data[at:].decode().split("\n")
 
 
 def packed_table(build: Build, clips: int, most_bytes: int = 10**7, **options: int) -> str:

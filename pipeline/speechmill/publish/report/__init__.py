@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pyarrow as pa
+
 from speechmill.audio import decode_flac
 from speechmill.audio.spectrogram import draw
 from speechmill.core.build import Build
@@ -244,16 +246,30 @@ def _scores(row: Row, limits: Limits, build: Build) -> list[dict[str, Any]]:
     by_column = {column.name: (column, limit) for column, limit in limits}
     schema = data_schema(columns_of(build))
     names = [c.name for c in schema if c.name.startswith("score_") or c.name in NUMBERS]
+    nearest = _nearest_threshold(row, limits)
     return [
         {
             "name": name,
             "value": _short(row[name]),
             "failed": name in by_column and _fails(row[name], *by_column[name]),
             "limit": _limit(*by_column[name]) if name in by_column else "",
+            "is_nearest": name == nearest,
         }
         for name in [*names, *(c for c in by_column if c not in names)]
         if row.get(name) is not None
     ]
+
+
+def _nearest_threshold(row: Row, limits: Limits) -> str | None:
+    """The column whose threshold a kept clip comes nearest to, in histogram widths; None for rejected clips."""
+    if row["decision"] != KEPT:
+        return None
+    margins = {
+        column.name: abs(row[column.name] - limit) / (column.edges[-1] - column.edges[0])
+        for column, limit in limits
+        if column.edges and pa.types.is_floating(column.type) and row.get(column.name) is not None
+    }
+    return min(margins, key=lambda name: margins[name], default=None)
 
 
 def _fails(value: float, column: Column, limit: float) -> bool:
