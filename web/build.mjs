@@ -11,6 +11,8 @@ const version = JSON.parse(await readFile(new URL("node_modules/uplot/package.js
 const BUNDLES = [
   ["src/main.js", "pipeline/speechmill/publish/report/page.js"],
   ["src/report.css", "pipeline/speechmill/publish/report/page.css"],
+  ["src/evaluation.css", "pipeline/speechmill/training/page.css"],
+  ["src/evaluation.css", "classifiers/speech_defects/evaluate/report.css"],
   ["src/review/main.js", "pipeline/speechmill/corpus/review/review.js"],
   ["src/review/review.css", "pipeline/speechmill/corpus/review/review.css"],
 ];
@@ -27,7 +29,7 @@ for (const [source, target] of BUNDLES) {
     legalComments: "none",
     loader: { ".css": "css" },
   });
-  const parts = source.startsWith("src/review/") ? "" : ` With uPlot ${version}:\n${licence}\n`;
-  const banner = `/* Made from web/src by web/build.mjs.${parts}*/\n`;
+  const credit = /evaluation|review/.test(source) ? "" : ` With uPlot ${version}:\n${licence}\n`;
+  const banner = `/* Made from web/src by web/build.mjs.${credit} */\n`;
   await writeFile(new URL(target, out), banner + outputFiles[0].text);
 }

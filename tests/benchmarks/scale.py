@@ -207,6 +207,13 @@ def _build(corpus: Path) -> Build:
     return plan_build(config, Store(str(corpus)), find_model=model_folder)
 
 
+def prepared(corpus: Path, clips: int) -> Build:
+    """The build of a generated corpus whose clip tables are made."""
+    build = _build(generate(corpus, clips))
+    _tabulate(build)
+    return build
+
+
 def generate(corpus: Path, clips: int, *, sound: bool = False) -> Path:
     """Make the artifacts of a corpus of so many clips, unless they are there."""
     done = corpus / "work" / f"generated-{clips}"

@@ -1,7 +1,10 @@
 """Figures of an evaluation, and an evaluation of real clips by real rules."""
 
+import base64
+import io
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -253,12 +256,22 @@ def test_page_escapes_what_manifests_say_and_loads_nothing(manifest: Path, tmp_p
     assert "<b>telephone</b>" not in page
     assert "&lt;b&gt;telephone&lt;/b&gt;" in page
     assert "&lt;rules&gt;" in page
-    assert not any(found in page for found in ("<script", "src=", "href=", "http:", "https:", " style="))
+    assert not any(found in page for found in ("<script", "href=", "http:", "https:", " style="))
+    assert page.count("src=") == page.count('src="data:audio/mpeg;base64,')
     assert "default-src &#39;none&#39;" in page
 
 
-def test_given_thresholds_are_used(manifest: Path, tmp_path: Path):
+def test_given_thresholds_are_used_and_every_error_has_its_sound(manifest: Path, tmp_path: Path):
     found = evaluate(manifest, tmp_path / "out", scorer=Rules(), thresholds=dict.fromkeys(Defect, 0.99))
+    page = (tmp_path / "out" / "defects.html").read_text()
+    sounds = [base64.b64decode(sound) for sound in re.findall(r'src="data:audio/mpeg;base64,([^"]+)"', page)]
+    errors = [error for defect in Defect for error in found["defects"][defect]["errors"]]
+    assert [found["scores"]["file"][error["clip"]] for error in errors] == [error["file"] for error in errors]
+    assert len(sounds) == len(errors) > 0
+    clips = {clip.file: clip for clip in read_manifest(manifest)}
+    for error, sound in zip(errors, sounds, strict=True):
+        heard, _ = soundfile.read(io.BytesIO(sound))
+        assert heard.size == pytest.approx(read_wave(clips[error["file"]].path).size, abs=3_000)
     assert found["defects"]["telephone"]["missed"] == 1
     assert len(found["defects"]["telephone"]["errors"]) == 6
 

@@ -27,7 +27,7 @@ from speechmill.core.reasons import Reason
 from speechmill.core.thresholds import Thresholds
 from speechmill.decide.decision import failed
 from speechmill.publish import report
-from speechmill.publish.report import samples
+from speechmill.publish.report import clip_table, samples
 from speechmill.publish.report.clip_table import ClipTable
 from speechmill.publish.report.stops import MISSING, codes_of, stops_of
 
@@ -291,18 +291,27 @@ def test_of_a_large_corpus_it_holds_a_sample_with_texts_that_fit(corpus: Corpus)
     assert texts == [""] * 8
 
 
+def test_recordings_past_a_number_are_one_row(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    build, _, _ = corpus
+    monkeypatch.setattr(clip_table, "MOST_RECORDINGS", 2)
+    head, columns, _ = unpacked(packed_table(build, 8))
+    assert [row[1] for row in head["recordings"]] == [EVIL_TITLE, "Plain", "all other recordings"]
+    assert columns["recording"].tolist() == [0] * 5 + [1] * 2 + [2]
+
+
 @given(
     values=st.lists(st.floats(-1, 2, width=32) | st.just(math.nan), min_size=1, max_size=20),
     place=st.integers(0, 1_000),
     limit=st.none() | st.floats(0, 1),
     is_upper=st.booleans(),
+    has_edges=st.booleans(),
 )
 def test_codes_divide_clips_as_the_decision_does(
-    values: list[float], place: int, limit: float | None, is_upper: bool
+    values: list[float], place: int, limit: float | None, is_upper: bool, has_edges: bool
 ) -> None:
     test = (at_most if is_upper else at_least)("noise", Reason.NOISE)
-    column = Column("snr_db", pa.float32(), "", "", (0.0, 1.0), test)
-    stops = stops_of(column, limit)
+    column = Column("snr_db", pa.float32(), "", "", (0.0, 1.0) if has_edges else (), test)
+    stops = stops_of(column, limit, np.array(values, np.float32))
     at = stops.index(limit) if limit is not None else place % len(stops)
     codes = codes_of(np.array(values, np.float32), stops, at_most=is_upper)
     fails = np.where(codes == MISSING, False, codes > at if is_upper else codes <= at)

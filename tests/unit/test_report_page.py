@@ -24,7 +24,9 @@ COUNTS = """() => ({
   reasons: Object.fromEntries([...document.querySelectorAll("#by-reason tbody tr")].map(
     (row) => [row.cells[0].firstChild.textContent, Number(row.cells[2].textContent)]).filter(([, clips]) => clips)),
 })"""
-FRAME = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+FRAMES = """async () => {
+  for (let frame = 0; frame < 4; frame++) await new Promise((done) => requestAnimationFrame(done));
+}"""  # until what follows from a change is drawn
 THRESHOLDS: list[dict[str, float | None]] = [
     {},
     {"snr_db": 40.0},
@@ -57,15 +59,22 @@ def page(browser: Any, tiny_page: Path) -> Iterator[Any]:
 
 
 def shown(page: Any) -> str:
-    page.evaluate(FRAME)
+    page.evaluate(FRAMES)
     text: str = page.inner_text("#shown")
     return text
+
+
+def plot_of(page: Any, column: str) -> Any:
+    """The area of a histogram, which is drawn when it comes into sight."""
+    page.locator(f"#histogram-{column}").scroll_into_view_if_needed()
+    page.wait_for_selector(f"#histogram-{column} .u-over")
+    return page.locator(f"#histogram-{column} .u-over")
 
 
 def set_thresholds(page: Any, limits: dict[str, float | None]) -> None:
     for key, value in limits.items():
         page.evaluate("([key, value]) => speechmill.setThreshold(key, value)", [key, value])
-    page.evaluate(FRAME)
+    page.evaluate(FRAMES)
 
 
 def test_the_page_counts_what_select_keeps(browser: Any, finished_corpus: Path, speechmill: Speechmill) -> None:
@@ -109,7 +118,7 @@ def test_a_slider_moved_by_hand_changes_figures_and_command_and_a_click_copies_i
         page.focus("#threshold-snr_db")
         page.keyboard.press("ArrowLeft")
         page.uncheck("#threshold-clipped_ratio-on")
-        page.evaluate(FRAME)
+        page.evaluate(FRAMES)
         command = page.inner_text("#command")
         page.click("#copy")
         page.wait_for_selector(".copied:has-text('copied')")
@@ -117,7 +126,7 @@ def test_a_slider_moved_by_hand_changes_figures_and_command_and_a_click_copies_i
         assert command.startswith("speechmill select tiny --set thresholds.snr_db=14.9")
         assert command.endswith(" --set thresholds.clipped_ratio=null")
         page.click("#reset")
-        page.evaluate(FRAME)
+        page.evaluate(FRAMES)
         assert page.inner_text("#command") == "speechmill status tiny"
 
 
@@ -135,7 +144,7 @@ def test_the_list_is_filtered_by_words_reasons_and_comparisons(page: Any) -> Non
 
 def test_the_list_is_sorted_by_any_column(page: Any) -> None:
     page.select_option("#score", "snr_db")
-    page.evaluate(FRAME)
+    page.evaluate(FRAMES)
     scores = page.locator(".clip-grid .grid-body .c-score").all_inner_texts()
     assert scores == ["3", "9", "14.5", *["30"] * 5]
     page.click(".clip-grid .grid-head .c-score button")
@@ -144,8 +153,7 @@ def test_the_list_is_sorted_by_any_column(page: Any) -> None:
 
 
 def test_a_brush_filters_list_and_histograms_and_can_be_cleared(page: Any) -> None:
-    plot = page.locator("#histogram-snr_db .u-over")
-    plot.scroll_into_view_if_needed()
+    plot = plot_of(page, "snr_db")
     box = plot.bounding_box()
     page.mouse.move(box["x"] + 2, box["y"] + 20)
     page.mouse.down()
@@ -161,8 +169,7 @@ def test_a_brush_filters_list_and_histograms_and_can_be_cleared(page: Any) -> No
 
 
 def test_hovering_tells_what_a_bar_holds(page: Any) -> None:
-    plot = page.locator("#histogram-snr_db .u-over")
-    plot.scroll_into_view_if_needed()
+    plot = plot_of(page, "snr_db")
     plot.hover(position={"x": plot.bounding_box()["width"] * 31 / 80, "y": 40})
     assert page.inner_text("#histogram-snr_db .readout") == "30 to 32: 3 kept, 2 rejected"
 
@@ -203,10 +210,11 @@ def test_a_recording_has_a_timeline_and_a_table_of_what_became_of_it(page: Any) 
 
 def test_it_says_how_far_a_threshold_must_move_to_keep_more(page: Any) -> None:
     page.click("#offers summary")
+    page.wait_for_selector("#offers tbody tr")
     rows = [row.split("\t") for row in page.locator("#offers tbody tr").all_inner_texts()]
     assert [row[:3] for row in rows] == [["snr_db", "15", "14.5"], ["clipped_ratio", "0.005", "0.02"]]
     page.click("#offers tbody tr:first-child button:has-text('Set')")
-    page.evaluate(FRAME)
+    page.evaluate(FRAMES)
     assert page.inner_text("#command") == "speechmill select tiny --set thresholds.snr_db=14.5"
 
 
@@ -257,3 +265,10 @@ def test_a_server_gives_sounds_notes_and_actions(
         assert page.inner_text("#detail .served") == f"around {clip_id}"
         assert "dropped" in page.inner_text(".clip-grid .grid-body .c-verdict")
         assert "Drop" in page.inner_text("#detail .actions")
+
+
+def test_speech_too_short_for_a_clip_can_be_heard(browser: Any, finished_corpus: Path) -> None:
+    with opened(browser, finished_corpus / "report.html") as page:
+        page.click("[data-group=too_short] summary")
+        page.evaluate("document.querySelector('[data-group=too_short] audio').play()")
+        page.wait_for_selector("[data-group=too_short] .picture i:not([hidden])")

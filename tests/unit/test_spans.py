@@ -201,7 +201,7 @@ def test_stretches_are_decoded_from_media_that_are_fetched_once(server: Scripted
         )
         assert facts["decoded_samples"] == 7 * RATE == table["end"].to_pylist()[-1]
         assert facts["declared_duration_s"] is None
-        clips = [row for row in table.to_pylist() if row["flac"]]
+        clips = [row for row in table.to_pylist() if row["clip_id"]]
         assert clips
         whole = np.concatenate([*Decoding(io.BytesIO(spoken(21)), RATE, Audio())])
         for row in clips:

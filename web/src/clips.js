@@ -68,6 +68,7 @@ export class Clips {
 
   /** Value of a column, to the nearest position of its slider that passes it; null: none. */
   value(column, row) {
+    if (!column) return null;
     if (column.name === "duration_s") return this.seconds(row);
     return valueOf(column, column.codes[row]);
   }

@@ -6,6 +6,7 @@ import { atNextFrame, h } from "./dom.js";
 import { count, short } from "./format.js";
 
 const HEIGHT = 150; // CSS pixels
+const NEARLY_IN_SIGHT = "400px";
 
 export function histograms(element, state) {
   const columns = state.clips.columns.filter((column) => column.edges.length && column.codes?.length);
@@ -16,19 +17,31 @@ export function histograms(element, state) {
     "Clear all ranges",
   );
   element.append(clear, h("div", { class: "plots" }, ...plots.map((plot) => plot.element)));
-  for (const plot of plots) plot.make();
   const draw = atNextFrame(() => {
     clear.disabled = !state.brushes.size;
     for (const plot of plots) plot.draw();
   });
+  watchSight(plots);
   state.addEventListener("selected", draw);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plots.forEach((plot) => plot.make()));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plots.forEach((plot) => plot.remake()));
   new ResizeObserver(atNextFrame(() => plots.forEach((plot) => plot.resize()))).observe(element);
   draw();
 }
 
+/** Only plots in sight, or nearly so, are drawn: there may be many, and many clips. */
+function watchSight(plots) {
+  const byElement = new Map(plots.map((plot) => [plot.element, plot]));
+  const see = (entries) => {
+    for (const { target, isIntersecting } of entries) byElement.get(target).setInSight(isIntersecting);
+  };
+  const observer = new IntersectionObserver(see, { rootMargin: NEARLY_IN_SIGHT });
+  for (const plot of plots) observer.observe(plot.element);
+}
+
 class Histogram {
   #plot = null;
+  #isInSight = false;
+  #isDue = true;
   #binOf;
 
   constructor(column, state) {
@@ -48,7 +61,7 @@ class Histogram {
         last,
       );
     this.#binOf = Uint16Array.from({ length: column.stops.length + 1 }, (_, code) => bin(valueOf(column, code)));
-    this.place = h("div", { class: "plot", role: "img" });
+    this.place = h("div", { class: "plot", role: "img", "aria-label": `histogram of ${column.name}` });
     this.readout = h("p", { class: "readout", "aria-live": "off" });
     this.low = this.#field("from");
     this.high = this.#field("to");
@@ -78,24 +91,36 @@ class Histogram {
     });
   }
 
+  /** Count the clips that all filters but the own brush leave. */
   #count() {
     const { column, state } = this;
-    const kept = new Array(this.bins).fill(0);
-    const all = new Array(this.bins).fill(0);
+    const { missedBrush, then } = state;
+    const own = [...state.brushes.keys()].indexOf(column.name) + 1; // 0: none, and clips that miss nothing have 0
+    const [kept, all] = [new Uint32Array(this.bins), new Uint32Array(this.bins)];
     for (let row = 0; row < state.clips.count; row++) {
       const code = column.codes[row];
-      if (code === MISSING || !state.counts(column, row)) continue;
+      const missed = missedBrush[row];
+      if (code === MISSING || (missed !== 0 && missed !== own)) continue;
       const bin = this.#binOf[code];
       all[bin]++;
-      if (state.isKept(row)) kept[bin]++;
+      kept[bin] += then.kept[row];
     }
-    this.kept = kept;
-    this.all = all;
+    [this.kept, this.all] = [Array.from(kept), Array.from(all)];
   }
 
-  make() {
-    this.#count();
+  setInSight(isInSight) {
+    this.#isInSight = isInSight;
+    if (isInSight && this.#isDue) this.draw();
+  }
+
+  /** Make the plot anew, in the colours that the page has now. */
+  remake() {
     this.#plot?.destroy();
+    this.#plot = null;
+    this.draw();
+  }
+
+  #make() {
     const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
     const { edges } = this.column;
     const bars = uPlot.paths.bars({ align: 1, size: [0.94, Infinity, 1] });
@@ -131,7 +156,6 @@ class Histogram {
       this.#data(),
       this.place,
     );
-    this.draw();
   }
 
   #width() {
@@ -152,7 +176,10 @@ class Histogram {
   }
 
   draw() {
+    this.#isDue = !this.#isInSight;
+    if (this.#isDue) return;
     this.#count();
+    if (!this.#plot) this.#make();
     const brush = this.state.brushes.get(this.column.name);
     this.low.value = Number.isFinite(brush?.low) ? brush.low : "";
     this.high.value = Number.isFinite(brush?.high) ? brush.high : "";

@@ -2,7 +2,8 @@
 
 import { h } from "./dom.js";
 
-const FIELDS = "input, select, textarea, button, audio, summary, a, [contenteditable]";
+const TYPING = "input:not([type=range], [type=checkbox]), select, textarea, [contenteditable]";
+const PRESSED = "input, button, audio, summary, a"; // by the space bar
 
 export function keys({ grid, filter, play, given, state }) {
   const dialog = h("dialog", { id: "keys", "aria-label": "Keys" });
@@ -17,7 +18,7 @@ export function keys({ grid, filter, play, given, state }) {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target === filter && event.key === "Escape") filter.blur();
-    if (event.target.matches(FIELDS) || dialog.open) return;
+    if (event.target.matches(TYPING) || dialog.open || (event.key === " " && event.target.matches(PRESSED))) return;
     const action = given.actions.find(({ key }) => key === event.key);
     const found = own.find(([key]) => key === event.key);
     if (found) found[2]();

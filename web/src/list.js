@@ -4,6 +4,8 @@ import { atNextFrame, h } from "./dom.js";
 import { clock, count, hours, short } from "./format.js";
 import { Grid } from "./grid.js";
 
+const FIRST_SCORE = "snr_db";
+
 export function clipList(element, state, given) {
   const { clips } = state;
   const filter = h("input", {
@@ -16,10 +18,11 @@ export function clipList(element, state, given) {
   });
   const shown = h("span", { id: "shown", role: "status" });
   const faults = h("span", { id: "filter-faults", role: "alert" });
+  const scored = clips.columns.filter(({ name }) => name !== "duration_s");
   const score = h(
     "select",
     { id: "score", "aria-label": "Score shown" },
-    ...clips.columns.map(({ name }) => h("option", {}, name)),
+    ...scored.map(({ name }) => h("option", { selected: name === FIRST_SCORE }, name)),
   );
   const place = h("div", { class: `grid clip-grid${clips.table.speakers.length ? " with-speakers" : ""}` });
   element.append(

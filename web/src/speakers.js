@@ -25,14 +25,16 @@ export function speakers(element, state) {
     document.querySelector("#every-clip").scrollIntoView();
   };
   const place = h("div", { class: "grid speaker-grid" });
+  const view = h("div", { class: "speaker" });
   element.append(
     h(
       "p",
       {},
       "Speakers are clusters of voices among the kept clips. What only other thresholds keep has no speaker yet. " +
-        "Enter or a click lists the clips of a speaker.",
+        "Choose one to list its clips.",
     ),
     place,
+    view,
   );
   const grid = new Grid(place, {
     label: "speakers",
@@ -73,10 +75,11 @@ export function speakers(element, state) {
       { name: "share", label: "share", cell: (at) => percent(share(at)), key: share, isNumber: true, first: -1 },
     ],
     sort: { name: "kept", direction: -1 },
-    onChoose: (at) => grid.mark(at),
+    onChoose: (at) => {
+      grid.mark(at);
+      view.replaceChildren(h("button", { type: "button", onclick: () => list(at) }, `List the clips of ${names[at]}`));
+    },
   });
-  place.addEventListener("dblclick", () => grid.chosen >= 0 && list(grid.chosen));
-  place.addEventListener("keydown", (event) => event.key === "Enter" && grid.chosen >= 0 && list(grid.chosen));
   grid.setRows(names.map((_, at) => at));
   state.addEventListener("decided", () => grid.draw());
 }

@@ -1,8 +1,11 @@
 /** What all views share: the decision at the thresholds chosen, brushes, filter, order and the chosen clip. */
 
 import { Decider, presentLimit } from "./decide.js";
+import { atNextFrame } from "./dom.js";
 import { matcher, parse } from "./query.js";
 import { totalsOf } from "./totals.js";
+
+const MORE = 255; // missed more than one brush, or the filter
 
 /** Events: "decided" (thresholds moved), "selected" (other clips in the list), "chosen" (another clip), "noted". */
 export class State extends EventTarget {
@@ -43,13 +46,15 @@ export class State extends EventTarget {
   /** Set the limit of a tested column: a position of its slider, or null to switch the test off. */
   setLimit(at, position) {
     this.decider.limits[at] = position;
-    this.decide();
+    this.#decideSoon();
   }
 
   resetLimits() {
     this.decider.limits = this.clips.tested.map(presentLimit);
-    this.decide();
+    this.#decideSoon();
   }
+
+  #decideSoon = atNextFrame(() => this.decide());
 
   decide() {
     this.then = this.#totals();
@@ -93,23 +98,17 @@ export class State extends EventTarget {
     this.select();
   }
 
-  /** Find the clips that filter, brushes and queue leave, and for each histogram those that other brushes leave. */
+  /** Find the clips that filter, brushes and queue leave: `rows`; `missedBrush` says what the others missed. */
   select() {
     const { count } = this.clips;
-    const brushes = [...this.brushes];
-    const matches = matcher(
-      this.parsed,
-      this.clips,
-      (row) => this.reasonsOf(row),
-      (row) => this.isKept(row),
-    );
-    const inQueue = this.queue && new Set(this.queue);
+    const brushes = [...this.brushes.values()];
+    const matches = this.#matcher();
     this.missedBrush = new Uint8Array(count); // 0: none, k: only the k-th brush, 255: more, or the filter
     const rows = [];
     for (let row = 0; row < count; row++) {
-      let missed = matches(row) && (!inQueue || inQueue.has(row)) ? 0 : 255;
-      for (let at = 0; at < brushes.length && missed !== 255; at++) {
-        if (!brushes[at][1].test(row)) missed = missed ? 255 : at + 1;
+      let missed = matches(row) ? 0 : MORE;
+      for (let at = 0; at < brushes.length && missed !== MORE; at++) {
+        if (!brushes[at].test(row)) missed = missed ? MORE : at + 1;
       }
       this.missedBrush[row] = missed;
       if (!missed) rows.push(row);
@@ -118,10 +117,15 @@ export class State extends EventTarget {
     this.#emit("selected");
   }
 
-  /** Whether a clip is counted in the histogram of a column: all filters but its own brush leave it. */
-  counts(column, row) {
-    const missed = this.missedBrush[row];
-    return missed === 0 || (missed !== 255 && [...this.brushes.keys()][missed - 1] === column.name);
+  /** Whether filter and queue leave a clip. */
+  #matcher() {
+    const { words, comparisons, named } = this.parsed;
+    const hasFilter = words.length + comparisons.length + named.length > 0;
+    const reasonsOf = (row) => this.reasonsOf(row);
+    const isKept = (row) => this.isKept(row);
+    const matches = hasFilter ? matcher(this.parsed, this.clips, reasonsOf, isKept) : () => true;
+    const queue = this.queue && new Set(this.queue);
+    return queue ? (row) => queue.has(row) && matches(row) : matches;
   }
 
   choose(row) {

@@ -67,8 +67,15 @@ def evaluate(
     figures["packages"] = _versions(judges)
     output.mkdir(parents=True, exist_ok=True)
     (output / JSON_FILE).write_text(json.dumps(figures, allow_nan=False) + "\n", encoding="utf-8")
-    (output / PAGE_FILE).write_text(report.render(figures), encoding="utf-8")
+    (output / PAGE_FILE).write_text(report.render(figures, _sounds(figures, scored_clips)), encoding="utf-8")
     return figures
+
+
+def _sounds(figures: Plain, scored: Scored) -> dict[int, str]:
+    """Sound of each clip that is listed as an error, as `report.mp3`, by its index."""
+    listed = {error["clip"] for defect in figures["defects"].values() for error in defect["errors"]}
+    clips = [(at, scored.clips[at]) for at in sorted(listed)]
+    return {at: report.mp3(read_wave(clip.path, clip.part)) for at, clip in clips}
 
 
 # --- scoring ---

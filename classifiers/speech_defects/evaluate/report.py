@@ -6,12 +6,13 @@ lets nothing load or run.
 
 import base64
 import hashlib
+import io
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from speech_defects import Defect
+from speech_defects import RATE, Defect, Float32
 
 HERE = Path(__file__).parent
 WIDTH, HEIGHT = 300.0, 190.0  # of a plot, in its own units
@@ -29,8 +30,8 @@ Plain = dict[str, Any]
 Scale = Callable[[float], float]
 
 
-def render(results: Plain) -> str:
-    """The page as HTML, from the content of `evaluate`'s JSON."""
+def render(results: Plain, sounds: Mapping[int, str]) -> str:
+    """The page as HTML, from the content of `evaluate`'s JSON, and MP3 as base64 by the index of a clip."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -44,8 +45,8 @@ def render(results: Plain) -> str:
         found=results,
         titles={defect.value: title for defect, title in TITLES.items()},
         models=_compared(results["models"]),
-        sections=[_section(results, defect) for defect in Defect],
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+        sections=[_section(results, defect, sounds) for defect in Defect],
+        policy=f"default-src 'none'; style-src 'sha256-{digest}'; media-src data:; base-uri 'none'; form-action 'none'",
         style=Markup(style),  # noqa: S704 - a file of this package
     )
 
@@ -81,15 +82,25 @@ def _rank(model: Plain, defect: Defect) -> tuple[float, float]:
     return figures["eer"], -figures["auc"]
 
 
-def _section(results: Plain, defect: Defect) -> Plain:
+def mp3(wave: Float32) -> str:
+    """A wave at 16 kHz as MP3, base64: a hundred clips as FLAC would be 15 MB."""
+    import soundfile
+
+    file = io.BytesIO()
+    soundfile.write(file, wave, RATE, format="MP3", subtype="MPEG_LAYER_III")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _section(results: Plain, defect: Defect, sounds: Mapping[int, str]) -> Plain:
     """A section of the page: figures and plots of one defect."""
     figures, limit = results["defects"][defect], results["thresholds"][defect]
+    errors = [error | {"sound": sounds.get(error["clip"])} for error in figures["errors"]]
     return {
         "name": defect.value,
         "title": TITLES[defect],
         "limit": limit,
         "mark": _linear(0, 1)(min(max(limit, 0.0), 1.0)),
-        "found": figures,
+        "found": figures | {"errors": errors},
         "det": _det(results["models"], defect),
         "reliability": [
             {"x": _linear(0, 1)(b["score"]), "y": _upwards(_linear)(b["share"]), "clips": b["clips"]}

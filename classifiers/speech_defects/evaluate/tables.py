@@ -160,6 +160,7 @@ def _errors(scored: Scored, defect: Defect, limit: float) -> list[Plain]:
     return [
         {
             "file": clip.file,
+            "clip": int(i),  # row of `scores`
             "kind": "missed" if missed[i] else "clean lost" if clip.is_clean else "taken for it",
             "score": scores[i],
             "group": clip.group,

@@ -28,6 +28,21 @@ def read_flac(content_id: str, clip_ids: Collection[str], build: Build) -> Itera
                 yield pa.record_batch({"clip_id": ids.take(pa.array(rows)), "flac": _take(flac, rows)})
 
 
+def read_example(content_id: str, start: int, build: Build) -> bytes | None:
+    """FLAC of an utterance of a content that became no clip and begins at a sample; None if it was not stored.
+
+    See `stages.segment.EXAMPLES` for which ones are.
+    """
+    with build.store.open(build.segments(content_id)) as file, arrow_files.for_reading(file) as source:
+        parquet = pq.ParquetFile(source, pre_buffer=False)
+        for number in range(parquet.num_row_groups):
+            starts = parquet.read_row_group(number, ["start"])["start"].to_pylist()
+            if start in starts:
+                flac: bytes | None = parquet.read_row_group(number, ["flac"])["flac"][starts.index(start)].as_py()
+                return flac
+    return None
+
+
 def _take(values: pa.BinaryArray, rows: npt.NDArray[np.int64]) -> pa.BinaryArray:
     """`values.take(rows)`, without a copy of the bytes where those rows follow each other, but for nulls between."""
     _, offsets, data = values.buffers()

@@ -108,8 +108,8 @@ def _landmarks(content_id: str, build: Build) -> pa.Table:
 
 
 def _flacs(content_id: str, build: Build) -> Iterator[bytes]:
-    for batch in build.store.batches(build.segments(content_id), ["flac"]):
-        yield from (flac for flac in batch["flac"].to_pylist() if flac is not None)
+    for batch in build.store.batches(build.segments(content_id), ["clip_id", "flac"]):
+        yield from (row["flac"] for row in batch.to_pylist() if row["clip_id"])
 
 
 class BucketSpreader:

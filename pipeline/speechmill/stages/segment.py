@@ -1,5 +1,6 @@
 """Segment: from media to spans and clips, in one pass over the audio."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -28,6 +29,8 @@ from speechmill.stages.turns import detect_turns, stored_turns, with_turns
 from speechmill.stages.work import Outcome, WorkItem
 
 PROFILES = get_args(SegmentRules.model_fields["profile"].annotation)
+EXAMPLE_KINDS = (SpanKind.TOO_SHORT, SpanKind.TOO_LONG)
+EXAMPLES, EXAMPLE_S = 2, 12.0  # of each kind in a recording, and how much of each: 1 MB at most
 GROUP_SPANS = 32  # spans in a row group of the artifact: at most 20 MB of audio are in memory
 
 
@@ -146,8 +149,9 @@ def _write_segments(
     content_id: str,
     build: Build,
 ) -> None:
-    """Write spans, with the FLAC of clips, and the footer."""
+    """Write spans, with the FLAC of clips and of a few utterances that are none, and the footer."""
     rate = build.config.audio.sample_rate
+    examples = Counter[SpanKind]()
     with build.store.parquet(build.segments(content_id), SEGMENT_ARTIFACT, compression={"flac": "none"}) as writer:
         for at in range(0, len(segments), GROUP_SPANS):
             rows = []
@@ -158,6 +162,17 @@ def _write_segments(
                     identity = stable_id(content_id, str(span.start), str(span.end), str(build.profiles["segment"]))
                     row |= {"clip_id": identity, "flac_bytes": len(flac), "flac": flac}
                     row |= asdict(clip_voices(voices, span.start / rate, span.end / rate)) if voices else {}
+                elif span.kind in EXAMPLE_KINDS and examples[span.kind] < EXAMPLES:
+                    examples[span.kind] += 1
+                    row["flac"] = _example(sound, span, rate)
                 rows.append(row)
             writer.write_table(pa.Table.from_pylist(rows, schema=SEGMENT_ARTIFACT))
         add_footer(writer, facts)
+
+
+def _example(sound: Sound, span: Span, rate: int) -> bytes | None:
+    """FLAC of the first EXAMPLE_S of an utterance that became no clip, for the report; None if it is not at hand."""
+    try:
+        return encode_flac(sound.read(span.start, min(span.end, span.start + round(EXAMPLE_S * rate))), rate)
+    except ValueError:  # no passage has it
+        return None

@@ -6,7 +6,7 @@ page's content security policy allows no script but its own.
 
 import base64
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from speechmill.publish.report.policy import Extension, policy
 from speechmill.publish.report.samples import (
     DOUBTFUL,
     NEARLY,
+    PICTURE_BYTES,
     SOUND_BYTES,
     WORST_TEXTS,
     Row,
@@ -35,6 +36,8 @@ from speechmill.publish.report.samples import (
     read_clip_flac,
     within_budget,
 )
+from speechmill.publish.report.unclipped import Unclipped, Utterance
+from speechmill.stages.segment import EXAMPLE_S
 
 REPORT_FILE = "report.html"
 HERE = Path(__file__).parent
@@ -45,6 +48,7 @@ OTHER_BYTES = 1_200_000  # of it, for all but clips: script, style, tables, text
 LEAST_SOUND_BYTES = 3_000_000  # of it, for clips to listen to
 
 Limits = list[tuple[Column, float]]
+Utterances = Mapping[str, Sequence[tuple[Utterance, bytes]]]
 
 
 def render(
@@ -68,16 +72,18 @@ def render(
     pages.filters["length_of"] = partial(figures.length, rate=stats["sampling_rate"])
     failures: list[Recording] = []
     left_out: list[Recording] = []
-    table = ClipTable(build, sum(stats["clips"].values()))
-    candidates = choose(table.through(_collecting_failures(groups, failures, left_out)), build)
+    table, unclipped = ClipTable(build, sum(stats["clips"].values())), Unclipped(build)
+    candidates = choose(table.through(unclipped.through(_collecting_failures(groups, failures, left_out))), build)
     packed = table.packed(MOST_BYTES - OTHER_BYTES - LEAST_SOUND_BYTES)
-    chosen = within_budget(candidates, min(SOUND_BYTES, (MOST_BYTES - OTHER_BYTES - len(packed)) * 3 // 4))
+    utterances = unclipped.sounds()
+    chosen = within_budget(candidates, _sound_bytes(len(packed), utterances))
     script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
     scripts = [extension.script, script] if extension else [script]
     styles = [style, extension.style] if extension else [style]
     return pages.get_template("page.html").render(
         _template_values(build, stats),
         groups=_groups(chosen, build, stats),
+        unclipped=_unclipped(utterances, build),
         clip_table=Markup(packed),  # noqa: S704 - base64
         sampled=table.clips if table.is_sample else None,
         failures=failures,
@@ -86,6 +92,13 @@ def render(
         scripts=[Markup(text) for text in scripts],  # noqa: S704 - files of this package
         styles=[Markup(text) for text in styles],  # noqa: S704
     )
+
+
+def _sound_bytes(packed: int, utterances: Utterances) -> int:
+    """Bytes of FLAC that the clips may have, beside a table of `packed` bytes and the sound of utterances."""
+    room = (MOST_BYTES - OTHER_BYTES - packed) * 3 // 4
+    used = sum(len(flac) + PICTURE_BYTES for found in utterances.values() for _, flac in found)
+    return min(SOUND_BYTES, room) - used
 
 
 def _template_values(build: Build, stats: dict[str, Any]) -> dict[str, Any]:
@@ -201,6 +214,29 @@ def _clip(sample: Sample, flac: bytes | None, limits: Limits, build: Build) -> R
         "picture": base64.b64encode(picture).decode() if picture else None,
         "scores": _scores(row, limits, build),
     }
+
+
+def _unclipped(utterances: Utterances, build: Build) -> list[dict[str, Any]]:
+    """Template values of utterances that became no clip, by kind."""
+    rate = build.config.audio.sample_rate
+    return [
+        {
+            "kind": kind,
+            "about": figures.FATES[kind],
+            "utterances": [
+                {
+                    "recording": one.recording,
+                    "at": one.start / rate,
+                    "seconds": (one.end - one.start) / rate,
+                    "heard_s": min((one.end - one.start) / rate, EXAMPLE_S),
+                    "sound": base64.b64encode(flac).decode(),
+                    "picture": base64.b64encode(draw(decode_flac(flac))).decode(),
+                }
+                for one, flac in found
+            ],
+        }
+        for kind, found in utterances.items()
+    ]
 
 
 def _scores(row: Row, limits: Limits, build: Build) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
 from speechmill.core.reasons import Reason
-from speechmill.core.records import SpanKind, Status
+from speechmill.core.records import Recording, SpanKind, Status
 from speechmill.core.thresholds import Thresholds
 from speechmill.decide.decision import SCORE_PREFIX, Reasons
 from speechmill.publish import figures
@@ -34,7 +34,8 @@ from speechmill.stages.selection import among, early_columns
 MOST_CLIPS = 200_000
 MOST_WHOLE_IDS = 50_000  # clips; past them the first ID_BYTES of a clip_id have to do
 ID_BYTES = 8
-MOST_RECORDINGS = 20_000  # whose titles are held
+MOST_RECORDINGS, MOST_SPEAKERS = 20_000, 20_000
+OTHER_RECORDINGS = ["", "all other recordings", "ok", "", 0]
 TEXT_CHARACTERS = (1_000, 200, 100, 60, 40, 25, 12)  # lengths to which texts are cut, until they fit
 TITLE_CHARACTERS = 80
 TICK_S = 0.01  # unit of positions within a recording
@@ -64,7 +65,7 @@ class ClipTable:
         self._share = share_in_table(clips, most=most)
         self._columns = [column for column in columns_of(build) if column.edges or column.test]
         self._limits = {column.name: _limit(column, build.config.thresholds) for column in self._columns}
-        self._stops = {column.name: stops_of(column, self._limits[column.name]) for column in self._columns}
+        self._values: dict[str, list[npt.NDArray[np.float32]]] = {column.name: [] for column in self._columns}
         self._parts: dict[str, list[Array]] = {}
         self._texts: list[str] = []
         self._bits: dict[tuple[str, str], int] = {}
@@ -89,13 +90,7 @@ class ClipTable:
             yield decided
 
     def _add(self, decided: DecidedGroup) -> None:
-        first = len(self._recordings)
-        self._recordings += [
-            [one.recording_id, (one.title or one.media_url)[:TITLE_CHARACTERS], str(one.status), one.reason or "",
-             one.decoded_samples or 0]
-            for one in decided.recordings if one.status is not Status.LEFT_OUT
-        ]  # fmt: skip
-        position = np.cumsum([one.status is not Status.LEFT_OUT for one in decided.recordings]) - 1 + first
+        position = self._add_recordings(decided.recordings)
         clip_ids = decided.places["clip_id"].to_pylist()
         ids, which = _id_bytes(clip_ids), np.flatnonzero(in_table(clip_ids, self._share))
         self._append("ids", ids[which])
@@ -108,6 +103,23 @@ class ClipTable:
         self._add_values(decided, which, evidence)
         self._add_spans(decided, position)
 
+    def _add_recordings(self, recordings: Sequence[Recording]) -> Array:
+        """Add the recordings of a group; returns the index of each in the table, int64[recordings].
+
+        All past MOST_RECORDINGS are one row, so that the page does not grow with their number.
+        """
+        listed = [one.status is not Status.LEFT_OUT for one in recordings]
+        first, room = len(self._recordings), MOST_RECORDINGS - len(self._recordings)
+        self._recordings += [
+            [one.recording_id, (one.title or one.media_url)[:TITLE_CHARACTERS], str(one.status), one.reason or "",
+             one.decoded_samples or 0]
+            for one, is_listed in zip(recordings, listed, strict=True) if is_listed
+        ][: max(room, 0)]  # fmt: skip
+        if sum(listed) > room and len(self._recordings) == MOST_RECORDINGS:
+            self._recordings.append(OTHER_RECORDINGS)
+        position: Array = np.minimum(np.cumsum(listed) - 1 + min(first, MOST_RECORDINGS), MOST_RECORDINGS)
+        return position
+
     def _append(self, name: str, values: Array) -> None:
         self._parts.setdefault(name, []).append(values)
 
@@ -119,8 +131,10 @@ class ClipTable:
         if decided.speakers is None:
             return np.zeros(which.size, np.uint32)
         names = decided.speakers["speaker_id"].take(pa.array(which)).to_pylist()
-        numbers = [0 if name is None else self._speakers.setdefault(name, len(self._speakers) + 1) for name in names]
-        return np.array(numbers, np.uint32)
+        for name in dict.fromkeys(names):
+            if name is not None and len(self._speakers) < MOST_SPEAKERS:
+                self._speakers.setdefault(name, len(self._speakers) + 1)
+        return np.array([self._speakers.get(name, 0) for name in names], np.uint32)
 
     def _evidence(self, decided: DecidedGroup, which: Indices) -> Array:
         """Index of the combination of what no threshold decides, uint16[which]."""
@@ -148,9 +162,7 @@ class ClipTable:
         schema = pa.schema([*fields, *([pa.field("text", pa.string())] if has_text else [])])
         rows = clip_rows(decided, schema, self._build, which)
         for column in self._columns:
-            values = rows[column.name].to_numpy().astype(np.float32)
-            codes = codes_of(values, self._stops[column.name], at_most=_is_at_most(column))
-            self._append(f"column:{column.name}", codes)
+            self._values[column.name].append(rows[column.name].to_numpy().astype(np.float32))
         texts = rows["text"].to_pylist() if has_text else [None] * which.size
         hidden = {self._bits.get(("refused", reason)) for reason in HIDDEN}
         is_hidden = np.array([not hidden.isdisjoint(combo) for combo in self._combos], bool)[evidence]
@@ -177,6 +189,7 @@ class ClipTable:
         about `most_bytes` bytes at most.
         """
         columns = {name: np.concatenate(parts) for name, parts in self._parts.items()}
+        stops = self._add_codes(columns)
         count = len(columns.get("samples", ()))
         if count > MOST_WHOLE_IDS:
             columns["ids"] = columns["ids"][:, :ID_BYTES]
@@ -184,37 +197,48 @@ class ClipTable:
         left = most_bytes * 3 // 4 - len(_gzip(body))
         texts, cut = _cut(self._texts, left)
         kinds = {name: [values.itemsize, values.size] for name, values in columns.items()}
-        head = self._head(count) | {"buffers": [[name, *kind] for name, kind in kinds.items()], "text_characters": cut}
+        head = self._head(count, stops) | {
+            "buffers": [[name, *kind] for name, kind in kinds.items()],
+            "text_characters": cut,
+        }
         head["texts_bytes"] = len(texts)
         first = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()
         packed = _gzip(len(first).to_bytes(4, "little") + first + body + texts)
         return base64.b64encode(packed).decode()
 
-    def _head(self, count: int) -> dict[str, Any]:
+    def _add_codes(self, columns: dict[str, Array]) -> dict[str, list[float]]:
+        """Add the codes of all values to `columns`; returns the stops of each."""
+        stops = {}
+        for column in self._columns:
+            values = np.concatenate([*self._values[column.name], np.zeros(0, np.float32)])
+            stops[column.name] = stops_of(column, self._limits[column.name], values)
+            codes = codes_of(values, stops[column.name], at_most=_is_at_most(column))
+            columns[f"column:{column.name}"] = codes
+        return stops
+
+    def _head(self, count: int, stops: dict[str, list[float]]) -> dict[str, Any]:
         return {
             "name": figures.corpus_name(self._build),
             "rate": self._build.config.audio.sample_rate,
             "tick_s": TICK_S,
             "clips": count,
             "all_clips": self._all,
-            "columns": [self._column(column) for column in self._columns],
+            "columns": [self._column(column, stops[column.name]) for column in self._columns],
             "bits": list(self._bits),
             "combos": list(self._combos),
-            "recordings": [
-                row if at < MOST_RECORDINGS else ["", "", *row[2:]] for at, row in enumerate(self._recordings)
-            ],
+            "recordings": self._recordings,
             "speakers": list(self._speakers),
             "span_kinds": [str(kind) for kind in SpanKind],
         }
 
-    def _column(self, column: Column) -> dict[str, Any]:
+    def _column(self, column: Column, stops: list[float]) -> dict[str, Any]:
         test = column.test
         return {
             "name": column.name,
             "about": column.text,
             "unit": column.unit,
             "edges": column.edges,
-            "stops": self._stops[column.name],
+            "stops": stops,
             "at_most": _is_at_most(column),
             "key": test and test.key,
             "reason": test and str(test.reason),

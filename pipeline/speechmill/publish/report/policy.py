@@ -40,4 +40,5 @@ def policy(scripts: Iterable[str], styles: Iterable[str], *, is_served: bool = F
 
 
 def _hashes(texts: Iterable[str]) -> str:
-    return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(t.encode()).digest()).decode()}'" for t in texts)
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts]
+    return " ".join(f"'sha256-{digest}'" for digest in hashes) or "'none'"

@@ -17,19 +17,30 @@ MOST_STOPS = 1_200  # positions of a slider: as many as a wide screen has pixels
 Codes = npt.NDArray[np.uint16]
 
 
-def stops_of(column: Column, limit: float | None) -> list[float]:
+def stops_of(column: Column, limit: float | None, values: npt.NDArray[np.float32]) -> list[float]:
     """Positions of the slider of a column, ascending: a decimal grid over its histogram, and its present limit.
+
+    A column without a histogram has the range of its `values`, float32[n].
 
     >>> from speechmill.stages.flow import STAGES
     >>> [noise] = [c for stage in STAGES for c in stage.columns if c.name == "score_noise"]
-    >>> stops_of(noise, 0.9925)[-9:-6]
+    >>> stops_of(noise, 0.9925, np.float32([]))[-10:-7]
     [0.992, 0.9925, 0.993]
     """
-    low, high = (column.edges[0], column.edges[-1]) if column.edges else (0.0, 1.0)
+    low, high = (column.edges[0], column.edges[-1]) if column.edges else _range(values)
     step = _step((high - low) / MOST_STOPS, is_whole=_is_whole(column))
     digits = max(0, -math.floor(math.log10(step)))
     grid = [round(low + step * at, digits) for at in range(math.floor((high - low) / step + 1e-9) + 1)]
     return sorted({*grid, *([] if limit is None else [limit])})
+
+
+def _range(values: npt.NDArray[np.float32]) -> tuple[float, float]:
+    """Lowest and highest of the finite values, as whole numbers; 0 to 1 without any."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = math.floor(finite.min()), math.ceil(finite.max())
+    return float(low), float(max(high, low + 1))
 
 
 def _step(least: float, *, is_whole: bool) -> float:

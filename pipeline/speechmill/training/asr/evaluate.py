@@ -21,6 +21,7 @@ from speechmill.asr import SAMPLE_RATE_HZ, Transcriber, Transcript
 from speechmill.audio.spectrogram import draw
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
+from speechmill.training import pages
 from speechmill.training.asr.clip_sound import Float32, sound
 from speechmill.training.asr.metrics import FIGURES, Compared, Written, compare, conventions, figures, spellings
 from speechmill.training.asr.references import References
@@ -212,15 +213,10 @@ def _versions() -> dict[str, str]:
 
 def page(report: Plain, sounds: Sequence[Float32]) -> str:
     """Render the figures as one page, with audio and spectrograms of the worst clips."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    pages = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    pages.filters |= {"percent": lambda share: f"{100 * share:.1f} %", "count": _count}
-    return pages.get_template("page.html").render(
-        found=report, titles=FIGURES, pictures=[_picture(wave) for wave in sounds], sounds=[_mp3(w) for w in sounds]
-    )
+    return pages.render(
+        HERE / "page.html", {"percent": lambda share: f"{100 * share:.1f} %", "count": _count},
+        found=report, titles=FIGURES, pictures=[_picture(wave) for wave in sounds], sounds=[_mp3(w) for w in sounds],
+    )  # fmt: skip
 
 
 def _count(number: int, noun: str) -> str:

@@ -21,6 +21,7 @@ from torch import Tensor
 from speechmill.audio.spectrogram import paint
 from speechmill.tokens import mel
 from speechmill.tokens.encode import SAMPLES, Float32, MelTokenizer
+from speechmill.training import pages
 from speechmill.training.tokens.sound import Sound
 
 FIGURES_FILE, PAGE_FILE = "mel-tokens.json", "mel-tokens.html"
@@ -248,14 +249,8 @@ def page(
         tokenizer: The tokenizer.
         curve: Training curve.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    pages = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return pages.get_template("page.html").render(
-        found=report, examples=[_example(*pair, tokenizer) for pair in examples], curve=_curve(curve)
-    )
+    shown = [_example(*pair, tokenizer) for pair in examples]
+    return pages.render(HERE / "page.html", found=report, examples=shown, curve=_curve(curve))
 
 
 def _example(wave: Float32, again: Float32, tokenizer: MelTokenizer) -> Plain:
