@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -399,6 +400,16 @@ def test_queues_begin_with_what_is_least_sure() -> None:
     assert clip_ids(parse("random:2"), clips) == drawn[:2]
     with pytest.raises(ConfigError, match=r"reasons here: licence, music, repetition"):
         clip_ids(parse("reason:noise"), clips)
+
+
+def test_of_a_very_large_corpus_the_page_has_some_clips_and_half_of_their_ids() -> None:
+    clips = judged([(0.3, 0.2), (0.1, 0.2), (0.15, 0.4)])
+    clips = replace(clips, shown=np.array([True, False, True]), short={"a0": "a", "c0": "c"})
+    assert clip_ids(parse("doubtful"), clips) == ["c", "a"]  # by the smallest margin of each
+    assert sorted(clip_ids(parse("random"), clips)) == ["a", "c"]
+    assert clips.clip_id("c0") == clips.clip_id("c") == "c"
+    with pytest.raises(KeyError):
+        clips.clip_id("d0")
 
 
 @pytest.mark.parametrize("name", ["", "worst", "random:0", "random:-1", "reason:", "reason:MUSIC;", "doubtful:x"])
