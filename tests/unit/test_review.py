@@ -4,12 +4,15 @@ import http.client
 import io
 import json
 import shutil
+import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +36,7 @@ from speechmill.corpus.review.ranges import RangeError, parse_range
 from speechmill.corpus.review.server import MAX_BODY_BYTES, ReviewServer
 from speechmill.corpus.review.session import Session
 
+from tests.commandline import start
 from tests.tiny_corpus import RATE, publish_tiny
 
 JSON = {"Content-Type": "application/json"}
@@ -522,3 +526,20 @@ def test_the_command_prints_agreement_and_writes_labels(corpus: Path, speechmill
     assert (
         "no clip was rejected for 'music'" in speechmill("review", corpus, "--queue", f"reason:{reason}", code=2).stderr
     )
+
+
+def test_the_command_serves_until_it_is_ended_and_says_how_far_the_queue_came(corpus: Path) -> None:
+    process = start("review", corpus, "--queue", "random:3", "--no-browser", stdout=subprocess.PIPE)
+    assert process.stdout
+    try:
+        address = urlsplit(process.stdout.readline().split()[-1])
+        assert address.hostname == "127.0.0.1"
+        with closing(http.client.HTTPConnection("127.0.0.1", address.port or 0, timeout=60)) as connection:
+            connection.request("GET", f"{address.path}api/state")
+            assert json.loads(connection.getresponse().read())["progress"] == {"judged": 0, "of": 3}
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert "0 of 3 clips of the queue random:3 are judged" in rest
