@@ -519,6 +519,7 @@ def test_the_command_prints_agreement_and_writes_labels(corpus: Path, speechmill
     (corpus / "decisions.jsonl").write_text(json.dumps({"clip_id": clip_id, "decision": "keep"}))
     told = json.loads(speechmill("review", corpus, "--agreement", "--json").stdout)
     assert told["agreement"]["keep"]["precision"]["share"] == 1
+    assert "100 % (21 to 100): 1 of 1" in speechmill("review", corpus, "--agreement").stdout
     told = json.loads(speechmill("review", corpus, "--labels", tmp_path / "labels", "--json").stdout)
     assert (told["clips"], told["clean"]) == (1, 1)
     assert "no corpus here" in speechmill("review", tmp_path / "nowhere", code=2).stderr
