@@ -1,8 +1,9 @@
 """Tables of how far people agree with thresholds, for `review --agreement`."""
 
+import sys
 from typing import TYPE_CHECKING, Any
 
-from speechmill.cli.output import print_result
+from speechmill.cli.output import PLAIN_WIDTH, print_result
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,7 +21,7 @@ def print_agreement(agreement: dict[str, Any], *, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     for name, title in TITLES.items():
         if part := agreement[name]:
             console.print(_table(f"{title}: {part['judged']:,}", part))
@@ -28,10 +29,16 @@ def print_agreement(agreement: dict[str, Any], *, as_json: bool) -> None:
 
 def _table(title: str, part: dict[str, Any]) -> "Table":
     from rich import box
-    from rich.table import Table
+    from rich.table import Column, Table
 
     columns = ("threshold", "precision", "recall")
-    table = Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        *(Column(name, no_wrap=True) for name in columns),
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
     for row in ({"threshold": "kept by the models"} | part["keep"], *part["thresholds"]):
         if row["precision"]["of"] or row["recall"]["of"]:
             table.add_row(row["threshold"], _share(row["precision"]), _share(row["recall"]))
