@@ -4,11 +4,15 @@ import http.client
 import io
 import json
 import shutil
+import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +36,7 @@ from speechmill.corpus.review.ranges import RangeError, parse_range
 from speechmill.corpus.review.server import MAX_BODY_BYTES, ReviewServer
 from speechmill.corpus.review.session import Session
 
+from tests.commandline import start
 from tests.tiny_corpus import RATE, publish_tiny
 
 JSON = {"Content-Type": "application/json"}
@@ -401,6 +406,16 @@ def test_queues_begin_with_what_is_least_sure() -> None:
         clip_ids(parse("reason:noise"), clips)
 
 
+def test_of_a_very_large_corpus_the_page_has_some_clips_and_half_of_their_ids() -> None:
+    clips = judged([(0.3, 0.2), (0.1, 0.2), (0.15, 0.4)])
+    clips = replace(clips, shown=np.array([True, False, True]), short={"a0": "a", "c0": "c"})
+    assert clip_ids(parse("doubtful"), clips) == ["c", "a"]  # by the smallest margin of each
+    assert sorted(clip_ids(parse("random"), clips)) == ["a", "c"]
+    assert clips.clip_id("c0") == clips.clip_id("c") == "c"
+    with pytest.raises(KeyError):
+        clips.clip_id("d0")
+
+
 @pytest.mark.parametrize("name", ["", "worst", "random:0", "random:-1", "reason:", "reason:MUSIC;", "doubtful:x"])
 def test_what_is_no_queue_is_told_the_three_kinds(name: str) -> None:
     with pytest.raises(ConfigError, match=r"doubtful, doubtful:100, random:200 or reason:music"):
@@ -504,6 +519,7 @@ def test_the_command_prints_agreement_and_writes_labels(corpus: Path, speechmill
     (corpus / "decisions.jsonl").write_text(json.dumps({"clip_id": clip_id, "decision": "keep"}))
     told = json.loads(speechmill("review", corpus, "--agreement", "--json").stdout)
     assert told["agreement"]["keep"]["precision"]["share"] == 1
+    assert "100 % (21 to 100): 1 of 1" in speechmill("review", corpus, "--agreement").stdout
     told = json.loads(speechmill("review", corpus, "--labels", tmp_path / "labels", "--json").stdout)
     assert (told["clips"], told["clean"]) == (1, 1)
     assert "no corpus here" in speechmill("review", tmp_path / "nowhere", code=2).stderr
@@ -511,3 +527,20 @@ def test_the_command_prints_agreement_and_writes_labels(corpus: Path, speechmill
     assert (
         "no clip was rejected for 'music'" in speechmill("review", corpus, "--queue", f"reason:{reason}", code=2).stderr
     )
+
+
+def test_the_command_serves_until_it_is_ended_and_says_how_far_the_queue_came(corpus: Path) -> None:
+    process = start("review", corpus, "--queue", "random:3", "--no-browser", stdout=subprocess.PIPE)
+    assert process.stdout
+    try:
+        address = urlsplit(process.stdout.readline().split()[-1])
+        assert address.hostname == "127.0.0.1"
+        with closing(http.client.HTTPConnection("127.0.0.1", address.port or 0, timeout=60)) as connection:
+            connection.request("GET", f"{address.path}api/state")
+            assert json.loads(connection.getresponse().read())["progress"] == {"judged": 0, "of": 3}
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert "0 of 3 clips of the queue random:3 are judged" in rest

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from speechmill.cli.agreement import print_agreement
 from speechmill.cli.options import corpus_argument, json_option
 from speechmill.cli.output import print_result
 
@@ -54,7 +55,7 @@ def review(
         if labels:
             print_result(_write_labels(session, labels), as_json=as_json)
         elif only_agreement:
-            print_result(session.agreement(), as_json=as_json)
+            print_agreement(session.agreement(), as_json=as_json)
         else:
             _serve(session, host=host, port=port, opens_browser=not no_browser)
     return 0

@@ -95,14 +95,16 @@ function textForm(clip, people, line) {
   return form("text", "What is said (Ctrl+Enter saves)", field, [], () => line("text", { text: field.value }));
 }
 
-function speakerForm({ clip, people, alike }, line) {
+function speakerForm({ clip, people, alike, has_speakers: hasSpeakers }, line) {
   const field = h("input", { type: "text", autocomplete: "off" });
   field.value = people.speaker ?? "";
   const all = h("input", { type: "checkbox" });
   const more =
     alike > 1 ? [h("label", { class: "all" }, all, ` all ${alike} clips of this speaker in this recording`)] : [];
   const apart = clip.speaker_id ? `, apart from ${clip.speaker_id.slice(0, 8)}` : "";
-  const label = `Who speaks? Clips with one name become a speaker of their own${apart}.`;
+  const label = hasSpeakers
+    ? `Who speaks? Clips with one name become a speaker of their own${apart}.`
+    : "Who speaks? The name counts when a run finds speakers, which this one did not.";
   return form("speaker", label, field, more, () =>
     line("speaker", { speaker: field.value, ...(all.checked && { scope: "recording" }) }),
   );

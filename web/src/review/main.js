@@ -48,7 +48,11 @@ function note(clipId) {
 
 /** Facts about a clip, asked for once until a decision changes them. */
 function facts(clipId) {
-  if (!review.facts.has(key(clipId))) review.facts.set(key(clipId), get(`api/clips/${clipId}`));
+  if (!review.facts.has(key(clipId))) {
+    const answer = get(`api/clips/${clipId}`);
+    review.facts.set(key(clipId), answer);
+    answer.catch(() => review.facts.delete(key(clipId))); // to be asked for again
+  }
   return review.facts.get(key(clipId));
 }
 

@@ -68,7 +68,7 @@ function agreed({ agreement, agreement_of_random: drawn }) {
   return [
     h("summary", {}, summary),
     table("All judged clips", agreement),
-    ...(drawn ? [table("Clips drawn at random: true of the whole corpus", drawn)] : []),
+    ...(drawn ? [table("Clips drawn at random, which stand for the whole corpus", drawn)] : []),
     h(
       "p",
       { class: "hint" },

@@ -15,7 +15,7 @@ from speechmill.core.reasons import Reason
 from speechmill.decide.decision import Mask
 from speechmill.publish import figures
 from speechmill.publish.decided import DecidedGroup
-from speechmill.publish.report.clip_table import ID_BYTES, MOST_WHOLE_IDS, in_table, share_in_table
+from speechmill.publish.report.clip_ids import ID_BYTES, MOST_WHOLE_IDS, in_table, share_in_table
 from speechmill.publish.rows import clip_rows
 from speechmill.stages.selection import early_columns
 

@@ -11,7 +11,7 @@ from speechmill.core.manual import Entry, ManualDecisions, append_entries, read_
 from speechmill.core.ownership import DECISIONS_FILE
 from speechmill.core.store import Store
 
-MOST_CLIPS = 10_000  # of one decision: those of a speaker in a recording
+MOST_AT_ONCE = 10_000  # of one decision: those of a speaker in a recording
 KEYS = ("decision", "text", "speaker", "defect", "present", "why")  # of a line that a page may fill in
 
 
@@ -45,8 +45,8 @@ class Judgements:
 
         Raises JudgementError for a decision that `decisions.jsonl` cannot hold, and OSError.
         """
-        if not 0 < len(clip_ids) <= MOST_CLIPS:
-            raise JudgementError(f"a decision is about 1 to {MOST_CLIPS} clips, not {len(clip_ids)}")
+        if not 0 < len(clip_ids) <= MOST_AT_ONCE:
+            raise JudgementError(f"a decision is about 1 to {MOST_AT_ONCE} clips, not {len(clip_ids)}")
         given = {key: line[key] for key in KEYS if line.get(key) is not None}
         try:
             entries = [Entry(clip_id=clip_id, **given, **self._stamp()) for clip_id in clip_ids]

@@ -76,7 +76,6 @@ class Session:
             "queue": {"name": self._queue.name, "clip_ids": self._clip_ids},
             "judged": about_all(self._snapshot.clips.row, people),
             "run_active": is_active(self._snapshot.build.store),
-            "has_speakers": self._snapshot.build.runs("speakers"),
         }
 
     def clip(self, clip_id: str) -> Json:
@@ -90,6 +89,7 @@ class Session:
             "tests": self._tests(clip_id, row),
             "people": about(clip_id, self._judgements.people()),
             "alike": len(snapshot.alike(clip_id)),
+            "has_speakers": snapshot.build.runs("speakers"),
             "surroundings": self._spans(row, snapshot),
         }
 

@@ -23,6 +23,7 @@ from speechmill.decide.decision import SCORE_PREFIX, Reasons
 from speechmill.publish import figures
 from speechmill.publish.columns import columns_of
 from speechmill.publish.decided import TEXT_COLUMNS, DecidedGroup, deciding_columns, grounds, is_done
+from speechmill.publish.report.clip_ids import ID_BYTES, MOST_CLIPS, MOST_WHOLE_IDS, id_bytes, in_table, share_in_table
 from speechmill.publish.report.packing import cut_lines, gzipped, planes
 from speechmill.publish.report.stops import codes_of, stops_of
 from speechmill.publish.rows import Indices, clip_rows
@@ -31,9 +32,6 @@ from speechmill.publish.tables import read_clips
 from speechmill.stages import SCORE
 from speechmill.stages.selection import among, early_columns
 
-MOST_CLIPS = 200_000
-MOST_WHOLE_IDS = 50_000  # clips; past them the first ID_BYTES of a clip_id have to do
-ID_BYTES = 8
 MOST_RECORDINGS, MOST_SPEAKERS = 20_000, 20_000
 OTHER_RECORDINGS = ["", "all other recordings", "ok", "", 0]
 TITLE_CHARACTERS = 80
@@ -42,17 +40,6 @@ HIDDEN = (Reason.LICENCE, Reason.REMOVED)  # of these clips a page that is publi
 PHASES = ("refused", "by_text", "unfinished")  # of reasons that no threshold decides
 
 Array = npt.NDArray[Any]
-
-
-def share_in_table(clips: int, *, most: int = MOST_CLIPS) -> float:
-    """Share of the clips of a corpus that its table holds, in (0, 1]."""
-    return min(1.0, most / max(clips, 1))
-
-
-def in_table(clip_ids: Sequence[str], share: float) -> npt.NDArray[np.bool_]:
-    """Whether the table holds each clip, bool[clips], if it holds this share of all."""
-    mask: npt.NDArray[np.bool_] = _id_bytes(clip_ids)[:, :4].copy().view(">u4").ravel() < share * 2**32
-    return mask
 
 
 class ClipTable:
@@ -91,7 +78,7 @@ class ClipTable:
     def _add(self, decided: DecidedGroup) -> None:
         position = self._add_recordings(decided.recordings)
         clip_ids = decided.places["clip_id"].to_pylist()
-        ids, which = _id_bytes(clip_ids), np.flatnonzero(in_table(clip_ids, self._share))
+        ids, which = id_bytes(clip_ids), np.flatnonzero(in_table(clip_ids, self._share))
         self._append("ids", ids[which])
         self._append("recording", position[decided.recording[which]].astype(np.uint32))
         self._append("samples", decided.samples[which].astype(np.uint32))
@@ -265,12 +252,6 @@ def _without_thresholds(build: Build, columns: Sequence[Column]) -> Build:
     keys = {column.test.key for column in columns if column.test}
     off = build.config.thresholds.model_copy(update=dict.fromkeys(keys))
     return replace(build, config=build.config.model_copy(update={"thresholds": off}))
-
-
-def _id_bytes(clip_ids: Sequence[str]) -> Array:
-    """Ids of hexadecimal digits as uint8[clips, bytes]."""
-    joined = bytes.fromhex("".join(clip_ids))
-    return np.frombuffer(joined, np.uint8).reshape(len(clip_ids), -1) if clip_ids else np.zeros((0, 16), np.uint8)
 
 
 def _line(text: str | None) -> str:
