@@ -57,3 +57,18 @@ def test_recordings_are_linked_by_any_passage_or_by_most_of_their_text() -> None
     assert link(recordings, SharedText.NONE) == []
     assert link([], SharedText.ANY) == []
     assert link([own("a"), own("b")], SharedText.ANY) == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(-3, 9), st.integers(0, 7)), max_size=25))
+def test_groups_are_those_that_are_found_pair_by_pair(pairs: list[tuple[int, int]]) -> None:
+    groups = [{recording} for recording in range(8)]
+    for key, recording in pairs:
+        for other in {other for same, other in pairs if same == key}:
+            joined = [group for group in groups if {recording, other} & group]
+            groups = [group for group in groups if group not in joined] + [set().union(*joined)]
+    keys, recordings = (np.array(values, kind) for values, kind in zip(
+        zip(*pairs, strict=True) if pairs else ([], []), (np.int64, np.int32), strict=True))  # fmt: skip
+    members, labels = linked(keys, recordings, SharedText.ANY)
+    found = sorted(({*members[labels == label].tolist()} for label in {*labels.tolist()}), key=min)
+    assert found == sorted((group for group in groups if len(group) > 1), key=min)

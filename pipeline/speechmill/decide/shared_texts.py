@@ -10,6 +10,7 @@ from speechmill.text.passages import Keys
 MOST_OF_TEXT = 0.5  # share of the passages of a recording that others have too, in SharedText.MOST
 
 Indices = npt.NDArray[np.int32]
+Numbers = npt.NDArray[np.int64]
 
 
 class SharedText(StrEnum):
@@ -35,21 +36,34 @@ def linked(keys: Keys, recordings: Indices, shared: SharedText) -> tuple[Indices
     >>> linked(keys, np.array([0, 0, 2, 2, 1], np.int32), SharedText.ANY)
     (array([0, 2], dtype=int32), array([0, 0], dtype=int32))
     """
-    from scipy.sparse import coo_array  # slow to import
-    from scipy.sparse.csgraph import connected_components
-
-    pairs = np.unique(np.stack([keys, recordings.astype(np.int64)], axis=1), axis=0) if len(keys) else None
-    if pairs is None or shared is SharedText.NONE:
-        return np.zeros(0, np.int32), np.zeros(0, np.int32)
-    names, key, counts = np.unique(pairs[:, 0], return_inverse=True, return_counts=True)
-    recording, is_shared = pairs[:, 1], counts[key] > 1
+    key, recording = _distinct(keys, recordings)
+    is_shared = np.bincount(key, minlength=1)[key] > 1
     if shared is SharedText.MOST:
         passages, own = np.bincount(recording), np.bincount(recording, weights=is_shared)
         is_shared &= (own >= MOST_OF_TEXT * passages)[recording]
-    key, recording = key[is_shared], recording[is_shared]
-    size = len(names) + int(pairs[:, 1].max()) + 1
-    links = coo_array((np.ones(len(key), bool), (key, len(names) + recording)), shape=(size, size))
+    if shared is SharedText.NONE or not is_shared.any():
+        return np.zeros(0, np.int32), np.zeros(0, np.int32)
+    members, member = np.unique(recording[is_shared], return_inverse=True)
+    groups = _groups(key[is_shared], member.astype(np.int64))
+    return members.astype(np.int32), groups.astype(np.int32)
+
+
+def _distinct(keys: Keys, recordings: Indices) -> tuple[Numbers, Numbers]:
+    """Number of the key, from 0, and the recording of each passage, every pair once; int64[m] each."""
+    order = np.lexsort((recordings, keys))
+    sorted_keys, recording = keys[order], recordings[order].astype(np.int64)
+    is_new_key = np.diff(sorted_keys, prepend=sorted_keys[:1]) != 0
+    is_new = is_new_key | (np.diff(recording, prepend=-1) != 0)
+    return np.cumsum(is_new_key)[is_new], recording[is_new]
+
+
+def _groups(key: Numbers, member: Numbers) -> Numbers:
+    """Number of the group, from 0, of each member; a member is in one group with all that have a key of its own."""
+    from scipy.sparse import coo_array  # slow to import
+    from scipy.sparse.csgraph import connected_components
+
+    members, size = int(member.max()) + 1, int(member.max()) + int(key.max()) + 2
+    links = coo_array((np.ones(len(key), bool), (members + key, member)), shape=(size, size))
     _, labels = connected_components(links, directed=False)
-    members = np.unique(recording)
-    _, group = np.unique(labels[len(names) + members], return_inverse=True)
-    return members.astype(np.int32), group.astype(np.int32)
+    _, groups = np.unique(labels[:members], return_inverse=True)
+    return groups.astype(np.int64)

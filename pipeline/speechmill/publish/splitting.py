@@ -8,10 +8,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from speechmill.core.build import Build
-from speechmill.decide.shared_texts import SharedText, linked
+from speechmill.decide.shared_texts import Indices, SharedText, linked
 from speechmill.decide.splits import TRAIN, VALIDATION, split_of
 from speechmill.publish import speakers
 from speechmill.publish.decided import DecidedGroup, Duplicates, decide_group
@@ -19,6 +20,7 @@ from speechmill.publish.groups import Group
 from speechmill.publish.tables import PASSAGES, read_clips
 from speechmill.speakers.split import validation
 from speechmill.stages import ASSESS
+from speechmill.text.passages import Keys
 
 ENOUGH = 0.5  # of the share to hold out: with less than that, fewer recordings are kept apart
 NOTHING_LEFT = "nothing_left"  # in place of a SharedText: texts leave nothing to hold out, of which there is some
@@ -38,10 +40,12 @@ class Splitting:
         """What was kept apart by text: a SharedText or NOTHING_LEFT; None where texts do not matter."""
         if build.runs("speakers"):
             self._assigned = speakers.assign(self._texts.gather(self._decide()), self._by_speaker, build)
-        elif self._texts.are_wanted:
+        elif self._texts.are_wanted and may_share_texts(duplicates, build):
             self._held_out = self._by_hash(
                 [one for decided in self._texts.gather(self._decide()) for one in _ids(decided)]
             )
+        elif self._texts.are_wanted:
+            self.shared = SharedText.ANY
 
     def __iter__(self) -> Iterator[DecidedGroup]:
         for decided in self._decide():
@@ -118,15 +122,33 @@ class Texts:
         counts = np.bincount(recording, minlength=len(decided.recordings))
         self.clips |= dict(zip(_ids(decided), counts.tolist(), strict=True))
         lists = read_clips(decided.group, self._build, [PASSAGES.name], decided.rows[kept])[PASSAGES.name]
-        lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
-        self._keys.append(pc.list_flatten(lists).to_numpy())
-        self._recordings.append(np.repeat(first + recording, lengths).astype(np.int32))
+        keys, recordings = _passages(lists, first + recording)
+        self._keys.append(keys)
+        self._recordings.append(recordings)
 
     def links(self, shared: SharedText) -> Links:
         """The recordings that are linked by texts, each with a label of its group."""
         names = list(self.clips)
         members, labels = linked(np.concatenate(self._keys), np.concatenate(self._recordings), shared)
         return [(names[at], f"text {label}") for at, label in zip(members.tolist(), labels.tolist(), strict=True)]
+
+
+def may_share_texts(groups: Iterable[Group], build: Build) -> bool:
+    """Whether any two recordings have a passage in common, kept or not: else nothing has to be decided for it."""
+    every, first = [(np.zeros(0, np.int64), np.zeros(0, np.int32))], 0
+    for group in groups:
+        clips = read_clips(group, build, ["recording", PASSAGES.name])
+        recordings = first + clips["recording"].to_numpy()
+        every.append(_passages(clips[PASSAGES.name], recordings))
+        first = int(recordings.max(initial=first)) + 1
+    keys, owners = (np.concatenate(parts) for parts in zip(*every, strict=True))
+    return len(linked(keys, owners, SharedText.ANY)[0]) > 0
+
+
+def _passages(lists: pa.ChunkedArray, recordings: Indices) -> tuple[Keys, Indices]:
+    """Passages of clips one after another, and the recording of each, given that of each clip."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+    return pc.list_flatten(lists).to_numpy(), np.repeat(recordings, lengths).astype(np.int32)
 
 
 def _ids(decided: DecidedGroup) -> list[str]:
