@@ -248,3 +248,4 @@ def test_a_notebook_shows_one_output_that_is_replaced(tmp_path: Path) -> None:
     assert told[0] == "display"
     assert told[1].startswith("update")
     assert "starting" in told[1]
+    assert told[-1] == "update ended after 0:00"

@@ -8,6 +8,7 @@ import click
 
 from speechmill.cli.options import json_option
 from speechmill.cli.output import print_result, print_table
+from speechmill.core.terminal import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -55,11 +56,12 @@ def _named(keys: list["ConfigKey"], names: Iterable[str]) -> list["ConfigKey"]:
 
 
 def _values(corpus: str) -> dict[str, Any]:
-    """Values of a corpus's config by the full name of the key. Raises ConfigError if there is no corpus."""
+    """Values of a corpus's config by the full name of the key, without secrets. Raises ConfigError without a corpus."""
     from speechmill.core import state
+    from speechmill.core.urls import public_values
 
     values: dict[str, Any] = {}
-    for name, value in (state.stored_config(corpus, required=True) or {}).items():
+    for name, value in public_values(state.stored_config(corpus, required=True) or {}, printable).items():
         inner = {f"{name}.{leaf}": part for leaf, part in value.items()} if isinstance(value, dict) else {name: value}
         values |= inner
     return values

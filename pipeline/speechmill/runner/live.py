@@ -73,9 +73,10 @@ class _Notebook(Screen):
         from IPython.display import display  # type: ignore[import-not-found, unused-ignore]
 
         self._handle: Any = display(self._bundle("starting"), raw=True, display_id=True)
+        self._elapsed_s = 0.0
 
     def __exit__(self, *_: object) -> None:
-        return None
+        self._handle.update(self._bundle(f"ended after {clock(self._elapsed_s)}"), raw=True)
 
     @staticmethod
     def _bundle(text: str) -> dict[str, str]:
@@ -85,7 +86,8 @@ class _Notebook(Screen):
         """See Screen."""
         from rich.console import Console
 
-        console = Console(width=NOTEBOOK_CHARACTERS, force_jupyter=False, no_color=True)
+        self._elapsed_s = tracker.elapsed_s
+        console = Console(width=NOTEBOOK_CHARACTERS, force_jupyter=False, color_system=None)
         with console.capture() as captured:
             console.print(view(tracker, stopping=stopping))
         self._handle.update(self._bundle(captured.get()), raw=True)

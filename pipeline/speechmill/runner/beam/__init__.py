@@ -9,6 +9,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.utils import interactive_utils
 
 from speechmill import publish
 from speechmill.core.build import Build
@@ -47,6 +48,14 @@ def _files(_: int, build: Build) -> Iterable[Any]:
     return () if build.is_stopping() else publish.plan(build)
 
 
+def _is_never_in_ipython() -> bool:
+    """Keep Beam, in a notebook, from labels with the number of the cell.
+
+    For them it imports its interactive runner, which it cannot beside pandas 3.
+    """
+    return False
+
+
 def make_graph(
     build: Build, options: PipelineOptions | None = None, *, only_publish: bool = False,
     works: Sequence[WorkItem] | None = None, is_whole: bool = True, publishes: bool = True,
@@ -64,6 +73,7 @@ def make_graph(
     options = read_options(()) if options is None else options
     if is_on_other_machines(options):
         build = _for_other_machines(build)
+    interactive_utils.is_in_ipython = _is_never_in_ipython
     pipeline = beam.Pipeline(options=options)
     is_complete = works is None and not only_publish and publish.is_complete(build)
     begin = _listed(pipeline, build, only_publish=only_publish) if works is None else pipeline | beam.Create(works)
