@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from speechmill.decide.opinions import ChosenText, TextSource, choose_text, word_agreements
 from speechmill.decide.word_confidence import features, word_confidences
 from speechmill.stages.assess import _confidence
+from speechmill.stages.passage_texts import _part, _Passage
 
 
 def timed(text: str, probability: float | None = 0.9) -> list[dict[str, Any]]:
@@ -58,6 +59,18 @@ def test_the_confidence_of_a_text_is_the_mean_of_its_words_and_only_where_it_is_
     assert found["text_confidence"] == pytest.approx(word_confidences([0.9] * 4)[0], abs=1e-4)
     assert assessed(words, no_speech=None) == {"words": words, "text_confidence": None}  # a network with a CTC head
     assert assessed([])["text_confidence"] is None
+
+
+@pytest.mark.parametrize(("known", "found"), [((None, None), None), ((0.2, 0.3), 0.3), ((None, 0.3), 0.3)])
+def test_a_clip_of_passages_says_that_nobody_speaks_only_where_the_model_says_so(known: Any, found: Any) -> None:
+    asked = {"language": "en", "language_probability": None, "avg_logprob": -0.1}
+    passages = [
+        _Passage(
+            at * 100, at * 100 + 100, asked | {"text": "a b", "words": timed("a b"), "no_speech_probability": value}
+        )
+        for at, value in enumerate(known)
+    ]
+    assert _part(passages, (0, 200), (0.0, 200.0), 100)["no_speech_probability"] == found
 
 
 def test_words_that_only_the_publisher_has_are_without_confidence_and_do_not_count() -> None:

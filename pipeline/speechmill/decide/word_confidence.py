@@ -1,7 +1,7 @@
 """How likely each word of a hypothesis is right, by the probabilities that the ASR model gave to it and around it.
 
 A model that is wrong is unsure for several words on end, and sure of single words in between: what it says of a word
-is worth more together with what it says around it. Logistic regression, fitted by
+is worth more together with what it says around it. Logistic regression, fitted on Whisper tiny.en and base by
 `python -m tests.benchmarks.word_confidence`, which prints these weights and what they are worth on other speakers.
 """
 

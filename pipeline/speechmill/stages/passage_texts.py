@@ -211,10 +211,14 @@ def _part(passages: list[_Passage], clip: tuple[int, int], stretch: tuple[float,
         "language_probability": min((row["language_probability"] for row in known), key=_none_last),
         "asr_confidence": round(float(np.mean([word["probability"] for word in words])), DIGITS) if words else None,
         "avg_logprob": min((row["avg_logprob"] for row in known), key=_none_last),
-        "no_speech_probability": max(row["no_speech_probability"] or 0.0 for row in known),
+        "no_speech_probability": max((row["no_speech_probability"] for row in known), key=_none_first),
         "error": None,
     }
 
 
 def _none_last(value: float | None) -> float:
     return np.inf if value is None else value
+
+
+def _none_first(value: float | None) -> float:
+    return -np.inf if value is None else value

@@ -18,6 +18,7 @@ class Transcribe(Hypotheses):
     """Hypothesis, word times and confidences of the ASR model."""
 
     name = "transcribe"
+    version = Hypotheses.version + 1  # passage_texts.py: parts of texts by networks with a CTC head
     columns: ClassVar[tuple[Column, ...]] = (
         Column("language", pa.string(), "language of the speech", "ISO 639-1"),
         Column("language_probability", pa.float32(), "probability of that language", "", UNIT,
