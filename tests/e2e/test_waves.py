@@ -1,15 +1,18 @@
 """A run in waves gives the bytes of one that fetches all first, keeps few media, and can be stopped anywhere."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
 from speechmill.core.records import SEGMENT_ARTIFACT, Recording
 from speechmill.core.store import Store
 from speechmill.demo.podcast import serve
 from speechmill.runner import waves
+from speechmill.runner.beam.waves import _thread
 from speechmill.runner.waves import waves_of
 from speechmill.sources import Listed
 from speechmill.stages.profiles import build_up_to_scores
@@ -90,6 +93,20 @@ def test_media_are_kept_for_two_waves_only(podcast: Path, speechmill, tmp_path: 
 
 def media(corpus: Path) -> list[str]:
     return [path.name for path in (corpus / "work/media").glob("*") if path.is_file()]
+
+
+def test_an_error_ends_the_fetching_beside_it(tmp_path: Path) -> None:
+    build = a_build(tmp_path)
+    with pytest.raises(MemoryError), _thread(build) as beside:
+        fetching = beside.submit(wait_for_stop, build)
+        raise MemoryError
+    assert fetching.result()
+
+
+def wait_for_stop(build: Build) -> bool:
+    while not build.is_stopping():
+        time.sleep(0.01)
+    return True
 
 
 def test_media_that_are_needed_or_the_users_own_stay(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Runs a build in waves in this process: the next one is fetched while the stages work on this one."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from speechmill import publish
@@ -39,7 +40,7 @@ def run_in_waves(build: Build, run_graph: Graph) -> dict[str, int]:
     is_complete = publish.is_complete(build)
     listed, counts = list_all(build)
     waves, works = waves_of(listed, build), dict[str, WorkItem]()
-    with ThreadPoolExecutor(1) as beside:
+    with _thread(build) as beside:
         fetched = beside.submit(_fetch, waves[0], build)
         for following in [*waves[1:], None]:
             found, fetch_counts = fetched.result()
@@ -61,6 +62,18 @@ def run_in_waves(build: Build, run_graph: Graph) -> dict[str, int]:
         publish.plan(build)
     _drop_media(items, build)
     return dict(counts)
+
+
+@contextmanager
+def _thread(build: Build) -> Iterator[ThreadPoolExecutor]:
+    """A thread to fetch in; an error beside it asks it to stop, since it may have an hour to go."""
+    with ThreadPoolExecutor(1) as beside:
+        try:
+            yield beside
+        except BaseException:
+            with suppress(OSError):  # the disk may be full
+                build.store.write_text(build.stop_file, "")  # the run removes it when it ends
+            raise
 
 
 def _drop_media(works: list[WorkItem], build: Build) -> None:
