@@ -34,9 +34,9 @@ def main() -> None:
     for hours in HOURS:
         for cluster in CLUSTERS:
             one = _budget(hours, cluster)
-            times, costs = one["hours"], one["cost in USD"]
+            times, costs = one["hours"], one["cost"]
             where = f"{cluster.workers} × {cluster.place}{', ' + cluster.gpu if cluster.gpu else ''}"
-            numbers = (one["machine hours"], costs["total"], costs["storage, a month"])
+            numbers = (one["machine_hours"], costs["total"], costs["storage_a_month"])
             _row((_hours(hours), where, _days(times["total"]), _days(times["fetch"]), *map("{:,.0f}".format, numbers)))
     print()
     _row(SIZES, is_head=True)
@@ -44,8 +44,8 @@ def main() -> None:
         one = _budget(hours, CLUSTERS[0])
         sizes = [f"{one['bytes'][area] / 1e9:,.0f} GB" for area in ("media", "work", "data", "shuffled")]
         requests = one["requests"]
-        store = requests["store, writes"] + requests["store, reads"]
-        counts = [f"{count / 1e6:,.2f} M" for count in (one["files"], requests["to hosts"], store)]
+        store = requests["store_writes"] + requests["store_reads"]
+        counts = [f"{count / 1e6:,.2f} M" for count in (one["files"], requests["to_hosts"], store)]
         _row((_hours(hours), *sizes, *counts))
 
 

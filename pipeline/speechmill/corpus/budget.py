@@ -128,34 +128,38 @@ def budget(
     """
     place = prices.places[cluster.place]
     speedup = 1.0 if on_measured_gpu or cluster.gpu is None else prices.gpu_speedups.get(cluster.gpu, 1.0)
-    bytes_ = {
-        "media": load.fetch_hours * sizes.media_bytes,
-        "work": load.decode_hours * sizes.work_bytes,
-        "data": load.decode_hours * sizes.data_bytes,
-        "shuffled": load.decode_hours * SHUFFLED_BYTES_HOUR,
-    }
+    bytes_, files = _bytes(load, sizes), round(load.recordings * sizes.files)
     hours = _hours(
         load, cluster, build, place=place, speeds=speeds, shares=shares, speedup=speedup, data_bytes=bytes_["data"]
     )
-    files = round(load.recordings * sizes.files)
     requests = {
-        "to hosts": round(load.recordings * HOST_REQUESTS),
-        "store, writes": files,
-        "store, reads": round(files * READS_A_FILE),
+        "to_hosts": round(load.recordings * HOST_REQUESTS),
+        "store_writes": files,
+        "store_reads": round(files * READS_A_FILE),
     }
     machine_hours = cluster.workers * hours["total"]
     costs = _costs(machine_hours, bytes_, requests, cluster=cluster, place=place)
     return {
         "on": f"{cluster.workers} × {place.machine}" + (f", {cluster.gpu}" if cluster.gpu else ""),
         "hours": {name: round(value, 3) for name, value in hours.items()},
-        "machine hours": round(machine_hours, 2),
+        "machine_hours": round(machine_hours, 2),
         "bytes": {name: round(value) for name, value in bytes_.items()},
         "files": files,
         "requests": requests,
-        f"cost in {prices.currency}": {name: round(value, 2) for name, value in costs.items()},
+        "cost": {"currency": prices.currency, **{name: round(value, 2) for name, value in costs.items()}},
         "prices": f"of {prices.date}; see {PRICES_FILE.name}",
         "sizes": "as measured" if sizes.is_measured else "typical of podcasts at 128 kbit/s",
-        **({"GPU": f"assumed {speedup:g} × as fast as one core, not measured"} if speedup != 1.0 else {}),
+        **({"gpu": f"assumed {speedup:g} × as fast as one core, not measured"} if speedup != 1.0 else {}),
+    }
+
+
+def _bytes(load: Load, sizes: Sizes) -> dict[str, float]:
+    """Bytes that a run writes, by area, and that it shuffles."""
+    return {
+        "media": load.fetch_hours * sizes.media_bytes,
+        "work": load.decode_hours * sizes.work_bytes,
+        "data": load.decode_hours * sizes.data_bytes,
+        "shuffled": load.decode_hours * SHUFFLED_BYTES_HOUR,
     }
 
 
@@ -173,10 +177,10 @@ def _hours(
     hours = {
         "fetch": fetch_hours(load, cluster.workers, build),
         "cores": core_hours / (cluster.workers * cores * EFFICIENCY),
-        "GPUs": gpu_hours / (cluster.workers * EFFICIENCY),
+        "gpus": gpu_hours / (cluster.workers * EFFICIENCY),
         "publish": data_bytes / PUBLISH_BYTES_S / HOUR_S / cluster.workers,
     }
-    stages_h = hours["cores"] + hours["GPUs"]
+    stages_h = hours["cores"] + hours["gpus"]
     in_waves = cluster.place == HERE and build.config.fetch.wave_hours is not None  # fetching goes on beside the work
     until_done = max(hours["fetch"], stages_h) if in_waves else hours["fetch"] + stages_h
     return hours | {"total": until_done + hours["publish"]}
@@ -205,11 +209,11 @@ def _costs(
     """Costs of a run, and of a month of what it leaves."""
     once = {
         "machines": machine_hours * place.machine_hour,
-        "GPUs": machine_hours * place.gpu_hour.get(cluster.gpu or "", 0.0),
+        "gpus": machine_hours * place.gpu_hour.get(cluster.gpu or "", 0.0),
         "requests": (
-            requests["store, writes"] * place.writes_1000 + requests["store, reads"] * place.reads_1000
+            requests["store_writes"] * place.writes_1000 + requests["store_reads"] * place.reads_1000
         ) / 1000,
         "shuffle": bytes_["shuffled"] / 1e9 * place.shuffle_gb,
     }  # fmt: skip
     stored = sum(bytes_[area] for area in ("media", "work", "data"))
-    return once | {"total": sum(once.values()), "storage, a month": stored / 1e9 * place.storage_gb_month}
+    return once | {"total": sum(once.values()), "storage_a_month": stored / 1e9 * place.storage_gb_month}

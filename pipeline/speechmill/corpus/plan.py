@@ -108,17 +108,24 @@ def plan(
     ownership.check(store)
     build = build_up_to_scores(config, store)
     config = build.config
+    planned = _counted(build, progress)
+    result = _as_dict(planned, config, store) | {"forecast": _time_estimate(planned, config, known)}
+    return result if cluster is None else result | {"budget": _budget(planned, cluster, build, known, prices)}
+
+
+def _counted(build: Build, progress: Callable[[str], None]) -> _Plan:
+    """List all inputs, and count their recordings."""
     planned, registry = _Plan(), read_registry(build)
     counts, errors = defaultdict[str, _Count](_Count), dict[str, dict[str, Any]]()
     claims = dict[tuple[str, str], tuple[Claims, _Count]]()
-    for source in config.inputs:
+    for source in build.config.inputs:
         input_count, errors[source.address] = counts[source.address], {}
         if build.removals.covers_input(web_address(source.address)):
             errors[source.address] = {"error": "removed"}
             continue
         progress(f"{source.address}: reading")
         try:
-            for number, listed in enumerate(_listed(source, config), 1):
+            for number, listed in enumerate(_listed(source, build.config), 1):
                 settled = registry.settle(listed)
                 if isinstance(settled, Claims):
                     planned.listed_twice += place_of(listed) in claims
@@ -132,8 +139,7 @@ def plan(
     for listed in registry.resolve(claim for claim, _ in claims.values()):
         _add(listed, planned, claims[place_of(listed)][1], build)
     planned.inputs = {address: counts[address].as_dict() | note for address, note in errors.items()}
-    result = _as_dict(planned, config, store) | {"forecast": _time_estimate(planned, config, known)}
-    return result if cluster is None else result | {"budget": _budget(planned, cluster, build, known, prices)}
+    return planned
 
 
 def _listed(source: Any, config: RunConfig) -> Iterator[Listed]:
