@@ -53,7 +53,7 @@ def test_hours_and_costs_are_those_by_hand(tmp_path: Path, prices: budgets.Price
     assert costs["total"] == pytest.approx(
         sum(costs[name] for name in ("machines", "gpus", "requests", "shuffle")), abs=0.02
     )
-    assert "GPU" not in said
+    assert "gpu" not in said
 
 
 def test_a_gpu_takes_the_stages_with_models_and_says_what_is_assumed(tmp_path: Path, prices: budgets.Prices) -> None:
@@ -62,7 +62,7 @@ def test_a_gpu_takes_the_stages_with_models_and_says_what_is_assumed(tmp_path: P
     assert said["hours"]["gpus"] == pytest.approx((80 / 100 + 50 / 10) / 20 / budgets.EFFICIENCY, abs=1e-3)
     assert said["hours"]["cores"] < on_cores["cores"]
     assert said["cost"]["gpus"] == pytest.approx(7 * said["machine_hours"], abs=0.05)
-    assert "assumed 20 ×" in said["GPU"]
+    assert "assumed 20 ×" in said["gpu"]
 
 
 def test_on_this_machine_fetching_is_beside_the_work(tmp_path: Path) -> None:
