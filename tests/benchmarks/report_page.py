@@ -73,11 +73,9 @@ def _figure(group: str, name: str, value: float, unit: str, limit: float) -> Fig
 def _page(build: Build, path: Path) -> Path:
     """The report of a build, with as much sound as it may have at most, which nobody can hear."""
     text = report.render(build, publish.preview(build), publish.decide_all(build))
-    held = len(text)
-    sound = "A" * max(0, min(SOUND_BYTES * 4 // 3, report.MOST_BYTES - held))
-    path.write_text(
-        text.replace("</main>", f'<audio hidden preload="none" src="data:audio/flac;base64,{sound}"></audio></main>')
-    )
+    player = '<audio hidden preload="none" src="data:audio/flac;base64,{}"></audio></main>'
+    room = report.MOST_BYTES - len(text.encode()) - len(player)
+    path.write_text(text.replace("</main>", player.format("A" * max(0, min(SOUND_BYTES * 4 // 3, room)))))
     return path
 
 
