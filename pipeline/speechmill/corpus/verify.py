@@ -253,12 +253,14 @@ def _decision_of(row: Row) -> str:
 
 def _shard_rows(corpus: CorpusTables, split: str, columns: list[str], check: Check) -> Iterator[Row]:
     """Rows of a split; checks their order, split and licence."""
+    publish = corpus.config.publish
+    by_text = publish.separate_texts and publish.validation_share > 0 and corpus.has("assess")
+    is_grouped = corpus.has("speakers") or by_text  # and not split by the hash of each recording alone
     last = ("", -1)
     for row in corpus.rows(corpus.shards(split), columns):
         name = row["clip_id"]
         check.expect(that=_position(row) > last, problem=f"data/{split}: {name} is out of order or there twice")
-        is_grouped = corpus.has("speakers") or corpus.has("assess")  # by speakers or texts: not by the hash alone
-        expected = split if is_grouped else split_of(row["recording_id"], corpus.config.publish.validation_share)
+        expected = split if is_grouped else split_of(row["recording_id"], publish.validation_share)
         check.expect(that=expected == split, problem=f"data/{split}: {name} belongs to {expected}")
         allowed = licence_allowed(row["licence"], corpus.config.licences)
         check.expect(
