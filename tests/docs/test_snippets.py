@@ -30,7 +30,7 @@ RECIPES = {  # what --set changes where it is not the config of a run
     ("train", "asr"): "speechmill.training.asr.train",
 }
 NEEDED = {"pairs": ["pairs.jsonl"], "inputs": ["corpus"], "manifests": ["recordings.jsonl"]}  # keys without a default
-PROGRAMS = {"sed", "lmplz", "mkdocs", "ruff", "git", "pre-commit", "bash", "export", "source", "ssh"}
+PROGRAMS = {"cd", "npm", "sed", "lmplz", "mkdocs", "ruff", "git", "pre-commit", "bash", "export", "source", "ssh"}
 SECTIONS = {
     name: field.annotation
     for name, field in RunConfig.model_fields.items()
