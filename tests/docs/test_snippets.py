@@ -116,6 +116,8 @@ def check(words: list[str]) -> None:
         assert all((ROOT / word.partition("::")[0]).exists() for word in rest if word.startswith("tests/")), words
     elif program == "python" and rest[0] == "-m":
         check_module(rest[1:])
+    elif program == "python":
+        assert (ROOT / rest[0]).is_file(), words
     else:
         assert program in PROGRAMS, words
 

@@ -23,8 +23,8 @@ Examples:
   ssh -L 8765:localhost:8765 host speechmill review corpus --port 8765 --no-browser
 
 \b
-Decisions go to decisions.jsonl beside the corpus, at once; `speechmill select corpus` publishes them. Nothing else of
-the corpus is changed, and a run may be at work on it. ? lists the keys.
+Decisions go to decisions.jsonl beside the corpus, at once; `speechmill select corpus` publishes them. Nothing that is
+published changes until then, and a run may be at work on the corpus. ? lists the keys.
 """
 
 
