@@ -128,12 +128,7 @@ def budget(
     """
     place = prices.places[cluster.place]
     speedup = 1.0 if on_measured_gpu or cluster.gpu is None else prices.gpu_speedups.get(cluster.gpu, 1.0)
-    bytes_ = {
-        "media": load.fetch_hours * sizes.media_bytes,
-        "work": load.decode_hours * sizes.work_bytes,
-        "data": load.decode_hours * sizes.data_bytes,
-        "shuffled": load.decode_hours * SHUFFLED_BYTES_HOUR,
-    }
+    bytes_ = _bytes(load, sizes)
     hours = _hours(
         load, cluster, build, place=place, speeds=speeds, shares=shares, speedup=speedup, data_bytes=bytes_["data"]
     )
@@ -156,6 +151,16 @@ def budget(
         "prices": f"of {prices.date}; see {PRICES_FILE.name}",
         "sizes": "as measured" if sizes.is_measured else "typical of podcasts at 128 kbit/s",
         **({"GPU": f"assumed {speedup:g} × as fast as one core, not measured"} if speedup != 1.0 else {}),
+    }
+
+
+def _bytes(load: Load, sizes: Sizes) -> dict[str, float]:
+    """Bytes of each area of a corpus, and through the shuffles of a cluster."""
+    return {
+        "media": load.fetch_hours * sizes.media_bytes,
+        "work": load.decode_hours * sizes.work_bytes,
+        "data": load.decode_hours * sizes.data_bytes,
+        "shuffled": load.decode_hours * SHUFFLED_BYTES_HOUR,
     }
 
 
