@@ -100,17 +100,22 @@ def plan(
     """
     if cluster is not None:
         check_cluster(cluster, read_prices(prices))
-    known = Store(like or config.output)
-    if like and read_run(known) is None:
-        raise ConfigError(f"--like {like}: is no finished corpus; name one, or make one with: speechmill demo")
+    known = _known(like or config.output, is_named=like is not None)
     check_logins(config.fetch)
     store = Store(config.output)
     ownership.check(store)
     build = build_up_to_scores(config, store)
-    config = build.config
     planned = _counted(build, progress)
-    result = _as_dict(planned, config, store) | {"forecast": _time_estimate(planned, config, known)}
+    result = _as_dict(planned, build.config, store) | {"forecast": _time_estimate(planned, build.config, known)}
     return result if cluster is None else result | {"budget": _budget(planned, cluster, build, known, prices)}
+
+
+def _known(corpus: str, *, is_named: bool) -> Store:
+    """The corpus whose speeds count. Raises ConfigError for one that is named and not finished."""
+    store = Store(corpus)
+    if is_named and read_run(store) is None:
+        raise ConfigError(f"--like {corpus}: is no finished corpus; name one, or make one with: speechmill demo")
+    return store
 
 
 def _counted(build: Build, progress: Callable[[str], None]) -> _Plan:
