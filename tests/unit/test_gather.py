@@ -1,6 +1,7 @@
 """The lists of recordings behind the shipped weights, and the programs that gather them."""
 
 import csv
+import hashlib
 import json
 import subprocess
 import sys
@@ -52,6 +53,11 @@ def test_each_real_source_is_on_one_side_and_says_which_defects_it_has():
     assert not [
         row for row in listed if row["fold"] != "held" and "GPL" in row["licence"]
     ]  # may be judged on, not learnt
+
+
+def test_the_model_card_is_that_of_the_shipped_weights():
+    digest = hashlib.sha256((WEIGHTS / "defects.safetensors").read_bytes()).hexdigest()
+    assert f"`{digest}`" in (WEIGHTS / "README.md").read_text(encoding="utf-8")
 
 
 def test_recordings_are_joined_cut_and_listed(tmp_path):
