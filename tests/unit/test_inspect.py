@@ -99,8 +99,14 @@ def test_status_says_what_decides_next(corpus: Path) -> None:
     clip = pq.read_table(corpus / "pool.parquet", columns=["clip_id"])["clip_id"][0].as_py()
     (corpus / "decisions.jsonl").write_text(json.dumps({"clip_id": clip, "decision": "drop"}) + "\n")
     assert status.status(str(corpus))["next"][0].startswith(f"speechmill select {corpus}  (decisions.jsonl has changed")
+    place = corpus / f"work/progress/{os.getpid()}.json"
+    place.parent.mkdir()
+    each = {"stage": "segment", "names": {"title": "One"}, "done_s": 90.0, "total_s": 300.0}
+    place.write_text(json.dumps({"bytes": 0, "pulses": [each]}))
     with Store(str(corpus)).locked():
-        assert status.status(str(corpus))["next"] == ["wait: a run is at work on it"]
+        told = status.status(str(corpus))
+    assert told["next"] == ["wait: a run is at work on it"]
+    assert told["at_work"] == ["segment One, 1.5 of 5.0 min"]
 
 
 def test_status_and_a_dry_run_import_neither_beam_nor_torch_nor_pandas(corpus: Path) -> None:

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from typing import Any
 
+from speechmill.core import pulse
 from speechmill.core.build import Build
 from speechmill.core.locks import is_held
 from speechmill.core.records import Status
@@ -32,6 +33,7 @@ def status(corpus: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "corpus": store.root,
         "run_active": is_active(store),
+        "at_work": _at_work(store),
         "published": _published(store),
         "recordings": recordings,
         "contents": contents,
@@ -41,6 +43,16 @@ def status(corpus: str) -> dict[str, Any]:
     found["last_failures"] = _latest(failures, events)
     found["log"] = [_event(event) for event in events[-LOG_EVENTS:]]
     return found | {"next": next_steps(found, build)}
+
+
+def _at_work(store: Store) -> list[str]:
+    """What a run is working on, a line for each element."""
+    lines = []
+    for each in pulse.read(store)[0]:
+        name = each.names.get("title") or each.names.get("file") or each.names.get("recording_id", "")
+        of = f" of {each.total_s / 60:.1f}" if each.total_s else ""
+        lines.append(f"{each.stage} {name}" + (f", {each.done_s / 60:.1f}{of} min" if each.done_s else ""))
+    return lines
 
 
 def _published(store: Store) -> dict[str, Any] | None:
