@@ -32,7 +32,7 @@ def _summary(result: Mapping[str, Any]) -> str:
     return (
         "# Speech for training\n\n"
         f"{result['clips']:,} clips, {result['hours']:.2f} hours, of a corpus with "
-        f"{result['clips of the corpus']:,} clips. Written by speechmill {__version__}. Machines have cut, judged and "
+        f"{result['clips_of_the_corpus']:,} clips. Written by speechmill {__version__}. Machines have cut, judged and "
         "transcribed them, and nobody has checked them all. Do not use a voice to imitate its owner without consent."
     )
 

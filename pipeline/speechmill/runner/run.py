@@ -78,9 +78,9 @@ def run(
     _check_share(share)
     store = _open_store(config.output)
     check_inputs(config, store, only_publish=only_publish)
-    config, instead = (config, None) if only_publish else with_model_at_hand(config, _model_before(store))
     stored = build_for_selection(config) if only_publish else None
     ownership.claim(store)
+    config, instead = (config, None) if only_publish else with_model_at_hand(config, _model_before(store))
     stop_file, is_remote = STOP_FILE + share.name, any(option.startswith("--runner") for option in beam_options)
     with (
         store.locked(shared=share.shards > 1),
