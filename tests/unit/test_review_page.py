@@ -114,6 +114,7 @@ def test_hear_filter_drop_correct_publish_and_load_again(
         page.evaluate(f"speechmill.choose('{kept[1]}')")
         page.wait_for_selector("#detail .surroundings")
         page.keyboard.press("t")
+        page.wait_for_selector("#detail form.text:not([hidden])")
         page.keyboard.type("It is 5 p.m., said y and n.")  # keys of a field decide nothing
         page.keyboard.press("Control+Enter")
         judged(page, 2)
@@ -155,6 +156,7 @@ def test_keys_judge_a_queue_in_order_and_undo_leads_back(corpus: Path, opened: O
         page.keyboard.press("n")
         until(page, f"speechmill.current() === '{queue[2]}'")
         page.keyboard.press("s")
+        page.wait_for_selector("#detail form.speaker:not([hidden])")
         page.keyboard.type("the guest")
         page.keyboard.press("Enter")
         judged(page, 3)
