@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -73,7 +74,12 @@ def speechmill() -> Speechmill:
 
 def start(*arguments: object, **options: Any) -> "subprocess.Popen[str]":
     """Run the command line in a process of its own, for tests that end it."""
-    return subprocess.Popen([sys.executable, "-m", "speechmill", *map(str, arguments)], text=True, **options)
+    return subprocess.Popen(
+        [sys.executable, "-m", "speechmill", *map(str, arguments)],
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+        **options,
+    )
 
 
 def flags(folder: object, output: object, *settings: str) -> list[str]:
