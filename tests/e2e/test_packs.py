@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,9 +49,9 @@ def test_recordings_share_a_call_and_keep_artifacts_of_their_own(corpus: Path, u
     build, calls = build_of(unheard), []
 
     class Counted(Transcribe):
-        def rows(self, clips: Clips, build: Build) -> list[Row]:
+        def in_parts(self, clips: Clips, build: Build) -> Iterator[list[Row]]:
             calls.append(len(clips))
-            return super().rows(clips, build)
+            return super().in_parts(clips, build)
 
     pack = Batch(Counted(), build)
     works = works_of(build)

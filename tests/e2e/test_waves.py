@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
+from speechmill.core.footers import Footer
 from speechmill.core.records import SEGMENT_ARTIFACT, Recording
 from speechmill.core.store import Store
 from speechmill.demo.podcast import serve
@@ -119,7 +120,7 @@ def test_media_that_are_needed_or_the_users_own_stay(tmp_path: Path) -> None:
         build.store.write_text(f"work/media/{work.content_id}", "media")
     mine = replace(works[0], content_id="c" * 64, media=str(own), is_local=True)
     for content_id, retry in (("a" * 64, False), ("b" * 64, True), ("c" * 64, False)):
-        build.store.write_table(build.segments(content_id), SEGMENT_ARTIFACT.empty_table(), {"retry": retry})
+        build.store.write_table(build.segments(content_id), SEGMENT_ARTIFACT.empty_table(), Footer(retry=retry))
     waves.drop_media([*works, mine], build)
     assert media(tmp_path / "corpus") == ["b" * 64], "that of a failure which may pass"
     assert own.exists()

@@ -181,7 +181,7 @@ def test_training_goes_on_from_what_was_trained_and_leaves_its_convolutions(
     assert frozen
     assert all(before[name].equal(after[name]) for name in frozen)
     assert not before["lm_head.weight"].equal(after["lm_head.weight"])
-    assert report["curve"][0]["loss"] < 2  # one that knows nothing begins at 5 and more
+    assert report["curve"][0]["loss"] < 3  # one that knows nothing begins at 5 and more
     with pytest.raises(ConfigError, match="base: no model"):
         train.train(recipe(two_clips, base=str(two_clips)), tmp_path / "none", device="cpu", progress=quiet)
 

@@ -16,7 +16,7 @@ from speechmill.check.unpack import Listed, read_items, unpack
 from speechmill.check.verdicts import Verdict
 from speechmill.core.config_errors import ConfigError
 from speechmill.export.engine import export
-from speechmill.runner.progress import StatusLine
+from speechmill.runner.statusline import StatusLine
 
 from tests.exportable import clip, make_corpus
 from tests.known_corpora import CORPORA, sound

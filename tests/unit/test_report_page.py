@@ -15,7 +15,7 @@ from speechmill.publish.report.policy import Extension
 
 from tests.browser import AXE, NARROW, browser, opened, overflow, serious_faults
 from tests.commandline import Speechmill, summary
-from tests.tiny_corpus import EVIL_TEXT, publish_tiny
+from tests.tiny_corpus import EVIL_TEXT, EVIL_TITLE, publish_tiny
 
 __all__ = ["browser"]
 
@@ -188,6 +188,24 @@ def test_keys_choose_and_play_a_clip(page: Any) -> None:
     page.keyboard.press("Escape")
     page.keyboard.press("?")
     assert "next clip" in page.inner_text("#keys")
+
+
+def test_fault_35_a_browser_runs_the_script_of_the_page_and_no_other(browser: Any, tiny_page: Path) -> None:
+    """Titles and texts with tags are shown, letter by letter; a script of theirs would open a dialog."""
+    dialogs: list[str] = []
+    with opened(browser, tiny_page) as page:
+        page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+        page.reload()
+        page.wait_for_selector("body[data-ready]")
+        row = page.evaluate(
+            "[...Array(speechmill.clips.count).keys()].find((at) => speechmill.clips.text(at).includes('<'))"
+        )
+        page.evaluate(f"speechmill.choose(speechmill.clips.id({row}))")
+        assert EVIL_TEXT in page.inner_text("#detail h3")
+        assert EVIL_TITLE in page.inner_text("#detail .from")
+        places = "#detail, #list-view, #recordings-view"
+        assert page.evaluate(f"document.querySelectorAll(':is({places}) :is(script, q)').length") == 0
+    assert dialogs == []
 
 
 def test_every_sound_can_be_decoded(page: Any, tiny: tuple[Build, dict[str, Any]]) -> None:

@@ -152,7 +152,7 @@ def test_surroundings_have_the_speech_between_clips_where_it_is_stored_in_passag
     tone = encode_flac(np.full(2 * RATE, 500, np.int16), RATE)
     rows = [{"start": RATE, "end": 3 * RATE, "clip_id": "a" * 32, "flac": tone, "speech": b"", "levels": b""}]
     passages = pa.Table.from_pylist(rows, schema=PASSAGE_ARTIFACT)
-    build.store.write_table(build.artifact("passages", "c1"), passages, {})
+    build.store.write_table(build.artifact("passages", "c1"), passages)
     with closing(Session(build.store.path(""), queue="doubtful", who="ann")) as session:
         places = session._snapshot.clips.places
         clip_id = next(name for name, at in session._snapshot.clips.row.items() if places["start"][at].as_py() == RATE)

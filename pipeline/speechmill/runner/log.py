@@ -112,6 +112,17 @@ class _Console(logging.StreamHandler[Any]):
         return sys.stderr
 
 
+def log_listed(recordings: int, expected_s: float) -> None:
+    """Log how much was listed, by which the live view knows the end.
+
+    Args:
+        recordings: Number of them.
+        expected_s: Expected seconds of audio in them.
+    """
+    fields = {"listed": recordings, "expected_s": round(expected_s, 1)}
+    log.info("listed %d recordings", recordings, extra={"fields": fields})
+
+
 def open_log(store: Store, *, console: bool = False) -> None:
     """Log events of this process to the log of a corpus; `console`: warnings to the console too."""
     log.setLevel(logging.INFO)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from speechmill.core.build import Build
 from speechmill.core.processes import usable_cores
 from speechmill.core.records import Status
+from speechmill.runner.forecast import expected_s
+from speechmill.runner.log import log_listed
 from speechmill.sources import Listed
 from speechmill.stages.comparison import contents_with
 from speechmill.stages.fetch import list_input
@@ -39,7 +41,9 @@ def list_all(build: Build) -> tuple[list[Listed], Counter[str]]:
     for listed in itertools.chain(settled, registry.resolve(claims), map(placeholder, recalled(build))):
         by_id[listed.recording.recording_id].append(listed)
     distinct = (listed for same in by_id.values() for listed in registry.distinct(same, build))
-    return [listed for listed in distinct if build.share.has(listed.recording.recording_id)], counts
+    own = [listed for listed in distinct if build.share.has(listed.recording.recording_id)]
+    log_listed(len(own), sum(map(expected_s, own)))
+    return own, counts
 
 
 def waves_of(listed: Sequence[Listed], build: Build) -> list[Wave]:

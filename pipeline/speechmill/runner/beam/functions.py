@@ -19,6 +19,7 @@ from speechmill.core.build import Build
 from speechmill.core.config import Input
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.paths import OutsideError
+from speechmill.core.reasons import Reason
 from speechmill.core.records import Status
 from speechmill.core.store import OutOfSpaceError, raise_if_out_of_space
 from speechmill.fetch import StoppedError
@@ -99,6 +100,8 @@ class StageFn(beam.DoFn):  # type: ignore[misc]
         fields = {"stage": self._name, "state": outcome.state, "seconds": round(seconds, 3)}
         fields |= {"audio_in_s": round(outcome.seconds_in, 3), "audio_kept_s": round(outcome.seconds_kept, 3)}
         fields |= identify(element) | ({"reason": outcome.reason} if outcome.reason else {})
+        if outcome.reason is Reason.REMOVED:  # nothing of a removed recording is kept, its title neither
+            fields.pop("title", None)
         log.info("%s %s", self._name, outcome.detail or outcome.state, extra={"fields": fields})
 
     def _add(self, counter: str, value: int) -> None:

@@ -1,6 +1,5 @@
 """The Beam graph of all stages. Its elements are small (ids, paths, counts); audio stays in the store."""
 
-import logging
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -15,7 +14,7 @@ from speechmill.core.share import Share
 from speechmill.runner.beam.functions import BatchedFn, CompareFn, IsolatedFn, StageFn, WaitingFn
 from speechmill.runner.beam.options import hints_for, is_on_other_machines
 from speechmill.runner.forecast import expected_s
-from speechmill.runner.log import open_log
+from speechmill.runner.log import log_listed, open_log
 from speechmill.sources import Listed
 from speechmill.stages import DEDUP, FETCH, ClipStage, RecordingStage, Stage
 from speechmill.stages.base import GroupedByHost, Isolated
@@ -25,8 +24,6 @@ from speechmill.stages.flow import STAGES
 from speechmill.stages.identity import Claims, load_registry, placeholder
 from speechmill.stages.known import recalled
 from speechmill.stages.work import WorkItem, primary
-
-log = logging.getLogger("speechmill")
 
 
 class _RegistryFn(beam.DoFn):  # type: ignore[misc]
@@ -84,8 +81,7 @@ class Distinct(_RegistryFn):
 
     def finish_bundle(self) -> None:
         """Log the counts."""
-        fields = {"listed": self._listed, "expected_s": round(self._expected_s, 1)}
-        log.info("listed %d recordings", self._listed, extra={"fields": fields})
+        log_listed(self._listed, self._expected_s)
 
 
 class Identify(beam.PTransform):  # type: ignore[misc]
