@@ -181,7 +181,6 @@ def test_a_stopped_training_says_so(manifest, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     while not (tmp_path / "out" / "clips").exists():
         assert running.poll() is None
