@@ -147,6 +147,10 @@ def test_keys_judge_a_queue_in_order_and_undo_leads_back(corpus: Path, opened: O
         page = opened(server)
         queue = server.session.state()["queue"]["clip_ids"]
         assert page.evaluate(CURRENT) == queue[0]
+        until(page, "document.querySelector('#list-view .grid-row.chosen') !== null")
+        assert (
+            page.evaluate("document.querySelector('#list-view .grid-scroll').scrollTop") == 0
+        )  # the first of the queue
         page.keyboard.press("y")
         until(page, f"speechmill.current() === '{queue[1]}'")
         page.keyboard.press("2")  # music

@@ -58,6 +58,7 @@ export function clipList(element, state, given) {
     grid.setRows(state.queue ? state.queue.filter((row) => state.missedBrush[row] === 0) : state.rows, {
       keepOrder: state.isNewQueue,
     });
+    if (state.isNewQueue) grid.mark(state.chosen); // it may have been chosen while the list had another order
     state.isNewQueue = false;
     const samples = state.rows.reduce((sum, row) => sum + clips.samples[row], 0);
     const length = hours(samples / clips.table.rate);
