@@ -32,8 +32,8 @@ def sung(wave: Float32, rng: np.random.Generator) -> Float32:
     at = np.flatnonzero(is_voiced)
     steady = uniform_filter1d(np.interp(np.arange(len(pitch)), at, np.clip(ratio[at], 0.5, 2.0)), 3)
     speed = np.interp(np.arange(len(slow)) / STEP, np.arange(len(steady)), steady)
-    heard_at = np.concatenate([[0.0], np.cumsum(1 / speed)])  # when each sample is heard
-    position = np.interp(np.arange(len(wave)), heard_at, np.arange(len(heard_at)))
+    played_at = np.concatenate([[0.0], np.cumsum(1 / speed)])  # when each sample is played
+    position = np.interp(np.arange(len(wave)), played_at, np.arange(len(played_at)))
     return np.asarray(map_coordinates(slow, position[None], order=3, mode="mirror"), np.float32)
 
 
