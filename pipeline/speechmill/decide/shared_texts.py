@@ -18,7 +18,6 @@ class SharedText(StrEnum):
 
     ANY = "any"  # that share any passage
     MOST = "most"  # most of whose passages others have too: not for a greeting, or the credits of a series
-    NONE = "none"
 
 
 def linked(keys: Keys, recordings: Indices, shared: SharedText) -> tuple[Indices, Indices]:
@@ -41,7 +40,7 @@ def linked(keys: Keys, recordings: Indices, shared: SharedText) -> tuple[Indices
     if shared is SharedText.MOST:
         passages, own = np.bincount(recording), np.bincount(recording, weights=is_shared)
         is_shared &= (own >= MOST_OF_TEXT * passages)[recording]
-    if shared is SharedText.NONE or not is_shared.any():
+    if not is_shared.any():
         return np.zeros(0, np.int32), np.zeros(0, np.int32)
     members, member = np.unique(recording[is_shared], return_inverse=True)
     groups = _groups(key[is_shared], member.astype(np.int64))

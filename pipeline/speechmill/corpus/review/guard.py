@@ -16,7 +16,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
-    """The token of a server, and the host that it was told to listen on."""
+    """The token of a server, and the host that it listens on."""
 
     token: str
     host: str

@@ -1,4 +1,4 @@
-"""The server of a review: one corpus, one address with a token, on loopback unless it is told otherwise.
+"""The server of a review: one corpus, one address with a token, on loopback unless another host is given.
 
     GET  /TOKEN/                         the page
     GET  /TOKEN/sound/CLIP.flac          a clip; with ranges
