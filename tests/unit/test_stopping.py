@@ -82,6 +82,7 @@ def test_a_signal_is_noticed_by_a_thread(tmp_path: Path) -> None:
         watcher.join(20)
         assert asked.is_set()
         assert noticed_s
+        _until(lambda: store.exists("work/stop"))  # written after the event is set
         assert store.exists("work/stop")
     assert not store.exists("work/stop")
     assert signal.getsignal(signal.SIGINT) is before

@@ -56,9 +56,9 @@ class Stopping:
                 exit_at_once()
             return
         self._asked.set()
-        if self._may_exit and not self._is_patient:
-            self._deadline.start()
         log.warning(ACKNOWLEDGED)
+        if self._may_exit and not self._is_patient:  # after the acknowledgement, which must not be lost
+            self._deadline.start()
         with suppress(OSError):  # of a full disk, for which the run ends anyway
             self._store.write_text(self._stop_file, "")
 
