@@ -24,7 +24,7 @@ from speechmill.stages.score import DEFECTS, MEASURES, Score, scores_of
 from speechmill.stages.selection import failed_tests, selected, with_early_columns
 from speechmill.stages.work import WorkItem
 
-RESTORABLE = (Reason.NOISE, Reason.REVERB, Reason.LOW_SNR)
+RESTORABLE = (Reason.NOISE, Reason.REVERB, Reason.LOW_SNR, Reason.BAND_LIMITED)  # noise hides high frequencies
 ORIGINAL = "original_"  # prefix of the columns with the scores of the original sound
 RESTORED = Column("restored", pa.bool_(), "noise or reverberation was removed, and the scores are those of the result")
 COMPARED = tuple(column for column in (*DEFECTS, *MEASURES) if column.name.startswith(("score_", "snr_")))
@@ -126,8 +126,9 @@ def is_damaged(scores: pa.Table, settings: Settings) -> Mask:
         settings: The section `restore` of the config.
     """
     noise, reverb, snr_db = (_floats(scores, name) for name in ("score_noise", "score_reverb", "snr_db"))
-    damaged: Mask = ((noise > settings.noise) | (reverb > settings.reverb)) & (snr_db >= settings.min_snr_db)
-    return damaged
+    damaged: Mask = (noise > settings.noise) | (reverb > settings.reverb) | (snr_db < settings.snr_db)
+    mild: Mask = snr_db >= settings.min_snr_db
+    return damaged & mild
 
 
 def restore_clip(clip: Int16, rate: int, attenuation_db: float) -> Int16:
