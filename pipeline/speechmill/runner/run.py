@@ -9,11 +9,9 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from speechmill import publish, sources, speakers, tokens
-from speechmill.asr.known_languages import check_language
+from speechmill import publish, sources
 from speechmill.core import ownership, plugins, pulse, state
 from speechmill.core.build import CONFIG_FILE, FETCHED, FINISHED_FILE, STOP_FILE, Build
 from speechmill.core.config import RunConfig
@@ -29,9 +27,9 @@ from speechmill.runner.log import close_log, open_log
 from speechmill.runner.progress import Progress
 from speechmill.runner.record import run_record
 from speechmill.runner.stopping import EXIT_INTERRUPTED, Stopping, stop_at_signal
+from speechmill.stages import TOKENISE
 from speechmill.stages.flow import STAGES
 from speechmill.stages.profiles import plan_build, stored_build
-from speechmill.tokens import text
 
 PUBLISH = "publish"  # the last row of the table of stages
 EXIT_DONE, EXIT_FAILED, EXIT_CONFIG, EXIT_TOO_MANY_FAILED = 0, 1, 2, 3
@@ -68,11 +66,30 @@ def run(
     config: RunConfig, beam_options: tuple[str, ...] = (), *, only_publish: bool = False, quiet: bool = False,
     share: Share = WHOLE, may_exit: bool = False,
 ) -> Summary:  # fmt: skip
-    """Make or complete the corpus that a config describes; `only_publish`: from existing artifacts, without stages.
+    """Make the corpus that a config describes, or complete it: what is there is not made again.
 
-    A `share` of it publishes nothing. `may_exit`: a stop that takes too long may end this process.
+    Args:
+        config: what to make; see `load_config`.
+        beam_options: options of Apache Beam, such as `--runner=FlinkRunner`; without any, it runs in this process.
+        only_publish: from existing artifacts, without stages.
+        quiet: whether no progress is shown on standard error.
+        share: what of it this run does; anything but the whole publishes nothing.
+        may_exit: whether a stop that takes too long may end this process.
 
-    Raises ConfigError (before a download), BusyError, or OutOfSpaceError.
+    Returns:
+        How the run ended: `exit_code` as the command line gives it (0 done, 1 no recordings, 3 more of them failed
+        than `max_failed_ratio`, 130 interrupted), counters by stage, and statistics of the corpus.
+
+    Raises:
+        ConfigError: before anything is downloaded, where the config cannot be carried out.
+        BusyError, OutOfSpaceError: of `speechmill.core.store`: another run holds the output; the disk is full.
+        WithheldError: of `speechmill.publish`: the corpus would lose recordings whose media are out of reach.
+
+    >>> import speechmill
+    >>> config = speechmill.load_config(inputs=["recordings"], output="new-corpus", asr={"model": "tiny.en"})
+    >>> summary = speechmill.run(config, quiet=True)
+    >>> summary.exit_code, summary.stats["clips"]["kept"] > 0
+    (0, True)
     """
     _check_options(beam_options)
     _check_share(share)
@@ -87,10 +104,11 @@ def run(
         stop_at_signal(store, stop_file, may_exit=may_exit, is_patient=is_remote) as interrupted,
     ):
         build = stored or plan_build(config, store, find_model=model_folder)
-        _check_languages(build)
+        _check_stages(build)
         purge(build)
         build = replace(build, removals=Removals.load(store), share=share)
-        mel_tokens = _describe_mel_tokens(build, only_publish=only_publish)
+        before = (state.read_run(store) or {}).get("mel_tokens") if only_publish else None
+        mel_tokens = TOKENISE.description(build, before)
         store.write_json(CONFIG_FILE, json.loads(build.config.model_dump_json()))
         if instead and not quiet:
             log.warning("%s", instead)
@@ -100,7 +118,7 @@ def run(
         if interrupted.is_set() or not share.is_whole:
             code = EXIT_INTERRUPTED if interrupted.is_set() else EXIT_DONE
             return Summary(exit_code=code, changed=False, output=config.output, stages=stages, stats=None)
-        lacks_turns = config.turns.model == speakers.AUTO and build.config.turns.model is None
+        lacks_turns = config.turns.model is not None and build.config.turns.model is None
         summary = replace(_finish(build, stages, mel_tokens, lacks_turns=lacks_turns), empty_inputs=empty)
         summary = replace(summary, notes=(*summary.notes, *([instead] if instead else [])))
         if empty and len(empty) == len(config.inputs):
@@ -181,12 +199,11 @@ def build_for_selection(config: RunConfig) -> Build:
     return replace(stored, config=config)
 
 
-def _check_languages(build: Build) -> None:
-    """Raise ConfigError for a language that an ASR model does not support."""
-    for stage in ("transcribe", "cross_check"):
-        for model in build.models[stage][:1]:
-            if model.files:  # empty where only an earlier run used it
-                check_language(Path(model.files[0]), build.config.asr.language, model.key)
+def _check_stages(build: Build) -> None:
+    """Raise ConfigError for settings that the models of a stage cannot do."""
+    for stage in STAGES:
+        if build.runs(stage.name):
+            stage.check(build)
 
 
 def _model_before(store: Store) -> str | None:
@@ -200,24 +217,6 @@ def _measured_speeds(build: Build) -> dict[str, float]:
     stages = (state.read_run(build.store) or {}).get("stages", {})
     made = {name: counts.get("audio_done_ms", 0) for name, counts in stages.items()}
     return {name: done / max(stages[name]["wall_ms"], 1) for name, done in made.items() if done}
-
-
-def _describe_mel_tokens(build: Build, *, only_publish: bool) -> str | None:
-    """Description of the dVAE of mel tokens for `run.json`; None without mel tokens.
-
-    `only_publish`: load no model, take the description of the last run. Raises ConfigError for unusable files.
-    """
-    config = build.config.tokenise
-    if build.runs("transcribe"):
-        text.load(tokens.text_tokenizer_file(config))
-    if not build.runs("tokenise"):
-        return None
-    if config.checkpoint == "shipped" and not config.norms:
-        return "speechmill's own dVAE, whose codes are not TorToiSe's"
-    if only_publish:
-        stored: str | None = (state.read_run(build.store) or {}).get("mel_tokens")
-        return stored
-    return f"files that the config names: {tokens.describe(*tokens.dvae_files(config))}"
 
 
 def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | None, *, lacks_turns: bool) -> Summary:
