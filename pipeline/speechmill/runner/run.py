@@ -7,9 +7,7 @@ progress, within seconds; at the second it ends at once; either way the next run
 import itertools
 import json
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from speechmill import publish, sources
 from speechmill.core import ownership, plugins, pulse, state
@@ -17,7 +15,6 @@ from speechmill.core.build import CONFIG_FILE, FETCHED, FINISHED_FILE, STOP_FILE
 from speechmill.core.config import RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.purge import purge
-from speechmill.core.records import Status
 from speechmill.core.removals import Removals
 from speechmill.core.share import WHOLE, Share
 from speechmill.core.store import Store
@@ -27,39 +24,15 @@ from speechmill.runner.log import close_log, open_log
 from speechmill.runner.progress import Progress
 from speechmill.runner.record import run_record
 from speechmill.runner.stopping import EXIT_INTERRUPTED, Stopping, stop_at_signal
+from speechmill.runner.summary import NAMED_FAILURES, Summary, counters_by_stage, failed_ratio, failures
 from speechmill.stages import TOKENISE
 from speechmill.stages.flow import STAGES
 from speechmill.stages.profiles import plan_build, stored_build
 
-PUBLISH = "publish"  # the last row of the table of stages
 EXIT_DONE, EXIT_FAILED, EXIT_CONFIG, EXIT_TOO_MANY_FAILED = 0, 1, 2, 3
 NO_TURNS = "turns and speakers are off, and a clip may hold several voices: pip install 'speechmill[speakers]'"
-NAMED_FAILURES = 5
 
 log = logging.getLogger("speechmill")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """How a run ended."""
-
-    exit_code: int
-    changed: bool
-    """Whether the run published something new."""
-    output: str
-    stages: dict[str, dict[str, int]]
-    """Counters by stage."""
-    stats: dict[str, Any] | None
-    """Contents of stats.json; None if nothing is published."""
-    files: tuple[str, ...] = ()
-    """Names of the published files."""
-    notes: tuple[str, ...] = ()
-    """Remarks for the user, a line each."""
-    failed: tuple[str, ...] = ()
-    """The first NAMED_FAILURES recordings that failed, each with its reason."""
-    max_failed_ratio: float = 1.0
-    empty_inputs: tuple[str, ...] = ()
-    """Addresses of inputs without a recording."""
 
 
 def run(
@@ -73,7 +46,7 @@ def run(
         beam_options: options of Apache Beam, such as `--runner=FlinkRunner`; without any, it runs in this process.
         only_publish: from existing artifacts, without stages.
         quiet: whether no progress is shown on standard error.
-        share: what of it this run does; anything but the whole publishes nothing.
+        share: what of it this run does; a part publishes nothing.
         may_exit: whether a stop that takes too long may end this process.
 
     Returns:
@@ -97,34 +70,49 @@ def run(
     check_inputs(config, store, only_publish=only_publish)
     stored = build_for_selection(config) if only_publish else None
     ownership.claim(store)
-    config, instead = (config, None) if only_publish else with_model_at_hand(config, _model_before(store))
     stop_file, is_remote = STOP_FILE + share.name, any(option.startswith("--runner") for option in beam_options)
     with (
         store.locked(shared=share.shards > 1),
         stop_at_signal(store, stop_file, may_exit=may_exit, is_patient=is_remote) as interrupted,
     ):
-        build = stored or plan_build(config, store, find_model=model_folder)
-        _check_stages(build)
-        purge(build)
-        build = replace(build, removals=Removals.load(store), share=share)
-        before = (state.read_run(store) or {}).get("mel_tokens") if only_publish else None
-        mel_tokens = TOKENISE.description(build, before)
-        store.write_json(CONFIG_FILE, json.loads(build.config.model_dump_json()))
-        if instead and not quiet:
-            log.warning("%s", instead)
-        counters = _watch(build, beam_options, interrupted, only_publish=only_publish, quiet=quiet)
-        empty = () if only_publish else empty_inputs(build, counters)
-        stages = counters_by_stage(counters)
-        if interrupted.is_set() or not share.is_whole:
-            code = EXIT_INTERRUPTED if interrupted.is_set() else EXIT_DONE
-            return Summary(exit_code=code, changed=False, output=config.output, stages=stages, stats=None)
-        lacks_turns = config.turns.model is not None and build.config.turns.model is None
-        summary = replace(_finish(build, stages, mel_tokens, lacks_turns=lacks_turns), empty_inputs=empty)
-        summary = replace(summary, notes=(*summary.notes, *([instead] if instead else [])))
-        if empty and len(empty) == len(config.inputs):
-            summary = replace(summary, exit_code=EXIT_FAILED)
-        purge(build)  # recordings that matched a removal request only once this run had fetched them
-        return summary
+        build, remarks = (stored, ()) if stored else _plan(config, store, quiet=quiet)
+        build = replace(build, share=share)
+        summary = _carry_out(build, beam_options, interrupted, only_publish=only_publish, quiet=quiet)
+        return summary if summary.stats is None else replace(summary, notes=(*summary.notes, *remarks))
+
+
+def _plan(config: RunConfig, store: Store, *, quiet: bool) -> tuple[Build, tuple[str, ...]]:
+    """The build of a run, and remarks on what it does without. Raises ConfigError for unusable settings and models."""
+    config, instead = with_model_at_hand(config, _model_before(store))
+    build = plan_build(config, store, find_model=model_folder)
+    lacks_turns = config.turns.model is not None and build.config.turns.model is None
+    if instead and not quiet:
+        log.warning("%s", instead)
+    return build, (*([NO_TURNS] if lacks_turns else []), *([instead] if instead else []))
+
+
+def _carry_out(
+    build: Build, beam_options: tuple[str, ...], interrupted: Stopping, *, only_publish: bool, quiet: bool
+) -> Summary:
+    """Make what is missing of a build and publish it, within the lock of its corpus."""
+    store = build.store
+    _check_stages(build)
+    purge(build)
+    build = replace(build, removals=Removals.load(store))
+    before = (state.read_run(store) or {}).get("mel_tokens") if only_publish else None
+    mel_tokens = TOKENISE.description(build, before)
+    store.write_json(CONFIG_FILE, json.loads(build.config.model_dump_json()))
+    counters = _watch(build, beam_options, interrupted, only_publish=only_publish, quiet=quiet)
+    empty = () if only_publish else empty_inputs(build, counters)
+    stages = counters_by_stage(counters)
+    if interrupted.is_set() or not build.share.is_whole:
+        code = EXIT_INTERRUPTED if interrupted.is_set() else EXIT_DONE
+        return Summary(exit_code=code, changed=False, output=build.config.output, stages=stages, stats=None)
+    summary = replace(_finish(build, stages, mel_tokens), empty_inputs=empty)
+    if empty and len(empty) == len(build.config.inputs):
+        summary = replace(summary, exit_code=EXIT_FAILED)
+    purge(build)  # recordings that matched a removal request only once this run had fetched them
+    return summary
 
 
 def _check_options(beam_options: tuple[str, ...]) -> None:
@@ -219,7 +207,7 @@ def _measured_speeds(build: Build) -> dict[str, float]:
     return {name: done / max(stages[name]["wall_ms"], 1) for name, done in made.items() if done}
 
 
-def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | None, *, lacks_turns: bool) -> Summary:
+def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | None) -> Summary:
     """Publish the planned files, unless they are published already, and sum up the run."""
     store, config = build.store, build.config
     plan = store.read_json(publish.PLAN_FILE)
@@ -243,7 +231,6 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | N
     if line := advice.other_profile(plan["stats"], config.segment.profile):
         notes.append(line)
     notes += [line] if (line := advice.splits(plan["stats"])) else []
-    notes += [NO_TURNS] if lacks_turns else []
     notes += [f"mel tokens: {mel_tokens}"] if mel_tokens and config.tokenise.checkpoint != "shipped" else []
     return Summary(
         exit_code=EXIT_TOO_MANY_FAILED if failed_ratio(plan["stats"]) > config.max_failed_ratio else EXIT_DONE,
@@ -253,38 +240,9 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | N
         stats=plan["stats"],
         files=tuple(plan["files"]),
         notes=tuple(notes),
-        failed=tuple(itertools.islice(_failures(store), NAMED_FAILURES)),
+        failed=tuple(itertools.islice(failures(store), NAMED_FAILURES)),
         max_failed_ratio=config.max_failed_ratio,
     )
-
-
-def _failures(store: Store) -> Iterator[str]:
-    """A line for each recording that failed: its title, or its path if it is local, and the reason."""
-    columns = ["source", "title", "media_url", "status", "reason", "reason_detail"]
-    for batch in store.batches(publish.RECORDINGS_FILE, columns):
-        for row in batch.to_pylist():
-            if row["status"] == Status.FAILED:
-                detail = f": {row['reason_detail']}" if row["reason_detail"] else ""
-                name = row["media_url"] if row["source"] == "local" or not row["title"] else row["title"]
-                yield f"{name}  {row['reason']}{detail}"
-
-
-def failed_ratio(stats: dict[str, Any]) -> float:
-    """Share of recordings that failed, 0 to 1; files left out do not count."""
-    counts = {status: count for status, count in stats["recordings"].items() if status != Status.LEFT_OUT}
-    return float(counts.get("failed", 0) / max(sum(counts.values()), 1))
-
-
-def counters_by_stage(counters: dict[str, int]) -> dict[str, dict[str, int]]:
-    """Split counters named `stage/key` by stage, in the order of the graph; stages without counters are empty."""
-    by_stage: dict[str, dict[str, int]] = {
-        name: {} for name in (*(stage.name for stage in STAGES if stage.is_in_graph), PUBLISH)
-    }
-    for name, value in counters.items():
-        stage, _, key = name.partition("/")
-        if stage in by_stage:
-            by_stage[stage][key] = value
-    return by_stage
 
 
 def empty_inputs(build: Build, counters: dict[str, int]) -> tuple[str, ...]:

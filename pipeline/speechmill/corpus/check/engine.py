@@ -13,8 +13,9 @@ from speechmill.corpus.check.results import Result
 from speechmill.corpus.check.unpack import ITEMS_FILE, MANIFEST_FILE, read_items, unpack
 from speechmill.corpus.check.verdicts import Verdict, verdicts
 from speechmill.corpus.reader import Corpus
-from speechmill.runner.run import EXIT_DONE, EXIT_TOO_MANY_FAILED, Summary, run
+from speechmill.runner.run import EXIT_DONE, EXIT_TOO_MANY_FAILED, run
 from speechmill.runner.statusline import StatusLine
+from speechmill.runner.summary import Summary
 from speechmill.stages.profiles import stored_build
 
 CORPUS = "corpus"  # folder of the run, below the output
