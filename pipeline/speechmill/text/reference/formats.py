@@ -8,12 +8,12 @@ from typing import Any
 
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
-from speechmill.reference_text.captions import spoken
-from speechmill.reference_text.cues import Cue, cues, has_cues
-from speechmill.reference_text.decode import decode
-from speechmill.reference_text.markup import is_page, lines_of
-from speechmill.reference_text.prose import spoken_lines
-from speechmill.reference_text.words import Piece, Reference, reference_of
+from speechmill.text.reference.captions import spoken
+from speechmill.text.reference.cues import Cue, cues, has_cues
+from speechmill.text.reference.decode import decode
+from speechmill.text.reference.markup import is_page, lines_of
+from speechmill.text.reference.prose import spoken_lines
+from speechmill.text.reference.words import Piece, Reference, reference_of
 
 _UTTERANCE = re.compile(r"\d{1,6}-\d{1,6}-\d{4,5}")
 _UTTERANCE_LINE = re.compile(rf"({_UTTERANCE.pattern})[ \t]+(\S.*)")

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 from typing import Any
 
-from speechmill.check import leakage
-from speechmill.check.verdicts import Verdict
 from speechmill.core import atomic
 from speechmill.core.version import __version__
+from speechmill.corpus.check import leakage
+from speechmill.corpus.check.verdicts import Verdict
 
 RESULT_FILE, REJECTS, REJECTS_TABLE = "check.json", "rejects.jsonl", "rejects.csv"
 FORMAT = "speechmill check"

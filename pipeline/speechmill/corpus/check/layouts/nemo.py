@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from speechmill.check.items import Item, described, split_of
 from speechmill.core.manifest import SPAN_KEYS, is_manifest, lines, path_of
+from speechmill.corpus.check.items import Item, described, split_of
 
 TARRED = "tarred_audio_manifest.json"  # has all lines of the manifests of its shards
 SAMPLED_LINES = 3

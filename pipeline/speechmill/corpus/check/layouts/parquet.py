@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from speechmill.check.items import Item, described, id_of, split_of
+from speechmill.corpus.check.items import Item, described, id_of, split_of
 
 AUDIO = "audio"
 BATCH_ROWS = 32

@@ -2,7 +2,7 @@
 
 import re
 
-from speechmill.reference_text.spoken import prose, without_sounds
+from speechmill.text.reference.spoken import prose, without_sounds
 
 _START = re.compile(r"^[ \t]*\*{3}[ \t]*START OF [^\n]*(?:\n[^\n]+)?\*{3}[^\n]*$", re.MULTILINE)
 _END = re.compile(

@@ -11,10 +11,10 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
-from speechmill.check.unpack import Listed
 from speechmill.core.build import Build
 from speechmill.core.reasons import Reason
 from speechmill.core.records import SpanKind, Status
+from speechmill.corpus.check.unpack import Listed
 from speechmill.corpus.reader import Corpus
 from speechmill.decide.decision import KEPT
 from speechmill.decide.opinions import agreement

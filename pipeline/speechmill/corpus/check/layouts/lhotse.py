@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import Any
 
-from speechmill.check.items import Item, split_of
+from speechmill.corpus.check.items import Item, split_of
 
 CUTS = re.compile(r"(.*[._-])?cuts([._-].*)?\.jsonl(\.gz)?")
 SHARD = re.compile(r"(.*/)?cuts\.(\d+)\.jsonl(\.gz)?")

@@ -4,8 +4,8 @@ A transcript, subtitles or the book that is read aloud have names, punctuation a
 only guesses. Pure functions: bytes and words in, text out; no network, no store.
 """
 
-from speechmill.reference_text.align import AlignedText, ClipHypothesis, align
-from speechmill.reference_text.formats import read
-from speechmill.reference_text.words import Reference
+from speechmill.text.reference.align import AlignedText, ClipHypothesis, align
+from speechmill.text.reference.formats import read
+from speechmill.text.reference.words import Reference
 
 __all__ = ["AlignedText", "ClipHypothesis", "Reference", "align", "read"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from speechmill.reference_text.words import Ints
+from speechmill.text.reference.words import Ints
 
 LENGTHS = (4, 3)  # words of an n-gram; the shorter, which match by chance more often, only where no longer one matches
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, 2^64 / golden ratio: spreads the hashes of n-grams over 64 bits

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from speechmill.check.items import TRAIN
-from speechmill.check.verdicts import Verdict
 from speechmill.core.reasons import Reason
+from speechmill.corpus.check.items import TRAIN
+from speechmill.corpus.check.verdicts import Verdict
 from speechmill.text.passages import Keys, passage_keys
 
 SOUND_IN_TRAIN, TEXT_IN_TRAIN = "sound_in_train", "text_in_train"

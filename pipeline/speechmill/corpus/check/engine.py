@@ -4,17 +4,18 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from speechmill.check import layouts, leakage, results
-from speechmill.check.results import Result
-from speechmill.check.unpack import ITEMS_FILE, MANIFEST_FILE, read_items, unpack
-from speechmill.check.verdicts import Verdict, verdicts
 from speechmill.core import config_file
 from speechmill.core.config import RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.ownership import IGNORED_NAMES, shorten
+from speechmill.corpus.check import layouts, leakage, results
+from speechmill.corpus.check.results import Result
+from speechmill.corpus.check.unpack import ITEMS_FILE, MANIFEST_FILE, read_items, unpack
+from speechmill.corpus.check.verdicts import Verdict, verdicts
 from speechmill.corpus.reader import Corpus
-from speechmill.runner.run import EXIT_DONE, EXIT_TOO_MANY_FAILED, Summary, run
+from speechmill.runner.run import EXIT_DONE, EXIT_TOO_MANY_FAILED, run
 from speechmill.runner.statusline import StatusLine
+from speechmill.runner.summary import Summary
 from speechmill.stages.profiles import stored_build
 
 CORPUS = "corpus"  # folder of the run, below the output
@@ -56,7 +57,7 @@ def check(
     Raises:
         ConfigError: Nothing can be checked, or `output` is in use; before anything is scored.
 
-    >>> from speechmill.check.engine import check
+    >>> from speechmill.corpus.check.engine import check
     >>> check("nowhere", "checked")
     Traceback (most recent call last):
     speechmill.core.config_errors.ConfigError: nowhere: no such file or folder; give a local corpus

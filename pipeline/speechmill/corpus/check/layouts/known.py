@@ -3,8 +3,8 @@
 import os
 from collections.abc import Iterator
 
-from speechmill.check.items import Item, described, split_of
 from speechmill.core.known_corpora import Layout, layout_of
+from speechmill.corpus.check.items import Item, described, split_of
 
 
 def recognises(folder: str, names: list[str]) -> bool:

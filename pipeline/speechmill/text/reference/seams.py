@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechmill.reference_text.anchors import Window
-from speechmill.reference_text.distance import Costs, beginning, ending, fit
-from speechmill.reference_text.places import Clip, Text
-from speechmill.reference_text.words import Ints, Keys
+from speechmill.text.reference.anchors import Window
+from speechmill.text.reference.distance import Costs, beginning, ending, fit
+from speechmill.text.reference.places import Clip, Text
+from speechmill.text.reference.words import Ints, Keys
 
 REACH = 6  # keys searched on either side of a boundary
 SEAM = 12  # largest gap in keys between clips with a joint boundary; more were spoken in a clip that is missing

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from speechmill.check.items import Item
 from speechmill.core import atomic
+from speechmill.corpus.check.items import Item
 from speechmill.runner.statusline import StatusLine
 from speechmill.sources import plain_text
 

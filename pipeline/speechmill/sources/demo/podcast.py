@@ -22,8 +22,8 @@ from xml.etree import ElementTree
 from speechmill.core import ownership
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.store import Store
-from speechmill.demo.script import EPISODES
-from speechmill.demo.sound import RATE, encode_mp3, load_voice, render
+from speechmill.sources.demo.script import EPISODES
+from speechmill.sources.demo.sound import RATE, encode_mp3, load_voice, render
 
 BASE = "{base}"  # placeholder for the server's address in the stored feed; its port is known only when it runs
 PORT = 8417

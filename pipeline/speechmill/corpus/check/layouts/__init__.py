@@ -4,10 +4,10 @@ import os
 from collections.abc import Iterator
 from types import ModuleType
 
-from speechmill.check.items import Item
-from speechmill.check.layouts import audiofolder, known, lhotse, nemo, parquet, webdataset
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.ownership import MARK_FILE
+from speechmill.corpus.check.items import Item
+from speechmill.corpus.check.layouts import audiofolder, known, lhotse, nemo, parquet, webdataset
 
 # The first that recognises a corpus reads it.
 LAYOUTS: dict[str, ModuleType] = {

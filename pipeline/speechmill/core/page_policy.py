@@ -1,23 +1,8 @@
-"""Content security policy of a page, and what a server may add to the report."""
+"""Content security policy of the pages that are written: only the scripts and styles within them run."""
 
 import base64
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extension:
-    """Script and style that a server adds to the report, which may then speak to that server, and to no other.
-
-    The script runs before the report's own; `web/src/seam.js` says what it may set, and what the report offers it.
-
-    >>> Extension(script="window.speechmill = {sound: (clipId) => `sound/${clipId}.flac`};").style
-    ''
-    """
-
-    script: str
-    style: str = ""
 
 
 def policy(scripts: Iterable[str], styles: Iterable[str], *, is_served: bool = False) -> str:

@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Iterator
 from itertools import groupby
 
-from speechmill.check.items import Item, described, split_of
+from speechmill.corpus.check.items import Item, described, split_of
 
 SOUNDS = ("flac", "wav", "mp3", "ogg", "opus", "m4a")
 MAX_MEMBER_BYTES = 500_000_000  # of a sound: hours of it

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from speechmill.reference_text.words import Ints, Keys
+from speechmill.text.reference.words import Ints, Keys
 
 MAX_COMPARED = 40_000  # pairs of words whose letters are compared; in longer stretches words are equal or not
 ALIKE = 0.5  # share of letters that make two words a likely misrecognition of each other

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechmill.reference_text.anchors import Window
-from speechmill.reference_text.words import Floats, Ints, Keys, Reference
+from speechmill.text.reference.anchors import Window
+from speechmill.text.reference.words import Floats, Ints, Keys, Reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
 
-from speechmill.reference_text.cues import Cue, seconds
-from speechmill.reference_text.markup import unescape
-from speechmill.reference_text.spoken import subtitle_speakers, without_sounds
-from speechmill.reference_text.words import Piece
+from speechmill.text.reference.cues import Cue, seconds
+from speechmill.text.reference.markup import unescape
+from speechmill.text.reference.spoken import subtitle_speakers, without_sounds
+from speechmill.text.reference.words import Piece
 
 MIN_OVERLAP = 2  # words: a single word may be repeated by chance
 MIN_ROLLING = 0.3  # share of cues that repeat the end of the previous cue in rolling captions

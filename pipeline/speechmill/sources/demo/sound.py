@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from speech_defects.packages import packaged_weights
 
 from speechmill.core.config_errors import ConfigError
-from speechmill.demo.script import Episode, Passage
+from speechmill.sources.demo.script import Episode, Passage
 
 RATE = 44_100
 MP3_BITS_A_SECOND = 128_000

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from speechmill.check.items import Item, described, id_of, split_of
+from speechmill.corpus.check.items import Item, described, id_of, split_of
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 KEY = "file_name"

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechmill.reference_text.anchors import Window, around, windows
-from speechmill.reference_text.distance import agreement, beginning, ending, fit
-from speechmill.reference_text.places import Clip, Text
-from speechmill.reference_text.seams import parted
-from speechmill.reference_text.words import Ints, Keys, Reference, split
+from speechmill.text.reference.anchors import Window, around, windows
+from speechmill.text.reference.distance import agreement, beginning, ending, fit
+from speechmill.text.reference.places import Clip, Text
+from speechmill.text.reference.seams import parted
+from speechmill.text.reference.words import Ints, Keys, Reference, split
 
 MIN_MATCH = 0.5  # share of words that agree; a clip that is not in the text reaches 0.3 by chance
 MAX_WINDOW = 5_000  # keys: how much of a text is searched for a clip without anchors
