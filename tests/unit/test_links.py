@@ -27,8 +27,8 @@ LINKS = {
 }
 CHAINS = [
     ("Ogg", "Ogg"), ("Ogg", "Ogg in stereo", "Ogg"), ("Ogg", "Ogg at 48 kHz"), ("Opus", "Opus in stereo"),
-    ("Ogg", "Opus"), ("Ogg FLAC", "Ogg"), ("WAV", "WAV"), ("WAV", "WAV in stereo", "WAV at 48 kHz"), ("AIFF", "AIFF"), ("MP4", "MP4"),
-    ("MP4", "MP4 in stereo"), ("fragments", "fragments"),
+    ("Ogg", "Opus"), ("Ogg FLAC", "Ogg"), ("WAV", "WAV"), ("WAV", "WAV in stereo", "WAV at 48 kHz"),
+    ("AIFF", "AIFF"), ("MP4", "MP4"), ("MP4", "MP4 in stereo"), ("fragments", "fragments"),
 ]  # fmt: skip
 
 
