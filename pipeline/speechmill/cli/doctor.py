@@ -150,8 +150,8 @@ def _packaged_whisper() -> str:
 
 
 def _default_model() -> str:
-    from speechmill.asr.known_models import DEFAULT, PACKAGED
     from speechmill.fetch import where_found
+    from speechmill.fetch.known_models import DEFAULT, PACKAGED
 
     found = where_found(DEFAULT)
     instead = (

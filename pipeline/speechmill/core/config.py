@@ -149,6 +149,16 @@ class Asr(Section):
             raise ValueError("cross_check has nothing to be compared with; name a model too")
         return self
 
+    def arithmetic(self, device: str) -> str:
+        """The compute type of CTranslate2 on a device, cpu or cuda.
+
+        >>> Asr().arithmetic("cpu")
+        'int8'
+        """
+        if self.compute_type != "auto":
+            return self.compute_type
+        return "float16" if device == "cuda" else "int8"
+
 
 class Speakers(Section):
     """How speakers of kept clips are clustered."""

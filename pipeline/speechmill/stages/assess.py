@@ -44,7 +44,7 @@ class Assess(RecordingStage):
     """Text of each transcribed clip, its normal form and tokens, and hallucination checks."""
 
     name = "assess"
-    version = 4  # decide/, text/, tokens/text.py
+    version = 5  # decide/, text/, tokens/text.py
     after = ("transcribe", "cross_check", "align")
     clips_only = True
     execution = Isolated()
@@ -76,6 +76,10 @@ class Assess(RecordingStage):
         Column(HALLUCINATIONS, pa.list_(pa.string()), "reasons not to trust the transcript", is_published=False),
     )  # fmt: skip
     artifact = pa.schema([pa.field("clip_id", pa.string()), *(column.field for column in columns)])
+
+    def check(self, build: Build) -> None:
+        """Raise ConfigError for a file that holds no text tokenizer."""
+        load(tokens.text_tokenizer_file(build.config.tokenise))
 
     def columns_in(self, config: RunConfig) -> tuple[Column, ...]:
         """All columns, but `tortoise_ok` only where there are mel tokens."""

@@ -119,6 +119,9 @@ class Stage(ABC):
         own = profile_of(self.version, *_as_tuple(settings), *(model.sha256 for model in models))
         return "-".join([*(str(before[name]) for name in self.after if before[name] is not None), own])
 
+    def check(self, build: Build) -> None:  # noqa: B027 - few stages have something to check
+        """Raise ConfigError, before a run begins, for settings that its models cannot do. Nothing is checked here."""
+
     def execution_in(self, build: Build) -> Execution:
         """Where it runs in a build."""
         return self.execution
