@@ -112,7 +112,7 @@ class Restore(Section):
     """Clips with a higher probability of reverberation are restored."""
     snr_db: float = 15.0
     """Clips with a lower speech level over background, dB, are restored."""
-    min_snr_db: float = 5.0
+    min_snr_db: float = 8.0
     """Clips whose level is even lower than this are too noisy to be restored."""
     attenuation_db: float = Field(100.0, gt=0, le=100)
     """Most dB by which noise is lowered; 100: no limit."""
