@@ -1,7 +1,7 @@
 """What runs ask of an object store: `python -m tests.benchmarks.storage [--recordings N] [--json FILE]`.
 
 A generated corpus of N recordings from feeds is put on an S3 server of this machine that takes 20 ms for a request, and
-run again with nothing to do. And a few real recordings are run from the beginning, from which follow the requests of one. Needs
+run again with nothing to do. And a few real recordings are run from the beginning: the requests of one. Needs
 `.[aws,demo]` and `moto[server]`.
 """
 
