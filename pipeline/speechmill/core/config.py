@@ -133,7 +133,7 @@ class Asr(Section):
     beam_size: int = Field(5, ge=1, le=20)
     """Width of the beam search."""
     batch_size: int = Field(8, ge=1, le=256)
-    """Clips in a batch."""
+    """Clips in a batch; on a GPU those of 30 s, and as many more as they are shorter."""
     language_model: str | None = None
     """For networks with a CTC head: an n-gram of characters, ARPA or binary of KenLM. null: none."""
     language_model_weight: float = Field(0.5, ge=0)
