@@ -8,7 +8,7 @@ from speechmill.core.config import RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.config_file import load
 from speechmill.fetch import model_folder, models, where_found, with_model_at_hand
-from speechmill.fetch.known_models import DEFAULT, KNOWN_MODELS, PACKAGED, known_model
+from speechmill.fetch.known_models import DEFAULT, KNOWN_MODELS, PACKAGED, usual_speed
 
 from tests.commandline import Speechmill
 
@@ -25,12 +25,19 @@ def without_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_the_default_of_the_config_and_the_packaged_model_are_known() -> None:
     assert RunConfig().asr.model == DEFAULT
     assert models.PACKAGED_MODEL == PACKAGED
-    assert known_model(DEFAULT)
-    packaged = known_model(PACKAGED)
+    models_by_name = {model.name: model for model in KNOWN_MODELS}
+    assert DEFAULT in models_by_name
+    packaged = models_by_name[PACKAGED]
     size = sum(path.stat().st_size for path in model_folder(PACKAGED).iterdir() if path.is_file())
-    assert packaged is not None
     assert packaged.is_english_only
     assert packaged.download_mb == round(size / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("name", "speed"), [("large-v3-turbo", 24), ("/models/large-v2", 3), ("org/whisper-small-de", 12), ("w2v2", 21)]
+)
+def test_the_name_of_a_model_tells_its_speed(name: str, speed: float) -> None:
+    assert usual_speed(name) == pytest.approx(speed)
 
 
 @pytest.mark.usefixtures("without_hub")

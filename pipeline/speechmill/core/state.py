@@ -23,16 +23,19 @@ def stored_config(corpus: str | None, *, required: bool = False) -> dict[str, An
     missing, and for a corpus of version 0.1.
     """
     store = Store(corpus) if corpus else None
-    if store and not ownership.is_corpus(store):
-        store = None
-    run = read_run(store) if store else None
-    if run and (missing := plugins.missing(run)):
-        raise ConfigError(f"{corpus}: {missing}")
-    config = _finished_config(run, store) if run and store else store.read_json(CONFIG_FILE) if store else None
-    if store and config and FORMER_SECTION in config:
-        raise _older_version(store)
+    config = _config_in(store) if store and ownership.is_corpus(store) else None
     if config is None and required:
         raise no_corpus(str(corpus))
+    return config
+
+
+def _config_in(store: Store) -> dict[str, Any] | None:
+    run = read_run(store)
+    if run and (missing := plugins.missing(run)):
+        raise ConfigError(f"{store.root}: {missing}")
+    config = _finished_config(run, store) if run else store.read_json(CONFIG_FILE)
+    if config and FORMER_SECTION in config:
+        raise _older_version(store)
     return config
 
 

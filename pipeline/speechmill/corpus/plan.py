@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from speechmill.core import guards, ownership, processes
+from speechmill.audio.duration import duration_s
+from speechmill.core import ownership
 from speechmill.core.build import Build
-from speechmill.core.config import Audio, RunConfig
+from speechmill.core.config import RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.footers import FetchFooter
 from speechmill.core.reasons import Reason
@@ -164,14 +165,18 @@ def _add(listed: Listed, planned: _Plan, input_count: _Count, build: Build) -> N
         planned.left_out[recording.reason or "unknown"] += 1
         if recording.reason is not Reason.HIDDEN and len(planned.left_out_first) < MOST_NAMED:
             planned.left_out_first.append(f"{recording.media_url}: {recording.reason_detail}")
-        return
-    if build.removals.match(recording):
+    elif build.removals.match(recording):
         planned.refused[Reason.REMOVED] += 1
-        return
-    if recording.status is not Status.OK:
+    elif recording.status is not Status.OK:
         planned.refused[recording.reason or recording.status] += 1
-        return
-    seconds = recording.declared_duration_s or _head_duration_s(listed, build.config)
+    else:
+        _add_wanted(listed, planned, input_count, build)
+
+
+def _add_wanted(listed: Listed, planned: _Plan, input_count: _Count, build: Build) -> None:
+    """Count a recording that a run would process, by what of it is made already."""
+    recording = listed.recording
+    seconds = recording.declared_duration_s or _duration_s(listed, build.config)
     if seconds is None and len(planned.lengthless_first) < MOST_NAMED:
         planned.lengthless_first.append(public_url(recording.media_url))
     planned.short += seconds is not None and seconds <= build.config.segment.max_length_s
@@ -201,23 +206,9 @@ def _content_id(listed: Listed, build: Build) -> str | None:
     return known.content_id
 
 
-def _head_duration_s(listed: Listed, config: RunConfig) -> float | None:
+def _duration_s(listed: Listed, config: RunConfig) -> float | None:
     """Declared duration of a local file in seconds; None if there is none or the file cannot be read."""
-    if listed.media_path is None or not os.path.isfile(listed.media_path):
-        return None
-    path, limits = listed.media_path, config.audio
-    try:  # a file that crashes or hangs FFmpeg must not take the plan with it
-        seconds, _ = processes.result(processes.pool(1).submit(_declared_duration_s, path, limits))
-    except (RejectedError, OSError, MemoryError, processes.DiedError):
-        return None
-    return None if seconds is None else float(seconds)
-
-
-def _declared_duration_s(path: str, limits: Audio) -> float | None:
-    from speechmill import audio
-
-    with guards.watchdog(limits.stall_timeout_s), guards.memory_limited(audio.DECODER_BYTES):
-        return audio.declared_duration_s(path, limits)
+    return duration_s(listed.media_path, config) if listed.media_path else None
 
 
 def _as_dict(planned: _Plan, config: RunConfig, store: Store) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Sizes are those of the files in CTranslate2 format, as Systran publishes them (f
 parameters and relative speeds are from the table in OpenAI's README of Whisper.
 """
 
+import re
 from dataclasses import dataclass
 
 TINY_SPEED = 30.0  # x real time of one process on a CPU, int8
@@ -21,6 +22,11 @@ class KnownModel:
     cost: float
     """Time for the same audio, relative to `tiny`."""
     is_english_only: bool = False
+
+    @property
+    def size(self) -> str:
+        """What names of models of this size have in common."""
+        return "turbo" if self.name.endswith("turbo") else re.split("[.-]", self.name)[0]
 
     @property
     def languages(self) -> str:
@@ -46,13 +52,14 @@ KNOWN_MODELS = (
 )
 
 
-def known_model(name: str) -> KnownModel | None:
-    """A known model by its name; None for any other.
+def usual_speed(name: str) -> float:
+    """Usual speed of a model, in multiples of real time, by the size that its name has; else that of the default one.
 
-    >>> known_model("small").download_mb
-    486
+    >>> usual_speed("someone/faster-whisper-tiny-fr"), usual_speed("/models/large-v2"), usual_speed("large-v3-turbo")
+    (30.0, 3.0, 24.0)
     """
-    return next((model for model in KNOWN_MODELS if model.name == name), None)
+    default = next(model for model in KNOWN_MODELS if model.name == DEFAULT)
+    return next((model for model in KNOWN_MODELS if model.size in name), default).speed
 
 
 def instead_of_default() -> str:

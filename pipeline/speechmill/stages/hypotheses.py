@@ -18,11 +18,8 @@ from speechmill.core.models import FindModel, ModelRef, find_device, model_file,
 from speechmill.core.records import TRANSCRIPT_ARTIFACT
 from speechmill.core.store import Store
 from speechmill.fetch import model_folder
+from speechmill.fetch.known_models import usual_speed
 from speechmill.stages.base import Clips, ClipStage, InProcess, Row
-
-WHISPER_TINY_SPEED = 30.0
-# Cost relative to tiny, from the table of relative speeds in OpenAI's README of Whisper.
-WHISPER_COST = {"tiny": 1.0, "base": 10 / 7, "small": 10 / 4, "medium": 10 / 2, "large": 10.0, "turbo": 10 / 8}
 
 
 class Hypotheses(ClipStage):
@@ -59,9 +56,8 @@ class Hypotheses(ClipStage):
                 check_language(Path(model.files[0]), build.config.asr.language, model.key)
 
     def speed(self, config: RunConfig) -> float | None:
-        """Speed by the size of a Whisper model, if its name has one; else that of base."""
-        model = getattr(config.asr, self.key)
-        return WHISPER_TINY_SPEED / next((cost for name, cost in WHISPER_COST.items() if name in model), 10 / 7)
+        """Speed of the Whisper model that its name tells; else that of the default one."""
+        return usual_speed(getattr(config.asr, self.key))
 
     def rows(self, clips: Clips, build: Build) -> list[Row]:
         """Rows with the hypothesis of each clip, or the error of the model."""

@@ -39,6 +39,20 @@ def read_numbered(place: Place) -> Reading | None:
 def read_letters(place: Place) -> Reading | None:
     """Read MP3, COVID-19, 5G, H2O."""
     core, table = place.core, place.table
+    if reading := _compound(place):
+        return reading
+    short = _DIMENSION.fullmatch(core)
+    match = _LETTERS.fullmatch(core)
+    if table.language == "ru" and re.search("[A-Za-z]", core) and (short or match):
+        raise UnreadableError(f"how {core} is read in Russian is not certain")
+    if short and (table.language != "de" or short[1] != "1"):
+        return Reading(f"{cardinal(int(short[1]), table)} {short[2]}")
+    return _designation(match, place) if match and core != "U2" else None
+
+
+def _compound(place: Place) -> Reading | None:
+    """Read a number that is joined with a word: 18-jährig, COVID-19."""
+    core, table = place.core, place.table
     if table.language in _COMPOUND and (compound := _COMPOUNDS.fullmatch(core)):
         if compound[1] == "1" or compound[1].startswith("0"):
             raise UnreadableError(f"how {core} is read is not certain")
@@ -46,18 +60,16 @@ def read_letters(place: Place) -> Reading | None:
     named = re.fullmatch(r"([^\W\d_]{3,12})-([1-9]\d?)", core)
     if named and table.language != "ru":
         return Reading(f"{named[1]}-{cardinal(int(named[2]), table)}")
-    short = _DIMENSION.fullmatch(core)
-    match = _LETTERS.fullmatch(core)
-    if table.language == "ru" and re.search("[A-Za-z]", core) and (short or match):
-        raise UnreadableError(f"how {core} is read in Russian is not certain")
-    if short and (table.language != "de" or short[1] != "1"):
-        return Reading(f"{cardinal(int(short[1]), table)} {short[2]}")
-    if match is None or match[3][0] == "0" or core == "U2":
+    return None
+
+
+def _designation(match: re.Match[str], place: Place) -> Reading | None:
+    """Read letters and a number, and what follows them: MP3, A-10, H2O."""
+    letters, hyphen, digits, after = match[1], match[2], match[3], match[4]
+    value = int(digits)
+    is_long = value > 99 and value % 100 != 0
+    is_foreign = after and place.core != "H2O" and place.table.language != "en"
+    if digits.startswith("0") or is_long or is_foreign:
         return None
-    value = int(match[3])
-    if value > 99 and value % 100:
-        return None
-    if match[4] and (core != "H2O" and table.language != "en"):
-        return None
-    joint = "-" if match[2] else " "
-    return Reading(f"{match[1]}{joint}{cardinal(value, table)}{f' {match[4]}' if match[4] else ''}")
+    joint = "-" if hyphen else " "
+    return Reading(f"{letters}{joint}{cardinal(value, place.table)}{f' {after}' if after else ''}")

@@ -45,12 +45,9 @@ def read_range(place: Place) -> Reading | None:
     if all(1000 < number.whole < 2100 and not number.is_grouped for number in (first, last)):
         return Reading(f"{years.as_year(first.whole, table)} {to} {years.as_year(last.whole, table)}")
     unit = None if match[3] else unit_of(place)
-    if not (
-        match[3]
-        or unit
-        or place.follows_label
-        or (place.after and (place.after[0].islower() or table.language == "de"))
-    ):
+    after = place.after or ""
+    is_before_noun = after[:1].islower() or (after != "" and table.language == "de")
+    if not (match[3] or unit or place.follows_label or is_before_noun):
         raise UnreadableError(f"{place.core} may be a range or something else")
     if any(varies(number.whole, table.language) for number in (first, last)) and not place.follows_label:
         raise UnreadableError("the form of a number depends on a noun that is not known")
