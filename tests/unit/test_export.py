@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from speechmill.audio import decode_flac, resample
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.store import Store
-from speechmill.export import Clip, Exporter, Limits, Part, encoding, engine, finishing, registry, without_pipes
+from speechmill.export import Clip, Exporter, Limits, Part, encoding, engine, finishing, registry, tars, without_pipes
 from speechmill.export.base import Audio
 from speechmill.export.engine import export
 from speechmill.export.options import Options
@@ -135,6 +135,19 @@ def test_a_kill_changes_no_byte(tmp_path: Path, delay_s: float) -> None:
         engine.write_part = write
     assert len(rewritten) == (12 - len(kept) if kept else 0)
     assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(corpus: Path, tmp_path: Path) -> None:
+    export(str(corpus), str(tmp_path / "whole"), BOTH, workers=1)
+    command = [sys.executable, "-m", "speechmill", "export", corpus, "--output", tmp_path / "out", "--workers", "1"]
+    command += ["--quiet", "--to", "ljspeech", "--to", "webdataset"]
+    limited = ["bash", "-c", 'ulimit -f 40; trap "" XFSZ; exec "$@"', "bash", *command]  # no file over 40 KiB
+    done = subprocess.run(limited, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "no space left to write" in done.stderr
+    subprocess.run(command, check=True)
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
 def test_it_is_written_to_and_read_from_object_stores(corpus: Path, store: Store, tmp_path: Path) -> None:
@@ -350,6 +363,33 @@ def test_what_cannot_be_meant_is_refused_in_one_line(corpus: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    "condition",
+    [
+        "exists (select * from read_csv('{secret}'))",
+        "exists (select * from '{secret}')",
+        "(select content from read_text('{secret}')) is not null",
+        "exists (select * from glob('{folder}/*'))",
+        "exists (select * from sniff_csv('{secret}'))",
+        "exists (select * from duckdb_secrets())",
+        "true); copy (select 1) to '{folder}/written.csv'; --",
+        "true; attach '{folder}/written.db'",
+        "true; set enable_external_access = true",
+        "getenv('HOME') is not null",
+        "exists (select * from numbered)",
+        "exists (select * from read_parquet('https://127.0.0.1:9/a'))",
+    ],
+)
+def test_a_condition_reads_and_writes_nothing_but_the_columns(corpus: Path, tmp_path: Path, condition: str) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a\n1\n")
+    where = condition.format(secret=secret, folder=tmp_path)
+    with pytest.raises(ConfigError, match=r"--where .*(Permission|Parser|Catalog) Error") as error:
+        export(str(corpus), str(tmp_path / "out"), ["ljspeech"], Options(where=where), dry_run=True, workers=1)
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["secret.csv"]
+
+
+@pytest.mark.parametrize(
     "values", [{"hours": 0}, {"hours": float("nan")}, {"min_seconds": 3, "max_seconds": 2}, {"sample_rate": 100},
                {"audio": "mp3"}, {"text": "title"}, {"min_seconds": float("nan")}],
 )  # fmt: skip
@@ -421,6 +461,14 @@ def test_a_damaged_corpus_is_an_error_in_one_line(tmp_path: Path) -> None:
         export(str(corpus), str(tmp_path / "out"), ["ljspeech"], workers=1)
     with pytest.raises(ConfigError, match="no corpus here"):
         export(str(tmp_path / "nothing"), str(tmp_path / "out"), ["ljspeech"])
+
+
+@pytest.mark.parametrize("name", ["a.txt", "x" * 100, "x" * 101, "b/" * 49 + "cd", "é.flac", "a\u0301" * 60])
+@pytest.mark.parametrize("size", [0, 5, 8**11 - 1, 8**11])
+def test_headers_of_members_are_those_of_tarfile(name: str, size: int) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = size
+    assert tars.header(name, size) == member.tobuf(tarfile.GNU_FORMAT)
 
 
 def test_a_copy_of_flac_is_not_decoded() -> None:
