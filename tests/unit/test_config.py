@@ -26,6 +26,7 @@ def test_file_settings_and_flags_override_each_other_in_order(tmp_path: Path) ->
     ("setting", "told"),
     [
         ("thresholds.nois=0.3", r"thresholds\.nois: unknown key; did you mean 'noise'\?"),
+        ("thresholds.snr_db=20 dB", r"thresholds\.snr_db: must be a number \(got '20 dB'\); write digits"),
         ("colour=red", r"colour: unknown key; known here: asr, audio, defects"),
         ("thresholds.noise=3", r"thresholds\.noise: .*less than or equal to 1 \(got 3\)"),
         ("segment.vad=ears", r"segment\.vad: input should be 'webrtc' or 'silero'"),
