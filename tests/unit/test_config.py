@@ -57,6 +57,12 @@ def test_mistakes_are_named(setting: str, told: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_key_with_a_dot_is_told_as_two_keys(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("asr.model: tiny.en\n")
+    with pytest.raises(ConfigError, match=r"asr\.model: unknown key; write asr: \{model: …\}"):
+        config_file.load(str(tmp_path / "config.yaml"))
+
+
 ALIASES = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in itertools.pairwise("abcdefghi")
 )
