@@ -1,11 +1,12 @@
-"""The command line in processes of their own, each forked from one that has loaded Beam and torch already."""
+"""The command line and Python in processes of their own, each forked from one that has loaded Beam and torch."""
 
 import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 
 from speechmill.cli.main import main
 from speechmill.core import processes
@@ -48,10 +49,32 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def _live(words: list[str], said: str, first: Callable[[], None] | None) -> None:
+def executed(code: str, folder: Path, environment: Mapping[str, str], said: Path) -> int:
+    """Run Python in a folder, as `python -c` does; returns the exit code."""
+    process = _context.Process(target=_execute, args=[code, str(folder), dict(environment), str(said)])
+    with processes._starting:
+        process.start()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def _execute(code: str, folder: str, environment: dict[str, str], said: str) -> None:
+    _say_into(said)
+    os.chdir(folder)
+    os.environ.update(environment)
+    main = sys.modules["__main__"] = ModuleType("__main__")
+    exec(compile(code, "<string>", "exec"), main.__dict__)
+
+
+def _say_into(said: str) -> None:
     file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(file, sys.__stdout__.fileno())
     os.dup2(file, sys.__stderr__.fileno())
+
+
+def _live(words: list[str], said: str, first: Callable[[], None] | None) -> None:
+    _say_into(said)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     if first is not None:
         first()

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,6 +13,7 @@ import yaml
 from speechmill.core import config_file
 
 from tests.docs.snippets import Snippet, snippets
+from tests.forked import Forked, executed
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -30,11 +31,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     place = tmp_path_factory.mktemp("demo")
     command = block("demo").rpartition("&&")[2].strip()
     assert command.startswith("speechmill ")
-    arguments = [sys.executable, "-m", "speechmill", *command.split()[1:]]
-    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'pipeline'}{os.pathsep}{ROOT / 'classifiers'}"}
-    done = subprocess.run(arguments, cwd=place, env=environment, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return place, done.stdout
+    running = Forked(*command.split()[1:], said=place / "said", first=partial(os.chdir, place))
+    assert running.wait(500) == 0, (place / "said").read_text()
+    return place, (place / "said").read_text()
 
 
 def test_the_demo_makes_a_corpus_and_says_where(demo: tuple[Path, str]) -> None:
@@ -68,15 +67,14 @@ PYTHON = [snippet for snippet in snippets("python") if not snippet.marker.starts
 
 
 @pytest.mark.parametrize("snippet", PYTHON, ids=[snippet.name for snippet in PYTHON])
-def test_python_of_the_documentation_runs(demo: tuple[Path, str], snippet: Snippet) -> None:
+def test_python_of_the_documentation_runs(demo: tuple[Path, str], snippet: Snippet, tmp_path: Path) -> None:
     place, _ = demo
     (flac,) = pq.read_table(place / "demo-corpus/data", columns=["audio"]).slice(0, 1)["audio"].to_pylist()
     (place / "clip.flac").write_bytes(flac["bytes"])
-    environment = os.environ | {"HF_HOME": str(place / "hf")}
-    run = [sys.executable, "-c", snippet.text]
-    done = subprocess.run(run, cwd=place, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+    code = executed(snippet.text, place, {"HF_HOME": str(place / "hf")}, tmp_path / "said")
+    said = (tmp_path / "said").read_text()
+    assert code == 0, said
+    assert said.strip()
 
 
 def test_the_config_is_one() -> None:

@@ -334,7 +334,7 @@ def test_fault_25_a_decoder_that_crashes_or_hangs_costs_its_own_recording(
     monkeypatch.setattr("speechmill.runner.beam.graph.STAGES", crashing)
     config = RunConfig.model_validate(
         {"inputs": [str(tmp_path / "in")], "output": str(tmp_path / "out"), "asr": {"model": None},
-         "defects": {"weights": None}, "tokenise": {"checkpoint": None}, "audio": {"stall_timeout_s": 1.0},
+         "defects": {"weights": None}, "tokenise": {"checkpoint": None}, "audio": {"stall_timeout_s": 5.0},
          "workers": 2}
     )  # fmt: skip
     run.run(config, quiet=True)

@@ -82,7 +82,7 @@ def test_03_a_download_that_was_killed_goes_on_where_it_was(server: ScriptedServ
     url = server.script("/a.mp3", stall(BODY, HALF), ok(BODY))
     process = subprocess.Popen([sys.executable, "-c", DOWNLOAD, url, store.root, server.host])
     part = Path(store.path("work/media/.parts/id.part"))
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not (part.exists() and part.stat().st_size > HALF // 2):
         assert time.monotonic() < until
         assert process.poll() is None
@@ -244,7 +244,7 @@ def test_32_retry_after_does_not_outlast_the_limit(server: ScriptedServer, store
 
 @pytest.mark.parametrize("value", ["-5", "soon", "Thu, 99 Foo 2026", "9" * 400, "Mon, 01 Jan 0001 00:00:00 GMT"])
 def test_32_a_senseless_retry_after_is_ignored(server: ScriptedServer, store: Store, value: str) -> None:
-    assert fetch(server, store, status(503, Retry_After=value), ok(BODY), max_seconds=5).sha256 == SHA256
+    assert fetch(server, store, status(503, Retry_After=value), ok(BODY), max_seconds=60).sha256 == SHA256
 
 
 @pytest.mark.parametrize("url", ["http://speechmill.invalid/a.mp3", "https://{host}/a.mp3"], ids=["dns", "tls"])

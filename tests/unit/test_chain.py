@@ -36,7 +36,7 @@ def other() -> Iterator[ScriptedServer]:
 
 
 def fetching(*servers: ScriptedServer) -> Fetch:
-    return Fetch(allow_hosts=tuple(one.host for one in servers), backoff_s=0.01, retries=2, timeout_s=20)
+    return Fetch(allow_hosts=tuple(one.host for one in servers), backoff_s=0.01, retries=2, timeout_s=60)
 
 
 def fetch(url: str, store: Store, *servers: ScriptedServer, **more: str) -> Fetched:

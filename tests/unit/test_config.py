@@ -26,6 +26,7 @@ def test_file_settings_and_flags_override_each_other_in_order(tmp_path: Path) ->
     ("setting", "told"),
     [
         ("thresholds.nois=0.3", r"thresholds\.nois: unknown key; did you mean 'noise'\?"),
+        ("thresholds.snr_db=20 dB", r"thresholds\.snr_db: must be a number \(got '20 dB'\); write digits"),
         ("colour=red", r"colour: unknown key; known here: asr, audio, defects"),
         ("thresholds.noise=3", r"thresholds\.noise: .*less than or equal to 1 \(got 3\)"),
         ("segment.vad=ears", r"segment\.vad: input should be 'webrtc' or 'silero'"),
@@ -54,6 +55,12 @@ def test_mistakes_are_named(setting: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told) as caught:
         config_file.load(settings=["segment.vad=webrtc", setting])
     assert "\n" not in str(caught.value)
+
+
+def test_a_key_with_a_dot_is_told_as_two_keys(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("asr.model: tiny.en\n")
+    with pytest.raises(ConfigError, match=r"asr\.model: unknown key; write asr: \{model: …\}"):
+        config_file.load(str(tmp_path / "config.yaml"))
 
 
 ALIASES = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(

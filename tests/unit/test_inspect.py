@@ -157,6 +157,11 @@ def test_a_run_that_holds_the_output_is_seen(corpus: Path) -> None:
     assert not status.is_active(Store(str(corpus)))
 
 
+def test_a_plan_of_nothing_is_refused_as_a_run_is() -> None:
+    with pytest.raises(ConfigError, match="inputs: there are none; name a file"):
+        plan.plan(config_file.load(settings=["inputs=[]"]))
+
+
 def test_a_plan_counts_hours_and_licences_and_creates_nothing(podcast: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     shutil.copy(podcast / "episode-1.mp3", tmp_path / "in")

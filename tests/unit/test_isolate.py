@@ -73,7 +73,10 @@ def test_neighbours_survive_a_crash(workers: Pool, signal_number: int) -> None:
 
 
 def test_the_watchdog_ends_what_hangs_and_only_that(workers: Pool) -> None:
-    hung, busy = workers.submit(hang, 0.5), workers.submit(make_progress, 1.0)
+    hung, busy = (
+        workers.submit(hang, 0.5),
+        workers.submit(make_progress, 3.0),
+    )  # longer than a busy machine forgets a process
     with pytest.raises(DiedError, match="no progress") as caught:
         result(hung)
     assert caught.value.hung
@@ -237,7 +240,8 @@ if __name__ == "__main__":
     pool = Pool(2)
     futures = [pool.submit(time.sleep, 60) for _ in range(3)]
     pids = [pool.submit(os.getpid) for _ in range(2)]
-    time.sleep(1.5)
+    while len(pool._workers) < 2:
+        time.sleep(0.05)
     print("ready", flush=True)
     time.sleep(60)
 """

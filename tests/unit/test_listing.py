@@ -159,7 +159,7 @@ def listed(address: str, build: Build) -> list[Recording]:
 def test_a_feed_that_is_too_slow_costs_its_input_and_not_the_next(server: ScriptedServer, tmp_path: Path) -> None:
     slow = server.script("/slow", stall(FEED.format("a").encode(), 10))
     good = server.script("/good", ok(FEED.format("g").encode()))
-    made = build(server, tmp_path, listing_max_s=3.0, timeout_s=300)
+    made = build(server, tmp_path, listing_max_s=8.0, timeout_s=300)
     (fault,), (row,) = listed(slow, made), listed(good, made)
     assert (fault.status, fault.reason, fault.media_url) == (Status.FAILED, Reason.TIMED_OUT, slow)
     assert (row.guid, row.reason) == ("g", None)
@@ -168,7 +168,7 @@ def test_a_feed_that_is_too_slow_costs_its_input_and_not_the_next(server: Script
 def test_a_plan_lists_in_the_same_way(server: ScriptedServer) -> None:
     slow = server.script("/slow", stall(FEED.format("a").encode(), 10))
     good = server.script("/good", ok(FEED.format("g").encode()))
-    found = plan.plan(config(server, slow, good, listing_max_s=3.0, timeout_s=300))
+    found = plan.plan(config(server, slow, good, listing_max_s=8.0, timeout_s=300))
     assert found["recordings"] == 1
     assert "timed_out" in found["inputs"][slow]["error"]
     assert "error" not in found["inputs"][good]

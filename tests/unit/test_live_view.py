@@ -191,7 +191,7 @@ def test_a_pulse_tells_what_each_thread_works_on_and_leaves_nothing(
 
 def _wait(ask: Any, answer: Any) -> bool:
     """Whether a question gets an answer, soon."""
-    return any(ask() == answer or threading.Event().wait(0.02) for _ in range(500))
+    return any(ask() == answer or threading.Event().wait(0.02) for _ in range(5_000))
 
 
 def test_a_status_line_has_a_share_and_an_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,7 @@ def test_a_log_in_pieces_loses_no_event(store: Store, pieces: log.JsonPieces) ->
 
 def test_a_piece_is_written_while_the_process_works(store: Store, pieces: log.JsonPieces) -> None:
     write(pieces, 1)
-    for _ in range(100):
+    for _ in range(600):
         if store.names(LOG_FOLDER):
             return
         time.sleep(0.1)

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,10 @@ def feed(channel: str = "", item: str = "", namespace: str = NAMESPACES[0]) -> b
 
 def given(licence: str | None) -> dict[str, str]:
     return {"licence": licence, "licence_evidence": "inputs.licence"} if licence else {}
+
+
+def listed(raw: bytes, url: str = "https://example.org/pod/feed.xml") -> list[Recording]:
+    return [one.recording for one in Feed(raw, url).recordings()]
 
 
 def only(raw: bytes, licence: str | None = None, url: str = "https://example.org/pod/feed.xml") -> Recording:
@@ -309,11 +314,32 @@ def test_durations(value: str, seconds: float | None) -> None:
     assert only(rss.encode()).declared_duration_s == seconds
 
 
-def test_items_without_audio_are_left_out_and_counted(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "speechmill")
+def test_items_without_audio_are_left_out_and_counted_in_a_row() -> None:
     raw = feed().replace(b"<item>", b"<item><guid>text</guid><title>A text</title></item><item>", 1)
-    assert only(raw).guid == "g1"
-    assert "1 items" in caplog.text
+    one, others = listed(raw)
+    assert one.guid == "g1"
+    assert (others.status, others.reason) == (Status.LEFT_OUT, Reason.NO_ENCLOSURE)
+    assert others.reason_detail == "items without one: 1"
+
+
+PICTURE = "<media:content url='one.jpg' type='image/jpeg' medium='image'/>"
+
+
+@pytest.mark.parametrize(
+    ("media", "found"),
+    [
+        ('<media:content url="one.mp3" type="audio/mpeg"/>', True),
+        ('<media:content url="one.mp3" medium="audio"/>', True),
+        (f"<media:group>{PICTURE}<media:content url='one.mp3' type='audio/x'/></media:group>", True),
+        (PICTURE, False),
+    ],
+)
+def test_an_item_may_have_its_sound_in_media_rss(media: str, found: bool) -> None:
+    raw = re.sub(rb"<enclosure[^>]*>(?:</enclosure>)?", media.encode(), feed(), count=1)
+    raw = raw.replace(b"<rss ", b'<rss xmlns:media="http://search.yahoo.com/mrss/" ', 1)
+    one = listed(raw)[0]
+    assert (one.reason is Reason.NO_ENCLOSURE) is not found
+    assert (one.media_url or "").endswith("/one.mp3") is found
 
 
 def test_of_several_enclosures_the_audio_counts() -> None:

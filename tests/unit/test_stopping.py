@@ -79,7 +79,7 @@ def test_a_signal_is_noticed_by_a_thread(tmp_path: Path) -> None:
         watcher = threading.Thread(target=lambda: (_until(asked.is_set), noticed_s.append(time.monotonic())))
         sender.start()
         watcher.start()
-        watcher.join(20)
+        watcher.join(120)
         assert asked.is_set()
         assert noticed_s
         _until(lambda: store.exists("work/stop"))  # written after the event is set
@@ -96,7 +96,7 @@ def test_in_a_process_of_somebody_else_the_second_signal_raises(tmp_path: Path) 
 
 
 def _until(is_true: Any) -> None:
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + 120
     while not is_true() and time.monotonic() < deadline_s:
         time.sleep(0.01)
 

@@ -98,11 +98,13 @@ def _left_out(stats: dict[str, Any]) -> list[str]:
     """Lines about files in the inputs that are not recordings: their number, then the first names."""
     counts = dict(stats["left_out"]["by_reason"])
     hidden, keys = counts.pop(Reason.HIDDEN, 0), counts.get(Reason.UNUSED_KEYS, 0)
-    files = sum(counts.values()) - keys
-    if not files + keys:
+    feeds = counts.get(Reason.NO_ENCLOSURE, 0)
+    files = sum(counts.values()) - keys - feeds
+    if not files + keys + feeds:
         return []
     parts = [f"files left out as no recordings: {files:,}"] if files else []
     parts += [f"manifests with keys that are not used: {keys:,}"] if keys else []
+    parts += [f"feeds with items that name no recording: {feeds:,}"] if feeds else []
     parts.append(f"{RECORDINGS_FILE} names them all" + (", and counts the hidden ones" if hidden else ""))
     return ["; ".join(parts), *(f"  {line[:LEFT_OUT_CHARACTERS]}" for line in stats["left_out"]["first"])]
 

@@ -19,7 +19,9 @@ RENAMED = {  # keys of version 0.1
 }  # fmt: skip
 KINDS = {  # messages by pydantic's type of error
     "tuple_type": "must be a list", "model_type": "must be keys and values", "string_type": "must be a text",
+    "float_parsing": "must be a number", "int_parsing": "must be a whole number",
 }  # fmt: skip
+NO_INPUTS = "inputs: there are none; name a file, folder, manifest or feed with --input or in the config"
 QUOTES = "'\""
 QUOTE = "YAML takes yes, no, on and off for true and false: put a word in quotes, such as 'no'"
 
@@ -47,7 +49,10 @@ def unknown_key(where: str, known: Iterable[str]) -> str:
     """Message for the unknown key `where`, with the closest of the `known` keys."""
     names = sorted(known)
     close = difflib.get_close_matches(where.rpartition(".")[2], names, n=1)
+    section, dot, key = where.partition(".")
     fix = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(names) or 'none'}"
+    if dot and section in names:  # one key with a dot in it
+        fix = f"write {section}: {{{key}: …}}"
     return f"{where}: unknown key; {fix}"
 
 
@@ -64,6 +69,8 @@ def _fix(kind: str, given: Any) -> str:
         return QUOTE
     if kind == "string_type" and isinstance(given, int | float | date):
         return f"put it in quotes: '{given}'"
+    if kind in ("float_parsing", "int_parsing"):
+        return "write digits and a decimal point, without a unit"
     if kind == "tuple_type":
         return f"write [{_short(given).strip(QUOTES)}]" if isinstance(given, str | int | float) else "write [a, b]"
     return "write keys and values below it, or leave it out" if kind == "model_type" else ""

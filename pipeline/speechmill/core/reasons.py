@@ -36,6 +36,7 @@ class Reason(StrEnum):
     OUTSIDE = "outside", "a link that leads out of the inputs"
     HIDDEN = "hidden", "hidden and system files, counted in one row"
     UNUSED_KEYS = "unused_keys", "keys of a manifest that have no meaning here"
+    NO_ENCLOSURE = "no_enclosure", "items of a feed that name no recording, counted in one row"
     BAD_SPAN = "bad_span", "a start or an end that is impossible"
     # Decoding a recording.
     EMPTY = "empty", "no bytes, or no samples"

@@ -14,7 +14,7 @@ from speechmill.audio.duration import duration_s
 from speechmill.core import ownership
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
-from speechmill.core.config_errors import ConfigError
+from speechmill.core.config_errors import NO_INPUTS, ConfigError
 from speechmill.core.footers import FetchFooter
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError, Status, recording_from
@@ -121,6 +121,8 @@ def _known(corpus: str, *, is_named: bool) -> Store:
 
 def _counted(build: Build, progress: Callable[[str], None]) -> _Plan:
     """List all inputs, and count their recordings."""
+    if not build.config.inputs:
+        raise ConfigError(NO_INPUTS)
     planned, registry = _Plan(), read_registry(build)
     counts, errors = defaultdict[str, _Count](_Count), dict[str, dict[str, Any]]()
     claims = dict[tuple[str, str], tuple[Claims, _Count]]()

@@ -13,7 +13,7 @@ from speechmill import publish, sources
 from speechmill.core import ownership, plugins, pulse, state
 from speechmill.core.build import CONFIG_FILE, FETCHED, FINISHED_FILE, STOP_FILE, Build
 from speechmill.core.config import RunConfig
-from speechmill.core.config_errors import ConfigError
+from speechmill.core.config_errors import NO_INPUTS, ConfigError
 from speechmill.core.purge import purge
 from speechmill.core.removals import Removals
 from speechmill.core.share import WHOLE, Share
@@ -164,7 +164,7 @@ def _open_store(output: str) -> Store:
 def check_inputs(config: RunConfig, store: Store, *, only_publish: bool) -> None:
     """Raise ConfigError if there are no inputs, or an input is of no known kind or a missing local path."""
     if not config.inputs and not store.names(f"work/fetch/{FETCHED}"):
-        raise ConfigError("inputs: there are none; name a file, folder, manifest or feed with --input or in the config")
+        raise ConfigError(NO_INPUTS)
     for source in () if only_publish else config.inputs:
         sources.check(source)
     if not only_publish:

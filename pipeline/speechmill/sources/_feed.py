@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, ParseError
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
 from speechmill.fetch.consent import rsl
-from speechmill.sources import Listed, failed, plain_text
+from speechmill.sources import Listed, failed, left_out, plain_text
 from speechmill.sources._cut_apart import cut_apart, lost_in_words
 from speechmill.sources._encodings import in_utf8, in_utf8_as_well_as_can_be, says_another_encoding
 from speechmill.sources._feed_items import Fields, FromChannel, Reading
@@ -79,7 +79,7 @@ class Feed:
 
         The feed is identified by its podcast:guid, else by `identity`, else by its address; an item by its guid, or
         without a unique guid as `Identities` says. Of an item listed twice the first is used; items without enclosure
-        are left out.
+        are left out, and counted in a row.
 
         Args:
             identity: What identifies the feed if it has no podcast:guid.
@@ -110,6 +110,9 @@ class Feed:
             shared, overriding, partial(self._by_terms, rsl.of_feed(channel)), terms_documents, self.page
         )
         yield from reading.recordings(from_channel)
+        others = reading.left_out - (not self._parts.has_end)  # the item in which a feed breaks off has a row below
+        if others > 0:
+            yield left_out("rss", self.url, reason=Reason.NO_ENCLOSURE, detail=f"items without one: {others}")
         if missing := self._missing(reading.lost):
             yield failed("rss", self.url, reason=Reason.BAD_FEED, detail=missing)
 

@@ -60,14 +60,14 @@ class Reading:
     """The items of a feed read so far; `feed` has feedparser's fields of its head.
 
     `keys` are hashes that identify items, with or without an enclosure; `lost` has number and fault of each item that
-    could not be read.
+    could not be read; `left_out` counts those without an enclosure.
     """
 
     def __init__(self, url: str) -> None:
         self._url, self._packed = url, list[bytes]()
         self.keys, self.lost = set[int](), list[tuple[int, str]]()
         self.feed: Mapping[str, Any] = {}
-        self._is_feed, self._is_clear, self._left_out = False, True, 0
+        self._is_feed, self._is_clear, self.left_out = False, True, 0
         self._identities = Identities()
 
     def add(self, part: bytes, root: Element | None) -> None:
@@ -82,7 +82,9 @@ class Reading:
         is_clear = root is not None and len(items) == len(parsed.entries)
         self._is_clear &= is_clear
         pairs = zip(parsed.entries, items if is_clear else [None] * len(parsed.entries), strict=True)
-        self._keep([of_item(entry, item, self._url) for entry, item in pairs])
+        read = [of_item(entry, item, self._url) for entry, item in pairs]
+        self.left_out += sum(not row["media_url"] for row in read)
+        self._keep(read)
 
     def add_broken(self, broken: Broken) -> None:
         """Parse an item that is not XML. Its statements about licence and blocking are interpreted cautiously."""
@@ -102,7 +104,6 @@ class Reading:
     def _keep(self, items: list[dict[str, Any]]) -> None:
         self.keys.update(_key(row) for row in items)
         rows = [row for row in items if row["media_url"]]
-        self._left_out += len(items) - len(rows)
         for row in rows:
             self._identities.add(row)
         self._packed.append(zlib.compress(pickle.dumps(rows), 1))
@@ -118,8 +119,6 @@ class Reading:
             raise RejectedError(
                 Reason.BAD_FEED, f"none of its items can be read; item {self.lost[0][0]}: {self.lost[0][1]}"
             )
-        if self._left_out:
-            _log.info("%s: %d items have no enclosure and are left out", self._url, self._left_out)
         return self._is_clear
 
     def recordings(self, channel: FromChannel) -> Iterator[Listed]:

@@ -74,10 +74,12 @@ def of_channel(feed: Mapping[str, Any], channel: Element | None, feed_url: str) 
 
 
 def _enclosure(entry: Mapping[str, Any], feed_url: str) -> str | None:
-    """URL of the first enclosure that is declared as audio or video, else of the first."""
+    """URL of the first enclosure that is declared as audio or video, else of the first, else of media of Media RSS."""
     enclosures = [link for link in entry.get("links", ()) if link.get("rel") == "enclosure" and link.get("href")]
     enclosures.sort(key=lambda link: not _is_audio(link.get("type")))
-    url = plain_text(enclosures[0]["href"]) if enclosures else None
+    found = [link["href"] for link in enclosures]
+    found += [media["url"] for media in entry.get("media_content", ()) if media.get("url") and _is_media(media)]
+    url = plain_text(found[0]) if found else None
     return url and joined(feed_url, url)
 
 
@@ -89,6 +91,11 @@ def _enclosure_bytes(entry: Mapping[str, Any]) -> int | None:
 
 def _is_audio(kind: object) -> bool:
     return str(kind).lower().startswith(("audio/", "video/"))
+
+
+def _is_media(content: Mapping[str, Any]) -> bool:
+    """Whether an element of Media RSS is sound or film: by its type, else by its medium."""
+    return _is_audio(content["type"]) if content.get("type") else content.get("medium") in ("audio", "video")
 
 
 def joined(base: str, url: str) -> str:

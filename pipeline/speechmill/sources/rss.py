@@ -36,7 +36,9 @@ def check(source: Input) -> None:
     """Raise ConfigError if a feed given by path is not there."""
     address = _address(source)
     if not URL.match(address) and not Path(address).is_file():
-        raise ConfigError(f"inputs: no such file: {plain_text(address)}; give the URL or the path of a feed")
+        raise ConfigError(
+            f"inputs: no such file: {plain_text(address) or repr(address)}; give the URL or the path of a feed"
+        )
 
 
 def list_recordings(source: Input, config: RunConfig, store: Store) -> Iterator[Listed]:
