@@ -25,7 +25,7 @@ TRAIN, VALIDATION = range(8), range(8, 12)
 SPLITS = {"train": TRAIN, "validation": VALIDATION}
 NASTY = ' "Quoted", he said:\r\n| and "left" '
 FORMATS = (
-    "coqui", "f5-tts", "hf", "kaldi", "lhotse-shar", "ljspeech", "matcha", "nemo", "nemo-tarred", "piper",
+    "coqui", "f5-tts", "fish", "hf", "kaldi", "lhotse-shar", "ljspeech", "matcha", "nemo", "nemo-tarred", "piper",
     "voxcpm", "webdataset",
 )  # fmt: skip
 
@@ -221,7 +221,7 @@ def test_coqui_reads_ljspeech(exported: Path) -> None:
     assert samples[3]["text"].rstrip("\n") == "quoted, he said: and left"  # coqui-tts 0.28 keeps the line end
 
 
-# --- piper, F5-TTS, VoxCPM, Matcha-TTS ---
+# --- piper, F5-TTS, VoxCPM, Matcha-TTS, Fish Speech ---
 
 
 def test_piper_prepares_its_list(exported: Path, tmp_path: Path) -> None:
@@ -276,6 +276,20 @@ def test_matcha_reads_its_lists(exported: Path) -> None:
         rows = module.parse_filelist(name)
         assert {len(row) for row in rows} == {columns}
         assert all(soundfile.info(exported / row[0]).samplerate == 22_050 for row in rows)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_fish_speech_finds_sounds_with_their_texts(exported: Path, split: str) -> None:
+    """As its extract_vq.py lists the files of a folder, and its loader of references reads their texts."""
+    module = reader("fish_speech.utils.file")
+    files = module.list_files(exported / "fish" / split, module.AUDIO_EXTENSIONS, recursive=True, sort=True)
+    assert sorted(file.stem for file in files) == ids(SPLITS[split])
+    for file in files:
+        number = int(file.stem, 16)
+        text = module.read_ref_text(str(file.with_suffix(".lab")))
+        assert text == ('"Quoted", he said: | and "left"' if number == 3 else f"This is clip number {number}.")
+        assert file.parent.name == f"s{number % 2}"
+        assert soundfile.info(file).frames == round(seconds(number) * 22_050)
 
 
 def test_clips_are_of_different_lengths_so_that_a_mix_up_shows() -> None:

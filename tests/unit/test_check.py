@@ -137,6 +137,15 @@ def test_what_is_broken_costs_one_item(make: Callable[[Path], None], faults: set
     assert all((item.fault is None) == (item.path is not None or item.sound is not None) for item in found)
 
 
+def test_ljspeech_is_recognised_where_the_sound_of_its_first_line_is_missing(tmp_path: Path) -> None:
+    lines(tmp_path / "metadata.csv", "a|So it was.|So it was.", "b|And so on.|And so on.")
+    with pytest.raises(ConfigError, match="no layout of a corpus that is known"):  # without any sound
+        layouts.layout_of(str(tmp_path))
+    (tmp_path / "wavs").mkdir()
+    (tmp_path / "wavs/b.wav").touch()
+    assert [item.id for item in read(tmp_path)] == ["wavs/a.wav", "wavs/b.wav"]
+
+
 def test_parts_of_a_file_are_read_as_parts(tmp_path: Path) -> None:
     broken_manifest(tmp_path)
     assert [dict(item.span) for item in read(tmp_path) if not item.fault] == [{}, {"offset": 1.0, "duration": 2.0}]

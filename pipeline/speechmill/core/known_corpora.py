@@ -132,9 +132,10 @@ def _hifitts(path: str) -> Rows:
 
 
 def _is_ljspeech(path: str) -> bool:
-    """Whether the first WAV exists, and the lines have two similar texts, rather than labels or the like."""
+    """Whether one of the first WAV files exists, and the lines have two similar texts, not labels or the like."""
     rows = [line.split("|") for _, line in islice(_text_lines(path), SAMPLED_ROWS)]
-    if not rows or not os.path.isfile(os.path.join(os.path.dirname(path), "wavs", f"{rows[0][0]}.wav")):
+    folder = os.path.join(os.path.dirname(path), "wavs")
+    if not any(os.path.isfile(os.path.join(folder, f"{row[0]}.wav")) for row in rows):
         return False
     if any(len(row) != LJSPEECH_COLUMNS for row in rows):
         return False
