@@ -94,6 +94,11 @@ def turns(heard: Heard, models: Models) -> Frames:
     return place_changes(detector.finish().labels, heard.marks, heard.levels)
 
 
+def known(heard: Heard, models: Models) -> Frames:
+    """The true changes: the most that turns can leave of a dialogue."""
+    return np.unique(np.array([round(100 * at) for at in heard.episode.changes()], np.int64))
+
+
 def segmentation(heard: Heard, models: Models) -> Frames:
     """Changes of the likeliest local speaker in the middle of overlapping windows of 10 s."""
     network, wave, changes = models.overlap._network, heard.wave, []
@@ -134,6 +139,7 @@ def sliding(heard: Heard, models: Models) -> Frames:
 
 RIVALS: dict[str, Callable[[Heard, Models], Frames]] = {
     "no turns": none, "segmentation-3.0 windows": segmentation, "CAM++ sliding": sliding, "turns": turns,
+    "known turns": known,
 }  # fmt: skip
 
 
@@ -172,16 +178,15 @@ class Score(Counter[str]):
         }
 
 
-def cut(heard: Heard, profile: str, changes: Frames) -> Iterator[Place]:
+def cut(heard: Heard, rules: Segment, changes: Frames) -> Iterator[Place]:
     """Clips of an episode."""
-    rules = Segment.model_validate({"profile": profile})
     size = heard.episode.wave.size
     for span in spans(heard.marks, heard.levels, samples=size, rate=RATE, rules=rules, changes=changes):
         if span.kind is SpanKind.CLIP:
             yield span.start / RATE, span.end / RATE
 
 
-def measure(material: list[Episode]) -> Iterator[tuple[str, str, str, dict[str, float]]]:
+def measure(material: list[Episode], min_length_s: float) -> Iterator[tuple[str, str, str, dict[str, float]]]:
     """Rival, profile, scene and figures; every rival also over all scenes, with its cost."""
     models, prepared = Models(), [prepare(episode) for episode in material]
     audio_s = sum(episode.wave.size for episode in material) / RATE
@@ -190,13 +195,14 @@ def measure(material: list[Episode]) -> Iterator[tuple[str, str, str, dict[str, 
         changes = [find(heard, models) for heard in prepared]
         speed = audio_s / max(time.process_time() - begin, 1e-9)
         for profile in PROFILES:
+            rules = Segment.model_validate({"profile": profile, "min_length_s": min_length_s})
             scores = {scene: Score() for scene in ("all", *(scene.name for scene in SCENES))}
             for heard, found in zip(prepared, changes, strict=True):
                 for scene in ("all", heard.episode.name.rpartition("-")[0]):
-                    scores[scene].add_clips(heard.episode, cut(heard, profile, found))
+                    scores[scene].add_clips(heard.episode, cut(heard, rules, found))
                     scores[scene].add_changes(heard.episode, found)
             for scene, score in scores.items():
-                yield rival, profile, scene, score.row() | ({"x real time": speed} if rival != "no turns" else {})
+                yield rival, profile, scene, score.row() | ({"x real time": speed} if find not in (none, known) else {})
 
 
 def published(material: list[Episode]) -> Iterator[tuple[str, str, str, dict[str, float]]]:
@@ -266,6 +272,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=2, help="pairs of one sex, and as many of any, for each scene")
     parser.add_argument("--tuning", action="store_true", help="the speakers that were used for tuning")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--min-length-s", type=float, default=5.0, help="shortest clip, without whole runs")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -273,7 +280,7 @@ def main() -> None:
     material = list(episodes(readers, tests=not options.tuning, pairs=options.pairs, seed=options.seed))
     minutes = sum(episode.wave.size for episode in material) / RATE / 60
     print(f"{len(material)} episodes, {minutes:.0f} minutes, {sum(len(one.changes()) for one in material)} changes\n")
-    rows = show(row for part in (measure(material), published(material)) for row in part)
+    rows = show(row for part in (measure(material, options.min_length_s), published(material)) for row in part)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
 

@@ -11,7 +11,9 @@ from speech_defects.adapters import SegmentationModel, packaged
 from speech_defects.packages import ensure_torchaudio
 from speechmill import speakers
 from speechmill.speakers import ECAPA_FILES, files_of
-from speechmill.speakers.campplus import Network, features, read_network
+from speechmill.speakers.campplus import features, read_network
+from speechmill.speakers.campplus_folded import Folded
+from speechmill.speakers.campplus_network import Network
 from speechmill.speakers.ecapa import read_settings
 from speechmill.speakers.turns import STEP
 
@@ -111,6 +113,15 @@ def test_a_file_of_weights_is_loaded_like_the_package(campplus, voices, tmp_path
     path = tmp_path / "mine.pt"
     path.write_bytes(files_of("campplus")[0].read_bytes())
     np.testing.assert_array_equal(speakers.load(str(path), "cpu").embed(voices[0]), campplus.embed(voices[0]))
+
+
+@pytest.mark.parametrize("frames", [25, 200, 333, 1_001])
+def test_folded_normalisations_change_no_embedding(voices, frames):
+    network = read_network(files_of("campplus")[0].read_bytes()).eval()
+    bands = features(np.resize(voices[0][0], RATE * 11))[None, :frames]
+    with torch.inference_mode():
+        wanted, given = network(bands), Folded(network)(bands)
+    torch.testing.assert_close(given, wanted, atol=1e-4, rtol=1e-4)
 
 
 def test_other_sizes_of_embeddings_load_too(tmp_path):

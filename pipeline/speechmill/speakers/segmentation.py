@@ -16,7 +16,8 @@ from torch.nn import functional
 from speechmill.speakers import SAMPLE_RATE_HZ, Float32
 from speechmill.speakers.turns import STEP
 
-WINDOW = 100  # steps that go through the network at a time: the 10 s that it was trained on
+WINDOW = 100  # steps of a window: the 10 s that the network was trained on
+BATCH = 3  # windows that go through the recurrent layers together
 FRAME_SHIFT, FIRST_FRAME = 270, 495  # samples: from frame to frame, and to the centre of the first
 SINGLE_CLASSES = 4  # nobody, and each of three speakers alone; the other classes are pairs
 FILTERS, KERNEL, SINC_STRIDE, POOL = 80, 251, 10, 3
@@ -43,7 +44,7 @@ class CheckpointDetector:
 class PackagedDetector:
     """See turns.OverlapDetector: segmentation-3.0 of pyannote, run without it."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: "PyanNet") -> None:
         self._network = network.eval()
 
     @torch.inference_mode()
@@ -51,11 +52,17 @@ class PackagedDetector:
         """See turns.OverlapDetector."""
         steps = wave.size // STEP
         padded = np.pad(wave, (0, -steps % WINDOW * STEP)).reshape(-1, WINDOW * STEP)
-        windows = [self._steps(window) for window in padded]  # one by one: no result depends on the others
+        batches = [self._classes(padded[first : first + BATCH]) for first in range(0, len(padded), BATCH)]
+        windows = [self._steps(window) for batch in batches for window in batch]
         return np.concatenate(windows)[:steps] if windows else np.zeros(0, np.float32)
 
-    def _steps(self, window: Float32) -> Float32:
-        classes = self._network(torch.from_numpy(window.copy())[None])[0].exp().numpy()
+    def _classes(self, windows: Float32) -> Float32:
+        """Probabilities of the classes, float32[windows, frames, 7], from at most BATCH windows."""
+        maps = torch.cat([self._network.sincnet(torch.from_numpy(window.copy())[None, None]) for window in windows])
+        filled = functional.pad(maps, (0, 0, 0, 0, 0, BATCH - len(maps)))  # one shape: no result depends on the others
+        return self._network.classes(filled)[: len(maps)].exp().numpy()
+
+    def _steps(self, classes: Float32) -> Float32:
         overlapped = classes[:, SINGLE_CLASSES:].sum(axis=1)
         step = np.minimum((FIRST_FRAME + FRAME_SHIFT * np.arange(len(overlapped))) // STEP, WINDOW - 1)
         return (np.bincount(step, overlapped, WINDOW) / np.maximum(np.bincount(step, minlength=WINDOW), 1)).astype(
@@ -82,11 +89,15 @@ class PyanNet(nn.Module):
 
     def forward(self, waves: Tensor) -> Tensor:
         """See the class."""
-        frames, _ = self.lstm(self.sincnet(waves[:, None]).transpose(1, 2))
+        return self.classes(self.sincnet(waves[:, None]))
+
+    def classes(self, maps: Tensor) -> Tensor:
+        """From what `sincnet` gives, float32[N, 60, frames], to the log probabilities."""
+        frames, _ = self.lstm(maps.transpose(1, 2))
         for layer in self.linear:
             frames = functional.leaky_relu(layer(frames))
-        classes: Tensor = self.classifier(frames).log_softmax(-1)
-        return classes
+        logarithms: Tensor = self.classifier(frames).log_softmax(-1)
+        return logarithms
 
 
 class SincNet(nn.Module):

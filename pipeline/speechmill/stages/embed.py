@@ -17,6 +17,7 @@ class Embed(ClipStage):
     """Speaker embeddings."""
 
     name = "embed"
+    version = 2  # speakers/
     artifact = EMBEDDING_ARTIFACT
     typical_speed = 30.0
     execution = InProcess(on_gpu=True)

@@ -30,7 +30,7 @@ from speechmill.speakers.turns import (
 from speechmill.stages.base import Stage
 from speechmill.stages.decode import share_of_turns
 
-TYPICAL_SPEED = 25.0  # × real time of one process on a CPU
+TYPICAL_SPEED = 42.0  # × real time of one process on a CPU
 STEPS = 300  # steps of PCM that are read at a time
 
 
@@ -38,7 +38,7 @@ class Turns(Stage):
     """Voices of a recording. `segment` makes them, and reads them when a recording is cut anew."""
 
     name = "turns"
-    version = 1  # speakers/turns.py, and audio/, as of segment
+    version = 2  # speakers/, and audio/, as of segment
     artifact = TURNS_ARTIFACT
     is_in_graph = False
 
