@@ -162,7 +162,8 @@ def tokens(corpus: CorpusTables, check: Check) -> Again | None:
         check.checked += len(rows)
         if comparable:
             _encode_again(rows, tokenizer, check)
-        for row in rows if corpus.run["profiles"]["assess"] == text_profile else ():
+        is_assessed = corpus.has("assess") and corpus.run["profiles"]["assess"] == text_profile
+        for row in rows if is_assessed else ():
             _check_text_tokens(row, corpus.config, check)
 
     return again
