@@ -24,7 +24,7 @@ PUBLISH_BYTES_S = 60e6  # of `data/` that a machine writes a second, read from a
 FINGERPRINT_SPEED = 870.0  # × real time, see docs/duplicates.md
 SHUFFLED_BYTES_HOUR = 1.8e6  # of landmarks and matches, see docs/duplicates.md
 HOST_REQUESTS = 3.0  # a recording: media, page, and a transcript or the like
-# Requests for each artifact of a run that makes it: those that `python -m tests.benchmarks.storage` counted.
+# Requests for each artifact of a run that makes it, by `python -m tests.benchmarks.storage`; listings are writes.
 WRITES_A_FILE, READS_A_FILE = 2.7, 11.6
 HOUR_S = 3600.0
 HERE = "local"  # the place that is this machine
