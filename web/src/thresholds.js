@@ -18,7 +18,7 @@ export function thresholds(element, state) {
   const command = h("code", { id: "command" });
   const copied = h("span", { role: "status", class: "copied" });
   const copy = h("button", { type: "button", id: "copy", onclick: () => toClipboard(command, copied) }, "Copy");
-  const reset = h("button", { type: "button", id: "reset", onclick: () => state.resetLimits() }, "As now");
+  const reset = h("button", { type: "button", id: "reset", onclick: () => state.resetLimits() }, "Reset");
   const reasons = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "clips by reason" });
   element.append(
     h(
