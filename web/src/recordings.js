@@ -128,8 +128,8 @@ function oneRecording(at, state, rowsOf, spansOf) {
     h("h3", {}, h("bdi", {}, clips.recordingTitle(at))),
     total
       ? timeline(rows, spans, total, state)
-      : h("p", {}, `Nothing of it was decoded: ${clips.table.recordings[at][3]}.`),
-    total && clips.scale === 1 ? amountTable(amounts, total) : null,
+      : h("p", {}, `Nothing of it was decoded: ${explained(clips.table.recordings[at][3], clips)}.`),
+    total && clips.scale === 1 ? amountTable(amounts, total, clips) : null,
     rows.length ? h("button", { type: "button", onclick: list }, `List its ${count(rows.length)} clips`) : null,
   ].filter(Boolean);
 }
@@ -147,7 +147,13 @@ function amountsOf(rows, spans, total, state) {
   return [...amounts].sort((a, b) => b[1] - a[1]);
 }
 
-function amountTable(amounts, total) {
+/** A reason, or what became of clips for it, with its meaning. */
+function explained(fate, { table }) {
+  const meaning = table.meanings[fate.replace("rejected: ", "")];
+  return meaning ? `${fate} – ${meaning}` : fate;
+}
+
+function amountTable(amounts, total, clips) {
   return h(
     "div",
     { class: "scroll" },
@@ -172,7 +178,7 @@ function amountTable(amounts, total) {
           h(
             "tr",
             {},
-            h("th", { scope: "row" }, name),
+            h("th", { scope: "row" }, explained(name, clips)),
             h("td", { class: "n" }, hours(seconds)),
             h("td", { class: "n" }, percent(seconds / total)),
           ),

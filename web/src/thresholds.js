@@ -184,6 +184,8 @@ function offers(state) {
   );
 }
 
+const OFFER_CLASSES = ["", "n wide", "n", "n", "n wide", ""];
+
 function offerTable(found, state) {
   const { clips } = state;
   const rows = found
@@ -203,10 +205,10 @@ function offerTable(found, state) {
         "tr",
         {},
         h("th", { scope: "row" }, column.key),
-        h("td", { class: "n" }, short(present)),
+        h("td", { class: "n wide" }, short(present)),
         h("td", { class: "n" }, one.isEnough ? then : `${then}: not enough`),
         h("td", { class: "n" }, `+${hours((clips.scale * one.samples) / clips.table.rate)}`),
-        h("td", { class: "n" }, `+${count(clips.scale * one.clips)}`),
+        h("td", { class: "n wide" }, `+${count(clips.scale * one.clips)}`),
         h(
           "td",
           { class: "actions-cell" },
@@ -227,7 +229,7 @@ function offerTable(found, state) {
         "tr",
         {},
         ...heads.map((head, at) =>
-          h("th", { scope: "col", class: at ? "n" : "" }, head || h("span", { class: "unseen" }, "what to do")),
+          h("th", { scope: "col", class: OFFER_CLASSES[at] }, head || h("span", { class: "unseen" }, "what to do")),
         ),
       ),
     ),
