@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from speechmill.core import config_file
 from speechmill.core.store import Store
-from speechmill.demo.podcast import serve
 from speechmill.runner.run import run
+from speechmill.sources.demo.podcast import serve
 
 from tests.once import made_once
 

@@ -20,6 +20,7 @@ from speechmill.core.models import FindModel, ModelRef
 from speechmill.core.reasons import Reason
 from speechmill.core.store import Store, add_footer
 from speechmill.stages.base import Execution, InProcess, Isolated, RecordingStage
+from speechmill.stages.restored import with_restored
 from speechmill.stages.selection import clip_durations, select_clips
 from speechmill.stages.work import Outcome, WorkItem
 
@@ -87,6 +88,11 @@ class Score(RecordingStage):
     def process(self, element: WorkItem, build: Build) -> Outcome:
         """Measure and score every clip of a recording."""
         return score_clips(element, build, self)
+
+    def read(self, content_id: str, build: Build, columns: list[str] | None = None) -> pa.Table:
+        """Rows of a content, with the scores of restored sound where clips have any."""
+        names = [column.name for column in self.columns_in(build.config)]
+        return with_restored(super().read(content_id, build, columns), names, content_id, build)
 
     def passing(self, work: WorkItem, build: Build) -> Iterable[str]:
         """Ids of clips that pass the thresholds so far."""
