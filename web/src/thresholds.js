@@ -200,7 +200,10 @@ function offerTable(found, state) {
         state.setFilter(`reason:${column.reason}`);
         document.querySelector("#every-clip").scrollIntoView();
       };
-      const apply = () => state.setLimit(clips.tested.indexOf(column), position);
+      const apply = () => {
+        state.setLimit(clips.tested.indexOf(column), position);
+        document.querySelector(".consequences").scrollIntoView();
+      };
       return h(
         "tr",
         {},
