@@ -1,6 +1,6 @@
 """Five questions of a newcomer, each answered by what the page shows: visible words only, at 1400 and 390 pixels.
 
-Every step is counted and priced by the keystroke-level model, thought included. That is an estimate: no person was timed.
+Every step is priced by the keystroke-level model, thought included. That is an estimate: no person was timed.
 """
 
 import re

@@ -229,6 +229,8 @@ def test_two_windows_agree_as_soon_as_one_looks_at_them(corpus: Path, opened: Op
         other.evaluate("dispatchEvent(new Event('focus'))")
         judged(other, 1)
         assert "you: drop" in other.inner_text("#detail")
+        for page in (one, other):
+            page.wait_for_load_state("networkidle")
 
 
 def test_a_text_that_the_server_did_not_take_stays_in_its_form(corpus: Path, browser: Any) -> None:
