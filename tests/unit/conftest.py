@@ -75,6 +75,12 @@ def _s3_store(address: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Sto
     return store
 
 
+@pytest.fixture
+def s3_store(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store on a real S3 server of our own."""
+    return _s3_store(s3_server, f"mill-{uuid.uuid4().hex}", monkeypatch)
+
+
 @pytest.fixture(params=["local", "s3", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A store on disk, one on a real S3 server of our own, and one in memory."""

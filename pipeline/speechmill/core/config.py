@@ -112,7 +112,7 @@ class Restore(Section):
     """Clips with a higher probability of reverberation are restored."""
     snr_db: float = 15.0
     """Clips with a lower speech level over background, dB, are restored."""
-    min_snr_db: float = 5.0
+    min_snr_db: float = 8.0
     """Clips whose level is even lower than this are too noisy to be restored."""
     attenuation_db: float = Field(100.0, gt=0, le=100)
     """Most dB by which noise is lowered; 100: no limit."""
@@ -133,7 +133,7 @@ class Asr(Section):
     beam_size: int = Field(5, ge=1, le=20)
     """Width of the beam search."""
     batch_size: int = Field(8, ge=1, le=256)
-    """Clips in a batch."""
+    """Clips in a batch; on a GPU those of 30 s, and as many more as they are shorter."""
     language_model: str | None = None
     """For networks with a CTC head: an n-gram of characters, ARPA or binary of KenLM. null: none."""
     language_model_weight: float = Field(0.5, ge=0)

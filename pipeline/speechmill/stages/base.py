@@ -165,7 +165,9 @@ class ClipStage(Stage):
     clips_only = True
     artifact: ClassVar[pa.Schema]
     clips_at_a_time: ClassVar[int] = 16
-    """Most clips that `rows` gets, so that a run can be watched and stopped."""
+    """Most clips that `rows` gets on a CPU, so that a run can be watched and stopped."""
+    seconds_at_a_time: ClassVar[float] = 1_200.0
+    """Most audio that `rows` gets on a GPU, which short clips fill no better than long ones; one clip may be longer."""
     of_restored: ClassVar[bool] = True
     """Whether it processes the restored sound of the clips that have any."""
 
@@ -189,9 +191,16 @@ class ClipStage(Stage):
 
     def in_parts(self, clips: Clips, build: Build) -> Iterator[list[Row]]:
         """Make rows of all clips, some at a time, in any order."""
-        clip_ids = list(clips)
-        for at in range(0, len(clip_ids), self.clips_at_a_time):
-            yield self.rows({clip_id: clips[clip_id] for clip_id in clip_ids[at : at + self.clips_at_a_time]}, build)
+        on_gpu, samples = build.device == "cuda", self.seconds_at_a_time * build.config.audio.sample_rate
+        part: dict[str, npt.NDArray[np.int16]] = {}
+        for clip_id, clip in clips.items():
+            waiting = sum(one.size for one in part.values())
+            if part and (waiting + clip.size > samples if on_gpu else len(part) == self.clips_at_a_time):
+                yield self.rows(part, build)
+                part = {}
+            part[clip_id] = clip
+        if part:
+            yield self.rows(part, build)
 
     def read(self, content_id: str, build: Build, columns: list[str] | None = None) -> pa.Table:
         """All rows of a content so far, one of each clip; `columns` include `clip_id`."""

@@ -24,7 +24,7 @@ from speechmill.stages.restored import with_restored
 from speechmill.stages.selection import clip_durations, select_clips
 from speechmill.stages.work import Outcome, WorkItem
 
-SCORE_ROWS = 32  # clips scored at a time: at most 20 MB of audio
+SCORE_ROWS = {"cpu": 32, "cuda": 256}  # clips scored at a time: at most 20 MB of audio, or what fills a GPU
 # The models' snr_db is left out: on recordings with a noise floor of their own the measure is more accurate.
 SCORES_TO_STORE = {f"{defect}": f"score_{defect}" for defect in speech_defects.Defect} | {"c50_db": "c50_db"}
 
@@ -141,8 +141,8 @@ def score_clips(work: WorkItem, build: Build, stage: Score | None = None) -> Out
 
 
 def _clips(artifact: str, build: Build) -> Iterator[tuple[list[str], list[npt.NDArray[np.int16]]]]:
-    """Ids and int16[n] samples of up to SCORE_ROWS clips at a time."""
-    for batch in build.store.batches(artifact, ["clip_id", "flac"], SCORE_ROWS):
+    """Ids and int16[n] samples of some clips at a time."""
+    for batch in build.store.batches(artifact, ["clip_id", "flac"], SCORE_ROWS[build.device]):
         rows = [(row["clip_id"], row["flac"]) for row in batch.to_pylist() if row["clip_id"]]
         if rows:
             yield [clip_id for clip_id, _ in rows], [decode_flac(flac) for _, flac in rows]
