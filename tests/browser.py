@@ -50,6 +50,16 @@ def serious_faults(page: Any) -> list[str]:
     return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in SERIOUS]
 
 
+def assert_any_reader_can_use(browser: Any, path: Path) -> None:
+    """Fail where a page without a script is wider than its window, or has a serious fault of accessibility."""
+    for size in (WIDE, NARROW):
+        for scheme in ("light", "dark"):
+            with opened(browser, path, size, ready="footer", color_scheme=scheme) as page:
+                page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+                assert overflow(page) <= 0
+                assert not AXE.exists() or serious_faults(page) == []
+
+
 def overflow(page: Any) -> int:
     """CSS pixels by which the page is wider than its window."""
     width: int = page.evaluate("document.documentElement.scrollWidth - innerWidth")

@@ -20,6 +20,10 @@ from speechmill.training.asr.metrics import Written, compare, conventions, figur
 from speechmill.training.asr.references import read
 from speechmill.training.clip_sound import length_s, sound
 
+from tests.browser import assert_any_reader_can_use, browser
+
+__all__ = ["browser"]
+
 RATE = 16_000
 CASED = Written(case=True, marks=True)
 BARE = Written(case=False, marks=False)
@@ -305,6 +309,11 @@ def hostile(tmp_path: Path) -> Path:
     ]
     (tmp_path / "<s>.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     return tmp_path / "<s>.jsonl"
+
+
+def test_any_reader_can_use_the_page(hostile: Path, tmp_path: Path, browser):
+    evaluate(read(hostile), Says(), tmp_path / "out", about={"model": "<em>"})
+    assert_any_reader_can_use(browser, tmp_path / "out" / evaluation.PAGE_FILE)
 
 
 def test_the_page_escapes_references_and_hypotheses_and_loads_nothing(hostile: Path, tmp_path: Path):

@@ -26,6 +26,10 @@ from speech_defects.evaluate.baselines import (
 )
 from speech_defects.evaluate.clips import UnreadableError, read_manifest, read_wave
 
+from tests.browser import assert_any_reader_can_use, browser
+
+__all__ = ["browser"]
+
 RATE = 16_000
 CLEAN = dict.fromkeys([defect.value for defect in Defect], 0) | {"source": "made", "speaker": "a", "group": "clean"}
 scores = arrays(np.float64, st.integers(1, 40), elements=st.integers(0, 8).map(lambda n: n / 8))  # with many ties
@@ -251,6 +255,11 @@ def test_evaluation_of_a_rule(manifest: Path, tmp_path: Path):
         rival["defects"]["telephone"]["auc"] == ours["defects"]["telephone"]["auc"] == 1
     )  # low is worse: the sign is turned
     assert {"by": "codec", "part": "narrow", "clips": 6, "auc": 1, "eer": 0, "missed": 0} in telephone["buckets"]
+
+
+def test_any_reader_can_use_the_page(manifest: Path, tmp_path: Path, browser):
+    evaluate(manifest, tmp_path / "out", scorer=Rules())
+    assert_any_reader_can_use(browser, tmp_path / "out" / "defects.html")
 
 
 def test_page_escapes_what_manifests_say_and_loads_nothing(manifest: Path, tmp_path: Path):

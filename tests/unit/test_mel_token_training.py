@@ -21,7 +21,10 @@ from speechmill.training.tokens import evaluate, train
 from speechmill.training.tokens.sound import collect
 from speechmill.training.tokens.train import Recipe
 
+from tests.browser import assert_any_reader_can_use, browser
 from tests.forked import Forked
+
+__all__ = ["browser"]
 
 TINY = {"hidden": 32, "code_dim": 16, "codes": 64, "blocks": 1, "batch_size": 8, "crop_tokens": 16, "steps": 200}
 TINY |= {"learning_rate": 2e-3}
@@ -153,6 +156,10 @@ def test_a_broken_recording_is_named(tmp_path):
 
 
 # --- measuring ---
+
+
+def test_any_reader_can_use_the_page(trained, browser):
+    assert_any_reader_can_use(browser, trained / "mel-tokens.html")
 
 
 def test_training_leaves_a_page_with_the_curve_and_what_became_of_held_out_speech(trained):

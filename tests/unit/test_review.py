@@ -313,6 +313,30 @@ def test_decisions_are_lines_that_select_honours_and_undo_takes_them_back(sessio
     assert len(written(corpus)) == 8
 
 
+def test_a_decision_that_nobody_could_read_is_refused_and_not_written(session: Session, corpus: Path) -> None:
+    session.judge({"clip_id": first(session), "decision": "keep"})
+    path = corpus / "decisions.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"clip_id": broken\n')
+    for decide in (lambda: session.judge({"clip_id": first(session), "decision": "drop"}), session.undo):
+        with pytest.raises(ConfigError, match="line 2"):
+            decide()
+    assert path.read_bytes() == whole + b'{"clip_id": broken\n'
+    path.write_bytes(whole)
+    assert session.undo()["progress"]["judged"] == 0
+
+
+def test_a_corpus_that_was_moved_is_told_and_nothing_is_put_in_its_place(session: Session, corpus: Path) -> None:
+    clip_id = first(session)
+    moved = corpus.rename(corpus.with_name("moved"))
+    with pytest.raises(ConfigError, match="not there any more"):
+        session.judge({"clip_id": clip_id, "decision": "drop"})
+    assert not corpus.exists()
+    moved.rename(corpus)
+    session.judge({"clip_id": clip_id, "decision": "drop"})
+    assert [line["decision"] for line in written(corpus)] == ["drop"]
+
+
 def test_a_decision_goes_over_http(session: Session, corpus: Path) -> None:
     with ReviewServer(session, host="127.0.0.1", port=0) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()

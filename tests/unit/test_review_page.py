@@ -220,6 +220,39 @@ def test_a_server_that_is_gone_is_told(corpus: Path, browser: Any) -> None:
     assert not lines(corpus)
 
 
+def test_two_windows_agree_as_soon_as_one_looks_at_them(corpus: Path, opened: Opened) -> None:
+    with served(corpus) as server:
+        one, other = opened(server), opened(server)
+        one.keyboard.press("n")
+        judged(one, 1)
+        assert other.evaluate("document.querySelector('.review progress').value") == 0
+        other.evaluate("dispatchEvent(new Event('focus'))")
+        judged(other, 1)
+        assert "you: drop" in other.inner_text("#detail")
+        for page in (one, other):
+            page.wait_for_load_state("networkidle")
+
+
+def test_a_text_that_the_server_did_not_take_stays_in_its_form(corpus: Path, browser: Any) -> None:
+    with served(corpus) as server:
+        page = browser.new_page()
+        page.goto(server.address)
+        ready(page)
+        page.route("**/api/judgements", lambda route: route.abort())
+        page.keyboard.press("t")
+        page.wait_for_selector("#detail form.text:not([hidden])")
+        page.keyboard.type("Written with care.")
+        page.keyboard.press("Control+Enter")
+        until(page, "document.querySelector('.review .fault').textContent.includes('still running')")
+        page.wait_for_selector("#detail form.text:not([hidden])")
+        assert page.input_value("#detail form.text textarea") == "Written with care."
+        page.unroute("**/api/judgements")
+        page.click("#detail form.text button:has-text('save')")
+        judged(page, 1)
+        page.close()
+    assert [line["text"] for line in lines(corpus)] == ["Written with care."]
+
+
 @pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (NARROW, "dark")])
 def test_it_is_accessible_and_fits(corpus: Path, opened: Opened, size: tuple[int, int], scheme: str) -> None:
     with served(corpus, "reason:low_snr") as server:

@@ -12,6 +12,7 @@ export class Decider {
   #found = new Int32Array(64);
   #foundColumns = 0;
   #number = 0;
+  #orders = []; // by tested column, made when its limit first moves
   #stamp;
 
   constructor(clips) {
@@ -92,28 +93,86 @@ export class Decider {
     return Array.from(this.#found.subarray(0, this.#number), (reason) => this.reasons[reason]);
   }
 
-  /** Decide about all clips; `alone` is the tested column that alone rejects a clip, else 255. */
+  /**
+   * Decide about all clips: `kept` by row, `alone` (the tested column that alone rejects a clip, else 255), numbers of
+   * clips and samples kept and by reason, and samples kept by recording and by speaker.
+   */
   run() {
-    const { count, samples } = this.clips;
-    const zeros = () => new Float64Array(this.reasons.length);
-    const result = { kept: new Uint8Array(count), alone: new Uint8Array(count).fill(255), clips: 0, samples: 0 };
-    const byReason = { clips: zeros(), samples: zeros() };
+    const { count, table } = this.clips;
+    const zeros = (length) => new Float64Array(length);
+    const result = {
+      kept: new Uint8Array(count),
+      alone: new Uint8Array(count).fill(255),
+      clips: 0,
+      samples: 0,
+      byReason: { clips: zeros(this.reasons.length), samples: zeros(this.reasons.length) },
+      byRecording: zeros(table.recordings.length),
+      bySpeaker: zeros(table.speakers.length + 1),
+    };
     this.#stamp.fill(-1);
-    for (let row = 0; row < count; row++) {
-      if (this.#decide(row)) {
-        result.kept[row] = 1;
-        result.clips++;
-        result.samples += samples[row];
-        continue;
-      }
-      if (this.#number === 1 && this.#foundColumns === 1) result.alone[row] = this.lastColumn;
-      for (let at = 0; at < this.#number; at++) {
-        byReason.clips[this.#found[at]]++;
-        byReason.samples[this.#found[at]] += samples[row];
-      }
-    }
-    return { ...result, byReason };
+    for (let row = 0; row < count; row++) this.#tally(result, row, 1);
+    return result;
   }
+
+  /** Take other limits over: only clips between the old and the new ones are decided anew. Returns the result. */
+  move(result, limits) {
+    const moved = limits.map((_, at) => at).filter((at) => limits[at] !== this.limits[at]);
+    if (moved.some((at) => limits[at] === null || this.limits[at] === null)) {
+      this.limits = [...limits];
+      return this.run();
+    }
+    for (const at of moved) {
+      const rows = this.#between(at, this.limits[at], limits[at]);
+      this.#tallyAll(result, rows, -1);
+      this.limits[at] = limits[at];
+      this.#tallyAll(result, rows, 1);
+    }
+    return result;
+  }
+
+  #tallyAll(result, rows, sign) {
+    this.#stamp.fill(-1);
+    for (const row of rows) this.#tally(result, row, sign);
+  }
+
+  /** Decide about a clip, and add it to a result (`sign` 1) or take it out again (-1). */
+  #tally(result, row, sign) {
+    const samples = sign * this.clips.samples[row];
+    const isKept = this.#decide(row);
+    result.kept[row] = isKept && sign > 0 ? 1 : 0;
+    result.alone[row] = !isKept && this.#number === 1 && this.#foundColumns === 1 ? this.lastColumn : 255;
+    if (isKept) {
+      result.clips += sign;
+      result.samples += samples;
+      result.byRecording[this.clips.recording[row]] += samples;
+      result.bySpeaker[this.clips.speaker[row]] += samples;
+      return;
+    }
+    for (let at = 0; at < this.#number; at++) {
+      result.byReason.clips[this.#found[at]] += sign;
+      result.byReason.samples[this.#found[at]] += samples;
+    }
+  }
+
+  /** Rows whose code lies between two limits of a tested column: those that one of the limits passes, not the other. */
+  #between(at, one, other) {
+    this.#orders[at] ??= orderOf(this.clips.tested[at]);
+    const { rows, first } = this.#orders[at];
+    return rows.subarray(first[Math.min(one, other) + 1], first[Math.max(one, other) + 1]);
+  }
+}
+
+/** Rows of a column in the order of their codes, and where each code begins; rows without one are left out. */
+function orderOf({ codes, stops }) {
+  const first = new Uint32Array(stops.length + 2); // codes are 0 to stops.length
+  for (const code of codes) if (code !== MISSING) first[code + 1]++;
+  for (let code = 1; code < first.length; code++) first[code] += first[code - 1];
+  const rows = new Uint32Array(first.at(-1));
+  const next = first.slice();
+  codes.forEach((code, row) => {
+    if (code !== MISSING) rows[next[code]++] = row;
+  });
+  return { rows, first };
 }
 
 /** Position of a column's present limit among its stops; null: switched off. */

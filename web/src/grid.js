@@ -45,6 +45,12 @@ export class Grid {
     this.draw();
   }
 
+  /** Draw what is in sight anew; rows that are sorted by the column `changed` are sorted again. */
+  refresh(changed) {
+    if (this.#order?.name === changed) this.#rows = this.#sorted(this.#rows);
+    this.draw();
+  }
+
   get rows() {
     return this.#rows;
   }
@@ -99,10 +105,11 @@ export class Grid {
     const first = Math.max(0, Math.floor(this.scroller.scrollTop / height) - EXTRA_ROWS);
     const inSight = Math.ceil(this.scroller.clientHeight / height) + 2 * EXTRA_ROWS;
     this.body.style.height = `${this.#rows.length * height}px`;
-    this.body.replaceChildren(...this.#rows.slice(first, first + inSight).map((row, at) => this.#row(row, first + at)));
+    const rows = this.#rows.slice(first, first + inSight);
+    this.body.replaceChildren(...rows.map((row, at) => this.#row(row, first + at, height)));
   }
 
-  #row(row, at) {
+  #row(row, at, height) {
     const isChosen = row === this.chosen;
     const cells = this.#columns.map((column) =>
       h("div", { role: "gridcell", class: `cell c-${column.name}` }, column.cell(row)),
@@ -118,7 +125,7 @@ export class Grid {
       },
       ...cells,
     );
-    element.style.top = `${at * this.#rowHeight}px`;
+    element.style.top = `${at * height}px`;
     return element;
   }
 

@@ -22,7 +22,7 @@ export function histograms(element, state) {
     for (const plot of plots) plot.draw();
   });
   watchSight(plots);
-  state.addEventListener("selected", draw);
+  for (const name of ["decided", "selected"]) state.addEventListener(name, draw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plots.forEach((plot) => plot.remake()));
   new ResizeObserver(atNextFrame(() => plots.forEach((plot) => plot.resize()))).observe(element);
   draw();

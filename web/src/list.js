@@ -67,6 +67,10 @@ export function clipList(element, state, given) {
     if (filter.value !== state.filter) filter.value = state.filter;
   };
   state.addEventListener("selected", atNextFrame(update));
+  state.addEventListener(
+    "decided",
+    atNextFrame(() => grid.refresh("verdict")),
+  );
   state.addEventListener("chosen", () => grid.mark(state.chosen));
   state.addEventListener("noted", () => grid.draw());
   update();

@@ -6,10 +6,11 @@ import { h } from "./dom.js";
 import { histograms } from "./histograms.js";
 import { keys } from "./keys.js";
 import { clipList } from "./list.js";
-import { players } from "./players.js";
+import { playGroups, players } from "./players.js";
 import { recordings } from "./recordings.js";
 import { offer, seam } from "./seam.js";
 import { speakers } from "./speakers.js";
+import { start } from "./start.js";
 import { State } from "./state.js";
 import { thresholds } from "./thresholds.js";
 import { unpack } from "./unpack.js";
@@ -66,13 +67,15 @@ function offered(state, list) {
 async function main() {
   const given = seam();
   players();
+  playGroups();
   const state = new State(new Clips(await unpack(place("table-of-clips").textContent)));
   const list = clipList(place("list-view"), state, given);
   detail(place("detail"), state, given);
   thresholds(place("thresholds-view"), state);
   histograms(place("histograms-view"), state);
-  recordings(place("recordings-view"), state);
+  const byRecording = recordings(place("recordings-view"), state);
   speakers(place("speakers-view"), state);
+  start({ recordings: byRecording, list });
   keys({ ...list, play, given, state });
   state.addEventListener("chosen", () => {
     const clipId = state.chosen < 0 ? null : state.clips.id(state.chosen);

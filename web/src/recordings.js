@@ -13,15 +13,28 @@ export function recordings(element, state) {
     element.append(h("p", {}, "There are no recordings."));
     return;
   }
+  const wanted = h("input", {
+    type: "search",
+    id: "find-recording",
+    "aria-label": "Find a recording",
+    placeholder: "find a recording by its title",
+    oninput: () => grid.setRows(found()),
+  });
   const place = h("div", { class: "grid recording-grid" });
   const view = h("div", { class: "recording", "aria-live": "polite" });
-  element.append(place, view);
+  element.append(
+    h("p", {}, "Choose a recording to see what became of it, when and why. Those of the least yield stand first."),
+    h("div", { class: "controls" }, wanted),
+    place,
+    view,
+  );
   const rowsOf = byRecording(clips);
   const spansOf = spansByRecording(clips);
   const seconds = (samples) => samples / clips.table.rate;
   const length = (at) => all[at][4];
   const kept = (at) => clips.scale * state.then.byRecording[at];
   const share = (at) => (length(at) ? kept(at) / length(at) : 0);
+  const rank = (at) => (length(at) ? share(at) : -1);
   const status = (at) => all[at][2] + (all[at][3] ? `: ${all[at][3]}` : "");
   const grid = new Grid(place, {
     label: "recordings",
@@ -46,10 +59,11 @@ export function recordings(element, state) {
         name: "share",
         label: "yield",
         cell: (at) => (length(at) ? percent(share(at)) : "–"),
-        key: share,
+        key: rank,
         isNumber: true,
       },
     ],
+    sort: { name: "share", direction: 1 },
     onChoose: (at) => {
       grid.mark(at);
       draw();
@@ -57,12 +71,24 @@ export function recordings(element, state) {
   });
   const draw = () =>
     view.replaceChildren(...(grid.chosen < 0 ? [] : oneRecording(grid.chosen, state, rowsOf, spansOf)));
-  grid.setRows(all.map((_, at) => at));
+  const titles = all.map((_, at) => `${clips.recordingTitle(at)} ${all[at][0]}`.toLowerCase());
+  const found = () => {
+    const words = wanted.value.toLowerCase().split(/\s+/);
+    return titles.map((_, at) => at).filter((at) => words.every((word) => titles[at].includes(word)));
+  };
+  grid.setRows(found());
   state.addEventListener("decided", () => {
     grid.draw();
     draw();
   });
-  grid.choose(all.reduce((best, _, at) => (length(at) > length(best) ? at : best), 0));
+  const worst = () => {
+    wanted.value = "";
+    grid.setRows(found());
+    grid.sortBy("share", 1);
+    grid.choose(grid.rows[0]);
+  };
+  worst();
+  return { worst };
 }
 
 function byRecording(clips) {
@@ -102,8 +128,8 @@ function oneRecording(at, state, rowsOf, spansOf) {
     h("h3", {}, h("bdi", {}, clips.recordingTitle(at))),
     total
       ? timeline(rows, spans, total, state)
-      : h("p", {}, `Nothing of it was decoded: ${clips.table.recordings[at][3]}.`),
-    total && clips.scale === 1 ? amountTable(amounts, total) : null,
+      : h("p", {}, `Nothing of it was decoded: ${explained(clips.table.recordings[at][3], clips)}.`),
+    total && clips.scale === 1 ? amountTable(amounts, total, clips) : null,
     rows.length ? h("button", { type: "button", onclick: list }, `List its ${count(rows.length)} clips`) : null,
   ].filter(Boolean);
 }
@@ -121,7 +147,13 @@ function amountsOf(rows, spans, total, state) {
   return [...amounts].sort((a, b) => b[1] - a[1]);
 }
 
-function amountTable(amounts, total) {
+/** A reason, or what became of clips for it, with its meaning. */
+function explained(fate, { table }) {
+  const meaning = table.meanings[fate.replace("rejected: ", "")];
+  return meaning ? `${fate} – ${meaning}` : fate;
+}
+
+function amountTable(amounts, total, clips) {
   return h(
     "div",
     { class: "scroll" },
@@ -146,7 +178,7 @@ function amountTable(amounts, total) {
           h(
             "tr",
             {},
-            h("th", { scope: "row" }, name),
+            h("th", { scope: "row" }, explained(name, clips)),
             h("td", { class: "n" }, hours(seconds)),
             h("td", { class: "n" }, percent(seconds / total)),
           ),

@@ -3,7 +3,6 @@
 import { Decider, presentLimit } from "./decide.js";
 import { atNextFrame } from "./dom.js";
 import { matcher, parse } from "./query.js";
-import { totalsOf } from "./totals.js";
 
 const MORE = 255; // missed more than one brush, or the filter
 
@@ -13,18 +12,15 @@ export class State extends EventTarget {
     super();
     this.clips = clips;
     this.decider = new Decider(clips);
-    this.present = this.#totals();
-    this.then = this.present;
+    this.limits = [...this.decider.limits];
+    this.present = this.decider.run();
+    this.then = structuredClone(this.present);
     this.brushes = new Map(); // column name -> {test(row), low, high}
     this.filter = "";
     this.parsed = parse("", clips);
     this.queue = null;
     this.chosen = -1;
     this.select();
-  }
-
-  #totals() {
-    return totalsOf(this.decider.run(), this.clips);
   }
 
   #emit(name) {
@@ -40,26 +36,31 @@ export class State extends EventTarget {
   }
 
   limit(at) {
-    return this.decider.limits[at];
+    return this.limits[at];
   }
 
   /** Set the limit of a tested column: a position of its slider, or null to switch the test off. */
   setLimit(at, position) {
-    this.decider.limits[at] = position;
+    this.limits[at] = position;
     this.#decideSoon();
   }
 
   resetLimits() {
-    this.decider.limits = this.clips.tested.map(presentLimit);
+    this.limits = this.clips.tested.map(presentLimit);
     this.#decideSoon();
   }
 
   #decideSoon = atNextFrame(() => this.decide());
 
   decide() {
-    this.then = this.#totals();
+    this.then = this.decider.move(this.then, this.limits);
     this.#emit("decided");
-    this.select();
+    if (this.#filterAsksForDecisions()) this.select();
+  }
+
+  #filterAsksForDecisions() {
+    const { words, named } = this.parsed;
+    return words.length > 0 || named.some(({ field }) => field === "reason");
   }
 
   /** Tested columns whose limit is another than now: [column, value or null]. */

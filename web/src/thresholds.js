@@ -18,7 +18,7 @@ export function thresholds(element, state) {
   const command = h("code", { id: "command" });
   const copied = h("span", { role: "status", class: "copied" });
   const copy = h("button", { type: "button", id: "copy", onclick: () => toClipboard(command, copied) }, "Copy");
-  const reset = h("button", { type: "button", id: "reset", onclick: () => state.resetLimits() }, "As now");
+  const reset = h("button", { type: "button", id: "reset", onclick: () => state.resetLimits() }, "Reset");
   const reasons = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "clips by reason" });
   element.append(
     h(
@@ -184,6 +184,8 @@ function offers(state) {
   );
 }
 
+const OFFER_CLASSES = ["", "n wide", "n", "n", "n wide", ""];
+
 function offerTable(found, state) {
   const { clips } = state;
   const rows = found
@@ -198,15 +200,18 @@ function offerTable(found, state) {
         state.setFilter(`reason:${column.reason}`);
         document.querySelector("#every-clip").scrollIntoView();
       };
-      const apply = () => state.setLimit(clips.tested.indexOf(column), position);
+      const apply = () => {
+        state.setLimit(clips.tested.indexOf(column), position);
+        document.querySelector(".consequences").scrollIntoView();
+      };
       return h(
         "tr",
         {},
         h("th", { scope: "row" }, column.key),
-        h("td", { class: "n" }, short(present)),
+        h("td", { class: "n wide" }, short(present)),
         h("td", { class: "n" }, one.isEnough ? then : `${then}: not enough`),
         h("td", { class: "n" }, `+${hours((clips.scale * one.samples) / clips.table.rate)}`),
-        h("td", { class: "n" }, `+${count(clips.scale * one.clips)}`),
+        h("td", { class: "n wide" }, `+${count(clips.scale * one.clips)}`),
         h(
           "td",
           { class: "actions-cell" },
@@ -227,7 +232,7 @@ function offerTable(found, state) {
         "tr",
         {},
         ...heads.map((head, at) =>
-          h("th", { scope: "col", class: at ? "n" : "" }, head || h("span", { class: "unseen" }, "what to do")),
+          h("th", { scope: "col", class: OFFER_CLASSES[at] }, head || h("span", { class: "unseen" }, "what to do")),
         ),
       ),
     ),

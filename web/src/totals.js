@@ -1,16 +1,4 @@
-/** Sums of a decision: by recording and by speaker, in samples kept. */
-
-/** The decision with `byRecording` and `bySpeaker`: Float64Arrays of samples kept. */
-export function totalsOf(decision, clips) {
-  const byRecording = new Float64Array(clips.table.recordings.length);
-  const bySpeaker = new Float64Array(clips.table.speakers.length + 1);
-  for (let row = 0; row < clips.count; row++) {
-    if (!decision.kept[row]) continue;
-    byRecording[clips.recording[row]] += clips.samples[row];
-    bySpeaker[clips.speaker[row]] += clips.samples[row];
-  }
-  return { ...decision, byRecording, bySpeaker };
-}
+/** What a decision comes to by reason, and how far each threshold must move to keep more. */
 
 /** Reasons by name with {now, then} in clips and samples, those that take most first; others are left out. */
 export function reasonRows({ decider, present, then }) {

@@ -97,6 +97,13 @@ def by_reason(stats: dict[str, Any]) -> list[Amount]:
     return sorted(amounts, key=lambda row: (-row.samples, row.name))
 
 
+def by_profile(stats: dict[str, Any]) -> list[Amount]:
+    """Audio that each profile of segmentation would make clips of, most first; profiles that make none are left out."""
+    samples = stats.get("candidate_samples_by_profile", {})
+    rows = [amount(stats, name, count, of=stats["samples"]["in"]) for name, count in samples.items() if count]
+    return sorted(rows, key=lambda row: (-row.samples, row.name))
+
+
 def kept_by(stats: dict[str, Any], column: str) -> list[Amount]:
     """Kept audio by a column, `licence` or `language`, largest first, as shares of all kept audio."""
     kept = stats["samples"].get("kept", 0)

@@ -73,11 +73,11 @@ function form(name, label, field, more, send) {
     {
       class: name,
       hidden: true,
-      onsubmit: (event) => {
+      onsubmit: async (event) => {
         event.preventDefault();
         if (!field.value.trim()) return field.focus();
         close();
-        send();
+        if (!(await send())) element.hidden = false; // nothing that was written is lost
       },
       onkeydown: (event) => {
         if (event.key === "Escape") close();

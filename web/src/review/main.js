@@ -64,6 +64,7 @@ async function judge(line) {
   });
   if (isDone && line.decision === "auto") restoreText(line.clip_id);
   if (isDone && (line.decision === "keep" || line.decision === "drop")) goOn(line.clip_id);
+  return isDone;
 }
 
 /** Say the opposite about a defect of a clip of what was said or measured. */
@@ -118,6 +119,28 @@ function take(clipId, said) {
   review.facts.delete(key(clipId));
 }
 
+function takeAll(judged) {
+  for (const [clipId, said] of Object.entries(judged)) {
+    take(clipId, said);
+    if (said.text) page.setText(clipId, said.text);
+  }
+}
+
+/** Take over what was said in another window, or by another program, while this one was not looked at. */
+async function catchUp() {
+  const state = await get("api/state").catch((error) => bar.fail(error.message));
+  if (!state || review.isBusy) return;
+  const now = Object.fromEntries(Object.entries(state.judged).map(([clipId, said]) => [key(clipId), said]));
+  const clipIds = new Set([...Object.keys(now), ...Object.keys(review.judged)]);
+  const changed = [...clipIds].filter((one) => JSON.stringify(now[one]) !== JSON.stringify(review.judged[one]));
+  if (!changed.length) return;
+  for (const clipId of changed) review.facts.delete(clipId);
+  review.judged = {};
+  takeAll(state.judged);
+  bar.show(state, "decisions of another window were taken over");
+  page.refresh();
+}
+
 /** Choose the next clip of the queue that nobody judged; outside the queue, the next one of the list. */
 function goOn(clipId) {
   const at = review.queue.findIndex((other) => key(other) === key(clipId));
@@ -140,9 +163,9 @@ async function start() {
   const state = await get("api/state").catch((error) => bar.fail(error.message));
   if (!state) return;
   review.queue = state.queue.clip_ids;
-  for (const [clipId, said] of Object.entries(state.judged)) take(clipId, said);
-  for (const [clipId, { text }] of Object.entries(state.judged)) if (text) page.setText(clipId, text);
+  takeAll(state.judged);
   bar.open(state);
+  window.addEventListener("focus", catchUp);
   page.setQueue(review.queue);
   const first = review.queue.find((clipId) => !review.judged[key(clipId)]) ?? review.queue[0];
   if (first) page.choose(first);

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Collection, Sequence
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 from pydantic import ValidationError
 
+from speechmill.core.config_errors import ConfigError
 from speechmill.core.manual import Entry, ManualDecisions, append_entries, read_entries, standing
-from speechmill.core.ownership import DECISIONS_FILE
+from speechmill.core.ownership import DECISIONS_FILE, is_corpus
 from speechmill.core.store import Store
 
 MOST_AT_ONCE = 10_000  # of one decision: those of a speaker in a recording
@@ -34,7 +35,7 @@ class Judgements:
             queue: Name of the queue that the clips come from, which goes into each line too.
         """
         self._store, self._about = store, {"who": who, "queue": queue}
-        self._lock = Lock()
+        self._lock = RLock()
         self._done: list[list[str]] = []
         self._version: str | None = None
         self._entries: list[Entry] = []
@@ -43,7 +44,8 @@ class Judgements:
     def add(self, clip_ids: Sequence[str], line: dict[str, Any]) -> None:
         """Write one decision about one clip or several, which `undo` takes back together.
 
-        Raises JudgementError for a decision that `decisions.jsonl` cannot hold, and OSError.
+        Raises JudgementError for a decision that `decisions.jsonl` cannot hold, ConfigError if that file is damaged or
+        the corpus is gone, and OSError; nothing is written then.
         """
         if not 0 < len(clip_ids) <= MOST_AT_ONCE:
             raise JudgementError(f"a decision is about 1 to {MOST_AT_ONCE} clips, not {len(clip_ids)}")
@@ -53,19 +55,27 @@ class Judgements:
         except ValidationError as error:
             raise JudgementError(error.errors(include_url=False)[0]["msg"]) from None
         with self._lock:
-            append_entries(self._store, entries)
+            self._append(entries)
             self._done.append(list(clip_ids))
 
     def undo(self) -> list[str]:
-        """Take back the last decision of this session that still stands; returns its clips, none if there is none."""
+        """Take back the last decision of this session that still stands; returns its clips, none if there is none.
+
+        Raises ConfigError as `add` does.
+        """
         with self._lock:
             if not self._done:
                 return []
             clip_ids = self._done[-1]
-            append_entries(
-                self._store, [Entry(clip_id=clip_id, decision="undo", **self._stamp()) for clip_id in clip_ids]
-            )
+            self._append([Entry(clip_id=clip_id, decision="undo", **self._stamp()) for clip_id in clip_ids])
             return self._done.pop()
+
+    def _append(self, entries: Sequence[Entry]) -> None:
+        """Append lines, unless nobody could read them: to a damaged file, or in place of a corpus that was moved."""
+        if not is_corpus(self._store):
+            raise ConfigError(f"{self._store.root}: the corpus is not there any more; nothing was written")
+        self.standing()
+        append_entries(self._store, entries)
 
     @property
     def can_undo(self) -> bool:

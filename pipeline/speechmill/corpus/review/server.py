@@ -28,6 +28,7 @@ from speechmill.corpus.review.ranges import RangeError, parse_range
 from speechmill.corpus.review.session import Session
 
 MAX_BODY_BYTES = 100_000  # a text by hand is far shorter
+MOST_DIGITS = 20  # of a length that is read as a number
 TIMEOUT_S = 30.0  # of a client that stops talking
 TOKEN_BYTES = 32
 ICON, SUFFIX, MOST_PARTS = "/favicon.ico", ".flac", 8
@@ -123,6 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (ConnectionError, TimeoutError):
             raise
         except (OSError, ConfigError) as error:
+            log.warning("a request failed", exc_info=True)
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
 
     def _checked(self) -> list[str]:
@@ -170,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isascii() or not length.isdigit():
             raise AnswerError(HTTPStatus.LENGTH_REQUIRED, "send a Content-Length")
-        if int(length) > MAX_BODY_BYTES:
+        if len(length) > MOST_DIGITS or int(length) > MAX_BODY_BYTES:
             raise AnswerError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"send at most {MAX_BODY_BYTES} bytes")
         try:
             value = json.loads(self.rfile.read(int(length)))

@@ -6,6 +6,7 @@ page's content security policy allows no script but its own.
 
 import base64
 import math
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -71,7 +72,7 @@ def render(
     pages = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    pages.filters |= {"percent": figures.percent, "link": web_link, "clock": clock}
+    pages.filters |= {"percent": figures.percent, "link": web_link, "clock": clock, "quoted": shlex.quote}
     pages.filters["length_of"] = partial(figures.length, rate=stats["sampling_rate"])
     failures: list[Recording] = []
     left_out: list[Recording] = []
@@ -91,6 +92,7 @@ def render(
         sampled=table.clips if table.is_sample else None,
         failures=failures,
         left_out=left_out,
+        served=extension is not None,
         policy=policy(scripts, styles, is_served=extension is not None),
         scripts=[Markup(text) for text in scripts],  # noqa: S704 - files of this package
         styles=[Markup(text) for text in styles],  # noqa: S704
@@ -116,6 +118,8 @@ def _template_values(build: Build, stats: dict[str, Any]) -> dict[str, Any]:
         "rejected_clips": clips.get(REJECTED, 0),
         "fates": figures.by_fate(stats),
         "advice": advice.other_profile(stats, build.config.segment.profile),
+        "profile": build.config.segment.profile,
+        "profiles": figures.by_profile(stats),
         "reasons": figures.by_reason(stats),
         "licences": figures.kept_by(stats, "licence"),
         "languages": figures.kept_by(stats, "language"),

@@ -21,6 +21,7 @@ from speechmill.core.records import Recording, SpanKind, Status
 from speechmill.core.thresholds import Thresholds
 from speechmill.decide.decision import SCORE_PREFIX, Reasons
 from speechmill.publish import figures
+from speechmill.publish.advice import MEANINGS
 from speechmill.publish.columns import columns_of
 from speechmill.publish.decided import TEXT_COLUMNS, DecidedGroup, deciding_columns, grounds, is_done
 from speechmill.publish.report.clip_ids import ID_BYTES, MOST_CLIPS, MOST_WHOLE_IDS, id_bytes, in_table, share_in_table
@@ -215,7 +216,14 @@ class ClipTable:
             "recordings": self._recordings,
             "speakers": list(self._speakers),
             "span_kinds": [str(kind) for kind in SpanKind],
+            "meanings": self._meanings(),
         }
+
+    def _meanings(self) -> dict[str, str]:
+        """Meaning of each reason that the page may name, those of failed recordings among them."""
+        tested = {column.test.reason for column in self._columns if column.test}
+        found = tested | {name for _, name in self._bits} | {reason for _, _, _, reason, _ in self._recordings}
+        return {str(name): MEANINGS[name] for name in sorted(found) if name in MEANINGS}
 
     def _column(self, column: Column, stops: list[float]) -> dict[str, Any]:
         test = column.test
