@@ -104,7 +104,7 @@ def read_network(weights: Path) -> Network:
     """Load a network without running code from the file. Raises ValueError for a file of another kind."""
     network = Network()
     try:
-        network.load_state_dict(load_file(weights))
+        network.load_state_dict({"mix": network.mix} | load_file(weights))  # earlier weights mix nothing
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{weights}: not weights of this version's defect network: {error}") from None
     return network.eval()
