@@ -13,12 +13,12 @@ import click
 import pyarrow as pa
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from speechmill.asr.known_models import KNOWN_MODELS
 from speechmill.cli.main import cli
 from speechmill.core.config import RunConfig
 from speechmill.core.config_keys import ConfigKey, key_of, section_of
 from speechmill.core.reasons import Reason
 from speechmill.core.records import LEDGER, RECORDINGS
+from speechmill.fetch.known_models import KNOWN_MODELS
 from speechmill.publish.advice import KEYS
 from speechmill.publish.columns import data_schema, every_column, pool_schema
 

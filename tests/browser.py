@@ -27,15 +27,17 @@ def browser() -> Iterator[Any]:
 
 
 @contextmanager
-def opened(browser: Any, path: Path, size: tuple[int, int] = WIDE, **options: Any) -> Iterator[Any]:
-    """A page of a file, ready to be used. Fails at its end if the page has reported an error."""
+def opened(
+    browser: Any, path: Path, size: tuple[int, int] = WIDE, ready: str = "body[data-ready]", **options: Any
+) -> Iterator[Any]:
+    """A page of a file, once it has what `ready` selects. Fails at its end if the page has reported an error."""
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
     page, faults = context.new_page(), list[str]()
     page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("request", lambda request: faults.append(request.url) if request.url.startswith("http") else None)
     page.goto(path.as_uri())
-    page.wait_for_selector("body[data-ready]")
+    page.wait_for_selector(ready)
     yield page
     context.close()
     assert faults == []

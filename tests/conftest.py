@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, settings
 from speech_defects.packages import drop_lazy_modules
-from speechmill.demo.podcast import make_podcast
+from speechmill.sources.demo.podcast import make_podcast
 
 from tests.commandline import corpus, folder, speechmill
 from tests.once import made_once

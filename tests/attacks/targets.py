@@ -108,7 +108,7 @@ def feed(data: bytes) -> None:
 
 def subtitles(data: bytes) -> None:
     """A transcript of any format, which begins with a byte that picks its media type."""
-    from speechmill.reference_text import ClipHypothesis, align, read
+    from speechmill.text.reference import ClipHypothesis, align, read
 
     types = (None, "text/vtt", "application/json", "text/html", "text/plain; charset=utf-16", "application/x-subrip")
     with suppress(RejectedError):

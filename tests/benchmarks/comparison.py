@@ -1,7 +1,9 @@
-"""What comparing a generated corpus costs: `python -m tests.benchmarks.comparison [--hours N] [--new N] [--json FILE]`.
+"""What comparing a generated corpus costs: `python -m tests.benchmarks.comparison [--hours N] [--new N] [--one-in K]`.
 
 Landmarks are made as they are read, as many an hour as speech has, of so many values that as many are equal by chance
-as in 50,000 hours of speech. The disk needs 2 MB an hour; stored landmarks would need 1 MB more.
+as in 50,000 hours of speech. The disk needs 2 MB an hour; stored landmarks would need 1 MB more. With `--one-in K` only
+one in K of the files of landmarks is written and compared: memory is that of all, since it holds one file at a time,
+and disk and most of the time are a Kth.
 """
 
 import argparse
@@ -33,19 +35,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.comparison", description=__doc__)
     parser.add_argument("--hours", type=int, default=1_000, help="of the corpus")
     parser.add_argument("--new", type=int, default=20, help="hours that are added")
+    parser.add_argument("--one-in", type=int, default=1, help="of the files of landmarks that are compared")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        figures = list(measure(a_build(Path(folder)), options.hours, options.new))
+        figures = list(measure(a_build(Path(folder)), options.hours, options.new, options.one_in))
     print(HEADING)
     show(figures)
     if options.json:
-        write_json(options.json, figures, {"cores": os.cpu_count(), "hours": options.hours, "new": options.new})
+        facts = {"cores": os.cpu_count(), "hours": options.hours, "new": options.new, "one in": options.one_in}
+        write_json(options.json, figures, facts)
 
 
-def measure(build: Build, hours: int, new: int) -> Any:
+def measure(build: Build, hours: int, new: int, one_in: int) -> Any:
     """Figures of the first comparison, of the next with nothing new, and of one with some."""
-    _generate(hours + new)
+    _generate(hours + new, one_in)
     works = [_work(number) for number in range(hours + new)]
     for name, count in (("all", hours), ("nothing new", hours), (f"{new} h new", hours + new)):
         begin, cpu = time.monotonic(), time.process_time()
@@ -62,21 +66,24 @@ def _work(number: int) -> WorkItem:
     return WorkItem(recording_id=name, content_id=name, media="", is_local=True, allowed=True, order=(name, "", "", ""))
 
 
-def _generate(hours: int) -> None:
+def _generate(hours: int, one_in: int) -> None:
     """Take the place of stored landmarks: an hour for each content."""
     values = round(hours * LANDMARKS_HOUR / (2 * VOTES))  # the mean content has half of the corpus before it
 
+    parts = hours * LANDMARKS_HOUR * BYTES_LANDMARK // comparison.PART_BYTES + 1
+
     def landmarks(rank: int, content_id: str, build: Build) -> Any:
-        records = np.empty(LANDMARKS_HOUR, comparison.LANDMARK)
-        records["hash"], dice = _hashes(content_id, values), np.random.default_rng(rank)
-        records["clip"] = rank << CLIP_BITS | dice.integers(0, CLIPS_HOUR, LANDMARKS_HOUR)
-        records["frame"] = dice.integers(0, 2_000, LANDMARKS_HOUR)
+        hashes, dice = _hashes(content_id, values), np.random.default_rng(rank)
+        hashes = hashes[hashes % np.uint64(parts) % np.uint64(one_in) == 0]
+        records = np.empty(hashes.size, comparison.LANDMARK)
+        records["hash"], records["frame"] = hashes, dice.integers(0, 2_000, hashes.size)
+        records["clip"] = rank << CLIP_BITS | dice.integers(0, CLIPS_HOUR, hashes.size)
         return records
 
     replaced = {
         "_landmarks": landmarks,
         "_hashes": lambda content_id, build: _hashes(content_id, values),
-        "_part_count": lambda build: hours * LANDMARKS_HOUR * BYTES_LANDMARK // comparison.PART_BYTES + 1,
+        "_part_count": lambda build: parts,
         "contents_with": lambda stage, build: {f"{number:064x}" for number in range(hours)},
     }
     for name, function in replaced.items():

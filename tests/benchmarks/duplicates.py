@@ -1,4 +1,4 @@
-"""Measures the finding of repeated sound on real recordings; the constants of dedup/fingerprint.py rest on it.
+"""Measures the finding of repeated sound on real recordings; the constants of audio/fingerprint.py rest on it.
 
     python -m tests.benchmarks.duplicates --data DIR      DIR holds manifest.jsonl and its recordings
 
@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 import soxr
 from scipy.signal import butter, fftconvolve, sosfilt
+from speechmill.audio import fingerprint as marks
 from speechmill.audio import to_int16
-from speechmill.dedup import fingerprint as marks
 
 from tests.media import decode, encode
 

@@ -14,8 +14,8 @@ import numpy as np
 from speechmill.core.build import Build
 from speechmill.core.config_file import load
 from speechmill.core.store import Store
-from speechmill.demo.podcast import make_podcast
 from speechmill.fetch import model_folder
+from speechmill.sources.demo.podcast import make_podcast
 from speechmill.stages.profiles import plan_build
 from speechmill.stages.segment import segment_media
 from speechmill.stages.work import WorkItem

@@ -38,6 +38,7 @@ from speechmill.publish import tables
 from speechmill.publish.groups import group_inputs
 from speechmill.stages import ASSESS, DEDUP, FINGERPRINT, SCORE
 from speechmill.stages.assess import text_columns
+from speechmill.stages.consent import MARKS_VERSION
 from speechmill.stages.profiles import plan_build
 from speechmill.stages.segment import GROUP_SPANS
 
@@ -214,8 +215,8 @@ def prepared(corpus: Path, clips: int) -> Build:
     return build
 
 
-def generate(corpus: Path, clips: int, *, sound: bool = False) -> Path:
-    """Make the artifacts of a corpus of so many clips, unless they are there."""
+def generate(corpus: Path, clips: int, *, sound: bool = False, from_feeds: bool = False) -> Path:
+    """Make the artifacts of a corpus of so many clips, of files or from feeds, unless they are there."""
     done = corpus / "work" / f"generated-{clips}"
     if done.exists():
         return corpus
@@ -224,20 +225,22 @@ def generate(corpus: Path, clips: int, *, sound: bool = False) -> Path:
     build = _build(corpus)
     workers = processes.pool(None)
     count = clips // CLIPS_A_RECORDING
-    for future in [workers.submit(_recording, at, build, sound) for at in range(count)]:
+    for future in [workers.submit(_recording, at, build, sound, from_feeds) for at in range(count)]:
         future.result()
     done.touch()
     return corpus
 
 
-def _recording(at: int, build: Build, sound: bool = False) -> None:
+def _recording(at: int, build: Build, sound: bool = False, from_feeds: bool = False) -> None:
     """Make what a run would have made of a recording."""
     rng, content_id = np.random.default_rng(at), stable_id("content", str(at)) * 2
     recording = Recording(
-        recording_id=stable_id("recording", str(at)), source="local", media_url=f"{at}.flac", title=f"Chapter {at}",
+        recording_id=stable_id("recording", str(at)), source="rss" if from_feeds else "local",
+        media_url=f"https://example.org/{at}.mp3" if from_feeds else f"{at}.flac", title=f"Chapter {at}",
         author="Ann Author", licence="CC-BY-4.0", content_id=content_id, sha256=content_id,
     )  # fmt: skip
-    footer = FetchFooter(is_local=True, media=f"/nowhere/{at}.flac", documents_retry=False)
+    media = f"work/media/{content_id}" if from_feeds else f"/nowhere/{at}.flac"
+    footer = FetchFooter(is_local=not from_feeds, media=media, documents_retry=False, marks=MARKS_VERSION)
     build.store.write_table(build.fetched(recording.recording_id), to_table([recording]), footer)
     spans = list(_spans(content_id, rng, sound=sound))
     with build.store.parquet(build.segments(content_id), SEGMENT_ARTIFACT, compression={"flac": "none"}) as writer:

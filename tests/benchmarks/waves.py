@@ -65,6 +65,7 @@ def measure(root: Path, recordings: int) -> list[Figure]:
                 ("first clips scored", seen.first_s.get("score"), "s"),
                 ("media on the disk, most", seen.media_bytes / 1e6, "MB"),
                 ("all done", seen.total_s, "s"),
+                ("cores idle", 1 - seen.cpu_s / seen.total_s / WORKERS, "of the time"),
             )
             figures += [Figure(name, what, value or 0.0, None, unit) for what, value, unit in values]
     if len(digests) != 1:
@@ -95,6 +96,7 @@ class Seen:
     first_s: dict[str, float]  # first artifact, by stage
     media_bytes: int
     total_s: float
+    cpu_s: float = 0.0
 
 
 def run(feed: str, output: Path, wave_hours: str, *, keeps: bool) -> Seen:
@@ -107,7 +109,7 @@ def run(feed: str, output: Path, wave_hours: str, *, keeps: bool) -> Seen:
     )  # fmt: skip
     flags = [word for setting in settings for word in ("--set", setting)]
     command = [sys.executable, "-m", "speechmill", "run", "--input", feed, "--output", str(output), "--quiet", *flags]
-    begin, seen = time.monotonic(), Seen({}, 0, 0.0)
+    begin, before, seen = time.monotonic(), os.times(), Seen({}, 0, 0.0)
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
             time.sleep(POLL_S)
@@ -117,7 +119,8 @@ def run(feed: str, output: Path, wave_hours: str, *, keeps: bool) -> Seen:
             seen.media_bytes = max(seen.media_bytes, _bytes(output / "work" / "media"))
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    seen.total_s = time.monotonic() - begin
+    seen.total_s, after = time.monotonic() - begin, os.times()
+    seen.cpu_s = sum(after[2:4]) - sum(before[2:4])  # of children that ended, and of theirs
     return seen
 
 

@@ -3,8 +3,10 @@
 import json
 import signal
 import time
+from ipaddress import ip_address
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.cluster.conftest import OnFlink, WithWeakStorage, finished, require_flink
@@ -29,6 +31,20 @@ def test_flink_gives_the_bytes_of_one_process(flink: OnFlink, folder: Path, corp
     status = json.loads(finished(flink.call("status", "s3://speechmill/same", "--json")))
     assert len(status["log"]) == 5
     assert status["recordings"]["ok"] == 3
+
+
+def test_only_the_job_server_can_be_reached_from_elsewhere(flink: OnFlink) -> None:
+    """Which has no setting for it, as deploy/README.md says."""
+    names = {process.pid: name for name, process in flink.cluster.processes.items()}
+    listening = [one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN and one.pid in names]
+    assert {names[one.pid] for one in listening} == {*flink.cluster.names}
+    elsewhere = {names[one.pid] for one in listening if not is_loopback(one.laddr.ip)}
+    assert elsewhere == {"jobserver"}
+
+
+def is_loopback(address: str) -> bool:
+    found = ip_address(address)
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
 @pytest.mark.cluster_faults

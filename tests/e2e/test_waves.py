@@ -11,11 +11,11 @@ from speechmill.core.config import RunConfig
 from speechmill.core.footers import Footer
 from speechmill.core.records import SEGMENT_ARTIFACT, Recording
 from speechmill.core.store import Store
-from speechmill.demo.podcast import serve
 from speechmill.runner import waves
 from speechmill.runner.beam.waves import _thread
 from speechmill.runner.waves import waves_of
 from speechmill.sources import Listed
+from speechmill.sources.demo.podcast import serve
 from speechmill.stages.profiles import build_up_to_scores
 from speechmill.stages.work import WorkItem
 

@@ -33,7 +33,7 @@ SETTINGS = (
 
 def make_inputs(folder: Path) -> None:
     """Make the inputs with the code here: a feed on disk, recordings in three formats, stereo, and what is none."""
-    from speechmill.demo.podcast import BASE, make_podcast
+    from speechmill.sources.demo.podcast import BASE, make_podcast
 
     make_podcast(folder / "podcast")
     feed = folder / "podcast" / "feed.xml"

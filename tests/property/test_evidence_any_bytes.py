@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
-from speechmill.reference_text import ClipHypothesis, align, read
-from speechmill.reference_text.spoken import prose
+from speechmill.text.reference import ClipHypothesis, align, read
+from speechmill.text.reference.spoken import prose
 
 PARTS = [
     "WEBVTT\n\n", "1\n", "00:00:01,000 --> 00:00:02,500\n", "00:02.000 --> 00:01.000 align:start\n", "<00:00:01.5>",

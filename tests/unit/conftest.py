@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from speechmill.core import config_file
 from speechmill.core.store import Store
-from speechmill.demo.podcast import serve
 from speechmill.runner.run import run
+from speechmill.sources.demo.podcast import serve
 
 from tests.once import made_once
 
@@ -73,6 +73,12 @@ def _s3_store(address: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Sto
     store = Store(f"s3://{bucket}/corpus")
     store.fs.mkdir(bucket)
     return store
+
+
+@pytest.fixture
+def s3_store(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store on a real S3 server of our own."""
+    return _s3_store(s3_server, f"mill-{uuid.uuid4().hex}", monkeypatch)
 
 
 @pytest.fixture(params=["local", "s3", "memory"])

@@ -15,10 +15,10 @@ from speechmill.audio import encode_flac
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
 from speechmill.training.asr import evaluate as evaluation
-from speechmill.training.asr.clip_sound import length_s, sound
 from speechmill.training.asr.evaluate import evaluate
 from speechmill.training.asr.metrics import Written, compare, conventions, figures, spoken, words
 from speechmill.training.asr.references import read
+from speechmill.training.clip_sound import length_s, sound
 
 RATE = 16_000
 CASED = Written(case=True, marks=True)

@@ -19,8 +19,8 @@ from speechmill.cli.train import Training, train_asr
 from speechmill.core.config import Asr
 from speechmill.core.config_errors import ConfigError
 from speechmill.training.asr import material, train, trainer
-from speechmill.training.asr.clip_sound import sound
 from speechmill.training.asr.references import read
+from speechmill.training.clip_sound import sound
 from speechmill.training.inputs import Clip
 
 from tests.forked import Forked

@@ -48,7 +48,7 @@ def test_hours_and_costs_are_those_by_hand(tmp_path: Path, prices: budgets.Price
     assert said["machine_hours"] == pytest.approx(4 * said["hours"]["total"], abs=0.01)
     costs, stored = said["cost"], 100 * (57.6e6 + 75e6 + 46e6)
     assert costs["machines"] == pytest.approx(3 * said["machine_hours"], abs=0.05)
-    assert costs["requests"] == pytest.approx(1300 / 1000 + 0.1 * 6 * 1300 / 1000)
+    assert costs["requests"] == pytest.approx((2.7 * 1300 + 0.1 * 11.6 * 1300) / 1000, abs=0.01)
     assert costs["storage_a_month"] == pytest.approx(0.5 * stored / 1e9, abs=0.01)
     assert costs["total"] == pytest.approx(
         sum(costs[name] for name in ("machines", "gpus", "requests", "shuffle")), abs=0.02

@@ -10,11 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from speechmill.check import engine, layouts, leakage
-from speechmill.check.items import Item
-from speechmill.check.unpack import Listed, read_items, unpack
-from speechmill.check.verdicts import Verdict
 from speechmill.core.config_errors import ConfigError
+from speechmill.corpus.check import engine, layouts, leakage
+from speechmill.corpus.check.items import Item
+from speechmill.corpus.check.unpack import Listed, read_items, unpack
+from speechmill.corpus.check.verdicts import Verdict
 from speechmill.export.engine import export
 from speechmill.runner.statusline import StatusLine
 

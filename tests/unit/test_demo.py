@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from speechmill.core.config_errors import ConfigError
-from speechmill.demo.podcast import make_podcast, serve
+from speechmill.sources.demo.podcast import make_podcast, serve
 
 RATE = 44_100
 FRAME = RATE // 100

@@ -14,7 +14,7 @@ import yaml
 from speechmill.core.config_errors import ConfigError
 from speechmill.runner.beam import check_options
 
-from deploy.flink.local.cluster import LIBRARIES
+from deploy.flink.local.cluster import LIBRARIES, OPENS
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 SCRIPTS = [path for path in sorted(DEPLOY.rglob("*")) if path.is_file() and path.read_bytes().startswith(b"#!")]
@@ -73,6 +73,14 @@ def test_versions_of_flink_and_beam_agree() -> None:
     )
     assert image[2] == metadata.version("apache-beam")
     assert f"python{image[1]}/" in (DEPLOY / "Dockerfile").read_text()
+
+
+def test_the_image_of_the_job_server_starts_it_as_the_local_cluster_does() -> None:
+    text = (DEPLOY / "flink/Dockerfile").read_text()
+    assert set(re.findall(r"--add-opens=[\w./]+=[\w-]+", text)) == set(OPENS)
+    copied = {name for line in re.findall(r"^COPY (deploy/.+) /src/$", text, re.M) for name in line.split()}
+    assert copied == {f"deploy/flink/local/{name}" for name in ("install", "pom.xml", "files.sha256")}
+    assert {"flink", "beam"} == set(re.findall(r"^COPY --from=libraries /opt/speechmill/(\w+) ", text, re.M))
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: str(path.relative_to(DEPLOY)))

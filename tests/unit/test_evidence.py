@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
-from speechmill.reference_text import AlignedText, ClipHypothesis, Reference, align, read
-from speechmill.reference_text.decode import MAX_BYTES
+from speechmill.text.reference import AlignedText, ClipHypothesis, Reference, align, read
+from speechmill.text.reference.decode import MAX_BYTES
 
 SRT = (
     "\ufeff1\r\n00:00:01,000 --> 00:00:02,500\r\n>> MILLER: The barley\r\n2\r\n"  # no empty line

@@ -125,6 +125,37 @@ def test_an_aiff_that_was_written_to_a_pipe_is_decoded() -> None:
         np.testing.assert_allclose(got, SOUND / 2, atol=1e-4)
 
 
+@pytest.mark.parametrize("frames", [0, 1_000, 2**31, 2**32 - 1])
+def test_an_aiff_is_decoded_whatever_number_of_frames_it_states(frames: int) -> None:
+    data = wav(SOUND, kind="AIFF")
+    _, got = decode(patched(data, data.index(b"COMM") + 10, struct.pack(">I", frames)))
+    np.testing.assert_allclose(got, SOUND, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["RF64", "CAF", "W64"])
+@pytest.mark.parametrize("stated", [2**44, 2**62])
+def test_a_size_that_no_disk_holds_is_none(kind: str, stated: int) -> None:
+    data, at, form, _ = size_field(kind)
+    decoding, got = decode(patched(data, at, struct.pack(form, stated)))
+    assert (got.size, decoding.is_cut) == (LENGTH, False)
+
+
+@pytest.mark.parametrize("stated", [0, 2**63, 2**64 - 1])
+def test_a_w64_is_decoded_whatever_size_of_the_whole_it_states(stated: int) -> None:
+    data = wav(SOUND, kind="W64")
+    assert decode(patched(data, 16, struct.pack("<Q", stated)))[1].size == LENGTH
+
+
+def test_an_id3_tag_that_states_more_than_the_file_has_hides_no_sound() -> None:
+    bare = encode("mp3", "libmp3lame", SOUND, id3v2_version="0")
+    assert decode(b"ID3\4\0\0\x7f\x7f\x7f\x7f" + bare)[1].size == pytest.approx(LENGTH, abs=3_000)
+
+
+def test_pcm_in_a_mov_has_no_edit_list_to_tell_of() -> None:
+    decoding, got = decode(encode("mov", "pcm_s16be", SOUND))
+    assert (got.size, decoding.remarks) == (LENGTH, [])
+
+
 def aiff(channels: int, frames: int, rate: int, stated: int) -> bytes:
     """The header of an AIFF file of 32 bits, up to its samples."""
     exponent = rate.bit_length() - 1

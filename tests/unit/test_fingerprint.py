@@ -5,8 +5,8 @@ import time
 import numpy as np
 import numpy.typing as npt
 import pytest
-from speechmill.dedup import fingerprint as marks
-from speechmill.dedup.fingerprint import HASH, MOST_ORIGINS, MatchedSpan, fingerprint, matched_spans, pairs, share
+from speechmill.audio import fingerprint as marks
+from speechmill.audio.fingerprint import HASH, MOST_ORIGINS, MatchedSpan, fingerprint, matched_spans, pairs, share
 
 from tests.media import decode, encode
 

@@ -19,7 +19,8 @@ from speechmill.core.store import Store
 from speechmill.corpus import plan, status
 from speechmill.corpus.prune import prune
 from speechmill.corpus.verify import verify
-from speechmill.runner.run import Summary, run
+from speechmill.runner.run import run
+from speechmill.runner.summary import Summary
 from speechmill.stages import SEGMENT
 
 from tests.commandline import Speechmill, fingerprint

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from speechmill.asr.known_models import DEFAULT, KNOWN_MODELS, PACKAGED, known_model
 from speechmill.core.config import RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.config_file import load
 from speechmill.fetch import model_folder, models, where_found, with_model_at_hand
+from speechmill.fetch.known_models import DEFAULT, KNOWN_MODELS, PACKAGED, known_model
 
 from tests.commandline import Speechmill
 

@@ -98,6 +98,7 @@ CASES: dict[str, tuple[Channels, set[str]]] = {
     "5.1, centre": (only(2, 6), {"front center"}),
     "5.1, rear": (only(4, 6), {"side left"}),
     "7.1, side": (only(7, 8), {"side right"}),
+    "5.1, low frequency": (only(3, 6), {"low frequency"}),  # the fourth track of a recorder, whose layout is a guess
     "5.1 of one sound": (lambda v, _: np.repeat(v[:, None], 6, axis=1), {"mean"}),
     "twelve tracks": (only(10, 12), {"channel 11"}),
     "64 tracks of one sound": (lambda v, _: np.repeat(v[:, None], 64, axis=1), {"mean"}),

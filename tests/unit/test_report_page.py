@@ -11,7 +11,7 @@ from speechmill import publish
 from speechmill.core.build import Build
 from speechmill.core.manual import ManualDecisions
 from speechmill.publish import report
-from speechmill.publish.report.policy import Extension
+from speechmill.publish.report.extension import Extension
 
 from tests.browser import AXE, NARROW, browser, opened, overflow, serious_faults
 from tests.commandline import Speechmill, summary

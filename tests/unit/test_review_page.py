@@ -182,6 +182,32 @@ def test_keys_judge_a_queue_in_order_and_undo_leads_back(corpus: Path, opened: O
     ]  # fmt: skip
 
 
+def test_what_is_typed_before_the_form_is_there_is_not_lost(finished_corpus: Path, opened: Opened) -> None:
+    last = pq.read_table(finished_corpus / "data")["clip_id"].to_pylist()[-1]
+    with served(finished_corpus, "random:100") as server:
+        page = opened(server)
+        held: list[Any] = []
+        page.route("**/api/clips/*", lambda route: held.append(route))
+        page.evaluate(f"speechmill.choose('{last}')")
+        page.keyboard.press("t")
+        page.keyboard.type("New words")
+        until_held(page, held)
+        for route in held:
+            route.continue_()
+        page.wait_for_selector("form.text:not([hidden]) textarea")
+        page.keyboard.type(", and more.")
+        assert page.input_value("form.text textarea") == "New words, and more."
+
+
+def until_held(page: Any, held: list[Any]) -> None:
+    """Wait until the page asks the server for a clip, which a route holds back."""
+    for _ in range(200):
+        if held:
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("the page asks for no clip")
+
+
 def test_a_server_that_is_gone_is_told(corpus: Path, browser: Any) -> None:
     with served(corpus) as server:
         page = browser.new_page()

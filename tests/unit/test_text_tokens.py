@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from speechmill.core.config_errors import ConfigError
+from speechmill.stages.tokenise import fits_trainers
 from speechmill.text.normal_form import ALPHABET, normalise
 from speechmill.tokens import TEXT_TOKENS
-from speechmill.tokens.text import ENTRIES, LETTERS, TextTokenizer, fits_trainers, load, tortoise_takes, train
+from speechmill.tokens.text import ENTRIES, LETTERS, TextTokenizer, load, tortoise_takes, train
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from speechmill.audio.cutting import NOBODY, place_changes, spans
+from speechmill.audio.cutting import place_changes, spans
 from speechmill.core.config import Segment
-from speechmill.core.records import SpanKind
+from speechmill.core.records import NOBODY, SpanKind
 from speechmill.speakers.turns import (
     SEVERAL,
     STEP,

@@ -42,6 +42,14 @@ def test_text_words_and_probabilities_are_the_same_in_any_batch(waves: list[np.n
         assert together == [alone[i] for i in order]
 
 
+def test_batches_of_as_much_audio_as_a_gpu_gets_give_the_same(waves: list[np.ndarray]) -> None:
+    alone, filled = whisper(1), whisper(1)
+    filled._fills_windows = True
+    assert len(filled._batches(dict.fromkeys(range(5), 500), waves)) == 1  # six windows of 5 s are one of 30 s
+    assert len(filled._batches(dict.fromkeys(range(5), 3_000), waves)) == 5
+    assert filled.transcribe(waves) == alone.transcribe(waves)
+
+
 HEAR = """
 import sys
 import numpy as np

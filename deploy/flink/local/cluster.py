@@ -5,7 +5,8 @@
 
 A job manager, two task managers of two slots, a worker pool for each, Beam's job server, and moto, which keeps what is
 written to it in memory. The command is run with `--runner` and so on added, and its exit code is the program's; then
-everything is stopped. Nothing listens on another address than those of the loopback interface.
+everything is stopped. All listen on addresses of the loopback interface but Beam's job server, which cannot be told to
+and runs what it is given: on a machine that others reach, keep them away from its ports.
 """
 
 import argparse

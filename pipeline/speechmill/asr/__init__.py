@@ -64,13 +64,6 @@ def transcribe_in_parts(
         yield from in_parts(waves)
 
 
-def arithmetic(chosen: Asr, device: str) -> str:
-    """The compute type of CTranslate2 for a config on a device, cpu or cuda."""
-    if chosen.compute_type != "auto":
-        return chosen.compute_type
-    return "float16" if device == "cuda" else "int8"
-
-
 @lru_cache(maxsize=2)  # the model and the cross-check; loaded once a process and shared by its threads
 def load(model: str, config: Asr, device: str, compute_type: str) -> Transcriber:
     """Load an ASR model. A plug-in that can load the folder takes precedence over the backends of this package.

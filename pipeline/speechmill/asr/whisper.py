@@ -45,7 +45,7 @@ class Whisper:
     """A Whisper model in CTranslate2 format. See asr.Transcriber. Raises ConfigError for another language."""
 
     def __init__(self, folder: str, config: Asr, device: str = "cpu", compute_type: str = "int8") -> None:
-        self._config = config
+        self._config, self._fills_windows = config, device == "cuda"
         self._whisper = WhisperModel(folder, device=device, compute_type=compute_type)
         # BLAS adds in an order that depends on its threads, and int8 amplifies the last bit; a sparse product
         # adds the non-zero terms in a fixed order.
@@ -74,10 +74,13 @@ class Whisper:
             yield {i: transcript for i, transcript in made.items() if transcript is not None}
 
     def _batches(self, windows: dict[int, int], waves: Sequence[Wave]) -> list[tuple[int, list[int]]]:
-        """Window in frames, and indices of the waves of each batch, the longest first."""
-        size = self._config.batch_size
+        """Window in frames, and indices of the waves of each batch, the longest first.
+
+        A GPU gets batches of as much audio, a CPU, whose caches are small, of as many clips.
+        """
         batches = []
         for window in sorted({*windows.values()}, reverse=True):
+            size = self._config.batch_size * WHOLE_WINDOW // (window if self._fills_windows else WHOLE_WINDOW)
             places = sorted((i for i in windows if windows[i] == window), key=lambda i: -waves[i].size)
             batches += [(window, places[at : at + size]) for at in range(0, len(places), size)]
         return batches

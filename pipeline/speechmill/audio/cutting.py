@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from speechmill.audio.sentences import FULL_PAUSE, MIN_PAUSE, Costs, TimedText, boundaries, cut_costs, divide
 from speechmill.core.config import Segment
-from speechmill.core.records import Span, SpanKind
+from speechmill.core.records import NOBODY, Span, SpanKind
 
 FRAMES_PER_S = 100
 MIN_SPEECH = 5  # frames: a shorter mark is a click or a mouth noise, not an utterance
@@ -30,7 +30,6 @@ MAX_TAIL = 30  # frames: the most that a VAD cuts off the end of a word
 
 Marks = npt.NDArray[np.bool_]
 Levels = npt.NDArray[np.float32]
-NOBODY = -1  # label of steps without a voice
 Frames = npt.NDArray[np.int64]
 NO_FRAMES: Frames = np.zeros(0, np.int64)
 

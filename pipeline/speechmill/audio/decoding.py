@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from speechmill.audio import index
-from speechmill.audio.extent import bounded
-from speechmill.audio.frames import planes, scaled
+from speechmill.audio import index, links
+from speechmill.audio.extent import Extent, bounded
+from speechmill.audio.frames import check_format, planes, scaled
 from speechmill.audio.mixdown import Format, Mix, Mixer
-from speechmill.audio.opening import MAX_CHANNELS, hidden_by_edits, open_media, sound_of
+from speechmill.audio.opening import hidden_by_edits, open_media, sound_of
 from speechmill.audio.samples import Float32
 from speechmill.core.config import Audio
 from speechmill.core.reasons import Reason
@@ -28,8 +28,6 @@ from speechmill.core.records import RejectedError
 
 BLOCK_S = 1.0
 BLOCK_SAMPLES = 2**21  # of all channels together: largest block, at any number of channels and sample rate
-MAX_RATE_HZ = 768_000
-MIN_RATE_HZ = 1_000
 MAX_FORMAT_CHANGES = 1_000  # of rate or channels: as many as a day of songs of 90 s
 MAX_SECONDS_PER_BYTE = 1.0  # FLAC, the densest, has 0.1 s of digital silence per byte
 MAX_FRAME_S = 300.0  # the longest is 147 s, of Monkey's Audio at 8 kHz
@@ -72,20 +70,35 @@ class Decoding:
     _due_s: float | None = field(default=None, init=False)  # expected timestamp of the next frame
 
     def __iter__(self) -> Iterator[Float32]:
-        with self._opened() as (container, stream):
-            for block in self._resampled(self._blocks(container, stream)):
-                yield self._checked(block)
+        for block in self._resampled(self._linked()):
+            yield self._checked(block)
         self._check_end()
 
     def describe(self) -> None:
         """Read only the header. Raises RejectedError."""
-        with self._opened():
+        with self._opened(*bounded(self.file)):
             pass
 
+    def _linked(self) -> Iterator[tuple[int, Float32]]:
+        """Blocks of all links of a chain, each with its rate; a link that is broken costs itself."""
+        self._size, self.declared_duration_s = 0, None
+        for number, (file, extent) in enumerate(self._links()):
+            self._due_s = None
+            try:
+                with self._opened(file, extent) as (container, stream):
+                    yield from self._blocks(container, stream)
+            except RejectedError as error:
+                if not number or error.reason == Reason.TOO_LONG:
+                    raise
+                self._note_bad_packet()
+                self._ends_broken = True
+
+    def _links(self) -> list[tuple[IO[bytes], Extent]]:
+        return links.opened(self.file)
+
     @contextmanager
-    def _opened(self) -> Iterator[tuple[Any, Any]]:
+    def _opened(self, file: IO[bytes], extent: Extent) -> Iterator[tuple[Any, Any]]:
         """The container and the audio stream, limited to the bytes of the file."""
-        file, extent = bounded(self.file)
         with ExitStack() as stack:
             container = stack.enter_context(open_media(file))
             hidden_s = hidden_by_edits(container)
@@ -117,7 +130,7 @@ class Decoding:
 
     def _describe(self, container: Any, stream: Any, file: IO[bytes]) -> None:
         context = stream.codec_context
-        self._size = container.size
+        self._size += container.size
         self.container, self.codec = container.format.name, context.name
         self.source_rate, self.channels = context.sample_rate or 0, context.channels
         duration = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / av.time_base
@@ -125,8 +138,9 @@ class Decoding:
         is_stated = index.mp3_header(file) is not None if is_mp3 else self.container not in UNINDEXED
         # For some containers, FFmpeg's duration leaves out stated audio that the file does not have.
         stated = float(duration) * (self._excess if self.container in PCM_CONTAINERS else 1)
-        self.declared_duration_s = stated if is_stated and stated > 0 else None
-        _check_format(self.source_rate, self.channels)
+        if is_stated and stated > 0:
+            self.declared_duration_s = (self.declared_duration_s or 0.0) + stated
+        check_format(self.source_rate, self.channels)
 
     def _blocks(self, container: Any, stream: Any) -> Iterator[tuple[int, Float32]]:
         """Collect frames into mono blocks of about a second, to reduce the number of NumPy calls."""
@@ -151,7 +165,7 @@ class Decoding:
         shape = (frame.sample_rate, frame.layout.nb_channels, frame.layout.name, frame.format.name)
         if last is None or shape != self._shape:
             self._shape = shape
-            _check_format(shape[0], shape[1])
+            check_format(shape[0], shape[1])
             return Format(shape[0], shape[2], tuple(channel.description for channel in frame.layout.channels), shape[3])
         return last
 
@@ -279,11 +293,6 @@ def declared_duration_s(path: str, limits: Audio) -> float | None:
         decoding = Decoding(file, limits.sample_rate, limits)
         decoding.describe()
         return decoding.declared_duration_s
-
-
-def _check_format(rate: int, channels: int) -> None:
-    if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ or not 1 <= channels <= MAX_CHANNELS:
-        raise RejectedError(Reason.BAD_HEADER, f"{rate} Hz, {channels} channels")
 
 
 def _block_length(form: Format) -> float:

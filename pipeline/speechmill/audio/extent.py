@@ -14,6 +14,7 @@ ID3_BYTES = 10
 APE_BYTES = 32
 MAX_TAGS = 100
 MAX_CHUNKS = 1_000
+SEARCHED_BYTES = 4_096  # for the chunk that describes an AIFF, which comes first by custom
 MAX_BYTES = 2**43  # sizes of 64 bits may point beyond what file systems can seek to
 WRAP = 2**32
 NEAR = 65_536  # distance from 2 or 4 GiB: writers to pipes put the highest number there, less the header
@@ -117,16 +118,28 @@ def extent_of(file: IO[bytes]) -> Extent:
     else:
         return Extent(start, size)
     extent = _judged(file, kind, Extent(start, size), place, data, stated) if data else Extent(start, size)
-    if head[:4] == b"FORM" and not any(head[4:8]):  # of a writer to a pipe; FFmpeg refuses it
-        extent.patches += ((start + 4, struct.pack(">I", 2**31 - 1)),)
+    extent.patches += _refused_by_ffmpeg(file, start, head)
     return extent
+
+
+def _refused_by_ffmpeg(file: IO[bytes], start: int, head: bytes) -> tuple[tuple[int, bytes], ...]:
+    """Patches for sizes of no consequence for which FFmpeg refuses a file: of the whole, and frames of an AIFF."""
+    if head[:4] == b"riff" and not 0 < int.from_bytes(_read(file, start + 16, 8), "little") < 2**63:
+        return ((start + 16, struct.pack("<Q", MAX_BYTES)),)
+    if head[:4] != b"FORM":
+        return ()
+    patches = [] if any(head[4:8]) else [(start + 4, struct.pack(">I", 2**31 - 1))]  # of a writer to a pipe
+    common = _read(file, start + 12, SEARCHED_BYTES).find(b"COMM")
+    if common >= 0 and _read(file, start + 12 + common + 10, 1) >= b"\x80":
+        patches.append((start + 12 + common + 10, bytes(4)))
+    return tuple(patches)
 
 
 def _judged(file: IO[bytes], kind: Chunks, extent: Extent, place: int, data: int, stated: int) -> Extent:
     size, present = extent.end, extent.end - data
     if present <= 0 or _fits(file, kind, data, stated, size):
         return extent
-    is_unknown = stated <= 0 or (
+    is_unknown = not 0 < stated < MAX_BYTES or (
         struct.calcsize(kind.size) == 4 and min(abs(stated - 2**31), abs(stated - WRAP)) < NEAR
     )
     if stated > present and not is_unknown:
@@ -212,6 +225,7 @@ def _after_tags(file: IO[bytes], size: int) -> int:
         if head[:3] == b"ID3" and len(head) >= ID3_BYTES and not any(byte & 0x80 for byte in head[6:10]):
             length = ID3_BYTES + sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
             length += ID3_BYTES * bool(head[5] & 0x10)  # a footer
+            length = length if at + length < size else ID3_BYTES  # a size that lies: FFmpeg looks for the sound
         elif head[:8] == b"APETAGEX" and len(head) == APE_BYTES and head[23] & 0x20:
             length = APE_BYTES + int.from_bytes(head[12:16], "little")
         if not length or at + length >= size:

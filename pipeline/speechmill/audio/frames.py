@@ -7,11 +7,20 @@ import numpy as np
 import numpy.typing as npt
 
 from speechmill.audio.mixdown import Format
+from speechmill.audio.opening import MAX_CHANNELS
 from speechmill.audio.samples import Float32
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
 
 SAMPLE_TYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "flt": np.float32, "dbl": np.float64}
+MAX_RATE_HZ = 768_000
+MIN_RATE_HZ = 1_000
+
+
+def check_format(rate: int, channels: int) -> None:
+    """Raise RejectedError for a sample rate in Hz or a number of channels that no recording has."""
+    if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ or not 1 <= channels <= MAX_CHANNELS:
+        raise RejectedError(Reason.BAD_HEADER, f"{rate} Hz, {channels} channels")
 
 
 def planes(frame: Any) -> list[npt.NDArray[Any]]:

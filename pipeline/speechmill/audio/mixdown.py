@@ -6,7 +6,7 @@ whole recording or, where no single mixdown works, by window.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ SWITCH_DB = 12.0  # cost of a change of the mix, in dB summed over windows
 QUIET = 1e-4  # relative to loud windows: below is background
 FADE_S = 0.02
 AMBISONIC_DB = 4.0
+EFFECTS_DB = 15.0  # what a channel of low frequency effects lacks of the speech of all; it ends at 120 Hz
 HEADROOM = 0.999
 
 
@@ -39,12 +40,15 @@ class Format:
     layout: str
     names: tuple[str, ...]
     sample_format: str
+    has_tracks: bool = False  # the channels are tracks, whatever their names; a layout is often a mere guess
 
     @property
     def used(self) -> tuple[int, ...]:
         """Channels that can carry speech: without low frequency effects; of ambisonics only W."""
         if self.is_ambisonic:
             return (0,)
+        if self.has_tracks:
+            return tuple(range(len(self.names)))
         return tuple(i for i, name in enumerate(self.names) if not name.startswith("low frequency")) or (0,)
 
     @property
@@ -68,11 +72,12 @@ class Mix:
     gain: float = 1.0  # gain of the sum, so that it does not clip
     name: str = "mean"
     remark: str | None = None
+    has_tracks: bool = False  # see Format
 
     @property
     def is_default(self) -> bool:
         """Whether it is the mean, the default of a mixer."""
-        return self.pieces == ((0, MEAN),)
+        return self.pieces == ((0, MEAN),) and not self.has_tracks
 
 
 @dataclass
@@ -84,16 +89,23 @@ class Mixer:
     _at: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
+        if self.mix is not None and self.mix.has_tracks:
+            self.format = replace(self.format, has_tracks=True)
         self._used = self.format.used
         is_plain = len(self._used) == 1 or self.mix is not None
         self._meter = None if is_plain else Meter(self.format.rate, len(self._used))
+        self._tracks = replace(self.format, has_tracks=True)
+        is_same = self.mix is not None or self._tracks.used == self._used
+        self._meter_of_tracks = None if is_same else Meter(self.format.rate, len(self._tracks.used))
 
     def take(self, block: Float32) -> Float32:
         """Mix the next block, float32[channels, n], to float32[n]."""
-        block = block if len(self._used) == len(block) else block[list(self._used)]
-        if self._meter is not None:
-            with np.errstate(all="ignore"):  # values that are not finite are rejected later
+        tracks, block = block, block if len(self._used) == len(block) else block[list(self._used)]
+        with np.errstate(all="ignore"):  # values that are not finite are rejected later
+            if self._meter is not None:
                 self._meter.hear(block)
+            if self._meter_of_tracks is not None:
+                self._meter_of_tracks.hear(tracks)
         mix = self.mix or Mix()
         start, self._at = self._at, self._at + block.shape[1]
         if len(mix.pieces) == 1:
@@ -122,6 +134,8 @@ class Mixer:
             return Mix(name="w")
         if len(self.format.names) == 1:
             return Mix(name="mono")
+        if self._meter_of_tracks is not None and _speaks(self._meter_of_tracks, self.format):
+            return replace(_decided(self._meter_of_tracks, self._tracks), has_tracks=True)
         if self._meter is None:
             return Mix(name=self.format.name(self._used[0]))
         return _decided(self._meter, self.format)
@@ -154,6 +168,16 @@ def _decided(meter: Meter, form: Format) -> Mix:
     if candidate is not None:
         return Mix(((0, candidate),), gain, _name(candidate, form))
     return _by_window(losses, informative, meter.window_samples, gain=gain, form=form)
+
+
+def _speaks(meter: Meter, form: Format) -> bool:
+    """Whether a channel that is named low frequency effects carries speech: it is the track of a microphone."""
+    windows = meter.finish()
+    informative = [windows[i] for i in _informative_windows(windows) if windows[i].has_speech]
+    if not informative:
+        return False
+    losses = np.average([window.losses_db for window in informative], axis=0, weights=[w.cells for w in informative])
+    return bool(min(losses[FIRST_CHANNEL + i] for i in range(len(form.names)) if i not in form.used) < EFFECTS_DB)
 
 
 def _informative_windows(windows: Sequence[Window]) -> list[int]:

@@ -78,6 +78,8 @@ def hidden_by_edits(container: Any) -> float:
         return 0.0
     stream = container.streams.audio[0]
     shown = len(stream.index_entries)
+    if stream.codec_context.name.startswith("pcm"):  # its frames are samples, many to an entry of the index
+        return 0.0
     if not 1 < shown < stream.frames:
         return 0.0
     first, last = stream.index_entries[0].timestamp, stream.index_entries[shown - 1].timestamp

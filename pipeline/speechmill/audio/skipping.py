@@ -6,9 +6,10 @@ first of all and the first after the gap. Where the two disagree, as in chained 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 from speechmill.audio.decoding import Decoding
+from speechmill.audio.extent import Extent
 
 PREROLL_S = 2.0  # decoded before the requested time, and dropped: codecs need it to settle
 AGREE_S = 0.5  # largest difference of durations and timestamps
@@ -27,6 +28,12 @@ class Skipping(Decoding):
     _origin_s: float | None = field(default=None, init=False)  # timestamp of the first frame of the media
     _passed_s: float = field(default=0.0, init=False)  # sum of the durations of packets so far
     _is_there: bool = field(default=False, init=False)
+
+    def _links(self) -> list[tuple[IO[bytes], Extent]]:
+        found = super()._links()
+        if len(found) > 1:
+            raise UnskippableError
+        return found
 
     def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
         skipped = False

@@ -45,8 +45,8 @@ def check(
     quiet: bool,
 ) -> int:  # fmt: skip
     """Score somebody else's corpus, compare its texts with the sound, and its splits with each other."""
-    from speechmill.check.engine import CORPUS
-    from speechmill.check.engine import check as check_corpus
+    from speechmill.corpus.check.engine import CORPUS
+    from speechmill.corpus.check.engine import check as check_corpus
 
     checked = check_corpus(
         path, output, layout=layout, settings=settings, max_rejected=max_rejected, quiet=quiet

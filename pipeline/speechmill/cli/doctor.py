@@ -150,8 +150,8 @@ def _packaged_whisper() -> str:
 
 
 def _default_model() -> str:
-    from speechmill.asr.known_models import DEFAULT, PACKAGED
     from speechmill.fetch import where_found
+    from speechmill.fetch.known_models import DEFAULT, PACKAGED
 
     found = where_found(DEFAULT)
     instead = (
@@ -211,6 +211,22 @@ def _turns() -> str:
     return f"{model}, and no overlap in silence"
 
 
+def _restoration() -> str:
+    """Restoration lowers noise, where the extra is installed."""
+    import numpy as np
+
+    from speechmill.audio import restoration
+
+    noise = np.random.default_rng(0).normal(0, 0.01, restoration.SAMPLE_RATE_HZ).astype(np.float32)
+    try:
+        restored = restoration.restore(noise, 100.0)
+    except ModuleNotFoundError:
+        return "not installed; clips with mild noise can be restored with: pip install 'speechmill[restore]'"
+    if np.std(restored[restored.size // 2 :]) > np.std(noise) / 2:
+        raise UnfitError("DeepFilterNet3 lets noise through", "pip install --force-reinstall 'speechmill[restore]'")
+    return "deepfilternet3 lowers noise"
+
+
 def _device() -> str:
     import ctranslate2
 
@@ -251,6 +267,7 @@ _CHECKS: dict[str, Callable[[], str]] = {
     "defect_models": _defects,
     "mel_tokens": _mel_tokens,
     "turns_and_speakers": _turns,
+    "restoration": _restoration,
     "device": _device,
     "cores": _cores,
     "memory": _memory,

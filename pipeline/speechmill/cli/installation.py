@@ -38,8 +38,8 @@ def doctor(as_json: bool) -> int:
 @json_option
 def models(as_json: bool) -> int:
     """ASR models by name: size, languages, usual speed on a CPU, and whether each is here or can be downloaded."""
-    from speechmill.asr.known_models import DEFAULT, KNOWN_MODELS
     from speechmill.fetch import where_found
+    from speechmill.fetch.known_models import DEFAULT, KNOWN_MODELS
 
     places: dict[str, str] = {}
     for model in KNOWN_MODELS:  # one question to a hub that does not answer is enough

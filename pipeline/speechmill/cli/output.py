@@ -13,7 +13,7 @@ from speechmill.core.version import __version__
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from speechmill.runner.run import Summary
+    from speechmill.runner.summary import Summary
 
 PLAIN_WIDTH = 120  # characters of tables where there is no terminal
 

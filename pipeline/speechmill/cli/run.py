@@ -132,8 +132,8 @@ def demo(output: str, settings: tuple[str, ...], as_json: bool, quiet: bool) -> 
     """Make a small podcast on this machine, serve it, and run the whole pipeline on it."""
     greet("making a podcast", quiet=quiet)
     from speechmill.core import config_file
-    from speechmill.demo import podcast
     from speechmill.runner.run import run as run_build
+    from speechmill.sources.demo import podcast
 
     folder = podcast.folder_in(output)
     podcast.make_podcast(folder)

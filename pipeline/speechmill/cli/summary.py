@@ -7,8 +7,9 @@ from speechmill.core.records import Status
 from speechmill.core.terminal import printable
 from speechmill.publish import RECORDINGS_FILE
 from speechmill.publish.advice import no_clips
-from speechmill.runner.run import EXIT_FAILED, EXIT_TOO_MANY_FAILED, Summary
+from speechmill.runner.run import EXIT_FAILED, EXIT_TOO_MANY_FAILED
 from speechmill.runner.stopping import EXIT_INTERRUPTED
+from speechmill.runner.summary import Summary
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

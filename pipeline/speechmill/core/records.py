@@ -242,6 +242,7 @@ PASSAGE_ARTIFACT = pa.schema(  # a row for each passage, and for what lies betwe
         ("levels", pa.binary()),  # float32 of each 10 ms, in dBFS
     ]
 )
+NOBODY = -1  # voice of a step in which nobody speaks
 TURNS_ARTIFACT = pa.schema([("voice", pa.int16()), ("cosine", pa.float32())])  # a row for each step of turns
 TRANSCRIPT_ARTIFACT = pa.schema(
     [

@@ -20,8 +20,8 @@ from typing import IO, Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from speechmill.core import arrow_files, atomic, paths
-from speechmill.core.filesystem import Entry, filesystem_of
+from speechmill.core import arrow_files, atomic, paths, requests
+from speechmill.core.filesystem import Entry, filesystem_of, has_folders, is_local
 from speechmill.core.footers import Footer
 from speechmill.core.locks import locked
 from speechmill.core.own_names import OWN_FILE
@@ -32,7 +32,6 @@ FINISHED = Footer()
 F = TypeVar("F", bound=Footer)
 ROW_GROUP_BYTES = 8_000_000  # several are in memory while one is written; readers refuse more than 286 MB
 ROW_GROUP_ROWS = 100
-
 
 # Files and folders whose addresses keep the users, passwords and tokens that are needed to fetch again.
 PRIVATE = (
@@ -63,7 +62,7 @@ class Store:
     def __init__(self, root: str) -> None:
         self.root = root
         self.fs, self._base = filesystem_of(root)
-        self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
+        self.is_local, self._has_folders = is_local(self.fs), has_folders(self.fs)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Store, (self._base if self.is_local else self.root,)  # another process may have another working folder
@@ -82,8 +81,13 @@ class Store:
         return f"work/{stage}/{profile}/{key}.parquet"
 
     def exists(self, name: str) -> bool:
-        """Whether a file (which is then complete) or folder exists."""
-        return bool(self.fs.exists(self.path(name)))
+        """Whether a file exists, which is then complete."""
+        path = self.path(name)
+        return bool(self.fs.exists(path)) if self.is_local else requests.has_file(self.fs, path)
+
+    def has_appeared(self, name: str) -> bool:
+        """As `exists`, for what many ask for: on an object store half a second late."""
+        return self.exists(name) if self.is_local else requests.has_appeared(self.fs, self.path(name))
 
     def is_file(self, name: str) -> bool:
         """Whether a file exists."""
@@ -154,10 +158,8 @@ class Store:
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file for reading."""
-        if self.is_local:
-            return paths.open_file(self.path(name))
-        handle: IO[bytes] = self.fs.open(self.path(name), "rb")
-        return handle
+        path = self.path(name)
+        return paths.open_file(path) if self.is_local else requests.open_file(self.fs, path, name)
 
     def temporary_folder(self) -> str | None:
         """Path of a folder for temporary files on the same disk; None, for the system's default, on object stores."""
@@ -181,7 +183,8 @@ class Store:
         Raises FileExistsError if it is to be `new` and exists (not checked on object stores).
         """
         path = self.path(name)
-        self.fs.makedirs(os.path.dirname(path), exist_ok=True)
+        if self._has_folders:
+            self.fs.makedirs(os.path.dirname(path), exist_ok=True)
         if not self.is_local:
             with tempfile.NamedTemporaryFile() as file:  # not fsspec's transactions: all threads share one
                 yield file
@@ -214,8 +217,10 @@ class Store:
 
     def footer(self, name: str, kind: type[F]) -> F:
         """Footer of an artifact. Raises ValueError for one of another kind."""
-        with self.open(name) as file:
-            return _footer(pq.read_metadata(file), kind)
+        if self.is_local:
+            with self.open(name) as file:
+                return _footer(pq.read_metadata(file), kind)
+        return _footer(requests.read_metadata(self.fs, self.path(name)), kind)
 
     def is_done(self, name: str) -> bool:
         """Whether an artifact needs no more work: it is there, and not a failure that may pass."""

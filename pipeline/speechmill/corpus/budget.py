@@ -24,7 +24,8 @@ PUBLISH_BYTES_S = 60e6  # of `data/` that a machine writes a second, read from a
 FINGERPRINT_SPEED = 870.0  # × real time, see docs/duplicates.md
 SHUFFLED_BYTES_HOUR = 1.8e6  # of landmarks and matches, see docs/duplicates.md
 HOST_REQUESTS = 3.0  # a recording: media, page, and a transcript or the like
-READS_A_FILE = 6.0  # requests that ask for or read an artifact, in a run that makes it
+# Requests for each artifact of a run that makes it, by `python -m tests.benchmarks.storage`; listings are writes.
+WRITES_A_FILE, READS_A_FILE = 2.7, 11.6
 HOUR_S = 3600.0
 HERE = "local"  # the place that is this machine
 
@@ -133,8 +134,8 @@ def budget(
         load, cluster, build, place=place, speeds=speeds, shares=shares, speedup=speedup, data_bytes=bytes_["data"]
     )
     requests = {
-        "to_hosts": round(load.recordings * HOST_REQUESTS),
-        "store_writes": files,
+        "to_hosts": round(load.recordings * HOST_REQUESTS) if load.fetch_hours else 0,
+        "store_writes": round(files * WRITES_A_FILE),
         "store_reads": round(files * READS_A_FILE),
     }
     machine_hours = cluster.workers * hours["total"]

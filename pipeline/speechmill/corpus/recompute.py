@@ -9,7 +9,7 @@ import io
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,7 @@ import numpy as np
 import pyarrow as pa
 import soundfile
 
-from speechmill import asr
-from speechmill.audio import decode_flac, resample
+from speechmill.audio import decode_flac
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig, Speakers, Tokenise
 from speechmill.core.config_errors import ConfigError
@@ -29,15 +28,15 @@ from speechmill.corpus.checks import Check, CorpusTables, Row
 from speechmill.corpus.sampling import Again, Recomputation
 from speechmill.decide.opinions import TextSource
 from speechmill.fetch import PACKAGED_MODEL, model_folder
-from speechmill.stages import ASSESS, TOKENISE
+from speechmill.stages import ASSESS, TOKENISE, TRANSCRIBE
 from speechmill.stages.assess import text_columns
 from speechmill.stages.flow import PLUGGED_IN
 from speechmill.stages.profiles import build_up_to_scores, find_no_model, local_profile, plan_build
 from speechmill.stages.score import scores_of
+from speechmill.stages.tokenise import fits_trainers
 from speechmill.text.normal_form import clean
 from speechmill.tokens import dvae_files
 from speechmill.tokens import load as load_tokenizer
-from speechmill.tokens.text import fits_trainers
 
 MAX_TRANSCRIPTS = 8  # clips of a sample for slow checks
 ROUNDING = 1.5e-4  # scores are stored rounded to 1e-4; another CPU may round the last digit the other way
@@ -163,7 +162,8 @@ def tokens(corpus: CorpusTables, check: Check) -> Again | None:
         check.checked += len(rows)
         if comparable:
             _encode_again(rows, tokenizer, check)
-        for row in rows if corpus.run["profiles"]["assess"] == text_profile else ():
+        is_assessed = corpus.has("assess") and corpus.run["profiles"]["assess"] == text_profile
+        for row in rows if is_assessed else ():
             _check_text_tokens(row, corpus.config, check)
 
     return again
@@ -245,18 +245,15 @@ def _local_model(config: RunConfig) -> Path | None:
 
 def _transcribed_again(rows: Sequence[Row], build: Build) -> Iterator[tuple[Row, dict[str, Any]]]:
     """Rows whose audio decodes, each with a new hypothesis for it."""
-    (folder,) = build.models["transcribe"][0].files
-    clips = [(row, clip) for row in rows if (clip := _decoded_or_none(row)) is not None]
-    waves = [resample(clip, row["sampling_rate"], asr.SAMPLE_RATE_HZ) for row, clip in clips]
-    config = build.config.asr
-    model = asr.load(folder, config, build.device, asr.arithmetic(config, build.device))
-    for (row, _), transcript in zip(clips, model.transcribe(waves), strict=True):
-        hypothesis = asdict(transcript)
-        hypothesis["words"] = [
-            (w["word"], *(float(np.float32(w[k])) for k in ("start_s", "end_s", "probability")))
-            for w in hypothesis["words"]
-        ]
-        yield row, hypothesis
+    clips = {row["clip_id"]: clip for row in rows if (clip := _decoded_or_none(row)) is not None}
+    hypotheses = {hypothesis["clip_id"]: hypothesis for hypothesis in TRANSCRIBE.rows(clips, build)}
+    for row in rows:
+        if (hypothesis := hypotheses.get(row["clip_id"])) is not None:
+            words = [
+                (word["word"], *(float(np.float32(word[key])) for key in ("start_s", "end_s", "probability")))
+                for word in hypothesis["words"]
+            ]
+            yield row, hypothesis | {"words": words}
 
 
 RECOMPUTATIONS = {

@@ -6,7 +6,8 @@ from speechmill import publish
 from speechmill.core.config import RunConfig
 from speechmill.core.store import Store
 from speechmill.corpus.preview import accumulated, compare
-from speechmill.runner.run import Summary, build_for_selection, run
+from speechmill.runner.run import build_for_selection, run
+from speechmill.runner.summary import Summary
 
 
 def reselect(config: RunConfig, *, quiet: bool, may_exit: bool = False) -> tuple[Summary, dict[str, Any]]:

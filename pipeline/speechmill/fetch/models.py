@@ -4,10 +4,10 @@ import hashlib
 import importlib.util
 from pathlib import Path
 
-from speechmill.asr.known_models import PACKAGED, instead_of_default
 from speechmill.core import plugins
 from speechmill.core.config import RunConfig
 from speechmill.core.config_errors import ConfigError
+from speechmill.fetch.known_models import PACKAGED, instead_of_default
 
 WHISPER_WEIGHTS, CTC_WEIGHTS = "model.bin", "model.safetensors"
 CTC_FILES, CTC_PACKAGES = ["*.json", CTC_WEIGHTS], ("flashlight", "transformers")

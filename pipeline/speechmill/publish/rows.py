@@ -17,7 +17,7 @@ from speechmill.publish.decided import DecidedGroup
 from speechmill.publish.tables import read_clips
 from speechmill.stages import ASSESS
 from speechmill.stages.assess import text_columns
-from speechmill.tokens.text import fits_trainers
+from speechmill.stages.tokenise import fits_trainers
 
 Indices = npt.NDArray[np.int64]
 Values = dict[str, Any]  # an array of each column, by its name

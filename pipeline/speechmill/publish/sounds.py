@@ -10,14 +10,17 @@ import pyarrow.parquet as pq
 
 from speechmill.core import arrow_files
 from speechmill.core.build import Build
+from speechmill.stages.restored import read_restored, restored_ids
 
 
 def read_flac(content_id: str, clip_ids: Collection[str], build: Build) -> Iterator[pa.RecordBatch]:
     """Columns `clip_id` and `flac` of clips of a content, in order of position, a batch for each row group.
 
-    Row groups without any of the clips are not read: the audio of a long recording is a gigabyte.
+    The sound is the restored one where a clip has it. Row groups without any of the clips are not read: the audio of a
+    long recording is a gigabyte.
     """
     wanted = pa.array(list(clip_ids), pa.string())
+    restored = restored_ids(content_id, build)
     with build.store.open(build.segments(content_id)) as file, arrow_files.for_reading(file) as source:
         parquet = pq.ParquetFile(source, pre_buffer=False)
         for number in range(parquet.num_row_groups):
@@ -25,7 +28,10 @@ def read_flac(content_id: str, clip_ids: Collection[str], build: Build) -> Itera
             rows = np.flatnonzero(pc.is_in(ids, value_set=wanted))
             if rows.size:
                 flac = parquet.read_row_group(number, ["flac"])["flac"].combine_chunks()
-                yield pa.record_batch({"clip_id": ids.take(pa.array(rows)), "flac": _take(flac, rows)})
+                own, sounds = ids.take(pa.array(rows)), _take(flac, rows)
+                if at_hand := restored.intersection(own.to_pylist()):
+                    sounds = _in_place(sounds, own, dict(read_restored(content_id, at_hand, build)))
+                yield pa.record_batch({"clip_id": own, "flac": sounds})
 
 
 def read_example(content_id: str, start: int, build: Build) -> bytes | None:
@@ -41,6 +47,12 @@ def read_example(content_id: str, start: int, build: Build) -> bytes | None:
                 flac: bytes | None = parquet.read_row_group(number, ["flac"])["flac"][starts.index(start)].as_py()
                 return flac
     return None
+
+
+def _in_place(sounds: pa.BinaryArray, clip_ids: pa.StringArray, restored: dict[str, bytes]) -> pa.BinaryArray:
+    """`sounds` of clips, with the restored one of each clip that has it."""
+    pairs = zip(clip_ids.to_pylist(), sounds, strict=True)
+    return pa.array([restored.get(clip_id) or sound.as_py() for clip_id, sound in pairs], pa.binary())
 
 
 def _take(values: pa.BinaryArray, rows: npt.NDArray[np.int64]) -> pa.BinaryArray:

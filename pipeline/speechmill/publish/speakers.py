@@ -18,11 +18,11 @@ from speechmill.decide.splits import TRAIN, VALIDATION
 from speechmill.publish.decided import DecidedGroup
 from speechmill.speakers import Float32
 from speechmill.speakers.clusters import (
-    CAMPPLUS,
     Calibration,
     Clusters,
     Indices,
     Speaker,
+    calibration_of,
     cluster_clips,
     cluster_speakers,
 )
@@ -70,12 +70,7 @@ def assign(
     In memory are the speakers of each recording, and ids and places of clips: 1 KB a clip, without embeddings.
     `hold_out` chooses the recordings of the validation split, given the recording and the speaker of each clip.
     """
-    settings = build.config.speakers
-    calibration = (
-        CAMPPLUS
-        if settings.threshold is None or settings.slope is None
-        else Calibration(threshold=settings.threshold, slope=settings.slope)
-    )
+    calibration = calibration_of(build.config.speakers)
     recordings = [recording for decided in groups for recording in _recordings(decided, calibration, build)]
     clustered = iter(cluster_speakers([one.clusters for one in recordings if one.clusters], calibration))
     speakers = [next(clustered) if recording.clusters else [] for recording in recordings]

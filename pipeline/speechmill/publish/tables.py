@@ -33,6 +33,7 @@ from speechmill.publish.groups import (
     tabulated_stages,
 )
 from speechmill.stages import ALIGN, ASSESS, TOKENISE, Stage, left_out
+from speechmill.stages.restored import with_restored
 from speechmill.stages.selection import clip_places, join_columns
 from speechmill.stages.work import Outcome
 from speechmill.text.passages import passage_keys
@@ -145,6 +146,7 @@ def _content_tables(at: int, content_id: str, build: Build) -> tuple[pa.Table, p
     spans = build.store.read(build.segments(content_id), ["start", "end", "kind"])
     spans = spans.filter(pc.not_equal(spans["kind"], SpanKind.CLIP))
     clips = clip_places(content_id, build, [field.name for field in PLACES[1:]])
+    clips = with_restored(clips, ["flac_bytes"], content_id, build)
     values: dict[str, Any] = {name: clips[name] for name in clips.column_names}
     for stage in tabulated_stages(build):
         rows = _read_columns(stage, content_id, build)

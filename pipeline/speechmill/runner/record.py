@@ -6,7 +6,6 @@ import time
 from importlib import metadata
 from typing import Any
 
-from speechmill import asr
 from speechmill.core import plugins
 from speechmill.core.build import Build
 from speechmill.core.urls import public_values
@@ -38,7 +37,7 @@ def run_record(build: Build, stages: dict[str, dict[str, int]]) -> dict[str, Any
         "stages": stages,
         "defect_models": build.has_defects,
         "device": build.device,
-        "compute_type": asr.arithmetic(build.config.asr, build.device),
+        "compute_type": build.config.asr.arithmetic(build.device),
     }  # fmt: skip
 
 

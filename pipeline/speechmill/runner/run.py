@@ -7,19 +7,14 @@ progress, within seconds; at the second it ends at once; either way the next run
 import itertools
 import json
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
-from speechmill import publish, sources, speakers, tokens
-from speechmill.asr.known_languages import check_language
+from speechmill import publish, sources
 from speechmill.core import ownership, plugins, pulse, state
 from speechmill.core.build import CONFIG_FILE, FETCHED, FINISHED_FILE, STOP_FILE, Build
 from speechmill.core.config import RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.purge import purge
-from speechmill.core.records import Status
 from speechmill.core.removals import Removals
 from speechmill.core.share import WHOLE, Share
 from speechmill.core.store import Store
@@ -29,50 +24,45 @@ from speechmill.runner.log import close_log, open_log
 from speechmill.runner.progress import Progress
 from speechmill.runner.record import run_record
 from speechmill.runner.stopping import EXIT_INTERRUPTED, Stopping, stop_at_signal
+from speechmill.runner.summary import NAMED_FAILURES, Summary, counters_by_stage, failed_ratio, failures
+from speechmill.stages import TOKENISE
 from speechmill.stages.flow import STAGES
 from speechmill.stages.profiles import plan_build, stored_build
-from speechmill.tokens import text
 
-PUBLISH = "publish"  # the last row of the table of stages
 EXIT_DONE, EXIT_FAILED, EXIT_CONFIG, EXIT_TOO_MANY_FAILED = 0, 1, 2, 3
 NO_TURNS = "turns and speakers are off, and a clip may hold several voices: pip install 'speechmill[speakers]'"
-NAMED_FAILURES = 5
 
 log = logging.getLogger("speechmill")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """How a run ended."""
-
-    exit_code: int
-    changed: bool
-    """Whether the run published something new."""
-    output: str
-    stages: dict[str, dict[str, int]]
-    """Counters by stage."""
-    stats: dict[str, Any] | None
-    """Contents of stats.json; None if nothing is published."""
-    files: tuple[str, ...] = ()
-    """Names of the published files."""
-    notes: tuple[str, ...] = ()
-    """Remarks for the user, a line each."""
-    failed: tuple[str, ...] = ()
-    """The first NAMED_FAILURES recordings that failed, each with its reason."""
-    max_failed_ratio: float = 1.0
-    empty_inputs: tuple[str, ...] = ()
-    """Addresses of inputs without a recording."""
 
 
 def run(
     config: RunConfig, beam_options: tuple[str, ...] = (), *, only_publish: bool = False, quiet: bool = False,
     share: Share = WHOLE, may_exit: bool = False,
 ) -> Summary:  # fmt: skip
-    """Make or complete the corpus that a config describes; `only_publish`: from existing artifacts, without stages.
+    """Make the corpus that a config describes, or complete it: what is there is not made again.
 
-    A `share` of it publishes nothing. `may_exit`: a stop that takes too long may end this process.
+    Args:
+        config: what to make; see `load_config`.
+        beam_options: options of Apache Beam, such as `--runner=FlinkRunner`; without any, it runs in this process.
+        only_publish: from existing artifacts, without stages.
+        quiet: whether no progress is shown on standard error.
+        share: what of it this run does; a part publishes nothing.
+        may_exit: whether a stop that takes too long may end this process.
 
-    Raises ConfigError (before a download), BusyError, or OutOfSpaceError.
+    Returns:
+        How the run ended: `exit_code` as the command line gives it (0 done, 1 no recordings, 3 more of them failed
+        than `max_failed_ratio`, 130 interrupted), counters by stage, and statistics of the corpus.
+
+    Raises:
+        ConfigError: before anything is downloaded, where the config cannot be carried out.
+        BusyError, OutOfSpaceError: of `speechmill.core.store`: another run holds the output; the disk is full.
+        WithheldError: of `speechmill.publish`: the corpus would lose recordings whose media are out of reach.
+
+    >>> import speechmill
+    >>> config = speechmill.load_config(inputs=["recordings"], output="new-corpus", asr={"model": "tiny.en"})
+    >>> summary = speechmill.run(config, quiet=True)
+    >>> summary.exit_code, summary.stats["clips"]["kept"] > 0
+    (0, True)
     """
     _check_options(beam_options)
     _check_share(share)
@@ -80,33 +70,49 @@ def run(
     check_inputs(config, store, only_publish=only_publish)
     stored = build_for_selection(config) if only_publish else None
     ownership.claim(store)
-    config, instead = (config, None) if only_publish else with_model_at_hand(config, _model_before(store))
     stop_file, is_remote = STOP_FILE + share.name, any(option.startswith("--runner") for option in beam_options)
     with (
         store.locked(shared=share.shards > 1),
         stop_at_signal(store, stop_file, may_exit=may_exit, is_patient=is_remote) as interrupted,
     ):
-        build = stored or plan_build(config, store, find_model=model_folder)
-        _check_languages(build)
-        purge(build)
-        build = replace(build, removals=Removals.load(store), share=share)
-        mel_tokens = _describe_mel_tokens(build, only_publish=only_publish)
-        store.write_json(CONFIG_FILE, json.loads(build.config.model_dump_json()))
-        if instead and not quiet:
-            log.warning("%s", instead)
-        counters = _watch(build, beam_options, interrupted, only_publish=only_publish, quiet=quiet)
-        empty = () if only_publish else empty_inputs(build, counters)
-        stages = counters_by_stage(counters)
-        if interrupted.is_set() or not share.is_whole:
-            code = EXIT_INTERRUPTED if interrupted.is_set() else EXIT_DONE
-            return Summary(exit_code=code, changed=False, output=config.output, stages=stages, stats=None)
-        lacks_turns = config.turns.model == speakers.AUTO and build.config.turns.model is None
-        summary = replace(_finish(build, stages, mel_tokens, lacks_turns=lacks_turns), empty_inputs=empty)
-        summary = replace(summary, notes=(*summary.notes, *([instead] if instead else [])))
-        if empty and len(empty) == len(config.inputs):
-            summary = replace(summary, exit_code=EXIT_FAILED)
-        purge(build)  # recordings that matched a removal request only once this run had fetched them
-        return summary
+        build, remarks = (stored, ()) if stored else _plan(config, store, quiet=quiet)
+        build = replace(build, share=share)
+        summary = _carry_out(build, beam_options, interrupted, only_publish=only_publish, quiet=quiet)
+        return summary if summary.stats is None else replace(summary, notes=(*summary.notes, *remarks))
+
+
+def _plan(config: RunConfig, store: Store, *, quiet: bool) -> tuple[Build, tuple[str, ...]]:
+    """The build of a run, and remarks on what it does without. Raises ConfigError for unusable settings and models."""
+    config, instead = with_model_at_hand(config, _model_before(store))
+    build = plan_build(config, store, find_model=model_folder)
+    lacks_turns = config.turns.model is not None and build.config.turns.model is None
+    if instead and not quiet:
+        log.warning("%s", instead)
+    return build, (*([NO_TURNS] if lacks_turns else []), *([instead] if instead else []))
+
+
+def _carry_out(
+    build: Build, beam_options: tuple[str, ...], interrupted: Stopping, *, only_publish: bool, quiet: bool
+) -> Summary:
+    """Make what is missing of a build and publish it, within the lock of its corpus."""
+    store = build.store
+    _check_stages(build)
+    purge(build)
+    build = replace(build, removals=Removals.load(store))
+    before = (state.read_run(store) or {}).get("mel_tokens") if only_publish else None
+    mel_tokens = TOKENISE.description(build, before)
+    store.write_json(CONFIG_FILE, json.loads(build.config.model_dump_json()))
+    counters = _watch(build, beam_options, interrupted, only_publish=only_publish, quiet=quiet)
+    empty = () if only_publish else empty_inputs(build, counters)
+    stages = counters_by_stage(counters)
+    if interrupted.is_set() or not build.share.is_whole:
+        code = EXIT_INTERRUPTED if interrupted.is_set() else EXIT_DONE
+        return Summary(exit_code=code, changed=False, output=build.config.output, stages=stages, stats=None)
+    summary = replace(_finish(build, stages, mel_tokens), empty_inputs=empty)
+    if empty and len(empty) == len(build.config.inputs):
+        summary = replace(summary, exit_code=EXIT_FAILED)
+    purge(build)  # recordings that matched a removal request only once this run had fetched them
+    return summary
 
 
 def _check_options(beam_options: tuple[str, ...]) -> None:
@@ -181,12 +187,11 @@ def build_for_selection(config: RunConfig) -> Build:
     return replace(stored, config=config)
 
 
-def _check_languages(build: Build) -> None:
-    """Raise ConfigError for a language that an ASR model does not support."""
-    for stage in ("transcribe", "cross_check"):
-        for model in build.models[stage][:1]:
-            if model.files:  # empty where only an earlier run used it
-                check_language(Path(model.files[0]), build.config.asr.language, model.key)
+def _check_stages(build: Build) -> None:
+    """Raise ConfigError for settings that the models of a stage cannot do."""
+    for stage in STAGES:
+        if build.runs(stage.name):
+            stage.check(build)
 
 
 def _model_before(store: Store) -> str | None:
@@ -202,25 +207,7 @@ def _measured_speeds(build: Build) -> dict[str, float]:
     return {name: done / max(stages[name]["wall_ms"], 1) for name, done in made.items() if done}
 
 
-def _describe_mel_tokens(build: Build, *, only_publish: bool) -> str | None:
-    """Description of the dVAE of mel tokens for `run.json`; None without mel tokens.
-
-    `only_publish`: load no model, take the description of the last run. Raises ConfigError for unusable files.
-    """
-    config = build.config.tokenise
-    if build.runs("transcribe"):
-        text.load(tokens.text_tokenizer_file(config))
-    if not build.runs("tokenise"):
-        return None
-    if config.checkpoint == "shipped" and not config.norms:
-        return "speechmill's own dVAE, whose codes are not TorToiSe's"
-    if only_publish:
-        stored: str | None = (state.read_run(build.store) or {}).get("mel_tokens")
-        return stored
-    return f"files that the config names: {tokens.describe(*tokens.dvae_files(config))}"
-
-
-def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | None, *, lacks_turns: bool) -> Summary:
+def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | None) -> Summary:
     """Publish the planned files, unless they are published already, and sum up the run."""
     store, config = build.store, build.config
     plan = store.read_json(publish.PLAN_FILE)
@@ -244,7 +231,6 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | N
     if line := advice.other_profile(plan["stats"], config.segment.profile):
         notes.append(line)
     notes += [line] if (line := advice.splits(plan["stats"])) else []
-    notes += [NO_TURNS] if lacks_turns else []
     notes += [f"mel tokens: {mel_tokens}"] if mel_tokens and config.tokenise.checkpoint != "shipped" else []
     return Summary(
         exit_code=EXIT_TOO_MANY_FAILED if failed_ratio(plan["stats"]) > config.max_failed_ratio else EXIT_DONE,
@@ -254,38 +240,9 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | N
         stats=plan["stats"],
         files=tuple(plan["files"]),
         notes=tuple(notes),
-        failed=tuple(itertools.islice(_failures(store), NAMED_FAILURES)),
+        failed=tuple(itertools.islice(failures(store), NAMED_FAILURES)),
         max_failed_ratio=config.max_failed_ratio,
     )
-
-
-def _failures(store: Store) -> Iterator[str]:
-    """A line for each recording that failed: its title, or its path if it is local, and the reason."""
-    columns = ["source", "title", "media_url", "status", "reason", "reason_detail"]
-    for batch in store.batches(publish.RECORDINGS_FILE, columns):
-        for row in batch.to_pylist():
-            if row["status"] == Status.FAILED:
-                detail = f": {row['reason_detail']}" if row["reason_detail"] else ""
-                name = row["media_url"] if row["source"] == "local" or not row["title"] else row["title"]
-                yield f"{name}  {row['reason']}{detail}"
-
-
-def failed_ratio(stats: dict[str, Any]) -> float:
-    """Share of recordings that failed, 0 to 1; files left out do not count."""
-    counts = {status: count for status, count in stats["recordings"].items() if status != Status.LEFT_OUT}
-    return float(counts.get("failed", 0) / max(sum(counts.values()), 1))
-
-
-def counters_by_stage(counters: dict[str, int]) -> dict[str, dict[str, int]]:
-    """Split counters named `stage/key` by stage, in the order of the graph; stages without counters are empty."""
-    by_stage: dict[str, dict[str, int]] = {
-        name: {} for name in (*(stage.name for stage in STAGES if stage.is_in_graph), PUBLISH)
-    }
-    for name, value in counters.items():
-        stage, _, key = name.partition("/")
-        if stage in by_stage:
-            by_stage[stage][key] = value
-    return by_stage
 
 
 def empty_inputs(build: Build, counters: dict[str, int]) -> tuple[str, ...]:

@@ -68,7 +68,8 @@ def kinds() -> tuple[str, ...]:
 
 
 def _builtin_kinds() -> frozenset[str]:
-    return frozenset(name for _, name, _ in pkgutil.iter_modules(__path__) if not name.startswith("_"))
+    modules = pkgutil.iter_modules(__path__)
+    return frozenset(module.name for module in modules if not (module.ispkg or module.name.startswith("_")))
 
 
 @lru_cache(maxsize=1)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from speechmill.core.config import Speakers as Settings
 from speechmill.core.records import stable_id
 from speechmill.speakers import DIGITS, Float32
 
@@ -44,6 +45,13 @@ class Calibration:
 
 # Fitted on one half of the speakers of tests/benchmarks/speakers.py and tested on the other.
 CAMPPLUS = Calibration(threshold=0.37, slope=34.0)
+
+
+def calibration_of(settings: Settings) -> Calibration:
+    """The calibration that a config states, or else that of CAM++."""
+    if settings.threshold is None or settings.slope is None:
+        return CAMPPLUS
+    return Calibration(threshold=settings.threshold, slope=settings.slope)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

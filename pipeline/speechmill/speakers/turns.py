@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from speechmill.audio.cutting import NOBODY
+from speechmill.core.records import NOBODY
 from speechmill.speakers import DIGITS, SAMPLE_RATE_HZ, Float32
 
 STEP_S = 0.1

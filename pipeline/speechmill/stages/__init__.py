@@ -21,6 +21,7 @@ from speechmill.stages.passage_texts import PassageScores, PassageTexts
 from speechmill.stages.passages import Passages
 from speechmill.stages.pitch import Pitch
 from speechmill.stages.publication import Speakers
+from speechmill.stages.restore import Restore
 from speechmill.stages.score import Score
 from speechmill.stages.segment import Segment
 from speechmill.stages.tokenise import Tokenise
@@ -31,10 +32,10 @@ from speechmill.stages.work import Outcome
 FETCH, TURNS, SEGMENT, SCORE, FINGERPRINT, DEDUP = Fetch(), Turns(), Segment(), Score(), Fingerprint(), Dedup()
 PASSAGES, PASSAGE_SCORES, PASSAGE_TEXTS = Passages(), PassageScores(), PassageTexts()
 TRANSCRIBE, CROSS_CHECK, ALIGN, EMBED, TOKENISE = Transcribe(), CrossCheck(), Align(), Embed(), Tokenise()
-PITCH, SPEAKERS, ASSESS = Pitch(), Speakers(), Assess()
+RESTORE, PITCH, SPEAKERS, ASSESS = Restore(), Pitch(), Speakers(), Assess()
 BEFORE_PLUGINS: tuple[Stage, ...] = (
     *(FETCH, TURNS, PASSAGES, PASSAGE_SCORES, PASSAGE_TEXTS, SEGMENT, SCORE, FINGERPRINT, DEDUP),
-    *(TRANSCRIBE, CROSS_CHECK, ALIGN, EMBED, PITCH, TOKENISE),
+    *(RESTORE, TRANSCRIBE, CROSS_CHECK, ALIGN, EMBED, PITCH, TOKENISE),
 )  # in order of execution; flow.py has all stages
 
 DECODING = (PASSAGES.name, SEGMENT.name)  # stages whose failure is that of the recording

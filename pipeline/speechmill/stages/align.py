@@ -8,17 +8,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from speechmill import reference_text
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
 from speechmill.core.footers import FetchFooter, InputsFooter, StoredDocument
 from speechmill.core.records import Recording, RejectedError, recording_from
-from speechmill.reference_text import AlignedText, ClipHypothesis
 from speechmill.stages.base import RecordingStage
 from speechmill.stages.documents import format_hint
 from speechmill.stages.selection import select_clips
 from speechmill.stages.transcribe import Transcribe
 from speechmill.stages.work import Outcome, WorkItem
+from speechmill.text import reference
+from speechmill.text.reference import AlignedText, ClipHypothesis
 
 Clips = dict[str, ClipHypothesis]  # by clip_id, in order of position
 Documents = Mapping[str, StoredDocument]  # by path in the store
@@ -28,7 +28,7 @@ class Align(RecordingStage):
     """Reference texts of the clips."""
 
     name = "align"
-    version = 2  # reference_text/
+    version = 2  # text/reference/
     after = ("segment", "transcribe")
     columns = (
         Column("reference_text", pa.string(), "what the publisher's transcript, subtitles or book has here, unchecked",
@@ -103,8 +103,8 @@ def _aligned(
     with build.store.open(name) as file:
         raw = file.read()
     try:
-        reference = reference_text.read(raw, document.type, format_hint(recording, document.url))
+        found = reference.read(raw, document.type, format_hint(recording, document.url))
     except RejectedError:
         return {}
-    texts = reference_text.align(reference, list(clips.values()))
+    texts = reference.align(found, list(clips.values()))
     return {clip_id: text for clip_id, text in zip(clips, texts, strict=True) if text is not None}

@@ -28,6 +28,7 @@ from speechmill.decide.hallucinations import Hypothesis, failed_checks, reasons
 from speechmill.decide.opinions import ChosenText, TextSource, choose_text, cross_check_text
 from speechmill.decide.pauses import pause_agreement
 from speechmill.decide.word_confidence import word_confidences
+from speechmill.stages import restored
 from speechmill.stages.align import Align
 from speechmill.stages.base import Isolated, RecordingStage, Row
 from speechmill.stages.selection import clip_durations
@@ -43,7 +44,7 @@ class Assess(RecordingStage):
     """Text of each transcribed clip, its normal form and tokens, and hallucination checks."""
 
     name = "assess"
-    version = 4  # decide/, text/, tokens/text.py
+    version = 5  # decide/, text/, tokens/text.py
     after = ("transcribe", "cross_check", "align")
     clips_only = True
     execution = Isolated()
@@ -75,6 +76,10 @@ class Assess(RecordingStage):
         Column(HALLUCINATIONS, pa.list_(pa.string()), "reasons not to trust the transcript", is_published=False),
     )  # fmt: skip
     artifact = pa.schema([pa.field("clip_id", pa.string()), *(column.field for column in columns)])
+
+    def check(self, build: Build) -> None:
+        """Raise ConfigError for a file that holds no text tokenizer."""
+        load(tokens.text_tokenizer_file(build.config.tokenise))
 
     def columns_in(self, config: RunConfig) -> tuple[Column, ...]:
         """All columns, but `tortoise_ok` only where there are mel tokens."""
@@ -114,6 +119,8 @@ def _inputs(content_id: str, build: Build) -> str:
         build.store.names(build.parts(stage, content_id)) if build.runs(stage) else []
         for stage in (Transcribe.name, CrossCheck.name)
     ]
+    if build.runs(restored.STAGE):
+        parts += [[str(build.profiles[restored.STAGE])], sorted(restored.restored_ids(content_id, build))]
     aligned = build.artifact(Align.name, content_id)
     reference = build.store.footer(aligned, InputsFooter).inputs if build.store.exists(aligned) else None
     return hashlib.sha256(json.dumps([parts, reference]).encode()).hexdigest()

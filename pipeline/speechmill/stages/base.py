@@ -15,6 +15,7 @@ from speechmill.core.config import RunConfig, profile_of
 from speechmill.core.models import FindModel, ModelRef
 from speechmill.core.section import Section
 from speechmill.core.store import Store
+from speechmill.stages.restored import by_clip
 from speechmill.stages.work import Outcome, WorkItem
 
 Clips = Mapping[str, npt.NDArray[np.int16]]  # int16[n] at the corpus rate, by clip_id
@@ -118,6 +119,9 @@ class Stage(ABC):
         own = profile_of(self.version, *_as_tuple(settings), *(model.sha256 for model in models))
         return "-".join([*(str(before[name]) for name in self.after if before[name] is not None), own])
 
+    def check(self, build: Build) -> None:  # noqa: B027 - few stages have something to check
+        """Raise ConfigError, before a run begins, for settings that its models cannot do. Nothing is checked here."""
+
     def execution_in(self, build: Build) -> Execution:
         """Where it runs in a build."""
         return self.execution
@@ -157,11 +161,15 @@ class ClipStage(Stage):
     across contents. Its artifact has `clip_id` and the columns, unless `artifact` is set.
     """
 
-    after = ("segment",)
+    after: ClassVar[tuple[str, ...]] = ("segment",)
     clips_only = True
     artifact: ClassVar[pa.Schema]
     clips_at_a_time: ClassVar[int] = 16
-    """Most clips that `rows` gets, so that a run can be watched and stopped."""
+    """Most clips that `rows` gets on a CPU, so that a run can be watched and stopped."""
+    seconds_at_a_time: ClassVar[float] = 1_200.0
+    """Most audio that `rows` gets on a GPU, which short clips fill no better than long ones; one clip may be longer."""
+    of_restored: ClassVar[bool] = True
+    """Whether it processes the restored sound of the clips that have any."""
 
     def __init_subclass__(cls) -> None:
         """Set `artifact` from the columns, unless it is set."""
@@ -183,18 +191,26 @@ class ClipStage(Stage):
 
     def in_parts(self, clips: Clips, build: Build) -> Iterator[list[Row]]:
         """Make rows of all clips, some at a time, in any order."""
-        clip_ids = list(clips)
-        for at in range(0, len(clip_ids), self.clips_at_a_time):
-            yield self.rows({clip_id: clips[clip_id] for clip_id in clip_ids[at : at + self.clips_at_a_time]}, build)
+        on_gpu, samples = build.device == "cuda", self.seconds_at_a_time * build.config.audio.sample_rate
+        part: dict[str, npt.NDArray[np.int16]] = {}
+        for clip_id, clip in clips.items():
+            waiting = sum(one.size for one in part.values())
+            if part and (waiting + clip.size > samples if on_gpu else len(part) == self.clips_at_a_time):
+                yield self.rows(part, build)
+                part = {}
+            part[clip_id] = clip
+        if part:
+            yield self.rows(part, build)
 
     def read(self, content_id: str, build: Build, columns: list[str] | None = None) -> pa.Table:
-        """All rows of a content so far."""
+        """All rows of a content so far, one of each clip; `columns` include `clip_id`."""
         schema = _subschema(self.artifact, columns)
         if not build.runs(self.name):
             return schema.empty_table()
         folder = build.parts(self.name, content_id)
         parts = [build.store.read(f"{folder}/{name}", schema.names) for name in build.store.names(folder)]
-        return pa.concat_tables(parts) if parts else schema.empty_table()
+        rows = pa.concat_tables(parts) if parts else schema.empty_table()
+        return by_clip(rows, content_id, build) if self.of_restored else rows
 
 
 def _subschema(schema: pa.Schema, columns: list[str] | None) -> pa.Schema:

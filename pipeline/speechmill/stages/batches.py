@@ -20,6 +20,7 @@ from speechmill.core import pulse
 from speechmill.core.build import Build
 from speechmill.core.last_acts import before_exit
 from speechmill.stages.base import ClipStage
+from speechmill.stages.restored import read_restored, restored_ids, sound_id
 from speechmill.stages.selection import clip_durations, clips_for
 from speechmill.stages.work import Outcome, WorkItem, identify
 
@@ -65,7 +66,7 @@ class Batch:
         content.outcome = Outcome(state=state, seconds_in=new if missing else kept, seconds_kept=kept)
         missing -= self._store_known(work.content_id, missing)
         content.waiting = len(missing)
-        for clip_id, clip in _clips(self._build.artifact(self._stage.clips_of, work.content_id), missing, self._build):
+        for clip_id, clip in _clips(self._stage, work.content_id, missing, self._build):
             self._part[clip_id], self._content_of[clip_id] = clip, work.content_id
             if len(self._part) == PART_CLIPS:
                 self._flush()
@@ -81,6 +82,9 @@ class Batch:
 
     def _store(self, content_id: str, rows: list[dict[str, Any]]) -> None:
         """Store rows of a content in a file of their own, named by the clips in it."""
+        if self._stage.of_restored and (restored := restored_ids(content_id, self._build)):
+            own_ids = {clip_id: sound_id(clip_id, self._build) for clip_id in restored}
+            rows = [row | {"clip_id": own_ids.get(row["clip_id"], row["clip_id"])} for row in rows]
         identity = hashlib.sha256("".join(sorted(row["clip_id"] for row in rows)).encode()).hexdigest()[:16]
         name = f"{self._build.parts(self._stage.name, content_id)}/{identity}.parquet"
         self._build.store.write_table(name, pa.Table.from_pylist(rows, schema=self._stage.artifact))
@@ -155,11 +159,17 @@ def complete_content(work: WorkItem, build: Build, stage: ClipStage) -> Outcome:
     return next(outcome for _, (outcome, _) in [*batch.add(work), *batch.rest()])
 
 
-def _clips(artifact: str, clip_ids: set[str], build: Build) -> Iterator[tuple[str, npt.NDArray[np.int16]]]:
-    """Decode clips of an artifact: int16[n] at the corpus rate, by clip_id."""
-    if not clip_ids:
+def _clips(
+    stage: ClipStage, content_id: str, clip_ids: set[str], build: Build
+) -> Iterator[tuple[str, npt.NDArray[np.int16]]]:
+    """Decode clips of a content for a stage, the restored ones first: int16[n] at the corpus rate, by clip_id."""
+    rest = set(clip_ids)
+    for clip_id, flac in read_restored(content_id, clip_ids, build) if stage.of_restored else ():
+        rest.remove(clip_id)
+        yield clip_id, decode_flac(flac)
+    if not rest:
         return
-    for batch in build.store.batches(artifact, ["clip_id", "flac"]):
+    for batch in build.store.batches(build.artifact(stage.clips_of, content_id), ["clip_id", "flac"]):
         for row in batch.to_pylist():
-            if row["clip_id"] in clip_ids:
+            if row["clip_id"] in rest:
                 yield row["clip_id"], decode_flac(row["flac"])

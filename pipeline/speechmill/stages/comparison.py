@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from speechmill.audio.fingerprint import VOTE
 from speechmill.core.build import COMPARED_FOLDER, Build
 from speechmill.core.records import stable_id
-from speechmill.dedup.fingerprint import VOTE
-from speechmill.dedup.spill import Spill
 from speechmill.stages.dedup import CLIP_BITS, MatchedItem, Matches, Order, order_of, votes_between
+from speechmill.stages.spill import Spill
 from speechmill.stages.work import WorkItem
 
 PART_BYTES = 20_000_000  # of stored landmarks in a file: some 2 million, which take 400 MB while they are compared

@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from speechmill.audio import decode_flac
+from speechmill.audio import decode_flac, fingerprint
 from speechmill.core.build import Build
 from speechmill.core.columns import UNIT, Column, at_most
 from speechmill.core.reasons import Reason
 from speechmill.core.records import FINGERPRINT_ARTIFACT
-from speechmill.dedup import fingerprint
 from speechmill.stages.base import Isolated, RecordingStage
 from speechmill.stages.selection import clip_durations, select_clips
 from speechmill.stages.work import Outcome, WorkItem

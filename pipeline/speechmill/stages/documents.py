@@ -8,7 +8,7 @@ import os
 import stat
 from dataclasses import dataclass, field
 
-from speechmill import fetch, reference_text
+from speechmill import fetch
 from speechmill.core.build import Build
 from speechmill.core.filenames import readable
 from speechmill.core.footers import StoredDocument
@@ -16,6 +16,7 @@ from speechmill.core.reasons import Reason
 from speechmill.core.records import Attachment, Recording, RejectedError
 from speechmill.core.store import Store
 from speechmill.sources import local
+from speechmill.text import reference
 
 WANTED = ("transcript", "text")
 ABOUT = "about"  # a JSON file beside a recording that was unreadable when the recording was listed
@@ -42,7 +43,7 @@ def fetch_documents(recording: Recording, media_path: str | None, build: Build) 
             raw = _read(attachment, media_path, build, recording.feed_url)
             if attachment.kind == ABOUT:  # readable by now; the next listing reads it
                 continue
-            reference_text.read(raw, attachment.type, format_hint(recording, attachment.url))
+            reference.read(raw, attachment.type, format_hint(recording, attachment.url))
         except RejectedError as error:
             documents.remarks.append(f"{attachment.kind} {attachment.url[:200]}: {error}"[:500])
             documents.retry |= error.retry

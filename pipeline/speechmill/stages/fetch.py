@@ -205,7 +205,8 @@ def _is_unchanged(listed: Listed, known: Recording, footer: FetchFooter, build: 
         return is_unlisted and build.is_decoded(known.content_id or "")
     if known.content_id is None:  # gone, forbidden or opted out: asked again, but not every day
         return time.time() - (footer.asked or 0.0) < build.config.fetch.ask_again_s
-    return build.store.exists(f"work/media/{known.sha256}") or build.is_decoded(known.content_id)
+    is_decoded = build.is_complete or build.is_decoded(known.content_id)
+    return is_decoded or build.store.exists(f"work/media/{known.sha256}")
 
 
 def _refreshed(listed: Listed, known: Recording, footer: FetchFooter, build: Build) -> tuple[Recording, FetchFooter]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from speechmill import asr
+from speechmill.asr.known_languages import check_language
 from speechmill.audio import resample
 from speechmill.core import plugins
 from speechmill.core.build import Build
@@ -38,7 +39,7 @@ class Hypotheses(ClipStage):
         if getattr(section, self.key) is None:
             return None
         weight = None if section.language_model is None else section.language_model_weight
-        return section.language, section.beam_size, asr.arithmetic(section, find_device(config.device)), weight
+        return section.language, section.beam_size, section.arithmetic(find_device(config.device)), weight
 
     def models(self, config: RunConfig, store: Store, find_model: FindModel) -> tuple[ModelRef, ...]:
         """The ASR model, and the language model if one is configured."""
@@ -50,6 +51,12 @@ class Hypotheses(ClipStage):
             return (model,)
         path = Path(config.asr.language_model).expanduser()
         return model, model_file("asr.language_model", config.asr.language_model, path)
+
+    def check(self, build: Build) -> None:
+        """Raise ConfigError for a language that the ASR model does not know."""
+        for model in build.models[self.name][:1]:
+            if model.files:  # empty where only an earlier run used it
+                check_language(Path(model.files[0]), build.config.asr.language, model.key)
 
     def speed(self, config: RunConfig) -> float | None:
         """Speed by the size of a Whisper model, if its name has one; else that of base."""
@@ -65,7 +72,7 @@ class Hypotheses(ClipStage):
         config, clip_ids = build.config, list(clips)
         waves = [resample(clip, config.audio.sample_rate, asr.SAMPLE_RATE_HZ) for clip in clips.values()]
         folder = folder_of(build.models[self.name][0])
-        model = asr.load(folder, config.asr, build.device, asr.arithmetic(config.asr, build.device))
+        model = asr.load(folder, config.asr, build.device, config.asr.arithmetic(build.device))
         for part in asr.transcribe_in_parts(model, waves):
             yield [{"clip_id": clip_ids[i], **asdict(transcript)} for i, transcript in part.items()]
 

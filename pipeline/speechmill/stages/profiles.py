@@ -20,7 +20,7 @@ from speechmill.stages.base import Stage
 from speechmill.stages.flow import STAGES
 
 # Stages without a model to download.
-NEEDS_NO_MODEL = ("fetch", "turns", "passages", "passage_scores", "segment", "score", "fingerprint", "dedup")
+NEEDS_NO_MODEL = ("fetch", "turns", "passages", "passage_scores", "segment", "score", "fingerprint", "dedup", "restore")
 
 NO_PROFILES: Mapping[str, str | None] = MappingProxyType({})
 

@@ -20,10 +20,11 @@ from speechmill.core.models import FindModel, ModelRef
 from speechmill.core.reasons import Reason
 from speechmill.core.store import Store, add_footer
 from speechmill.stages.base import Execution, InProcess, Isolated, RecordingStage
+from speechmill.stages.restored import with_restored
 from speechmill.stages.selection import clip_durations, select_clips
 from speechmill.stages.work import Outcome, WorkItem
 
-SCORE_ROWS = 32  # clips scored at a time: at most 20 MB of audio
+SCORE_ROWS = {"cpu": 32, "cuda": 256}  # clips scored at a time: at most 20 MB of audio, or what fills a GPU
 # The models' snr_db is left out: on recordings with a noise floor of their own the measure is more accurate.
 SCORES_TO_STORE = {f"{defect}": f"score_{defect}" for defect in speech_defects.Defect} | {"c50_db": "c50_db"}
 
@@ -91,6 +92,11 @@ class Score(RecordingStage):
         """Measure and score every clip of a recording."""
         return score_clips(element, build, self)
 
+    def read(self, content_id: str, build: Build, columns: list[str] | None = None) -> pa.Table:
+        """Rows of a content, with the scores of restored sound where clips have any."""
+        names = [column.name for column in self.columns_in(build.config)]
+        return with_restored(super().read(content_id, build, columns), names, content_id, build)
+
     def passing(self, work: WorkItem, build: Build) -> Iterable[str]:
         """Ids of clips that pass the thresholds so far."""
         return select_clips(work, build)
@@ -138,8 +144,8 @@ def score_clips(work: WorkItem, build: Build, stage: Score | None = None) -> Out
 
 
 def _clips(artifact: str, build: Build) -> Iterator[tuple[list[str], list[npt.NDArray[np.int16]]]]:
-    """Ids and int16[n] samples of up to SCORE_ROWS clips at a time."""
-    for batch in build.store.batches(artifact, ["clip_id", "flac"], SCORE_ROWS):
+    """Ids and int16[n] samples of some clips at a time."""
+    for batch in build.store.batches(artifact, ["clip_id", "flac"], SCORE_ROWS[build.device]):
         rows = [(row["clip_id"], row["flac"]) for row in batch.to_pylist() if row["clip_id"]]
         if rows:
             yield [clip_id for clip_id, _ in rows], [decode_flac(flac) for _, flac in rows]

@@ -39,7 +39,7 @@ class Segment(RecordingStage):
     """Spans of a recording, and its clips as FLAC."""
 
     name = "segment"
-    version = 8  # audio/
+    version = 9  # audio/
     after = ("turns",)
     artifact = SEGMENT_ARTIFACT
     columns = (

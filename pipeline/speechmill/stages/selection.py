@@ -78,8 +78,15 @@ def select_clips(work: WorkItem, build: Build) -> list[str]:
     if not work.allowed:
         return []
     scores = read_scores(work.content_id, build)
-    fails = failed_tests(scores, build).any
-    by_hand, clip_ids = build.by_hand, scores["clip_id"].to_pylist()
+    return selected(scores["clip_id"].to_pylist(), failed_tests(scores, build).any, build)
+
+
+def selected(clip_ids: list[str], fails: decision.Mask, build: Build) -> list[str]:
+    """Those clips that pass all tests, or were kept by hand, and were neither dropped nor removed.
+
+    `fails`: whether each clip fails a test, bool[clips].
+    """
+    by_hand = build.by_hand
     excluded = build.removals.clips | by_hand.dropped
     return [
         clip_id
@@ -98,10 +105,17 @@ def clips_for(stage: ClipStage, work: WorkItem, build: Build) -> set[str]:
 
 def read_scores(content_id: str, build: Build) -> pa.Table:
     """All columns that select clips, a row for each clip of a content: scores, duplicates and those of plug-ins."""
-    from speechmill.stages import DEDUP, SCORE, SEGMENT
+    from speechmill.stages import SCORE
+
+    return with_early_columns(SCORE.read(content_id, build), content_id, build)
+
+
+def with_early_columns(scores: pa.Table, content_id: str, build: Build) -> pa.Table:
+    """Scores of the clips of a content, with the columns of the other stages that process all clips."""
+    from speechmill.stages import DEDUP, SEGMENT
     from speechmill.stages.flow import PLUGGED_IN
 
-    table = build.store.read(build.artifact(SCORE.name, content_id))
+    table = scores
     for stage in (SEGMENT, DEDUP, *PLUGGED_IN):
         if _is_early(stage) and build.runs(stage.name):
             values = join_columns(

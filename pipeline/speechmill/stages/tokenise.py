@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from speechmill import tokens
@@ -13,6 +15,7 @@ from speechmill.core.reasons import Reason
 from speechmill.core.records import TOKEN_ARTIFACT
 from speechmill.core.store import Store
 from speechmill.stages.base import Clips, ClipStage, InProcess, Row
+from speechmill.tokens.text import MEL_RATE, MOST_SAMPLES
 
 
 class Tokenise(ClipStage):
@@ -43,6 +46,23 @@ class Tokenise(ClipStage):
         dvae = model_file("tokenise.checkpoint", str(section.checkpoint), checkpoint)
         return (dvae,) if norms is None else (dvae, model_file("tokenise.norms", str(section.norms), norms))
 
+    def description(self, build: Build, stored: str | None = None) -> str | None:
+        """Whose codes the mel tokens are, for `run.json`; None without mel tokens.
+
+        Args:
+            build: The build.
+            stored: What the last run said; without it, a dVAE that the config names is loaded.
+
+        Raises:
+            ConfigError: for unusable files.
+        """
+        section = build.config.tokenise
+        if not build.runs(self.name):
+            return None
+        if section.checkpoint == "shipped" and not section.norms:
+            return "speechmill's own dVAE, whose codes are not TorToiSe's"
+        return stored or f"files that the config names: {tokens.describe(*tokens.dvae_files(section))}"
+
     def rows(self, clips: Clips, build: Build) -> list[Row]:
         """Rows with the codes of each clip and the reconstruction error of its spectrogram in nats."""
         tokenizer = tokens.load(*tokens.dvae_files(build.config.tokenise), build.device)
@@ -51,3 +71,9 @@ class Tokenise(ClipStage):
             {"clip_id": clip_id, "mel_tokens": codes, "mel_profile": tokenizer.profile, "error_nats": error}
             for clip_id, (codes, error) in zip(clips, encoded, strict=True)
         ]
+
+
+def fits_trainers(samples: npt.NDArray[np.int64], rate: int) -> npt.NDArray[np.bool_]:
+    """Which clips trainers of TorToiSe and XTTS take: int64[clips], their samples at `rate` Hz, to bool[clips]."""
+    fits: npt.NDArray[np.bool_] = np.round(samples * MEL_RATE / rate) <= MOST_SAMPLES
+    return fits

@@ -38,7 +38,7 @@ def normal_form(text: str, language: str | None) -> NormalForm:
     """
     try:
         spoken = latin(verbalise(clean(text), language))
-        again = latin(verbalise(spoken, language))
+        again = latin(verbalise(spoken, language, is_spoken=True))
     except UnreadableError as error:
         return NormalForm(reason=str(error))
     return NormalForm(spoken) if again == spoken else NormalForm(reason="its normal form would be read otherwise")

@@ -4,9 +4,6 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from speechmill.core.config_errors import ConfigError
 
 STOP, UNKNOWN, SPACE = "[STOP]", "[UNK]", "[SPACE]"  # ids 0, 1 and 2
@@ -39,12 +36,6 @@ class TextTokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """The text of token ids."""
         return "".join(self._bpe.id_to_token(token_id) or UNKNOWN for token_id in ids).replace(SPACE, " ")
-
-
-def fits_trainers(samples: npt.NDArray[np.int64], rate: int) -> npt.NDArray[np.bool_]:
-    """Which clips trainers of TorToiSe and XTTS take: int64[clips], their samples at `rate` Hz, to bool[clips]."""
-    fits: npt.NDArray[np.bool_] = np.round(samples * MEL_RATE / rate) <= MOST_SAMPLES
-    return fits
 
 
 def tortoise_takes(samples: int, rate: int, ids: Sequence[int] | None) -> bool:

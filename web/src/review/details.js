@@ -23,17 +23,19 @@ export function details({ facts, judge, turn, defects }) {
   return { fill, edit: (name) => edit(name, shown, facts), playSurroundings: () => toggle(shown) };
 }
 
-/** Open a form. Until the facts are there, what somebody types goes nowhere, rather than to the keys that judge. */
+/** Open a form. What somebody types until the facts are there is put into its field, as if it had been there. */
 async function edit(name, shown, facts) {
   if (!shown) return;
-  const waiting = h("input", { readonly: true, "aria-label": "the clip is being read" });
+  const waiting = h("input", { "aria-label": "the clip is being read" });
   if (!shown.element.querySelector("form")) shown.element.append(waiting);
   waiting.focus();
   await facts(shown.clipId);
   const form = shown.element.querySelector(`form.${name}`);
+  const field = form.querySelector(FIELD);
   form.hidden = false;
-  form.querySelector(FIELD).focus();
-  form.querySelector(FIELD).select();
+  field.focus();
+  field.select();
+  if (waiting.value) field.setRangeText(waiting.value, 0, field.value.length, "end");
 }
 
 function toggle(shown) {

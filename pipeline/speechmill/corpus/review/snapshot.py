@@ -21,7 +21,7 @@ from speechmill.publish import report, tables
 from speechmill.publish.columns import columns_of, data_schema, pool_schema
 from speechmill.publish.decided import DecidedGroup
 from speechmill.publish.groups import all_groups, content_digest
-from speechmill.publish.report.policy import Extension
+from speechmill.publish.report.extension import Extension
 from speechmill.publish.rows import clip_rows
 from speechmill.publish.stats import Tally
 from speechmill.stages.profiles import stored_build

@@ -18,6 +18,7 @@ from speechmill.audio import decode_flac
 from speechmill.audio.spectrogram import draw
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
+from speechmill.core.page_policy import policy
 from speechmill.core.records import Recording, Status
 from speechmill.core.version import __version__
 from speechmill.decide.decision import KEPT, REJECTED
@@ -25,7 +26,7 @@ from speechmill.publish import advice, figures
 from speechmill.publish.columns import columns_of, data_schema
 from speechmill.publish.decided import DecidedGroup
 from speechmill.publish.report.clip_table import ClipTable
-from speechmill.publish.report.policy import Extension, policy
+from speechmill.publish.report.extension import Extension
 from speechmill.publish.report.samples import (
     DOUBTFUL,
     NEARLY,

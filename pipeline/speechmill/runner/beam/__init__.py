@@ -75,9 +75,10 @@ def make_graph(
         build = _for_other_machines(build)
     interactive_utils.is_in_ipython = _is_never_in_ipython
     pipeline = beam.Pipeline(options=options)
-    is_complete = works is None and not only_publish and publish.is_complete(build)
+    if works is None and not only_publish:
+        build = replace(build, is_complete=publish.is_complete(build))
     begin = _listed(pipeline, build, only_publish=only_publish) if works is None else pipeline | beam.Create(works)
-    recordings = begin | "stages" >> RecordingStages(build, options, is_complete=is_complete, is_whole=is_whole)
+    recordings = begin | "stages" >> RecordingStages(build, options, is_whole=is_whole)
     return _published(pipeline, recordings, build) if publishes and build.share.is_whole else pipeline
 
 

@@ -152,14 +152,13 @@ class Fetching(beam.PTransform):  # type: ignore[misc]
 class RecordingStages(beam.PTransform):  # type: ignore[misc]
     """Work items in; one item per content out, after all stages of the build but fetching.
 
-    Where the corpus `is_complete` and no recording has changed since, they are skipped. `is_whole`: the items are the
+    Where the corpus is complete and no recording has changed since, they are skipped. `is_whole`: the items are the
     whole corpus, not a wave of it.
     """
 
-    def __init__(self, build: Build, options: PipelineOptions, *, is_complete: bool, is_whole: bool) -> None:
+    def __init__(self, build: Build, options: PipelineOptions, *, is_whole: bool) -> None:
         super().__init__()
-        self.build, self.options = build, options
-        self.is_complete, self.is_whole = is_complete, is_whole
+        self.build, self.options, self.is_whole = build, options, is_whole
 
     def expand(self, works: beam.PCollection[WorkItem]) -> beam.PCollection[WorkItem]:
         """Merge items by content, then run the stages in order."""
@@ -170,7 +169,7 @@ class RecordingStages(beam.PTransform):  # type: ignore[misc]
             | "same content" >> beam.GroupByKey()
             | "primary" >> beam.MapTuple(lambda _, works: primary(works))
         )
-        if self.is_complete:
+        if self.build.is_complete:
             changed = works | "changed" >> beam.Filter(_is_changed) | beam.combiners.Count.Globally()
             works |= "if any" >> beam.Filter(lambda _, count: count > 0, beam.pvalue.AsSingleton(changed))
         for stage in STAGES:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from speechmill import publish
@@ -37,7 +38,7 @@ def run_in_waves(build: Build, run_graph: Graph) -> dict[str, int]:
         run_graph: `run_graph(works, is_whole=, publishes=)` passes items through the stages after fetching and returns
             counters; `is_whole` says whether they are the whole corpus, and `publishes` whether that is published.
     """
-    is_complete = publish.is_complete(build)
+    build = replace(build, is_complete=publish.is_complete(build))
     listed, counts = list_all(build)
     waves, works = waves_of(listed, build), dict[str, WorkItem]()
     with _thread(build) as beside:
@@ -49,12 +50,12 @@ def run_in_waves(build: Build, run_graph: Graph) -> dict[str, int]:
             works = {work.content_id: work for work in distinct_works([*works.values(), *found])}
             if following is not None:
                 fetched = beside.submit(_fetch, following, build)
-            needed = [work for work in new if not (is_complete and work.is_as_before)]
+            needed = [work for work in new if not (build.is_complete and work.is_as_before)]
             if needed and len(waves) > 1:
                 counts.update(run_graph(needed, is_whole=False, publishes=False))
                 _drop_media(new, build)
     items = list(works.values())
-    if not (is_complete and all(work.is_as_before for work in items) and publish.is_up_to_date(build)):
+    if not (build.is_complete and all(work.is_as_before for work in items) and publish.is_up_to_date(build)):
         is_left = len(waves) == 1 or not is_current(items, build)
         left = items if is_left else []
         counts.update(run_graph(left, is_whole=True, publishes=build.share.is_whole))

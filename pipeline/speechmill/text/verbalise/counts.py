@@ -42,6 +42,8 @@ def decimal(place: Place, number: Number) -> str:
         and not place.after
     ):
         raise UnreadableError(f"{place.core} may be a time or a decimal")
+    if before in table.list("clock_before") and len(number.decimals) == 2:
+        raise UnreadableError(f"{place.core} may be a time or a decimal")
     if table.is_slavic:
         require_neutral(place)
     if table.text("decimals") == "tenths":

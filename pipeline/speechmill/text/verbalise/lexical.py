@@ -10,6 +10,7 @@ from speechmill.text.verbalise.numbers import cardinal, ordinal
 from speechmill.text.verbalise.place import Place, Reading
 from speechmill.text.verbalise.relations import operator
 from speechmill.text.verbalise.tokens import UNSPOKEN
+from speechmill.text.verbalise.unread import refuse_unread
 
 _PUNCTUATION = frozenset(
     " \"'“”„«»‚‘’‹›()[]{}.,;:!?-–—…/‐‑`´ʼ·,、。「」『』！？：；《》〈〉，．・؟،¿¡*_~|•\ufe0e\ufe0f"
@@ -41,6 +42,8 @@ def read(place: Place) -> Reading:
         raise UnreadableError(f"{core} may leave something out")
     if len(core) == 1 and "\u0370" <= core <= "\u03ff":
         raise UnreadableError(f"{core} has no certain name here")
+    if not place.is_spoken:
+        refuse_unread(place)
     last = place.previous
     follows_number = last is not None and last.is_numeric and not last.tail  # "press 6. To go on" has no unit
     if core in _BARE_UNITS or (follows_number and _SHORT_UNIT.fullmatch(core)):

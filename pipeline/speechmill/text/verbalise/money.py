@@ -8,6 +8,7 @@ from speechmill.text.verbalise.counts import decimal, require_neutral, signed, v
 from speechmill.text.verbalise.errors import UnreadableError
 from speechmill.text.verbalise.numbers import NUMERAL, Number, cardinal, decimals, literal, plural, words
 from speechmill.text.verbalise.place import Place, Reading
+from speechmill.text.verbalise.tables import context
 from speechmill.text.verbalise.units import check_attribute
 
 
@@ -40,10 +41,11 @@ def _money(place: Place, amount: str, currency: dict[str, Any], *, is_negative: 
     )
     if number is None:
         return None
-    if table.language == "en":
-        check_attribute(place)
+    check_attribute(place)
     forms = currency["forms"]
     follows = place.after if table.language == "en" and place.after in table.list("scale_words") else None
+    if not follows and (place.after or "").lower() in context("scale_words"):
+        raise UnreadableError("an amount with a word behind it is read in another order")
     minus = f"{table.signs['minus']} " if is_negative else ""
     if scale or follows:
         size = scale or follows
@@ -55,7 +57,7 @@ def _money(place: Place, amount: str, currency: dict[str, Any], *, is_negative: 
 def _coins(place: Place, number: Number, currency: dict[str, Any]) -> str:
     table, forms = place.table, currency["forms"]
     gender = str(currency.get("gender", "m"))
-    if table.language == "de" and number.whole == 1 and not number.decimals:
+    if table.language == "de" and number.whole == 1 and number.decimals in ("", "00"):
         raise UnreadableError("the form of one depends on the noun's case")
     if not number.decimals or number.decimals == "00":
         unit = forms[plural(number.whole, table.language)]

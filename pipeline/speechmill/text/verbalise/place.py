@@ -26,6 +26,7 @@ class Place:
     tokens: list[Token]
     at: int
     table: Table
+    is_spoken: bool = False  # the text is a normal form, whose abbreviations were read or refused
 
     @property
     def token(self) -> Token:

@@ -22,6 +22,8 @@ def read(place: Place) -> Reading:
     lead, tail = place.token.lead, place.token.tail
     if "~" in lead or tail.startswith(("-", "–", ",-")) or (tail.startswith(("'", "’")) and not lead):
         raise UnreadableError(f"{core}{tail} has several readings")
+    if tail == '"' and not lead and sum((token.lead + token.tail).count('"') for token in place.tokens) % 2:
+        raise UnreadableError(f"{core}{tail} may be inches or the end of a quotation")
     if core.count("²") + core.count("³") and re.fullmatch(r"[A-Za-z][²³]", core):
         return read_power(place)
     for kind in KINDS:

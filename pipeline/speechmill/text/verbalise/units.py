@@ -113,17 +113,30 @@ def with_unit(place: Place, number: Number, unit: str) -> str:
     gender = "f" if unit in table.list("feminine_units") else "m"
     if unit == "m" and len(number.decimals) > 1 and table.language not in ("en", "ru"):
         raise UnreadableError("metres with centimetres are read in several ways")
-    if table.language == "en":
-        check_attribute(place)
+    check_attribute(place)
+    if len(place.after or "") == 1 and place.next is not None and place.next.tail.startswith("."):
+        _check_full_stop(place)
+    if (table.language, unit, number.whole) == ("it", "h", 1) and not number.decimals:
+        return signed(place, number, "un'ora")
     if table.language == "en" and number.whole == 1 and number.is_plain:
         return f"one {forms_of(unit, 'en')[0]}"
     return measured(place, number, forms_of(unit, table.language), gender)
 
 
 def check_attribute(place: Place) -> None:
-    """Raise UnreadableError where an English unit may be an attribute of a noun, without plural: the 100 m sprint."""
+    """Raise UnreadableError where an English quantity may have no plural: the 100 m sprint, $5 bill."""
+    if place.table.language != "en":
+        return
     if place.before in context("determiners"):
         raise UnreadableError(f"{place.core} behind {place.before} may be part of a longer name")
+    if place.after in context("behind_money"):
+        raise UnreadableError(f"{place.core} before {place.after} has no plural")
+
+
+def _check_full_stop(place: Place) -> None:
+    """Raise UnreadableError where a letter with a full stop may be an abbreviation, such as a Russian year's."""
+    if place.table.is_slavic or place.at + 2 < len(place.tokens):
+        raise UnreadableError(f"{place.after}. may be a unit or another abbreviation")
 
 
 def unit_of(place: Place) -> str | None:

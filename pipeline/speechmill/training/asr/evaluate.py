@@ -3,8 +3,6 @@
 A reference often has no case or punctuation. What it lacks is left out, not counted against the model.
 """
 
-import base64
-import io
 import json
 import time
 from collections import Counter
@@ -14,17 +12,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import soundfile
-
 from speechmill.asr import SAMPLE_RATE_HZ, Transcriber, Transcript
-from speechmill.audio.spectrogram import draw
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
 from speechmill.training import pages
-from speechmill.training.asr.clip_sound import Float32, sound
 from speechmill.training.asr.metrics import FIGURES, Compared, Written, compare, conventions, figures, spellings
 from speechmill.training.asr.references import References
+from speechmill.training.clip_sound import Float32, sound
 from speechmill.training.inputs import Clip
 
 FIGURES_FILE, PAGE_FILE = "asr.json", "asr.html"
@@ -214,21 +208,6 @@ def _versions() -> dict[str, str]:
 def page(report: Plain, sounds: Sequence[Float32]) -> str:
     """Render the figures as one page, with audio and spectrograms of the worst clips."""
     return pages.render(
-        HERE / "page.html", {"percent": lambda share: f"{100 * share:.1f} %", "count": _count},
-        found=report, titles=FIGURES, pictures=[_picture(wave) for wave in sounds], sounds=[_mp3(w) for w in sounds],
+        HERE / "page.html", found=report, titles=FIGURES,
+        pictures=[pages.picture(wave) for wave in sounds], sounds=[pages.mp3(wave) for wave in sounds],
     )  # fmt: skip
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _picture(wave: Float32) -> str:
-    return base64.b64encode(draw(np.round(wave * 32_767).astype(np.int16))).decode()
-
-
-def _mp3(wave: Float32) -> str:
-    """MP3, as base64: WORST clips of half a minute as FLAC would be 30 MB."""
-    file = io.BytesIO()
-    soundfile.write(file, wave, SAMPLE_RATE_HZ, format="MP3", subtype="MPEG_LAYER_III")
-    return base64.b64encode(file.getvalue()).decode()

@@ -13,8 +13,8 @@ from speech_defects.degrade.takes import share
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
 from speechmill.text.normal_form import clean
-from speechmill.training.asr.clip_sound import length_s
 from speechmill.training.asr.references import read
+from speechmill.training.clip_sound import length_s
 from speechmill.training.inputs import Clip
 
 SHORTEST_S = 0.3  # a masked span of ten frames is 0.2 s

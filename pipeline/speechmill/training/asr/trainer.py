@@ -19,8 +19,8 @@ from speechmill.asr import SAMPLE_RATE_HZ
 from speechmill.asr.wav2vec2 import load_network
 from speechmill.core.records import RejectedError
 from speechmill.fetch import model_folder
-from speechmill.training.asr.clip_sound import sound
 from speechmill.training.asr.material import DELIMITER, HEAD_WIDTH, Material, Plain, Recipe
+from speechmill.training.clip_sound import sound
 from speechmill.training.inputs import Clip
 
 from transformers import (  # isort: skip - after wav2vec2, which lets it import torchaudio

@@ -1,1 +1,0 @@
-"""Duplicate detection: finds sound that is already in the corpus."""

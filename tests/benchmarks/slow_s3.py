@@ -1,0 +1,53 @@
+"""An S3 server that answers after a while, as a real one does, and counts what it is asked.
+
+    python -m tests.benchmarks.slow_s3 PORT
+
+`PUT /__seconds/0.02` sets how long every request takes at least, and forgets the counts; `GET /__counts` gives them,
+as JSON.
+"""
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import parse_qs
+
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+
+Answer = Callable[..., Any]
+
+
+class Storage:
+    """WSGI application: moto behind a delay and a counter."""
+
+    def __init__(self) -> None:
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._seconds, self._counts = 0.0, Counter[str]()
+
+    def __call__(self, environ: dict[str, Any], start_response: Answer) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path.startswith("/__seconds/"):
+            self._seconds, self._counts = float(path.rpartition("/")[2]), Counter()
+        elif not path.startswith("/__"):
+            self._counts[_kind(environ)] += 1
+            until = time.monotonic() + self._seconds
+            answer = self._moto(environ, start_response)
+            time.sleep(max(until - time.monotonic(), 0.0))
+            return answer
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps(self._counts).encode()]
+
+
+def _kind(environ: dict[str, Any]) -> str:
+    """What a request is, in the words of S3's price list: listings cost as much as writing."""
+    method, query = environ["REQUEST_METHOD"], parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+    if method == "GET" and ("list-type" in query or "prefix" in query):
+        return "LIST"
+    return method
+
+
+if __name__ == "__main__":
+    run_simple("127.0.0.1", int(sys.argv[1]), Storage(), threaded=True)
