@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,23 @@ class NoWeightsError(Exception):
     """Raised where there are no trained weights."""
 
 
+class Span(NamedTuple):
+    """Where in a clip a defect is heard."""
+
+    start_s: float
+    end_s: float
+    kind: Defect
+
+
+class Judgement(NamedTuple):
+    """What a scorer finds in N clips."""
+
+    scores: Mapping[str, Float32]
+    """See `Scorer.score`."""
+    spans: Sequence[Sequence[Span]]
+    """For each clip where its defects are, in order of time; none in a clip with samples that are not finite."""
+
+
 class Scorer(Protocol):
     """Scores clips for every defect."""
 
@@ -50,6 +67,10 @@ class Scorer(Protocol):
         Returns float32[N] arrays: for each Defect the probability in [0, 1] that it is present, and the
         regressions `snr_db` and `c50_db`. A clip's result does not depend on the others.
         """
+        ...
+
+    def judge(self, waves: Sequence[Float32], sample_rate: int) -> Judgement:
+        """Score waves as `score` does, at the same cost, and say where in each the defects are."""
         ...
 
 

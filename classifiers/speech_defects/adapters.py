@@ -21,10 +21,12 @@ import torch
 from torch import Tensor
 from torch.torch_version import TorchVersion
 
-from speech_defects import RATE, Defect, Float32, Scorer, profile_with
+from speech_defects import RATE, Defect, Float32, Judgement, Scorer, Span, profile_with
 from speech_defects.packages import drop_lazy_modules, ensure_torchaudio, packaged_weights
 from speech_defects.scorer import find_device
+from speech_defects.spans import located
 
+EVEN_ODDS = 0.5  # probability from which on two voices are more likely than not
 PEAK_S = 0.5  # the strongest half second, as in our own models
 SHORTEST_S, LONGEST_S = 0.5, 60.0  # of a window of the model
 WARM_UP = 1e-6  # weight of frames in a model's warm-up: they count only where there are no others
@@ -54,13 +56,23 @@ class OverlapFromPyannote:
 
     def score(self, waves: Sequence[Float32], sample_rate: int) -> Mapping[str, Float32]:
         """Score float32[T] waves as the other scorer does; a clip with samples that are not finite gets NaN."""
-        scores = dict(self._scorer.score(waves, sample_rate))
-        overlaps = [self._overlap(wave, sample_rate) for wave in waves]
-        return scores | {Defect.OVERLAP.value: np.array(overlaps, np.float32)}
+        return self.judge(waves, sample_rate).scores
 
-    def _overlap(self, wave: Float32, sample_rate: int) -> float:
+    def judge(self, waves: Sequence[Float32], sample_rate: int) -> Judgement:
+        """Score waves as `score` does, and locate overlap by the pyannote model, the rest by the other scorer."""
+        scores, spans = self._scorer.judge(waves, sample_rate)
+        found = [self._overlap(wave, sample_rate) for wave in waves]
+        overlap = np.array([score for score, _ in found], np.float32)
+        merged = [
+            sorted([*(span for span in others if span.kind != Defect.OVERLAP), *overlaps])
+            for others, (_, overlaps) in zip(spans, found, strict=True)
+        ]
+        return Judgement({**scores, Defect.OVERLAP.value: overlap}, merged)
+
+    def _overlap(self, wave: Float32, sample_rate: int) -> tuple[float, list[Span]]:
+        """Score and spans of a wave."""
         if not np.isfinite(wave).all():
-            return np.nan
+            return np.nan, []
         return self._model.overlap(soxr.resample(wave.astype(np.float32), sample_rate, RATE))
 
 
@@ -77,9 +89,12 @@ class SegmentationModel:
         self._centre = model.receptive_field_center(0)
         self._weights = window_weights(model.num_frames(self._window), model.specifications)
 
-    def overlap(self, wave: Float32) -> float:
-        """Highest mean probability, over half a second of float32[T] at 16 kHz, of two or more voices."""
-        return peak(self.frames(wave)[0], round(PEAK_S * RATE / self._step))
+    def overlap(self, wave: Float32) -> tuple[float, list[Span]]:
+        """Highest mean probability, over half a second of float32[T] at 16 kHz, of two or more voices, and where."""
+        frames, _ = self.frames(wave)
+        step_s, duration_s = self._step / RATE, wave.size / RATE
+        spans = located(Defect.OVERLAP, frames, EVEN_ODDS, step_s=step_s, duration_s=duration_s)
+        return peak(frames, round(PEAK_S / step_s)), spans
 
     def frames(self, wave: Float32) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """Probabilities of two or more voices, float64[F], of float32[T] at 16 kHz, and the samples of their centres.

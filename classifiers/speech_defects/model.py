@@ -119,6 +119,7 @@ class Network(nn.Module):
     """Trunk and heads. Frames beyond a clip's end are zeroed in each layer, so that padding has no effect."""
 
     calibration: Tensor
+    mix: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,6 +136,8 @@ class Network(nn.Module):
         self.weigh = nn.Parameter(torch.tensor([[0.5, 0.5, 1.0]]).repeat(len(Defect), 1))
         self.register_buffer("calibration", torch.tensor([[1.0, 0.0]]).repeat(len(Defect), 1))  # slope and offset
 
+        self.register_buffer("mix", torch.eye(len(Defect)))  # what each logit of a clip counts for each defect
+
     def calibrated(self, clips: Tensor) -> Tensor:
         """Probabilities of the defects, float32[B, 5], from clip logits (Platt 1999)."""
         return (clips * self.calibration[:, 0] + self.calibration[:, 1]).sigmoid()
@@ -148,7 +151,8 @@ class Network(nn.Module):
         frames = self.judge(x)
         summary = self.summary(_statistics(x, mask))
         pooled = torch.stack([_peak(frames, mask), _mean(frames, mask), summary[:, : len(Defect)]], -1)
-        return Verdict(frames, (pooled * self.weigh).sum(-1), summary[:, len(Defect) :] * TARGET_SCALE)
+        clips = ((pooled * self.weigh).sum(-1)[:, None] * self.mix).sum(-1)  # no matmul: its sums differ by batch size
+        return Verdict(frames, clips, summary[:, len(Defect) :] * TARGET_SCALE)
 
     def _trunk(self, x: Tensor, mask: Tensor, *, is_full: bool) -> Tensor:
         area = None if is_full else mask[:, None, :, None]  # then there is nothing to zero

@@ -16,7 +16,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from speech_defects import Defect, adapters
+from speech_defects import Defect, Judgement, Span, adapters
 from speech_defects.adapters import (
     WARM_UP,
     OverlapFromPyannote,
@@ -45,6 +45,9 @@ class Silent:
         if not all(0.5 <= len(wave) / sample_rate <= 60 for wave in waves):
             raise ValueError("too short or too long")
         return {column: np.zeros(len(waves), np.float32) for column in (*map(str, Defect), "snr_db", "c50_db")}
+
+    def judge(self, waves, sample_rate):
+        return Judgement(self.score(waves, sample_rate), [[Span(0.0, 0.5, kind) for kind in Defect] for _ in waves])
 
 
 class Command:
@@ -340,6 +343,17 @@ def test_all_else_is_the_other_scorers(scorer: OverlapFromPyannote):
         scorer.score([np.zeros(RATE // 4, np.float32)], RATE)
 
 
+def test_overlap_is_located_by_the_model_and_all_else_by_the_other_scorer(scorer: OverlapFromPyannote):
+    both = clips(np.random.default_rng(5), 9, both_s=1.5)  # from 3 s to 4.5 s
+    _, (found, nothing) = scorer.judge([both, np.full(RATE, np.nan, np.float32)], RATE)
+    others = [span for span in found if span.kind != Defect.OVERLAP]
+    assert {span.kind for span in others} == set(Defect) - {Defect.OVERLAP}
+    overlaps = [span for span in found if span.kind == Defect.OVERLAP]
+    assert overlaps
+    assert all(2.5 < span.start_s < span.end_s < 5 for span in overlaps), overlaps
+    assert Defect.OVERLAP not in {span.kind for span in nothing}
+
+
 def test_lengths_and_rates_at_their_ends_are_scored(scorer: OverlapFromPyannote):
     for seconds, rate in ((0.5, 8_000), (0.5, 48_000), (60, 8_000)):
         assert 0 <= scorer.score([np.zeros(round(seconds * rate), np.float32)], rate)["overlap"][0] <= 1
@@ -432,7 +446,7 @@ socket.socket.connect = socket.socket.connect_ex = socket.socket.sendto = socket
 from speech_defects.adapters import OverlapFromPyannote
 class Silent:
     profile = ""
-    def score(self, waves, sample_rate): return {}
+    def judge(self, waves, sample_rate): return {}, [() for _ in waves]
 scorer = OverlapFromPyannote(Silent(), Path(sys.argv[1]), "cpu")
 found = scorer.score([np.zeros(16_000, np.float32)], 16_000)["overlap"]
 from pyannote.audio.telemetry.metrics import is_metrics_enabled, provider

@@ -50,10 +50,15 @@ def test_the_mean_of_more_and_less_is_the_middle(networks):
 
 def test_the_command_writes_calibrated_weights(networks, manifest, tmp_path):
     command = [sys.executable, "-m", "speech_defects.weights.combine", *networks, "--calibrate", manifest]
-    subprocess.run([*command, "--output", tmp_path / "out"], check=True, capture_output=True)
+    mix = ["--mix", "noise", "--by", networks[0], "--on", manifest]
+    subprocess.run([*command, *mix, "--output", tmp_path / "out"], check=True, capture_output=True)
     told = json.loads((tmp_path / "out" / "calibration.json").read_text())
     assert told.keys() == set(Defect)
     scorer = load(device="cpu", weights=tmp_path / "out" / "defects.safetensors")
     noisy, clean = (soundfile.read(tmp_path / f"{at}.wav", dtype="float32")[0] for at in (1, 2))
     found = scorer.score([noisy, clean], 24_000)["noise"]
     assert found[0] > 0.5 > found[1]
+    shares = load_file(tmp_path / "out" / "defects.safetensors")["mix"]
+    assert torch.equal(shares[1:], load_file(WEIGHTS)["mix"][1:])
+    assert not torch.equal(shares[0], load_file(WEIGHTS)["mix"][0])
+    assert float(shares[0].sum()) == pytest.approx(1)

@@ -109,7 +109,7 @@ def test_fault_37_a_batch_that_is_too_big_for_memory_is_halved(
     """Also where batches have a fixed number of rows, as on a GPU: no memory is saved by leaving rows empty."""
     assert isinstance(shipped, scorer.NetworkScorer)
     prepared = [model.levelled(clips[5])] * 5
-    whole = shipped._score(prepared, 8 * RATE, 5)
+    whole, _ = shipped._score(prepared, 8 * RATE, 5)
     judge, sizes = shipped._judge, []
 
     def small(waves: torch.Tensor, samples: torch.Tensor) -> model.Verdict:
@@ -119,7 +119,9 @@ def test_fault_37_a_batch_that_is_too_big_for_memory_is_halved(
         return judge(waves, samples)
 
     monkeypatch.setattr(shipped, "_judge", small)
-    assert np.abs(shipped._score(prepared, 8 * RATE, 8) - whole).max() < 1e-5
+    halved, frames = shipped._score(prepared, 8 * RATE, 8)
+    assert np.abs(halved - whole).max() < 1e-5
+    assert frames.shape == (5, len(Defect), 8 * RATE // speech_defects.FRAME)
     assert sizes == [8, 4, 2, 2, 2]
 
 

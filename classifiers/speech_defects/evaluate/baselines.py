@@ -175,7 +175,7 @@ def segmentation() -> Measure:
     from speech_defects.adapters import SegmentationModel, packaged
 
     model = SegmentationModel(packaged().read_bytes(), "cpu")
-    return lambda wave: {"segmentation-3.0": model.overlap(wave)}
+    return lambda wave: {"segmentation-3.0": model.overlap(wave)[0]}
 
 
 # --- rules without a network ---

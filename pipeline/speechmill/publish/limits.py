@@ -63,10 +63,11 @@ def _is(stage: str, name: str, build: Build) -> bool:
 
 def _defects(build: Build) -> str:
     if not build.has_defects:
-        absent = ", ".join(f"`{column.name}`" for column in DEFECTS if column.name.startswith("score_"))
+        *absent, last = (f"`{column.name}`" for column in DEFECTS)
         return (
-            f"No trained defect models were there, so {absent} and `c50_db` are absent and nothing was rejected for "
-            "noise, music, telephone sound, overlapping voices or reverberation as such; only measures decided."
+            f"No trained defect models were there, so {', '.join(absent)} and {last} are absent and nothing was "
+            "rejected for noise, music, telephone sound, overlapping voices or reverberation as such; only measures "
+            "decided."
         )
     if build.config.defects.weights != "shipped":
         return "Defects were scored by models whose error rates are not known here."

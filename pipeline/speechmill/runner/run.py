@@ -225,7 +225,7 @@ def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | N
         record = run_record(build, stages) | {"mel_tokens": mel_tokens}
         store.write_json(FINISHED_FILE, json.loads(config.model_dump_json()))
         publish.commit(build, plan, record, pages=pages, files=files)
-    notes = [] if build.has_defects else ["defects.weights is null: columns score_* and c50_db are left out"]
+    notes = [] if build.has_defects else ["defects.weights is null: score_*, c50_db and defect_spans are left out"]
     if unknown := len(build.by_hand.clip_ids) - plan["stats"].get("decided_by_hand", 0):
         notes.append(f"{unknown} clips that {ownership.DECISIONS_FILE} decides about are not in this corpus")
     if line := advice.other_profile(plan["stats"], config.segment.profile):

@@ -30,6 +30,7 @@ SCORES_TO_STORE = {f"{defect}": f"score_{defect}" for defect in speech_defects.D
 
 
 F32 = pa.float32()
+SPAN = pa.struct([("start_s", F32), ("end_s", F32), ("kind", pa.string())])
 EDGE_RATIO = Column(
     "edge_ratio", F32, "where the louder end lies between the levels of pauses, 0, and of speech, 1", "", UNIT,
     at_most("edge_ratio", Reason.CUT_WORD),
@@ -55,6 +56,8 @@ DEFECTS = (
            at_most("overlap", Reason.OVERLAP)),
     Column("score_reverb", F32, "probability of reverberation", "", UNIT, at_most("reverb", Reason.REVERB)),
     Column("c50_db", F32, "clarity: early over late reverberant energy", "dB", (), at_least("c50_db", Reason.REVERB)),
+    Column("defect_spans", pa.list_(SPAN), "where in the clip a defect is more likely than not, 0.4 s or longer: its"
+           " times in s, and its kind, which is noise, music, telephone, overlap or reverb"),
 )  # fmt: skip
 
 
@@ -62,7 +65,7 @@ class Score(RecordingStage):
     """Measures of every clip, and defect scores if there are models."""
 
     name = "score"
-    version = 2  # audio/measures.py; the models have a version of their own
+    version = 3  # audio/measures.py; the models have a version of their own
     after = ("segment",)
     columns: ClassVar[tuple[Column, ...]] = (*DEFECTS, *MEASURES)
     execution = Isolated()
@@ -149,12 +152,15 @@ def _clips(artifact: str, build: Build) -> Iterator[tuple[list[str], list[npt.ND
 
 
 def scores_of(clips: Sequence[npt.NDArray[np.int16]], build: Build) -> dict[str, pa.Array]:
-    """Measure and score int16[n] clips at the corpus rate: float32[clips] for each column, null if undefined."""
+    """Measure and score int16[n] clips at the corpus rate: an array for each column; numbers are null if undefined."""
     rate = build.config.audio.sample_rate
     values = dict(measures.measure(clips, rate))
+    spans = {}
     if build.has_defects:
         waves = [clip.astype(np.float32) / np.float32(INT16_STEPS) for clip in clips]
         weights, overlap = defect_files(build.config.defects)
-        scores = speech_defects.load(device=build.device, weights=weights, overlap=overlap).score(waves, rate)
+        scorer = speech_defects.load(device=build.device, weights=weights, overlap=overlap)
+        scores, places = scorer.judge(waves, rate)
         values |= {column: np.round(scores[key], 4) for key, column in SCORES_TO_STORE.items()}
-    return {column: pa.array(array, pa.float32(), from_pandas=True) for column, array in values.items()}
+        spans = {"defect_spans": pa.array([[span._asdict() for span in found] for found in places], pa.list_(SPAN))}
+    return {column: pa.array(array, F32, from_pandas=True) for column, array in values.items()} | spans
