@@ -36,14 +36,14 @@ def at_stage(stage: str, *, hangs: bool = False, times: int = 1) -> None:
     processes.Pool.submit = submitted  # type: ignore[method-assign]
 
 
-def at_call(name: str, number: int = 1, *, hangs: bool = False) -> None:
-    """Interrupt at a call of a function, given as `package.module:name`; `hangs`: it then takes minutes."""
-    place, _, attribute = name.rpartition(".") if "." in name.partition(":")[2] else name.rpartition(":")
+def at_call(name: str, *, hangs: bool = False, times: int = 1) -> None:
+    """Interrupt at the first call of a method, given as `package.module:Class.name`; `hangs`: it takes minutes."""
+    place, _, attribute = name.rpartition(".")
     owner = pkgutil.resolve_name(place)
-    original, interrupt, calls = getattr(owner, attribute), _once(1), iter(range(1, sys.maxsize))
+    original, interrupt = getattr(owner, attribute), _once(times)
 
     def called(*arguments: Any, **named: Any) -> Any:
-        if next(calls) == number and interrupt() and hangs:
+        if interrupt() and hangs:
             hang()
         return original(*arguments, **named)
 
