@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 ISOLATED_S = 0.3  # after which a worker has begun with its element
+BETWEEN_S = 0.2
 HANG_ROUNDS = 2**31 - 1  # minutes of C code, in which Python handles no signal
 
 
@@ -19,7 +20,7 @@ def at_stage(stage: str, *, hangs: bool = False, times: int = 1) -> None:
     from speechmill.core import processes, pulse
 
     here, submit = pulse.at_work, processes.Pool.submit
-    interrupt = _once(times)
+    interrupt = _once(times, hangs=hangs)
 
     def at_work(store: Any, name: str, *rest: Any) -> Any:
         if name == stage and interrupt() and hangs:
@@ -40,7 +41,7 @@ def at_call(name: str, *, hangs: bool = False, times: int = 1) -> None:
     """Interrupt at the first call of a method, given as `package.module:Class.name`; `hangs`: it takes minutes."""
     place, _, attribute = name.rpartition(".")
     owner = pkgutil.resolve_name(place)
-    original, interrupt = getattr(owner, attribute), _once(times)
+    original, interrupt = getattr(owner, attribute), _once(times, hangs=hangs)
 
     def called(*arguments: Any, **named: Any) -> Any:
         if interrupt() and hangs:
@@ -50,20 +51,26 @@ def at_call(name: str, *, hangs: bool = False, times: int = 1) -> None:
     setattr(owner, attribute, called)
 
 
-def _once(times: int) -> Callable[[], bool]:
-    """A function that interrupts this process at its first call, as often as asked; returns whether it did."""
+def _once(times: int, *, hangs: bool) -> Callable[[], bool]:
+    """A function that has this process interrupted at its first call, so many times; returns whether it was that."""
     first = threading.Lock()
 
     def interrupt() -> bool:
         if not first.acquire(blocking=False):
             return False
-        print(f"interrupted at {time.time()}", file=sys.stderr, flush=True)
-        for _ in range(times):
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.1)
+        threading.Thread(target=_send, args=[times, BETWEEN_S if hangs else 0.0], daemon=True).start()
         return True
 
     return interrupt
+
+
+def _send(times: int, after_s: float) -> None:
+    """Send this process SIGINT from a thread, as a terminal would from outside: the main thread goes on meanwhile."""
+    time.sleep(after_s)  # until it hangs
+    print(f"interrupted at {time.time()}", file=sys.stderr, flush=True)
+    for _ in range(times):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(BETWEEN_S)
 
 
 def hang() -> None:
