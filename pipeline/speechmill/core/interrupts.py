@@ -16,7 +16,7 @@ from typing import Any
 from speechmill.core import last_acts
 
 LAST_ACTS_S = 1.0
-STOP_S = 3.5  # after which what is in hand is given up: files are whole or absent
+STOP_S = 3.0  # after which what is in hand is given up, files being whole or absent; the last acts follow
 EXIT_INTERRUPTED = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 CLEAR_LINE, SHOW_CURSOR = "\r\x1b[2K", "\x1b[?25h"
