@@ -5,6 +5,7 @@ import os
 import pkgutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -15,10 +16,14 @@ BETWEEN_S = 0.2
 HANG_ROUNDS = 2**31 - 1  # minutes of C code, in which Python handles no signal
 
 
-def at_stage(stage: str, *, hangs: bool = False, times: int = 1) -> None:
-    """Interrupt when work of a stage begins, here or in a worker process; `hangs`: it then takes minutes."""
+def at_stage(stage: str, *, hangs: bool = False, times: int = 1, temporary: str | None = None) -> None:
+    """Interrupt when work of a stage begins, here or in a worker process; `hangs`: it then takes minutes.
+
+    `temporary`: folder for temporary files of this process.
+    """
     from speechmill.core import processes, pulse
 
+    tempfile.tempdir = temporary
     here, submit = pulse.at_work, processes.Pool.submit
     interrupt = _once(times, hangs=hangs)
 

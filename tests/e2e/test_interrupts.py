@@ -51,13 +51,17 @@ def interrupts(tmp_path: Path, *arguments: object, at: str, hangs: bool = False,
     """Run a command that is interrupted; returns the seconds until its end, and what it said."""
     said = tmp_path / "said"
     said.write_text("")
-    where = partial(interrupted.at_call if ":" in at else interrupted.at_stage, at, hangs=hangs, times=times)
+    (temporary := tmp_path / "temporary").mkdir(exist_ok=True)
+    is_call = ":" in at
+    where = partial(interrupted.at_call if is_call else interrupted.at_stage, at, hangs=hangs, times=times)
+    where = where if is_call else partial(where, temporary=str(temporary))
     process = Forked(*arguments, said=said, first=where)
     code, ended = process.wait(), time.time()
     told = said.read_text()
     assert code == 130, told
     assert "speechmill: interrupted" in told
     assert "Traceback" not in told
+    assert not list(temporary.glob("beam-*"))
     began = re.search(r"interrupted at ([\d.]+)", told)
     assert began, told
     return ended - float(began[1]), told
@@ -82,8 +86,8 @@ def test_every_stage_ends_and_is_gone_on_with(
     for place in (unfinished / "work").glob(f"{stage}*"):
         shutil.rmtree(place)
     if stage in ("tabulate", "publish"):
-        for place in ("work/tables", "data", "pool.parquet"):
-            shutil.rmtree(unfinished / place)
+        for name in ("work/tables", "data", "pool.parquet"):
+            shutil.rmtree(unfinished / name)
     arguments = flags(folder, unfinished)
     took_s, told = interrupts(tmp_path, "run", *arguments, at=stage)
     assert took_s < ENDS_S
