@@ -4,7 +4,6 @@ Python runs its own handlers only between two instructions of the main thread, w
 minute. So signals are received by a thread, through the pipe that Python's C handler writes to.
 """
 
-import itertools
 import os
 import signal
 import sys
@@ -57,17 +56,22 @@ def received(ask: Callable[[], None], *, raise_from: int | None) -> Iterator[Non
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    counted = itertools.count(1)
+    handled, heard = list[int](), list[int]()
 
-    def handle(*_: Any) -> None:
-        if raise_from is not None and next(counted) >= raise_from:
+    def handle(number: int, _: Any) -> None:
+        handled.append(number)
+        if raise_from is not None and len(handled) >= raise_from:
             raise KeyboardInterrupt
+
+    def hear(number: int) -> None:
+        heard.append(number)
+        ask()
 
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     before = {number: signal.signal(number, handle) for number in SIGNALS}
     pipe_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    thread = threading.Thread(target=_listen, args=[reader, ask], daemon=True)
+    thread = threading.Thread(target=_listen, args=[reader, hear], daemon=True)
     thread.start()
     try:
         yield
@@ -78,12 +82,14 @@ def received(ask: Callable[[], None], *, raise_from: int | None) -> Iterator[Non
         os.close(writer)
         thread.join()
         os.close(reader)
-
-
-def _listen(reader: int, ask: Callable[[], None]) -> None:
-    while numbers := os.read(reader, 64):
-        for _ in (number for number in numbers if number in SIGNALS):
+        if len(heard) < len(handled):  # the C handler marks a signal before it writes to the pipe, and was overtaken
             ask()
+
+
+def _listen(reader: int, hear: Callable[[int], None]) -> None:
+    while numbers := os.read(reader, 64):
+        for number in (number for number in numbers if number in SIGNALS):
+            hear(number)
 
 
 def exit_at_once(last_words: str = "speechmill: stopped") -> None:
