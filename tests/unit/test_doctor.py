@@ -7,8 +7,11 @@ from speechmill.cli import doctor
 
 
 def test_this_installation_is_fit() -> None:
-    found = doctor.check_installation()
+    told: list[tuple[str, int, int]] = []
+    found = doctor.check_installation(lambda *each: told.append(each))
     assert found["ok"], found
+    assert told[0] == ("checking python", 0, len(told))
+    assert told[-1][1:] == (len(told) - 1, len(told))
     assert {"python", "pyarrow", "decoders", "silero_detector", "device", "disk"} <= found["checks"].keys()
     assert all(check["found"] for check in found["checks"].values())
 

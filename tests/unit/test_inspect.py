@@ -299,12 +299,15 @@ def test_words_have_units_marks_and_no_control_characters() -> None:
         "bytes": {"data": 3_400_000, "work": 12},
         "seconds": {"total": 3700.0, "all": 200_000.0},
         "nothing": {},
-        "checks": {"files": {"ok": True, "checked": 4, "failed": 0}, "a": {"ok": False, "problems": ["x"], "fix": "y"}},
+        "checks": {
+            "files": {"ok": True, "checked": 4, "of": 1600, "failed": 0, "note": "n"},
+            "a": {"ok": False, "problems": ["x"], "fix": "y"},
+        },
         "licences": {"CC0-1.0": {"recordings": 1200, "hours": 0.25, "published": True}},
     }
     assert to_text(value) == (
         "output    a[31mb\nhours     1.50 h\n\nbytes\n  data  3.4 MB\n  work  12 B\n\nseconds\n  total  1 h 02 min\n"
-        "  all    2 d 8 h\n\nnothing   none\n\nchecks\n  files  ok      checked 4\n"
+        "  all    2 d 8 h\n\nnothing   none\n\nchecks\n  files  ok      checked 4 of 1,600; n\n"
         "  a      FAILED\n    - x\n    - fix: y\n\n"
         "licences\n  CC0-1.0  recordings 1,200, hours 0.25 h, 15.0 min, published yes"
     )

@@ -24,6 +24,7 @@ DIR/corpus                         the items as a corpus of ours: report.html, s
 Exit codes: 0 done, 1 failed, 2 bad arguments, 3 more was rejected than --max-rejected, 130 interrupted.
 The same command goes on where it was stopped.
 """
+STOPPED = "stopped before the end; the same command goes on from here"
 LAYOUTS = ("audiofolder", "known", "lhotse", "nemo", "parquet", "webdataset")
 
 
@@ -49,8 +50,11 @@ def check(
     from speechmill.corpus.check.engine import check as check_corpus
 
     checked = check_corpus(
-        path, output, layout=layout, settings=settings, max_rejected=max_rejected, quiet=quiet
+        path, output, layout=layout, settings=settings, max_rejected=max_rejected, quiet=quiet, may_exit=True
     )  # fmt: skip
+    if not checked.result:
+        click.echo(STOPPED, err=True)
+        return checked.exit_code
     shown = {name: value for name, value in checked.result.items() if name not in ("format", "finished", "speechmill")}
     print_result(shown | {"report": f"{output}/{CORPUS}/report.html"}, as_json=as_json)
     return checked.exit_code

@@ -80,8 +80,11 @@ def _check_lines(name: str, check: Mapping[str, Any], *, width: int, indent: str
     """A check: one line with `ok` or `FAILED` and its facts, then a line for each problem and the fix."""
     facts = {key: item for key, item in check.items() if key not in ("ok", "found", "fix", "problems")}
     facts = {key: item for key, item in facts.items() if key != "failed" or item}
+    note = [_scalar(facts.pop("note"), "")] if "note" in facts else []
+    if "of" in facts:  # of a sample
+        facts["checked"] = f"{_scalar(facts['checked'], '')} of {_scalar(facts.pop('of'), '')}"
     result = [_scalar(check["found"], "")] if "found" in check else []
-    text = "; ".join(result + ([_inline(facts)] if facts else []))
+    text = "; ".join(result + ([_inline(facts)] if facts else []) + note)
     yield f"{indent}{name:{width}}  {'ok    ' if check['ok'] else 'FAILED'}  {text}".rstrip()
     for problem in [*check.get("problems", ()), *([f"fix: {check['fix']}"] if check.get("fix") else [])]:
         yield f"{indent}{INDENT}- {_scalar(problem, '')}"

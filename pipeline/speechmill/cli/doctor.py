@@ -9,6 +9,7 @@ import platform
 import re
 import shutil
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
@@ -29,19 +30,23 @@ class UnfitError(RuntimeError):
         self.fix = fix
 
 
-def check_installation() -> dict[str, Any]:
-    """Run all checks; returns `ok` and, for each of `checks`, `ok`, the text `found` and, if it failed, the `fix`."""
-    checks = {"python": _run_check(_python)}
-    checks |= {
-        name: _run_check(lambda n=name: _package(n), f"pip install {name}")  # type: ignore[misc]
-        for name in required_packages()
-    }
-    checks |= {name: _run_check(check) for name, check in _CHECKS.items()}
+def check_installation(progress: Callable[[str, int, int], None] = lambda *_: None) -> dict[str, Any]:
+    """Run all checks; returns `ok` and, for each of `checks`, `ok`, the text `found` and, if it failed, the `fix`.
+
+    `progress` is called with the name of each check, the number of those before it, and that of all.
+    """
+    planned: dict[str, tuple[Callable[[], str], str]] = {"python": (_python, REINSTALL)}
+    planned |= {name: (partial(_package, name), f"pip install {name}") for name in required_packages()}
+    planned |= {name: (check, REINSTALL) for name, check in _CHECKS.items()}
+    checks = {}
+    for number, (name, (check, fix)) in enumerate(planned.items()):
+        progress(f"checking {name.replace('_', ' ')}", number, len(planned))
+        checks[name] = _run_check(check, fix)
     checks |= _plugins()
     return {"ok": all(check["ok"] for check in checks.values()), "checks": checks}
 
 
-def _run_check(check: Callable[[], str], fix: str = REINSTALL) -> dict[str, Any]:
+def _run_check(check: Callable[[], str], fix: str) -> dict[str, Any]:
     """Run a check, which returns a text about what works or raises; `fix` is used where its error has none."""
     try:
         return {"ok": True, "found": check()}

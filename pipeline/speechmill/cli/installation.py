@@ -28,8 +28,10 @@ def schema(check: bool, folder: str) -> int:
 def doctor(as_json: bool) -> int:
     """Check this installation: packages, decoders, models, device, memory, disk."""
     from speechmill.cli.doctor import check_installation
+    from speechmill.runner.statusline import StatusLine
 
-    result = check_installation()
+    with StatusLine() as line:
+        result = check_installation(line)
     print_result(result, as_json=as_json)
     return 0 if result["ok"] else 1
 

@@ -19,6 +19,7 @@ from speechmill.cli.installation import doctor, models, schema
 from speechmill.cli.review import review
 from speechmill.cli.run import demo, plan, run, select
 from speechmill.cli.train import train
+from speechmill.core.interrupts import EXIT_INTERRUPTED, end_at_signal
 from speechmill.core.terminal import Printable, print_uncaught, printable
 from speechmill.core.version import __version__
 
@@ -59,14 +60,15 @@ def main(arguments: list[str] | None = None) -> None:
     sys.excepthook = print_uncaught
     call: Callable[..., Any] = cli.main
     try:
-        code = call(args=arguments, prog_name="speechmill", standalone_mode=False)
+        with end_at_signal():
+            code = call(args=arguments, prog_name="speechmill", standalone_mode=False)
     except click.exceptions.Exit as leave:
         code = leave.exit_code
     except click.ClickException as error:
         error.show()
         code = 2
     except (click.Abort, KeyboardInterrupt):
-        code = 130
+        code = EXIT_INTERRUPTED
     except tuple(exit_codes()) as error:  # evaluated after an error only, since it imports heavy modules
         code = next(code for kind, code in exit_codes().items() if isinstance(error, kind))
         click.echo(printable(f"speechmill: {error}"), err=True)

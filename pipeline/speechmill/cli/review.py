@@ -81,12 +81,10 @@ def _write_labels(session: "Session", output: str) -> dict[str, Any]:
 
 def _serve(session: "Session", *, host: str, port: int, opens_browser: bool) -> None:
     """Serve until Ctrl-C, which takes no decision along: each is written already."""
-    import signal
     import webbrowser
 
     from speechmill.corpus.review.server import ReviewServer
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     with session.locked(), ReviewServer(session, host=host, port=port) as server:
         click.echo(f"Review of {session.corpus}: {server.address}")
         click.echo("Whoever has this address can hear the corpus and decide about it. Ctrl-C ends the review.")

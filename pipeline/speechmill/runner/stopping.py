@@ -1,30 +1,21 @@
-"""Stops a run at SIGINT or SIGTERM: acknowledged at once, ended within seconds, and at the second signal at once.
+"""Stops a run at SIGINT or SIGTERM: acknowledged at once, ended within seconds, and at the second signal at once."""
 
-Python runs its own handlers only between two instructions of the main thread, which may be inside a model for half a
-minute. So signals are received by a thread, through the pipe that Python's C handler writes to.
-"""
-
-import itertools
 import logging
-import os
-import signal
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from functools import partial
 
-from speechmill.core import last_acts, processes
+from speechmill.core.interrupts import EXIT_INTERRUPTED, STOP_S, exit_at_once, received, say
 from speechmill.core.store import Store
 
-LAST_ACTS_S = 1.0
-STOP_S = 3.5  # after which what is in hand is given up: artifacts are whole or absent, and the next run makes them
-EXIT_INTERRUPTED = 130
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-SHOW_CURSOR = "\x1b[?25h"
+__all__ = ["EXIT_INTERRUPTED", "Stopping", "stop_at_signal"]
+
 ACKNOWLEDGED = "interrupted: finishing what is in hand; interrupt again to end at once"
+LAST_WORDS = "speechmill: stopped; run the same command again to go on from here"
 
 log = logging.getLogger("speechmill")
+_exit = partial(exit_at_once, LAST_WORDS)  # artifacts are whole or absent: the next run makes what is missing
 
 
 class Stopping:
@@ -42,7 +33,7 @@ class Stopping:
         self._store, self._stop_file = store, stop_file
         self._may_exit, self._is_patient = may_exit, is_patient
         self._asked = threading.Event()
-        self._deadline = threading.Timer(STOP_S, exit_at_once)
+        self._deadline = threading.Timer(STOP_S, _exit)
         self._deadline.daemon = True
 
     def is_set(self) -> bool:
@@ -53,10 +44,13 @@ class Stopping:
         """At the first call, ask all processes to stop; at the second, end this process if it may be ended."""
         if self._asked.is_set():
             if self._may_exit:
-                exit_at_once()
+                _exit()
             return
         self._asked.set()
-        log.warning(ACKNOWLEDGED)
+        if log.handlers:
+            log.warning(ACKNOWLEDGED)
+        else:  # before the log is open, and once it is closed
+            say(f"speechmill: {ACKNOWLEDGED}")
         if self._may_exit and not self._is_patient:  # after the acknowledgement, which must not be lost
             self._deadline.start()
         with suppress(OSError):  # of a full disk, for which the run ends anyway
@@ -68,20 +62,6 @@ class Stopping:
         self._store.remove(self._stop_file)
 
 
-def exit_at_once() -> None:
-    """End this process and its workers, after the last acts. The next run makes what they were making."""
-    acts = threading.Thread(target=last_acts.run_all, daemon=True)
-    acts.start()
-    acts.join(LAST_ACTS_S)  # one of them may wait for a lock that nobody gives back
-    processes.kill_all()
-    with suppress(OSError, ValueError):
-        if sys.stderr.isatty():
-            sys.stderr.write(f"{SHOW_CURSOR}\n")
-        sys.stderr.write("speechmill: stopped; run the same command again to go on from here\n")
-        sys.stderr.flush()
-    os._exit(EXIT_INTERRUPTED)
-
-
 @contextmanager
 def stop_at_signal(
     store: Store, stop_file: str, *, may_exit: bool = False, is_patient: bool = False
@@ -90,45 +70,7 @@ def stop_at_signal(
     store.remove(stop_file)
     stopping = Stopping(store, stop_file, may_exit=may_exit, is_patient=is_patient)
     try:
-        if threading.current_thread() is threading.main_thread():  # only there may handlers be set
-            with _received(stopping.ask, may_raise=not may_exit):
-                yield stopping
-        else:
+        with received(stopping.ask, raise_from=None if may_exit else 2):
             yield stopping
     finally:
         stopping.close()
-
-
-@contextmanager
-def _received(ask: Callable[[], None], *, may_raise: bool) -> Iterator[None]:
-    """Call a function, in a thread, for each signal of SIGNALS until the block ends.
-
-    `may_raise`: from the second one on, raise KeyboardInterrupt in the main thread too.
-    """
-    counted = itertools.count(1)
-
-    def handle(*_: Any) -> None:
-        if next(counted) > 1 and may_raise:
-            raise KeyboardInterrupt
-
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
-    pipe_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    thread = threading.Thread(target=_listen, args=[reader, ask], daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(pipe_before)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        os.close(writer)
-        thread.join()
-        os.close(reader)
-
-
-def _listen(reader: int, ask: Callable[[], None]) -> None:
-    while numbers := os.read(reader, 64):
-        for _ in (number for number in numbers if number in SIGNALS):
-            ask()

@@ -42,7 +42,7 @@ class Checked:
 
 def check(
     path: str, output: str, *, layout: str | None = None, settings: Iterable[str] = (), max_rejected: float = 1.0,
-    quiet: bool = False,
+    quiet: bool = False, may_exit: bool = False,
 ) -> Checked:  # fmt: skip
     """Score a corpus, and write into `output` what to leave out of it, and why.
 
@@ -53,6 +53,7 @@ def check(
         settings: Lines `key=value` that change the config of the run.
         max_rejected: Share of items that may be rejected, 0 to 1.
         quiet: Whether to show no progress.
+        may_exit: Whether a stop that takes too long may end this process.
 
     Raises:
         ConfigError: Nothing can be checked, or `output` is in use; before anything is scored.
@@ -69,7 +70,7 @@ def check(
         unpack(layouts.items(path, name), output, line)
     if not os.path.getsize(os.path.join(output, MANIFEST_FILE)):
         raise ConfigError(f"{path}: read as {name}, has no item with a sound; see {output}/{ITEMS_FILE}")
-    summary = run(config, quiet=quiet)
+    summary = run(config, quiet=quiet, may_exit=may_exit)
     if summary.stats is None:
         return Checked(exit_code=summary.exit_code, result={}, summary=summary)
     judged = _judged(output)

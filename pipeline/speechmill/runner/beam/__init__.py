@@ -1,6 +1,7 @@
 """Runs the graph on Apache Beam, which no other folder imports."""
 
 import logging
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,6 +14,7 @@ from apache_beam.utils import interactive_utils
 
 from speechmill import publish
 from speechmill.core.build import Build
+from speechmill.core.last_acts import before_exit
 from speechmill.publish import tables
 from speechmill.publish.groups import group_inputs, is_current
 from speechmill.runner.beam.functions import FATAL, NAMESPACE, CorpusFn, Listing
@@ -147,9 +149,11 @@ def _run_works(
 
 def _run_pipeline(pipeline: beam.Pipeline) -> dict[str, int]:
     """Run a graph; returns its counters."""
+    remove_folder = partial(shutil.rmtree, pipeline.local_tempdir, ignore_errors=True)  # else Beam's, left in /tmp
     try:
-        result = pipeline.run()
-        result.wait_until_finish()
+        with before_exit(remove_folder):
+            result = pipeline.run()
+            result.wait_until_finish()
     except (RuntimeError, *FATAL) as error:
         raise _as_raised(error) from None
     counters = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
