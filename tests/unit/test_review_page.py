@@ -183,15 +183,17 @@ def test_keys_judge_a_queue_in_order_and_undo_leads_back(corpus: Path, opened: O
 
 
 def test_what_is_typed_before_the_form_is_there_is_not_lost(finished_corpus: Path, opened: Opened) -> None:
-    last = pq.read_table(finished_corpus / "data")["clip_id"].to_pylist()[-1]
     with served(finished_corpus, "random:100") as server:
         page = opened(server)
         held: list[Any] = []
-        page.route("**/api/clips/*", lambda route: held.append(route))
-        page.evaluate(f"speechmill.choose('{last}')")
+        is_held = [True]
+        page.route("**/api/clips/*", lambda route: held.append(route) if is_held else route.continue_())
+        page.reload()
+        page.wait_for_selector("body[data-review]")
+        until_held(page, held)
         page.keyboard.press("t")
         page.keyboard.type("New words")
-        until_held(page, held)
+        is_held.clear()
         for route in held:
             route.continue_()
         page.wait_for_selector("form.text:not([hidden]) textarea")
