@@ -13,6 +13,7 @@ from typing import Any
 
 ISOLATED_S = 0.3  # after which a worker has begun with its element
 BETWEEN_S = 0.2
+NOTICED_S = 2.0  # that a place takes, so that nothing is at its end before the signal is there
 HANG_ROUNDS = 2**31 - 1  # minutes of C code, in which Python handles no signal
 
 
@@ -28,8 +29,8 @@ def at_stage(stage: str, *, hangs: bool = False, times: int = 1, temporary: str 
     interrupt = _once(times, hangs=hangs)
 
     def at_work(store: Any, name: str, *rest: Any) -> Any:
-        if name == stage and interrupt() and hangs:
-            hang()
+        if name == stage and interrupt():
+            hang() if hangs else time.sleep(NOTICED_S)
         return here(store, name, *rest)
 
     def submitted(pool: Any, function: Any, name: str, *rest: Any) -> Any:
@@ -49,8 +50,8 @@ def at_call(name: str, *, hangs: bool = False, times: int = 1) -> None:
     original, interrupt = getattr(owner, attribute), _once(times, hangs=hangs)
 
     def called(*arguments: Any, **named: Any) -> Any:
-        if interrupt() and hangs:
-            hang()
+        if interrupt():
+            hang() if hangs else time.sleep(NOTICED_S)
         return original(*arguments, **named)
 
     setattr(owner, attribute, called)
@@ -70,7 +71,7 @@ def _once(times: int, *, hangs: bool) -> Callable[[], bool]:
 
 
 def _send(times: int, after_s: float) -> None:
-    """Send this process SIGINT from a thread, as a terminal would from outside: the main thread goes on meanwhile."""
+    """Send this process SIGINT from a thread, as a terminal would from outside."""
     time.sleep(after_s)  # until it hangs
     print(f"interrupted at {time.time()}", file=sys.stderr, flush=True)
     for _ in range(times):

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 from speechmill.publish.columns import data_schema, every_column
-from speechmill.stages import SEGMENT, SPEAKERS
+from speechmill.stages import RESTORE, SEGMENT, SPEAKERS
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,9 @@ def check_sound(audio: dict, row: dict) -> None:
 
 
 def test_pyarrow(corpus: Path, rows: list[dict]) -> None:
-    columns = [column for column in every_column() if column not in (*SPEAKERS.columns, *SEGMENT.columns)]
+    columns = [
+        column for column in every_column() if column not in (*SPEAKERS.columns, *SEGMENT.columns, *RESTORE.columns)
+    ]
     schema = data_schema(columns)
     assert pyarrow.dataset.dataset(corpus / "data").schema.equals(schema)
     assert len(rows) > 3

@@ -51,7 +51,7 @@ def unknown_key(where: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(where.rpartition(".")[2], names, n=1)
     section, dot, key = where.partition(".")
     fix = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(names) or 'none'}"
-    if dot and section in names:  # one key with a dot in it
+    if dot and section in names and not any("." in name for name in names):  # one key with a dot in it
         fix = f"write {section}: {{{key}: …}}"
     return f"{where}: unknown key; {fix}"
 

@@ -42,8 +42,8 @@ DECODING = (PASSAGES.name, SEGMENT.name)  # stages whose failure is that of the 
 
 __all__ = [
     "ALIGN", "ASSESS", "BEFORE_PLUGINS", "CROSS_CHECK", "DEDUP", "EMBED", "FETCH", "FINGERPRINT", "PASSAGE_TEXTS",
-    "SCORE", "SEGMENT", "SPEAKERS", "TOKENISE", "TRANSCRIBE", "TURNS", "ClipStage", "RecordingStage", "Stage",
-    "note_error",
+    "RESTORE", "SCORE", "SEGMENT", "SPEAKERS", "TOKENISE", "TRANSCRIBE", "TURNS", "ClipStage", "RecordingStage",
+    "Stage", "note_error",
 ]  # fmt: skip
 
 
