@@ -15,8 +15,8 @@ TAIL_BYTES = 32_768  # of a Parquet file, which hold the metadata of most
 ABSENT_S = 0.5
 # Files of which a part is read: with sound, or with the clips of many recordings. Others are read whole.
 _LARGE = (
-    "work/media/", "work/segment/", "work/passages/", "work/tables/", "work/publish/", "data/", "pool.parquet/",
-    "ledger.parquet", "recordings.parquet",
+    "work/media/", "work/segment/", "work/passages/", "work/restore/", "work/tables/", "work/publish/",
+    "data/", "pool.parquet/", "ledger.parquet", "recordings.parquet",
 )  # fmt: skip
 
 _absent_until: dict[str, float] = {}  # by path, on the clock of this process

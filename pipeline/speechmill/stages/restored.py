@@ -58,6 +58,8 @@ def with_restored(table: pa.Table, columns: Iterable[str], content_id: str, buil
 def by_clip(rows: pa.Table, content_id: str, build: Build) -> pa.Table:
     """Rows of a later stage by `clip_id`: of a restored clip the row of its restored sound."""
     restored = restored_ids(content_id, build)
+    if not restored and not pc.any(pc.match_substring(rows["clip_id"], MARK)).as_py():
+        return rows
     clips = {sound_id(clip_id, build): clip_id for clip_id in restored}
     own = [
         clips.get(row_id) or (row_id if MARK not in row_id and row_id not in restored else None)
