@@ -39,7 +39,7 @@ class NoWeightsError(Exception):
 
 
 class Span(NamedTuple):
-    """Where in a clip a defect is heard."""
+    """Where in a clip a defect is detected."""
 
     start_s: float
     end_s: float

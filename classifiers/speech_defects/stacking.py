@@ -2,7 +2,7 @@
 
 Mixtures that `degrade` makes have their defects one by one, recordings have not: where there is a street, there is a
 room and a crowd. So the other logits tell real noise from clean speech better than its own logit alone. They must
-come from a network that has not learnt from the recordings, which else says too surely what it has been told.
+come from a network that has not learnt from the recordings, since on what it has learnt from a network is too sure.
 """
 
 import numpy as np

@@ -19,14 +19,14 @@ def render(template: Path, **values: Any) -> str:
     """Render a template with the shared style; values are escaped.
 
     Args:
-        template: A Jinja file that uses `policy` and `style`.
+        template: A Jinja file that sets `title` and includes `head.html`.
         values: Its values.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     pages = Environment(
-        loader=FileSystemLoader(template.parent),
+        loader=FileSystemLoader([template.parent, STYLE.parent]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
