@@ -1,5 +1,6 @@
 """sources: what is listed, under which identity, with which licence."""
 
+import importlib
 import json
 import pickle
 import re
@@ -86,6 +87,15 @@ def test_an_address_tells_its_kind(address: str, kind: str) -> None:
 def test_an_unknown_kind_is_told_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"no such kind of source: gramophone; known: .*local, .*rss"):
         listing("x", kind="gramophone")
+
+
+@pytest.mark.parametrize("kind", ["archive", "librilight", "librivox", "local", "rss", "ytdlp"])
+def test_a_kind_lists_recordings(kind: str) -> None:
+    assert callable(importlib.import_module(f"{builtin.__name__}.{kind}").list_recordings)
+
+
+def test_modules_that_kinds_share_are_no_kinds() -> None:
+    assert {"listing", "api", "licences", "demo"}.isdisjoint(kinds())
 
 
 def test_one_file_adds_a_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
