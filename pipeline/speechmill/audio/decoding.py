@@ -101,11 +101,12 @@ class Decoding:
         """The container and the audio stream, limited to the bytes of the file."""
         with ExitStack() as stack:
             container = stack.enter_context(open_media(file))
-            hidden_s = hidden_by_edits(container)
+            stream = sound_of(container)
+            hidden_s = hidden_by_edits(container, stream)
             if hidden_s > MAX_HIDDEN_S:
                 self._note(f"an edit list hides {hidden_s:.1f} s of the sound: decoded without it")
                 container = stack.enter_context(open_media(file, ignore_editlist="1"))
-            stream = sound_of(container)
+                stream = sound_of(container)
             place = file.tell()  # the demuxer continues from here
             self._excess = max(extent.excess, index.excess(container, stream, file))
             if extent.remark:
