@@ -275,14 +275,12 @@ class Decoding:
     @property
     def decoded_ratio(self) -> float | None:
         """Decoded divided by declared duration; None where the container declares none."""
-        if self.declared_duration_s is None:
-            return None
-        return self.samples / self.rate / self.declared_duration_s
+        return None if self.declared_duration_s is None else self._decoded_s / self.declared_duration_s
 
     @property
     def shortfall(self) -> str:
         """Decoded and declared duration, for a message."""
-        return f"decoded {self.samples / self.rate:.1f} s of {self.declared_duration_s or 0:.1f} s declared"
+        return f"decoded {self._decoded_s:.1f} s of {self.declared_duration_s or 0:.1f} s declared"
 
 
 def declared_duration_s(path: str, limits: Audio) -> float | None:
