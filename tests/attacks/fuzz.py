@@ -83,7 +83,7 @@ def attack(name: str, inputs: int, findings: Path) -> Outcome:
             if DONE.search(log):
                 continue
             found.findings += sorted({path.name for path in findings.iterdir()} - before) or ["no input was kept"]
-            (findings / f"{name}.log").write_text(log[-20_000:])
+            (findings / f"{name}-{len(found.findings)}.log").write_text(log[-20_000:])
     found.seconds = time.monotonic() - began
     return found
 

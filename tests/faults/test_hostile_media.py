@@ -117,6 +117,17 @@ def test_no_picture_is_ever_decoded(kind: str, tmp_path: Path) -> None:
     assert peak_mib < 100
 
 
+@pytest.mark.parametrize("tag", [b"alac", b".mp3", b"sowt"])
+def test_an_mp4_whose_codec_nobody_knows_is_no_audio(tag: bytes) -> None:
+    codec = {b"alac": "alac", b".mp3": "libmp3lame", b"sowt": "pcm_s16le"}[tag]
+    whole = encode("mov", codec, tone(300, 1.0))
+    assert whole.count(b"stsd") == 1
+    at = whole.index(tag, whole.index(b"stsd"))
+    with pytest.raises(RejectedError) as caught:
+        decode(whole[:at] + b"xyzw" + whole[at + 4 :])
+    assert caught.value.reason == Reason.NOT_AUDIO
+
+
 def test_a_codec_that_is_not_known_to_be_safe_is_named() -> None:
     adpcm = riff(bytes(4_096), tag=0x61, bits=4)  # Duck DK4, of games
     with pytest.raises(RejectedError, match=r"not_audio: .*adpcm_ima_dk4"):

@@ -278,3 +278,38 @@ def test_streams_without_any_length_have_theirs() -> None:
         decoding, got = decode(data)
         assert got.size == pytest.approx(LENGTH / (2 if codec == "libopus" else 1), abs=3_000)
         assert decoding.remarks == []
+
+
+def chunk(name: bytes, content: bytes, form: str = "<I", *, padded: bool) -> bytes:
+    return name + struct.pack(form, len(content)) + content + bytes(padded and len(content) % 2)
+
+
+@pytest.mark.parametrize("padding", [(False,), (False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("before", [b"fmt ", b"data", b""])
+def test_chunks_of_odd_length_need_no_byte_behind_them(before: bytes, padding: tuple[bool, ...]) -> None:
+    whole = wav(SOUND)
+    lengths = (7, 603)  # 603 makes the first byte of the size a letter
+    odd = b"".join(
+        chunk(b"JUNK", bytes(range(100, 107)) + bytes(length - 7), padded=padded)
+        for length, padded in zip(lengths, padding, strict=False)
+    )
+    at = whole.index(before) if before else len(whole)
+    decoding, got = decode(whole[:at] + odd + whole[at:])
+    np.testing.assert_array_equal(got, decode(whole)[1])
+    assert decoding.remarks == []
+
+
+@pytest.mark.parametrize("before", [b"COMM", b"SSND"])
+def test_chunks_of_an_aiff_need_no_byte_behind_them(before: bytes) -> None:
+    whole = encode("aiff", "pcm_s16be", SOUND)
+    at = whole.index(before)
+    _, got = decode(whole[:at] + chunk(b"NAME", b"abc", ">I", padded=False) + whole[at:])
+    np.testing.assert_array_equal(got, decode(whole)[1])
+
+
+@pytest.mark.parametrize("wide", [0, 1_000, 2**40])
+def test_an_rf64_that_states_its_size_in_32_bits_is_decoded(wide: int) -> None:
+    whole = wav(SOUND, kind="RF64")
+    at, data = whole.index(b"ds64") + 16, whole.index(b"data") + 4
+    stated = patched(patched(whole, at, struct.pack("<Q", wide)), data, struct.pack("<I", 2 * LENGTH))
+    np.testing.assert_array_equal(decode(stated)[1], decode(whole)[1])

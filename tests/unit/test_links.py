@@ -1,5 +1,6 @@
 """Files that were put together: every link is decoded, whatever changes between them; a broken one costs itself."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from speechmill.core.config import Audio
 from tests.media import RATE, Sound, decode, encode, wav
 
 SECONDS = 3
+APE_TAG = b"APETAGEX" + struct.pack("<IIII", 2_000, 32, 0, 0xA0000000) + bytes(8)  # a head without items
+APE_TAG += b"APETAGEX" + struct.pack("<IIII", 2_000, 32, 0, 0x80000000) + bytes(8)
 LINKS = {
     "Ogg": lambda sound: wav(sound, kind="OGG", subtype="VORBIS"),
     "Ogg in stereo": lambda sound: wav(np.stack([sound, sound], axis=1), kind="OGG", subtype="VORBIS"),
@@ -23,12 +26,23 @@ LINKS = {
     "AIFF": lambda sound: wav(sound, kind="AIFF"),
     "MP4": lambda sound: encode("mp4", "aac", sound),
     "MP4 in stereo": lambda sound: encode("mp4", "aac", sound, channels=2),
+    "CAF": lambda sound: wav(sound, kind="CAF"),
+    "CAF at 48 kHz": lambda sound: wav(np.repeat(sound, 2), 48_000, kind="CAF"),
+    "W64": lambda sound: wav(sound, kind="W64"),
+    "AU": lambda sound: wav(sound, kind="AU"),
+    "AU at 48 kHz": lambda sound: wav(np.repeat(sound, 2), 48_000, kind="AU"),
+    "WavPack": lambda sound: encode("wv", "wavpack", sound),
+    "WavPack in stereo": lambda sound: encode("wv", "wavpack", sound, channels=2),
+    "TTA": lambda sound: encode("tta", "tta", sound),
+    "TTA with a tag": lambda sound: encode("tta", "tta", sound) + APE_TAG + b"TAG" + bytes(125),
     "fragments": lambda sound: encode("mp4", "aac", sound, movflags="frag_keyframe+empty_moov"),
 }
 CHAINS = [
     ("Ogg", "Ogg"), ("Ogg", "Ogg in stereo", "Ogg"), ("Ogg", "Ogg at 48 kHz"), ("Opus", "Opus in stereo"),
     ("Ogg", "Opus"), ("Ogg FLAC", "Ogg"), ("WAV", "WAV"), ("WAV", "WAV in stereo", "WAV at 48 kHz"),
-    ("AIFF", "AIFF"), ("MP4", "MP4"), ("MP4", "MP4 in stereo"), ("fragments", "fragments"),
+    ("CAF", "CAF at 48 kHz", "CAF"), ("W64", "W64"), ("AU", "AU at 48 kHz"), ("TTA", "TTA"), ("TTA with a tag", "TTA"),
+    ("WavPack", "WavPack"), ("WavPack", "WavPack in stereo", "WavPack"), ("AIFF", "AIFF"),
+    ("MP4", "MP4"), ("MP4", "MP4 in stereo"), ("fragments", "fragments"),
 ]  # fmt: skip
 
 

@@ -101,11 +101,12 @@ class Decoding:
         """The container and the audio stream, limited to the bytes of the file."""
         with ExitStack() as stack:
             container = stack.enter_context(open_media(file))
-            hidden_s = hidden_by_edits(container)
+            stream = sound_of(container)
+            hidden_s = hidden_by_edits(container, stream)
             if hidden_s > MAX_HIDDEN_S:
                 self._note(f"an edit list hides {hidden_s:.1f} s of the sound: decoded without it")
                 container = stack.enter_context(open_media(file, ignore_editlist="1"))
-            stream = sound_of(container)
+                stream = sound_of(container)
             place = file.tell()  # the demuxer continues from here
             self._excess = max(extent.excess, index.excess(container, stream, file))
             if extent.remark:
@@ -274,14 +275,12 @@ class Decoding:
     @property
     def decoded_ratio(self) -> float | None:
         """Decoded divided by declared duration; None where the container declares none."""
-        if self.declared_duration_s is None:
-            return None
-        return self.samples / self.rate / self.declared_duration_s
+        return None if self.declared_duration_s is None else self._decoded_s / self.declared_duration_s
 
     @property
     def shortfall(self) -> str:
         """Decoded and declared duration, for a message."""
-        return f"decoded {self.samples / self.rate:.1f} s of {self.declared_duration_s or 0:.1f} s declared"
+        return f"decoded {self._decoded_s:.1f} s of {self.declared_duration_s or 0:.1f} s declared"
 
 
 def declared_duration_s(path: str, limits: Audio) -> float | None:

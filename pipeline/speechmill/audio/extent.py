@@ -10,37 +10,24 @@ import struct
 from dataclasses import dataclass
 from typing import IO
 
+from speechmill.audio.chunks import AU, FORMATS, MAX_BYTES, WRAP, Chunk, Chunks, is_name, read, walk, whole
+
 ID3_BYTES = 10
 APE_BYTES = 32
 MAX_TAGS = 100
-MAX_CHUNKS = 1_000
 SEARCHED_BYTES = 4_096  # for the chunk that describes an AIFF, which comes first by custom
-MAX_BYTES = 2**43  # sizes of 64 bits may point beyond what file systems can seek to
-WRAP = 2**32
 NEAR = 65_536  # distance from 2 or 4 GiB: writers to pipes put the highest number there, less the header
 
 
 @dataclass(frozen=True, slots=True)
-class Chunks:
-    """How a format chains its chunks: identifier, size, content."""
+class Sound:
+    """The audio of a file: offset of its size (negative: in a ds64 chunk), its own offset, the stated size."""
 
-    first: int  # offset of the first chunk
-    data: bytes  # identifier of the audio chunk
-    size: str  # of a chunk: format for struct
-    own: int = 0  # bytes of the chunk's header that are included in its size
-    align: int = 1
-    unknown: int | None = None  # size that makes FFmpeg read to the end; None: the true size is written
-
-
-RIFF = Chunks(12, b"data", "<I", align=2, unknown=WRAP - 1)
-FORMATS = {
-    b"RIFF": RIFF,
-    b"RF64": RIFF,
-    b"BW64": RIFF,
-    b"FORM": Chunks(12, b"SSND", ">I", align=2),
-    b"caff": Chunks(8, b"data", ">q", unknown=-1),
-    b"riff": Chunks(40, b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a", "<Q", own=24, align=8),
-}
+    place: int
+    data: int
+    size: int
+    described: Chunk | None = None
+    is_lost: bool = False  # FFmpeg does not find it, or not its size
 
 
 @dataclass(slots=True)
@@ -107,30 +94,37 @@ def bounded(file: IO[bytes]) -> tuple[IO[bytes], Extent]:
 def extent_of(file: IO[bytes]) -> Extent:
     """Compare the stated size of the audio with the bytes of the file."""
     size = file.seek(0, io.SEEK_END)
-    start = _after_tags(file, size)
-    head = _read(file, start, 24)
-    if head[:4] == b".snd" and len(head) == 24:
-        place, data, stated = start + 8, start + int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
-        kind = Chunks(0, b"", ">I", unknown=WRAP - 1)
-    elif head[:4] in FORMATS:
-        kind = FORMATS[head[:4]]
-        place, data, stated = _find_sound(file, start, kind)
+    start = after_tags(file, size)
+    head = read(file, start, 24)
+    kind, sound = stated_sound(file, start, head)
+    if sound is None:
+        extent = Extent(start, size)
     else:
-        return Extent(start, size)
-    extent = _judged(file, kind, Extent(start, size), place, data, stated) if data else Extent(start, size)
+        extent = _judged(file, kind, Extent(start, size), sound.place, sound.data, sound.size)
+        if sound.is_lost and extent.end > sound.data:
+            return _with_new_head(file, start, kind, sound, extent)
     extent.patches += _refused_by_ffmpeg(file, start, head)
     return extent
 
 
+def stated_sound(file: IO[bytes], start: int, head: bytes) -> tuple[Chunks, Sound | None]:
+    """The audio of the PCM file that begins at `start` with the 24 bytes `head`, as stated; None for other files."""
+    if head[:4] == b".snd" and len(head) == 24:
+        size = int.from_bytes(head[8:12], "big")
+        return AU, Sound(start + 8, start + int.from_bytes(head[4:8], "big"), size)
+    kind = FORMATS.get(head[:4])
+    return (AU, None) if kind is None else (kind, _find_sound(file, start, kind))
+
+
 def _refused_by_ffmpeg(file: IO[bytes], start: int, head: bytes) -> tuple[tuple[int, bytes], ...]:
     """Patches for sizes of no consequence for which FFmpeg refuses a file: of the whole, and frames of an AIFF."""
-    if head[:4] == b"riff" and not 0 < int.from_bytes(_read(file, start + 16, 8), "little") < 2**63:
+    if head[:4] == b"riff" and not 0 < int.from_bytes(read(file, start + 16, 8), "little") < 2**63:
         return ((start + 16, struct.pack("<Q", MAX_BYTES)),)
     if head[:4] != b"FORM":
         return ()
     patches = [] if any(head[4:8]) else [(start + 4, struct.pack(">I", 2**31 - 1))]  # of a writer to a pipe
-    common = _read(file, start + 12, SEARCHED_BYTES).find(b"COMM")
-    if common >= 0 and _read(file, start + 12 + common + 10, 1) >= b"\x80":
+    common = read(file, start + 12, SEARCHED_BYTES).find(b"COMM")
+    if common >= 0 and read(file, start + 12 + common + 10, 1) >= b"\x80":
         patches.append((start + 12 + common + 10, bytes(4)))
     return tuple(patches)
 
@@ -169,25 +163,41 @@ def _patch(kind: Chunks, place: int, size: int) -> tuple[int, bytes]:
     return place, struct.pack(kind.size, min(value, WRAP - 1) if _is_bounded(kind) else value)
 
 
-def _find_sound(file: IO[bytes], start: int, kind: Chunks) -> tuple[int, int, int]:
-    """Offset of the audio's size (negative: in a ds64 chunk), offset of the audio (0: none), and the stated size."""
-    at, wide = start + kind.first, None
-    width = len(kind.data) + struct.calcsize(kind.size)
-    for _ in range(MAX_CHUNKS):
-        head = _read(file, at, width)
-        if len(head) < width:
-            break
-        name, (stated,) = head[: len(kind.data)], struct.unpack(kind.size, head[len(kind.data) :])
-        if name == kind.data:
-            if wide is not None and stated == WRAP - 1:
-                return -wide, at + width, int.from_bytes(_read(file, wide, 8), "little")
-            return at + len(kind.data), at + width, stated - kind.own
-        if name == b"ds64":
-            wide = at + width + 8
-        at += _whole(width + stated - kind.own, kind.align)
-        if stated < kind.own:
-            break
-    return 0, 0, 0
+def _find_sound(file: IO[bytes], start: int, kind: Chunks) -> "Sound | None":
+    """The audio chunk; None where there is none."""
+    wide = described = None
+    for chunk in walk(file, start, kind):
+        if chunk.name == b"ds64":
+            wide = chunk.content + 8
+        elif chunk.name == kind.describing:
+            described = chunk
+        elif chunk.name == kind.data:
+            place, size = chunk.content - struct.calcsize(kind.size), chunk.size
+            if wide is None:
+                return Sound(place, chunk.content, size, described, is_lost=chunk.is_shifted)
+            wide_size = int.from_bytes(read(file, wide, 8), "little")
+            if size == WRAP - 1:
+                return Sound(-wide, chunk.content, wide_size, described, is_lost=chunk.is_shifted)
+            return Sound(place, chunk.content, size, described, is_lost=chunk.is_shifted or size != wide_size)
+    return None
+
+
+def _with_new_head(file: IO[bytes], start: int, kind: Chunks, sound: Sound, extent: Extent) -> Extent:
+    """The sound behind a head that FFmpeg reads, where it does not find the sound by the head of the file."""
+    described = sound.described
+    if described is None or described.size > SEARCHED_BYTES:
+        return extent
+    size = extent.end - sound.data
+    content = bytearray(read(file, described.content, described.size))
+    if kind.describing == b"COMM" and content[2:3] >= b"\x80":
+        content[2:6] = bytes(4)
+    form = read(file, start + 8, 4)
+    head = kind.describing + struct.pack(kind.size, described.size) + content + bytes(described.size % kind.align)
+    head += kind.data + struct.pack(kind.size, min(size, WRAP - 1))
+    length = struct.pack(kind.size, min(4 + len(head) + size, 2**31 - 1))
+    head = (b"RIFF" if form == b"WAVE" else b"FORM") + length + form + head
+    extent.start, extent.patches = sound.data - len(head), ((sound.data - len(head), bytes(head)),)
+    return extent
 
 
 def _fits(file: IO[bytes], kind: Chunks, data: int, stated: int, size: int) -> bool:
@@ -196,31 +206,23 @@ def _fits(file: IO[bytes], kind: Chunks, data: int, stated: int, size: int) -> b
         return False
     if not kind.data:  # AU has no chunks
         return data + stated == size
-    return any(_is_chain(file, kind, end, size) for end in {data + stated, data + _whole(stated, kind.align)})
+    return any(_is_chain(file, kind, end, size) for end in {data + stated, data + whole(stated, kind.align)})
 
 
 def _is_chain(file: IO[bytes], kind: Chunks, at: int, size: int) -> bool:
-    width, links = len(kind.data) + struct.calcsize(kind.size), 0
-    while at < size and links < MAX_CHUNKS:
-        head = _read(file, at, width)
-        name = head[:4]
-        if len(head) < width:
-            return links > 0 and not any(head)  # padding
-        if not all(32 <= letter < 127 for letter in name) or name == kind.data[:4]:
-            return False
-        (length,) = struct.unpack(kind.size, head[len(kind.data) :])
-        if length < kind.own:
-            return False
-        at += _whole(width + length - kind.own, kind.align)
-        links += 1
-    return at in range(size, size + kind.align)
+    end = padded = at
+    for chunk in walk(file, at - kind.first, kind):
+        if not is_name(chunk.name) or chunk.name == kind.data:
+            return end > at and not any(read(file, end, len(chunk.name)))  # padding
+        end, padded = chunk.content + chunk.size, chunk.content + whole(chunk.size, kind.align)
+    return any(place in range(size, size + kind.align) for place in (end, padded))
 
 
-def _after_tags(file: IO[bytes], size: int) -> int:
+def after_tags(file: IO[bytes], size: int) -> int:
     """Offset after any number of ID3v2 and APE tags."""
     at = 0
     for _ in range(MAX_TAGS):
-        head = _read(file, at, APE_BYTES)
+        head = read(file, at, APE_BYTES)
         length = 0
         if head[:3] == b"ID3" and len(head) >= ID3_BYTES and not any(byte & 0x80 for byte in head[6:10]):
             length = ID3_BYTES + sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
@@ -232,14 +234,3 @@ def _after_tags(file: IO[bytes], size: int) -> int:
             break
         at += length
     return at
-
-
-def _read(file: IO[bytes], at: int, count: int) -> bytes:
-    if not 0 <= at < MAX_BYTES:
-        return b""
-    file.seek(at)
-    return file.read(count)
-
-
-def _whole(size: int, align: int) -> int:
-    return -(-size // align) * align

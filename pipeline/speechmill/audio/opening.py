@@ -72,11 +72,10 @@ def sound_of(container: Any) -> Any:
     return stream
 
 
-def hidden_by_edits(container: Any) -> float:
-    """Seconds of an MP4's audio that its edit list hides."""
-    if not container.format.name.startswith("mov") or not container.streams.audio:
+def hidden_by_edits(container: Any, stream: Any) -> float:
+    """Seconds of an MP4's audio, the stream of `sound_of`, that its edit list hides."""
+    if not container.format.name.startswith("mov"):
         return 0.0
-    stream = container.streams.audio[0]
     shown = len(stream.index_entries)
     if stream.codec_context.name.startswith("pcm"):  # its frames are samples, many to an entry of the index
         return 0.0

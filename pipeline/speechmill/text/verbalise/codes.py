@@ -9,13 +9,14 @@ from speechmill.text.verbalise.place import Place, Reading
 _LETTERS = re.compile(r"([A-ZА-Я]{1,6})(-?)(\d{1,3})([A-Z]{0,2})")
 _COMPOUNDS = re.compile(r"(\d{1,3})-([a-zäöüßë]{2,20}(?:-[a-z]{2,12}){0,3})")
 _COMPOUND = {"en": "-", "de": "", "nl": ""}  # 5-year-old, 5-jährig, 5-jarig
+_TIME_ZONES = ("GMT", "UTC", "CET", "MEZ", "EST", "PST")
 _DIMENSION = re.compile(r"(\d{1,2})([KGDPх])")
 
 
 def read_power(place: Place) -> Reading:
     """Read x², x³. Raises UnreadableError where the language has no certain reading."""
     name = place.table.signs.get("square" if place.core[1] == "²" else "cube")
-    if not name:
+    if not name or place.core[0] == "m":  # square metres without a number
         raise UnreadableError(f"how {place.core} is read is not certain")
     return Reading(f"{place.core[0]} {name}")
 
@@ -58,6 +59,8 @@ def _compound(place: Place) -> Reading | None:
             raise UnreadableError(f"how {core} is read is not certain")
         return Reading(f"{cardinal(int(compound[1]), table)}{_COMPOUND[table.language]}{compound[2]}")
     named = re.fullmatch(r"([^\W\d_]{3,12})-([1-9]\d?)", core)
+    if named and named[1] in _TIME_ZONES:
+        raise UnreadableError(f"{core} may be a time zone behind or before {named[1]}")
     if named and table.language != "ru":
         return Reading(f"{named[1]}-{cardinal(int(named[2]), table)}")
     return None
@@ -69,7 +72,7 @@ def _designation(match: re.Match[str], place: Place) -> Reading | None:
     value = int(digits)
     is_long = value > 99 and value % 100 != 0
     is_foreign = after and place.core != "H2O" and place.table.language != "en"
-    if digits.startswith("0") or is_long or is_foreign:
+    if digits.startswith("0") or is_long or is_foreign or letters == "WW":
         return None
     joint = "-" if hyphen else " "
     return Reading(f"{letters}{joint}{cardinal(value, place.table)}{f' {after}' if after else ''}")

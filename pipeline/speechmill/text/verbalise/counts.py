@@ -35,20 +35,22 @@ def decimal(place: Place, number: Number) -> str:
     table, before = place.table, place.before
     if before in context("versions") and len(number.decimals) > 1:
         raise UnreadableError("how a version is read is not certain")
-    if (
-        table.language == "en"
-        and before in ("at", "by", "until", "till")
-        and len(number.decimals) == 2
-        and not place.after
-    ):
-        raise UnreadableError(f"{place.core} may be a time or a decimal")
-    if before in table.list("clock_before") and len(number.decimals) == 2:
+    if len(number.decimals) == 2 and (before in table.list("clock_before") or _may_be_time(place)):
         raise UnreadableError(f"{place.core} may be a time or a decimal")
     if table.is_slavic:
         require_neutral(place)
     if table.text("decimals") == "tenths":
         return _tenths(number)
     return f"{cardinal(number.whole, table)} {decimals(number, table)}"
+
+
+def _may_be_time(place: Place) -> bool:
+    """Whether English writes a time with a point: at 6.30 in the morning, 6.30 pm."""
+    if place.table.language != "en":
+        return False
+    after = (place.next.core.lower().replace(".", "") if place.next else "") if not place.token.tail else ""
+    is_counted = after in context("behind_decimals") or after in place.table.list("scale_words")
+    return after in ("am", "pm") or (place.before in ("at", "by", "from", "until", "till") and not is_counted)
 
 
 def _tenths(number: Number) -> str:

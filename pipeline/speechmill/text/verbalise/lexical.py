@@ -9,6 +9,7 @@ from speechmill.text.verbalise.errors import UnreadableError
 from speechmill.text.verbalise.numbers import cardinal, ordinal
 from speechmill.text.verbalise.place import Place, Reading
 from speechmill.text.verbalise.relations import operator
+from speechmill.text.verbalise.tables import context
 from speechmill.text.verbalise.tokens import UNSPOKEN
 from speechmill.text.verbalise.unread import refuse_unread
 
@@ -20,6 +21,8 @@ _DOMAIN = re.compile(
 )
 _EMAIL = re.compile(r"[A-Za-z]{1,40}(?:\.[A-Za-z]{1,40}){0,3}@(?:[A-Za-z]{1,40}\.){1,3}[a-z]{2,6}")
 _ROMAN = re.compile("(?=.)M{0,3}(CM|CD|D?C{0,3})(XC|XL|L?X{0,3})(IX|IV|V?I{0,3})")
+_BEHIND_NUMBERED = ("in", "on", "of", "at", "to", "for", "by", "from", "with")  # what may follow English `no. 5`
+_BEHIND_PART = (*_BEHIND_NUMBERED, "and", "or", "was", "is", "began", "ended", "broke")  # what may follow `Part I`
 _SHORT_UNIT = re.compile(
     r"[^\W\d_]{1,3}/[^\W\d_]{1,3}|(?!pm$|vs$|dr$|mr$|ms$|mrs$|tv$)[b-df-hj-np-tv-xz]{2,3}|[KMGT]o"
 )  # after a number
@@ -81,6 +84,8 @@ def _abbreviation(place: Place) -> Reading | None:
         and following.is_numeric
         and (dotted or word in ("nr", "№", "n°", "nº", "n.º"))
     ):
+        if word == "no" and _may_be_no(place):
+            raise UnreadableError(f"{core}. before a number may be number or no")
         return Reading(table.map("numbered")[word], tail="")
     if core == "No" and table.language == "en" and following is not None and following.is_numeric and not dotted:
         raise UnreadableError("No before a number may be number or no")
@@ -95,6 +100,18 @@ def _abbreviation(place: Place) -> Reading | None:
     return None
 
 
+def _may_be_no(place: Place) -> bool:
+    """Whether English `no.` may be a word that ends a sentence: The answer is no. 12 people left."""
+    at = place.at + 2
+    if at >= len(place.tokens) or place.tokens[at - 1].tail:
+        return False
+    behind = place.tokens[at].core
+    if behind in _BEHIND_NUMBERED:
+        return False
+    is_counted = behind[:1].islower() and behind not in context("verbs")
+    return is_counted or place.before in ("or", "say", "says", "said", "is", "was", "answered")
+
+
 def _certain(short: str, long: str, *, tail: str | None = None) -> Reading:
     """Reading of an abbreviation in a table; "" means that its form depends on the sentence."""
     if not long:
@@ -105,6 +122,8 @@ def _certain(short: str, long: str, *, tail: str | None = None) -> Reading:
 def _title(place: Place, word: str, *, is_name_next: bool) -> Reading | None:
     last = place.previous
     follows_name = last is not None and last.core[:1].isupper() and place.before is not None and place.at > 1
+    if is_name_next and place.table.language == "en" and place.core.islower():
+        raise UnreadableError(f"{place.core}. may be a title or end a sentence")
     if (
         is_name_next
         and place.token.tail == "."
@@ -135,12 +154,28 @@ def _roman(place: Place) -> Reading | None:
         return reading
     if century:
         return Reading(ordinal(value, table))
-    if len(core) > 1 and place.before is not None and place.before in table.list("roman_after"):
+    if place.before is not None and place.before in table.list("roman_after") and (len(core) > 1 or _is_part(place)):
         return Reading(cardinal(value, table))
-    is_alone = len(core) == 1 and core in "IVX" and _follows_name(place)
+    is_alone = len(core) == 1 and core in "IVX" and (_follows_name(place) or _is_german_ordinal(place))
     if is_alone or (len(core) > 1 and set(core) <= set("IVX")) or len(core) > 3:
         raise UnreadableError(f"how {core} is read is not certain")
     return None
+
+
+def _is_part(place: Place) -> bool:
+    """Whether a single letter is the number of a part: Chapter V, World War I. Raises UnreadableError for another I."""
+    last, following = place.previous, place.next
+    if last is None or place.core not in "IVX" or not last.core[:1].isupper():
+        return False
+    if place.core == "I" and following and not place.token.tail and following.core not in _BEHIND_PART:
+        raise UnreadableError(f"I behind {last.core} may be a word or a number")
+    return True
+
+
+def _is_german_ordinal(place: Place) -> bool:
+    """Whether it may be a German ordinal, or else an initial: I. Akt."""
+    is_before_noun = place.next is not None and place.next.core[:1].isupper()
+    return place.table.language == "de" and place.token.tail == "." and is_before_noun
 
 
 def _follows_name(place: Place) -> bool:
@@ -241,6 +276,8 @@ def _address(place: Place) -> Reading | None:
 
 def _sign(place: Place) -> Reading | None:
     core, table, last = place.core, place.table, place.previous
+    if core == "/" and (last is None or last.is_numeric or (place.next and place.next.is_numeric)):
+        raise UnreadableError("/ beside a number has several readings")
     if core == "&":
         following = place.next.core.lower() if place.next else ""
         is_e = table.language == "es" and re.match(r"h?i(?!e)", following)
@@ -255,8 +292,8 @@ def _sign(place: Place) -> Reading | None:
         if last is None or last.core not in table.map("scales"):
             raise UnreadableError(f"{core} without a number has no certain form")
         return Reading(table.currencies[core]["forms"][-1 if not table.is_slavic else 2])
-    if core in ("x", "X", "х") and last is not None and last.is_numeric and place.next and place.next.is_numeric:
-        raise UnreadableError("x between numbers has several readings")
+    if core in ("x", "X", "х") and last is not None and last.is_numeric and not last.tail:
+        raise UnreadableError("x behind a number has several readings")
     if core in OPERATORS:
         return operator(place)
     return None

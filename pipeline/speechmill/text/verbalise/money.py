@@ -48,10 +48,18 @@ def _money(place: Place, amount: str, currency: dict[str, Any], *, is_negative: 
         raise UnreadableError("an amount with a word behind it is read in another order")
     minus = f"{table.signs['minus']} " if is_negative else ""
     if scale or follows:
+        if follows and place.tokens[place.at + 1].tail == "" and place.at + 2 < len(place.tokens):
+            _check_doubled(place.tokens[place.at + 2].core, forms)
         size = scale or follows
         spoken = cardinal(number.whole, table) + (f" {decimals(number, table)}" if number.decimals else "")
         return Reading(f"{minus}{spoken} {size} {forms[1]}", count=2 if follows else 1)
     return Reading(minus + _coins(place, number, currency))
+
+
+def _check_doubled(behind: str, forms: list[str]) -> None:
+    """Raise UnreadableError for the name of a currency behind its sign: $5 million dollars."""
+    if behind.lower() in forms:
+        raise UnreadableError(f"the amount names {behind} twice")
 
 
 def _coins(place: Place, number: Number, currency: dict[str, Any]) -> str:

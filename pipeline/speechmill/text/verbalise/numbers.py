@@ -115,9 +115,8 @@ def varies(value: int, language: str) -> bool:
         return (last == 1 and tail != 11) or hundreds or (value // 1000 % 10 == 1 and value // 1000 % 100 != 11 > 1)
     if language == "pt":
         thousands = value // 1000 % 1000
-        return any(n % 10 in (1, 2) and n % 100 not in (11, 12) for n in (value % 1000, thousands) if n > 1) or (
-            value == 1 or hundreds
-        )
+        parts = (value % 1000, thousands if thousands > 1 else 0)
+        return hundreds or any(part % 10 in (1, 2) and part % 100 not in (11, 12) for part in parts)
     return False
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from speechmill.text.verbalise import times
+from speechmill.text.verbalise import times, years
 from speechmill.text.verbalise.codes import read_letters, read_numbered, read_power
 from speechmill.text.verbalise.counts import decimal, value_of
 from speechmill.text.verbalise.errors import UnreadableError
@@ -13,7 +13,7 @@ from speechmill.text.verbalise.relations import read_arithmetic, read_fraction, 
 from speechmill.text.verbalise.tables import context
 from speechmill.text.verbalise.units import read_degrees, read_glued, read_percent, unit_of, with_unit
 
-LONGEST_CODE = 1_000_000  # from here on digits without group marks may be a code
+LONGEST_NUMBER = 10_000  # from here on digits without group marks may be a code: of a telephone, of a town
 
 
 def read(place: Place) -> Reading:
@@ -22,6 +22,10 @@ def read(place: Place) -> Reading:
     lead, tail = place.token.lead, place.token.tail
     if "~" in lead or tail.startswith(("-", "–", ",-")) or (tail.startswith(("'", "’")) and not lead):
         raise UnreadableError(f"{core}{tail} has several readings")
+    if "[" in lead and "]" in tail:
+        raise UnreadableError(f"[{core}] may be a reference")
+    if "*" in tail and "*" not in lead:
+        raise UnreadableError(f"{core}* may be stars or a note")
     if tail == '"' and not lead and sum((token.lead + token.tail).count('"') for token in place.tokens) % 2:
         raise UnreadableError(f"{core}{tail} may be inches or the end of a quotation")
     if core.count("²") + core.count("³") and re.fullmatch(r"[A-Za-z][²³]", core):
@@ -35,14 +39,17 @@ def read(place: Place) -> Reading:
 
 def _is_round(core: str) -> bool:
     """Whether ungrouped digits end like a number rather than a code."""
-    return core.endswith("000")
+    return core.endswith("00")
 
 
 def _plain(place: Place) -> Reading | None:
     number = literal(place.core, place.table)
     if number is None:
         return None
-    if number.whole >= LONGEST_CODE and not number.is_grouped and place.core.isdecimal() and not _is_round(place.core):
+    if _is_dutch_postcode(place):
+        raise UnreadableError(f"{place.core} {place.after} may be a postcode")
+    is_ungrouped = not number.is_grouped and place.core.isdecimal()
+    if number.whole >= LONGEST_NUMBER and is_ungrouped and not _is_round(place.core):
         raise UnreadableError(f"{place.core} may be a number or a code")
     unit = unit_of(place)
     if unit is not None:
@@ -54,15 +61,23 @@ def _plain(place: Place) -> Reading | None:
     return Reading(value_of(place, number))
 
 
+def _is_dutch_postcode(place: Place) -> bool:
+    letters = place.after or ""
+    is_code = len(letters) == 2 and letters.isupper() and re.fullmatch(r"\d{4}", place.core)
+    return place.table.language == "nl" and bool(is_code)
+
+
 def _check_name(place: Place, number: Number) -> None:
     """Raise UnreadableError for a number in a name, such as Boeing 747 or Room 101: such are often read by digits."""
     last = place.previous
     if (
         last is None
         or place.before is None
-        or not 100 < number.whole < 1000
+        or not 100 < number.whole < 10_000
+        or number.is_grouped
         or not number.is_plain
         or number.whole % 100 == 0
+        or years.year(place, number.whole)
     ):
         return
     is_noun = place.after is not None and place.after[0].islower() and place.after not in context("verbs")

@@ -5,7 +5,7 @@ import re
 from speechmill.text.verbalise import years
 from speechmill.text.verbalise.counts import OPERATORS, require_neutral, signed
 from speechmill.text.verbalise.errors import UnreadableError
-from speechmill.text.verbalise.numbers import NUMERAL, cardinal, literal, varies
+from speechmill.text.verbalise.numbers import NUMERAL, Number, cardinal, literal, varies
 from speechmill.text.verbalise.place import Place, Reading
 from speechmill.text.verbalise.tables import context
 from speechmill.text.verbalise.units import forms_of, unit_of
@@ -23,6 +23,7 @@ _FRACTIONS = {
     "⅞": "7/8",
 }
 _RANGE = re.compile(rf"({NUMERAL})[-–]({NUMERAL})(%|€|\$|£)?")
+YEAR_END = 2100  # numbers from here on are read as no year
 _ARITHMETIC = re.compile(r"[+×÷=<>·*]")
 
 
@@ -41,8 +42,10 @@ def read_range(place: Place) -> Reading | None:
         return None
     if first.whole >= last.whole or "to" not in table.signs or place.before in context("games") or table.is_slavic:
         raise UnreadableError(f"how {place.core} is read is not certain")
+    if _is_telephone(place, last):
+        raise UnreadableError(f"{place.core} may be a number of a telephone")
     to = table.signs["to"]
-    if all(1000 < number.whole < 2100 and not number.is_grouped for number in (first, last)):
+    if all(1000 < number.whole < YEAR_END and not number.is_grouped for number in (first, last)):
         return Reading(f"{years.as_year(first.whole, table)} {to} {years.as_year(last.whole, table)}")
     unit = None if match[3] else unit_of(place)
     after = place.after or ""
@@ -58,12 +61,21 @@ def read_range(place: Place) -> Reading | None:
     return Reading(f"{spoken} {forms_of(unit, table.language)[-1]}" if unit else spoken, count=2 if unit else 1)
 
 
+def _is_telephone(place: Place, last: Number) -> bool:
+    """Whether digits with a hyphen continue those before them, or end like no number that is rounded."""
+    before = place.previous
+    is_continued = before is not None and before.is_numeric and not set(before.tail) & set(",;:.!?")
+    return is_continued or (last.whole >= YEAR_END and not last.is_grouped and last.whole % 50 != 0)
+
+
 def read_fraction(place: Place) -> Reading | None:
     """Read ½, 3/4, 3½. Raises UnreadableError."""
     match = re.fullmatch(r"(\d{0,4})\s?([½¼¾⅓⅔⅕⅛⅜⅝⅞])|(\d/\d{1,2}|\d⁄\d{1,2})", place.core)
     if match is None:
         return None
-    table = place.table
+    table, last = place.table, place.previous
+    if last is not None and last.is_numeric and not last.tail:
+        raise UnreadableError(f"{last.core} and {place.core} may be one number")
     if match[1]:
         return _mixed(place, match[1], match[2])
     name = table.map("fractions").get(_FRACTIONS.get(match[2] or "", (match[3] or "").replace("⁄", "/")))

@@ -61,6 +61,8 @@ def _punctuation(place: Place, *, guess: bool) -> str:
     tokens, at, token = place.tokens, place.at, place.token
     mark = token.lead + token.tail
     is_between = 0 < at < len(tokens) - 1 and tokens[at - 1].is_numeric and tokens[at + 1].is_numeric
+    if mark == "*" and at + 1 < len(tokens) and tokens[at + 1].is_numeric and not guess:
+        raise UnreadableError("* before a number has several readings")
     if is_between and mark in ("-", "–", "*", "|", "~", ":"):
         if mark in "-–" and place.is_near("="):
             return f"{token.gap}{place.table.signs['minus']}"

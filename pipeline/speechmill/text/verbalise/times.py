@@ -51,8 +51,8 @@ def _time(place: Place, hour: int, minute: int, *, is_h: bool) -> str:
         if minute or not is_h:
             raise UnreadableError("how one o'clock is read here is not certain")
         return table.text("clock_one")
-    if minute and minute < 10 and table.language in ("es", "it"):
-        raise UnreadableError("minutes below ten are read in several ways")
+    if minute and minute < 10 and (table.language in ("es", "it") or (table.language, hour) == ("pt", 20)):
+        raise UnreadableError("minutes below ten are read in several ways")  # vinte e cinco is 25, too
     if table.language == "fr" and hour == 0:
         raise UnreadableError("how midnight is read here is not certain")
     hour_words = (
@@ -197,7 +197,10 @@ def _german_day(place: Place) -> Reading:
 def _dotted(place: Place) -> Reading | None:
     """Read ordinals with a point, as in German and Polish, where the point may also end a sentence."""
     table, following = place.table, place.next
-    if table.language not in ("de", "pl") or place.token.tail != "." or following is None:
+    if table.language not in ("de", "pl") or place.token.tail != ".":
+        return None
+    if following is None:
+        _refuse_last_ordinal(place)
         return None
     if not re.fullmatch(r"\d{1,3}", place.core):
         return None
@@ -210,3 +213,11 @@ def _dotted(place: Place) -> Reading | None:
         if before in openers:
             return Reading(f"{ordinal(int(place.core), table)}{ending}", tail="")
     raise UnreadableError(f"{place.core}. may be an ordinal or end a sentence")
+
+
+def _refuse_last_ordinal(place: Place) -> None:
+    """Raise UnreadableError for the day at the end of a sentence: Sie kommt am 15."""
+    forms = place.table.map("ordinal_before").values()
+    openers = {opener for form in forms for opener in form} | {"der", "als", "ab", "bis", "seit"}
+    if place.table.language == "de" and re.fullmatch(r"\d{1,2}", place.core) and place.before in openers:
+        raise UnreadableError(f"{place.core}. may be an ordinal")

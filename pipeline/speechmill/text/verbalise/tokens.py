@@ -14,6 +14,9 @@ _EMOJI = "\U0001f000-\U0001faff\U0001fb00-\U0001fbff\u2600-\u27bf\u2b00-\u2bff\u
 _MARKUP = re.compile(
     rf"</?(?:i|b|u|s|em|strong|br|p|font|span|c|v)(?:[ .][^<>]{{0,80}})?/?>|[{_EMOJI}♪♫♬♩™®\u2122]", re.IGNORECASE
 )
+_HEARTS = "\u2665\u2763\u2764\U0001f493-\U0001f49f\U0001f5a4\U0001f90d\U0001f90e\U0001f9e1"
+_HEART = re.compile(rf"[^\W_] ?[{_HEARTS}]\ufe0f? ?[^\W_]")
+_AMONG_WORDS = re.compile(rf"[^\W_] ?[{_EMOJI}]{{1,8}} ?([^\W\d_])")
 # Full-width forms, ligatures, circled digits, and Roman numerals and units as one character.
 _COMPATIBLE = re.compile("[\uff01-\uff5e\ufb00-\ufb06\u2460-\u2473\u2160-\u2188\u2103\u2109\u3371-\u33df]")
 _TOKEN = re.compile(r"(\s*)([^\s—…]+|[—…]+)")
@@ -43,6 +46,8 @@ def plain(text: str) -> str:
     """Remove what is not read (emoji, tags, notes) and convert digits to ASCII. Raises UnreadableError."""
     if _KEYCAP in text:
         raise UnreadableError("an emoji of a digit may be spoken or not")
+    if _HEART.search(text) or any(match[1].islower() for match in _AMONG_WORDS.finditer(text)):
+        raise UnreadableError("an emoji among words may stand for one")
     text = _COMPATIBLE.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
     text = _MARKUP.sub(" ", text)
     return re.sub(r"\d", lambda match: str(unicodedata.decimal(match[0])), text)

@@ -129,6 +129,9 @@ def check_attribute(place: Place) -> None:
         return
     if place.before in context("determiners"):
         raise UnreadableError(f"{place.core} behind {place.before} may be part of a longer name")
+    follower = place.tokens[place.at + 2].core if place.after and place.at + 2 < len(place.tokens) else ""
+    if place.after == "m" and follower in context("plurals"):
+        raise UnreadableError("m before a noun may be metres or millions")
     if place.after in context("behind_money"):
         raise UnreadableError(f"{place.core} before {place.after} has no plural")
 

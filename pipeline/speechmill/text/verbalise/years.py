@@ -66,7 +66,7 @@ def decade(place: Place) -> Reading | None:
     core, table, before = place.core, place.table, place.before
     if table.language == "en":
         match = re.fullmatch(r"(\d{2}|[12]\d{3})['’]?s", core)
-        if match is None or int(match[1]) % 10 or match[1] in ("00", "10"):
+        if match is None or int(match[1]) % 10 or match[1] in ("00", "10", "1000"):
             return None
         return Reading(re.sub("ys$", "ies", f"{as_year(int(match[1]), table)}s"))
     if table.text("decade_suffix"):
