@@ -37,7 +37,8 @@ class Scene:
     gap_s: tuple[float, float] = (0.05, 0.45)
     rooms: int = 0  # 0: as recorded; 1: both in one; 2: each in one's own
     telephone: bool = False  # the second speaker
-    interjections: float = 0.0  # share of turns into whose pauses the other says a word or two
+    interjections: float = 0.0  # share of turns into which the other says a word or two
+    interjection_db: tuple[float, float] | None = None  # their level over that of turns
     overlapping: float = 0.0  # share of turns that begin before the other has ended
     music: bool = False
 
@@ -51,6 +52,7 @@ SCENES = (
     Scene(name="interjections", interjections=0.5),
     Scene(name="overlapping ends", overlapping=0.5),
     Scene(name="music bed", music=True),
+    Scene(name="quiet interjections", interjections=0.8, interjection_db=(-12.0, 2.0)),
 )
 
 
@@ -102,14 +104,13 @@ class Readers:
         return np.asarray(soxr.resample(wave.mean(axis=1), rate, RATE), np.float32)
 
 
-def episodes(readers: Readers, *, tests: bool, pairs: int, seed: int) -> Iterator[Episode]:
-    """Episodes of every scene: `pairs` of two speakers of the same sex, and as many of any."""
+def episodes(readers: Readers, names: list[str], *, pairs: int, seed: int) -> Iterator[Episode]:
+    """Episodes of every scene: `pairs` of two speakers of the same sex among `names`, and as many of any."""
     rng = np.random.default_rng(seed)
-    names = readers.speakers(tests=tests)
     for scene in SCENES:
         for number in range(2 * pairs):
             first, second = _pair(names, readers.sex, rng, same_sex=number < pairs)
-            made = _episode(f"{scene.name}-{number}", scene, (first, second), readers, rng)
+            made = episode_of(f"{scene.name}-{number}", scene, (first, second), readers, rng)
             if len({speaker for _, _, speaker in made.speech}) == 2:
                 yield made
 
@@ -120,33 +121,37 @@ def _pair(names: list[str], sex: dict[str, str], rng: np.random.Generator, *, sa
     return first, others[rng.integers(len(others))]
 
 
-def _episode(name: str, scene: Scene, speakers: tuple[str, str], readers: Readers, rng: np.random.Generator) -> Episode:
+def episode_of(
+    name: str, scene: Scene, speakers: tuple[str, str], readers: Readers, rng: np.random.Generator
+) -> Episode:
     """Let two speakers talk in turns until one has nothing left to say."""
-    stock = {who: _turns(who, scene, readers, rng) for who in speakers}
+    stock = {who: turns_of(who, scene, readers, rng) for who in speakers}
     spaces = _spaces(scene, speakers, rng)
     length = sum(piece.size for pieces in stock.values() for piece in pieces) + 60 * RATE
     episode, at, turn = Episode(name, np.zeros(length, np.float32)), RATE // 2, 0
     while stock[speakers[turn % 2]]:
         who, other = speakers[turn % 2], speakers[(turn + 1) % 2]
-        end = _say(episode, at, stock[who].pop(), who, spaces[who])
+        end = add_speech(episode, at, stock[who].pop(), who, spaces[who])
         if stock[other] and rng.random() < scene.interjections:
-            _interject(episode, at, end, stock[other], other, spaces[other], rng)
+            words = _a_word_or_two(stock[other], scene, rng)
+            if end - at > 2 * words.size:
+                add_speech(episode, int(rng.integers(at, end - words.size)), words, other, spaces[other])
         is_early = rng.random() < scene.overlapping
         gap = -rng.uniform(0.2, 1.2) if is_early else rng.uniform(*scene.gap_s)
         at, turn = max(at, end + round(gap * RATE)), turn + 1
     episode.wave = episode.wave[: at + RATE]
     if scene.music and readers.music:
         music = np.resize(readers.wave(readers.music[rng.integers(len(readers.music))]), episode.wave.size)
-        episode.wave += music * np.float32(LEVEL * 10 ** (MUSIC_DB / 20) / max(_rms(music), 1e-6))
+        episode.wave += music * np.float32(LEVEL * 10 ** (MUSIC_DB / 20) / max(rms(music), 1e-6))
     return episode
 
 
-def _turns(who: str, scene: Scene, readers: Readers, rng: np.random.Generator) -> list[Float32]:
+def turns_of(who: str, scene: Scene, readers: Readers, rng: np.random.Generator) -> list[Float32]:
     """What a speaker has to say, cut at pauses into pieces of the wanted length, without silence around them."""
     pieces = []
     for file in readers.files[who]:
         wave = readers.wave(file)
-        wave *= np.float32(LEVEL / max(_rms(wave), 1e-6))
+        wave *= np.float32(LEVEL / max(rms(wave), 1e-6))
         runs = speech_runs(wave)
         start, wanted = runs[0][0], 100 * rng.uniform(*scene.turn_s)
         for run, following in zip(runs, [*runs[1:], None], strict=True):
@@ -174,7 +179,7 @@ def _through(wave: Float32, room: Any, call: Any, rng: np.random.Generator) -> F
     return call.sent(wave, rng)[0] if call is not None else wave
 
 
-def _say(episode: Episode, at: int, piece: Float32, who: str, space: Any) -> int:
+def add_speech(episode: Episode, at: int, piece: Float32, who: str, space: Any) -> int:
     """Add a piece at a sample, and where it is speech; returns the sample at which it ends."""
     heard = space(piece)[: piece.size]
     episode.wave[at : at + heard.size] += heard
@@ -182,13 +187,11 @@ def _say(episode: Episode, at: int, piece: Float32, who: str, space: Any) -> int
     return at + piece.size
 
 
-def _interject(
-    episode: Episode, at: int, end: int, stock: list[Float32], who: str, space: Any, rng: np.random.Generator
-) -> None:
-    """Say a word or two somewhere in another's turn."""
+def _a_word_or_two(stock: list[Float32], scene: Scene, rng: np.random.Generator) -> Float32:
     words = stock[0][: round(rng.uniform(0.4, 1.2) * RATE)]
-    if end - at > 2 * words.size:
-        _say(episode, int(rng.integers(at, end - words.size)), words, who, space)
+    if scene.interjection_db is not None:
+        words = words * np.float32(10 ** (rng.uniform(*scene.interjection_db) / 20))
+    return words
 
 
 def speech_runs(wave: Float32) -> list[tuple[int, int]]:
@@ -209,5 +212,5 @@ def speech_runs(wave: Float32) -> list[tuple[int, int]]:
     return [run for run in runs if run[1] - run[0] >= 10]
 
 
-def _rms(wave: Float32) -> float:
+def rms(wave: Float32) -> float:
     return float(np.sqrt(np.square(wave, dtype=np.float64).mean()))

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +31,10 @@ from speechmill.audio.cutting import NO_FRAMES, gate, place_changes, spans
 from speechmill.audio.vad import Listener
 from speechmill.core.config import Segment
 from speechmill.core.records import SpanKind
-from speechmill.speakers import SEGMENTATION
+from speechmill.speakers import SEGMENTATION, second_voice
 from speechmill.speakers.segmentation import FIRST_FRAME, FRAME_SHIFT, PackagedDetector, load_packaged
-from speechmill.speakers.turns import STEP, Statistics, TurnDetector, pauses_before, speech_steps
+from speechmill.speakers.steps import pauses_before, speech_steps
+from speechmill.speakers.turns import STEP, Statistics, TurnDetector
 
 from tests.benchmarks.dialogues import FRAME, RATE, SCENES, Episode, Readers, episodes
 
@@ -94,6 +96,12 @@ def turns(heard: Heard, models: Models) -> Frames:
     return place_changes(detector.finish().labels, heard.marks, heard.levels)
 
 
+def turns_alone(heard: Heard, models: Models) -> Frames:
+    """Ours, without a look for second voices within turns."""
+    with mock.patch.object(second_voice, "BIAS", -np.inf):
+        return turns(heard, models)
+
+
 def known(heard: Heard, models: Models) -> Frames:
     """The true changes: the most that turns can leave of a dialogue."""
     return np.unique(np.array([round(100 * at) for at in heard.episode.changes()], np.int64))
@@ -139,7 +147,7 @@ def sliding(heard: Heard, models: Models) -> Frames:
 
 RIVALS: dict[str, Callable[[Heard, Models], Frames]] = {
     "no turns": none, "segmentation-3.0 windows": segmentation, "CAM++ sliding": sliding, "turns": turns,
-    "known turns": known,
+    "turns, second voices not looked for": turns_alone, "known turns": known,
 }  # fmt: skip
 
 
@@ -277,7 +285,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     readers = Readers(options.data)
-    material = list(episodes(readers, tests=not options.tuning, pairs=options.pairs, seed=options.seed))
+    names = readers.speakers(tests=not options.tuning)
+    material = list(episodes(readers, names, pairs=options.pairs, seed=options.seed))
     minutes = sum(episode.wave.size for episode in material) / RATE / 60
     print(f"{len(material)} episodes, {minutes:.0f} minutes, {sum(len(one.changes()) for one in material)} changes\n")
     rows = show(row for part in (measure(material, options.min_length_s), published(material)) for row in part)

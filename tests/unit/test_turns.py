@@ -5,6 +5,8 @@ import pytest
 from speechmill.audio.cutting import place_changes, spans
 from speechmill.core.config import Segment
 from speechmill.core.records import NOBODY, SpanKind
+from speechmill.speakers.second_voice import likeness, probabilities
+from speechmill.speakers.steps import pauses_before, speech_steps, units_of
 from speechmill.speakers.turns import (
     SEVERAL,
     STEP,
@@ -12,9 +14,6 @@ from speechmill.speakers.turns import (
     Voices,
     best_path,
     clip_voices,
-    pauses_before,
-    speech_steps,
-    units_of,
 )
 
 RATE = 16_000
@@ -73,7 +72,7 @@ def test_labels_do_not_depend_on_the_parts_that_a_recording_is_fed_in() -> None:
         parts.feed(wave[first * STEP : (first + 37) * STEP], speech[part], pauses[part])
     first, second = whole.finish(), parts.finish()
     assert np.array_equal(first.labels, second.labels)
-    assert np.array_equal(first.cosines, second.cosines, equal_nan=True)
+    assert np.array_equal(first.second, second.second, equal_nan=True)
     assert set(first.labels.tolist()) == {NOBODY, 0, 1}  # the same two in both blocks
 
 
@@ -81,6 +80,29 @@ def test_several_at_once_are_nobodys_turn() -> None:
     overlap = np.zeros(60, np.float32)
     overlap[25:33], overlap[50:52] = 0.9, 0.9  # two steps may be laughter
     assert labels_of("a" * 60, overlap) == "A" * 25 + "x" * 8 + "A" * 27
+
+
+@pytest.mark.parametrize(("hears_overlap", "pattern", "wanted"), [
+    (True, "a" * 30 + "bbb" + "a" * 30, "A" * 30 + "xxx" + "A" * 30),
+    (False, "a" * 30 + "bbb" + "a" * 30, "A" * 63),
+    (True, "a" * 63, "A" * 63),
+])  # fmt: skip
+def test_a_word_of_another_voice_is_found_where_both_networks_half_hear_it(
+    hears_overlap: bool, pattern: str, wanted: str
+) -> None:
+    """Too brief to be a turn, and too quiet to be surely overlap; what one network alone hears is no second voice."""
+    overlap = np.full(103, 0.001, np.float32)
+    overlap[29:34] = 0.2 if hears_overlap else 0.001
+    assert labels_of(pattern + "...." + "b" * 36, overlap)[:63] == wanted
+
+
+def test_a_second_voice_is_the_likelier_the_more_a_step_sounds_like_another_one() -> None:
+    path, brief = np.array([0, 1, 1]), np.array([[0.7, 0.1], [0.5, 0.4], [-0.3, -0.2]], np.float32)
+    found = likeness(path, brief, brief + np.float32(0.1))
+    assert found == pytest.approx(np.array([[0.7, 0.1, 0.8, 0.2], [0.4, 0.5, 0.5, 0.6], [-0.2, 0.0, -0.1, 0.0]]))
+    alone, other = probabilities(np.full(2, 0.1), found[:2])
+    assert alone < 0.05 < other
+    assert np.isnan(probabilities(np.full(2, 0.9), np.full((2, 4), np.nan, np.float32))).all()
 
 
 def test_units_are_about_a_second_and_end_at_pauses() -> None:
@@ -148,9 +170,9 @@ def test_recover_joins_short_utterances_of_one_turn_only() -> None:
 
 def test_the_voices_of_a_clip() -> None:
     labels = np.array([NOBODY] * 10 + [0] * 50 + [NOBODY] * 3 + [1] * 40 + [0] * 40, np.int16)
-    cosines = np.where(labels == NOBODY, np.nan, 0.8).astype(np.float32)
-    cosines[110:115] = -0.1
-    voices = Voices(labels, cosines)
+    likely = np.where(labels == NOBODY, np.nan, 0.001).astype(np.float32)
+    likely[110:115] = 0.95
+    voices = Voices(labels, likely)
     first, second, third = (clip_voices(voices, *place) for place in ((1.0, 6.0), (6.3, 10.3), (10.3, 14.3)))
     assert (first.voices, second.voices, third.voices) == (1, 1, 1)
     assert (first.turn_id, second.turn_id, third.turn_id) == (0, 1, 2)
@@ -159,3 +181,18 @@ def test_the_voices_of_a_clip() -> None:
     both = clip_voices(voices, 3.0, 9.0)
     assert (both.voices, both.score_turn) == (2, 1.0)
     assert clip_voices(voices, 0.0, 0.9).voices == 1  # silence
+
+
+def test_an_interjection_begins_no_turn() -> None:
+    labels = np.array([0] * 60 + [SEVERAL] * 6 + [0] * 60 + [SEVERAL] * 3 + [1] * 60, np.int16)
+    voices = Voices(labels, np.zeros(labels.size, np.float32))
+    assert [clip_voices(voices, start, start + 5).turn_id for start in (0.0, 6.6, 12.9)] == [0, 0, 1]
+
+
+@pytest.mark.parametrize(("one", "several", "wanted"), [(60, 4, 1), (60, 5, 2), (0, 60, 2), (3, 60, 2)])
+def test_speech_of_several_at_once_counts_as_two_voices(one: int, several: int, wanted: int) -> None:
+    labels = np.array([0] * one + [SEVERAL] * several, np.int16)
+    second = np.where(labels == 0, 0.01, np.nan).astype(np.float32)
+    found = clip_voices(Voices(labels, second), 0.0, labels.size / 10)
+    assert found.voices == wanted
+    assert found.score_turn == (1.0 if wanted == 2 else 0.01)

@@ -243,7 +243,7 @@ PASSAGE_ARTIFACT = pa.schema(  # a row for each passage, and for what lies betwe
     ]
 )
 NOBODY = -1  # voice of a step in which nobody speaks
-TURNS_ARTIFACT = pa.schema([("voice", pa.int16()), ("cosine", pa.float32())])  # a row for each step of turns
+TURNS_ARTIFACT = pa.schema([("voice", pa.int16()), ("second_voice", pa.float32())])  # a row for each step of turns
 TRANSCRIPT_ARTIFACT = pa.schema(
     [
         ("clip_id", pa.string()),

@@ -3,11 +3,10 @@
 A speaker network runs once over the speech of a recording. Its statistics are additive over time, so that a stretch of
 any length can be embedded without running it again. In blocks of two minutes, stretches of about a second are clustered
 by average linkage; each step of 100 ms is then assigned to a voice by the Viterbi algorithm, in which a change costs
-less the longer the pause at it is. Memory does not grow with the recording, but for two numbers a step.
+less the longer the pause at it is. Then a second voice is looked for within turns, see `second_voice`. Memory does not
+grow with the recording, but for a few numbers a step.
 """
 
-import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,33 +14,31 @@ import numpy as np
 import numpy.typing as npt
 
 from speechmill.core.records import NOBODY
-from speechmill.speakers import DIGITS, SAMPLE_RATE_HZ, Float32
+from speechmill.speakers import DIGITS, SAMPLE_RATE_HZ, Float32, second_voice
+from speechmill.speakers.steps import UNIT, Indices, Steps, lasting, units_of
 
 STEP_S = 0.1
 STEP = round(STEP_S * SAMPLE_RATE_HZ)
 BLOCK = 1_200  # steps of speech that are clustered together
-FILLED = 2  # steps: a shorter pause counts as speech, since words have pauses inside
-UNIT, LONGEST_UNIT = 8, 13  # steps of speech that one embedding of the clustering is made of
 MIN_COSINE = 0.46  # mean cosine of the units of two clusters at which they are one voice
 SAME_VOICE = 0.6  # cosine of two clusters' embeddings at which they are one voice
 OTHER_VOICE = 0.4  # … below which a few words are enough for a voice of their own
 MIN_VOICE, MIN_OTHER_VOICE = 15, 7  # steps that a voice has at least
 MAX_VOICES = 16  # of a recording that a block is compared with: those with most speech
 REACH = 4  # steps to either side whose speech decides about a step
+BRIEF = 1  # … and those of a word, in which a second voice is looked for
 WEIGHT = 40.0 / (2 * REACH + 1)  # of a cosine in a step
 CHANGE = 8.0  # cost of a change within speech, in weighted cosines
 PAUSE_GAIN = 0.5  # less for each 10 ms of a pause
 MIN_CHANGE = 0.5
 MIN_SPOKEN = 5  # steps of a voice that count in a clip
-DOUBT, DOUBT_SLOPE = 0.15, 20.0  # cosine of the least likely half second at which there are two voices or not
 
 SEVERAL = NOBODY - 1  # label of steps with several voices at once
 OVERLAP = 0.5  # probability from which several voices speak at once
-MIN_OVERLAP = 3  # steps
+SECOND = 0.05  # probability of a second voice from which a step is not of one voice: a missed one costs more than a cut
+MIN_SEVERAL = 3  # steps in a row: laughter and breath last less
 
 Labels = npt.NDArray[np.int16]
-Steps = npt.NDArray[np.bool_]
-Indices = npt.NDArray[np.intp]
 
 
 class Statistics(Protocol):
@@ -69,7 +66,7 @@ class Voices:
     """Voices of a recording, in steps of STEP_S."""
 
     labels: Labels  # int16[steps]: voice, from 0 in order of appearance; or NOBODY or SEVERAL
-    cosines: Float32  # float32[steps]: of the 0.7 s around a step with its voice; NaN where there is not one voice
+    second: Float32  # float32[steps]: probability that another voice speaks as well; NaN where a step has no voice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,31 +75,34 @@ class ClipVoices:
 
     voices: int  # that speak for MIN_SPOKEN steps or more; at least 1
     score_turn: float  # probability of half a second or more of a second voice
-    turn_id: int  # number of the turn that it begins in, from 0
+    turn_id: int  # number of the turn that it begins in, from 0; speech of several at once begins none
 
 
 def clip_voices(voices: Voices, start_s: float, end_s: float) -> ClipVoices:
     """Voices of a clip of a recording, from its start and end in seconds."""
     first, last = (min(round(at / STEP_S), voices.labels.size) for at in (start_s, end_s))
-    labels, cosines = voices.labels[first:last], voices.cosines[first:last]
+    labels, second = voices.labels[first:last], voices.second[first:last]
     spoken = labels[labels != NOBODY]
-    counts = np.bincount(spoken - SEVERAL) if spoken.size else np.ones(1, np.int64)
-    main = counts.argmax() + SEVERAL
+    single = spoken[spoken != SEVERAL]
+    counts = np.bincount(single, minlength=1)
     before = voices.labels[: first + int(np.argmax(labels != NOBODY)) + 1]
     return ClipVoices(
-        voices=max(1, int(np.count_nonzero(counts >= MIN_SPOKEN))),
-        score_turn=_probability(cosines[labels == main], int(spoken.size - counts.max())),
-        turn_id=int(np.count_nonzero(np.diff(before[before != NOBODY]))),
+        voices=max(
+            int(np.count_nonzero(counts >= MIN_SPOKEN)),
+            2 if spoken.size - single.size >= MIN_SPOKEN else 1,  # several at once are two or more
+        ),
+        score_turn=_probability(second[labels == counts.argmax()], int(spoken.size - counts.max())),
+        turn_id=int(np.count_nonzero(np.diff(before[before > NOBODY]))),
     )
 
 
-def _probability(cosines: Float32, others: int) -> float:
-    """Probability of a second voice, from the cosines of the main voice's steps and the number of other steps."""
+def _probability(second: Float32, others: int) -> float:
+    """Probability of half a second of a second voice, from that in the main voice's steps and the number of others."""
     if others >= MIN_SPOKEN:
         return 1.0
-    width = min(MIN_SPOKEN, cosines.size)
-    lowest = np.convolve(cosines, np.full(width, 1 / width), "valid").min() if width else 1.0
-    return round(float(1 / (1 + np.exp(DOUBT_SLOPE * (lowest - DOUBT)))), DIGITS)
+    width = min(MIN_SPOKEN, second.size)
+    highest = np.convolve(second, np.full(width, 1 / width), "valid").max() if width else 0.0
+    return round(float(highest), DIGITS)
 
 
 @dataclass
@@ -116,7 +116,8 @@ class TurnDetector:
     _places: list[int] = field(default_factory=list, init=False)  # steps of the recording that _waves are
     _pauses: list[int] = field(default_factory=list, init=False)  # frames before each of them
     _at: int = field(default=0, init=False)
-    _overlapped: list[Indices] = field(default_factory=list, init=False)
+    _overlap: list[Float32] = field(default_factory=list, init=False)
+    _overlapped: list[Steps] = field(default_factory=list, init=False)
     _labels: list[tuple[Indices, Labels, Float32]] = field(default_factory=list, init=False)
 
     def feed(self, wave: Float32, speech: Steps, pauses: npt.NDArray[np.int64], overlap: Float32 | None = None) -> None:
@@ -129,8 +130,10 @@ class TurnDetector:
             overlap: float32[steps], probability of several voices at once.
         """
         pieces = wave.reshape(-1, STEP)
-        several = speech & _lasting(overlap > OVERLAP) if overlap is not None else np.zeros(speech.size, bool)
-        self._overlapped.append(self._at + np.flatnonzero(several))
+        overlap = np.zeros(speech.size, np.float32) if overlap is None else overlap
+        several = speech & lasting(overlap > OVERLAP, MIN_SEVERAL)
+        self._overlap.append(overlap)
+        self._overlapped.append(several)
         for at in np.flatnonzero(speech & ~several):
             self._waves.append(pieces[at])
             self._places.append(self._at + int(at))
@@ -143,11 +146,14 @@ class TurnDetector:
         """End the recording."""
         if self._waves:
             self._cluster()
-        labels, cosines = np.full(self._at, NOBODY, np.int16), np.full(self._at, np.nan, np.float32)
-        labels[np.concatenate([np.zeros(0, np.intp), *self._overlapped])] = SEVERAL
-        for places, block_labels, block_cosines in self._labels:
-            labels[places], cosines[places] = block_labels, block_cosines
-        return Voices(labels, cosines)
+        labels = np.full(self._at, NOBODY, np.int16)
+        likeness = np.full((self._at, second_voice.COSINES), np.nan, np.float32)
+        for places, block_labels, block_likeness in self._labels:
+            labels[places], likeness[places] = block_labels, block_likeness
+        several = np.concatenate([np.zeros(0, bool), *self._overlapped])
+        second = second_voice.probabilities(np.concatenate([np.zeros(0, np.float32), *self._overlap]), likeness)
+        labels[lasting(several | (second >= SECOND), MIN_SEVERAL)] = SEVERAL
+        return Voices(labels, second)
 
     def _cluster(self) -> None:
         """Find the voices of a block, and assign its steps to them."""
@@ -156,9 +162,11 @@ class TurnDetector:
         self._waves, self._places, self._pauses = [], [], []
         voices = self._add_voices(sums, places)
         centroids = self._embed(self._sums[voices], self._steps[voices])  # type: ignore[index]
-        cosines = (self._embed(*_around(sums, places)) @ centroids.T).round(DIGITS)
+        brief, cosines = (
+            (self._embed(*_around(sums, places, reach)) @ centroids.T).round(DIGITS) for reach in (BRIEF, REACH)
+        )
         path = best_path(cosines, pauses)
-        self._labels.append((places, voices[path].astype(np.int16), cosines[np.arange(len(path)), path]))
+        self._labels.append((places, voices[path].astype(np.int16), second_voice.likeness(path, brief, cosines)))
 
     def _add_voices(self, sums: npt.NDArray[np.float64], places: Indices) -> Indices:
         """Add the voices of a block to those of the recording; returns the numbers of those that may speak in it."""
@@ -200,60 +208,6 @@ class TurnDetector:
         return self.statistics.embed(sums.astype(np.float32), steps)
 
 
-def _lasting(several: Steps) -> Steps:
-    """Where MIN_OVERLAP steps or more in a row are true: laughter and breath last less."""
-    edges = np.flatnonzero(np.diff(several.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
-    lasting = np.zeros(several.size, bool)
-    for start, end in edges[edges[:, 1] - edges[:, 0] >= MIN_OVERLAP]:
-        lasting[start:end] = True
-    return lasting
-
-
-def speech_steps(marks: Steps) -> Steps:
-    """Steps of speech, bool[steps], from VAD marks of each 10 ms, bool[frames]; the last step may be partial.
-
-    >>> speech_steps(np.array([1, 1, 1] + [0] * 17 + [1] * 10 + [0] * 30, bool)).tolist()
-    [True, True, True, False, False, False]
-    """
-    padded = np.pad(marks, (0, -marks.size % 10)).reshape(-1, 10)
-    speech: Steps = padded.sum(axis=1) >= 3
-    places = np.flatnonzero(speech)
-    for before, after in itertools.pairwise(places):
-        if after - before <= FILLED:
-            speech[before:after] = True
-    return speech
-
-
-def pauses_before(marks: Steps, speech: Steps) -> npt.NDArray[np.int64]:
-    """Frames of 10 ms without speech around the start of each step, int64[steps], and since the last step of speech.
-
-    >>> marks = np.array([1] * 10 + [0] * 4 + [1] * 16 + [0] * 10 + [1] * 10, bool)
-    >>> pauses_before(marks, np.array([True, True, True, False, True])).tolist()
-    [0, 4, 4, 10, 10]
-    """
-    silent = 10 - np.pad(marks, (0, -marks.size % 10)).reshape(-1, 10).sum(axis=1)
-    index = np.arange(speech.size)
-    last = np.maximum.accumulate(np.where(speech, index, -1))
-    last = np.concatenate([[-1], last[:-1]])
-    total = np.concatenate([[0], np.cumsum(silent)])
-    return np.where(index > 0, total[index + 1] - total[np.maximum(last, 0)], 0).astype(np.int64)
-
-
-def units_of(places: Indices) -> Iterator[Indices]:
-    """Divide speech steps at `places` into stretches of about a second, at pauses where possible: their indices."""
-    runs = np.split(np.arange(len(places)), np.flatnonzero(np.diff(places) > 1) + 1)
-    groups: list[list[Indices]] = []
-    for run in runs:
-        is_near = bool(groups) and places[run[0]] - places[groups[-1][-1][-1]] <= FILLED + 1
-        if is_near and min(sum(map(len, groups[-1])), len(run)) < UNIT:
-            groups[-1].append(run)
-        else:
-            groups.append([run])
-    for group in groups:
-        steps = np.concatenate(group)
-        yield from np.array_split(steps, max(1, round(len(steps) / LONGEST_UNIT)))
-
-
 def linked(embeddings: Float32, min_cosine: float) -> Indices:
     """Average-linkage clusters of unit rows, float32[n, E], from 0 without gaps; merged down to a mean cosine."""
     from scipy.cluster.hierarchy import fcluster, linkage
@@ -265,13 +219,15 @@ def linked(embeddings: Float32, min_cosine: float) -> Indices:
     return np.unique(numbers, return_inverse=True)[1].astype(np.intp)
 
 
-def _around(sums: npt.NDArray[np.float64], places: Indices) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Sums over REACH steps to either side of each step, not beyond a pause, and the number of steps in each."""
+def _around(
+    sums: npt.NDArray[np.float64], places: Indices, reach: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Sums over `reach` steps to either side of each step, not beyond a pause, and the number of steps in each."""
     index = np.arange(len(places))
     starts = np.flatnonzero(np.diff(places, prepend=-2) > 1)
     run = np.searchsorted(starts, index, side="right") - 1
-    first = np.maximum(index - REACH, starts[run])
-    last = np.minimum(index + REACH + 1, np.append(starts[1:], len(places))[run])
+    first = np.maximum(index - reach, starts[run])
+    last = np.minimum(index + reach + 1, np.append(starts[1:], len(places))[run])
     total = np.concatenate([np.zeros((1, sums.shape[1])), np.cumsum(sums, axis=0)])
     return total[last] - total[first], (last - first).astype(np.int64)
 

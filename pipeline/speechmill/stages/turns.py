@@ -18,14 +18,13 @@ from speechmill.core.config_errors import ConfigError
 from speechmill.core.models import FindModel, ModelRef, model_file
 from speechmill.core.records import TURNS_ARTIFACT
 from speechmill.core.store import Store
+from speechmill.speakers.steps import pauses_before, speech_steps
 from speechmill.speakers.turns import (
     STEP,
     OverlapDetector,
     Statistics,
     TurnDetector,
     Voices,
-    pauses_before,
-    speech_steps,
 )
 from speechmill.stages.base import Stage
 from speechmill.stages.decode import share_of_turns
@@ -39,7 +38,7 @@ class Turns(Stage):
 
     name = "turns"
     models_are_local = True
-    version = 2  # speakers/, and audio/, as of segment
+    version = 3  # speakers/, and audio/, as of segment
     artifact = TURNS_ARTIFACT
     is_in_graph = False
 
@@ -82,7 +81,7 @@ def detect_turns(pcm: IO[bytes], marks: npt.NDArray[np.bool_], content_id: str, 
     finally:
         torch.set_num_threads(threads)
     voices = detector.finish()
-    table = pa.table({"voice": voices.labels, "cosine": voices.cosines}, schema=TURNS_ARTIFACT)
+    table = pa.table({"voice": voices.labels, "second_voice": voices.second}, schema=TURNS_ARTIFACT)
     build.store.write_table(build.artifact(Turns.name, content_id), table)
     return voices
 
@@ -92,7 +91,7 @@ def stored_turns(content_id: str, build: Build) -> Voices | None:
     if not build.runs(Turns.name) or not build.store.is_done(build.artifact(Turns.name, content_id)):
         return None
     table = build.store.read(build.artifact(Turns.name, content_id))
-    return Voices(table["voice"].to_numpy(), table["cosine"].to_numpy())
+    return Voices(table["voice"].to_numpy(), table["second_voice"].to_numpy())
 
 
 def with_turns(speed: float, config: RunConfig) -> float:
