@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from speechmill.audio import encode_flac
-from speechmill.core import ownership
+from speechmill.core.inventory import facts_of
 from speechmill.core.store import Store
 from speechmill.publish.columns import data_schema, every_column
 
@@ -71,7 +71,7 @@ def publish_again(root: Path, **run: Any) -> None:
     store = Store(str(root))
     record = json.loads((root / "run.json").read_text())
     tables = {name: facts for name, facts in record["files"].items() if not name.startswith("data/")}
-    shards = {f"data/{path.name}": ownership.facts_of(store, f"data/{path.name}") for path in (root / "data").iterdir()}
+    shards = {f"data/{path.name}": facts_of(store, f"data/{path.name}") for path in (root / "data").iterdir()}
     (root / "run.json").write_text(json.dumps(record | {"files": tables | shards} | run))
 
 

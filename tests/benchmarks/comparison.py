@@ -2,8 +2,8 @@
 
 Landmarks are made as they are read, as many an hour as speech has, of so many values that as many are equal by chance
 as in 50,000 hours of speech. The disk needs 2 MB an hour; stored landmarks would need 1 MB more. With `--one-in K` only
-one in K of the files of landmarks is written and compared: memory is that of all, since it holds one file at a time,
-and disk and most of the time are a Kth.
+one in K of the files of landmarks is made, written and compared: memory is that of all, since it holds one file at a
+time, and disk and time are a Kth.
 """
 
 import argparse
@@ -39,9 +39,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        figures = list(measure(a_build(Path(folder)), options.hours, options.new, options.one_in))
-    print(HEADING)
-    show(figures)
+        print(HEADING)
+        figures = []
+        for figure in measure(a_build(Path(folder)), options.hours, options.new, options.one_in):
+            show([figure])
+            figures.append(figure)
     if options.json:
         facts = {"cores": os.cpu_count(), "hours": options.hours, "new": options.new, "one in": options.one_in}
         write_json(options.json, figures, facts)
@@ -69,12 +71,13 @@ def _work(number: int) -> WorkItem:
 def _generate(hours: int, one_in: int) -> None:
     """Take the place of stored landmarks: an hour for each content."""
     values = round(hours * LANDMARKS_HOUR / (2 * VOTES))  # the mean content has half of the corpus before it
-
     parts = hours * LANDMARKS_HOUR * BYTES_LANDMARK // comparison.PART_BYTES + 1
 
+    def some_hashes(content_id: str, build: Build) -> Any:
+        return _hashes(content_id, values, parts, one_in)
+
     def landmarks(rank: int, content_id: str, build: Build) -> Any:
-        hashes, dice = _hashes(content_id, values), np.random.default_rng(rank)
-        hashes = hashes[hashes % np.uint64(parts) % np.uint64(one_in) == 0]
+        hashes, dice = some_hashes(content_id, build), np.random.default_rng(rank)
         records = np.empty(hashes.size, comparison.LANDMARK)
         records["hash"], records["frame"] = hashes, dice.integers(0, 2_000, hashes.size)
         records["clip"] = rank << CLIP_BITS | dice.integers(0, CLIPS_HOUR, hashes.size)
@@ -82,7 +85,7 @@ def _generate(hours: int, one_in: int) -> None:
 
     replaced = {
         "_landmarks": landmarks,
-        "_hashes": lambda content_id, build: _hashes(content_id, values),
+        "_hashes": some_hashes,
         "_part_count": lambda build: parts,
         "contents_with": lambda stage, build: {f"{number:064x}" for number in range(hours)},
     }
@@ -90,8 +93,12 @@ def _generate(hours: int, one_in: int) -> None:
         setattr(comparison, name, function)
 
 
-def _hashes(content_id: str, values: int) -> Any:
-    return np.random.default_rng(int(content_id, 16) + 2**40).integers(0, values, LANDMARKS_HOUR, np.uint64)
+def _hashes(content_id: str, values: int, parts: int, one_in: int) -> Any:
+    """Those hashes of an hour that go into one in `one_in` of the files."""
+    dice, files = np.random.default_rng(int(content_id, 16) + 2**40), -(-parts // one_in)
+    count = dice.binomial(LANDMARKS_HOUR, files / parts)
+    file = one_in * dice.integers(0, files, count, np.uint64)
+    return file + parts * dice.integers(0, values // parts, count, np.uint64)
 
 
 if __name__ == "__main__":

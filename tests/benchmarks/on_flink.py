@@ -54,7 +54,7 @@ def measure(root: Path) -> Iterator[Figure]:
         }
         for name, begin in runs.items():
             before, start, own = _cpu_s(cluster), time.monotonic(), _children_s()
-            finished(begin())
+            finished(begin(), within_s=None)
             spent = _cpu_s(cluster) - before
             yield Figure(name, "on the clock", time.monotonic() - start, None, "s")
             for kind in sorted(spent):

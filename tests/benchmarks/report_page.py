@@ -1,6 +1,6 @@
 """How soon the report of a large corpus answers: `python -m tests.benchmarks.report_page [--clips N] [--json FILE]`.
 
-The corpus is that of `scale.py`, whose artifacts have no sound, so as much sound as a page may hold is added. It is
+The corpus is that of `generated.py`, whose artifacts have no sound, so as much sound as a page may hold is added. It is
 opened in Chromium. Its figures are wall time of the browser: until the lists answer, and of a slider's moves, for which
 the CPU time of the page's thread stands too.
 """
@@ -20,7 +20,7 @@ from speechmill.core.build import Build
 from speechmill.publish import report
 from speechmill.publish.report.samples import SOUND_BYTES
 
-from tests.benchmarks import scale
+from tests.benchmarks import generated
 from tests.benchmarks.timing import HEADING, Figure, show, write_json
 from tests.browser import BROWSER
 
@@ -54,7 +54,7 @@ def main() -> None:
 
 def measure(root: Path, clips: int) -> Iterator[Figure]:
     """All figures of one corpus."""
-    build, group = scale.prepared(root / f"{clips}", clips), f"{clips:,} clips"
+    build, group = generated.prepared(root / f"{clips}", clips), f"{clips:,} clips"
     begin = time.monotonic()
     page = _page(build, root / f"{clips}.html")
     yield _figure(group, "render", time.monotonic() - begin, "s", MOST_RENDER_S)

@@ -14,45 +14,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pyarrow as pa
 from speechmill import publish
-from speechmill.audio import encode_flac
-from speechmill.core import ownership, processes
+from speechmill.core import processes
 from speechmill.core.build import CONFIG_FILE, Build
-from speechmill.core.config import RunConfig
-from speechmill.core.footers import DecodeFooter, FetchFooter
-from speechmill.core.records import (
-    SEGMENT_ARTIFACT,
-    TRANSCRIPT_ARTIFACT,
-    Recording,
-    SpanKind,
-    stable_id,
-    to_table,
-)
-from speechmill.core.store import Store, add_footer
-from speechmill.fetch import model_folder
-from speechmill.publish import tables
-from speechmill.publish.groups import group_inputs
-from speechmill.stages import ASSESS, DEDUP, FINGERPRINT, SCORE
-from speechmill.stages.assess import text_columns
-from speechmill.stages.consent import MARKS_VERSION
-from speechmill.stages.profiles import plan_build
-from speechmill.stages.segment import GROUP_SPANS
 
+from tests.benchmarks.generated import build_of, generate, tabulate
 from tests.benchmarks.timing import HEADING, Figure, show, write_json
 
-CLIPS, CLIPS_A_RECORDING = 1_000_000, 100
+CLIPS = 1_000_000
 SOUND_CLIPS = 4_000  # half a gigabyte
-RATE = 24_000
-CLIP_SAMPLES, PAUSE_SAMPLES = 8 * RATE, RATE
-TEXT = "The whole of the village came out to see the balloon rise over the river, and nobody went to bed before ten."
-SCALES = {
-    "snr_db": (5.0, 60.0), "c50_db": (0.0, 60.0), "bandwidth_hz": (4_000.0, 12_000.0), "loudness_lufs": (-40.0, -15.0),
-    "peak_dbfs": (-10.0, 0.0), "clipped_ratio": (0.0, 0.001),
-}  # fmt: skip
 MOST_S = {"decide": 10.0, "pool and ledger": 60.0, "nothing to do": 30.0}  # of wall time, for CLIPS
 MOST_MB, LEAST_OF_COPY, MOST_GROWTH = 2_000, 0.7, 11.0
 # Of a step the wall time, the CPU time and the peak of memory. It begins with the peak of whoever starts it.
@@ -74,7 +45,7 @@ def main() -> None:
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.step:
-        STEPS[options.step](_build(options.folder))
+        STEPS[options.step](build_of(options.folder))
         return
     with tempfile.TemporaryDirectory() as folder:
         root = options.folder or Path(folder)
@@ -115,12 +86,6 @@ def _run(corpus: Path, step: str) -> tuple[float, float, float]:
 
 
 # --- steps, each in a process of its own ---
-
-
-def _tabulate(build: Build) -> None:
-    workers = processes.pool(None)
-    for future in [workers.submit(tables.tabulate, one, build) for one in group_inputs(build)]:
-        future.result()
 
 
 def _decide(build: Build) -> None:
@@ -168,7 +133,7 @@ def _data(build: Build) -> None:
 
 
 STEPS = {
-    "tabulate": _tabulate,
+    "tabulate": tabulate,
     "decide": _decide,
     "pool and ledger": _pool_and_ledger,
     "publish": _publish,
@@ -178,8 +143,8 @@ STEPS = {
 
 def _against_copy(corpus: Path) -> Figure:
     """Speed at which `data/` is written, as a share of that at which it is copied, in turns."""
-    build = _build(corpus)
-    _tabulate(build)
+    build = build_of(corpus)
+    tabulate(build)
     shares = []
     for _ in range(3):
         build.store.remove(publish.STAGING)
@@ -191,115 +156,6 @@ def _against_copy(corpus: Path) -> Figure:
         shares.append((time.monotonic() - written) / (written - begin))
         shutil.rmtree(corpus / "copy")
     return Figure("with sound", "data/ against a copy of it", sorted(shares)[1], None, "×", LEAST_OF_COPY)
-
-
-# --- the corpora ---
-
-
-def _build(corpus: Path) -> Build:
-    """The build of a generated corpus."""
-    off = {"model": None}  # whatever is installed, so that figures can be compared
-    config = RunConfig.model_validate(
-        {
-            "output": str(corpus), "asr": {"model": "tiny.en"}, "tokenise": {"checkpoint": None},
-            "turns": off, "speakers": off,
-        }
-    )  # fmt: skip
-    return plan_build(config, Store(str(corpus)), find_model=model_folder)
-
-
-def prepared(corpus: Path, clips: int) -> Build:
-    """The build of a generated corpus whose clip tables are made."""
-    build = _build(generate(corpus, clips))
-    _tabulate(build)
-    return build
-
-
-def generate(corpus: Path, clips: int, *, sound: bool = False, from_feeds: bool = False) -> Path:
-    """Make the artifacts of a corpus of so many clips, of files or from feeds, unless they are there."""
-    done = corpus / "work" / f"generated-{clips}"
-    if done.exists():
-        return corpus
-    shutil.rmtree(corpus, ignore_errors=True)
-    ownership.claim(Store(str(corpus)))
-    build = _build(corpus)
-    workers = processes.pool(None)
-    count = clips // CLIPS_A_RECORDING
-    for future in [workers.submit(_recording, at, build, sound, from_feeds) for at in range(count)]:
-        future.result()
-    done.touch()
-    return corpus
-
-
-def _recording(at: int, build: Build, sound: bool = False, from_feeds: bool = False) -> None:
-    """Make what a run would have made of a recording."""
-    rng, content_id = np.random.default_rng(at), stable_id("content", str(at)) * 2
-    recording = Recording(
-        recording_id=stable_id("recording", str(at)), source="rss" if from_feeds else "local",
-        media_url=f"https://example.org/{at}.mp3" if from_feeds else f"{at}.flac", title=f"Chapter {at}",
-        author="Ann Author", licence="CC-BY-4.0", content_id=content_id, sha256=content_id,
-    )  # fmt: skip
-    media = f"work/media/{content_id}" if from_feeds else f"/nowhere/{at}.flac"
-    footer = FetchFooter(is_local=not from_feeds, media=media, documents_retry=False, marks=MARKS_VERSION)
-    build.store.write_table(build.fetched(recording.recording_id), to_table([recording]), footer)
-    spans = list(_spans(content_id, rng, sound=sound))
-    with build.store.parquet(build.segments(content_id), SEGMENT_ARTIFACT, compression={"flac": "none"}) as writer:
-        for first in range(0, len(spans), GROUP_SPANS):  # as the stage does it
-            writer.write_table(pa.Table.from_pylist(spans[first : first + GROUP_SPANS], schema=SEGMENT_ARTIFACT))
-        add_footer(writer, DecodeFooter(decoded_samples=spans[-1]["end"]))
-    clips = [span for span in spans if span["kind"] is SpanKind.CLIP]
-    ids = pa.array([clip["clip_id"] for clip in clips])
-    schema = SCORE.schema_in(build.config)
-    scores = {name: _scores(name, rng, good=sound) for name in schema.names if name != "clip_id"}
-    table = pa.table({"clip_id": ids} | scores, schema=schema)
-    build.store.write_table(build.artifact(SCORE.name, content_id), table)
-    for stage in (FINGERPRINT, DEDUP):  # nothing repeats anything
-        table = stage.schema_in(build.config).empty_table()
-        build.store.write_table(build.artifact(stage.name, content_id), table)
-    texts = [_text(clip, rng, build) for clip in clips]
-    for name, schema in (
-        (f"{build.parts('transcribe', content_id)}/{content_id[:16]}.parquet", TRANSCRIPT_ARTIFACT),
-        (build.artifact(ASSESS.name, content_id), ASSESS.artifact),
-    ):  # fmt: skip
-        build.store.write_table(name, pa.Table.from_pylist(texts, schema=schema))
-
-
-def _spans(content_id: str, rng: np.random.Generator, *, sound: bool) -> Iterator[dict[str, Any]]:
-    at = 0
-    for number in range(CLIPS_A_RECORDING):
-        end = at + CLIP_SAMPLES
-        noise = (3_000 * rng.standard_normal(CLIP_SAMPLES)).astype(np.int16) if sound else None
-        flac = None if noise is None else encode_flac(noise, RATE)
-        size = 200_000 if flac is None else len(flac)
-        clip_id = stable_id(content_id, str(number))
-        yield {"start": at, "end": end, "kind": SpanKind.CLIP, "clip_id": clip_id, "flac_bytes": size, "flac": flac}
-        yield {"start": end, "end": end + PAUSE_SAMPLES, "kind": SpanKind.SILENCE}
-        at = end + PAUSE_SAMPLES
-
-
-def _scores(name: str, rng: np.random.Generator, *, good: bool) -> Any:
-    """Values of a column of scores: all of them good, or any, of which two clips in three fail by one or another."""
-    spread = np.full(CLIPS_A_RECORDING, 0.5, np.float32) if good else rng.random(CLIPS_A_RECORDING, np.float32)
-    low, high = SCALES.get(name, (0.0, 0.1 if good else 1.0))
-    return pa.array(np.float32(low) + spread * np.float32(high - low))
-
-
-def _text(clip: dict[str, Any], rng: np.random.Generator, build: Build) -> dict[str, Any]:
-    words = [
-        {"word": word, "start_s": at / 3, "end_s": at / 3 + 0.3, "probability": 0.9}
-        for at, word in enumerate(TEXT.split())
-    ]
-    row = {
-        "clip_id": clip["clip_id"], "text": TEXT, "words": words, "language": "en", "language_probability": 0.99,
-        "asr_confidence": float(rng.random()), "avg_logprob": -0.2, "no_speech_probability": 0.01, "text_source": "asr",
-        "pause_agreement": 0.7, "hallucinations": [], "start": clip["start"], "end": clip["end"],
-    }  # fmt: skip
-    global _DERIVED
-    _DERIVED = _DERIVED or text_columns(row, build.config)
-    return row | _DERIVED
-
-
-_DERIVED: dict[str, Any] = {}
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """An S3 server that answers after a while, as a real one does, and counts what it is asked.
 
-    python -m tests.benchmarks.slow_s3 PORT
+    python -m tests.benchmarks.slow_s3 PORT [BUCKET FOLDER]
 
-`PUT /__seconds/0.02` sets how long every request takes at least, and forgets the counts; `GET /__counts` gives them,
-as JSON.
+It begins with the files of a folder, which is faster than to upload them. `PUT /__seconds/0.02` sets how long every
+request takes at least, and forgets the counts; `GET /__counts` gives them, as JSON.
 """
 
 import json
@@ -11,9 +11,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import run_simple
 
@@ -41,6 +44,15 @@ class Storage:
         return [json.dumps(self._counts).encode()]
 
 
+def fill(bucket: str, folder: Path) -> None:
+    """Make a bucket of the files of a folder, by their paths from the folder above it."""
+    backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    backend.create_bucket(bucket, "us-east-1")
+    for path in folder.rglob("*"):
+        if path.is_file():
+            backend.put_object(bucket, str(path.relative_to(folder.parent)), path.read_bytes())
+
+
 def _kind(environ: dict[str, Any]) -> str:
     """What a request is, in the words of S3's price list: listings cost as much as writing."""
     method, query = environ["REQUEST_METHOD"], parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
@@ -50,4 +62,6 @@ def _kind(environ: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
+    if arguments := sys.argv[2:]:
+        fill(arguments[0], Path(arguments[1]))
     run_simple("127.0.0.1", int(sys.argv[1]), Storage(), threaded=True)

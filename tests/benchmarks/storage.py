@@ -1,8 +1,8 @@
 """What runs ask of an object store: `python -m tests.benchmarks.storage [--recordings N] [--json FILE]`.
 
 A generated corpus of N recordings from feeds is put on an S3 server of this machine that takes 20 ms for a request, and
-run again with nothing to do. And a few real recordings are run from the beginning: the requests of one. Needs
-`.[aws,demo]` and `moto[server]`.
+run again with nothing to do: the server does the listings in Python, and of a large corpus slower than that. And a few
+real recordings are run from the beginning: the requests of one. Needs `.[aws,demo]` and `moto[server]`.
 """
 
 import argparse
@@ -16,23 +16,21 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import s3fs
 import soundfile
 
 from deploy.flink.local.cluster import BUCKET, SECRETS, free_ports
-from tests.benchmarks.scale import generate
+from tests.benchmarks.generated import CLIPS_A_RECORDING, build_of, generate, stamp
 from tests.benchmarks.timing import HEADING, Figure, show, write_json
 from tests.commandline import RATE, SETTINGS, TEXTS, spoken
 
-RECORDINGS, CLIPS_A_RECORDING = 10_000, 100
+RECORDINGS = 10_000
 REQUEST_S, MOST_S = 0.02, 90.0
 FEW, MORE = 3, 9  # real recordings, of which a run is counted
 WRITES = ("PUT", "POST", "LIST")  # what a price list counts as writing
-UPLOADS = 16
+START_S = 300.0  # in which the server reads what it is to hold
 
 
 def main() -> None:
@@ -44,9 +42,9 @@ def main() -> None:
     options = parser.parse_args()
     print(HEADING)
     figures: list[Figure] = []
-    with tempfile.TemporaryDirectory() as folder, _served() as storage:
+    with tempfile.TemporaryDirectory() as folder:
         root = options.folder or Path(folder)
-        for found in (_of_a_recording(storage, root), _with_nothing_to_do(storage, root, options.recordings)):
+        for found in (_of_a_recording(root), _with_nothing_to_do(root, options.recordings)):
             for figure in found:
                 show([figure])
                 figures.append(figure)
@@ -70,14 +68,6 @@ class _Storage:
         with urllib.request.urlopen(f"{self._address}/__counts") as answer:
             return Counter(json.load(answer))
 
-    def upload(self, folder: Path, name: str) -> None:
-        """Copy a folder into the bucket."""
-        files = s3fs.S3FileSystem(endpoint_url=self._address, key="local", secret="local")
-        paths = [path for path in folder.rglob("*") if path.is_file()]
-        with ThreadPoolExecutor(UPLOADS) as threads:
-            targets = (f"{BUCKET}/{name}/{path.relative_to(folder)}" for path in paths)
-            list(threads.map(files.pipe_file, targets, (path.read_bytes() for path in paths)))
-
     def run(self, *arguments: str) -> tuple[str, float, float]:
         """Run the command line; returns what it printed, seconds on the clock, and CPU seconds."""
         begin, before = time.monotonic(), _cpu_s()
@@ -87,15 +77,17 @@ class _Storage:
 
 
 @contextmanager
-def _served() -> Iterator[_Storage]:
+def _served(folder: Path) -> Iterator[_Storage]:
+    """A server with a bucket that holds a folder."""
     (port,) = free_ports(1)
-    command = [sys.executable, "-m", "tests.benchmarks.slow_s3", str(port)]
+    command = [sys.executable, "-m", "tests.benchmarks.slow_s3", str(port), BUCKET, str(folder)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
         storage = _Storage(port)
         try:
-            for _ in range(300):
+            until = time.monotonic() + START_S
+            while time.monotonic() < until:
                 with suppress(OSError):
-                    urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/{BUCKET}", method="PUT"))
+                    storage.delay(0.0)
                     break
                 time.sleep(0.1)
             yield storage
@@ -103,20 +95,9 @@ def _served() -> Iterator[_Storage]:
             server.terminate()
 
 
-def _of_a_recording(storage: _Storage, root: Path) -> Iterator[Figure]:
+def _of_a_recording(root: Path) -> Iterator[Figure]:
     """Requests that a recording more costs a run that makes it."""
-    counted = []
-    for count in (FEW, MORE):
-        folder = root / f"real-{count}"
-        folder.mkdir(parents=True, exist_ok=True)
-        texts = list(TEXTS.values())
-        for number in range(count):
-            soundfile.write(folder / f"{number}.flac", spoken(texts[number % len(texts)], number), RATE)
-        storage.delay(0.0)
-        settings = [part for setting in SETTINGS for part in ("--set", setting)]
-        storage.run("--input", str(folder), "--output", f"s3://{BUCKET}/real-{count}", *settings)
-        counted.append(storage.counts())
-    few, more = counted
+    few, more = (_requests_of(count, root / f"real-{count}") for count in (FEW, MORE))
     for name, kinds in (("writes and listings", WRITES), ("reads", ("GET", "HEAD"))):
         grown = sum(more[kind] - few[kind] for kind in kinds) / (MORE - FEW)
         yield Figure("a run", f"{name} of a recording more", grown, None, "requests")
@@ -124,7 +105,19 @@ def _of_a_recording(storage: _Storage, root: Path) -> Iterator[Figure]:
         yield Figure("a run", f"{kind}, {FEW} and {MORE} recordings", few[kind], more[kind], "requests")
 
 
-def _with_nothing_to_do(storage: _Storage, root: Path, recordings: int) -> Iterator[Figure]:
+def _requests_of(recordings: int, folder: Path) -> Counter[str]:
+    """Requests of a run of so many recordings from the beginning."""
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = list(TEXTS.values())
+    for number in range(recordings):
+        soundfile.write(folder / f"{number}.flac", spoken(texts[number % len(texts)], number), RATE)
+    settings = [part for setting in SETTINGS for part in ("--set", setting)]
+    with _served(folder) as storage:
+        storage.run("--input", str(folder), "--output", f"s3://{BUCKET}/corpus", *settings)
+        return storage.counts()
+
+
+def _with_nothing_to_do(root: Path, recordings: int) -> Iterator[Figure]:
     """Time and requests of a run of a finished corpus, the second of two."""
     if not recordings:
         return
@@ -132,22 +125,25 @@ def _with_nothing_to_do(storage: _Storage, root: Path, recordings: int) -> Itera
     for step in ("tabulate", "publish"):
         command = [sys.executable, "-m", "tests.benchmarks.scale", "--folder", str(corpus), "--step", step]
         subprocess.run(command, check=True)
-    storage.delay(0.0)
-    storage.upload(corpus, "generated")
-    storage.run("--output", f"s3://{BUCKET}/generated")  # every file is new there: this run makes the tables again
-    for turn in ("first", "second"):
-        storage.delay(REQUEST_S)
-        out, wall, cpu = storage.run("--output", f"s3://{BUCKET}/generated")
-        counts = storage.counts()
-        if "nothing to do" not in out:
-            raise ValueError(f"there was something to do:\n{out}")
-        name = f"{recordings:,} recordings, nothing to do, {turn}"
-        limit = MOST_S if recordings == RECORDINGS else None
-        yield Figure("on S3", f"{name}: on the clock", wall, None, "s", limit, at_most=True)
-        yield Figure("on S3", f"{name}: CPU", cpu, None, "s")
-        yield Figure("on S3", f"{name}: requests", counts.total(), None, "requests")
-        for kind, count in sorted(counts.items()):
-            yield Figure("on S3", f"{name}: {kind}", count, None, "requests")
+    with _served(corpus) as storage:
+        copy = f"s3://{BUCKET}/{corpus.name}"
+        os.environ |= storage.environment
+        stamp(build_of(copy))
+        for turn in ("first", "second"):
+            storage.delay(REQUEST_S)
+            out, wall, cpu = storage.run("--output", copy)
+            yield from _figures(f"{recordings:,} recordings, nothing to do, {turn}", out, wall, cpu, storage.counts())
+
+
+def _figures(name: str, out: str, wall: float, cpu: float, counts: Counter[str]) -> Iterator[Figure]:
+    if "nothing to do" not in out:
+        raise ValueError(f"there was something to do:\n{out}")
+    limit = MOST_S if name.startswith(f"{RECORDINGS:,} ") else None
+    yield Figure("on S3", f"{name}: on the clock", wall, None, "s", limit, at_most=True)
+    yield Figure("on S3", f"{name}: CPU", cpu, None, "s")
+    yield Figure("on S3", f"{name}: requests", counts.total(), None, "requests")
+    for kind, count in sorted(counts.items()):
+        yield Figure("on S3", f"{name}: {kind}", count, None, "requests")
 
 
 def _cpu_s() -> float:

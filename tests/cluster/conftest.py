@@ -49,10 +49,10 @@ class OnFlink:
         return folder
 
 
-def finished(run: "subprocess.Popen[str]") -> str:
-    """What a run printed, once it has ended well."""
+def finished(run: "subprocess.Popen[str]", within_s: float | None = RUN_S) -> str:
+    """What a run printed, once it has ended well; None: however long it takes."""
     try:
-        out, err = run.communicate(timeout=RUN_S)
+        out, err = run.communicate(timeout=within_s)
     finally:
         run.kill()
     assert run.returncode == 0, out + err

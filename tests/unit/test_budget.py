@@ -127,3 +127,18 @@ def test_the_command_says_it(tmp_path: Path, speechmill, corpus: Path) -> None:
     assert measured["budget"]["cost"]["total"] == 0
     assert "budget" not in json.loads(speechmill(*arguments).stdout)
     assert "is no finished corpus" in speechmill(*arguments, "--like", tmp_path / "none", code=2).stderr
+
+
+def test_every_price_that_comes_with_speechmill_says_where_it_is_from() -> None:
+    prices = read_prices()
+    named = [key for source in prices.sources for key in source.of]
+    given = {
+        f"{place}.{key}"
+        for place, values in prices.places.items()
+        for key, value in values.model_dump(exclude={"machine", "cores"}).items()
+        if (any(value.values()) if isinstance(value, dict) else value)
+    }
+    assert sorted(named) == sorted(given | {"gpu_speedups"})
+    assert all(
+        source.origin and (source.looked_up is None or source.looked_up <= prices.date) for source in prices.sources
+    )

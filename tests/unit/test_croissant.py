@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from absl import logging as absl_logging
 from speechmill import publish
-from speechmill.core import ownership
+from speechmill.core import inventory, ownership
 from speechmill.core.build import Build
 from speechmill.core.config import RunConfig
 from speechmill.corpus.checks import Check, CorpusTables
@@ -202,13 +202,13 @@ def test_another_threshold_hashes_only_what_is_new(tmp_path: Path, monkeypatch: 
     build, path = published(tmp_path)
     shard = objects(path)["data/train-00000-00000.parquet"]
     read: list[str] = []
-    facts_of = ownership.facts_of
+    facts_of = publish.facts_of
 
-    def counted(store: Any, name: str) -> ownership.Facts:
+    def counted(store: Any, name: str) -> inventory.Facts:
         read.append(name.rpartition("/")[2])
         return facts_of(store, name)
 
-    monkeypatch.setattr(ownership, "facts_of", counted)
+    monkeypatch.setattr(publish, "facts_of", counted)
     thresholds = {"edge_ratio": 0.6}  # rejects nothing else
     build = replace(build, config=RunConfig.model_validate(build.config.model_dump() | {"thresholds": thresholds}))
     for task in publish.plan(build):

@@ -95,7 +95,7 @@ def test_the_index_is_the_same_from_tables_and_from_artifacts(tmp_path: Path) ->
     assert tabulated.num_rows == 4
     again = build.store.read(build.fetched("r2"))  # fetched again since: its row in the tables is not used
     build.store.write_table(build.fetched("r2"), again.set_column(*_titled(again, "Anew")), FetchFooter(retry=True))
-    write_index(build, tabulated)
+    write_index(build, lambda: tabulated)
     index = build.store.read(KNOWN_FILE)
     build.store.remove(KNOWN_FILE)
     write_index(build)

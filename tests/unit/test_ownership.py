@@ -13,6 +13,7 @@ from speechmill import publish
 from speechmill.core import ownership
 from speechmill.core.config import RunConfig
 from speechmill.core.config_errors import ConfigError
+from speechmill.core.inventory import facts_of
 from speechmill.core.store import Store
 from speechmill.corpus import plan, status
 from speechmill.corpus.prune import prune
@@ -48,7 +49,7 @@ def finish(store: Store, files: dict[str, str], fingerprint: str = "f" * 32) -> 
     folder = f"{publish.STAGING}/{fingerprint}"
     for name, text in files.items():
         store.write_text(f"{folder}/{name}", text)
-    ownership.replace(store, folder, {name: ownership.facts_of(store, f"{folder}/{name}") for name in files})
+    ownership.replace(store, folder, {name: facts_of(store, f"{folder}/{name}") for name in files})
     store.remove(publish.STAGING)
 
 

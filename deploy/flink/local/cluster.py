@@ -27,7 +27,7 @@ from typing import Self
 HERE = Path(__file__).parent
 LIBRARIES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "speechmill", "flink")  # as in `install`
 TASK_MANAGERS = 2
-START_S = 90.0
+START_S = 600.0  # a busy machine takes minutes; what has ended is not waited for
 BUCKET = "speechmill"
 POOL = "worker-pool"  # a name that each task manager resolves to the address of its own pool, as a pod does localhost
 SECRETS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": "us-east-1"}

@@ -6,14 +6,14 @@ are ours (own_names.py).
 """
 
 import json
-import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from speechmill.core.config_errors import ConfigError
-from speechmill.core.filesystem import object_store_errors
+from speechmill.core.filesystem import Entry, object_store_errors
+from speechmill.core.inventory import Facts, entries, facts_of, is_written_then, with_versions
 from speechmill.core.own_names import UNFINISHED
 from speechmill.core.paths import OutsideError, check_name
 from speechmill.core.store import Store
@@ -36,8 +36,6 @@ FIXED_NAMES = (
 )  # fmt: skip
 _SHARD = re.compile(r"data/(train|validation)-[0-9]{5}-(of-)?[0-9]{5}\.parquet|pool\.parquet/part-[0-9]{5}\.parquet")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-
-Facts = dict[str, Any]  # of a file: bytes, sha256, and on local disks mtime_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +84,7 @@ def check(store: Store) -> Mark:
     Raises ConfigError that names the files in the way where a run may not write.
     """
     mark = mark_of(store) or _mark_of_empty(store)
-    names = sorted({*mark.files, *FIXED_NAMES})
-    refuse_changed(store, [name for name in names if _is_in_the_way(store, name, mark, sample=True)])
+    refuse_changed(store, _in_the_way(store, {*mark.files, *FIXED_NAMES}, mark, sample=True))
     return mark
 
 
@@ -131,9 +128,9 @@ def replace(store: Store, folder: str, new: dict[str, Facts]) -> None:
     Raises ConfigError, before any change, if a published file was changed since.
     """
     mark = load(store) or Mark()
-    before = {name: facts for name in {*mark.files, *mark.next} if (facts := _unchanged_facts(store, name, mark))}
+    before = published_facts(store, {*mark.files, *mark.next}, mark)
     current = Mark(before, new)
-    refuse_changed(store, [name for name in sorted({*mark.files, *new}) if _is_in_the_way(store, name, current)])
+    refuse_changed(store, _in_the_way(store, {*mark.files, *new}, current))
     current.save(store)
     *names, last = new
     store.remove(last)
@@ -143,44 +140,42 @@ def replace(store: Store, folder: str, new: dict[str, Facts]) -> None:
     for name in before.keys() - new.keys():
         store.remove(name)
     store.move(f"{folder}/{last}", last)
-    Mark(new).save(store)
+    Mark(with_versions(store, new)).save(store)
 
 
-def facts_of(store: Store, name: str) -> Facts:
-    """Size in bytes and SHA-256 of a file; on a local disk also the time of its last write, in nanoseconds."""
-    times = {"mtime_ns": os.stat(store.path(name)).st_mtime_ns} if store.is_local else {}
-    return {"bytes": store.size(name), "sha256": store.sha256(name), **times}
-
-
-def published_facts(store: Store, name: str, mark: Mark | None) -> Facts | None:
-    """Facts in a mark of a published file that is unchanged; None for any other file."""
-    return None if mark is None else _unchanged_facts(store, name, mark)
+def published_facts(store: Store, names: Collection[str], mark: Mark | None) -> dict[str, Facts]:
+    """Facts in a mark of those of some files that are published, and unchanged."""
+    present = entries(store, names) if mark else {}
+    found = {name: entry and _unchanged_facts(store, name, mark or Mark(), entry) for name, entry in present.items()}
+    return {name: facts for name, facts in found.items() if facts}
 
 
 def foreign_files(store: Store, mark: Mark) -> list[str]:
     """Names of files outside `work/` that are not ours, or were changed since they were published."""
     ours = {MARK_FILE, REMOVALS_FILE, DECISIONS_FILE}
     names = [entry.name for entry in store.files() if not entry.name.startswith("work/") and entry.name not in ours]
-    return [name for name in names if _is_in_the_way(store, name, mark)]
+    return _in_the_way(store, names, mark)
 
 
-def _is_in_the_way(store: Store, name: str, mark: Mark, *, sample: bool = False) -> bool:
-    """Whether a file of that name exists that is not an unchanged published file."""
-    return bool(store.exists(name)) and _unchanged_facts(store, name, mark, sample=sample) is None
+def _in_the_way(store: Store, names: Collection[str], mark: Mark, *, sample: bool = False) -> list[str]:
+    """Those of some names, sorted, at which something is that is not an unchanged published file."""
+    present = entries(store, names)
+    return [
+        name
+        for name in sorted(present)
+        if (entry := present[name]) is None or _unchanged_facts(store, name, mark, entry, sample=sample) is None
+    ]
 
 
-def _unchanged_facts(store: Store, name: str, mark: Mark, *, sample: bool = False) -> Facts | None:
+def _unchanged_facts(store: Store, name: str, mark: Mark, entry: Entry, *, sample: bool = False) -> Facts | None:
     """Facts in a mark that the file still has; None if there are none. `sample`: do not read large files."""
     known = [listed[name] for listed in (mark.files, mark.next) if name in listed]
-    if not known or not store.is_file(name):
+    if not known:
         return None
-    size = store.size(name)
-    alike = [facts for facts in known if facts["bytes"] == size]
-    if store.is_local:
-        written = os.stat(store.path(name)).st_mtime_ns
-        if same := [facts for facts in alike if facts.get("mtime_ns") == written]:
-            return same[0]
-    if name != RUN_FILE and (not alike or (size > SAMPLE_BYTES and (sample or not store.is_local))):
+    alike = [facts for facts in known if facts["bytes"] == entry.bytes]
+    if same := [facts for facts in alike if is_written_then(facts, entry, store)]:
+        return same[0]
+    if name != RUN_FILE and (not alike or (entry.bytes > SAMPLE_BYTES and (sample or not store.is_local))):
         return alike[0] if alike else None
     current = facts_of(store, name)
     if name == RUN_FILE and _run_record(store):
@@ -235,7 +230,7 @@ def _mark_of_older(store: Store) -> Mark | None:
         is_ours = {"ledger.parquet", "recordings.parquet"} <= listed.keys() and all(
             name in FIXED_NAMES or _SHARD.fullmatch(name) for name in listed
         )
-        is_whole = is_ours and all(_unchanged_facts(store, name, Mark(listed), sample=True) for name in tables)
+        is_whole = is_ours and len(published_facts(store, tables, Mark(listed))) == len(tables)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OutsideError):
         return None
     return Mark(listed | {name: facts_of(store, name) for name in _pages(store)}) if is_whole else None

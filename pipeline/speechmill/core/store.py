@@ -2,8 +2,7 @@
 
 A stage's result for one content is `work/<stage>/<profile>/<content_id>.parquet`. It is written under a temporary name,
 synced and renamed, so that a crash at any instant leaves either the old state or the new one. On object stores a file
-appears when it is closed, which is as safe. A failure is an artifact too: no rows, and the reason in its
-footer, see core/footers.py.
+appears when it is closed, which is as safe. A failure is an artifact too, without rows: its footer has the reason.
 """
 
 import errno
@@ -170,10 +169,11 @@ class Store:
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Contents of a JSON file; None if it does not exist."""
-        if not self.exists(name):
+        try:
+            with self.open(name) as file:
+                value: dict[str, Any] = json.load(file)
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        with self.open(name) as file:
-            value: dict[str, Any] = json.load(file)
         return value
 
     @contextmanager

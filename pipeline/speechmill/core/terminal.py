@@ -19,7 +19,7 @@ def printable(text: str) -> str:
     >>> printable("\x1b[2Jhttps://ann:s3cret@example.org/\r")
     '[2Jhttps://example.org/ '
     """
-    return without_secrets(CONTROL.sub("", _MOVES.sub(" ", text)))
+    return without_secrets(text if text.isprintable() else CONTROL.sub("", _MOVES.sub(" ", text)))
 
 
 class Printable(logging.Formatter):

@@ -27,6 +27,8 @@ _SCHEME_END = re.compile(r":(?:\\{0,4}/){2}")  # also as JSON may escape it: `:\
 _AUTHORITY_END = re.compile(r"(?<!\\)\\*+/")
 _SEPARATOR = re.compile(r"&amp;|&#38;|\\u0026|[&;]")
 _QUERY = re.compile(r"[?#](?=[^?#]*?=)")  # where there is no scheme, `?` and `#` count only before a `=`
+_MARKS = "@?#%=:"  # of a word that may have secrets
+_SUSPECT = re.compile(rf"[{_MARKS}]|authorization", re.IGNORECASE)  # in a text without any there is nothing to hide
 _AUTHORIZATION = re.compile(r"(authorization\W{1,5})(?:basic|bearer|digest)\s+[^\s\"',}]+", re.IGNORECASE)
 _PODCAST_LINK = re.compile(r"(feed|itpc|pcast|podcast)(s?):(?://|(https?://))", re.IGNORECASE)
 _MAIL = ("mailto", "acct", "sip", "sips", "xmpp", "email")
@@ -75,6 +77,8 @@ def without_secrets(text: str) -> str:
     >>> without_secrets("GET https://ann:s3cret@example.org/1.mp3?token=abc: HTTP 403")
     'GET https://example.org/1.mp3: HTTP 403'
     """
+    if not _SUSPECT.search(text):
+        return text
     return _WORD.sub(_public_word, _AUTHORIZATION.sub(rf"\1{HIDDEN}", text))
 
 
@@ -89,7 +93,7 @@ def public_values(value: Any, public: Callable[[str], str] = without_secrets) ->
 
 def _public_word(match: re.Match[str]) -> str:
     word = match[0]
-    if not any(mark in word for mark in "@?#%=:"):
+    if not any(mark in word for mark in _MARKS):
         return word
     address = word.rstrip(_AFTER)
     return public_url(address) + word[len(address) :]

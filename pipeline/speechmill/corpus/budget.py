@@ -51,13 +51,23 @@ class PlacePrices(Section):
     """Price of 10^9 bytes through the shuffle."""
 
 
+class Source(Section):
+    """Where some of the prices are from."""
+
+    origin: str = Field(alias="from")
+    looked_up: Any
+    """Day on which they were looked up there; null: they are from memory, or assumed."""
+    of: tuple[str, ...]
+    """Keys of the prices, such as `flink.machine_hour`."""
+
+
 class Prices(Section):
     """Contents of a file of prices."""
 
     date: Any
     """Day on which they were written down."""
     currency: str
-    sources: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
     places: dict[str, PlacePrices]
     gpu_speedups: dict[str, float] = Field({})
     """How much faster a model is on a GPU than on one core, by kind."""

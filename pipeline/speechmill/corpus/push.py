@@ -77,7 +77,7 @@ def _publication(store: Store) -> tuple[dict[str, int], list[str]]:
         raise ConfigError(f"{store.root}: not finished yet; finish it with: speechmill run --output {store.root}")
     if not all(request.erased for request in Removals.load(store).all):
         raise ConfigError(f"{store.root}: a removal is not finished; finish it with: speechmill select {store.root}")
-    changed = [name for name in sorted(mark.files) if ownership.published_facts(store, name, mark) is None]
+    changed = sorted(mark.files.keys() - ownership.published_facts(store, mark.files, mark))
     ownership.refuse_changed(store, [name for name in changed if name != CARD_FILE])
     if CARD_FILE in changed and not store.exists(CARD_FILE):
         raise ConfigError(f"{store.root}/{CARD_FILE}: missing; make it with: speechmill select {store.root}")

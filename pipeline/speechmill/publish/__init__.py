@@ -15,6 +15,7 @@ import numpy as np
 
 from speechmill.core import ownership
 from speechmill.core.build import Build
+from speechmill.core.inventory import Facts, entries, facts_of
 from speechmill.core.reasons import OUT_OF_REACH, Reason
 from speechmill.core.records import Status
 from speechmill.core.store import Store
@@ -77,7 +78,7 @@ def plan(build: Build) -> list[Task]:
     groups = all_groups(build)
     fingerprint = _fingerprint(groups, build)
     if is_published(build, fingerprint):
-        _save_plan(build, fingerprint, _files(build), build.store.read_json(STATS_FILE) or {}, [], {})
+        keep(build)
         return []
     tally, lost, tasks, recordings = Tally(build), list[str](), list[Task](), dict[str, list[str]]()
     published = set() if build.config.publish.drop_unreachable else _published(build)
@@ -99,9 +100,14 @@ def plan(build: Build) -> list[Task]:
 
 
 def _missing(tasks: list[Task], build: Build) -> list[Task]:
-    """Tasks without those of shards that are published already."""
-    mark = ownership.load(build.store)
-    return [task for task in tasks if task.shard is None or not shards.is_published(task.shard, mark, build)]
+    """Tasks without those of shards that are published already, whose files were not changed since."""
+    names = [task.name for task in tasks if task.shard is not None]
+    ours = ownership.published_facts(build.store, names, ownership.load(build.store))
+    return [
+        task
+        for task in tasks
+        if task.shard is None or task.name not in ours or not shards.is_published(task.shard, build)
+    ]
 
 
 def preview(build: Build) -> dict[str, Any]:
@@ -127,9 +133,11 @@ def _save_plan(
     build.store.write_json(PLAN_FILE, plan)
 
 
-def _files(build: Build) -> list[str]:
-    """Files of the published corpus, without pages and statistics."""
-    return list((build.store.read_json(RUN_FILE) or {}).get("files", ()))
+def keep(build: Build) -> None:
+    """Store the plan that leaves a corpus, which must be complete, as it is published."""
+    run = build.store.read_json(RUN_FILE) or {}
+    stats = build.store.read_json(STATS_FILE) or {}
+    _save_plan(build, run["fingerprint"], list(run["files"]), stats, [], {})
 
 
 def _lost(decided: DecidedGroup, published: set[str]) -> Iterator[str]:
@@ -177,17 +185,21 @@ def is_published(build: Build, fingerprint: str) -> bool:
     run = build.store.read_json(RUN_FILE)
     if run is None or run["fingerprint"] != fingerprint:
         return False
-    return all(map(build.store.exists, (*run["files"], *ABOUT)))
+    names = {*run["files"], *ABOUT}
+    return len(entries(build.store, names)) == len(names)
 
 
 def is_up_to_date(build: Build) -> bool:
     """Whether the published corpus is made of all artifacts in the store, with the settings of the build."""
-    return build.store.exists(RUN_FILE) and _is_up_to_date(artifact_versions(build), build)
+    return build.store.exists(RUN_FILE) and _current_groups(artifact_versions(build), build) is not None
 
 
-def _is_up_to_date(versions: Versions, build: Build) -> bool:
-    is_tabulated = all(is_current(inputs, build) for inputs in group_inputs(build, versions))
-    return is_tabulated and is_published(build, _fingerprint(all_groups(build), build))
+def _current_groups(versions: Versions, build: Build) -> list[Group] | None:
+    """All groups, where the published corpus is made of all artifacts with the settings of the build; else None."""
+    inputs = list(group_inputs(build, versions))
+    groups = [one.group for one in inputs]
+    is_tabulated = all(is_current(one, build) for one in inputs)
+    return groups if is_tabulated and is_published(build, _fingerprint(groups, build)) else None
 
 
 def is_complete(build: Build) -> bool:
@@ -197,7 +209,8 @@ def is_complete(build: Build) -> bool:
     if waiting or not build.store.exists(RUN_FILE):
         return False
     versions = artifact_versions(build)
-    return _is_up_to_date(versions, build) and not has_retries(all_groups(build), versions, build)
+    groups = _current_groups(versions, build)
+    return groups is not None and not has_retries(groups, versions, build)
 
 
 def write(task: Task, build: Build) -> Outcome:
@@ -222,18 +235,17 @@ def is_written(task: Task, build: Build) -> bool:
     return build.store.exists(task.staged)
 
 
-def file_facts(build: Build, plan: dict[str, Any]) -> dict[str, ownership.Facts]:
+def file_facts(build: Build, plan: dict[str, Any]) -> dict[str, Facts]:
     """Size and SHA-256 of each planned file. New files are read once; of shards that stay `corpus.json` has the facts.
 
     Raises ConfigError if a published file was changed since.
     """
-    mark = ownership.load(build.store)
-    return {name: _facts(name, f"{STAGING}/{plan['fingerprint']}", mark, build.store) for name in plan["files"]}
+    return _facts(plan["files"], f"{STAGING}/{plan['fingerprint']}", build.store)
 
 
 def commit(
     build: Build, plan: dict[str, Any], run: dict[str, Any], *, pages: dict[str, str] | None = None,
-    files: dict[str, ownership.Facts] | None = None,
+    files: dict[str, Facts] | None = None,
 ) -> None:  # fmt: skip
     """Move the staged files, pages and statistics into place, and record the run.
 
@@ -248,27 +260,25 @@ def commit(
         ConfigError: A file of somebody else is in the way; nothing was changed.
     """
     store, folder = build.store, f"{STAGING}/{plan['fingerprint']}"
-    mark = ownership.load(store)
     files = file_facts(build, plan) if files is None else dict(files)
     listed = {name: {key: facts[key] for key in ("bytes", "sha256")} for name, facts in files.items()}
     for name, text in (pages or {}).items():
         store.write_text(f"{folder}/{name}", text)
     store.write_json(f"{folder}/{STATS_FILE}", plan["stats"])
     store.write_json(f"{folder}/{RUN_FILE}", run | {"fingerprint": plan["fingerprint"], "files": listed})
-    files |= {name: _facts(name, folder, mark, store) for name in (*(pages or {}), STATS_FILE, RUN_FILE)}
+    files |= _facts([*(pages or {}), STATS_FILE, RUN_FILE], folder, store)
     ownership.replace(store, folder, files)
     store.remove(STAGING)
     store.remove(planned.FOLDER)
 
 
-def _facts(name: str, folder: str, mark: ownership.Mark | None, store: Store) -> ownership.Facts:
-    """Size and digest of a file, staged or published before. Raises ConfigError if it was changed since."""
-    staged = f"{folder}/{name}"
-    if store.exists(staged):
-        return ownership.facts_of(store, staged)
-    facts = ownership.published_facts(store, name, mark)
-    ownership.refuse_changed(store, [] if facts else [name])
-    return facts or {}
+def _facts(names: list[str], folder: str, store: Store) -> dict[str, Facts]:
+    """Size and digest of files, staged or published before. Raises ConfigError if one was changed since."""
+    staged = entries(store, [f"{folder}/{name}" for name in names])
+    others = [name for name in names if f"{folder}/{name}" not in staged]
+    published = ownership.published_facts(store, others, ownership.load(store)) if others else {}
+    ownership.refuse_changed(store, [name for name in others if name not in published])
+    return {name: published.get(name) or facts_of(store, f"{folder}/{name}") for name in names}
 
 
 def planned_groups(build: Build, plan: dict[str, Any]) -> Iterator[DecidedGroup]:

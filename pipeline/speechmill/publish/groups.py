@@ -9,6 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from speechmill.core.build import FETCHED, Build
 from speechmill.core.footers import DecodeFooter, TableFooter
@@ -57,7 +58,11 @@ class GroupInputs:
 
 def all_groups(build: Build) -> list[Group]:
     """All groups of a corpus: a power of two, with GROUP_RECORDINGS / 2 to GROUP_RECORDINGS in each on average."""
-    of = 1 << ((max(len(build.known_recordings()), 1) - 1) // GROUP_RECORDINGS).bit_length()
+    return _groups_of(len(build.known_recordings()))
+
+
+def _groups_of(recordings: int) -> list[Group]:
+    of = 1 << ((max(recordings, 1) - 1) // GROUP_RECORDINGS).bit_length()
     return [Group(index=index, of=of) for index in range(of)]
 
 
@@ -66,11 +71,10 @@ def group_inputs(build: Build, versions: Versions | None = None) -> Iterator[Gro
 
     `versions`: as `artifact_versions` listed them just before.
     """
-    fetched = {_key(entry.name): entry.version for entry in build.store.finished_files(f"work/fetch/{FETCHED}")}
+    fetched, excluded = _listed(build)
     contents, versions = _contents(fetched, build), artifact_versions(build) if versions is None else versions
-    excluded = sorted(entry.version for entry in build.store.finished_files(left_out.FOLDER))
     shared = [VERSION, excluded, sorted(build.profiles.items()), build.config.audio.sample_rate]
-    groups = all_groups(build)
+    groups = _groups_of(len(fetched))
     ids_by_group: dict[int, list[str]] = defaultdict(list)
     for recording_id in sorted(fetched):
         ids_by_group[_index(recording_id, len(groups))].append(recording_id)
@@ -82,6 +86,17 @@ def group_inputs(build: Build, versions: Versions | None = None) -> Iterator[Gro
         ]
         digest = hashlib.sha256(json.dumps([shared, artifacts]).encode()).hexdigest()
         yield GroupInputs(group=group, fetched=own, digest=digest)
+
+
+def _listed(build: Build) -> tuple[dict[str, str], list[str]]:
+    """Version of each artifact of the stage fetch by recording_id, and those of the files that were left out."""
+    fetched = {_key(entry.name): entry.version for entry in build.store.finished_files(f"work/fetch/{FETCHED}")}
+    return fetched, sorted(entry.version for entry in build.store.finished_files(left_out.FOLDER))
+
+
+def listing_digest(build: Build) -> str:
+    """Digest of the versions of all that listing and fetching stored; later stages change none of it."""
+    return hashlib.sha256(json.dumps(_listed(build), sort_keys=True).encode()).hexdigest()
 
 
 def _index(recording_id: str, of: int) -> int:
@@ -110,14 +125,21 @@ def _contents(fetched: Mapping[str, str], build: Build) -> dict[str, str | None]
     contents: dict[str, str | None] = {}
     columns = ["recording_id", "content_id", "fetched"]
     for leaf in build.store.names(FOLDER):
-        name = f"{FOLDER}/{leaf}/{RECORDS}.parquet"
-        for row in build.store.read(name, columns).to_pylist() if build.store.exists(name) else ():
+        for row in _rows(f"{FOLDER}/{leaf}/{RECORDS}.parquet", columns, build):
             if row["fetched"] is not None and row["fetched"] == fetched.get(row["recording_id"]):
                 contents[row["recording_id"]] = row["content_id"]
     for recording_id in fetched.keys() - contents.keys():
         row = build.store.read(build.fetched(recording_id), ["content_id"]).to_pylist()[0]
         contents[recording_id] = row["content_id"]
     return contents
+
+
+def _rows(table: str, columns: list[str], build: Build) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = build.store.read(table, columns).to_pylist()
+    except FileNotFoundError:
+        return []
+    return rows
 
 
 def artifact_versions(build: Build) -> Versions:
@@ -139,8 +161,10 @@ def tabulated_stages(build: Build) -> list[Stage]:
 
 def is_current(inputs: GroupInputs, build: Build) -> bool:
     """Whether the tables of a group are made of its present artifacts."""
-    name = inputs.group.table(RECORDS)
-    return build.store.exists(name) and build.store.footer(name, TableFooter).inputs == inputs.digest
+    try:
+        return build.store.footer(inputs.group.table(RECORDS), TableFooter).inputs == inputs.digest
+    except FileNotFoundError:
+        return False
 
 
 def content_digest(group: Group, build: Build) -> str:

@@ -75,13 +75,13 @@ def _by_media(listed: Iterable[Listed]) -> list[Wave]:
 
 def _hours(listed: Iterable[Listed], build: Build) -> dict[str, float]:
     """Hours of each recording that are to be decoded, by its id; where none are declared, those of the others' mean."""
-    decoded = contents_with("segment", build)
+    decoded = None if build.is_complete else contents_with("segment", build)
     declared = {one.recording.recording_id: one.recording.declared_duration_s for one in listed}
     known = [seconds / 3600 for seconds in declared.values() if seconds]
     mean = sum(known) / len(known) if known else LIKELY_HOURS
     return {
         one.recording.recording_id: 0.0
-        if one.stored and one.stored[0].content_id in decoded
+        if one.stored and (content_id := one.stored[0].content_id) and (decoded is None or content_id in decoded)
         else (declared[one.recording.recording_id] or mean * 3600) / 3600
         for one in listed
     }

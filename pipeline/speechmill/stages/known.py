@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -64,12 +64,13 @@ def span_of(recording: Recording) -> Span:
 _INDEX = pa.schema([*RECORDINGS, pa.field("footer", pa.string()), pa.field("version", pa.string())])
 
 
-def write_index(build: Build, tabulated: pa.Table | None = None) -> None:
+def write_index(build: Build, tabulated: Callable[[], pa.Table] | None = None) -> None:
     """Store the index for the workers of a run. Only artifacts that are newer than the stored index are read.
 
     Args:
         build: The corpus.
-        tabulated: Columns RECORDINGS of fetch artifacts, and `version` of each, of which only footers need be read.
+        tabulated: Reads columns RECORDINGS of fetch artifacts, and `version` of each, of which only footers need be
+            read. It is called if an artifact is newer than the index.
     """
     build.store.write_table(KNOWN_FILE, _index(build, tabulated), IndexFooter(run=_run_number(build.store)))
 
@@ -95,18 +96,19 @@ def load_index(build: Build) -> tuple[Iterator[KnownRecording], int]:
     return map(_known, table.to_pylist()), footer.run
 
 
-def _index(build: Build, tabulated: pa.Table | None = None) -> pa.Table:
+def _index(build: Build, tabulated: Callable[[], pa.Table] | None = None) -> pa.Table:
     """The index by recording_id. Rows are those stored or `tabulated`, or of the artifact if that is newer."""
     versions = {
         entry.name.rpartition("/")[2].removesuffix(".parquet"): entry.version
         for entry in build.store.finished_files(f"work/fetch/{FETCHED}")
     }
-    known, before = build.known_recordings(), _indexed(build.store)
+    known, before = sorted(versions), _indexed(build.store)
     place = _current(before, versions)
     with ThreadPoolExecutor(READERS) as threads:
-        if tabulated is not None:
-            rows = [at for name, at in _current(tabulated, versions).items() if name not in place]
-            added = tabulated.take(pa.array(rows, pa.int64()))
+        if tabulated is not None and len(place) < len(known):
+            stored = tabulated()
+            rows = [at for name, at in _current(stored, versions).items() if name not in place]
+            added = stored.take(pa.array(rows, pa.int64()))
             footers = list(threads.map(lambda name: _footer(name, build), added["recording_id"].to_pylist()))
             added = added.append_column("footer", pa.array(footers, pa.string()))
             before = pa.concat_tables([before, added.select(_INDEX.names).cast(_INDEX)])

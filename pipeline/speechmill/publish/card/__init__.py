@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from speechmill.core.build import Build
-from speechmill.core.ownership import Facts
+from speechmill.core.inventory import Facts
 from speechmill.core.version import __version__
 from speechmill.publish import figures, limits
 from speechmill.publish.card.front import front_matter

@@ -8,7 +8,7 @@ from typing import Any
 
 from speechmill.core.build import Build
 from speechmill.core.columns import AUDIO, feature_of
-from speechmill.core.ownership import Facts
+from speechmill.core.inventory import Facts
 from speechmill.publish import figures, licences
 from speechmill.publish.columns import columns_of, data_schema
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from speechmill.core.build import Build
-from speechmill.core.ownership import CROISSANT_FILE, RECORDINGS_FILE, Facts
+from speechmill.core.inventory import Facts
+from speechmill.core.ownership import CROISSANT_FILE, RECORDINGS_FILE
 from speechmill.core.records import LEDGER, RECORDINGS
 from speechmill.core.version import __version__
 from speechmill.publish import figures, licences

@@ -133,7 +133,7 @@ def run(build: Build, beam_options: tuple[str, ...] = (), *, only_publish: bool 
     options = read_options(beam_options)
     is_elsewhere = is_on_other_machines(options)
     if not only_publish:
-        write_index(build, tables.fetched_recordings(build))
+        write_index(build, partial(tables.fetched_recordings, build))
         if is_elsewhere:
             forget(build)  # the graph compares by shuffles, which note nothing
         elif build.config.fetch.wave_hours is not None:

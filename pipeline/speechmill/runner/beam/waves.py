@@ -9,6 +9,7 @@ from typing import Any
 
 from speechmill import publish
 from speechmill.core.build import Build
+from speechmill.publish.groups import listing_digest
 from speechmill.runner.beam.functions import WaitingFn
 from speechmill.runner.waves import Wave, distinct_works, drop_media, list_all, waves_of
 from speechmill.stages import FETCH
@@ -38,6 +39,7 @@ def run_in_waves(build: Build, run_graph: Graph) -> dict[str, int]:
         run_graph: `run_graph(works, is_whole=, publishes=)` passes items through the stages after fetching and returns
             counters; `is_whole` says whether they are the whole corpus, and `publishes` whether that is published.
     """
+    before = listing_digest(build)
     build = replace(build, is_complete=publish.is_complete(build))
     listed, counts = list_all(build)
     waves, works = waves_of(listed, build), dict[str, WorkItem]()
@@ -55,12 +57,13 @@ def run_in_waves(build: Build, run_graph: Graph) -> dict[str, int]:
                 counts.update(run_graph(needed, is_whole=False, publishes=False))
                 _drop_media(new, build)
     items = list(works.values())
-    if not (build.is_complete and all(work.is_as_before for work in items) and publish.is_up_to_date(build)):
+    is_as_before = build.is_complete and all(work.is_as_before for work in items) and listing_digest(build) == before
+    if not is_as_before:
         is_left = len(waves) == 1 or not is_current(items, build)
         left = items if is_left else []
         counts.update(run_graph(left, is_whole=True, publishes=build.share.is_whole))
     elif build.share.is_whole:
-        publish.plan(build)
+        publish.keep(build)
     _drop_media(items, build)
     return dict(counts)
 
