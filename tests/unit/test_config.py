@@ -57,6 +57,13 @@ def test_mistakes_are_named(setting: str, told: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("written", "read"), [("010", 10), ("+010", 10), ("007", 7), ("08", 8), ("0_9", 9)])
+def test_a_zero_in_front_makes_no_number_octal(written: str, read: int) -> None:
+    loaded = config_file.load(settings=[f"segment.max_length_s={written}", f"fetch.retries={written}"])
+    assert (loaded.segment.max_length_s, loaded.fetch.retries) == (read, read)
+    assert config_file.load(settings=[f"output={written}"]).output == written
+
+
 def test_a_key_with_a_dot_is_told_as_two_keys(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("asr.model: tiny.en\n")
     with pytest.raises(ConfigError, match=r"asr\.model: unknown key; write asr: \{model: …\}"):
@@ -77,6 +84,7 @@ ALIASES = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("inputs: [a]\nthresholds: {snr_db: 1}\ninputs: [b]\n", "'inputs' stands twice, in lines 1 and 3"),
         ("thresholds:\n  snr_db: 1\n  noise: 0.5\n  snr_db: 2\n", "'snr_db' stands twice, in lines 2 and 4"),
         ("inputs: [{address: a, address: b}]", "'address' stands twice"),
+        ("thresholds:\n  <<: {snr_db: 1}\n  <<: {snr_db: 2}\n", "'<<' stands twice, in lines 2 and 3"),
         ("[" * 5000, "nested too deeply"),
         (ALIASES, "aliases"),
         ("a: &a [*a]\n", "aliases"),

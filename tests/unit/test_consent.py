@@ -67,6 +67,21 @@ RESERVED = [  # kind of the signal, its value, files of the host
     ),
     ("ai.txt", "Disallow: *.mp3", {"/ai.txt": b"User-Agent: *\nDisallow: *.mp3\nAllow: *.txt\n"}),
     ("tdmrep.json", "reserves /", {"/.well-known/tdmrep.json": json.dumps(TDMREP).encode()}),
+    (
+        "tdmrep.json",
+        "reserves /pod/",
+        {"/.well-known/tdmrep.json": b'[{"location": ["/x/", "/pod/"], "tdm-reservation": 1}]'},
+    ),
+    *(
+        ("tdmrep.json", "reserves everything, since it is no JSON", {"/.well-known/tdmrep.json": broken})
+        for broken in (
+            b'[{"location": "/", "tdm-reservation": 1},]',
+            b"[" + b'{"location": "/a", "tdm-reservation": 1},\n' * 15_000 + b"{}]",  # longer than what is read
+        )
+    ),
+    ("robots.txt", "Disallow: /", {"/robots.txt": "User-agent: *\r\nDisallow: /\r\n".encode("utf-16-le")}),
+    ("robots.txt", "Disallow: /", {"/robots.txt": b"User-agent: other, SpeechMill\nDisallow: /\n"}),
+    ("Content-Signal", "ai-train=no", {"/robots.txt": b"User-agent: *\nContent-Signal: search=yes; ai-train=no\n"}),
 ]
 FREE = [
     {"/robots.txt": b"User-agent: *\nDisallow: /private\nAllow: /"},

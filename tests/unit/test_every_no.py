@@ -96,6 +96,13 @@ def test_33_a_page_that_the_feed_names_says_no(server: ScriptedServer, build: Bu
     assert len(server.asked("/show")) == 1
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_33_a_page_says_no_in_any_unicode(server: ScriptedServer, build: Build, encoding: str) -> None:
+    page = server.script("/show", ok('<html><meta name="robots" content="noai">'.encode(encoding)))
+    url = host(server, item("a"), channel=f"<link>{page}</link><podcast:license>cc-by-4.0</podcast:license>")
+    assert refused(server, build, url).signal == "meta robots"
+
+
 def test_33_a_page_that_an_episode_names_says_no(server: ScriptedServer, build: Build) -> None:
     page = server.script("/ep", ok(b"<meta name=tdm-reservation content=1>"))
     signal = refused(server, build, host(server, item("a", f"<link>{page}</link>")))

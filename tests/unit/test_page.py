@@ -20,6 +20,9 @@ NO = [
     ("<script>if (a<b) '<!--'</script><meta name=robots content=noai>", ("meta robots", "noai")),
     ("<title><meta></title><meta name=robots content=noai>", ("meta robots", "noai")),
     ("<!--<meta name=robots content=index><meta name=robots content=noai>", ("meta robots", "noai")),
+    ("<!-- a --!><meta name=robots content=noai>", ("meta robots", "noai")),
+    ('<meta http-equiv="X-Robots-Tag" name="x" content="noai">', ("meta x-robots-tag", "noai")),
+    ('<meta property="tdm-reservation" content="1">', ("meta tdm-reservation", "1")),
     ("<textarea><meta name=robots content=noai>", ("meta robots", "noai")),  # without an end it hides nothing
 ]
 FREE = [

@@ -234,7 +234,7 @@ ROBOTS_TAGS = [
     ("noai", "noai"), ("noindex, NoImageAI", "noimageai"), ("otherbot: noai, noimageai", None),
     ("speechmill: noai", "noai"), ("SpeechMill : none, noai", "noai"), ("otherbot: noindex, *: noai", "noai"),
     ("unavailable_after: 25 Jun 2030 15:00:00 PST, noai", "noai"), ("max-snippet: 5", None), ("", None),
-    ("noai noimageai", "noai"), ("noaid", None),
+    ("noai noimageai", "noai"), ("noaid", None), ("noindex; noai", "noai"),
 ]  # fmt: skip
 
 

@@ -268,6 +268,33 @@ LICENCES = [
         "CC0-1.0",
         "link rel=license of the item",
     ),
+    (
+        "<podcast:license>cc-by-4.0</podcast:license><podcast:license>cc-by-nd-4.0</podcast:license>",
+        "",
+        "CC0-1.0",
+        "unknown",
+        "podcast:license of the channel: CC-BY-4.0 and CC-BY-ND-4.0",
+    ),
+    (
+        "",
+        (
+            "<podcast:license>cc-by-4.0</podcast:license><podcast:license>cc-by-4.0</podcast:license>"
+            '<atom:link rel="license" href="https://creativecommons.org/licenses/by-nd/4.0/"/>'
+        ),
+        None,
+        "unknown",
+        "podcast:license of the item: CC-BY-4.0 and CC-BY-ND-4.0",
+    ),
+    (
+        (
+            "<podcast:license>cc-by-4.0</podcast:license><podcast:license>CC-BY-4.0</podcast:license>"
+            '<atom:link rel="license" href="https://e.org/terms"/>'
+        ),
+        "",
+        None,
+        "CC-BY-4.0",
+        "podcast:license of the channel",
+    ),
 ]
 
 

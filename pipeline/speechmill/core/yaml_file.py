@@ -1,10 +1,12 @@
 """Reads YAML for configs: refuses repeated keys, and values that aliases blow up."""
 
+import re
 from collections.abc import Hashable
 from typing import Any
 
 import yaml
 
+OCTAL = re.compile("[-+]?0[0-9_]+")
 MAX_VALUES = 100_000  # nested aliases could make any number of values from a few lines
 
 
@@ -15,7 +17,7 @@ class _Loader(yaml.SafeLoader):
         """Raise ValueError for a repeated key; the base class would keep the last."""
         seen: dict[str, int] = {}
         for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+            if not isinstance(key, yaml.ScalarNode):
                 continue
             line = key.start_mark.line + 1
             if key.value in seen:
@@ -25,8 +27,8 @@ class _Loader(yaml.SafeLoader):
 
 
 def _number(loader: _Loader, node: yaml.ScalarNode) -> int | float | str:
-    """Number of a scalar; `12:30` stays text, which YAML 1.1 would read in base 60, as 750."""
-    if ":" in node.value:
+    """Number of a scalar; text for what YAML 1.1 reads in another base: `12:30` as 750, and `010` as 8."""
+    if ":" in node.value or OCTAL.fullmatch(node.value):
         return str(node.value)
     is_whole = node.tag.endswith(":int")
     return loader.construct_yaml_int(node) if is_whole else loader.construct_yaml_float(node)

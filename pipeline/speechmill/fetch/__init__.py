@@ -190,7 +190,7 @@ def look_at_page(
             url, store, config, max_bytes=MAX_PAGE_BYTES, max_age_s=MAX_PAGE_AGE_S, stopping=stopping
         )  # fmt: skip
         consent = Client(store, Limits.of(config, MAX_PAGE_BYTES, stopping)).consent
-        return consent.read(raw.decode("utf-8", "replace"), url), tuple(consent.permits)
+        return consent.read(raw, url), tuple(consent.permits)
     except RejectedError as fault:
         if fault.reason is Reason.OPTED_OUT and any(signal.signal != CRAWLING for signal in fault.signals):
             raise

@@ -15,7 +15,16 @@ from speechmill.core.records import Signal, stable_id
 from speechmill.core.store import Store
 from speechmill.core.urls import public_url
 from speechmill.fetch.consent import headers, page, rsl
-from speechmill.fetch.consent.memory import FILES, MAX_FILE_BYTES, ROBOTS, Document, Rules, remembered, text_of
+from speechmill.fetch.consent.memory import (
+    FILES,
+    MAX_FILE_BYTES,
+    ROBOTS,
+    Document,
+    Rules,
+    decoded,
+    remembered,
+    text_of,
+)
 from speechmill.fetch.consent.robots import MAX_LICENCES, agents_of
 from speechmill.fetch.consent.signals import CRAWLING, refuse, signal_of, understanding
 
@@ -77,9 +86,9 @@ class Consent:
             refuse((name, value, url) for name, value in headers.objections(answer_headers, self._agents))
             self._judge([urljoin(url, licence) for licence in headers.licences(answer_headers)], url)
 
-    def read(self, text: str, url: str) -> page.Page:
+    def read(self, raw: bytes, url: str) -> page.Page:
         """Parse a web page. Raises RejectedError(OPTED_OUT) where it, or terms that it names or has, reserve it."""
-        result = page.read(text, self._agents)
+        result = page.read(decoded(raw), self._agents)
         with understanding(url):
             refuse((name, value, url) for name, value in result.objections)
             for rsl_text in result.rsl_texts:

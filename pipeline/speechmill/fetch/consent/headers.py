@@ -1,5 +1,6 @@
 """Headers of an answer that reserve it or name its terms of use."""
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ def objections(headers: "urllib3.HTTPHeaderDict", agents: tuple[str, ...]) -> It
     for value in headers.getlist("X-Robots-Tag"):
         if refusal := robots_forbid(value, agents):
             yield "X-Robots-Tag", refusal
-    if any(value.strip() == "1" for line in headers.getlist("TDM-Reservation") for value in line.split(",")):
+    if any(value.strip(" \t\"'") == "1" for line in headers.getlist("TDM-Reservation") for value in line.split(",")):
         yield "TDM-Reservation", "1"
     if refusal := usage.usage_forbids(",".join(headers.getlist("Content-Usage"))):
         yield "Content-Usage", refusal
@@ -30,7 +31,7 @@ def objections(headers: "urllib3.HTTPHeaderDict", agents: tuple[str, ...]) -> It
 def robots_forbid(directives: str, agents: tuple[str, ...]) -> str | None:
     """The directive against training for all robots or for us; None if there is none."""
     robot = ""
-    for part in directives.lower().split(","):
+    for part in re.split("[,;]", directives.lower()):
         name, colon, rest = part.strip().partition(":")
         if colon and name.strip() not in WITH_VALUE:
             robot, part = name.strip(), rest  # from here on, directives are this robot's

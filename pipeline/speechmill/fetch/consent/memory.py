@@ -81,7 +81,15 @@ def text_of(raw: bytes | None) -> str:
     raw = raw or b""
     if len(raw) >= MAX_FILE_BYTES:
         raw = raw[: raw.rfind(b"\n") + 1] or raw
-    return raw.decode("utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig", "replace")
+    return decoded(raw)
+
+
+def decoded(raw: bytes) -> str:
+    """Decode a text in UTF-8 or UTF-16, with or without a byte order mark."""
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return raw.decode("utf-16", "replace")
+    bare = {b"\0": "utf-16-be"}.get(raw[:1]) or {b"\0": "utf-16-le"}.get(raw[1:2])
+    return raw.decode(bare or "utf-8-sig", "replace")
 
 
 def _lock_of(key: tuple[str, ...]) -> threading.Lock:

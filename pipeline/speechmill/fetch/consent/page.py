@@ -63,11 +63,14 @@ def _is_feed(attributes: Attributes) -> bool:
 
 
 def _forbids(attributes: Attributes, agents: tuple[str, ...]) -> tuple[str, str] | None:
-    name = (attributes.get("name") or attributes.get("http-equiv", "")).strip().lower()
     content = attributes.get("content", "").strip()
-    if name in ("robots", "x-robots-tag", *agents) and (directive := robots_forbid(content, agents)):
-        return f"meta {name}", directive
-    return ("meta tdm-reservation", "1") if name == "tdm-reservation" and content == "1" else None
+    for key in ("name", "http-equiv", "property"):
+        name = attributes.get(key, "").strip().lower()
+        if name in ("robots", "x-robots-tag", *agents) and (directive := robots_forbid(content, agents)):
+            return f"meta {name}", directive
+        if name == "tdm-reservation" and content == "1":
+            return "meta tdm-reservation", "1"
+    return None
 
 
 def _elements(page: str) -> Iterator[tuple[str, Attributes, str]]:
@@ -76,8 +79,8 @@ def _elements(page: str) -> Iterator[tuple[str, Attributes, str]]:
     ends = dict[str, int]()  # cache of end positions: an absent end is searched for once
     while (at := page.find("<", at)) >= 0:
         if page.startswith("<!--", at):
-            end = _next("-->", lower, at, ends)
-            at = end + 3 if end >= 0 else at + 4
+            found = [end for mark in ("-->", "--!>") if (end := _next(mark, lower, at, ends)) >= 0]
+            at = min(found) + 3 if found else at + 4
             continue
         if not (match := _NAME.match(page, at + 1)):
             at += 1

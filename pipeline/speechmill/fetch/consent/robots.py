@@ -105,7 +105,7 @@ def _read(text: str, heeded: tuple[str, ...]) -> tuple[dict[str, Group], list[st
         if name == "user-agent":
             names = names if is_list else []  # successive names share the rules that follow
             is_list = True
-            if (agent := _agent(value)) in heeded and agent not in names:
+            for agent in {_agent(word) for word in value.split(",")} & {*heeded} - {*names}:
                 names.append(agent)
                 groups.setdefault(agent, Group())
         elif name == "license":

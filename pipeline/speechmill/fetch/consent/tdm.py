@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 from speechmill.fetch.consent.patterns import matches, normal_path, normal_pattern
 
+RESERVATION = "tdm-reservation"
+
 
 class Reservations:
-    """A tdmrep.json; content of another form is ignored."""
+    """A tdmrep.json; content of another form is ignored, unless it speaks of reservations."""
 
     def __init__(self, text: str, origin: str) -> None:
         self._rules = list(_rules(text, origin))
@@ -25,9 +27,13 @@ def _rules(text: str, origin: str) -> Iterator[tuple[str, str, bool]]:
     try:
         rules = json.loads(text)
     except (ValueError, RecursionError):
+        if RESERVATION in text.lower():  # a reservation that nobody can read is one; other texts are pages
+            yield "everything, since it is no JSON", "/", True
         return
     for rule in rules if isinstance(rules, list) else [rules]:
-        if isinstance(rule, dict) and isinstance(location := rule.get("location", "/"), str):
-            path = location.removeprefix(origin)
-            pattern = normal_pattern(path if path.startswith(("/", "*")) else f"/{path}")
-            yield location, pattern, rule.get("tdm-reservation") in (1, "1", True)
+        if isinstance(rule, dict):
+            locations = rule.get("location", "/")
+            for location in locations if isinstance(locations, list) else [locations]:
+                path = str(location).removeprefix(origin)
+                pattern = normal_pattern(path if path.startswith(("/", "*")) else f"/{path}")
+                yield str(location), pattern, rule.get(RESERVATION) in (1, "1", True)

@@ -4,6 +4,8 @@
 - `Content-Signal: search=yes, ai-train=no` (Cloudflare's Content Signals Policy)
 """
 
+import re
+
 # Categories that include training of a speech model, narrow ones and wide ones that contain them. Of the narrow
 # ones any refusal counts; the wide ones count where no narrow one is given.
 NARROW, WIDE = ("train-genai", "train-ai"), ("tdm", "ai", "bots")
@@ -48,9 +50,9 @@ def _no(preferences: str, names: tuple[str, ...]) -> str | None:
 def _pairs(preferences: str) -> list[tuple[str, str]]:
     """Names and answers, in lower case, without parameters; entries without an answer are left out."""
     pairs = []
-    for part in preferences.lower().split(","):
+    for part in re.split("[,;]", preferences.lower()):  # some write `;` between preferences, where parameters belong
         name, _, rest = part.partition("=")
-        answer = rest.partition(";")[0].strip().strip("\"'")
+        answer = rest.strip().strip("\"'")
         if answer in ("y", "n", "yes", "no", "?1", "?0"):
             pairs.append((name.strip(), {"?1": "y", "?0": "n"}.get(answer, answer)))
     return pairs

@@ -242,14 +242,26 @@ def opted_out(signal: str | None, feed_url: str) -> dict[str, Any]:
 def stated_licence(element: Element | None, where: str) -> dict[str, Any]:
     """Licence fields from the first statement in an element; empty if there is none.
 
-    A statement that is not understood gives `unknown`, whatever the channel or the config say.
+    A statement that is not understood, or several that contradict each other, give `unknown`, whatever the channel or
+    the config say.
     """
-    for name, text, url in _statements(element):
-        spdx, evidence = spdx_of(text) or spdx_of(url), f"{name} of the {where}"
-        if spdx is None:
-            evidence += f": {(text or url or '')[:200]}"
-        return {"licence": spdx or "unknown", "licence_url": url, "licence_evidence": evidence}
-    return {}
+    stated = list(_statements(element))
+    if not stated:
+        return {}
+    name, text, url = stated[0]
+    spdx, evidence = _licence_of(text, url), f"{name} of the {where}"
+    licences = [(kind, _licence_of(*words)) for kind, *words in stated[1:]]
+    others = [other for kind, other in licences if other != spdx and (other or kind == name)]
+    if others:  # which of them holds is not said
+        shown = " and ".join(str(licence or "another") for licence in dict.fromkeys([spdx, *others]))
+        return {"licence": "unknown", "licence_url": url, "licence_evidence": f"{evidence}: {shown[:200]}"}
+    if spdx is None:
+        evidence += f": {(text or url or '')[:200]}"
+    return {"licence": spdx or "unknown", "licence_url": url, "licence_evidence": evidence}
+
+
+def _licence_of(text: str | None, url: str | None) -> str | None:
+    return spdx_of(text) or spdx_of(url)
 
 
 def _statements(element: Element | None) -> Iterator[tuple[str, str | None, str | None]]:
