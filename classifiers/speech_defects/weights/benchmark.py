@@ -3,10 +3,10 @@ r"""Makes the clips of the public benchmark of defects, of recordings that anyon
     python -m speech_defects.weights.benchmark --local downloads --output benchmark
     speechmill evaluate defects benchmark/manifest.jsonl --output leaderboard --baseline all
 
-Fold `judge` of held_out.csv (recordings that nothing was learnt from, neither weights nor calibration) is made into
-CLIPS mixtures and is used as found; fold `held` of real.csv is used as found, in groups that begin with `recorded`.
-Where the recordings come from is said by gather.py. The clips are a function of the lists and of VERSION: the digest
-that is printed is the same wherever the same recordings could be had.
+Fold `judge` of held_out.csv, which neither the shipped weights nor their calibration have learnt from, is made into
+CLIPS mixtures and is used as found; fold `held` of real.csv, which only the calibration has learnt from, is used as
+found, in groups that begin with `recorded`. Where the recordings come from is said by gather.py. The clips are a
+function of the lists and of VERSION: the digest that is printed is the same wherever the same recordings could be had.
 """
 
 import argparse
@@ -16,9 +16,10 @@ import os
 import sys
 from pathlib import Path
 
+import soundfile
 from speech_defects import Defect
 from speech_defects.degrade import labelled, read_manifests
-from speech_defects.evaluate.clips import read_manifest, read_wave
+from speech_defects.evaluate.clips import read_manifest
 from speech_defects.weights.gather import Line, gathered, write_lines
 
 VERSION = 1  # raise with any change that changes the clips
@@ -72,7 +73,7 @@ def digest(manifest: Path) -> str:
     found = hashlib.sha256()
     for clip in read_manifest(manifest):
         found.update(json.dumps([clip.file, list(map(repr, clip.labels.values()))]).encode())
-        found.update(read_wave(clip.path, clip.part).tobytes())
+        found.update(soundfile.read(clip.path, dtype="int16")[0].tobytes())
     return found.hexdigest()[:16]
 
 

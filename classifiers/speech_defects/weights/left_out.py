@@ -4,12 +4,14 @@ r"""Measures on recordings what the scores say of sources that they have not lea
         --by first/defects.safetensors --on real/manifest.jsonl --beside clips/some.jsonl --output left-out
 
 The options are those of combine.py: the logits are those of `--by`, which has not met the recordings, weighed for each
-source by weights that are learnt without it. The calibration is that of the first argument. Writes defects.json and
-defects.html as `speechmill evaluate defects` does, with the loss of clean recordings by source and language, and beside
-each score that of a defect's own logit alone; prints a table. Intervals draw whole sources.
+source by weights that are learnt without it. Slope and offset of a score are those of the first argument, and not left
+out. Writes defects.json and defects.html as `speechmill evaluate defects` does, with the loss of clean recordings by
+source and language, and beside each score that of a defect's own logit alone; prints a table. Intervals draw whole
+sources.
 """
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +64,7 @@ def scored_apart(network: Network, recorded: Judged, made: Judged, defects: Sequ
     scores = expit(apart(network, recorded, made, defects) * slope + offset)
     by_source = [replace(clip, speaker="") for clip in recorded.clips]  # intervals are drawn by source
     seconds = np.array([len(read_wave(clip.path, clip.part)) / RATE for clip in recorded.clips])
-    return Scored(by_source, seconds, _columns(scores), _alone(recorded), {OURS: 0.0, ALONE: 0.0}, [])
+    return Scored(by_source, seconds, _columns(scores), _alone(recorded), {OURS: math.nan, ALONE: math.nan}, [])
 
 
 def _columns(scores: Float32) -> dict[str, Floats]:
