@@ -23,6 +23,9 @@ PEAK_FRAMES = 13  # the strongest half second
 WIDTHS = (24, 32, 48, 64)
 CHANNELS = 160
 DILATIONS = (1, 2, 4, 8)
+UPPER_HZ = (4_400.0, 5_400.0)  # a telephone passes nothing there, and the poorest of full-band codecs something
+UPPER_SHARE = 0.05  # of the frames: sibilants, not clicks
+UPPER_DB = -45.0  # of full scale: a level there that speech of full bandwidth reaches (95 % of 448 clean clips)
 TARGETS = ("snr_db", "c50_db")
 TARGET_SCALE = 10.0  # dB: scales the regressions to the range of the logits
 
@@ -31,8 +34,9 @@ class Verdict(NamedTuple):
     """Output of the network for a batch of B clips, at most F frames long."""
 
     frames: Tensor  # float32[B, 5, F]: logits of the defects in frames
-    clips: Tensor  # float32[B, 5]: logits of the defects in clips
+    clips: Tensor  # float32[B, 5]: logits of the defects in clips, by all that is known of each clip
     targets: Tensor  # float32[B, 2]: snr_db and c50_db
+    evidence: Tensor  # float32[B, 6]: what `clips` follow from: each defect's own logit, and what `lack` measures
 
 
 def levelled(wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -51,6 +55,12 @@ def mel_weights() -> npt.NDArray[np.float32]:
     falling = (mels[2:] - position) / (mels[2:] - mels[1:-1])
     weights = np.maximum(0.0, np.minimum(rising, falling))
     return np.asarray(weights / weights.sum(0), np.float32)
+
+
+def mel_centres() -> npt.NDArray[np.float64]:
+    """Middle of each filter in Hz, float64[BINS]."""
+    mels = np.linspace(_mel(20.0), _mel(RATE / 2), BINS + 2)
+    return np.asarray(700.0 * np.expm1(mels[1:-1] / 1127.0))
 
 
 def _mel(hertz: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -120,6 +130,7 @@ class Network(nn.Module):
 
     calibration: Tensor
     mix: Tensor
+    band: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,6 +148,7 @@ class Network(nn.Module):
         self.register_buffer("calibration", torch.tensor([[1.0, 0.0]]).repeat(len(Defect), 1))  # slope and offset
 
         self.register_buffer("mix", torch.eye(len(Defect)))  # what each logit of a clip counts for each defect
+        self.register_buffer("band", torch.zeros(len(Defect)))  # and what a bel that the upper band lacks counts
 
     def calibrated(self, clips: Tensor) -> Tensor:
         """Probabilities of the defects, float32[B, 5], from clip logits (Platt 1999)."""
@@ -147,12 +159,16 @@ class Network(nn.Module):
         x = self.features(waves)
         mask = torch.arange(x.shape[2] // 2, device=x.device) < (samples[:, None] + FRAME - 1) // FRAME
         mask = mask.to(x.dtype)
+        lacking = lack(x[:, 0], mask)
         x = self._trunk(x, mask, is_full=bool((samples >= waves.shape[1]).all()))
         frames = self.judge(x)
         summary = self.summary(_statistics(x, mask))
         pooled = torch.stack([_peak(frames, mask), _mean(frames, mask), summary[:, : len(Defect)]], -1)
-        clips = ((pooled * self.weigh).sum(-1)[:, None] * self.mix).sum(-1)  # no matmul: its sums differ by batch size
-        return Verdict(frames, clips, summary[:, len(Defect) :] * TARGET_SCALE)
+        logits = (pooled * self.weigh).sum(-1)
+        clips = (logits[:, None] * self.mix).sum(-1)  # no matmul: its sums differ by batch size
+        clips = clips + lacking[:, None] * self.band
+        evidence = torch.cat([logits, lacking[:, None].to(logits)], 1)
+        return Verdict(frames, clips, summary[:, len(Defect) :] * TARGET_SCALE, evidence)
 
     def _trunk(self, x: Tensor, mask: Tensor, *, is_full: bool) -> Tensor:
         area = None if is_full else mask[:, None, :, None]  # then there is nothing to zero
@@ -179,6 +195,20 @@ def _statistics(x: Tensor, mask: Tensor) -> Tensor:
     mean = _mean(x, mask)
     spread = _mean((x - mean[..., None]).square(), mask)
     return torch.cat([mean, (spread + 1e-6).sqrt()], 1)
+
+
+def lack(log_mel: Tensor, mask: Tensor) -> Tensor:
+    """Bels by which a clip's sound within UPPER_HZ stays under UPPER_DB: float32[B], 0 to 3.5; 3.5 where there is none.
+
+    Of `Features` without their channel, float32[B, 2 F, BINS], and the mask of frames, float[B, F]. The level is what
+    UPPER_SHARE of the frames exceed.
+    """
+    first, last = np.searchsorted(mel_centres(), UPPER_HZ)
+    power = (log_mel[..., first:last].float() * 4.0 - 12.0).exp().mean(-1)
+    loudest = (power * mask.repeat_interleave(2, dim=1)).sort(1, descending=True).values
+    rank = (mask.sum(1, keepdim=True) * 2 * UPPER_SHARE).long()
+    level = loudest.gather(1, rank)[:, 0].clamp(min=FLOOR).log10()
+    return (UPPER_DB / 10 - level).clamp(min=0)
 
 
 def _peak(frames: Tensor, mask: Tensor) -> Tensor:

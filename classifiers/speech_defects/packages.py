@@ -14,6 +14,7 @@ from pathlib import Path
 
 # SHA-256 of the weights used for all measurements, by package and path in its folder.
 KNOWN_SHA256 = {
+    ("distillmos", "weights/distill_mos_v7.pt"): "b18b3ac60227267cfb91e5d00ce22cc7b73716fd92f269484da1446e27031a40",
     ("faster_whisper", "assets/silero_vad_v6.onnx"):
         "4cbf549b8326f60f80f2536d9eefeb450a9abe83365a098031c89719f1be17d2",
     ("hibari", "assets/hibari.onnx"): "5f70741d4e900f4e85d0037498736cc1b3e1b9a63a13546a5da1e63abf4fccd8",

@@ -104,7 +104,8 @@ def read_network(weights: Path) -> Network:
     """Load a network without running code from the file. Raises ValueError for a file of another kind."""
     network = Network()
     try:
-        network.load_state_dict({"mix": network.mix} | load_file(weights))  # earlier weights mix nothing
+        without = {"mix": network.mix, "band": network.band}  # of weights from before there were these
+        network.load_state_dict(without | load_file(weights))
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{weights}: not weights of this version's defect network: {error}") from None
     return network.eval()

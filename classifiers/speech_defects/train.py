@@ -157,6 +157,7 @@ def _fit(recipe: Recipe, clips: Clips, output: Path, device: str, progress: Prog
         memory_format=torch.channels_last  # type: ignore[call-overload]
     )
     torch.nn.init.eye_(network.mix)  # each logit learns of its own defect alone
+    torch.nn.init.zeros_(network.band)
     steps = recipe.epochs * len(clips)
     optimizer = torch.optim.AdamW(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, steps + 1, pct_start=0.05)

@@ -61,7 +61,7 @@ class Judges:
         from distillmos import ConvTransformerSQAModel
 
         config = Asr(model=PACKAGED_MODEL, language="en")
-        self._asr = asr.load(str(model_folder(PACKAGED_MODEL)), config, "cpu", asr.arithmetic(config, "cpu"))
+        self._asr = asr.load(str(model_folder(PACKAGED_MODEL)), config, "cpu", config.arithmetic("cpu"))
         self._voices = speakers.load(speakers.PACKAGED, "cpu")
         self._mos = ConvTransformerSQAModel().eval()
 

@@ -1,4 +1,4 @@
-"""The mean of networks, calibrated on labelled clips."""
+"""The mean of networks, calibrated on labelled clips; and figures of recordings whose source was not learnt from."""
 
 import json
 import subprocess
@@ -34,7 +34,7 @@ def manifest(tmp_path, speech) -> Path:
         voice = speech[at * 24_000 :][: 2 * 24_000] / 2
         wave = voice + (0.05 * rng.standard_normal(len(voice)) if at % 2 else 0)
         soundfile.write(tmp_path / f"{at}.wav", wave, 24_000)
-        rows.append({"file": f"{at}.wav", **dict.fromkeys(Defect, 0), "noise": at % 2, "source": "made"})
+        rows.append({"file": f"{at}.wav", **dict.fromkeys(Defect, 0), "noise": at % 2, "source": f"made {at // 4}"})
     rows.append(rows[0] | {"file": "gone.wav"})
     for defect in set(Defect) - {Defect.NOISE}:
         rows.append(rows[1] | {"noise": None, defect: 1})
@@ -50,7 +50,7 @@ def test_the_mean_of_more_and_less_is_the_middle(networks):
 
 def test_the_command_writes_calibrated_weights(networks, manifest, tmp_path):
     command = [sys.executable, "-m", "speech_defects.weights.combine", *networks, "--calibrate", manifest]
-    mix = ["--mix", "noise", "--by", networks[0], "--on", manifest]
+    mix = ["--mix", "noise", "--by", networks[0], "--on", manifest, "--beside", manifest]
     subprocess.run([*command, *mix, "--output", tmp_path / "out"], check=True, capture_output=True)
     told = json.loads((tmp_path / "out" / "calibration.json").read_text())
     assert told.keys() == set(Defect)
@@ -62,3 +62,16 @@ def test_the_command_writes_calibrated_weights(networks, manifest, tmp_path):
     assert torch.equal(shares[1:], load_file(WEIGHTS)["mix"][1:])
     assert not torch.equal(shares[0], load_file(WEIGHTS)["mix"][0])
     assert float(shares[0].sum()) == pytest.approx(1)
+
+
+def test_each_source_is_measured_by_what_the_others_say(networks, manifest, tmp_path):
+    command = [sys.executable, "-m", "speech_defects.weights.left_out", WEIGHTS, "--mix", "noise", "--by", networks[0]]
+    wanted = ["--on", manifest, "--thresholds", "noise=0.5", "--output", tmp_path / "out"]
+    told = subprocess.run([*command, *wanted], check=True, capture_output=True, text=True).stdout
+    assert "| clips with it | 6 | 1 | 1 | 1 | 1 |" in told
+    figures = json.loads((tmp_path / "out" / "defects.json").read_text())
+    assert figures["thresholds"]["noise"] == 0.5
+    assert figures["clean_lost"]["made 0"]["clips"] == 2
+    alone = {model["name"]: model["defects"] for model in figures["models"]}["its own logit, noise"]
+    assert alone.keys() == {Defect.NOISE}
+    assert (tmp_path / "out" / "defects.html").is_file()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -167,6 +168,16 @@ def test_every_baseline_that_needs_no_package_scores_a_second_and_a_minute():
             measure = baseline.load()
             for seconds in (1, 60):
                 assert set(measure(noise[: seconds * RATE])) == set(baseline.figures)
+
+
+def test_the_scores_of_distillmos_fall_with_noise(speech):
+    pytest.importorskip("distillmos")
+    measure = BASELINES["distillmos"].load()
+    voice = np.asarray(soxr.resample(speech, 24_000, RATE), np.float32)[: 6 * RATE]
+    noise = np.random.default_rng(0).normal(0, voice.std(), len(voice)).astype(np.float32)
+    clean, noisy = (measure(wave) for wave in (voice, voice + noise))
+    assert clean.keys() == {"Distill-MOS"}
+    assert 5 >= clean["Distill-MOS"] > noisy["Distill-MOS"] + 1 > 2
 
 
 # --- manifests ---

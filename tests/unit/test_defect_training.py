@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import speech_defects
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from speech_defects import Defect, clip_shards, training_clips
 from speech_defects.calibrate import CLEAN_LOSS, calibrate, fit
 from speech_defects.degrade import Sources, read_manifests
@@ -85,12 +85,16 @@ def test_a_killed_training_goes_on_and_ends_the_same(manifest, trained, speechmi
 
 
 def test_training_goes_on_from_weights(manifest, trained, speechmill, tmp_path):
-    """With a rate so low that the weights stay what they were, the network is the one that it began with."""
-    more = ("learning_rate=1e-9", "epochs=1", f"initial={trained / 'defects.safetensors'}")
+    """With a rate so low that the weights stay, the network is the one that it began with, but for what was stacked."""
+    stacked = load_file(trained / "defects.safetensors") | {"mix": torch.full((5, 5), 0.2), "band": torch.ones(5)}
+    save_file(stacked, tmp_path / "defects.safetensors")
+    more = ("learning_rate=1e-9", "epochs=1", f"initial={tmp_path / 'defects.safetensors'}")
     settings = [part for setting in more for part in ("--set", setting)]
     speechmill(*arguments(manifest, tmp_path / "out"), *settings)
     before, after = (load_file(folder / "defects.safetensors") for folder in (trained, tmp_path / "out"))
     assert torch.allclose(before["judge.weight"], after["judge.weight"], atol=1e-6)
+    assert torch.equal(after["mix"], torch.eye(5))
+    assert not after["band"].any()
     assert json.loads((tmp_path / "out" / "training.json").read_text())["recipe"]["initial"] == "defects.safetensors"
 
 

@@ -42,6 +42,17 @@ def test_what_was_learnt_from_is_not_what_is_judged_on():
     assert not readers[0] & readers[1] - {""}
 
 
+def test_recordings_for_tuning_and_for_judging_are_of_other_readers_and_files():
+    folds = {fold: [row for row in rows("held_out.csv") if row["fold"] == fold] for fold in ("tune", "judge")}
+    tune, judge = ({row["speaker"] for row in listed if row["kind"] == "speech"} for listed in folds.values())
+    assert not tune & judge - {""}
+    assert all({row["kind"] for row in listed} >= {"speech", "noise", "music", "room"} for listed in folds.values())
+    packages = [{row["url"] for row in listed if row["kind"] in ("noise", "music")} for listed in folds.values()]
+    assert not packages[0] & packages[1]
+    wheels = [row["url"] for name in LISTS for row in rows(name) if "pypi.org" in row["url"]]
+    assert all(url.strip("/").count("/") == 5 for url in wheels)  # with a version: another has other files
+
+
 def test_each_real_source_is_on_one_side_and_says_which_defects_it_has():
     listed = rows(REAL)
     sides: dict[str, set[str]] = {}

@@ -67,7 +67,7 @@ def test_damaged_clips_are_those_with_some_damage_but_not_too_much() -> None:
     scores = pa.table(
         {
             "score_noise": pa.array([0.97, 0.1, 0.1, 0.1, 0.99, None], pa.float32()),
-            "score_reverb": pa.array([0.1, 0.7, 0.1, 0.1, 0.1, None], pa.float32()),
+            "score_reverb": pa.array([0.1, 0.8, 0.1, 0.1, 0.1, None], pa.float32()),
             "snr_db": pa.array([20.0, 30.0, 14.0, 30.0, 7.0, None], pa.float32()),
         }
     )

@@ -143,6 +143,26 @@ def test_memory_for_one_clip_is_needed(
         shipped.score(clips[:2], RATE)
 
 
+def test_the_upper_band_is_measured_for_what_speech_needs(voice: Wave) -> None:
+    """A telephone's band lacks bels, full band lacks none, and neither padding nor a click in a pause changes that."""
+    edges = {3_400: (2.0, 3.5), 4_000: (2.0, 3.5), 6_000: (0.0, 0.5), 8_000: (0.0, 0.5)}
+    features, found = model.Features(), {}
+    for edge, (least, most) in edges.items():
+        spectrum = np.fft.rfft(voice[: 5 * RATE])
+        spectrum[round(edge * 5) :] = 0
+        wave = np.fft.irfft(spectrum).astype(np.float32)
+        clicked = wave.copy()
+        clicked[40_000:40_004] += 0.3
+        padded = np.stack([np.pad(model.levelled(one), (0, 3 * RATE)) for one in (wave, clicked)])
+        is_there = (torch.arange(8 * 25) < 5 * 25).float()[None].repeat(2, 1)
+        found[edge], with_click = model.lack(features(torch.from_numpy(padded))[:, 0], is_there).tolist()
+        alone = model.lack(features(torch.from_numpy(padded[:1, : 5 * RATE]))[:, 0], torch.ones(1, 5 * 25)).item()
+        assert least <= found[edge] <= most
+        assert abs(alone - found[edge]) < 1e-4
+        assert abs(with_click - found[edge]) < 0.1
+    assert model.lack(features(torch.zeros(1, RATE))[:, 0], torch.ones(1, 25)).item() == pytest.approx(3.5)
+
+
 def test_other_rates_are_heard_alike(shipped: speech_defects.Scorer, voice: Wave) -> None:
     clip = voice[: 8 * RATE]
     ours = scores_of([clip], shipped)

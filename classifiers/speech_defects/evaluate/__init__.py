@@ -61,13 +61,19 @@ def evaluate(
     if limit and limit < len(clips):
         clips = [clips[i] for i in np.linspace(0, len(clips) - 1, limit).round().astype(int)]
     judges, missing = load_judges(scorer, baselines)
-    scored_clips = score(clips, judges, progress)
-    figures: Plain = _plain(results(scored_clips, thresholds or {}))
-    figures |= {"manifest": manifest.name, "profile": getattr(scorer, "profile", ""), "missing": missing}
-    figures["packages"] = _versions(judges)
+    facts = {"manifest": manifest.name, "profile": getattr(scorer, "profile", ""), "missing": missing}
+    return publish(score(clips, judges, progress), output, thresholds or {}, facts | {"packages": _versions(judges)})
+
+
+def publish(scored: Scored, output: Path, thresholds: Mapping[str, float], facts: Mapping[str, Any]) -> Plain:
+    """Write defects.json and defects.html of scored clips; returns the content of the former.
+
+    `facts` are the manifest's name, the scorer's `profile`, `missing` baselines with the reason, and `packages`.
+    """
+    figures: Plain = _plain(results(scored, thresholds)) | dict(facts)
     output.mkdir(parents=True, exist_ok=True)
     (output / JSON_FILE).write_text(json.dumps(figures, allow_nan=False) + "\n", encoding="utf-8")
-    (output / PAGE_FILE).write_text(report.render(figures, _sounds(figures, scored_clips)), encoding="utf-8")
+    (output / PAGE_FILE).write_text(report.render(figures, _sounds(figures, scored)), encoding="utf-8")
     return figures
 
 

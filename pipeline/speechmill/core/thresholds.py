@@ -18,17 +18,17 @@ class Thresholds(Section):
 
     noise: float | None = Field(0.8, ge=0, le=1)
     """Highest probability of background noise."""
-    music: float | None = Field(0.7, ge=0, le=1)
+    music: float | None = Field(0.75, ge=0, le=1)
     """Highest probability of music."""
     telephone: float | None = Field(0.8, ge=0, le=1)
     """Highest probability of band-limited or coded speech."""
-    overlap: float | None = Field(0.9, ge=0, le=1)
+    overlap: float | None = Field(0.85, ge=0, le=1)
     """Highest probability of several voices at once."""
     voices: float | None = Field(1, ge=1)
     """Most voices in turns."""
     turn: float | None = Field(0.5, ge=0, le=1)
     """Highest probability of half a second or more of a second voice in turns."""
-    reverb: float | None = Field(0.6, ge=0, le=1)
+    reverb: float | None = Field(0.75, ge=0, le=1)
     """Highest probability of reverberation."""
     snr_db: float | None = 15.0
     """Lowest speech level over background, dB."""

@@ -13,10 +13,10 @@ from speechmill.stages.score import DEFECTS
 
 # Mixtures and real recordings, at the default thresholds, in per cent. docs/benchmarks.md, "Defect scores".
 DEFECT_NAMES = ("noise", "music", "telephone", "overlap", "reverb")
-DEFECT_EER = ("7.5", "8.7", "3.5", "9.1", "0.4")
-DEFECTS_KEPT = ("13", "8", "3", "10", "3")
-CLEAN_LOST = "0.7"
-REAL_KEPT, REAL_CLEAN_LOST = ("10", "23", "0", "14", "0"), "10"
+DEFECT_EER = ("4.2", "6.8", "3.0", "5.0", "1.8")
+DEFECTS_KEPT = ("12", "8", "7", "5", "4")
+CLEAN_LOST = "1.3"
+REAL_KEPT, REAL_CLEAN_LOST = ("14", "27", "0", "0", "11"), "6"
 # Clips cut at pauses that cut a word, clean and in noise at 15 dB, in per cent. "Clips that cut a word".
 CUT_WORDS = {
     ("webrtc", "tortoise"): ("0.6", "8.0"), ("webrtc", "recover"): ("0.9", "9.3"),
