@@ -34,7 +34,7 @@ from speechmill.core.records import SpanKind
 from speechmill.speakers import SEGMENTATION, second_voice
 from speechmill.speakers.segmentation import FIRST_FRAME, FRAME_SHIFT, PackagedDetector, load_packaged
 from speechmill.speakers.steps import pauses_before, speech_steps
-from speechmill.speakers.turns import STEP, Statistics, TurnDetector
+from speechmill.speakers.turns import STEP, Statistics, TurnDetector, Voices
 
 from tests.benchmarks.dialogues import FRAME, RATE, SCENES, Episode, Readers, episodes
 
@@ -87,13 +87,18 @@ def none(heard: Heard, models: Models) -> Frames:
     return NO_FRAMES
 
 
-def turns(heard: Heard, models: Models) -> Frames:
-    """Ours."""
+def detected(heard: Heard, models: Models) -> Voices:
+    """Our voices."""
     detector = TurnDetector(models.statistics)
     overlap = models.overlap.probabilities(heard.wave)
     speech = speech_steps(heard.marks)
     detector.feed(heard.wave, speech, pauses_before(heard.marks, speech), overlap)
-    return place_changes(detector.finish().labels, heard.marks, heard.levels)
+    return detector.finish()
+
+
+def turns(heard: Heard, models: Models) -> Frames:
+    """Ours."""
+    return place_changes(detected(heard, models).labels, heard.marks, heard.levels)
 
 
 def turns_alone(heard: Heard, models: Models) -> Frames:
