@@ -72,6 +72,20 @@ class Episode:
             marks[round(100 * start) : round(100 * end), names.index(speaker)] = True
         return marks
 
+    def in_reach(self, shortest_s: float, edge_s: float) -> tuple[float, float]:
+        """Seconds of one voice in stretches that reach a length with at most so much silence at either end, and all."""
+        truth = self.truth()
+        speaking = np.flatnonzero(truth.any(axis=1))
+        who = np.where(truth[speaking].sum(axis=1) == 1, truth[speaking].argmax(axis=1), -1)
+        bounds = np.flatnonzero(np.diff(who, prepend=-2, append=-2))
+        seconds = 0
+        for first, end in itertools.pairwise(bounds.tolist()):
+            before = speaking[first] - speaking[first - 1] if first else speaking[first]
+            after = (speaking[end] if end < len(speaking) else len(truth)) - speaking[end - 1]
+            length = speaking[end - 1] + 1 - speaking[first] + min(before, 100 * edge_s) + min(after, 100 * edge_s)
+            seconds += (end - first) * int(who[first] >= 0 and length >= 100 * shortest_s)
+        return seconds / 100, float((who >= 0).sum() / 100)
+
     def changes(self) -> list[float]:
         """Times in s at which another speaker goes on: the middle of the pause, or of the overlap."""
         order = sorted(self.speech)

@@ -3,7 +3,8 @@
     python -m tests.benchmarks.difficult_voices --data DIR [CASE …]
 
 DIR holds manifest.jsonl and its recordings. Speech is of readers kept for tests, see dialogues.py; characters, children
-and whisper are transformed readers, since no recordings of them with known voices are at hand.
+and whisper are transformed readers, since no recordings of them with known voices are at hand. Clips are those of the
+profile `recover` that pass the default thresholds `voices` and `turn`.
 """
 
 import argparse
@@ -17,10 +18,13 @@ import numpy.typing as npt
 import soxr
 import torch
 from scipy.signal import istft, stft
+from speechmill.audio.cutting import place_changes
 from speechmill.core.config import Segment
+from speechmill.core.thresholds import Thresholds
+from speechmill.speakers.turns import Voices, clip_voices
 
 from tests.benchmarks.dialogues import LEVEL, RATE, Episode, Readers, Scene, add_speech, episode_of, rms, turns_of
-from tests.benchmarks.voices import Models, Score, cut, prepare, turns
+from tests.benchmarks.voices import Models, Place, Score, cut, detected, prepare
 
 GAP_S = 0.3  # between sentences of one reader
 PIECES = Scene(name="sentences", turn_s=(3.0, 8.0))
@@ -28,7 +32,18 @@ TALK = Scene(name="talk")
 CHARACTERS, CHILD = (0.88, 1.12), 1.3  # factors of pitch and formants
 WHISPER_DB, LAUGHTER_DB, ECHO_DB, ORIGINAL_DB = -10.0, -3.0, -15.0, -12.0
 ECHO_S, TRANSLATOR_S = 0.12, 1.5  # by which a line's echo, and a translator, are later
-CASES = ("reader", "characters", "whisper", "children", "laughter", "singing", "similar", "echo", "translator")
+CASES = (
+    "reader",
+    "characters",
+    "whisper",
+    "children",
+    "laughter",
+    "singing",
+    "similar",
+    "echo",
+    "translator",
+    "meetings",
+)
 ENVELOPE = 40  # coefficients of the cepstrum
 
 Float32 = npt.NDArray[np.float32]
@@ -147,6 +162,15 @@ class Cases:
             episode.speech = [piece for piece in moved + original.speech if piece[1] < size / RATE]
             yield episode
 
+    def meetings(self) -> Iterator[Episode]:
+        """Excerpts of AMI with their reference."""
+        for reference in sorted((self.data / "overlap").glob("ami_*.rttm")):
+            rows = [line.split() for line in reference.read_text(encoding="utf-8").splitlines()]
+            stretches = [
+                (float(start), float(start) + float(length), who) for *_, start, length, _, _, who, _, _ in rows
+            ]
+            yield Episode(reference.stem, self.readers.wave(f"overlap/{reference.stem}.flac"), stretches)
+
     @property
     def names(self) -> list[str]:
         """Readers for tests."""
@@ -168,13 +192,20 @@ def _same(wave: Float32) -> Float32:
     return wave
 
 
+def _is_kept(voices: Voices, clip: Place) -> bool:
+    """Whether the default thresholds on turns let a clip pass."""
+    found, limits = clip_voices(voices, *clip), Thresholds()
+    return found.voices <= (limits.voices or np.inf) and found.score_turn <= (limits.turn or 1.0)
+
+
 def row(episodes: Sequence[Episode], models: Models) -> str:
     """Figures of a case."""
     score, rules, invented, alone_s = Score(), Segment(profile="recover"), 0, 0.0
     for episode in episodes:
         heard = prepare(episode)
-        changes = turns(heard, models)
-        score.add_clips(episode, cut(heard, rules, changes))
+        voices = detected(heard, models)
+        changes = place_changes(voices.labels, heard.marks, heard.levels)
+        score.add_clips(episode, (clip for clip in cut(heard, rules, changes) if _is_kept(voices, clip)))
         score.add_changes(episode, changes)
         if len({who for _, _, who in episode.speech}) == 1:
             invented += len(changes)
@@ -198,10 +229,11 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"one of {', '.join(CASES)}; default: all")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    cases, models = Cases(options.data, Readers(options.data), np.random.default_rng(options.seed)), Models()
+    readers, models = Readers(options.data), Models()
     print("| case | minutes | mixed clips | one-voice speech in clips | changes recalled | invented a minute |")
     print("|---|---:|---:|---:|---:|---:|")
     for name in options.cases or CASES:
+        cases = Cases(options.data, readers, np.random.default_rng([options.seed, CASES.index(name)]))
         print(f"| {name} | {row(list(getattr(cases, name)()), models)} |", flush=True)
 
 

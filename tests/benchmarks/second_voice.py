@@ -1,6 +1,6 @@
 """Fits what finds a second voice within a turn, speakers/second_voice.py, and measures it on other readers.
 
-    python -m tests.benchmarks.second_voice --data DIR [--pairs 6] [--seed 5]
+    python -m tests.benchmarks.second_voice --data DIR [--pairs 12] [--seed 5]
 
 Dialogues are made as for `tests.benchmarks.voices --tuning`. The weights that are printed are of all readers; the
 figures beneath are those of weights that were fitted without the readers that they are measured on.
@@ -92,7 +92,7 @@ def main() -> None:
         formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with manifest.jsonl")
-    parser.add_argument("--pairs", type=int, default=6, help="pairs of one sex, and as many of any, for each scene")
+    parser.add_argument("--pairs", type=int, default=12, help="pairs of one sex, and as many of any, for each scene")
     parser.add_argument("--seed", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)

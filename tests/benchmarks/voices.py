@@ -34,7 +34,7 @@ from speechmill.core.records import SpanKind
 from speechmill.speakers import SEGMENTATION, second_voice
 from speechmill.speakers.segmentation import FIRST_FRAME, FRAME_SHIFT, PackagedDetector, load_packaged
 from speechmill.speakers.steps import pauses_before, speech_steps
-from speechmill.speakers.turns import STEP, Statistics, TurnDetector
+from speechmill.speakers.turns import STEP, Statistics, TurnDetector, Voices
 
 from tests.benchmarks.dialogues import FRAME, RATE, SCENES, Episode, Readers, episodes
 
@@ -87,13 +87,18 @@ def none(heard: Heard, models: Models) -> Frames:
     return NO_FRAMES
 
 
-def turns(heard: Heard, models: Models) -> Frames:
-    """Ours."""
+def detected(heard: Heard, models: Models) -> Voices:
+    """Our voices."""
     detector = TurnDetector(models.statistics)
     overlap = models.overlap.probabilities(heard.wave)
     speech = speech_steps(heard.marks)
     detector.feed(heard.wave, speech, pauses_before(heard.marks, speech), overlap)
-    return place_changes(detector.finish().labels, heard.marks, heard.levels)
+    return detector.finish()
+
+
+def turns(heard: Heard, models: Models) -> Frames:
+    """Ours."""
+    return place_changes(detected(heard, models).labels, heard.marks, heard.levels)
 
 
 def turns_alone(heard: Heard, models: Models) -> Frames:
@@ -230,19 +235,8 @@ def published(material: list[Episode]) -> Iterator[tuple[str, str, str, dict[str
                 "thresholds.repeated_ratio=null",  # scenes share recordings
             )
             chosen = [part for setting in settings for part in ("--set", setting)]
-            command = [
-                sys.executable,
-                "-m",
-                "speechmill",
-                "run",
-                "--input",
-                inputs,
-                "--output",
-                output,
-                *chosen,
-                "--quiet",
-            ]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            run = [sys.executable, "-m", "speechmill", "run", "--quiet", "--input", inputs, "--output", output, *chosen]
+            subprocess.run(run, check=True, stdout=subprocess.DEVNULL)
             titles = pq.read_table(output / "recordings.parquet", columns=["recording_id", "media_url"]).to_pylist()
             names = {row["recording_id"]: Path(row["media_url"]).stem for row in titles}
             clips: dict[str, list[Place]] = {episode.name: [] for episode in material}
@@ -288,7 +282,10 @@ def main() -> None:
     names = readers.speakers(tests=not options.tuning)
     material = list(episodes(readers, names, pairs=options.pairs, seed=options.seed))
     minutes = sum(episode.wave.size for episode in material) / RATE / 60
-    print(f"{len(material)} episodes, {minutes:.0f} minutes, {sum(len(one.changes()) for one in material)} changes\n")
+    print(f"{len(material)} episodes, {minutes:.0f} minutes, {sum(len(one.changes()) for one in material)} changes")
+    for edge_s in (Segment().edge_s, 0.5):
+        reached, spoken = np.sum([one.in_reach(options.min_length_s, edge_s) for one in material], axis=0)
+        print(f"one-voice speech that can be in clips with edges of {edge_s} s: {reached / spoken:.0%}")
     rows = show(row for part in (measure(material, options.min_length_s), published(material)) for row in part)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")

@@ -2,7 +2,7 @@
 
 Each of two networks misses some: one hears that several speak at once, the other how far a moment sounds like the voice
 that it was assigned to, or like another one of the recording. A logistic regression weighs both. Its weights were
-fitted on dialogues of 217 readers: `python -m tests.benchmarks.second_voice`.
+fitted on dialogues of 217 readers, as `python -m tests.benchmarks.second_voice` does.
 """
 
 import numpy as np
