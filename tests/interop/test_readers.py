@@ -270,7 +270,10 @@ def test_voxcpm_reads_its_manifests(exported: Path, tmp_path: Path, monkeypatch:
         assert row["ref_audio"]["array"].shape[-1] == pytest.approx(row["ref_duration"] * 16_000, abs=20)
 
 
-def test_matcha_reads_its_lists(exported: Path) -> None:
+def test_matcha_reads_its_lists(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    espeak = reader("espeakng_loader")  # eSpeak in a wheel: else one of the system has to be there
+    monkeypatch.setenv("PHONEMIZER_ESPEAK_LIBRARY", espeak.get_library_path())
+    monkeypatch.setenv("ESPEAK_DATA_PATH", espeak.get_data_path())
     module = reader("matcha.data.text_mel_datamodule")
     for name, columns in (("matcha_train.txt", 2), ("matcha_train_multispeaker.txt", 3)):
         rows = module.parse_filelist(name)

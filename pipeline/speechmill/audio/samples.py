@@ -25,7 +25,7 @@ def encode_flac(samples: Int16, rate: int) -> bytes:
     return buffer.getvalue()
 
 
-def decode_flac(data: bytes) -> Int16:
+def decode_flac(data: bytes | memoryview) -> Int16:
     """Decode FLAC bytes made by `encode_flac` to int16[n]."""
     samples: Int16 = soundfile.read(io.BytesIO(data), dtype="int16")[0]
     return samples

@@ -3,6 +3,7 @@
 A file that is open in Python is opened again by its descriptor, so that no name is looked up, and no link followed.
 """
 
+import io
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -11,6 +12,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+FLAC = "flac"  # column of sound in artifacts
 DESCRIPTORS = "/dev/fd"  # of this process, on Linux and macOS
 
 
@@ -24,13 +26,32 @@ def for_reading(file: IO[bytes]) -> Iterator[Any]:
 
 @contextmanager
 def parquet_writer(file: IO[bytes], schema: pa.Schema, options: Mapping[str, Any]) -> Iterator[pq.ParquetWriter]:
-    """A writer to an empty `file`, which is complete, though not synced, when the block ends."""
+    """A writer to an empty `file`, which is complete, though not synced, when the block ends.
+
+    A column FLAC is stored as it is, whatever the options.
+    """
     path = _path(file)
+    sound = stored_plain(schema, FLAC) if FLAC in schema.names else {}
     with (
         nullcontext(file) if path is None else pa.OSFile(path, "wb") as sink,
-        pq.ParquetWriter(sink, schema, **options) as writer,
+        pq.ParquetWriter(sink, schema, **{**options, **sound}) as writer,
     ):
         yield writer
+
+
+def stored_plain(schema: pa.Schema, path: str) -> dict[str, Any]:
+    """Options of a Parquet writer that stores the column `path` as it is, and compresses and encodes all others.
+
+    FLAC neither gets smaller nor repeats, and is read in half the time where no dictionary has to be gone through.
+    """
+    sink = io.BytesIO()
+    pq.write_table(schema.empty_table(), sink)
+    columns = pq.ParquetFile(sink).schema
+    paths = [columns.column(at).path for at in range(len(columns))]  # those in lists and structs, too
+    return {
+        "compression": {name: "none" if name == path else "zstd" for name in paths},
+        "use_dictionary": [name for name in paths if name != path],
+    }
 
 
 def _path(file: IO[bytes]) -> str | None:

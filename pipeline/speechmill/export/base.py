@@ -9,6 +9,8 @@ from typing import IO, Any, ClassVar, Protocol
 
 from speechmill.export.sanitise import one_line
 
+Content = bytes | memoryview
+"""Bytes of a file or member; the FLAC of a corpus is a view into what was read of a shard."""
 KINDS = ("wav", "flac", "opus")
 NO_TEXT, TOO_SHORT, TOO_LONG, TEXT_TOO_LONG = REASONS = ("no_text", "too_short", "too_long", "text_too_long")
 """Reasons why a format leaves out a clip. Formats may have further ones."""
@@ -94,13 +96,13 @@ class Part(Protocol):
     def line(self, file: str, line: str) -> None:
         """Add a line to a file; the lines of all shards are joined in their order."""
 
-    def member(self, tar: str, name: str, content: bytes) -> None:
+    def member(self, tar: str, name: str, content: Content) -> None:
         """Add a member to a tar file, which is complete when `file_number` changes."""
 
-    def file(self, name: str, content: bytes) -> None:
+    def file(self, name: str, content: Content) -> None:
         """Write a small file of this clip."""
 
-    def sound(self, clip: Clip) -> bytes:
+    def sound(self, clip: Clip) -> Content:
         """Bytes of the audio file of the clip, as `audio` says."""
 
 

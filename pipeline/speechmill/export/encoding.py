@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from speechmill.audio import Int16, decode_flac, encode_flac, resample, to_int16
-from speechmill.export.base import Audio
+from speechmill.export.base import Audio, Content
 
 OPUS_BITS = 64_000  # bits per second, one voice
 WAV_HEADER_BYTES = 44
@@ -19,18 +19,18 @@ WAV_HEADER_BYTES = 44
 class Sound:
     """The audio of one clip. Raises ValueError where its FLAC cannot be decoded."""
 
-    def __init__(self, flac: bytes, rate: int) -> None:
+    def __init__(self, flac: Content, rate: int) -> None:
         self._flac, self._rate = flac, rate
         self._samples: dict[int, Int16] = {}
-        self._encoded: dict[Audio, bytes] = {}
+        self._encoded: dict[Audio, Content] = {}
 
-    def encoded(self, audio: Audio) -> bytes:
+    def encoded(self, audio: Audio) -> Content:
         """Bytes of an audio file: 16-bit WAV or FLAC, or Opus in Ogg."""
         if audio not in self._encoded:
             self._encoded[audio] = self._encode(audio)
         return self._encoded[audio]
 
-    def _encode(self, audio: Audio) -> bytes:
+    def _encode(self, audio: Audio) -> Content:
         if audio.is_copy:
             return self._flac
         samples = self._at(audio.rate)

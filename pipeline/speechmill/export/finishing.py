@@ -2,13 +2,12 @@
 
 import heapq
 import io
-import tarfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import IO
 
 from speechmill.core.store import Store
-from speechmill.export import folder
+from speechmill.export import folder, tars
 from speechmill.export.base import Exporter
 from speechmill.export.reading import AUDIO_FOLDER, Job
 from speechmill.export.writing import (
@@ -55,11 +54,8 @@ class WrittenFormat:
 
     def members(self, tar: str) -> Iterator[tuple[str, IO[bytes]]]:
         """See `Exported`."""
-        with self._output.open(tar) as opened, tarfile.open(fileobj=opened, mode="r:") as members:
-            for member in members:
-                content = members.extractfile(member)
-                assert content is not None
-                yield member.name, content
+        with self._output.open(tar) as opened:
+            yield from tars.members(opened)
 
     def create(self, file: str) -> AbstractContextManager[IO[bytes]]:
         """See `Exported`."""

@@ -35,7 +35,7 @@ class HashedFile:
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._digest, self._bytes = file, hashlib.sha256(), 0
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """Write bytes."""
         self._digest.update(data)
         self._bytes += len(data)

@@ -115,7 +115,7 @@ def open_shard(raw: IO[bytes], name: str) -> pq.ParquetFile:
 def read_group(file: pq.ParquetFile, number: int, columns: list[str]) -> pa.Table:
     """Read columns of a row group. Raises ConfigError for damaged data."""
     try:
-        return file.read_row_group(number, columns)
+        return file.read_row_group(number, columns, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise ConfigError(f"a shard of the corpus cannot be read ({error}); see `speechmill verify`") from None
 
@@ -172,7 +172,7 @@ class Judge:
         if verdict.option is None:
             for exporter in self._exporters:
                 self._ask(exporter, verdict)
-            if verdict.clips and bucket_of(row["clip_id"]) >= self._job.buckets:
+            if self._job.buckets < BUCKETS and verdict.clips and bucket_of(row["clip_id"]) >= self._job.buckets:
                 verdict.option, verdict.clips, verdict.reasons, verdict.changed = "--hours", {}, {}, []
         return verdict
 

@@ -16,7 +16,7 @@ from typing import Any
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.store import Store
 from speechmill.export import folder
-from speechmill.export.base import Audio, Clip, Exporter, Reference
+from speechmill.export.base import Audio, Clip, Content, Exporter, Reference
 from speechmill.export.encoding import Sound
 from speechmill.export.planning import FormatPlan, Plan, count, empty_plan
 from speechmill.export.reading import (
@@ -112,7 +112,7 @@ class PartWriter:
         if not verdict.clips:
             return
         row = verdict.row
-        sound = Sound(flacs[verdict.number].as_py() or b"", row["sampling_rate"])
+        sound = Sound(memoryview(flacs[verdict.number].as_buffer() or b""), row["sampling_rate"])
         self.line(GENERAL, LICENCES_FILE, csv_line(row.get(name) for name in LICENCE_COLUMNS))
         licence = one_line(row.get("licence") or "unknown")
         clips, seconds = self.licences.get(licence, (0, 0.0))
@@ -165,12 +165,12 @@ class PartWriter:
         if (other := self._owners.setdefault(file, writer)) != writer:
             raise ConfigError(f"--to {other} --to {writer}: both write {file}; export them into two folders")
 
-    def small_file(self, name: str, content: bytes) -> None:
+    def small_file(self, name: str, content: Content) -> None:
         """Write a file in one piece, and list it."""
         self._put(name, content)
         self.listed(f"{hashlib.sha256(content).hexdigest()}  {name}", len(content))
 
-    def _put(self, name: str, content: bytes) -> None:
+    def _put(self, name: str, content: Content) -> None:
         """Write a file without waiting until it is on the disk, which `write_part` does for all of them at once."""
         output = self._job.output
         if not output.is_local:
@@ -243,17 +243,17 @@ class _View:
         """See `Part`."""
         self._writer.line(self._exporter.name, file, line)
 
-    def file(self, name: str, content: bytes) -> None:
+    def file(self, name: str, content: Content) -> None:
         """See `Part`."""
         self._writer.own(self._exporter.name, name)
         self._writer.small_file(name, content)
 
-    def sound(self, clip: Clip) -> bytes:
+    def sound(self, clip: Clip) -> Content:
         """See `Part`."""
         assert self._sound is not None
         return self._sound.encoded(self.audio)
 
-    def member(self, tar: str, name: str, content: bytes) -> None:
+    def member(self, tar: str, name: str, content: Content) -> None:
         """See `Part`."""
         if tar not in self._open:
             self._writer.own(self._exporter.name, tar)

@@ -6,7 +6,6 @@ number of workers. The footer has a digest of a shard's content: an unchanged sh
 """
 
 import hashlib
-import io
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from speechmill.core import arrow_files
 from speechmill.core.build import Build
 from speechmill.core.columns import PROVENANCE, feature_of
 from speechmill.core.footers import ShardFooter
@@ -29,7 +29,7 @@ from speechmill.publish.rows import clip_rows
 from speechmill.publish.sounds import read_flac
 from speechmill.stages import TOKENISE
 
-VERSION = 1  # raise it when the same clips give other shards
+VERSION = 2  # raise it when the same clips give other shards
 AUDIO = "audio"
 PROVENANCE_FIELDS = ["media_url", *(column.name for column in PROVENANCE if column.name != "source_url")]
 TOKENS = ("mel_tokens", "mel_profile")
@@ -101,8 +101,7 @@ def write_shard(name: str, shard: Shard, decided: DecidedGroup, build: Build) ->
     columns = data_schema(columns_of(build))
     schema = _with_features(columns, build.config.audio.sample_rate)
     sorting = pq.SortingColumn.from_ordering(schema, [("recording_id", "ascending"), ("start", "ascending")])
-    plain = [column for column in schema.names if column != AUDIO]
-    options: dict[str, Any] = {"compression": _codecs(schema), "use_dictionary": plain, "sorting_columns": sorting}
+    options = arrow_files.stored_plain(schema, f"{AUDIO}.bytes") | {"sorting_columns": sorting}
     rows = clip_rows(decided, columns, build, shard.clips)
     rows = _with_tokens(rows, decided, shard.clips, build)
     groups = list(_row_groups(decided.places["flac_bytes"].take(shard.clips).to_pylist()))
@@ -176,15 +175,6 @@ def _row_groups(sizes: Iterable[int]) -> Iterator[tuple[int, int]]:
         taken += size
     if last > first:
         yield first, last
-
-
-def _codecs(schema: pa.Schema) -> dict[str, str]:
-    """Compression by column path: zstd, but none for FLAC, which does not get smaller."""
-    sink = io.BytesIO()
-    pq.write_table(schema.empty_table(), sink)
-    columns = pq.ParquetFile(sink).schema
-    paths = [columns.column(i).path for i in range(len(columns))]
-    return {path: "none" if path == "audio.bytes" else "zstd" for path in paths}
 
 
 def _with_features(schema: pa.Schema, rate: int) -> pa.Schema:

@@ -12,9 +12,11 @@ from speechmill.core import arrow_files
 from speechmill.core.build import Build
 from speechmill.stages.restored import read_restored, restored_ids
 
+Rows = npt.NDArray[np.int64]
+
 
 def read_flac(content_id: str, clip_ids: Collection[str], build: Build) -> Iterator[pa.RecordBatch]:
-    """Columns `clip_id` and `flac` of clips of a content, in order of position, a batch for each row group.
+    """Columns `clip_id` and `flac` of clips of a content, in order of position, in batches.
 
     The sound is the restored one where a clip has it. Row groups without any of the clips are not read: the audio of a
     long recording is a gigabyte.
@@ -24,11 +26,13 @@ def read_flac(content_id: str, clip_ids: Collection[str], build: Build) -> Itera
     with build.store.open(build.segments(content_id)) as file, arrow_files.for_reading(file) as source:
         parquet = pq.ParquetFile(source, pre_buffer=False)
         for number in range(parquet.num_row_groups):
-            ids = parquet.read_row_group(number, ["clip_id"])["clip_id"].combine_chunks()
+            ids = parquet.read_row_group(number, ["clip_id"], use_threads=False)["clip_id"].combine_chunks()
             rows = np.flatnonzero(pc.is_in(ids, value_set=wanted))
-            if rows.size:
-                flac = parquet.read_row_group(number, ["flac"])["flac"].combine_chunks()
-                own, sounds = ids.take(pa.array(rows)), _take(flac, rows)
+            if not rows.size:
+                continue
+            flac = parquet.read_row_group(number, ["flac"], use_threads=False)["flac"].combine_chunks()
+            for part, sounds in _runs(flac, rows):
+                own = ids.take(pa.array(part))
                 if at_hand := restored.intersection(own.to_pylist()):
                     sounds = _in_place(sounds, own, dict(read_restored(content_id, at_hand, build)))
                 yield pa.record_batch({"clip_id": own, "flac": sounds})
@@ -55,12 +59,11 @@ def _in_place(sounds: pa.BinaryArray, clip_ids: pa.StringArray, restored: dict[s
     return pa.array([restored.get(clip_id) or sound.as_py() for clip_id, sound in pairs], pa.binary())
 
 
-def _take(values: pa.BinaryArray, rows: npt.NDArray[np.int64]) -> pa.BinaryArray:
-    """`values.take(rows)`, without a copy of the bytes where those rows follow each other, but for nulls between."""
+def _runs(values: pa.BinaryArray, rows: Rows) -> Iterator[tuple[Rows, pa.BinaryArray]]:
+    """`values.take(rows)` without a copy, in parts, each with its rows: their bytes follow each other."""
     _, offsets, data = values.buffers()
     bounds = np.frombuffer(offsets, np.int32)[values.offset : values.offset + len(values) + 1]
     begins, ends = bounds[rows], bounds[rows + 1]
-    if (begins[1:] != ends[:-1]).any():
-        return values.take(pa.array(rows))
-    own = pa.py_buffer(np.append(begins, ends[-1:]).astype(np.int32))
-    return pa.BinaryArray.from_buffers(pa.binary(), len(rows), [None, own, data])
+    for part in np.split(np.arange(rows.size), np.flatnonzero(begins[1:] != ends[:-1]) + 1):
+        own = pa.py_buffer(np.append(begins[part], ends[part[-1]]).astype(np.int32))
+        yield rows[part], pa.BinaryArray.from_buffers(pa.binary(), part.size, [None, own, data])

@@ -67,7 +67,7 @@ def _store(decoded: Decoded, pcm: IO[bytes], content_id: str, build: Build) -> D
     seconds = int((places[:, 1] - places[:, 0]).sum()) / FRAMES_PER_S
     sound, footer = PcmSound(pcm), replace(decoded.footer, breaks=tuple(decoded.breaks), clip_seconds=seconds)
     name = build.artifact(Passages.name, content_id)
-    with build.store.parquet(name, PASSAGE_ARTIFACT, compression={"flac": "none"}) as writer:
+    with build.store.parquet(name, PASSAGE_ARTIFACT) as writer:
         stretches = list(_cover(places, decoded.speech.size))
         for at in range(0, len(stretches), GROUP_ROWS):
             rows = []

@@ -155,7 +155,7 @@ def _write_segments(
     """Write spans, with the FLAC of clips and of a few utterances that are none, and the footer."""
     rate = build.config.audio.sample_rate
     examples = Counter[SpanKind]()
-    with build.store.parquet(build.segments(content_id), SEGMENT_ARTIFACT, compression={"flac": "none"}) as writer:
+    with build.store.parquet(build.segments(content_id), SEGMENT_ARTIFACT) as writer:
         for at in range(0, len(segments), GROUP_SPANS):
             rows = []
             for span in segments[at : at + GROUP_SPANS]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import soundfile
 
-from speechmill.export.base import Clip, Exported, Exporter, Part
+from speechmill.export.base import Clip, Content, Exported, Exporter, Part
 
 FOLDER = "lhotse_shar"
 FACTS = ("recording_id", "licence", "snr_db", "conditioning_clip_ids")
@@ -55,7 +55,7 @@ class LhotseShar(Exporter):
                 raise ValueError(f"{cuts}: has fewer cuts than recordings")
 
 
-def _recording(clip: Clip, content: bytes) -> dict[str, Any]:
+def _recording(clip: Clip, content: Content) -> dict[str, Any]:
     """A lhotse Recording whose audio is put in while reading."""
     info = soundfile.info(io.BytesIO(content))
     return {
