@@ -7,7 +7,7 @@ less the longer the pause at it is. Memory does not grow with the recording, but
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -47,8 +47,8 @@ Indices = npt.NDArray[np.intp]
 class Statistics(Protocol):
     """A speaker network whose embeddings are made of sums over time."""
 
-    def sums(self, wave: Float32) -> Float32:
-        """Additive statistics of each whole step of float32[n] at 16 kHz, float32[steps, D]."""
+    def sums(self, wave: Float32) -> Iterator[Float32]:
+        """Additive statistics of each whole step of float32[n] at 16 kHz, float32[steps, D], some steps at a time."""
         ...
 
     def embed(self, sums: Float32, steps: npt.NDArray[np.int64]) -> Float32:
@@ -110,6 +110,8 @@ class TurnDetector:
     """Assigns the speech of one recording to voices: give it all of the recording, block by block."""
 
     statistics: Statistics
+    embedded: Callable[[int], None] = lambda _: None
+    """Called with a number of steps whenever the statistics of so many are made, which takes most of the time."""
     _sums: npt.NDArray[np.float64] | None = field(default=None, init=False)  # of each voice so far
     _steps: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), init=False)
     _waves: list[Float32] = field(default_factory=list, init=False)
@@ -152,13 +154,20 @@ class TurnDetector:
     def _cluster(self) -> None:
         """Find the voices of a block, and assign its steps to them."""
         places, pauses = np.asarray(self._places, np.intp), np.asarray(self._pauses)
-        sums = self.statistics.sums(np.concatenate(self._waves)).astype(np.float64)
+        sums = self._sums_of(np.concatenate(self._waves))
         self._waves, self._places, self._pauses = [], [], []
         voices = self._add_voices(sums, places)
         centroids = self._embed(self._sums[voices], self._steps[voices])  # type: ignore[index]
         cosines = (self._embed(*_around(sums, places)) @ centroids.T).round(DIGITS)
         path = best_path(cosines, pauses)
         self._labels.append((places, voices[path].astype(np.int16), cosines[np.arange(len(path)), path]))
+
+    def _sums_of(self, wave: Float32) -> npt.NDArray[np.float64]:
+        parts = []
+        for part in self.statistics.sums(wave):
+            parts.append(part)
+            self.embedded(len(part))
+        return np.concatenate(parts).astype(np.float64)
 
     def _add_voices(self, sums: npt.NDArray[np.float64], places: Indices) -> Indices:
         """Add the voices of a block to those of the recording; returns the numbers of those that may speak in it."""
