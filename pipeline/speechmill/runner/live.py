@@ -143,7 +143,7 @@ def cells(name: str, state: StageState, tracker: Tracker) -> list[str]:
     if name in WITHOUT_AUDIO:
         return [name, count, "", _speed(name, state, tracker), _failed(state)]
     total_s = tracker.forecast.totals.get(name, 0.0)
-    done_s = state.in_s + state.partial_s
+    done_s = max(state.shown_s, state.in_s + state.partial_s)
     audio = amount(min(done_s, total_s) if total_s else done_s, total_s)
     return [name, count, audio, _speed(name, state, tracker), _failed(state)]
 
@@ -162,6 +162,8 @@ def amount(done_s: float, total_s: float) -> str:
 def _speed(name: str, state: StageState, tracker: Tracker) -> str:
     if name == FETCH.name:
         return f"{tracker.bytes_per_s / 1e6:.1f} MB/s" if tracker.bytes_per_s >= MIN_BYTES_PER_S else ""
+    if not state.worked_s and any(pulse.stage == name for pulse in tracker.pulses):
+        return "loading"
     cost = state.cost(0.0)
     return f"{1 / cost:,.0f} x real time" if cost else ""
 

@@ -129,6 +129,10 @@ class Tracker:
         if not self.forecast.listed:
             return
         self.left_s = self.forecast.left_s(self.states)
+        for name, state in self.states.items():
+            done_s, total_s = state.in_s + state.partial_s, self.forecast.totals.get(name, 0.0)
+            likely_s = min(done_s + state.unseen_s(self.forecast.costs.get(name, 0.0)), total_s)
+            state.shown_s = max(state.shown_s, done_s, likely_s)
         self.share = max(self.share, self.elapsed_s / max(self.elapsed_s + self.left_s, 1e-9))
 
 

@@ -71,7 +71,7 @@ def detect_turns(pcm: IO[bytes], marks: npt.NDArray[np.bool_], content_id: str, 
     statistics, overlap = _load(str(build.config.turns.model), build.config.turns.overlap)
     speech = speech_steps(marks)
     overlap_share = (1 - EMBEDDING_SHARE) if overlap is not None else 0.0
-    recording_steps = speech.size / max(np.count_nonzero(speech), 1)  # for one of speech
+    recording_steps = speech.size / max(int(speech.sum()), 1)  # for one of speech
     embedding_s = recording_steps * STEP_S * share_of_turns(1 - overlap_share)
     detector = TurnDetector(statistics, embedded=lambda steps: pulse.add(steps * embedding_s))
     pauses = pauses_before(marks, speech)
