@@ -11,6 +11,8 @@ import argparse
 import gzip
 import itertools
 import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,7 +31,6 @@ import soxr
 from speechmill.core.config_file import load
 from speechmill.core.processes import usable_cores
 from speechmill.core.pulse import Pulse
-from speechmill.core.store import Store
 from speechmill.runner.run import run
 from speechmill.runner.tracking import Tracker
 from speechmill.stages import FETCH
@@ -99,24 +100,25 @@ def record(shape: Shape, data: Path, folder: Path) -> list[str]:
         settings = {**served_by, **licences, **shape.config}
         config = load(None, (), settings, inputs=tuple(inputs), output=str(output))
         if shape.is_resumed:
-            _stop_midway(config, output)
+            _stop_midway(config)
         recorder = _Recorder()
         with recorder.listening():
             run(config)
     return recorder.lines()
 
 
-def _stop_midway(config: Any, output: Path) -> None:
+def _stop_midway(config: Any) -> None:
     """Run until some of the audio is transcribed."""
-    seen = _Recorder(lambda tracker: _stop(tracker, Store(str(output))))
-    with seen.listening():
+    with _Recorder(_stop).listening():
         run(config)
 
 
-def _stop(tracker: Tracker, store: Store) -> None:
-    state, totals = tracker.states.get("transcribe"), tracker.forecast.totals
-    if state and state.in_s + state.partial_s > STOPPED_SHARE * totals.get("transcribe", float("inf")):
-        store.write_text("work/stop", "")
+def _stop(tracker: Tracker) -> None:
+    """Interrupt this process, once."""
+    state, total_s = tracker.states.get("transcribe"), tracker.forecast.totals.get("transcribe", float("inf"))
+    if state and state.shown_s < float("inf") and state.in_s + state.partial_s > STOPPED_SHARE * total_s:
+        state.shown_s = float("inf")
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 class _Clock:

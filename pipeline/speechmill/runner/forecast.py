@@ -31,6 +31,7 @@ START_S = {"passages": 6.0, "segment": 6.0, "score": 3.0, "transcribe": 3.0, "em
 USUAL_START_S = 1.5
 STALLED = 3.0  # times the time that other audio took, from which on a stage was loading something, once
 SHORTEST_LOADING_S = 1.0
+DONE_AT_WORK = 0.5  # of downloads that are at work, on average
 RECENT_S = 120.0  # of work, after which a measured speed counts half
 PUBLISHING_S = 3.0
 
@@ -113,6 +114,8 @@ class StageState:
     """Expected audio of these elements, as far as it is known."""
     active: int = 0
     """Number of elements in work whose audio is known."""
+    at_work: int = 0
+    """Number of all elements in work."""
     wall_s: float = 0.0
     """Time of the run that is its share."""
     start_s: float = 0.0
@@ -198,13 +201,21 @@ class Forecast:
         slowness, left = self._slowness(states), PUBLISHING_S
         for model in self.models:
             state = states.get(model.name, StageState())
-            factor = 1.0 if model.name == FETCH.name else slowness
-            self.costs[model.name] = cost = state.cost(factor / model.speed if model.speed else 0.0)
+            if model.name == FETCH.name:
+                left += self._fetching_s(model, state)
+                continue
+            self.costs[model.name] = cost = state.cost(slowness / model.speed if model.speed else 0.0)
             if model.speed and self.totals[model.name] and not state.start_made_s:
                 left += max(model.start_s * slowness - state.wall_s, 0.0)
             left_s = self.totals[model.name] - state.in_s - state.partial_s
             left += cost * max(left_s - state.unseen_s(cost), 0.0)
         return left
+
+    def _fetching_s(self, model: StageModel, state: StageState) -> float:
+        """Seconds until all is fetched, by number of recordings: how long one is, is known only when it is decoded."""
+        usual_s = self.totals[model.name] / (model.speed or 1.0) / max(self.listed, 1)
+        each_s = (state.wall_s + usual_s) / (state.inputs + DONE_AT_WORK * state.at_work + 1)
+        return each_s * max(self.listed - state.inputs - DONE_AT_WORK * state.at_work, 0.0)
 
     def _slowness(self, states: Mapping[str, StageState]) -> float:
         """Time that stages took over what they usually take; downloads say nothing of the machine."""

@@ -101,7 +101,7 @@ class Tracker:
     def _add_pulses(self) -> None:
         for state in self.states.values():
             state.partial_s = state.active_s = 0.0
-            state.active = 0
+            state.active = state.at_work = 0
         for pulse in self.pulses:
             if pulse.stage in IN_ORDER:
                 self._uncounted[_key(pulse.stage, pulse.names)] = pulse
@@ -109,6 +109,7 @@ class Tracker:
         for pulse in (*others, *self._uncounted.values()):
             state = self.states.setdefault(pulse.stage, StageState())
             total_s = pulse.total_s
+            state.at_work += 1
             state.partial_s += pulse.done_s if total_s is None else min(pulse.done_s, total_s)
             if total_s is not None:
                 state.active_s += max(total_s, pulse.done_s)
