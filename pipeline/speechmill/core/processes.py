@@ -63,9 +63,9 @@ def spawn(work: Callable[[Connection], None]) -> tuple[BaseProcess, Connection]:
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """Hide the script that runs here: multiprocessing would run it again in the process, which needs nothing of it."""
+    """Hide a script that runs here: multiprocessing would run it again. What runs by `-m` is imported, as a module."""
     main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
+    sys.modules["__main__"] = ModuleType("__main__") if main.__spec__ is None else main
     try:
         yield
     finally:
