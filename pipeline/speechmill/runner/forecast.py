@@ -205,9 +205,9 @@ class Forecast:
                 left += self._fetching_s(model, state)
                 continue
             self.costs[model.name] = cost = state.cost(slowness / model.speed if model.speed else 0.0)
-            if model.speed and self.totals[model.name] and not state.start_made_s:
-                left += max(model.start_s * slowness - state.wall_s, 0.0)
             left_s = self.totals[model.name] - state.in_s - state.partial_s
+            if model.speed and left_s > 0 and not state.start_made_s:
+                left += max(model.start_s * slowness - state.wall_s, 0.0)
             left += cost * max(left_s - state.unseen_s(cost), 0.0)
         return left
 
