@@ -1,8 +1,10 @@
 """What several kinds of tests share."""
 
 import os
+import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: threads that wait for each other are slow
+os.environ["XDG_CACHE_HOME"] = f"{tempfile.gettempdir()}/speechmill-tests"  # not the home of who tests
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would each compile Beam and torch again
 from collections.abc import Iterator
 from pathlib import Path

@@ -135,7 +135,7 @@ def sliding(heard: Heard, models: Models) -> Frames:
     places = np.flatnonzero(speech_steps(heard.marks))
     if places.size < 2 * SIDE:
         return NO_FRAMES
-    sums = models.statistics.sums(heard.wave.reshape(-1, STEP)[places].ravel()).astype(np.float64)
+    sums = np.concatenate(list(models.statistics.sums(heard.wave.reshape(-1, STEP)[places].ravel()))).astype(np.float64)
     total = np.concatenate([np.zeros((1, sums.shape[1])), np.cumsum(sums, axis=0)])
     at = np.arange(SIDE, len(places) - SIDE)
     length = np.full(at.size, SIDE)

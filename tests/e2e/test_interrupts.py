@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "remove {corpus} --person Nobody --reason none --dry-run": (READING,),
     "select {corpus} --set thresholds.snr_db=20 --dry-run": (READING,),
     "status {corpus}": (READING,),
+    "train asr {manifest} --output {new} --set hidden=32 --set layers=1 --set held_out=0": (WORDS,),
     "train mel-tokens --set inputs=[{recordings}] --output {new} --set steps=9": (WORDS,),
     "verify {corpus}": (WORDS,),
 }

@@ -4,6 +4,7 @@ import itertools
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 from speechmill.core import config, config_errors, config_file
 from speechmill.core.config import RunConfig, Segment
 from speechmill.core.config_errors import ConfigError
@@ -177,3 +178,11 @@ def test_every_renamed_key_leads_to_one_that_is_there() -> None:
         section, _, key = now.partition(".")
         fields = RunConfig.model_fields[section].annotation.model_fields
         assert not key or key in fields, now
+
+
+def test_a_key_that_is_needed_is_asked_for() -> None:
+    class Recipe(BaseModel):
+        inputs: list[str]
+
+    with pytest.raises(ConfigError, match="inputs: is needed, and has no default; give it with --set inputs="):
+        config_file.read(Recipe, None, ())

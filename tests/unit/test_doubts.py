@@ -4,6 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from speechmill.core.reasons import OF_HALLUCINATIONS
 from speechmill.decide.hallucinations import Hypothesis, checks, failed_checks, tokens
 
 
@@ -173,3 +174,8 @@ def test_every_rule_has_a_name_of_its_own_and_says_where_it_is_from() -> None:
     names = sorted(rule.name for rule in checks())
     assert all(one != other for one, other in pairwise(names))
     assert all(rule.source for rule in checks())
+
+
+def test_the_reasons_of_all_checks_are_listed_in_order() -> None:
+    """Of which commands that check no text know without reading the checks."""
+    assert tuple(dict.fromkeys(check.reason for check in checks())) == OF_HALLUCINATIONS

@@ -110,10 +110,10 @@ def test_status_says_what_decides_next(corpus: Path) -> None:
     assert told["at_work"] == ["segment One, 1.5 of 5.0 min"]
 
 
-def test_status_and_a_dry_run_import_neither_beam_nor_torch_nor_pandas(corpus: Path) -> None:
+def test_status_and_a_dry_run_import_nothing_heavy(corpus: Path) -> None:
     code = (
         "import sys; from speechmill.cli.main import cli; cli(sys.argv[1:], standalone_mode=False); "
-        "print(sorted({'apache_beam', 'torch', 'pandas'} & sys.modules.keys()))"
+        "print(sorted({'apache_beam', 'torch', 'pandas', 'av', 'rapidfuzz'} & sys.modules.keys()))"
     )
     for words in (["status", str(corpus)], ["select", str(corpus), "--dry-run"]):
         done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
@@ -306,11 +306,15 @@ def test_words_have_units_marks_and_no_control_characters() -> None:
         "licences": {"CC0-1.0": {"recordings": 1200, "hours": 0.25, "published": True}},
     }
     assert to_text(value) == (
-        "output    a[31mb\nhours     1.50 h\n\nbytes\n  data  3.4 MB\n  work  12 B\n\nseconds\n  total  1 h 02 min\n"
-        "  all    2 d 8 h\n\nnothing   none\n\nchecks\n  files  ok      checked 4 of 1,600; n\n"
+        "output    a[31mb\nhours     1.50 h\nbytes     data 3.4 MB, work 12 B\n"
+        "seconds   total 1 h 02 min, all 2 d 8 h\n"
+        "nothing   none\n\nchecks\n  files  ok      checked 4 of 1,600; n\n"
         "  a      FAILED\n    - x\n    - fix: y\n\n"
-        "licences\n  CC0-1.0  recordings 1,200, hours 0.25 h, 15.0 min, published yes"
+        "licences\n  CC0-1.0  recordings 1,200, 15.0 min, published yes"
     )
+    assert to_text({"hours": 0.004, "log": ["one two three four"], "a": {"b": 1, "cc": 22}}, 14).splitlines() == [
+        "hours  14 s", "", "log", "  one two", "      three", "      four", "", "a      b 1,", "       cc 22",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("is_finished", [True, False])

@@ -247,6 +247,22 @@ if __name__ == "__main__":
 """
 
 
+SCRIPT = """
+import os
+from speechmill.core.processes import pool, result
+print("once")
+print(result(pool(1).submit(os.path.basename, "/a/b"))[0])
+"""
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_a_script_needs_no_guard_and_may_come_from_standard_input(tmp_path: Path, *, is_file: bool) -> None:
+    (script := tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, str(script) if is_file else "-"]
+    done = subprocess.run(command, input=SCRIPT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["once", "b"]
+
+
 def test_workers_end_with_a_parent_that_was_killed() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None

@@ -1,5 +1,7 @@
 """Speaker turns: what the clustering makes of embeddings, and what cuts follow from it."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from speechmill.audio.cutting import place_changes, spans
@@ -22,9 +24,9 @@ RATE = 16_000
 class TwoTones:
     """Statistics of a network that hears the level: quiet steps are one voice, loud ones another."""
 
-    def sums(self, wave: np.ndarray) -> np.ndarray:
+    def sums(self, wave: np.ndarray) -> Iterator[np.ndarray]:
         loud = np.abs(wave.reshape(-1, STEP)).max(axis=1) > 0.5
-        return np.stack([~loud, loud], axis=1).astype(np.float32)
+        yield np.stack([~loud, loud], axis=1).astype(np.float32)
 
     def embed(self, sums: np.ndarray, steps: np.ndarray) -> np.ndarray:
         return (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)

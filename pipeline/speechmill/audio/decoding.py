@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-import av
 import numpy as np
 import numpy.typing as npt
 import soxr
@@ -130,6 +129,8 @@ class Decoding:
             yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
     def _describe(self, container: Any, stream: Any, file: IO[bytes]) -> None:
+        import av  # here, as below: commands that open no media would wait for it
+
         context = stream.codec_context
         self._size += container.size
         self.container, self.codec = container.format.name, context.name
@@ -191,6 +192,8 @@ class Decoding:
             raise RejectedError(Reason.TOO_LONG, f"{self.seconds:.0f} s of sound in {self._size} bytes")
 
     def _frames(self, container: Any, stream: Any) -> Iterator[Any]:
+        import av
+
         for packet in self._packets(container, stream):
             try:
                 frames = packet.decode()
@@ -219,6 +222,8 @@ class Decoding:
         self._due_s = frame.time + frame.samples / frame.sample_rate
 
     def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
+        import av
+
         demuxer = container.demux(stream)
         while True:
             try:

@@ -17,13 +17,16 @@ def duration_s(path: str, config: RunConfig) -> float | None:
     if not os.path.isfile(path):
         return None
     try:
-        return _by_head(path) or _by_decoder(path, config)
+        return duration_by_head(path) or _by_decoder(path, config)
     except (OSError, EOFError, ValueError):
         return None
 
 
-def _by_head(path: str) -> float | None:
-    """Duration of the two most frequent formats without a decoder: WAV, and FLAC (RFC 9639, section 8.2)."""
+def duration_by_head(path: str) -> float | None:
+    """Duration in seconds that a head of WAV or FLAC (RFC 9639, section 8.2) declares; None for other files.
+
+    No decoder is needed. Raises OSError, EOFError or ValueError for a file that cannot be read.
+    """
     with open(path, "rb") as file:
         head = file.read(FLAC_HEAD_BYTES)
         if head[:4] == b"fLaC" and len(head) == FLAC_HEAD_BYTES:

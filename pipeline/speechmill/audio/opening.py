@@ -7,9 +7,6 @@ cover pictures included (a PNG of 4 MB takes 1 GB), so the codecs are limited be
 import io
 from typing import IO, Any, NoReturn
 
-import av
-from av.stream import Discard
-
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
 
@@ -43,6 +40,8 @@ OPTIONS = {
 
 def open_media(file: IO[bytes], **options: str) -> Any:
     """Open a container, and nothing that it refers to. Raises RejectedError for anything but media."""
+    import av  # here, as below: commands that open no media would wait for it
+
     file.seek(0, io.SEEK_END)
     if not file.tell():
         raise RejectedError(Reason.EMPTY, "no bytes")
@@ -55,6 +54,8 @@ def open_media(file: IO[bytes], **options: str) -> Any:
 
 def sound_of(container: Any) -> Any:
     """The audio stream to decode; all others are switched off. Raises RejectedError where there is no supported one."""
+    from av.stream import Discard
+
     if not container.streams.audio:
         raise RejectedError(Reason.NOT_AUDIO, f"{container.format.name} without an audio stream")
     stream = container.streams.best("audio") or container.streams.audio[0]

@@ -1,24 +1,49 @@
 """Formats the result of a command, nested mappings and lists, as text for a terminal.
 
 The same rules serve all commands: names are aligned, a unit in a name (`bytes`, `hours`, `seconds`) applies to all
-values below it, and a mapping with `ok` is a check, shown as one line with `ok` or `FAILED`. Keys are shown with spaces
-for their underscores; names of data below them, such as reasons and stages, as they are.
+values below it, numbers that belong together are in one line, and a mapping with `ok` is a check, shown as one line
+with `ok` or `FAILED`. Keys are shown with spaces for their underscores; names of data below them, such as reasons and
+stages, as they are. Lines are broken between words, where a terminal would break them within one.
 """
 
+import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from speechmill.sources import plain_text
 
 INDENT = "  "
+SPACES, NAME = re.compile(" *"), re.compile(r" *(?:\S+ )*\S+ {2,}")  # before a name, and with it and those after it
+GLUED_CHARACTERS = 40
+GLUE = "\xa0"  # for a space at which no line is broken
 UNITS = ("bytes", "hours", "seconds")
 # Keys below which there are names of data.
 OF_DATA = {"bytes", "columns", "contents", "failed_by_reason", "inputs", "left_out", "licences", "refused", "seconds"}
 
 
-def to_text(value: Mapping[str, Any]) -> str:
-    """Format nested mappings and lists. Strings lose their control characters."""
-    return "\n".join(_lines(_named(value), "", ""))
+def to_text(value: Mapping[str, Any], width: int | None = None) -> str:
+    """Format nested mappings and lists, in lines of at most `width` characters. Strings lose control characters."""
+    lines = _lines(_named(value), "", "")
+    text = "\n".join(lines if width is None else (part for line in lines for part in _broken(line, width)))
+    return text.replace(GLUE, " ")
+
+
+def without_nothing(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping, and those in it, without what is 0, empty or null.
+
+    >>> without_nothing({"recordings": 4, "refused": {}, "licences": {"CC0-1.0": {"hours": 0.5, "failed": 0}}})
+    {'recordings': 4, 'licences': {'CC0-1.0': {'hours': 0.5}}}
+    """
+    inner = {key: without_nothing(item) if isinstance(item, Mapping) else item for key, item in value.items()}
+    return {key: item for key, item in inner.items() if item or item is False}
+
+
+def _broken(line: str, width: int) -> list[str]:
+    """A line in several, of which all but the first are indented as what follows its name."""
+    indent, name = (len(match[0]) if (match := pattern.match(line)) else 0 for pattern in (SPACES, NAME))
+    hanging = " " * (name if 0 < name <= width // 2 else indent + 4)
+    return textwrap.wrap(line, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _named(value: Any, *, is_data: bool = False) -> Any:
@@ -36,12 +61,14 @@ def _lines(value: Mapping[str, Any], unit: str, indent: str) -> Iterator[str]:
     was_section = False
     for key, item in value.items():
         inner, name = _unit(key) or unit, key
-        is_section = isinstance(item, Mapping | list) and bool(item) and not _is_check(item)
+        is_section = isinstance(item, Mapping | list) and bool(item) and not _is_check(item) and not _is_row(item)
         if not indent and (is_section or was_section):
             yield ""
         was_section = is_section
         if _is_check(item):
             yield from _check_lines(name, item, width=width, indent=indent)
+        elif _is_row(item):
+            yield f"{indent}{name:{width}}  {_inline(item, inner)}"
         elif isinstance(item, Mapping) and item and any(isinstance(part, Mapping) for part in item.values()):
             yield f"{indent}{name}"
             yield from _table(item, inner, indent + INDENT)
@@ -72,8 +99,15 @@ def _is_check(item: object) -> bool:
     return isinstance(item, Mapping) and isinstance(item.get("ok"), bool)
 
 
+def _is_row(item: object) -> bool:
+    """Whether something is a mapping of numbers."""
+    return isinstance(item, Mapping) and bool(item) and all(type(part) in (int, float) for part in item.values())
+
+
 def _inline(row: Mapping[str, Any], unit: str = "") -> str:
-    return ", ".join(f"{key} {_scalar(value, _unit(key) or unit)}" for key, value in row.items())
+    names = {key: "" if key in UNITS else f"{key} " for key in row}  # a value with its unit needs no name beside it
+    parts = (f"{names[key]}{_scalar(value, _unit(key) or unit)}" for key, value in row.items())
+    return ", ".join(part if len(part) > GLUED_CHARACTERS else part.replace(" ", GLUE) for part in parts)
 
 
 def _check_lines(name: str, check: Mapping[str, Any], *, width: int, indent: str) -> Iterator[str]:
@@ -115,8 +149,11 @@ def _bytes(count: float) -> str:
 
 
 def _hours(hours: float) -> str:
-    """Hours, below one also in minutes, as in `0.04 h, 2.2 min`."""
-    return f"{hours:.2f} h" + (f", {60 * hours:.1f} min" if 0 < hours < 1 else "")
+    """Hours; below one minutes, and below a minute seconds, as in `2.2 min`."""
+    minutes = 60 * hours
+    if hours >= 1 or not hours:
+        return f"{hours:,.2f} h"
+    return f"{minutes:.1f} min" if minutes >= 1 else f"{60 * minutes:.0f} s"
 
 
 def _duration(seconds: float) -> str:

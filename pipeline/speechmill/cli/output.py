@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +26,13 @@ def greet(what: str = "reading the config", *, quiet: bool) -> None:
 
 
 def print_result(value: dict[str, Any], *, as_json: bool) -> None:
-    """Print a result as text or JSON, without secrets and control characters."""
+    """Print a result as text, as wide as the terminal, or JSON, without secrets and control characters."""
     from speechmill.cli import console
     from speechmill.core.urls import public_values
 
     public = public_values(value, printable)
-    click.echo(json.dumps(public, indent=2, default=str) if as_json else console.to_text(public))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    click.echo(json.dumps(public, indent=2, default=str) if as_json else console.to_text(public, width))
 
 
 def print_preview(preview: dict[str, Any], *, as_json: bool) -> None:

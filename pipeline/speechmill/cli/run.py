@@ -110,6 +110,7 @@ def plan(
 ) -> int:  # fmt: skip
     """What a run would fetch: recordings, hours, licences, and what it may take and cost. Fetches no media."""
     spare_pandas()
+    from speechmill.cli.console import without_nothing
     from speechmill.corpus.budget import Cluster
     from speechmill.corpus.plan import plan as plan_run
     from speechmill.runner.statusline import StatusLine
@@ -118,7 +119,7 @@ def plan(
     with StatusLine(quiet=quiet) as line:
         config = _config(config_file, inputs, output, settings)
         planned = plan_run(config, line, cluster=cluster, like=like, prices=prices)
-    print_result(planned, as_json=as_json)
+    print_result(planned if as_json else {"recordings": 0} | without_nothing(planned), as_json=as_json)
     is_removed = all(entry.get("error") == "removed" for entry in planned["inputs"].values())
     return 0 if planned["recordings"] or is_removed else 1
 

@@ -19,12 +19,16 @@ OTHERS = "score"  # stage whose row shows reasons of no stage, such as licences
 NAMED_INPUTS = 10
 LINE_CHARACTERS = 200  # of a line about a failed recording
 LEFT_OUT_CHARACTERS = 110  # of a line about a file left out
+UNITS = ((3_600, "hours"), (60, "minutes"), (1, "seconds"))  # in seconds, the longest first
 FATES = ("kept", "rejected", "too_short", "too_long", "silence", "corrupt")
 
 
 def render(summary: Summary) -> "RenderableType":
     """Summary of a run for a terminal."""
-    return _below(_stages(summary), summary)
+    from rich.console import Group
+    from rich.text import Text
+
+    return _below(Group(_stages(summary), *map(Text, _rejections(summary))), summary)
 
 
 def render_selection(summary: Summary, changes: dict[str, Any]) -> "RenderableType":
@@ -49,30 +53,37 @@ def _stages(summary: Summary) -> "RenderableType":
     from rich import box
     from rich.table import Table
 
+    audio_ms = (counts.get("audio_in_ms", 0) for counts in summary.stages.values())
+    unit_s, unit = (3600, "h") if max(audio_ms, default=0) >= 3_600_000 else (60, "min")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("stage", no_wrap=True)
-    for name in ("in", "kept", "hours in", "hours kept", "seconds", "× real time"):
+    for name in ("in", "kept", f"{unit} in", f"{unit} kept", "took, s", "× real time"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("rejected", overflow="fold")
     for stage, counts in summary.stages.items():
         if counts:
-            table.add_row(stage, *_row(stage, counts, summary.stats))
+            table.add_row(stage, *_row(stage, counts, unit_s))
     return table
 
 
-def _row(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) -> list[str]:
-    """Cells of a stage: recordings (files for publish), hours, seconds, speed on new audio, and reasons."""
+def _row(stage: str, counts: dict[str, int], unit_s: int) -> list[str]:
+    """Cells of a stage: recordings (files for publish), audio in units of so many seconds, time, speed on new audio."""
     seconds, done = counts.get("wall_ms", 0) / 1000, counts.get("audio_done_ms", 0) / 1000
-    hours = [f"{counts.get(key, 0) / 3_600_000:.3f}" for key in ("audio_in_ms", "audio_kept_ms")]
+    digits = 2 if unit_s == 3600 else 1
+    audio = (counts.get(key, 0) / 1000 / unit_s for key in ("audio_in_ms", "audio_kept_ms"))
     is_reused = counts.get("reused", 0) == counts["in"]
     return [
-        str(counts["in"]),
-        str(counts["in"] - counts.get("failed", 0)),
-        *(hours if stage != "publish" else ("", "")),
-        "as before" if is_reused else f"{seconds:.1f}",
-        f"{done / seconds:.0f}" if done and seconds and stage != "fetch" else "",
-        _rejected(stage, counts, stats),
+        f"{counts['in']:,}",
+        f"{counts['in'] - counts.get('failed', 0):,}",
+        *(f"{value:,.{digits}f}" if value else "" for value in audio),
+        "as before" if is_reused else f"{seconds:,.1f}",
+        f"{done / seconds:,.0f}" if done and seconds and stage != "fetch" else "",
     ]
+
+
+def _rejections(summary: Summary) -> list[str]:
+    """A line for each stage that rejected something, with the reasons, the most frequent first."""
+    found = ((stage, _rejected(stage, counts, summary.stats)) for stage, counts in summary.stages.items() if counts)
+    return [f"rejected by {stage}: {reasons}" for stage, reasons in found if reasons]
 
 
 def _rejected(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) -> str:
@@ -87,11 +98,14 @@ def _rejected(stage: str, counts: dict[str, int], stats: dict[str, Any] | None) 
 
 
 def _hours(stats: dict[str, Any]) -> str:
+    """What became of the audio, in a unit in which it is no long number."""
     rate, samples = stats["sampling_rate"], stats["samples"]
-    minutes = {fate: samples.get(fate, 0) / rate / 60 for fate in FATES}
-    parts = [f"{fate.replace('_', ' ')} {value:.1f}" for fate, value in minutes.items() if value]
+    seconds = samples["in"] / rate
+    unit_s, unit = next(pair for pair in UNITS if seconds >= pair[0] or pair[0] == 1)
+    amounts = {fate: samples.get(fate, 0) / rate / unit_s for fate in FATES}
+    parts = [f"{fate.replace('_', ' ')} {value:,.1f}" for fate, value in amounts.items() if value]
     clips = stats["clips"].get("kept", 0)
-    return f"{samples['in'] / rate / 60:.1f} minutes in = {' + '.join(parts)};  {clips} clips kept"
+    return f"{seconds / unit_s:,.1f} {unit} in = {' + '.join(parts)};  {clips:,} clips kept"
 
 
 def _left_out(stats: dict[str, Any]) -> list[str]:

@@ -40,6 +40,8 @@ def explain(error: ValidationError, kind: type[BaseModel]) -> str:
         return unknown_key(where, _sibling_keys(kind, first["loc"]))
     if first["type"] == "invalid_key":
         return f"{first['input']}: a key must be a text; put it in quotes"
+    if first["type"] == "missing":
+        return f"{where}: is needed, and has no default; give it with --set {where}=… or in the file"
     message = KINDS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
     fix = _fix(first["type"], first["input"])
     return f"{where}: {message[0].lower()}{message[1:]} (got {_short(first['input'])}){fix and f'; {fix}'}"

@@ -11,13 +11,16 @@ import os
 import pickle
 import queue
 import signal
+import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from types import ModuleType
 from typing import Any
 
 from speechmill.core import guards
@@ -48,17 +51,25 @@ class DiedError(Exception):
 
 
 def spawn(work: Callable[[Connection], None]) -> tuple[BaseProcess, Connection]:
-    """Start a process that calls `work` with its end of a pipe; returns the process and our end.
-
-    The process ignores Ctrl-C and ends with this process.
-    """
+    """Start a process, which ignores Ctrl-C and ends with this one, to call `work` with its end of a pipe; and ours."""
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks that Beam's threads hold
     ours, theirs = context.Pipe()
     process = context.Process(target=_process_main, args=[work, theirs, os.getpid()], daemon=True)
-    with _starting:
+    with _starting, _without_main():
         process.start()
     theirs.close()
     return process, ours
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide a script that runs here: multiprocessing would run it again. What runs by `-m` is imported, as a module."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__") if main.__spec__ is None else main
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def end(process: BaseProcess, pipe: Connection) -> int:

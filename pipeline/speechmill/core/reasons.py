@@ -84,5 +84,10 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "internal_error", "a bug: please report it"
 
 
+# Of the checks in decide/hallucinations.yaml, in their order.
+OF_HALLUCINATIONS = (
+    *(Reason.REPETITION, Reason.SPEECH_RATE, Reason.MISSING_TEXT, Reason.NO_SPEECH, Reason.LOW_CONFIDENCE),
+    *(Reason.NOT_SPOKEN, Reason.WRONG_SCRIPT, Reason.STOCK_PHRASE),
+)
 # The media cannot be fetched now; those that were fetched before stay in the corpus.
 OUT_OF_REACH = (Reason.NOT_FOUND, Reason.FORBIDDEN, Reason.UNREACHABLE, Reason.TIMED_OUT)

@@ -13,9 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from speechmill.core.columns import Column
-from speechmill.core.reasons import Reason
+from speechmill.core.reasons import OF_HALLUCINATIONS, Reason
 from speechmill.core.thresholds import Thresholds
-from speechmill.decide import hallucinations
 
 Mask = npt.NDArray[np.bool_]  # bool[clips]
 
@@ -167,7 +166,7 @@ def by_text(
     """
     reasons = Reasons(table.num_rows)
     failures = [Reason.ASR_FAILED, Reason.EMPTY_TEXT]
-    reasons.add_lists(table[HALLUCINATIONS].combine_chunks(), [*failures, *hallucinations.reasons()])
+    reasons.add_lists(table[HALLUCINATIONS].combine_chunks(), [*failures, *OF_HALLUCINATIONS])
     has_text = np.logical_and.reduce([~reasons.failing[reason] for reason in failures])
     reasons.add(Reason.LANGUAGE, has_text & _foreign(table, languages, may_be_english))
     reasons.update(failed(table, columns, thresholds))

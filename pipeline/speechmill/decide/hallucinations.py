@@ -250,11 +250,6 @@ def checks() -> tuple[Check, ...]:
     return TypeAdapter(tuple[Annotated[Check, Field(discriminator="kind")], ...]).validate_python(data)
 
 
-def reasons() -> list[Reason]:
-    """Reasons of all checks, in order, each once."""
-    return list(dict.fromkeys(check.reason for check in checks()))
-
-
 def failed_checks(hypothesis: Hypothesis) -> list[Check]:
     """The checks that a hypothesis fails."""
     return [check for check in checks() if check.matches(hypothesis)]

@@ -11,8 +11,6 @@ from enum import StrEnum
 from itertools import accumulate
 from typing import Any
 
-from rapidfuzz.distance import Levenshtein
-
 from speechmill.decide.pauses import MARK
 from speechmill.text.normal_form import clean, letters
 
@@ -85,6 +83,8 @@ def word_agreements(words: Sequence[str], other: str, language: str | None) -> l
     >>> word_agreements(["He", "sat", "still."], "He sits still", "en")
     [1.0, 0.6667, 1.0]
     """
+    from rapidfuzz.distance import Levenshtein  # here, as below: most commands compare no texts
+
     own = [letters(word, language) for word in words]
     ends = list(accumulate(map(len, own)))
     steps = Levenshtein.opcodes("".join(own), letters(other, language))
@@ -111,6 +111,8 @@ def agreement(text: str, other: str, language: str | None) -> float:
 
     Compares only letters and digits of the normal form: no case, punctuation or spaces, and numbers as words.
     """
+    from rapidfuzz.distance import Levenshtein
+
     return round(Levenshtein.normalized_similarity(letters(text, language), letters(other, language)), 4)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from speechmill.audio.duration import duration_by_head
 from speechmill.core.build import Build
 from speechmill.core.processes import usable_cores
 from speechmill.sources import Listed
@@ -25,20 +26,28 @@ TRUSTED_S = 8.0  # seconds of audio, likewise, for shares of audio that are kept
 # Shares of audio that a stage passes on: those of the demo podcast.
 USUALLY_KEPT = {"passages": 0.8, "passage_scores": 0.8, "segment": 0.75, "score": 0.65, "dedup": 0.95}
 SELECTING = ("score", "dedup")  # stages after which fewer clips are left
-START_S = 4.0  # of a stage that runs a model or a process: it is loaded first
+# Loading of what a stage needs, on two cores: libraries by the first stage of a process, its models by each.
+START_S = {"passages": 6.0, "segment": 6.0, "score": 3.0, "transcribe": 3.0, "embed": 3.0, "tokenise": 2.5}
+USUAL_START_S = 1.5
+STALLED = 3.0  # times the time that other audio took, from which on a stage was loading something, once
+SHORTEST_LOADING_S = 1.0
+DONE_AT_WORK = 0.5  # of downloads that are at work, on average
+RECENT_S = 120.0  # of work, after which a measured speed counts half
 PUBLISHING_S = 3.0
 
 
 def expected_s(listed: Listed) -> float:
-    """Expected duration of a recording in seconds: as declared, or by the size of a local file."""
+    """Expected duration of a recording in seconds: as declared, or by the head or the size of a local file."""
     recording = listed.recording
     if recording.declared_duration_s:
         return float(recording.declared_duration_s)
     if recording.end_s is not None:
         return recording.end_s - (recording.start_s or 0.0)
     try:
+        if listed.media_path and (seconds := duration_by_head(listed.media_path)):
+            return seconds
         size = os.path.getsize(listed.media_path) if listed.media_path else recording.bytes
-    except OSError:
+    except (OSError, EOFError, ValueError):
         size = None
     if not size:
         return UNKNOWN_S
@@ -54,23 +63,27 @@ class StageModel:
     """What it processes: `recordings`, `passages`, `texts` of passages, all `clips`, or the `selected` ones."""
     speed: float | None
     """In multiples of real time, all processes together; None: it hardly takes time."""
+    start_s: float = 0.0
+    """Seconds in which it loads what it needs, before it begins."""
 
 
-def stage_models(build: Build, measured: Mapping[str, float]) -> list[StageModel]:
-    """Models of the stages of a build that are in the graph, in order.
-
-    `measured` are speeds of an earlier run, in multiples of real time of one process.
-    """
+def stage_models(build: Build) -> list[StageModel]:
+    """Models of the stages of a build that are in the graph, in order, at the speeds of usual machines."""
     models = []
     workers = build.config.workers or usable_cores()
     for stage in STAGES:
         if not stage.is_in_graph or not build.runs(stage.name):
             continue
-        speed = measured.get(stage.name, stage.speed(build.config))
+        speed = stage.speed(build.config)
         if speed is not None and isinstance(stage.execution_in(build), Isolated):
             speed *= workers
-        models.append(StageModel(name=stage.name, flow=_flow(stage), speed=speed))
+        models.append(StageModel(name=stage.name, flow=_flow(stage), speed=speed, start_s=usual_start_s(stage.name)))
     return models
+
+
+def usual_start_s(name: str) -> float:
+    """Seconds in which a stage usually loads what it needs."""
+    return 0.0 if name == FETCH.name else START_S.get(name, USUAL_START_S)
 
 
 def _flow(stage: Any) -> str:
@@ -101,6 +114,8 @@ class StageState:
     """Expected audio of these elements, as far as it is known."""
     active: int = 0
     """Number of elements in work whose audio is known."""
+    at_work: int = 0
+    """Number of all elements in work."""
     wall_s: float = 0.0
     """Time of the run that is its share."""
     start_s: float = 0.0
@@ -113,6 +128,14 @@ class StageState:
     """Audio processed by then."""
     piece_s: float = 0.0
     """Audio of the last piece."""
+    loading_s: float = 0.0
+    """Part of its time after the first result in which it hardly worked, since something was loaded only then."""
+    recent_s: float = 0.0
+    """Part of its time that its speed is judged by: lately, as machines become busy, and without loading."""
+    recent_made_s: float = 0.0
+    """Audio processed in it."""
+    shown_s: float = 0.0
+    """Audio done, for the display: with what it should have processed since the last result; never falls."""
 
     @property
     def worked_s(self) -> float:
@@ -125,15 +148,27 @@ class StageState:
         if not self.start_made_s:
             self.start_s, self.start_made_s = self.wall_s, self.worked_s
         if self.worked_s > self.result_made_s:
-            self.piece_s = self.worked_s - self.result_made_s
-            self.result_s, self.result_made_s = self.wall_s, self.worked_s
+            self._add_result(self.worked_s - self.result_made_s, self.wall_s - self.result_s)
+
+    def _add_result(self, piece_s: float, took_s: float) -> None:
+        if self.result_made_s:
+            usual_s = piece_s * self.recent_s / self.recent_made_s if self.recent_made_s else took_s
+            if not self.loading_s and took_s > max(STALLED * usual_s, SHORTEST_LOADING_S):
+                self.loading_s, took_s = took_s - usual_s, usual_s
+            lasting = 0.5 ** (took_s / RECENT_S)
+            self.recent_s = self.recent_s * lasting + took_s
+            self.recent_made_s = self.recent_made_s * lasting + piece_s
+        self.piece_s, self.result_s, self.result_made_s = piece_s, self.wall_s, self.worked_s
+
+    @property
+    def measured_s(self) -> float:
+        """Audio processed since the first result."""
+        return max(self.result_made_s - self.start_made_s, 0.0)
 
     def cost(self, usual: float) -> float:
         """Time of the run for a second of audio; `usual`: what was expected."""
-        spent_s = max(self.result_s - self.start_s, 0.0)
-        made_s = max(self.result_made_s - self.start_made_s, 0.0)
         weight_s, weight_made_s = (PRIOR_S, PRIOR_S / usual) if usual else (0.0, TRUSTED_S)
-        return (spent_s + weight_s) / (made_s + weight_made_s)
+        return (self.recent_s + weight_s) / (self.recent_made_s + weight_made_s)
 
     def unseen_s(self, cost: float) -> float:
         """Audio that it should have processed since the last result, at a cost; at most a piece."""
@@ -157,20 +192,30 @@ class Forecast:
     """Their expected audio in seconds."""
     totals: dict[str, float] = field(default_factory=dict)
     """Expected audio of each stage in seconds, as last computed."""
+    costs: dict[str, float] = field(default_factory=dict)
+    """Time of the run for a second of audio of each stage, as last computed."""
 
     def left_s(self, states: Mapping[str, StageState]) -> float:
-        """Seconds until the end; also sets `totals`."""
+        """Seconds until the end; also sets `totals` and `costs`."""
         self.totals = self._totals(states)
         slowness, left = self._slowness(states), PUBLISHING_S
         for model in self.models:
             state = states.get(model.name, StageState())
-            factor = 1.0 if model.name == FETCH.name else slowness
-            cost = state.cost(factor / model.speed if model.speed else 0.0)
-            if model.speed and model is not self.models[0] and self.totals[model.name] and not state.start_made_s:
-                left += max(START_S * slowness - state.wall_s, 0.0)
+            if model.name == FETCH.name:
+                left += self._fetching_s(model, state)
+                continue
+            self.costs[model.name] = cost = state.cost(slowness / model.speed if model.speed else 0.0)
             left_s = self.totals[model.name] - state.in_s - state.partial_s
+            if model.speed and left_s > 0 and not state.start_made_s:
+                left += max(model.start_s * slowness - state.wall_s, 0.0)
             left += cost * max(left_s - state.unseen_s(cost), 0.0)
         return left
+
+    def _fetching_s(self, model: StageModel, state: StageState) -> float:
+        """Seconds until all is fetched, by number of recordings: how long one is, is known only when it is decoded."""
+        usual_s = self.totals[model.name] / (model.speed or 1.0) / max(self.listed, 1)
+        each_s = (state.wall_s + usual_s) / (state.inputs + DONE_AT_WORK * state.at_work + 1)
+        return each_s * max(self.listed - state.inputs - DONE_AT_WORK * state.at_work, 0.0)
 
     def _slowness(self, states: Mapping[str, StageState]) -> float:
         """Time that stages took over what they usually take; downloads say nothing of the machine."""
@@ -178,8 +223,8 @@ class Forecast:
         for model in self.models:
             if model.speed and model.name in states and model.name != FETCH.name:
                 state = states[model.name]
-                took += max(state.result_s - state.start_s, 0.0)
-                usually += max(state.result_made_s - state.start_made_s, 0.0) / model.speed
+                took += state.recent_s
+                usually += state.recent_made_s / model.speed
         return took / usually
 
     def _totals(self, states: Mapping[str, StageState]) -> dict[str, float]:

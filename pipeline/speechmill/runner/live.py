@@ -18,6 +18,7 @@ TITLE_CHARACTERS = 44
 BAR_CHARACTERS = 40
 NOTEBOOK_CHARACTERS = 110
 MIN_BYTES_PER_S = 1_000.0
+SILENT_S = 3.0  # without a result, after which a stage at work is said to be so
 WITHOUT_AUDIO = (FETCH.name, "publish", "tabulate")  # stages whose elements are files
 COUNTED = (FETCH.name, "passages", "segment")  # stages that all recordings pass
 STOPPING = "stopping: what is in hand is finished and kept, for 5 s at most; Ctrl-C again ends at once"
@@ -143,7 +144,7 @@ def cells(name: str, state: StageState, tracker: Tracker) -> list[str]:
     if name in WITHOUT_AUDIO:
         return [name, count, "", _speed(name, state, tracker), _failed(state)]
     total_s = tracker.forecast.totals.get(name, 0.0)
-    done_s = state.in_s + state.partial_s
+    done_s = max(state.shown_s, state.in_s + state.partial_s)
     audio = amount(min(done_s, total_s) if total_s else done_s, total_s)
     return [name, count, audio, _speed(name, state, tracker), _failed(state)]
 
@@ -162,8 +163,14 @@ def amount(done_s: float, total_s: float) -> str:
 def _speed(name: str, state: StageState, tracker: Tracker) -> str:
     if name == FETCH.name:
         return f"{tracker.bytes_per_s / 1e6:.1f} MB/s" if tracker.bytes_per_s >= MIN_BYTES_PER_S else ""
-    cost = state.cost(0.0)
-    return f"{1 / cost:,.0f} x real time" if cost else ""
+    if name in WITHOUT_AUDIO:
+        return ""
+    cost, silent_s = state.cost(0.0), state.wall_s - state.result_s
+    is_silent = silent_s >= SILENT_S and any(pulse.stage == name for pulse in tracker.pulses)
+    if not cost:
+        return f"loading for {clock(silent_s)}" if is_silent else ""
+    ago = f"; last result {clock(silent_s)} ago" if is_silent else ""
+    return f"{1 / cost:,.0f} x real time{ago}"
 
 
 def _failed(state: StageState) -> str:

@@ -11,6 +11,7 @@ from speechmill.core import pulse
 from speechmill.core.build import Build
 from speechmill.core.last_acts import before_exit
 from speechmill.core.store import Store
+from speechmill.runner import speeds
 from speechmill.runner.events import Events
 from speechmill.runner.forecast import Forecast, stage_models
 from speechmill.runner.live import Screen, plain_line, screen_for
@@ -22,22 +23,22 @@ class Progress:
     """Context manager that follows a run from the current end of its log, and shows it in a thread of its own."""
 
     def __init__(
-        self, store: Store, build: Build | None = None, measured: dict[str, float] | None = None,
-        stream: TextIO | None = None, *, quiet: bool = False, stopping: Callable[[], bool] = lambda: False,
+        self, store: Store, build: Build | None = None, stream: TextIO | None = None, *, quiet: bool = False,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
         """Make it; nothing is shown before the block begins.
 
         Args:
             store: The corpus.
             build: What the run makes; None: the end cannot be forecast.
-            measured: Speeds of an earlier run by stage, in multiples of real time of one process.
             stream: Where to show progress; None: standard error.
             quiet: Show nothing.
             stopping: Whether the run was asked to stop.
         """
         self._store, self._events, self._stopping = store, Events(store), stopping
         self._stream, self._quiet = sys.stderr if stream is None else stream, quiet
-        self.tracker = Tracker(Forecast(stage_models(build, measured or {}) if build else []))
+        self._build = build
+        self.tracker = Tracker(Forecast(speeds.recalled(stage_models(build), build) if build else []))
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
 
@@ -52,6 +53,8 @@ class Progress:
         if self._thread.is_alive():
             self._thread.join()
         self.update()
+        if self._build is not None:
+            speeds.remember(self.tracker.forecast.models, self.tracker.states, self._build)
 
     def update(self, *, at_once: bool = True) -> None:
         """Read what is new; `at_once`: of an object store too, however soon after the last time."""

@@ -131,7 +131,7 @@ def _watch(
     for line in plugins.left_out():
         log.warning("%s", line)
     try:
-        with Progress(build.store, build, _measured_speeds(build), quiet=quiet, stopping=interrupted.is_set):
+        with Progress(build.store, build, quiet=quiet, stopping=interrupted.is_set):
             return _make(build, beam_options, only_publish=only_publish)
     except RuntimeError:
         if not interrupted.is_set():  # Ctrl-C in a terminal also ends Beam's own worker processes
@@ -198,13 +198,6 @@ def _model_before(store: Store) -> str | None:
     """ASR model of an earlier run on an output; None if there was none."""
     config = state.stored_config(store.root) or {}
     return (config.get("asr") or {}).get("model")
-
-
-def _measured_speeds(build: Build) -> dict[str, float]:
-    """Speeds of stages in the last finished run, in multiples of real time of one process."""
-    stages = (state.read_run(build.store) or {}).get("stages", {})
-    made = {name: counts.get("audio_done_ms", 0) for name, counts in stages.items()}
-    return {name: done / max(stages[name]["wall_ms"], 1) for name, done in made.items() if done}
 
 
 def _finish(build: Build, stages: dict[str, dict[str, int]], mel_tokens: str | None) -> Summary:

@@ -101,7 +101,7 @@ class Tracker:
     def _add_pulses(self) -> None:
         for state in self.states.values():
             state.partial_s = state.active_s = 0.0
-            state.active = 0
+            state.active = state.at_work = 0
         for pulse in self.pulses:
             if pulse.stage in IN_ORDER:
                 self._uncounted[_key(pulse.stage, pulse.names)] = pulse
@@ -109,6 +109,7 @@ class Tracker:
         for pulse in (*others, *self._uncounted.values()):
             state = self.states.setdefault(pulse.stage, StageState())
             total_s = pulse.total_s
+            state.at_work += 1
             state.partial_s += pulse.done_s if total_s is None else min(pulse.done_s, total_s)
             if total_s is not None:
                 state.active_s += max(total_s, pulse.done_s)
@@ -129,6 +130,10 @@ class Tracker:
         if not self.forecast.listed:
             return
         self.left_s = self.forecast.left_s(self.states)
+        for name, state in self.states.items():
+            done_s, total_s = state.in_s + state.partial_s, self.forecast.totals.get(name, 0.0)
+            likely_s = min(done_s + state.unseen_s(self.forecast.costs.get(name, 0.0)), total_s)
+            state.shown_s = max(state.shown_s, done_s, likely_s)
         self.share = max(self.share, self.elapsed_s / max(self.elapsed_s + self.left_s, 1e-9))
 
 

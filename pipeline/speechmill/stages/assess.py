@@ -20,11 +20,10 @@ from speechmill.core.columns import UNIT, Column, at_least, steps
 from speechmill.core.config import RunConfig
 from speechmill.core.footers import InputsFooter
 from speechmill.core.models import FindModel, ModelRef, model_file
-from speechmill.core.reasons import Reason
+from speechmill.core.reasons import OF_HALLUCINATIONS, Reason
 from speechmill.core.records import TRUSTED_WORD
 from speechmill.core.store import Store
 from speechmill.decide.decision import HALLUCINATIONS
-from speechmill.decide.hallucinations import Hypothesis, failed_checks, reasons
 from speechmill.decide.opinions import ChosenText, TextSource, choose_text, cross_check_text
 from speechmill.decide.pauses import pause_agreement
 from speechmill.decide.word_confidence import word_confidences
@@ -48,7 +47,7 @@ class Assess(RecordingStage):
     after = ("transcribe", "cross_check", "align")
     clips_only = True
     execution = Isolated()
-    reasons = (Reason.NOT_TRANSCRIBED, Reason.ASR_FAILED, Reason.EMPTY_TEXT, Reason.LANGUAGE, *reasons())
+    reasons = (Reason.NOT_TRANSCRIBED, Reason.ASR_FAILED, Reason.EMPTY_TEXT, Reason.LANGUAGE, *OF_HALLUCINATIONS)
     columns = (
         Column("text", pa.string(), "as spoken, cased and punctuated", in_pool=False),
         Column("text_normalized", pa.string(), "lower case, numbers as words, only characters that TorToiSe's text has",
@@ -169,6 +168,8 @@ def hallucinations(row: Mapping[str, Any], config: RunConfig) -> list[Reason]:
         row: Columns of the transcript, and the clip's `start` and `end` in samples.
         config: For the sample rate.
     """
+    from speechmill.decide.hallucinations import Hypothesis, failed_checks  # most commands check no texts
+
     text = row["text"] or ""
     if row["error"]:
         return [Reason.ASR_FAILED]

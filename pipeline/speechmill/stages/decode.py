@@ -149,9 +149,9 @@ def share_of_decoding(build: Build) -> float:
     return (1 - CUTTING_SHARE) * (DECODING_SHARE if build.runs("turns") else 1.0)
 
 
-def share_of_turns() -> float:
-    """Share of the time for a recording that its turns take."""
-    return (1 - CUTTING_SHARE) * (1 - DECODING_SHARE)
+def share_of_turns(of_them: float = 1.0) -> float:
+    """Share of the time for a recording that its turns take, or a part of them."""
+    return (1 - CUTTING_SHARE) * (1 - DECODING_SHARE) * of_them
 
 
 def _truncated_end(stretch: Stretch) -> list[int]:

@@ -19,7 +19,7 @@ class Embed(ClipStage):
     name = "embed"
     version = 2  # speakers/
     artifact = EMBEDDING_ARTIFACT
-    typical_speed = 30.0
+    typical_speed = 60.0
     execution = InProcess(on_gpu=True)
 
     def settings(self, config: RunConfig) -> Any:

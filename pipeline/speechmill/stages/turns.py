@@ -21,6 +21,7 @@ from speechmill.core.store import Store
 from speechmill.speakers.steps import pauses_before, speech_steps
 from speechmill.speakers.turns import (
     STEP,
+    STEP_S,
     OverlapDetector,
     Statistics,
     TurnDetector,
@@ -30,6 +31,7 @@ from speechmill.stages.base import Stage
 from speechmill.stages.decode import share_of_turns
 
 TYPICAL_SPEED = 42.0  # × real time of one process on a CPU
+EMBEDDING_SHARE = 0.75  # of their time, for the live view; the rest is the detection of overlap
 STEPS = 300  # steps of PCM that are read at a time
 
 
@@ -67,8 +69,11 @@ def detect_turns(pcm: IO[bytes], marks: npt.NDArray[np.bool_], content_id: str, 
     import torch  # here, since workers that cut without turns need not load it
 
     statistics, overlap = _load(str(build.config.turns.model), build.config.turns.overlap)
-    detector = TurnDetector(statistics)
     speech = speech_steps(marks)
+    overlap_share = (1 - EMBEDDING_SHARE) if overlap is not None else 0.0
+    recording_steps = speech.size / max(int(speech.sum()), 1)  # for one of speech
+    embedding_s = recording_steps * STEP_S * share_of_turns(1 - overlap_share)
+    detector = TurnDetector(statistics, embedded=lambda steps: pulse.add(steps * embedding_s))
     pauses = pauses_before(marks, speech)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # other recordings are on the other cores
@@ -77,10 +82,10 @@ def detect_turns(pcm: IO[bytes], marks: npt.NDArray[np.bool_], content_id: str, 
             part = slice(first, first + wave.size // STEP)
             several = overlap.probabilities(wave) if overlap is not None and speech[part].any() else None
             detector.feed(wave, speech[part], pauses[part], several)
-            pulse.add(wave.size / speakers.SAMPLE_RATE_HZ * share_of_turns())
+            pulse.add(wave.size / speakers.SAMPLE_RATE_HZ * share_of_turns(overlap_share))
+        voices = detector.finish()
     finally:
         torch.set_num_threads(threads)
-    voices = detector.finish()
     table = pa.table({"voice": voices.labels, "second_voice": voices.second}, schema=TURNS_ARTIFACT)
     build.store.write_table(build.artifact(Turns.name, content_id), table)
     return voices

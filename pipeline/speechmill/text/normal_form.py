@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from speechmill.text.verbalise import UnreadableError, verbalise
 from speechmill.text.verbalise.tables import table_of
@@ -11,7 +12,6 @@ SPACES = re.compile(r"\s+")
 ALPHABET = frozenset("abcdefghijklmnopqrstuvwxyz !'(),-./:;?")  # all that TorToiSe's text tokenizer knows
 # Replacements that DL-Art-School's and TorToiSe's cleaners use for characters outside the alphabet.
 STAND_INS = str.maketrans({"[": "(", "{": "(", "]": ")", "}": ")", "`": "'", "\N{EN DASH}": "-", "\N{EM DASH}": "-"})
-ABBREVIATED = frozenset(table_of("en").map("abbreviations") | table_of("en").map("titles"))  # in English
 _LOOSE = re.compile(r" +([,.;:?!)])")
 
 
@@ -21,6 +21,12 @@ class NormalForm:
 
     text: str | None = None
     reason: str | None = None
+
+
+@lru_cache(maxsize=1)
+def abbreviated() -> frozenset[str]:
+    """English abbreviations that end in a full stop."""
+    return frozenset(table_of("en").map("abbreviations") | table_of("en").map("titles"))
 
 
 def clean(text: str) -> str:

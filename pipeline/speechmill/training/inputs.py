@@ -79,6 +79,7 @@ def read(path: Path) -> Clips | None:
     Of a folder, the corpus's development and test splits are left out: to use one, name its index. None for a
     folder without an index, and for a file that is neither. Raises ValueError that names the line, or OSError.
     """
+    path.stat()  # one that is not there is told so
     if path.is_dir():
         indexes = list(indexes_below(str(path)))
         clips = [clip for index, layout in indexes for clip in _clips(Path(index), layout, path)]

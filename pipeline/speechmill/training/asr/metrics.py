@@ -44,7 +44,6 @@ _GAP = re.compile(f"(?<=[{UNSPACED}]) | (?=[{UNSPACED}])")
 _INNER = re.compile(r"(?<=[^\W_])['’](?=[^\W_])")
 APOSTROPHE = "\u02bc"  # a letter by Unicode's word
 WIDE = "。｡，、､？！；：।"  # punctuation that is not followed by a space
-ABBREVIATED = frozenset(texts.ABBREVIATED)
 
 Count = tuple[int, int, int]  # numerator and denominator of a figure, and its number of words, marks or capitals
 Diff = list[tuple[str, str, str]]  # operation (equal, substitute, delete, insert), reference words, hypothesis words
@@ -104,7 +103,7 @@ def _mark(word: str, gap: str, *, is_last: bool) -> str | None:
     mark = next((c for c in gap if c in KIND_OF), None)
     if mark is None or not (is_last or mark in WIDE or any(c.isspace() for c in gap)):
         return None
-    return None if mark == "." and word.lower() in ABBREVIATED else KIND_OF[mark]
+    return None if mark == "." and word.lower() in texts.abbreviated() else KIND_OF[mark]
 
 
 def words(text: str, language: str) -> list[str]:
