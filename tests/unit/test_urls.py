@@ -37,6 +37,8 @@ BASE = "https://example.org/feed.xml"
         ("https://h.example/play;jsessionid=0A1B2C/1.mp3", "https://h.example/play/1.mp3"),
         ("https://h.example/access_token=abc/1.mp3", "https://h.example/***/1.mp3"),
         ("https://h.example/private/9f86d081884c7d659a2feaa0/rss", "https://h.example/private/***/rss"),
+        ("https://h.example/feed/token/s3cretKey", "https://h.example/feed/token/***"),
+        ("https://h.example/private/episodes/12.mp3", "https://h.example/private/episodes/12.mp3"),
         ("https://t.example/redirect.mp3/https://a:s3cret@h.example/1.mp3?t=", "https://t.example/redirect.mp3/https://h.example/1.mp3?t="),
         ("https://t.example/play/https%3A%2F%2Fann%3As3cret%40h.example%2F1.mp3", "https://t.example/play/https://h.example/1.mp3"),
         ("https://t.example/play/https%253A%252F%252Fann%253As3cret%2540h.example", "https://t.example/play/https://h.example"),
@@ -105,7 +107,9 @@ def test_no_form_of_a_text_keeps_a_secret(secret: str) -> None:
         f"[the feed]({url}).", f"{url}\n{url}\t{url}", f"url={url}", f"ValueError: {url}: no",
         f"Max retries exceeded with url: /1.mp3?id=3&token={secret} (Caused by X)",
         f"{{'Authorization': 'Basic {secret}'}}", f"{{'Authorization': 'Bearer {secret}'}}",
-        f"proxy ann:{secret}@example.org:80",
+        f"proxy ann:{secret}@example.org:80", f"Authorization: {secret}", f"Proxy-Authorization: Token {secret}",
+        f"Set-Cookie: sid={secret}; Path=/", f"Cookie: a=b; sid={secret}", f"X-Api-Key: {secret}",
+        f"x-auth-token={secret}",
     ]  # fmt: skip
     for text in texts:
         kept = without_secrets(text)
@@ -113,6 +117,13 @@ def test_no_form_of_a_text_keeps_a_secret(secret: str) -> None:
         assert json.dumps(secret)[1:-1] not in kept, text
         if text.startswith("{") and '"url"' in text:
             assert json.loads(kept) == {"url": "https://example.org/1.mp3?id=3"}
+
+
+@pytest.mark.parametrize(
+    "token", ["hf_" + "aB3" * 11, "ghp_" + "aB3" * 12, "AKIA" + "Q7" * 8, "eyJhbGciOiJI.eyJzdWIi.dozjgNry"]
+)
+def test_tokens_of_services_are_known_by_their_first_letters(token: str) -> None:
+    assert without_secrets(f"401 for {token}, and so on") == "401 for ***, and so on"
 
 
 @given(st.text())
@@ -134,6 +145,7 @@ def test_userinfo_goes_from_whatever_surrounds_it(before: str, after: str) -> No
 @pytest.mark.parametrize(
     "piece",
     ["a", "://", "a:b@", "?a=b", "%25", "/", "@", "http://", "?", "?#", "&id=1", ";", "authorization: basic ", "\\",
+     "cookie: a=b; ", "x-key: ", "hf_", "x-", "; a=b",
      ".", ",", "idAb", "a!", " ", "%3A%2F%2F", "[", "a-"],
 )  # fmt: skip
 def test_the_cost_is_linear(piece: str) -> None:

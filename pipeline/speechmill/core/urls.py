@@ -28,8 +28,17 @@ _AUTHORITY_END = re.compile(r"(?<!\\)\\*+/")
 _SEPARATOR = re.compile(r"&amp;|&#38;|\\u0026|[&;]")
 _QUERY = re.compile(r"[?#](?=[^?#]*?=)")  # where there is no scheme, `?` and `#` count only before a `=`
 _MARKS = "@?#%=:"  # of a word that may have secrets
-_SUSPECT = re.compile(rf"[{_MARKS}]|authorization", re.IGNORECASE)  # in a text without any there is nothing to hide
-_AUTHORIZATION = re.compile(r"(authorization\W{1,5})(?:basic|bearer|digest)\s+[^\s\"',}]+", re.IGNORECASE)
+_HEADER = re.compile(
+    r"((?:authorization|\bx-[a-z-]{0,40}(?:key|token|auth|secret)[a-z-]{0,40})\W{1,5}"
+    r"(?:(?:basic|bearer|digest|token|apikey)\s{1,5})?)[^\s\"',}]+",
+    re.IGNORECASE,
+)
+_COOKIE = re.compile(r"(cookie2?\W{1,5})(?=[\w.-]{1,100}=)[^\r\n\"}]+", re.IGNORECASE)
+# Tokens that services begin with letters of their own: Hugging Face, GitHub, Slack, AWS, signed JSON.
+_BEGINNING = r"\b(?:hf_|gh[opsru]_|github_pat_|sk[-_]|xox[abprs]-|AKIA|eyJ)"
+_TOKEN = re.compile(rf"{_BEGINNING}[A-Za-z0-9_.-]{{16,}}")
+# In a text without any of these there is nothing to hide.
+_SUSPECT = re.compile(rf"[{_MARKS}]|authorization|\bx-|{_BEGINNING}", re.IGNORECASE)
 _PODCAST_LINK = re.compile(r"(feed|itpc|pcast|podcast)(s?):(?://|(https?://))", re.IGNORECASE)
 _MAIL = ("mailto", "acct", "sip", "sips", "xmpp", "email")
 _ENCODINGS = 4  # most levels of percent-encoding of a URL within a URL
@@ -79,7 +88,12 @@ def without_secrets(text: str) -> str:
     """
     if not _SUSPECT.search(text):
         return text
-    return _WORD.sub(_public_word, _AUTHORIZATION.sub(rf"\1{HIDDEN}", text))
+    return _TOKEN.sub(HIDDEN, _WORD.sub(_public_word, _without_headers(text)))
+
+
+def _without_headers(text: str) -> str:
+    """A text without the values of headers that hold logins."""
+    return _COOKIE.sub(rf"\1{HIDDEN}", _HEADER.sub(rf"\1{HIDDEN}", text))
 
 
 def public_values(value: Any, public: Callable[[str], str] = without_secrets) -> Any:
@@ -140,6 +154,12 @@ def _is_key_like(value: str) -> bool:
     )
 
 
+def _is_short_key(segment: str) -> bool:
+    """Whether a segment behind a word such as `token` looks like a key: there, eight characters suffice."""
+    is_mixed = re.search("[0-9]", segment) and re.search("[A-Za-z]", segment)
+    return _is_key_like(segment) or (len(segment) >= 8 and "." not in segment and is_mixed is not None)
+
+
 def _public_path(path: str) -> str:
     """Path without `user:password@`, parameters of segments, and keys, such as those after a segment `token`."""
     segments = path.split("/")
@@ -152,7 +172,7 @@ def _public_path(path: str) -> str:
         segment = ";".join([name, *(pair for pair in parameters if "=" not in pair or _is_harmless(pair))])
         name, equals, value = segment.partition("=")
         is_named = equals and (_SECRET_NAME.search(name) or _is_key_like(value))
-        is_announced = index and _SECRET_WORD.fullmatch(segments[index - 1]) and _is_key_like(segment)
+        is_announced = index and _SECRET_WORD.fullmatch(segments[index - 1]) and _is_short_key(segment)
         if is_named or is_announced:
             segment = HIDDEN
         segments[index] = segment
