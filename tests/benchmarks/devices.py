@@ -27,6 +27,7 @@ from tests.benchmarks.material import make_build, make_recordings, work_on
 from tests.benchmarks.timing import HEADING, Figure, show, write_json
 
 MOST_APART, LEAST_COSINE = 1e-3, 0.999
+SHORTEST_S = 30.0  # a recording that surely gives clips
 Results = list[Any]
 
 
@@ -43,16 +44,21 @@ def main() -> None:
         paths = sorted(options.data.iterdir()) if options.data else _podcast(Path(folder), options.minutes)
         build = make_build(Path(folder) / "corpus", f"asr.model={options.model}", "device=cpu")
         clips = dict(_clips(paths, build))
+        if not clips:
+            parser.error("these recordings give no clip: more --minutes, or other --data")
         print(HEADING)
-        figures = list(measure(clips, build, options.device))
-    show(figures)
+        figures = []
+        for figure in measure(clips, build, options.device):
+            show([figure])
+            figures.append(figure)
     if options.json:
         name = torch.cuda.get_device_name() if options.device == "cuda" else options.device
         write_json(options.json, figures, {"cores": os.cpu_count(), "device": name, "clips": len(clips)})
 
 
 def _podcast(folder: Path, minutes: float) -> list[Path]:
-    return make_recordings(folder / "recordings", count=6, seconds=60 * minutes / 6)
+    count = min(max(round(60 * minutes / SHORTEST_S), 1), 6)
+    return make_recordings(folder / "recordings", count=count, seconds=60 * minutes / count)
 
 
 def _clips(paths: list[Path], build: Build) -> Iterator[tuple[str, Any]]:

@@ -1,6 +1,7 @@
 """Where nothing is to be done, little is loaded and read."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +102,22 @@ def test_the_index_is_the_same_from_tables_and_from_artifacts(tmp_path: Path) ->
     write_index(build)
     assert build.store.read(KNOWN_FILE).equals(index)
     assert dict(zip(index["recording_id"].to_pylist(), index["title"].to_pylist(), strict=True))["r2"] == "Anew"
+
+
+def test_the_first_index_after_a_publication_reads_no_artifact(tmp_path: Path) -> None:
+    build, _ = publish_tiny(tmp_path)
+    names = build.known_recordings()
+    write_index(build)
+    index = build.store.read(KNOWN_FILE)
+    build.store.remove(KNOWN_FILE)
+    tabulated = tables.fetched_recordings(build)
+    for name in names:
+        path = Path(build.store.path(build.fetched(name)))
+        facts = path.stat()
+        path.write_bytes(bytes(facts.st_size))  # as many bytes, without their content
+        os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    write_index(build, lambda: tabulated)
+    assert build.store.read(KNOWN_FILE).equals(index)
 
 
 def _titled(table: pa.Table, title: str) -> tuple[int, pa.Field, pa.Array]:

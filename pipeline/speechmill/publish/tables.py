@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from speechmill.core.build import Build
 from speechmill.core.columns import Column
-from speechmill.core.footers import DecodeFooter, TableFooter
+from speechmill.core.footers import DecodeFooter, FetchFooter, TableFooter
 from speechmill.core.records import RECORDINGS, Recording, SpanKind, Status, recording_from, to_row
 from speechmill.core.urls import public_url
 from speechmill.publish.groups import (
@@ -56,7 +56,8 @@ RECORD_TABLE = pa.schema(
         *RECORDINGS,
         pa.field("decoded", pa.string()),  # JSON of the results of decoding; null where nothing was decoded
         pa.field("clips_digest", pa.string()),  # of its rows in the clip table
-        pa.field("fetched", pa.string()),  # version of its fetch artifact; null for files that were left out
+        pa.field("footer", pa.string()),  # JSON of the footer of its fetch artifact; null for files that were left out
+        pa.field("fetched", pa.string()),  # version of its fetch artifact; null likewise
     ]
 )
 
@@ -81,9 +82,9 @@ def tabulate(inputs: GroupInputs, build: Build) -> Outcome:
     store, group = build.store, inputs.group
     rows: list[dict[str, Any]] = []
     clips, spans = [clip_table(build).empty_table()], [SPAN_TABLE.empty_table()]
-    for at, (recording, version) in enumerate(_recordings(inputs, build)):
+    for at, (recording, fetched) in enumerate(_recordings(inputs, build)):
         decoded = _decoded(recording, build)
-        row = to_row(recording) | {"decoded": decoded and decoded.to_json(), "fetched": version}
+        row = to_row(recording) | fetched | {"decoded": decoded and decoded.to_json()}
         if decoded and decoded.status is Status.OK:
             content_clips, content_spans = _content_tables(at, recording.content_id or "", build)
             row["clips_digest"] = _table_digest(content_clips.drop_columns(["recording"]))
@@ -105,8 +106,8 @@ def tabulate_all(build: Build) -> None:
 
 
 def _content_digest(group: Group, rows: list[dict[str, Any]], build: Build) -> str:
-    """Digest of the tables of a group, without the versions of fetch artifacts, which change without the content."""
-    content = [{name: value for name, value in row.items() if name != "fetched"} for row in rows]
+    """Digest of the tables of a group, without what is of the fetch artifacts, which change without the content."""
+    content = [{name: value for name, value in row.items() if name not in ("fetched", "footer")} for row in rows]
     files = [build.store.sha256(group.table(kind)) for kind in (CLIPS, SPANS)]
     return hashlib.sha256(json.dumps([files, content], sort_keys=True).encode()).hexdigest()
 
@@ -125,14 +126,17 @@ def remove_stale_tables(groups: list[Group], build: Build) -> None:
             build.store.remove(f"{FOLDER}/{leaf}")
 
 
-def _recordings(inputs: GroupInputs, build: Build) -> Iterator[tuple[Recording, str | None]]:
-    """Recordings and left out files of a group, by recording_id, each with the version of its fetch artifact."""
-    known = (
-        (recording_from(build.store.read(build.fetched(recording_id)).to_pylist()[0]), version)
-        for recording_id, version in inputs.fetched.items()
-    )
-    excluded = ((file, None) for file in left_out.read(build) if inputs.group.has(file.recording_id))
+def _recordings(inputs: GroupInputs, build: Build) -> Iterator[tuple[Recording, dict[str, str | None]]]:
+    """Recordings and left out files of a group, by recording_id, each with version and footer of its fetch artifact."""
+    known = (_fetched(recording_id, version, build) for recording_id, version in inputs.fetched.items())
+    nothing: dict[str, str | None] = {"fetched": None, "footer": None}
+    excluded = ((file, nothing) for file in left_out.read(build) if inputs.group.has(file.recording_id))
     return heapq.merge(known, excluded, key=lambda pair: pair[0].recording_id)
+
+
+def _fetched(recording_id: str, version: str, build: Build) -> tuple[Recording, dict[str, str | None]]:
+    table, footer = build.store.load(build.fetched(recording_id), FetchFooter)
+    return recording_from(table.to_pylist()[0]), {"fetched": version, "footer": footer.to_json()}
 
 
 def _decoded(recording: Recording, build: Build) -> DecodeFooter | None:
@@ -188,17 +192,21 @@ def read_recordings(group: Group, build: Build, columns: list[str] | None = None
 
 
 def fetched_recordings(build: Build) -> pa.Table:
-    """Recordings as the stage fetch stored them when they were tabulated, with the `version` of each artifact."""
-    columns = [*RECORDINGS.names, "fetched"]
+    """Recordings as the stage fetch stored them when they were tabulated, with `footer` and `version` of each artifact.
+
+    Tables that were made before they had footers are left out.
+    """
+    columns = _NO_RECORDINGS.schema.names
     names = [f"{FOLDER}/{leaf}/{RECORDS}.parquet" for leaf in build.store.names(FOLDER)]
     stored = [build.store.read(name, columns) for name in names if build.store.exists(name)]
     rows = pa.concat_tables(
         [table for table in stored if table.schema.equals(_NO_RECORDINGS.schema)] or [_NO_RECORDINGS]
     )
-    return rows.filter(rows["fetched"].is_valid()).rename_columns([*RECORDINGS.names, "version"])
+    return rows.filter(rows["fetched"].is_valid()).rename_columns([*RECORDINGS.names, "footer", "version"])
 
 
-_NO_RECORDINGS = pa.schema([*RECORDINGS, pa.field("fetched", pa.string())]).empty_table()
+_STORED = [pa.field(name, pa.string()) for name in ("footer", "fetched")]
+_NO_RECORDINGS = pa.schema([*RECORDINGS, *_STORED]).empty_table()
 
 
 def read_clips(group: Group, build: Build, columns: list[str], rows: npt.NDArray[np.int64] | None = None) -> pa.Table:

@@ -17,7 +17,7 @@ from speechmill.core.records import RECORDINGS, Recording, recording_from, stabl
 from speechmill.core.store import Store
 from speechmill.sources import Stored
 
-READERS = 16  # footers read concurrently, which helps with a remote store
+READERS = 16  # artifacts read concurrently, which helps with a remote store
 FIRST_RUN = 1
 
 Row = dict[str, Any]
@@ -69,8 +69,8 @@ def write_index(build: Build, tabulated: Callable[[], pa.Table] | None = None) -
 
     Args:
         build: The corpus.
-        tabulated: Reads columns RECORDINGS of fetch artifacts, and `version` of each, of which only footers need be
-            read. It is called if an artifact is newer than the index.
+        tabulated: Reads what the tables of the corpus have of the index. It is called if an artifact is newer than the
+            stored one.
     """
     build.store.write_table(KNOWN_FILE, _index(build, tabulated), IndexFooter(run=_run_number(build.store)))
 
@@ -104,16 +104,14 @@ def _index(build: Build, tabulated: Callable[[], pa.Table] | None = None) -> pa.
     }
     known, before = sorted(versions), _indexed(build.store)
     place = _current(before, versions)
+    if tabulated is not None and len(place) < len(known):
+        stored = tabulated()
+        rows = [at for name, at in _current(stored, versions).items() if name not in place]
+        added = stored.take(pa.array(rows, pa.int64()))
+        before = pa.concat_tables([before, added.select(_INDEX.names).cast(_INDEX)])
+        place = _current(before, versions)
+    stale = [name for name in known if name not in place]
     with ThreadPoolExecutor(READERS) as threads:
-        if tabulated is not None and len(place) < len(known):
-            stored = tabulated()
-            rows = [at for name, at in _current(stored, versions).items() if name not in place]
-            added = stored.take(pa.array(rows, pa.int64()))
-            footers = list(threads.map(lambda name: _footer(name, build), added["recording_id"].to_pylist()))
-            added = added.append_column("footer", pa.array(footers, pa.string()))
-            before = pa.concat_tables([before, added.select(_INDEX.names).cast(_INDEX)])
-            place = _current(before, versions)
-        stale = [name for name in known if name not in place]
         fresh = list(threads.map(lambda name: _read(name, versions.get(name), build), stale))
     place |= {name: before.num_rows + at for at, name in enumerate(stale)}
     rows = pa.concat_tables([before, pa.Table.from_pylist(fresh, schema=_INDEX)])
@@ -143,10 +141,6 @@ def _read(recording_id: str, version: str | None, build: Build) -> Row:
     table, footer = build.store.load(build.fetched(recording_id), FetchFooter)
     row: Row = to_row(recording_from(table.to_pylist()[0]))
     return row | {"recording_id": recording_id, "footer": footer.to_json(), "version": version}
-
-
-def _footer(recording_id: str, build: Build) -> str:
-    return build.store.footer(build.fetched(recording_id), FetchFooter).to_json()
 
 
 def _known(row: Row) -> KnownRecording:
