@@ -32,7 +32,7 @@ class Passages(RecordingStage):
     """Passages of a recording as FLAC, with the speech activity and the level of every 10 ms."""
 
     name = "passages"
-    version = 2  # audio/
+    version = 3  # audio/
     after = ("turns",)
     artifact = PASSAGE_ARTIFACT
     execution = Isolated()

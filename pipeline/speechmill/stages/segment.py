@@ -39,7 +39,7 @@ class Segment(RecordingStage):
     """Spans of a recording, and its clips as FLAC."""
 
     name = "segment"
-    version = 9  # audio/
+    version = 10  # audio/
     after = ("turns",)
     artifact = SEGMENT_ARTIFACT
     columns = (
