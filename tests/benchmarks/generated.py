@@ -85,24 +85,33 @@ def stamp(build: Build) -> None:
         ownership.Mark(with_versions(build.store, mark.files)).save(build.store)
 
 
-def generate(corpus: Path, clips: int, *, sound: bool = False, from_feeds: bool = False) -> Path:
-    """Make the artifacts of a corpus of so many clips, of files or from feeds, unless they are there."""
-    done = corpus / "work" / f"generated-{clips}"
+def generate(
+    corpus: Path, clips: int, *, each: int = CLIPS_A_RECORDING, sound: bool = False, from_feeds: bool = False
+) -> Path:
+    """Make the artifacts of a corpus of so many clips, of files or from feeds, unless they are there.
+
+    Args:
+        corpus: Its folder.
+        clips: How many it has.
+        each: How many of them a recording has.
+        sound: Whether the clips have sound, and pass all tests.
+        from_feeds: Whether the recordings are from feeds, not files of this machine.
+    """
+    done = corpus / "work" / f"generated-{clips}-{each}"
     if done.exists():
         return corpus
     shutil.rmtree(corpus, ignore_errors=True)
     ownership.claim(Store(str(corpus)))
     build = build_of(corpus)
     workers = processes.pool(None)
-    count = clips // CLIPS_A_RECORDING
-    for future in [workers.submit(_recording, at, build, sound, from_feeds) for at in range(count)]:
+    for future in [workers.submit(_recording, at, build, each, sound, from_feeds) for at in range(clips // each)]:
         future.result()
     done.touch()
     return corpus
 
 
-def _recording(at: int, build: Build, sound: bool = False, from_feeds: bool = False) -> None:
-    """Make what a run would have made of a recording."""
+def _recording(at: int, build: Build, each: int, sound: bool, from_feeds: bool) -> None:
+    """Make what a run would have made of a recording with `each` clips."""
     rng, content_id = np.random.default_rng(at), stable_id("content", str(at)) * 2
     recording = Recording(
         recording_id=stable_id("recording", str(at)), source="rss" if from_feeds else "local",
@@ -112,21 +121,21 @@ def _recording(at: int, build: Build, sound: bool = False, from_feeds: bool = Fa
     media = f"work/media/{content_id}" if from_feeds else f"/nowhere/{at}.flac"
     footer = FetchFooter(is_local=not from_feeds, media=media, documents_retry=False, marks=MARKS_VERSION)
     build.store.write_table(build.fetched(recording.recording_id), to_table([recording]), footer)
-    spans = list(_spans(content_id, rng, sound=sound))
-    with build.store.parquet(build.segments(content_id), SEGMENT_ARTIFACT, compression={"flac": "none"}) as writer:
+    spans = list(_spans(content_id, rng, each, sound=sound))
+    with build.store.parquet(build.segments(content_id), SEGMENT_ARTIFACT) as writer:
         for first in range(0, len(spans), GROUP_SPANS):  # as the stage does it
             writer.write_table(pa.Table.from_pylist(spans[first : first + GROUP_SPANS], schema=SEGMENT_ARTIFACT))
         add_footer(writer, DecodeFooter(decoded_samples=spans[-1]["end"]))
     clips = [span for span in spans if span["kind"] is SpanKind.CLIP]
     ids = pa.array([clip["clip_id"] for clip in clips])
     schema = SCORE.schema_in(build.config)
-    scores = {field.name: _scores(field, rng, good=sound) for field in schema if field.name != "clip_id"}
+    scores = {field.name: _scores(field, rng, each, good=sound) for field in schema if field.name != "clip_id"}
     table = pa.table({"clip_id": ids} | scores, schema=schema)
     build.store.write_table(build.artifact(SCORE.name, content_id), table)
     for stage in (FINGERPRINT, DEDUP):  # nothing repeats anything
         table = stage.schema_in(build.config).empty_table()
         build.store.write_table(build.artifact(stage.name, content_id), table)
-    texts = [_text(clip, rng, build) for clip in clips]
+    texts = [_text(clip, 0.9 if sound else float(rng.random()), build) for clip in clips]
     for name, schema in (
         (f"{build.parts('transcribe', content_id)}/{content_id[:16]}.parquet", TRANSCRIPT_ARTIFACT),
         (build.artifact(ASSESS.name, content_id), ASSESS.artifact),
@@ -134,9 +143,9 @@ def _recording(at: int, build: Build, sound: bool = False, from_feeds: bool = Fa
         build.store.write_table(name, pa.Table.from_pylist(texts, schema=schema))
 
 
-def _spans(content_id: str, rng: np.random.Generator, *, sound: bool) -> Iterator[dict[str, Any]]:
+def _spans(content_id: str, rng: np.random.Generator, clips: int, *, sound: bool) -> Iterator[dict[str, Any]]:
     at = 0
-    for number in range(CLIPS_A_RECORDING):
+    for number in range(clips):
         end = at + CLIP_SAMPLES
         noise = (3_000 * rng.standard_normal(CLIP_SAMPLES)).astype(np.int16) if sound else None
         flac = None if noise is None else encode_flac(noise, RATE)
@@ -147,23 +156,23 @@ def _spans(content_id: str, rng: np.random.Generator, *, sound: bool) -> Iterato
         at = end + PAUSE_SAMPLES
 
 
-def _scores(field: pa.Field, rng: np.random.Generator, *, good: bool) -> Any:
+def _scores(field: pa.Field, rng: np.random.Generator, clips: int, *, good: bool) -> Any:
     """Values of a column of scores: all of them good, or any, of which two clips in three fail by one or another."""
     if pa.types.is_list(field.type):
-        return pa.array([[] if good or at % 3 else [DEFECT_SPAN] for at in range(CLIPS_A_RECORDING)], field.type)
-    spread = np.full(CLIPS_A_RECORDING, 0.5, np.float32) if good else rng.random(CLIPS_A_RECORDING, np.float32)
+        return pa.array([[] if good or at % 3 else [DEFECT_SPAN] for at in range(clips)], field.type)
+    spread = np.full(clips, 0.5, np.float32) if good else rng.random(clips, np.float32)
     low, high = SCALES.get(field.name, (0.0, 0.1 if good else 1.0))
     return pa.array(np.float32(low) + spread * np.float32(high - low))
 
 
-def _text(clip: dict[str, Any], rng: np.random.Generator, build: Build) -> dict[str, Any]:
+def _text(clip: dict[str, Any], confidence: float, build: Build) -> dict[str, Any]:
     words = [
         {"word": word, "start_s": at / 3, "end_s": at / 3 + 0.3, "probability": 0.9}
         for at, word in enumerate(TEXT.split())
     ]
     row = {
         "clip_id": clip["clip_id"], "text": TEXT, "words": words, "language": "en", "language_probability": 0.99,
-        "asr_confidence": float(rng.random()), "avg_logprob": -0.2, "no_speech_probability": 0.01, "text_source": "asr",
+        "asr_confidence": confidence, "avg_logprob": -0.2, "no_speech_probability": 0.01, "text_source": "asr",
         "pause_agreement": 0.7, "hallucinations": [], "start": clip["start"], "end": clip["end"],
     }  # fmt: skip
     global _DERIVED

@@ -37,6 +37,7 @@ def main() -> None:
     """Measure, print the table, write the JSON."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.storage", description=__doc__)
     parser.add_argument("--recordings", type=int, default=RECORDINGS, help="of the generated corpus; 0: without one")
+    parser.add_argument("--clips-a-recording", type=int, default=CLIPS_A_RECORDING, help="of the generated corpus")
     parser.add_argument("--folder", type=Path, help="where the corpus is made and kept; by default nowhere")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     options = parser.parse_args()
@@ -44,7 +45,7 @@ def main() -> None:
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
         root = options.folder or Path(folder)
-        for found in (_of_a_recording(root), _with_nothing_to_do(root, options.recordings)):
+        for found in (_of_a_recording(root), _with_nothing_to_do(root, options.recordings, options.clips_a_recording)):
             for figure in found:
                 show([figure])
                 figures.append(figure)
@@ -117,11 +118,11 @@ def _requests_of(recordings: int, folder: Path) -> Counter[str]:
         return storage.counts()
 
 
-def _with_nothing_to_do(root: Path, recordings: int) -> Iterator[Figure]:
-    """Time and requests of a run of a finished corpus, the second of two."""
+def _with_nothing_to_do(root: Path, recordings: int, clips: int) -> Iterator[Figure]:
+    """Time and requests of two runs of a finished corpus, whose recordings have so many clips."""
     if not recordings:
         return
-    corpus = generate(root / "generated", recordings * CLIPS_A_RECORDING, from_feeds=True)
+    corpus = generate(root / "generated", recordings * clips, each=clips, from_feeds=True)
     for step in ("tabulate", "publish"):
         command = [sys.executable, "-m", "tests.benchmarks.scale", "--folder", str(corpus), "--step", step]
         subprocess.run(command, check=True)
