@@ -12,7 +12,7 @@ from speechmill import fetch
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
-from speechmill.sources import _listing_process
+from speechmill.sources import listing_process
 
 
 def one(name: str) -> Iterator[str]:
@@ -72,7 +72,7 @@ def surprised() -> Iterator[Any]:
         yield "first"
         raise AssertionError("we should not get here!\n\x1b[2J")
 
-    return _listing_process.guarded(rows)
+    return listing_process.guarded(rows)
 
 
 def logging_much() -> Iterator[str]:

@@ -84,7 +84,7 @@ def _folder() -> Path:
 
 
 def _listed(name: str, data: bytes) -> None:
-    from speechmill.sources import local, rss
+    from speechmill.sources.builtin import local, rss
 
     path = _folder() / name
     path.write_bytes(data)
@@ -98,7 +98,7 @@ def _listed(name: str, data: bytes) -> None:
 
 def feed(data: bytes) -> None:
     """A feed, read from a file: every item is a row, or the feed is refused."""
-    from speechmill.sources._feed import Feed
+    from speechmill.sources.feeds.feed import Feed
 
     with suppress(RejectedError):
         found = Feed(data, "https://h.example/feed.xml")
@@ -191,13 +191,13 @@ def urls(data: bytes) -> None:
 
 def about(data: bytes) -> None:
     """JSON beside a recording."""
-    from speechmill.sources import _about
+    from speechmill.sources.files import about
 
     path = _folder() / "talk.info.json"
     path.write_bytes(data)
-    found = _about.read(str(path))
-    json.dumps(_about.described(found))
-    _about.licence(found)
+    found = about.read(str(path))
+    json.dumps(about.described(found))
+    about.licence(found)
 
 
 def container(data: bytes) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from speechmill import sources
+from speechmill.sources import builtin
 
 from tests.docs.snippets import snippets
 
@@ -13,7 +14,7 @@ from tests.docs.snippets import snippets
 
 @pytest.fixture
 def linewise() -> Iterator[None]:
-    path = Path(sources.__file__).parent / "linewise.py"
+    path = Path(builtin.__file__).parent / "linewise.py"
     path.write_text(SOURCE)
     yield
     path.unlink()

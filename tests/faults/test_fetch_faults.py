@@ -19,7 +19,7 @@ from speechmill.core.records import Recording, RejectedError, to_table
 from speechmill.core.store import Store
 from speechmill.fetch import Fetched, fetch_media, get_document
 from speechmill.sources import Listed, list_recordings
-from speechmill.sources._feed import Feed
+from speechmill.sources.feeds.feed import Feed
 
 from tests.benchmarks.plan import plan, write_feed
 from tests.server import (

@@ -10,7 +10,9 @@ from speechmill.core.config_errors import ConfigError
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Attachment, RejectedError, Status, to_table
 from speechmill.core.store import Store
-from speechmill.sources import Listed, _api, archive, check, librivox, list_recordings
+from speechmill.sources import Listed, check, list_recordings
+from speechmill.sources.api import language_of, seconds
+from speechmill.sources.builtin import archive, librivox
 
 from tests.server import Handler, ScriptedServer, ok, status
 
@@ -45,7 +47,7 @@ def answer(body: object, code: int = 200):
 @pytest.fixture
 def api(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
     """The server in the place of both APIs."""
-    monkeypatch.setattr(_api, "API_DELAY_S", 0.0)
+    monkeypatch.setattr("speechmill.sources.api.API_DELAY_S", 0.0)
     monkeypatch.setattr(librivox, "API", server.url("/api/feed/audiobooks/"))
     monkeypatch.setattr(archive, "HOST", server.url(""))
     return server
@@ -194,7 +196,7 @@ def test_a_query_is_listed_by_cursor_and_a_lost_item_costs_a_row(api: ScriptedSe
     ("name", "code"), [("German", "de"), ("ger", "de"), ("de", "de"), ("Klingon", None), (3, None)]
 )
 def test_languages(name: object, code: str | None) -> None:
-    assert _api.language_of(name) == code
+    assert language_of(name) == code
 
 
 @pytest.mark.parametrize(
@@ -202,4 +204,4 @@ def test_languages(name: object, code: str | None) -> None:
     [("61.5", 61.5), ("1:01", 61.0), ("1:00:01", 3601.0), *((odd, None) for odd in ("0", "x", None, "1:1:1:1", "nan"))],
 )
 def test_lengths(value: object, length: float | None) -> None:
-    assert _api.seconds(value) == length
+    assert seconds(value) == length

@@ -8,7 +8,8 @@ from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, RejectedError, Status
 from speechmill.core.store import Store
 from speechmill.corpus import plan
-from speechmill.sources import Listed, kind_of, list_recordings, rss
+from speechmill.sources import Listed, kind_of, list_recordings
+from speechmill.sources.builtin import rss
 
 from tests.server import Behaviour, Handler, ScriptedServer, ok, status
 

@@ -23,9 +23,9 @@ import pytest
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError, to_table
 from speechmill.sources import language_tag, plain_text
-from speechmill.sources._encodings import in_utf8
-from speechmill.sources._feed import Feed
-from speechmill.sources._feed_items import standard_fields
+from speechmill.sources.feeds.encodings import in_utf8
+from speechmill.sources.feeds.feed import Feed
+from speechmill.sources.feeds.items import standard_fields
 
 pytestmark = pytest.mark.shared_data
 FILES = 1829

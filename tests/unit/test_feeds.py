@@ -9,7 +9,7 @@ from speechmill.core.records import Attachment, Recording, RejectedError, Status
 from speechmill.core.store import Store
 from speechmill.corpus import plan
 from speechmill.sources import Listed, list_recordings
-from speechmill.sources._feed import Feed
+from speechmill.sources.feeds.feed import Feed
 from speechmill.stages.fetch import fetch_recording
 from speechmill.stages.profiles import plan_build
 

@@ -12,7 +12,8 @@ from speechmill.core.known_corpora import indexes_below, layout_of
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, Status
 from speechmill.core.store import Store
-from speechmill.sources import _indexes, list_recordings
+from speechmill.sources import list_recordings
+from speechmill.sources.files import indexes
 from speechmill.training.asr import material
 from speechmill.training.asr.evaluate import evaluate
 from speechmill.training.asr.references import read
@@ -117,7 +118,7 @@ def test_what_is_wrong_with_an_index_is_told(corpus: Path) -> None:
 
 @pytest.mark.parametrize("corpus", ["ljspeech"], indirect=True)
 def test_an_index_without_end_is_read_so_far_and_no_further(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_indexes, "MAX_ROWS", 1)
+    monkeypatch.setattr(indexes, "MAX_ROWS", 1)
     rows = listing(corpus)
     assert {path: text for path, (text, _, _) in known_of(rows).items()} == {
         "wavs/LJ001-0001.wav": 'Page one "so".', "wavs/LJ002-0001.wav": None

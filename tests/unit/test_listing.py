@@ -17,9 +17,9 @@ from speechmill.core.records import Recording, RejectedError, Status
 from speechmill.core.store import Store
 from speechmill.corpus import plan
 from speechmill.fetch import StoppedError, get_document
-from speechmill.sources import Listed, _listing_process, listing
-from speechmill.sources._listing_process import Bounds, Job
+from speechmill.sources import Listed, listing, listing_process
 from speechmill.sources.listing import _elsewhere
+from speechmill.sources.listing_process import Bounds, Job
 from speechmill.stages.fetch import list_input
 from speechmill.stages.profiles import plan_build
 
@@ -131,8 +131,8 @@ def test_the_log_of_the_process_is_ours_within_bounds(caplog: pytest.LogCaptureF
     assert rows(logging_much) == (["row"], None)
     lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("line ")]
     assert lines[0].startswith("line 0 xxx")
-    assert len(lines) == _listing_process.MAX_LOG_LINES
-    assert max(len(line) for line in lines) == _listing_process.MAX_LINE_CHARACTERS
+    assert len(lines) == listing_process.MAX_LOG_LINES
+    assert max(len(line) for line in lines) == listing_process.MAX_LINE_CHARACTERS
 
 
 def test_the_delay_that_a_host_asks_for_holds_in_both_processes() -> None:

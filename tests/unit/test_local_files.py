@@ -16,7 +16,7 @@ from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, RejectedError, Status, to_table
 from speechmill.core.store import Store
 from speechmill.sources import Listed, list_recordings
-from speechmill.sources._probe import SUFFIXES, verdict
+from speechmill.sources.files.probe import SUFFIXES, verdict
 
 from tests.media import encode, tone, wav
 

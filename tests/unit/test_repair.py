@@ -8,8 +8,8 @@ import time
 import pytest
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, RejectedError
-from speechmill.sources._cut_apart import lost_in_words
-from speechmill.sources._feed import Feed
+from speechmill.sources.feeds.cut_apart import lost_in_words
+from speechmill.sources.feeds.feed import Feed
 
 URL = "https://example.org/pod/feed.xml"
 HEAD = (

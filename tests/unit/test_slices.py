@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, RejectedError
-from speechmill.sources import _slices
-from speechmill.sources._feed import Feed
-from speechmill.sources._feed_items import standard_fields
-from speechmill.sources._slices import cut
+from speechmill.sources.feeds import slices
+from speechmill.sources.feeds.feed import Feed
+from speechmill.sources.feeds.items import standard_fields
+from speechmill.sources.feeds.slices import cut
 
 URL = "https://example.org/pod/feed.xml"
 PODCAST = "https://podcastindex.org/namespace/1.0"
@@ -66,7 +66,7 @@ FEEDS = {
 def test_slices_of_any_size_say_what_the_whole_says(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = FEEDS[name].encode()
     expected = read(raw)
-    monkeypatch.setattr(_slices, "SLICE_ITEMS", size)
+    monkeypatch.setattr(slices, "SLICE_ITEMS", size)
     parts = cut(raw)
     whole = standard_fields(raw, URL).entries
     assert [len(standard_fields(one, URL).entries) for one in parts.slices][:-1] == [size] * (len(parts.slices) - 1)
@@ -91,7 +91,7 @@ ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "utf-32-be",
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("size", [1, 500])
 def test_letters_are_read_in_any_encoding(encoding: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_slices, "SLICE_ITEMS", size)
+    monkeypatch.setattr(slices, "SLICE_ITEMS", size)
     got = read(rss(3, declared=f' encoding="{encoding.removesuffix("-sig")}"').encode(encoding))
     assert [one.title for one in got] == ["Tön 1", "Tön 2", "Tön 3"]
     assert got[0].persons == ("Ann 1", "Ben")
@@ -124,7 +124,7 @@ def test_an_item_in_an_odd_place_is_an_item() -> None:
 
 
 def test_the_guids_of_all_slices_are_looked_at_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_slices, "SLICE_ITEMS", 1)
+    monkeypatch.setattr(slices, "SLICE_ITEMS", 1)
     of = '<item><guid isPermaLink="false">{}</guid><enclosure url="{}.mp3"/></item>'.format
     got = read(f'<rss version="2.0"><channel>{of("a", 1)}{of("b", 2)}{of("a", 3)}{of("b", 2)}</channel></rss>'.encode())
     assert [(one.guid, one.media_url[-5:]) for one in got] == [("a", "1.mp3"), ("b", "2.mp3"), ("a", "3.mp3")]

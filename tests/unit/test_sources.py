@@ -1,5 +1,6 @@
 """sources: what is listed, under which identity, with which licence."""
 
+import importlib
 import json
 import pickle
 import re
@@ -8,15 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-import speechmill.sources
 from speechmill.core.config import Input, RunConfig
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, RejectedError, Status, to_table
 from speechmill.core.store import Store
-from speechmill.sources import Listed, kind_of, kinds, list_recordings, plain_text
-from speechmill.sources._feed import Feed
-from speechmill.sources._licences import spdx_of
+from speechmill.sources import Listed, builtin, kind_of, kinds, list_recordings, plain_text
+from speechmill.sources.feeds.feed import Feed
+from speechmill.sources.licences import spdx_of
 
 from tests.server import ScriptedServer, ok
 
@@ -61,7 +61,8 @@ def only(raw: bytes, licence: str | None = None, url: str = "https://example.org
 
 
 def test_listing_the_kinds_imports_none() -> None:
-    code = "import sys, speechmill.sources as s; print(s.kinds()); sys.exit('speechmill.sources.rss' in sys.modules)"
+    code = "import sys; from speechmill.sources import kinds; print(kinds()); "
+    code += "sys.exit('speechmill.sources.builtin.rss' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert {"local", "rss"} <= set(eval(shown))
 
@@ -88,6 +89,15 @@ def test_an_unknown_kind_is_told_the_known_ones() -> None:
         listing("x", kind="gramophone")
 
 
+@pytest.mark.parametrize("kind", ["archive", "librilight", "librivox", "local", "rss", "ytdlp"])
+def test_a_kind_lists_recordings(kind: str) -> None:
+    assert callable(importlib.import_module(f"{builtin.__name__}.{kind}").list_recordings)
+
+
+def test_modules_that_kinds_share_are_no_kinds() -> None:
+    assert {"listing", "api", "licences", "demo"}.isdisjoint(kinds())
+
+
 def test_one_file_adds_a_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dial.py").write_text(
         "from speechmill.core.records import Recording\n"
@@ -95,7 +105,7 @@ def test_one_file_adds_a_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "def list_recordings(source, config, store):\n"
         "    yield Listed(recording=Recording(recording_id='1', source='dial', media_url=source.address))\n"
     )
-    monkeypatch.setattr(speechmill.sources, "__path__", [*speechmill.sources.__path__, str(tmp_path)])
+    monkeypatch.setattr(builtin, "__path__", [*builtin.__path__, str(tmp_path)])
     assert "dial" in kinds()
     assert urls(listing("dial:12345")) == ["dial:12345"]
 

@@ -16,7 +16,9 @@ from speechmill.core.reasons import Reason
 from speechmill.core.records import Attachment, Recording, RejectedError, Status, to_table
 from speechmill.core.store import Store
 from speechmill.fetch import StoppedError, Visit
-from speechmill.sources import Listed, _licences, _ytdlp, check, list_recordings, resolve, ytdlp
+from speechmill.sources import Listed, check, licences, list_recordings, resolve
+from speechmill.sources.builtin import ytdlp
+from speechmill.sources.videos import library
 from yt_dlp.extractor.common import InfoExtractor
 from yt_dlp.utils import ExtractorError, Popen, smuggle_url
 
@@ -307,7 +309,7 @@ def test_a_list_that_breaks_off_says_so(server: ScriptedServer, store: Store) ->
 def test_a_site_that_leads_in_circles_is_left(
     server: ScriptedServer, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_ytdlp, "MAX_REQUESTS", 20)
+    monkeypatch.setattr(library, "MAX_REQUESTS", 20)
     say(server, "/site/list/a", next=server.url("/site/list/a"), entries=[])
     assert refusal(listing, server, store, "/site/list/a").reason == Reason.BAD_FEED
     assert len(server.asked("/site/list/a")) == 20
@@ -411,7 +413,7 @@ def test_a_warning_of_a_tool_costs_nothing_where_there_is_sound(server: Scripted
 
 
 LICENCES = {
-    "Creative Commons Attribution license (reuse allowed)": ("CC-BY-3.0", _licences.YOUTUBE_CC_URL),
+    "Creative Commons Attribution license (reuse allowed)": ("CC-BY-3.0", licences.YOUTUBE_CC_URL),
     "https://creativecommons.org/licenses/by-sa/4.0/": (
         "CC-BY-SA-4.0",
         "https://creativecommons.org/licenses/by-sa/4.0/",
@@ -564,7 +566,7 @@ def test_32_a_passing_fault_passes(server: ScriptedServer, store: Store) -> None
 def test_31_a_bad_answer_costs_one_recording(
     server: ScriptedServer, store: Store, behaviour: Behaviour, reason: Reason, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_ytdlp, "MAX_FEED_BYTES", 1_000_000)
+    monkeypatch.setattr(library, "MAX_FEED_BYTES", 1_000_000)
     server.script("/site/watch/v1", behaviour)
     assert refusal(listing, server, store, "/site/watch/v1").reason == reason
 
@@ -639,13 +641,13 @@ def test_a_run_that_stops_is_not_kept_waiting(server: ScriptedServer, store: Sto
 
 
 def test_yt_dlp_opens_no_connection_runs_no_program_and_loads_no_plugin(server: ScriptedServer, store: Store) -> None:
-    library = _ytdlp.Library(store, config(server).fetch)
-    assert list(library._request_director.handlers) == ["Visit"]
+    extractors = library.Library(store, config(server).fetch)
+    assert list(extractors._request_director.handlers) == ["Visit"]
     with pytest.raises(FileNotFoundError):
         Popen.run([sys.executable, "-c", "pass"])
     assert yt_dlp.globals.plugin_dirs.value == []
-    assert not library.cache.enabled
-    assert not library.params.get("cookiefile")
+    assert not extractors.cache.enabled
+    assert not extractors.params.get("cookiefile")
 
 
 @pytest.mark.parametrize("address", ["ytdlp:", "ytdlp:ytsearch:cats", "ytdlp:file:///etc/passwd", "ytdlp:https://"])

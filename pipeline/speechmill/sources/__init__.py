@@ -1,8 +1,8 @@
-"""Sources of recordings, one module for each kind; a new file in this folder adds a kind.
+"""Sources of recordings, one module of `builtin` for each kind; a new file there adds a kind.
 
-A module `sources/NAME.py`, unless its name begins with `_`, has a function `list_recordings(source, config, store)`
-that yields `Listed`. It may have `check(source)`, which raises ConfigError before a run begins, and
-`resolve(recording, config, store, stopping=)`, for media without a lasting address.
+A module `builtin/NAME.py` has a function `list_recordings(source, config, store)` that yields `Listed`. It may have
+`check(source)`, which raises ConfigError before a run begins, and `resolve(recording, config, store, stopping=)`, for
+media without a lasting address.
 Only the module that an input needs is imported, so that the dependencies of one kind do not burden others. A plug-in
 adds a kind by an entry point of the group `speechmill.sources`: its name is the kind, and it has the same functions.
 """
@@ -28,7 +28,8 @@ from speechmill.core.store import Store
 from speechmill.core.terminal import CONTROL
 from speechmill.core.urls import web_address
 from speechmill.fetch import never
-from speechmill.sources._licences import by_terms
+from speechmill.sources import builtin
+from speechmill.sources.licences import by_terms
 
 __all__ = [
     "Listed", "by_terms", "check", "failed", "kind_of", "kinds", "language_tag", "list_recordings", "plain_text",
@@ -68,8 +69,7 @@ def kinds() -> tuple[str, ...]:
 
 
 def _builtin_kinds() -> frozenset[str]:
-    modules = pkgutil.iter_modules(__path__)
-    return frozenset(module.name for module in modules if not (module.ispkg or module.name.startswith("_")))
+    return frozenset(module.name for module in pkgutil.iter_modules(builtin.__path__))
 
 
 @lru_cache(maxsize=1)
@@ -146,7 +146,7 @@ def _module(source: Input) -> Any:
 
 def _module_of_kind(kind: str) -> Any:
     """The module of a kind of source, built-in or from a plug-in."""
-    return _plugged_in().get(kind) or importlib.import_module(f"{__name__}.{kind}")
+    return _plugged_in().get(kind) or importlib.import_module(f"{builtin.__name__}.{kind}")
 
 
 def rest_of(address: str, kind: str) -> str:

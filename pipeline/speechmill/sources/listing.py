@@ -23,7 +23,7 @@ from speechmill.core.records import Recording, RejectedError
 from speechmill.core.store import Store
 from speechmill.fetch import StoppedError, never
 from speechmill.sources import Listed
-from speechmill.sources._listing_process import Bounds, Job, guarded, list_source, resolve_one, serve
+from speechmill.sources.listing_process import Bounds, Job, guarded, list_source, resolve_one, serve
 
 IN_PROCESS = ("local", "librilight")  # files of the user's own
 MAX_ROWS = 1_000_000  # of one input

@@ -72,6 +72,8 @@ class Stage(ABC):
     """Whether it processes only clips that pass all tests before it, not all audio."""
     clips_of: ClassVar[str] = "segment"
     """Stage whose clips it processes."""
+    models_are_local: ClassVar[bool] = False
+    """Whether the models that it runs, if any, are local files, so that `plan` knows its profile without a download."""
     section: ClassVar[type[Section] | None] = None
     """Schema of the config section `plugins.<name>` of a plug-in stage."""
     execution: Execution = InProcess()
@@ -144,6 +146,8 @@ class Stage(ABC):
 
 class RecordingStage(Stage):
     """A stage that processes one recording at a time: implement `process`."""
+
+    models_are_local = True
 
     def is_done(self, element: Any, build: Build) -> bool:
         """Whether `process` would have nothing to do."""

@@ -15,7 +15,7 @@ from speechmill.core.footers import StoredDocument
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Attachment, Recording, RejectedError
 from speechmill.core.store import Store
-from speechmill.sources import local
+from speechmill.sources.builtin import local
 from speechmill.text import reference
 
 WANTED = ("transcript", "text")

@@ -31,6 +31,7 @@ class Pitch(ClipStage):
     """Mean, spread and range of the fundamental frequency of voiced frames, by SwiftF0."""
 
     name = "pitch"
+    models_are_local = True
     columns: ClassVar[tuple[Column, ...]] = (
         Column("pitch_mean_hz", F32, "mean fundamental frequency of voiced frames; null with hardly any", "Hz",
                steps(60, 500, 20)),

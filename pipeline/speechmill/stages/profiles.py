@@ -1,6 +1,6 @@
 """Builds from a config: which stages run, with which models, and the profiles that name their artifacts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -19,9 +19,17 @@ from speechmill.stages import PASSAGE_TEXTS
 from speechmill.stages.base import Stage
 from speechmill.stages.flow import STAGES
 
-# Stages without a model to download.
-NEEDS_NO_MODEL = ("fetch", "turns", "passages", "passage_scores", "segment", "score", "fingerprint", "dedup", "restore")
 
+def _known_before_downloads(stages: Iterable[Stage]) -> frozenset[str]:
+    """Names of the stages whose models are local files, and whose profiles stand on those of such stages alone."""
+    names: set[str] = set()
+    for stage in stages:
+        if stage.models_are_local and names.issuperset(stage.after):
+            names.add(stage.name)
+    return frozenset(names)
+
+
+KNOWN_BEFORE_DOWNLOADS = _known_before_downloads(STAGES)
 NO_PROFILES: Mapping[str, str | None] = MappingProxyType({})
 
 
@@ -62,7 +70,7 @@ def build_up_to_scores(config: RunConfig, store: Store, known: Mapping[str, str 
     profiles: dict[str, str | None] = dict.fromkeys(stage.name for stage in STAGES)
     models: dict[str, tuple[ModelRef, ...]] = dict.fromkeys(profiles, ())
     for stage in STAGES:
-        if stage.name in NEEDS_NO_MODEL and stage.settings(config) is not None:
+        if stage.name in KNOWN_BEFORE_DOWNLOADS and stage.settings(config) is not None:
             models[stage.name] = stage.models(config, store, _no_model)
             profiles[stage.name] = stage.profile(config, models[stage.name], profiles)
         elif stage is PASSAGE_TEXTS and stage.settings(config) is not None:
@@ -106,7 +114,7 @@ def _unfinished_profiles(build: Build) -> Iterator[tuple[str, str | None]]:
     """
     profiles = dict(build.profiles)
     for stage in STAGES:
-        if stage.name not in NEEDS_NO_MODEL and stage.settings(build.config) is not None:
+        if stage.name not in KNOWN_BEFORE_DOWNLOADS and stage.settings(build.config) is not None:
             own = _profile(stage, build, profiles) or profiles[stage.name]
             profiles[stage.name] = own or _newest_profile(stage, build.store, str(profiles["segment"]))
     yield from profiles.items()

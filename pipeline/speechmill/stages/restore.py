@@ -38,6 +38,7 @@ class Restore(ClipStage):
     """
 
     name = STAGE
+    models_are_local = True
     after = ("segment", "score")
     columns: ClassVar[tuple[Column, ...]] = (
         RESTORED,

@@ -38,6 +38,7 @@ class Turns(Stage):
     """Voices of a recording. `segment` makes them, and reads them when a recording is cut anew."""
 
     name = "turns"
+    models_are_local = True
     version = 2  # speakers/, and audio/, as of segment
     artifact = TURNS_ARTIFACT
     is_in_graph = False

@@ -11,8 +11,8 @@ from xml.parsers import expat
 
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
-from speechmill.sources._repair import DECLARED, NAMESPACES, ROOT, TAG
-from speechmill.sources._slices import MAX_DEPTH, MAX_PART_BYTES, Broken, Parts, address_of, cut
+from speechmill.sources.feeds.repair import DECLARED, NAMESPACES, ROOT, TAG
+from speechmill.sources.feeds.slices import MAX_DEPTH, MAX_PART_BYTES, Broken, Parts, address_of, cut
 
 MAX_BROKEN_BYTES = 64 * 1024  # of an item for the lenient parser, whose time can be quadratic
 MAX_BARE_BYTES = 1_000_000  # of a feed without items

@@ -9,9 +9,9 @@ from speechmill.core.filenames import readable
 from speechmill.core.manifest import DIGITS, Span
 from speechmill.core.records import Attachment, Recording, stable_id
 from speechmill.sources import Listed, plain_text
-from speechmill.sources._about import described, licence, read
-from speechmill.sources._beside import INFO, JSON, Beside, stem_of, transcripts
-from speechmill.sources._places import is_inside
+from speechmill.sources.files.about import described, licence, read
+from speechmill.sources.files.beside import INFO, JSON, Beside, stem_of, transcripts
+from speechmill.sources.files.places import is_inside
 
 Licence = tuple[str, str]  # SPDX id and its source
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
-from speechmill.sources._beside import BESIDE, Beside, Shelf, has_media_suffix
-from speechmill.sources._places import is_inside
-from speechmill.sources._probe import probe
+from speechmill.sources.files.beside import BESIDE, Beside, Shelf, has_media_suffix
+from speechmill.sources.files.places import is_inside
+from speechmill.sources.files.probe import probe
 
 SYSTEM = {  # files and folders that operating systems and network shares create, in lower case
     "thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r", "@eadir", "__macosx", "$recycle.bin", "lost+found",

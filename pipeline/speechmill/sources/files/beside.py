@@ -15,7 +15,7 @@ from functools import lru_cache
 from speechmill.core.filenames import name_key, readable
 from speechmill.core.languages import language_code
 from speechmill.core.records import Attachment
-from speechmill.sources._probe import SUFFIXES
+from speechmill.sources.files.probe import SUFFIXES
 
 # Transcripts: suffix and media type.
 TRANSCRIPTS = {

@@ -13,8 +13,8 @@ from speechmill.core.filenames import readable
 from speechmill.core.known_corpora import Layout, Row, indexes
 from speechmill.core.reasons import Reason
 from speechmill.sources import Listed, failed, left_out, plain_text
-from speechmill.sources._file import leads_outside
-from speechmill.sources._folder import is_hidden
+from speechmill.sources.files.folder import is_hidden
+from speechmill.sources.files.recording import leads_outside
 
 MAX_ROWS = 1_000_000  # that have no file yet: as many as an input may have recordings
 

@@ -19,8 +19,8 @@ from speechmill.fetch import Permit
 from speechmill.fetch.consent import rsl, signal_of
 from speechmill.fetch.consent.headers import is_rsl
 from speechmill.sources import language_tag, plain_text
-from speechmill.sources._licences import CC_URL, by_terms, spdx_of
-from speechmill.sources._slices import ATOM, ITUNES, local_name
+from speechmill.sources.feeds.slices import ATOM, ITUNES, local_name
+from speechmill.sources.licences import CC_URL, by_terms, spdx_of
 
 PODCAST = (
     "{https://podcastindex.org/namespace/1.0}",

@@ -17,13 +17,13 @@ from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError, Status
 from speechmill.core.store import Store
 from speechmill.sources import Listed, failed, left_out, plain_text, rest_of
-from speechmill.sources._beside import has_media_suffix, shelf_of, start_anew
-from speechmill.sources._file import Licence, leads_outside, recording_of
-from speechmill.sources._folder import Found, fault_in, fault_of, walk
-from speechmill.sources._indexes import Indexes
-from speechmill.sources._manifest import Manifest
-from speechmill.sources._places import is_pattern, matches, place_of, roots, split
-from speechmill.sources._probe import NOTHING
+from speechmill.sources.files.beside import has_media_suffix, shelf_of, start_anew
+from speechmill.sources.files.folder import Found, fault_in, fault_of, walk
+from speechmill.sources.files.indexes import Indexes
+from speechmill.sources.files.manifest import Manifest
+from speechmill.sources.files.places import is_pattern, matches, place_of, roots, split
+from speechmill.sources.files.probe import NOTHING
+from speechmill.sources.files.recording import Licence, leads_outside, recording_of
 
 
 def check(source: Input) -> None:

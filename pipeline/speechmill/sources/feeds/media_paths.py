@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Attachment, Recording, RejectedError, Status
 from speechmill.sources import Listed
-from speechmill.sources._places import is_inside
+from speechmill.sources.files.places import is_inside
 
 WEB = ("http", "https")
 

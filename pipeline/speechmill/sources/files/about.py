@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from speechmill.sources import language_tag, plain_text
-from speechmill.sources._licences import of_words, spdx_of
+from speechmill.sources.licences import of_words, spdx_of
 
 MAX_BYTES = 10_000_000  # yt-dlp lists every format and every caption language
 SPDX_LIKE = re.compile(r"[A-Za-z0-9.+-]{2,64}")

@@ -8,7 +8,7 @@ from typing import Any
 from speechmill.fetch.consent import rsl
 from speechmill.fetch.consent.robots import MAX_LICENCES
 from speechmill.sources import plain_text
-from speechmill.sources._items import (
+from speechmill.sources.feeds.fields import (
     joined,
     opted_out,
 )

@@ -10,10 +10,9 @@ from speechmill.core.reasons import Reason
 from speechmill.core.records import RejectedError
 from speechmill.fetch.consent import rsl
 from speechmill.sources import Listed, failed, left_out, plain_text
-from speechmill.sources._cut_apart import cut_apart, lost_in_words
-from speechmill.sources._encodings import in_utf8, in_utf8_as_well_as_can_be, says_another_encoding
-from speechmill.sources._feed_items import Fields, FromChannel, Reading
-from speechmill.sources._items import (
+from speechmill.sources.feeds.cut_apart import cut_apart, lost_in_words
+from speechmill.sources.feeds.encodings import in_utf8, in_utf8_as_well_as_can_be, says_another_encoding
+from speechmill.sources.feeds.fields import (
     ATOM_LINK,
     block,
     by_rsl,
@@ -23,9 +22,10 @@ from speechmill.sources._items import (
     podcast_text,
     terms_named,
 )
-from speechmill.sources._repair import DECLARED, NotAFeedError, mended
-from speechmill.sources._slices import ITUNES, Parts, TooMuchError, cut, local_name, tree
-from speechmill.sources._unparsed import refusal_in, terms_in
+from speechmill.sources.feeds.items import Fields, FromChannel, Reading
+from speechmill.sources.feeds.repair import DECLARED, NotAFeedError, mended
+from speechmill.sources.feeds.slices import ITUNES, Parts, TooMuchError, cut, local_name, tree
+from speechmill.sources.feeds.unparsed import refusal_in, terms_in
 
 
 class Feed:

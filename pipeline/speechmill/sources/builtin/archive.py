@@ -15,9 +15,9 @@ from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, RejectedError, stable_id
 from speechmill.core.store import Store
 from speechmill.sources import Listed, failed, plain_text, rest_of
-from speechmill.sources._api import Api, language_of, seconds
-from speechmill.sources._licences import spdx_of
-from speechmill.sources._probe import SUFFIXES
+from speechmill.sources.api import Api, language_of, seconds
+from speechmill.sources.files.probe import SUFFIXES
+from speechmill.sources.licences import spdx_of
 
 HOST = "https://archive.org"
 PAGE = 1_000  # identifiers of one answer

@@ -14,8 +14,8 @@ from speechmill.core.store import Store
 from speechmill.fetch import MAX_FEED_BYTES, Visit
 from speechmill.fetch.consent import page
 from speechmill.sources import Listed, plain_text
-from speechmill.sources._beside import has_media_suffix
-from speechmill.sources._probe import verdict
+from speechmill.sources.files.beside import has_media_suffix
+from speechmill.sources.files.probe import verdict
 
 HEAD_BYTES = 64 * 1024  # enough to recognise a document
 MEDIA_TYPE = re.compile(r"(?:audio|video)/(?!\S*(?:mpegurl|scpls|dash))|application/ogg", re.IGNORECASE)

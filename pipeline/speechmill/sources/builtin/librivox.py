@@ -14,7 +14,7 @@ from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, RejectedError, stable_id
 from speechmill.core.store import Store
 from speechmill.sources import Listed, plain_text, rest_of
-from speechmill.sources._api import Api, authors_of, book_text, language_of, objects, seconds
+from speechmill.sources.api import Api, authors_of, book_text, language_of, objects, seconds
 
 API = "https://librivox.org/api/feed/audiobooks/"
 PAGE = 50  # books of one answer

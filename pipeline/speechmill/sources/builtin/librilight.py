@@ -16,9 +16,9 @@ from speechmill.core.known_corpora import Row, indexes
 from speechmill.core.records import Recording, stable_id
 from speechmill.core.store import Store
 from speechmill.sources import Listed, plain_text, rest_of
-from speechmill.sources._api import authors_of, book_text, language_of
-from speechmill.sources._file import stated_text
-from speechmill.sources._places import place_of
+from speechmill.sources.api import authors_of, book_text, language_of
+from speechmill.sources.files.places import place_of
+from speechmill.sources.files.recording import stated_text
 
 
 def check(source: Input) -> None:

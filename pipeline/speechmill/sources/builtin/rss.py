@@ -19,11 +19,11 @@ from speechmill.core.store import Store
 from speechmill.core.urls import web_address
 from speechmill.fetch import MAX_FEED_BYTES, forget_document, get_document, look_at_page
 from speechmill.sources import Listed, failed, plain_text, rest_of
-from speechmill.sources._feed import Feed
-from speechmill.sources._feed_files import path_inside, placed
-from speechmill.sources._licences import by_terms, spdx_of
-from speechmill.sources._places import place_of
-from speechmill.sources._single import feed_of_page, is_media, is_page, look, single
+from speechmill.sources.feeds.feed import Feed
+from speechmill.sources.feeds.media_paths import path_inside, placed
+from speechmill.sources.feeds.single import feed_of_page, is_media, is_page, look, single
+from speechmill.sources.files.places import place_of
+from speechmill.sources.licences import by_terms, spdx_of
 
 URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 MAX_MOVES, MAX_OPML_DEPTH = 5, 5

@@ -12,10 +12,10 @@ from speechmill.core.manifest import PATHS, SPAN_KEYS, from_lhotse, lines, path_
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, RejectedError
 from speechmill.sources import Listed, failed, left_out, plain_text
-from speechmill.sources._about import described
-from speechmill.sources._beside import shelf_of
-from speechmill.sources._file import Licence, identity_of, recording_of, stated_text, timed
-from speechmill.sources._spans import span_of
+from speechmill.sources.files.about import described
+from speechmill.sources.files.beside import shelf_of
+from speechmill.sources.files.recording import Licence, identity_of, recording_of, stated_text, timed
+from speechmill.sources.files.spans import span_of
 
 USED = {
     *PATHS, "url", "title", "author", "language", "lang", "licence", "license", "licence_url", "license_url",

@@ -20,8 +20,8 @@ from speechmill.core.records import Recording, RejectedError, stable_id
 from speechmill.core.store import Store
 from speechmill.fetch import never
 from speechmill.sources import Listed, failed, plain_text, rest_of
-from speechmill.sources._ytdlp import Library, Log, asking, needs_tool
-from speechmill.sources._ytdlp_fields import LINKS, PLAYLISTS, described, licence_of, positive, subtitles
+from speechmill.sources.videos.fields import LINKS, PLAYLISTS, described, licence_of, positive, subtitles
+from speechmill.sources.videos.library import Library, Log, asking, needs_tool
 
 MAX_ENTRIES, MAX_ON_PAGE, MAX_DEPTH = 100_000, 1_000, 5
 # Names of extractors for lists, where yt-dlp's tests do not say whether they give one video or many.

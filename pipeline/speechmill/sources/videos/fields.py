@@ -8,8 +8,8 @@ from typing import Any
 
 from speechmill.core.records import Attachment
 from speechmill.sources import language_tag, plain_text
-from speechmill.sources._licences import of_words
-from speechmill.sources._ytdlp import Library
+from speechmill.sources.licences import of_words
+from speechmill.sources.videos.library import Library
 
 MAX_FILES = 20  # subtitles of one recording
 PLAYLISTS, LINKS = ("playlist", "multi_video", "compat_list"), ("url", "url_transparent")

@@ -17,12 +17,12 @@ from xml.etree.ElementTree import Element
 from speechmill.core.reasons import Reason
 from speechmill.core.records import Recording, RejectedError, stable_id
 from speechmill.sources import Listed
-from speechmill.sources._identity import Identities
-from speechmill.sources._items import (
+from speechmill.sources.feeds.fields import (
     of_item,
 )
-from speechmill.sources._slices import ITEMS, Broken, local_name
-from speechmill.sources._unparsed import cautious_fields
+from speechmill.sources.feeds.identity import Identities
+from speechmill.sources.feeds.slices import ITEMS, Broken, local_name
+from speechmill.sources.feeds.unparsed import cautious_fields
 
 ENCLOSED = re.compile(rb"enclosure", re.IGNORECASE)
 # Exceptions that parsers raise, or may raise, on hostile bytes.

@@ -1,0 +1,1 @@
+"""The kinds of source, one module each; a new file adds a kind."""

@@ -1,0 +1,1 @@
+"""Podcast feeds: RSS, Atom and OPML, read from bytes however malformed."""

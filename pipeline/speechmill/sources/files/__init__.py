@@ -1,0 +1,1 @@
+"""Local files: folders, manifests, known corpora, and what lies beside a recording."""

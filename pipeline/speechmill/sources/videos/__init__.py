@@ -1,0 +1,1 @@
+"""Videos and playlists, by the metadata that yt-dlp extracts."""
