@@ -19,7 +19,7 @@ from speechmill.audio import index, links
 from speechmill.audio.extent import Extent, bounded
 from speechmill.audio.frames import check_format, planes, scaled
 from speechmill.audio.mixdown import Format, Mix, Mixer
-from speechmill.audio.opening import hidden_by_edits, open_media, sound_of
+from speechmill.audio.opening import TIME_BASE, hidden_by_edits, media_errors, open_media, sound_of
 from speechmill.audio.samples import Float32
 from speechmill.core.config import Audio
 from speechmill.core.reasons import Reason
@@ -129,13 +129,11 @@ class Decoding:
             yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
     def _describe(self, container: Any, stream: Any, file: IO[bytes]) -> None:
-        import av  # here, as below: commands that open no media would wait for it
-
         context = stream.codec_context
         self._size += container.size
         self.container, self.codec = container.format.name, context.name
         self.source_rate, self.channels = context.sample_rate or 0, context.channels
-        duration = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / av.time_base
+        duration = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / TIME_BASE
         is_mp3 = self.container == "mp3"
         is_stated = index.mp3_header(file) is not None if is_mp3 else self.container not in UNINDEXED
         # For some containers, FFmpeg's duration leaves out stated audio that the file does not have.
@@ -192,12 +190,10 @@ class Decoding:
             raise RejectedError(Reason.TOO_LONG, f"{self.seconds:.0f} s of sound in {self._size} bytes")
 
     def _frames(self, container: Any, stream: Any) -> Iterator[Any]:
-        import av
-
         for packet in self._packets(container, stream):
             try:
                 frames = packet.decode()
-            except av.error.FFmpegError:
+            except media_errors():
                 self._note_bad_packet()
                 self._ends_broken = True
                 continue
@@ -222,15 +218,13 @@ class Decoding:
         self._due_s = frame.time + frame.samples / frame.sample_rate
 
     def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
-        import av
-
         demuxer = container.demux(stream)
         while True:
             try:
                 packet = next(demuxer)
             except StopIteration:
                 return
-            except av.error.FFmpegError:  # the container is broken from here on
+            except media_errors():  # the container is broken from here on
                 self._note_bad_packet()
                 self._ends_broken = True
                 return

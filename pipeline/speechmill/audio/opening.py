@@ -29,6 +29,7 @@ CODECS = (
 )
 MAX_FRAME_SAMPLES = 4_194_304  # of a channel in one frame; the longest are Monkey's Audio's, 1,179,648
 MAX_CHANNELS = 64
+TIME_BASE = 1_000_000  # of durations of containers, in 1/s: FFmpeg's AV_TIME_BASE
 DECODER_BYTES = 2**30  # memory limit of decoding; 64 channels at 192 kHz take a quarter
 OPTIONS = {
     "format_whitelist": CONTAINERS,
@@ -38,9 +39,16 @@ OPTIONS = {
 }
 
 
+def media_errors() -> type[Exception]:
+    """What FFmpeg raises; asked for after an error only, since commands that open no media need not load it."""
+    import av
+
+    return av.error.FFmpegError
+
+
 def open_media(file: IO[bytes], **options: str) -> Any:
     """Open a container, and nothing that it refers to. Raises RejectedError for anything but media."""
-    import av  # here, as below: commands that open no media would wait for it
+    import av
 
     file.seek(0, io.SEEK_END)
     if not file.tell():
@@ -48,7 +56,7 @@ def open_media(file: IO[bytes], **options: str) -> Any:
     file.seek(0)
     try:
         return av.open(file, options=OPTIONS | options, metadata_errors="replace", io_open=_open_nothing)
-    except (av.error.FFmpegError, ValueError) as error:
+    except (media_errors(), ValueError) as error:
         raise RejectedError(_why_unopened(file), getattr(error, "strerror", None) or type(error).__name__) from None
 
 
