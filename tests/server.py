@@ -303,6 +303,7 @@ class ProxyServer:
                     return True
                 self.send_response(407)
                 self.send_header("Content-Length", "0")
+                self.send_header("Connection", "close")
                 self.end_headers()
                 return False
 
@@ -326,6 +327,7 @@ class ProxyServer:
                     self.send_response(answer.status)
                     for name, value in answer.getheaders():
                         self.send_header(name, value)
+                    self.send_header("Connection", "close")  # or the next request may find it closed
                     self.end_headers()
                     self.wfile.write(answer.read())
 

@@ -131,7 +131,7 @@ def test_what_simvq_writes_are_the_codes_it_learnt_with(voices, tmp_path):
 @pytest.mark.parametrize(
     ("setting", "why"),
     [
-        ("inputs=[nowhere]", "nowhere is neither a folder, nor a corpus"),
+        ("inputs=[nowhere]", "nowhere: No such file or directory"),
         ("stepss=3", "did you mean 'steps'"),
         ("codes=1", "codes: "),
         ("held_out=0.49", None),

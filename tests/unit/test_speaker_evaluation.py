@@ -111,7 +111,9 @@ def test_without_pairs_of_both_kinds_there_is_nothing_to_measure(
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path, speechmill: Speechmill) -> None:
-    for path, problem in ((tmp_path / "none", "neither a JSONL manifest nor"), (tmp_path / "none.jsonl", "none.jsonl")):
+    (tmp_path / "empty").mkdir()
+    problems = {"none": "none: No such file", "none.jsonl": "none.jsonl", "empty": "neither a JSONL manifest nor"}
+    for path, problem in ((tmp_path / name, problem) for name, problem in problems.items()):
         done = speechmill("evaluate", "speakers", path, "--output", tmp_path / "out", code=2)
         assert problem in done.stderr
 

@@ -7,9 +7,10 @@ import pytest
 from speechmill.audio.cutting import place_changes, spans
 from speechmill.core.config import Segment
 from speechmill.core.records import NOBODY, SpanKind
-from speechmill.speakers.second_voice import likeness, probabilities
+from speechmill.speakers.second_voice import LONG, likeness, probabilities
 from speechmill.speakers.steps import pauses_before, speech_steps, units_of
 from speechmill.speakers.turns import (
+    SECOND,
     SEVERAL,
     STEP,
     TurnDetector,
@@ -102,9 +103,21 @@ def test_a_second_voice_is_the_likelier_the_more_a_step_sounds_like_another_one(
     path, brief = np.array([0, 1, 1]), np.array([[0.7, 0.1], [0.5, 0.4], [-0.3, -0.2]], np.float32)
     found = likeness(path, brief, brief + np.float32(0.1))
     assert found == pytest.approx(np.array([[0.7, 0.1, 0.8, 0.2], [0.4, 0.5, 0.5, 0.6], [-0.2, 0.0, -0.1, 0.0]]))
-    alone, other = probabilities(np.full(2, 0.1), found[:2])
+    overlap, around = np.full(LONG, 0.001), np.append(found[:1].repeat(LONG - 1, axis=0), found[1:2], axis=0)
+    overlap[-2:] = 0.1
+    alone, other = probabilities(overlap, around)[-2:]
     assert alone < 0.05 < other
     assert np.isnan(probabilities(np.full(2, 0.9), np.full((2, 4), np.nan, np.float32))).all()
+
+
+def test_what_sounds_unlike_its_voice_for_long_is_a_room_and_no_second_voice() -> None:
+    """An interjection stands out of it as it does elsewhere."""
+    dry, room, other = np.array([[0.7, 0.1] * 2, [0.3, 0.2] * 2, [-0.2, 0.6] * 2], np.float32)
+    found = np.concatenate([np.tile(dry, (200, 1)), np.tile(room, (200, 1))])
+    found[[100, 300]] = other
+    second = probabilities(np.full(400, 0.01), found) >= SECOND
+    assert np.flatnonzero(second).tolist() == [100, 300]
+    assert probabilities(np.full(1, 0.01), room[None]) < SECOND
 
 
 def test_units_are_about_a_second_and_end_at_pauses() -> None:

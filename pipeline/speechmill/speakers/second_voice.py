@@ -16,6 +16,8 @@ LEAST = 1e-4  # probability of overlap: lower ones say no more
 NEAR, AROUND = 1, 3  # steps to either side whose overlap is averaged, and whose highest counts
 WEIGHTS = (0.489, 0.288, -3.188, 3.057, -0.982, 3.141)  # of the columns of `features`
 BIAS = -0.784
+LONG = 101  # steps with a voice, of which an interjection is the smaller part
+USUAL = -4.6  # log odds of 1 %: what is above it for long is taken off
 
 
 def likeness(path: npt.NDArray[np.intp], brief: Float32, long: Float32) -> Float32:
@@ -52,4 +54,16 @@ def features(overlap: npt.NDArray[np.float64], likeness: Float32) -> npt.NDArray
 def probabilities(overlap: npt.NDArray[np.float64], likeness: Float32) -> Float32:
     """Probability of a second voice in each step, float32[steps]; NaN where the cosines are."""
     log_odds = features(overlap, likeness) @ np.array(WEIGHTS) + BIAS
+    is_one = ~np.isnan(log_odds)
+    log_odds[is_one] -= _lasting(log_odds[is_one])
     return np.asarray((1 / (1 + np.exp(-log_odds))).round(DIGITS), np.float32)
+
+
+def _lasting(log_odds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """By how much the median of the steps around each one exceeds what is usual, float64[n]."""
+    from scipy.ndimage import median_filter  # slow to import
+
+    if not log_odds.size:
+        return log_odds
+    median: npt.NDArray[np.float64] = median_filter(log_odds, LONG)  # mirrored at the ends
+    return np.maximum(median - USUAL, 0.0)
