@@ -23,7 +23,7 @@ CUT_WORDS = {
     ("silero", "tortoise"): ("0.4", "2.7"), ("silero", "recover"): ("0.7", "2.6"),
 }  # fmt: skip
 # Clips that runs keep of dialogues and that are mixed, in per cent. "Turns"
-MIXED_CLIPS = {"tortoise": "3.6", "recover": "4.0"}
+MIXED_CLIPS = {"tortoise": "0.9", "recover": "1.6"}
 # Boundaries of clips within a sentence, in per cent, by profile and whether it cuts at sentences. "Ends of sentences".
 IN_MID_SENTENCE = {("tortoise", False): "4.8", ("recover", False): "4.4", ("recover", True): "1.7"}
 # Equal error rates of CAM++, in per cent: clean, in rooms, clean against telephone; recall. "Speakers".
