@@ -1,10 +1,8 @@
 """What several kinds of tests share."""
 
 import os
-import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: threads that wait for each other are slow
-os.environ["XDG_CACHE_HOME"] = f"{tempfile.gettempdir()}/speechmill-tests"  # not the home of who tests
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would each compile Beam and torch again
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +40,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if item.get_closest_marker("cluster_faults")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Runs keep the speeds of stages here, and not in the home of who tests, where Flink and Prism are looked for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)
