@@ -48,8 +48,8 @@ def stacked(evidence: Float32, labels: Float32, sources: Sources) -> Float32:
         return float((weights * (np.logaddexp(0, z) - present * z)).sum() + penalty @ np.square(x) / 2), slope
 
     bounds = [(0.0, None)] * spread.size + [(None, None)]
-    found = minimize(loss, np.zeros(inputs.shape[1]), jac=True, method="L-BFGS-B", bounds=bounds).x[:-1] / spread
-    return np.asarray(found / found[: len(Defect)].sum(), np.float32)
+    likeliest = minimize(loss, np.zeros(inputs.shape[1]), jac=True, method="L-BFGS-B", bounds=bounds).x[:-1] / spread
+    return np.asarray(likeliest / likeliest[: len(Defect)].sum(), np.float32)
 
 
 def judged_apart(evidence: Float32, labels: Float32, sources: Sources) -> Float32:

@@ -3,10 +3,12 @@
 import json
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import s3fs
 from speechmill.core import config_file
 from speechmill.core.store import Store
 from speechmill.runner.run import run
@@ -79,6 +81,19 @@ def _s3_store(address: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Sto
 def s3_store(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A store on a real S3 server of our own."""
     return _s3_store(s3_server, f"mill-{uuid.uuid4().hex}", monkeypatch)
+
+
+@pytest.fixture
+def asked(s3_store: Store, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Requests so far, by the name that botocore has for them."""
+    counts, call = Counter[str](), s3fs.S3FileSystem._call_s3
+
+    async def counted(self: s3fs.S3FileSystem, method: str, *arguments: object, **options: object) -> object:
+        counts[method] += 1
+        return await call(self, method, *arguments, **options)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counted)
+    return counts
 
 
 @pytest.fixture(params=["local", "s3", "memory"])

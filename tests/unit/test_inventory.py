@@ -4,26 +4,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import s3fs
 from speechmill import publish
 from speechmill.core import ownership
 from speechmill.core.inventory import entries, facts_of
 from speechmill.core.store import Store
 
 NAMES = {"data/one.parquet", "data/two.parquet", "pool.parquet/part.parquet", "README.md"}
-
-
-@pytest.fixture
-def asked(s3_store: Store, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Requests so far, by the name that botocore has for them."""
-    counts, call = Counter[str](), s3fs.S3FileSystem._call_s3
-
-    async def counted(self: s3fs.S3FileSystem, method: str, *arguments: object, **options: object) -> object:
-        counts[method] += 1
-        return await call(self, method, *arguments, **options)
-
-    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counted)
-    return counts
 
 
 @pytest.fixture(params=["disk", "s3"])

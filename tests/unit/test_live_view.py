@@ -129,7 +129,22 @@ def test_the_speeds_of_a_run_are_kept_for_the_next_one(tmp_path: Path, monkeypat
     speeds.remember(models, {"score": replace(state, made_s=1.0)}, build)  # too little to tell
     speeds.remember(models, {"score": replace(state, recent_s=10.0)}, build)
     assert speeds.recalled(models, build)[0].speed == pytest.approx(2 / (1 / 25 + 1 / 50), abs=0.1)
-    (tmp_path / "cache/speechmill/speeds.json").write_text("[1]")
+    kept = tmp_path / "cache/speechmill/speeds.json"
+    for damaged in ("[1]", kept.read_text().replace("[", "[-"), kept.read_text().replace("[", "[NaN,0,")):
+        kept.write_text(damaged)
+        assert speeds.recalled(models, build) == models
+
+
+def test_where_there_is_no_home_no_speeds_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container with a user who is in no list."""
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    build, models = a_build(tmp_path), [StageModel(name="score", flow="clips", speed=100.0, start_s=3.0)]
+    speeds.remember(models, {"score": StageState(made_s=600.0, wall_s=24.0)}, build)
     assert speeds.recalled(models, build) == models
 
 

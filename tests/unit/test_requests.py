@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-import s3fs
 from speechmill.core import requests
 from speechmill.core.footers import DecodeFooter, FetchFooter
 from speechmill.core.records import Recording
@@ -18,19 +17,6 @@ from tests.media import a_build
 
 TABLE = pa.table({"n": list(range(100))})
 NAME = "work/score/profile/content.parquet"
-
-
-@pytest.fixture
-def asked(s3_store: Store, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Requests so far, by the name that botocore has for them."""
-    counts, call = Counter[str](), s3fs.S3FileSystem._call_s3
-
-    async def counted(self: s3fs.S3FileSystem, method: str, *arguments: object, **options: object) -> object:
-        counts[method] += 1
-        return await call(self, method, *arguments, **options)
-
-    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counted)
-    return counts
 
 
 def test_writing_and_reading_an_artifact_takes_a_request_each(s3_store: Store, asked: Counter[str]) -> None:

@@ -4,6 +4,7 @@ They serve the live view alone: no result depends on them, and without them the 
 """
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -46,7 +47,7 @@ def remember(models: list[StageModel], states: Mapping[str, StageState], build: 
             before = known.pop(_key(model.name, build), now)
             speed = 2 / (1 / now.speed + 1 / before.speed)
             known[_key(model.name, build)] = Speed(speed, (now.start_s + before.start_s) / 2)
-    with suppress(OSError):  # a home that cannot be written to
+    with suppress(OSError, RuntimeError):  # a home that cannot be written to, or none
         _write(known)
 
 
@@ -70,7 +71,8 @@ def _path() -> Path:
 
 def _read() -> dict[str, Speed]:
     with suppress(OSError, RuntimeError, ValueError, TypeError, AttributeError):  # none yet, or somebody changed it
-        return {key: Speed(*map(float, pair)) for key, pair in json.loads(_path().read_text()).items()}
+        known = {key: Speed(*map(float, pair)) for key, pair in json.loads(_path().read_text()).items()}
+        return {key: own for key, own in known.items() if 0 < own.speed < math.inf and 0 <= own.start_s < math.inf}
     return {}
 
 
