@@ -152,6 +152,21 @@ def test_the_list_is_sorted_by_any_column(page: Any) -> None:
     assert page.get_attribute(".clip-grid .grid-head .c-score", "aria-sort") == "descending"
 
 
+def test_a_head_of_the_list_keeps_its_focus_and_a_click_that_a_redraw_comes_into(page: Any) -> None:
+    head = page.locator(".clip-grid .grid-head .c-length")
+    head.locator("button").focus()
+    for order in ("descending", "ascending"):
+        page.keyboard.press("Enter")
+        assert head.get_attribute("aria-sort") == order
+    box = head.locator("button").bounding_box()
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    page.evaluate("speechmill.setThreshold('snr_db', 10)")
+    page.evaluate(FRAMES)
+    page.mouse.up()
+    assert head.get_attribute("aria-sort") == "descending"
+
+
 def test_a_brush_filters_list_and_histograms_and_can_be_cleared(page: Any) -> None:
     plot = plot_of(page, "snr_db")
     box = plot.bounding_box()

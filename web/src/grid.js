@@ -33,14 +33,15 @@ export class Grid {
     this.scroller.addEventListener("scroll", this.#draw);
     this.scroller.addEventListener("keydown", (event) => this.#onKey(event));
     new ResizeObserver(this.#draw).observe(this.scroller);
-    this.#drawHead();
+    this.#makeHead();
+    this.#markOrder();
   }
 
   /** Show other rows; they are sorted by the column that was chosen last, if any. */
   setRows(rows, { keepOrder = false } = {}) {
     if (keepOrder) this.#order = null;
     this.#rows = this.#sorted(rows);
-    this.#drawHead();
+    this.#markOrder();
     this.scroller.setAttribute("aria-rowcount", rows.length + 1);
     this.draw();
   }
@@ -77,23 +78,23 @@ export class Grid {
     this.scroller.scrollTop = 0;
   }
 
-  #drawHead() {
-    this.head.replaceChildren(
-      ...this.#columns.map((column) => {
-        const isSorted = this.#order?.name === column.name;
-        const sorted = isSorted ? (this.#order.direction > 0 ? "ascending" : "descending") : "none";
-        const arrow = isSorted ? (this.#order.direction > 0 ? " ▲" : " ▼") : "";
-        const label = column.key
-          ? h(
-              "button",
-              { type: "button", title: column.title, onclick: () => this.sortBy(column.name) },
-              column.label + arrow,
-            )
-          : column.label;
-        const attributes = { role: "columnheader", class: `cell c-${column.name}`, "aria-sort": column.key && sorted };
-        return h("div", attributes, label);
-      }),
-    );
+  /** Make the head, once: a click that begins before a redraw ends on the same button, which keeps the focus. */
+  #makeHead() {
+    const cells = this.#columns.map(({ name, label, title, key }) => {
+      const button = key && h("button", { type: "button", title, onclick: () => this.sortBy(name) }, label);
+      return h("div", { role: "columnheader", class: `cell c-${name}` }, button ?? label);
+    });
+    this.head.replaceChildren(...cells);
+  }
+
+  #markOrder() {
+    for (const [at, { name, label, key }] of this.#columns.entries()) {
+      if (!key) continue;
+      const cell = this.head.children[at];
+      const direction = this.#order?.name === name ? this.#order.direction : 0;
+      cell.setAttribute("aria-sort", direction > 0 ? "ascending" : direction < 0 ? "descending" : "none");
+      cell.firstChild.textContent = label + (direction > 0 ? " ▲" : direction < 0 ? " ▼" : "");
+    }
   }
 
   get #rowHeight() {
