@@ -100,6 +100,6 @@ def drop_lazy_modules() -> None:
     It leaves stand-ins for optional parts in sys.modules; accessing one imports what is not installed, so
     code that walks sys.modules (inspect, Hypothesis) fails.
     """
-    for name, module in list(sys.modules.items()):
-        if name.startswith("speechbrain.") and type(module).__name__ in ("LazyModule", "DeprecatedModuleRedirect"):
+    for name in [name for name in sys.modules if name.startswith("speechbrain.")]:
+        if type(sys.modules[name]).__name__ in ("LazyModule", "DeprecatedModuleRedirect"):
             del sys.modules[name]
