@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from speechmill.cli import doctor
+from click.testing import CliRunner
+from speechmill.cli import doctor, installation
 
 
 def test_this_installation_is_fit() -> None:
@@ -65,3 +66,20 @@ def test_what_is_short_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not checks["disk"]["ok"]
     assert "--output" in checks["disk"]["fix"]
     assert not checks["memory"]["ok"]
+
+
+def test_a_terminal_shows_the_verdict_last_and_packages_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = {
+        "numpy": {"ok": True, "found": "2.4"},
+        "torch": {"ok": False, "found": "libodd.so\x1b[2J", "fix": "pip install torch"},
+        "disk": {"ok": True, "found": "9.0 GB free here"},
+    }
+    monkeypatch.setattr(doctor, "required_packages", lambda: ["numpy", "torch"])
+    monkeypatch.setattr(doctor, "check_installation", lambda _: {"ok": False, "checks": checks})
+    shown = CliRunner().invoke(installation.doctor, catch_exceptions=False)
+    lines = [" ".join(line.split()) for line in shown.output.splitlines()]
+    assert lines[0] == "packages ok numpy 2.4"
+    assert lines[1].startswith("torch FAILED libodd.so")
+    assert lines[2] == "fix: pip install torch"
+    assert lines[-1] == "1 of 3 checks failed: torch"
+    assert "\x1b" not in shown.output

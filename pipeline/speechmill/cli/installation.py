@@ -6,6 +6,7 @@ import click
 
 from speechmill.cli.options import json_option
 from speechmill.cli.output import print_result, print_table
+from speechmill.core.terminal import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -32,7 +33,10 @@ def doctor(as_json: bool) -> int:
 
     with StatusLine() as line:
         result = check_installation(line)
-    print_result(result, as_json=as_json)
+    if as_json:
+        print_result(result, as_json=True)
+    else:
+        print_table(_checks_table(result["checks"]))
     return 0 if result["ok"] else 1
 
 
@@ -58,11 +62,34 @@ def models(as_json: bool) -> int:
     if as_json:
         print_result(facts, as_json=True)
     else:
-        print_table(_table(facts))
+        print_table(_models_table(facts))
     return 0
 
 
-def _table(facts: dict[str, dict[str, Any]]) -> "RenderableType":
+def _checks_table(checks: dict[str, dict[str, Any]]) -> "RenderableType":
+    """What was checked, with fixes, and the verdict; packages that work are in one row."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    from speechmill.cli.doctor import required_packages
+
+    packages = [name for name in required_packages() if checks.get(name, {"ok": False})["ok"]]
+    table = Table.grid(padding=(0, 2))
+    for style in ("bold", "", ""):
+        table.add_column(style=style)
+    table.add_row("packages", "ok", Text(", ".join(f"{name} {checks[name]['found']}" for name in packages)))
+    for name, check in checks.items():
+        if name not in packages:
+            lines = [check["found"]] if check["ok"] else [check["found"], f"fix: {check['fix']}"]
+            found = Text("\n".join(map(printable, lines)))
+            table.add_row(name.replace("_", " "), "ok" if check["ok"] else "FAILED", found)
+    failed = [name.replace("_", " ") for name, check in checks.items() if not check["ok"]]
+    verdict = f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}" if failed else "Everything works."
+    return Group(table, "", Text(verdict, style="bold"))
+
+
+def _models_table(facts: dict[str, dict[str, Any]]) -> "RenderableType":
     from rich import box
     from rich.console import Group
     from rich.table import Table

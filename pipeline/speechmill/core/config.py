@@ -32,7 +32,7 @@ class Input(Section):
     address: str = Field(min_length=1)
     """File, folder, glob, JSONL manifest, feed or OPML file by path or URL, or KIND:address; see docs/sources.md."""
     kind: str | None = None
-    """Kind of source: the name of a file in speechmill/sources. Found from the address when absent."""
+    """Kind of source, as in docs/sources.md; by default what the address and what is there say."""
     licence: str | None = None
     """SPDX id for its recordings, where the source itself states none."""
     archive: str | None = None
