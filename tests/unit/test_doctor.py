@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from speechmill.cli import doctor, installation
+from speechmill.cli import doctor
+from speechmill.cli.main import cli
 
 
 def test_this_installation_is_fit() -> None:
@@ -76,7 +77,7 @@ def test_a_terminal_shows_the_verdict_last_and_packages_in_a_row(monkeypatch: py
     }
     monkeypatch.setattr(doctor, "required_packages", lambda: ["numpy", "torch"])
     monkeypatch.setattr(doctor, "check_installation", lambda _: {"ok": False, "checks": checks})
-    shown = CliRunner().invoke(installation.doctor, catch_exceptions=False)
+    shown = CliRunner().invoke(cli, ["doctor"], catch_exceptions=False)
     lines = [" ".join(line.split()) for line in shown.output.splitlines()]
     assert lines[0] == "packages ok numpy 2.4"
     assert lines[1].startswith("torch FAILED libodd.so")
