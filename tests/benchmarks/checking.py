@@ -60,7 +60,7 @@ FAULTS: dict[str, set[str]] = {
     "second_voice": {"overlap", "two_voices"},
     "noise": {"noise", "low_snr"},
     "clipped": {"clipped"},
-    "wrong_rate": {"disagreement", "band_limited", "speech_rate"},
+    "wrong_rate": {"disagreement", "band_limited"},
     "half_of_the_sound": {"disagreement", "cut_word"},
     "damaged_file": {"unreadable", "not_audio", "corrupt", "bad_header", "truncated"},
     "silence": {"silence"},
