@@ -140,8 +140,8 @@ def _title(place: Place, word: str, *, is_name_next: bool) -> Reading | None:
 
 def _roman(place: Place) -> Reading | None:
     core, table = place.core, place.table
-    if table.language == "fr" and core in ("Ier", "Ire"):
-        return Reading("première" if core == "Ire" else "premier")
+    if table.language == "fr" and core in ("Ier", "Ire", "Ière"):
+        return Reading("premier" if core == "Ier" else "première")
     century = re.fullmatch(r"([IVX]+)(?:e|ème)", core) if table.language == "fr" else None
     digits = century[1] if century else core
     if re.fullmatch("[IVX]{2,}(?:e|ste|th|st|nd|rd|º|ª|-[а-я]{1,2})", core) and not century:
@@ -155,6 +155,8 @@ def _roman(place: Place) -> Reading | None:
     if century:
         return Reading(ordinal(value, table))
     if place.before is not None and place.before in table.list("roman_after") and (len(core) > 1 or _is_part(place)):
+        if table.language == "fr" and core == "I":
+            raise UnreadableError("a first part has a cardinal or an ordinal")
         return Reading(cardinal(value, table))
     is_alone = len(core) == 1 and core in "IVX" and (_follows_name(place) or _is_german_ordinal(place))
     if is_alone or (len(core) > 1 and set(core) <= set("IVX")) or len(core) > 3:

@@ -1,4 +1,4 @@
-"""Reads amounts of money: a currency sign before or after the number, hundredths, thousands and millions."""
+"""Reads amounts of money: sign or name of a currency, before or after the number, hundredths, thousands, millions."""
 
 import re
 from typing import Any
@@ -11,9 +11,12 @@ from speechmill.text.verbalise.place import Place, Reading
 from speechmill.text.verbalise.tables import context
 from speechmill.text.verbalise.units import check_attribute
 
+HUNDREDTHS = 2  # decimals
+COUNTED = 3  # forms of a currency behind whole numbers; a fourth is that behind a fraction
+
 
 def read_money(place: Place) -> Reading | None:
-    """Read $3.50, 3,50 €, $5m."""
+    """Read $3.50, 3,50 €, $5m, 3.50 dollars."""
     core, table = place.core, place.table
     for sign, currency in table.currencies.items():
         if core.startswith((sign, f"-{sign}")):
@@ -24,6 +27,22 @@ def read_money(place: Place) -> Reading | None:
         else:
             continue
         return _money(place, rest, currency, is_negative=negative)
+    return _named(place)
+
+
+def _named(place: Place) -> Reading | None:
+    """Read 3.50 dollars: with hundredths, what is said of a sign is said of the name behind the amount."""
+    number, name, table = literal(place.core, place.table), (place.after or "").lower(), place.table
+    if number is None or len(number.decimals) != HUNDREDTHS or number.is_negative:
+        return None
+    for sign, currency in table.currencies.items():
+        forms = [form.lower() for form in currency["forms"]]
+        if name in forms or (table.is_slavic and name.startswith(forms[0][:-1])):
+            if sign == "£":
+                raise UnreadableError("pounds with hundredths may be money or a weight")
+            if name not in forms[:COUNTED]:
+                raise UnreadableError(f"how an amount with {name} is read is not certain")
+            return Reading(_coins(place, number, currency), count=2)
     return None
 
 
@@ -79,7 +98,7 @@ def _coins(place: Place, number: Number, currency: dict[str, Any]) -> str:
             if table.language == "it":
                 unit = unit.replace("de ", "di ")
         return f"{whole} {unit}"
-    if len(number.decimals) != 2:
+    if len(number.decimals) != HUNDREDTHS:
         if table.is_slavic or table.language in ("es", "pt"):
             raise UnreadableError("an amount with such decimals is read in several ways")
         return f"{decimal(place, number)} {forms[1]}"

@@ -14,6 +14,7 @@ from speechmill.text.verbalise.tables import context
 from speechmill.text.verbalise.units import read_degrees, read_glued, read_percent, unit_of, with_unit
 
 LONGEST_NUMBER = 10_000  # from here on digits without group marks may be a code: of a telephone, of a town
+SHORTEST_CALL, CALL_WORDS = 100, 3  # the least number that is called, and how many words before it say so
 
 
 def read(place: Place) -> Reading:
@@ -55,6 +56,7 @@ def _plain(place: Place) -> Reading | None:
     if unit is not None:
         return Reading(with_unit(place, number, unit), count=2)
     _check_name(place, number)
+    _check_call(place, number)
     scale = place.table.map("scales").get(place.after or "")
     if isinstance(scale, list):
         return _scaled(place, number, scale)
@@ -90,6 +92,14 @@ def _check_name(place: Place, number: Number) -> None:
     is_name = last.core[:1].isupper() and not place.follows_label and not is_free
     if is_name or place.before in context("numbered_by_digits"):
         raise UnreadableError(f"how {place.core} is read behind {last.core} is not certain")
+
+
+def _check_call(place: Place, number: Number) -> None:
+    """Raise UnreadableError for a number that is called, such as 112: how it is grouped is not certain."""
+    words_before = {token.core.lower() for token in place.tokens[max(0, place.at - CALL_WORDS) : place.at]}
+    is_called = place.after is None or place.core in context("emergency_numbers")
+    if number.whole >= SHORTEST_CALL and is_called and words_before & context("calls"):
+        raise UnreadableError(f"{place.core} may be the number of a telephone")
 
 
 def _scaled(place: Place, number: Number, forms: list[str]) -> Reading:
