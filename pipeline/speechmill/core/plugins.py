@@ -9,7 +9,7 @@ import itertools
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,8 @@ _left_out: dict[tuple[str, str, str], str] = {}
 
 
 @functools.cache
-def _entry_points() -> EntryPoints:
-    """Those of all packages, whose metadata are read once for all groups."""
+def _entry_points() -> Any:
+    """Those of all packages, whose metadata are read once for all groups. Python 3.11 and 3.12 differ in the type."""
     return entry_points()
 
 
