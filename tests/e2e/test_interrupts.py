@@ -27,7 +27,6 @@ WORDS = "speechmill.runner.statusline:StatusLine.__call__"
 READING = "speechmill.core.store:Store.read_json"
 COMMANDS: dict[str, tuple[str, ...]] = {
     "check {manifest} --output {new} --set asr.model=null": (WORDS, "segment"),
-    "degrade {manifest} --output {new} --clips 300": (WORDS,),
     "evaluate asr {manifest} --output {new} --set asr.model=tiny.en": (WORDS,),
     "evaluate defects {manifest} --output {new}": (WORDS,),
     "evaluate mel-tokens {recordings} --output {new}": (WORDS,),
@@ -39,7 +38,6 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "select {corpus} --set thresholds.snr_db=20 --dry-run": (READING,),
     "status {corpus}": (READING,),
     "train asr {manifest} --output {new} --set hidden=32 --set layers=1 --set held_out=0": (WORDS,),
-    "train defects --set manifests=[{manifest}] --set hours=1 --output {new}": (WORDS,),
     "train mel-tokens --set inputs=[{recordings}] --output {new} --set steps=9": (WORDS,),
     "verify {corpus}": (WORDS,),
 }

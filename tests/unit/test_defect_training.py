@@ -70,18 +70,18 @@ def test_training_learns(trained):
     }
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_stopped_training_goes_on_and_ends_the_same(number, manifest, trained, speechmill, tmp_path):
+LEARNT = shutil.ignore_patterns("checkpoints", "training.json", "defects.safetensors")
+
+
+def test_a_killed_training_goes_on_and_ends_the_same(manifest, trained, speechmill, tmp_path):
     output = tmp_path / "out"
-    learnt = shutil.ignore_patterns("checkpoints", "training.json", "defects.safetensors")
-    shutil.copytree(trained, output, ignore=learnt)  # clips are there, as those of the undisturbed training
+    shutil.copytree(trained, output, ignore=LEARNT)  # clips are there, as those of the undisturbed training
     running = Forked(*arguments(manifest, output), said=tmp_path / "log")
     while not any((output / "checkpoints").glob("CKPT*")):  # the end of the first epoch
         assert running.poll() is None, (tmp_path / "log").read_text()
         time.sleep(0.01)
-    running.send_signal(number)
-    assert running.wait(ENDS_S) == (EXIT_INTERRUPTED if number == signal.SIGINT else -number)
-    assert "Traceback" not in (tmp_path / "log").read_text()
+    running.kill()
+    running.wait()
     assert not (output / "defects.safetensors").exists()
     shards = {file: file.stat().st_mtime_ns for file in (output / "clips").iterdir()}
     speechmill(*arguments(manifest, output))
@@ -215,15 +215,20 @@ def test_a_calibrated_network_says_what_the_calibration_says():
     assert network.calibrated(torch.full((1, 5), 0.5)).allclose(torch.full((1, 5), 0.5))
 
 
-def test_a_stopped_training_says_so(manifest, tmp_path):
-    running = start(
-        *arguments(manifest, tmp_path / "out"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    while not (tmp_path / "out" / "clips").exists():
-        assert running.poll() is None
-        time.sleep(0.05)
-    os.killpg(running.pid, signal.SIGINT)
-    assert running.wait() == 130
+@pytest.mark.parametrize("made", ["clips/*.npz", "checkpoints/CKPT*"])
+def test_a_stopped_training_ends_soon_and_keeps_what_is_made(made, manifest, trained, tmp_path):
+    """While it makes clips, and while it learns from them."""
+    if not made.startswith("clips"):
+        shutil.copytree(trained, tmp_path / "out", ignore=LEARNT)
+    said = tmp_path / "said"
+    with said.open("w") as log:
+        running = start(*arguments(manifest, tmp_path / "out"), stdout=log, stderr=log, start_new_session=True)
+        while not (kept := list((tmp_path / "out").glob(made))):
+            assert running.poll() is None, said.read_text()
+            time.sleep(0.01)
+        os.killpg(running.pid, signal.SIGINT)  # as a terminal does: the workers get it too
+        assert running.wait(ENDS_S) == EXIT_INTERRUPTED
+    assert "speechmill: interrupted" in said.read_text()
+    assert "Traceback" not in said.read_text()
+    assert all(path.exists() for path in kept)
+    assert not (tmp_path / "out" / "defects.safetensors").exists()

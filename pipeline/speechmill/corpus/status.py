@@ -85,7 +85,7 @@ def _published(store: Store) -> dict[str, Any] | None:
         "clips_kept": stats["clips"].get("kept", 0),
         "hours_kept": stats["samples"].get("kept", 0) / in_hour,
         "hours_in": stats["samples"]["in"] / in_hour,
-        "advice": other_profile(stats, run["config"]["segment"]["profile"]),
+        "advice": other_profile(stats, run["config"]["segment"]["profile"]) or None,
     }
 
 
