@@ -1,9 +1,8 @@
 """Labelled clips for training the defect network: made once, in shards, and read in shuffled batches."""
 
-import multiprocessing
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from speech_defects.clip_shards import SHARD_CLIPS, write_shard
 from speech_defects.degrade import Sources, Take
 from speech_defects.degrade.takes import share
 from speech_defects.model import levelled
+from speech_defects.workers import worker_pool
 
 CROPS_S = (3.0, 5.0, 8.0, 8.0)  # batches are cropped to one of these, so that short clips occur too
 LEAST_FRAMES = {Defect.NOISE: 25, Defect.MUSIC: 25, Defect.OVERLAP: 13}  # frames of a defect that must remain in a crop
@@ -92,8 +92,8 @@ def make_clips(
     """
     folder.mkdir(parents=True, exist_ok=True)
     missing = [shard for shard in range(len(lengths)) if not (folder / f"{shard:05}.npz").exists()]
-    started, made_s, context = time.monotonic(), 0.0, multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max(1, min(workers, len(missing))), mp_context=context) as pool:
+    started, made_s = time.monotonic(), 0.0
+    with worker_pool(max(1, min(workers, len(missing)))) as pool:
         futures = {pool.submit(write_shard, sources, seed, lengths[shard], folder, shard): shard for shard in missing}
         for done, future in enumerate(as_completed(futures), start=1):
             future.result()

@@ -79,19 +79,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.record_runs", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--to", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=1, help="which recordings: those of the tests have 1")
     parser.add_argument("shapes", nargs="*", default=list(SHAPES))
     options = parser.parse_args()
     options.to.mkdir(parents=True, exist_ok=True)
     for name in options.shapes:
         with TemporaryDirectory() as folder:
-            lines = record(SHAPES[name], options.data, Path(folder))
+            lines = record(SHAPES[name], options.data, Path(folder), seed=options.seed)
         (options.to / f"{name}.jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
         print(f"{name}: {json.loads(lines[-1])['t'] - json.loads(lines[1])['t']:.0f} s", flush=True)
 
 
-def record(shape: Shape, data: Path, folder: Path) -> list[str]:
+def record(shape: Shape, data: Path, folder: Path, *, seed: int = 1) -> list[str]:
     """Run a shape; returns lines of JSON: the models of its stages, then an observation each, at last the end."""
-    names = write_recordings(shape, data, folder / "recordings")
+    names = write_recordings(shape, data, folder / "recordings", seed=seed)
     output = folder / "corpus"
     with served(folder / "recordings", names, shape.bytes_s) if shape.bytes_s else nullcontext() as feed:
         inputs = [feed] if feed else [str(folder / "recordings")]
@@ -196,19 +197,19 @@ class _Recorder:
         return [json.dumps(line) for line in (self._lines[0], *timed)]
 
 
-def write_recordings(shape: Shape, data: Path, folder: Path) -> list[str]:
+def write_recordings(shape: Shape, data: Path, folder: Path, *, seed: int = 1) -> list[str]:
     """Write the recordings of a shape as FLAC at 24 kHz; returns their names."""
     folder.mkdir(parents=True)
     names = list[str]()
-    for number, sound in enumerate(_recordings(shape, data)):
+    for number, sound in enumerate(_recordings(shape, data, seed)):
         names.append(f"{number:03}.flac")
         soundfile.write(folder / names[-1], sound, RATE)
     return names
 
 
-def _recordings(shape: Shape, data: Path) -> Iterator[Sound]:
+def _recordings(shape: Shape, data: Path, seed: int) -> Iterator[Sound]:
     parts, waiting_s, left_s = list[Sound](), 0.0, 60 * shape.minutes
-    for sound in _sounds(shape, data):
+    for sound in _sounds(shape, data, seed):
         parts += [sound, PAUSE]
         waiting_s += (sound.size + PAUSE.size) / RATE
         if shape.recording_s is None or waiting_s >= shape.recording_s:
@@ -219,11 +220,11 @@ def _recordings(shape: Shape, data: Path) -> Iterator[Sound]:
                 return
 
 
-def _sounds(shape: Shape, data: Path) -> Iterator[Sound]:
-    """The recordings of some groups, in the same order each time, at the rate of the corpus."""
+def _sounds(shape: Shape, data: Path, seed: int) -> Iterator[Sound]:
+    """The recordings of some groups, in an order that follows from `seed`, at the rate of the corpus."""
     rows = [json.loads(line) for line in (data / "manifest.jsonl").read_text().splitlines()]
     chosen = [row for row in rows if row["group"] in shape.groups and 3 < row.get("duration_s", 0) < 60]
-    for at in itertools.chain.from_iterable(itertools.repeat(np.random.default_rng(1).permutation(len(chosen)))):
+    for at in itertools.chain.from_iterable(itertools.repeat(np.random.default_rng(seed).permutation(len(chosen)))):
         try:
             sound, rate = soundfile.read(data / chosen[at]["file"], dtype="float32", always_2d=True)
         except soundfile.SoundFileError:

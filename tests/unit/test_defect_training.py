@@ -6,10 +6,12 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import speech_defects
 import torch
@@ -20,11 +22,13 @@ from speech_defects.degrade import Sources, read_manifests
 from speech_defects.model import Network
 from speechmill.cli.train import Training, train_defects
 from speechmill.core.config_errors import ConfigError
+from speechmill.core.interrupts import EXIT_INTERRUPTED
 
 from tests.commandline import start
 from tests.forked import Forked
 from tests.recordings import make_manifest
 
+ENDS_S = 60.0  # on a machine that is busy with other tests; what is not ended takes minutes
 SETTINGS = ("hours=0.12", "clip_seconds=3", "calibration_clips=100", "epochs=2", "batch_size=32", "held_out=0.2")
 
 
@@ -66,10 +70,12 @@ def test_training_learns(trained):
     }
 
 
+LEARNT = shutil.ignore_patterns("checkpoints", "training.json", "defects.safetensors")
+
+
 def test_a_killed_training_goes_on_and_ends_the_same(manifest, trained, speechmill, tmp_path):
     output = tmp_path / "out"
-    learnt = shutil.ignore_patterns("checkpoints", "training.json", "defects.safetensors")
-    shutil.copytree(trained, output, ignore=learnt)  # clips are there, as those of the undisturbed training
+    shutil.copytree(trained, output, ignore=LEARNT)  # clips are there, as those of the undisturbed training
     running = Forked(*arguments(manifest, output), said=tmp_path / "log")
     while not any((output / "checkpoints").glob("CKPT*")):  # the end of the first epoch
         assert running.poll() is None, (tmp_path / "log").read_text()
@@ -96,6 +102,36 @@ def test_training_goes_on_from_weights(manifest, trained, speechmill, tmp_path):
     assert torch.equal(after["mix"], torch.eye(5))
     assert not after["band"].any()
     assert json.loads((tmp_path / "out" / "training.json").read_text())["recipe"]["initial"] == "defects.safetensors"
+
+
+MAKING = """
+import os, sys, time
+from pathlib import Path
+from speech_defects.workers import worker_pool
+
+def make(folder):
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(300)
+
+if __name__ == "__main__":
+    with worker_pool(2) as pool:
+        list(pool.map(make, [sys.argv[1]] * 5))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_workers_end_with_the_process_that_started_them(number, tmp_path):
+    script, folder = tmp_path / "making.py", tmp_path / "pids"
+    script.write_text(MAKING)
+    folder.mkdir()
+    process = subprocess.Popen([sys.executable, script, folder], stderr=subprocess.DEVNULL)
+    while len(pids := [int(path.name) for path in folder.iterdir()]) < 2:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    process.wait(ENDS_S)
+    _, alive = psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], ENDS_S)
+    assert not [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_a_shard_is_a_function_of_its_number(manifest, tmp_path):
@@ -179,15 +215,20 @@ def test_a_calibrated_network_says_what_the_calibration_says():
     assert network.calibrated(torch.full((1, 5), 0.5)).allclose(torch.full((1, 5), 0.5))
 
 
-def test_a_stopped_training_says_so(manifest, tmp_path):
-    running = start(
-        *arguments(manifest, tmp_path / "out"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    while not (tmp_path / "out" / "clips").exists():
-        assert running.poll() is None
-        time.sleep(0.05)
-    os.killpg(running.pid, signal.SIGINT)
-    assert running.wait() == 130
+@pytest.mark.parametrize("made", ["clips/*.npz", "checkpoints/CKPT*"])
+def test_a_stopped_training_ends_soon_and_keeps_what_is_made(made, manifest, trained, tmp_path):
+    """While it makes clips, and while it learns from them."""
+    if not made.startswith("clips"):
+        shutil.copytree(trained, tmp_path / "out", ignore=LEARNT)
+    said = tmp_path / "said"
+    with said.open("w") as log:
+        running = start(*arguments(manifest, tmp_path / "out"), stdout=log, stderr=log, start_new_session=True)
+        while not (kept := list((tmp_path / "out").glob(made))):
+            assert running.poll() is None, said.read_text()
+            time.sleep(0.01)
+        os.killpg(running.pid, signal.SIGINT)  # as a terminal does: the workers get it too
+        assert running.wait(ENDS_S) == EXIT_INTERRUPTED
+    assert "speechmill: interrupted" in said.read_text()
+    assert "Traceback" not in said.read_text()
+    assert all(path.exists() for path in kept)
+    assert not (tmp_path / "out" / "defects.safetensors").exists()

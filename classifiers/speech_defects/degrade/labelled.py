@@ -6,9 +6,7 @@ synthetic clips generalises.
 
 import json
 import math
-import multiprocessing
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from speech_defects.degrade import levels
 from speech_defects.degrade.degrader import Degrader
 from speech_defects.degrade.scene import OVERLAP_S, Labelled, lasting
 from speech_defects.degrade.takes import Shelf, Sources, Take
+from speech_defects.workers import worker_pool
 
 MANIFEST = "manifest.jsonl"
 CHUNK = 50  # clips per task of a worker
@@ -52,8 +51,7 @@ def write(
     rows: list[dict[str, Any]] = []
     make = partial(_synthetic, sources, folder, seed, seconds)
     tasks = [(first, min(CHUNK, count - first)) for first in range(0, count, CHUNK)]
-    processes = max(1, min(workers, len(tasks)))
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(max(1, min(workers, len(tasks)))) as pool:
         for batch_rows in pool.map(make, *zip(*tasks)):
             rows += batch_rows
             progress(len(rows), count)

@@ -4,6 +4,7 @@ Each group is loaded once per process, sorted by name. A plug-in that cannot be 
 reported in one line, so that a broken package costs its own plug-ins only.
 """
 
+import functools
 import itertools
 import threading
 from collections.abc import Mapping
@@ -39,6 +40,12 @@ _importing: set[str] = set()
 _left_out: dict[tuple[str, str, str], str] = {}
 
 
+@functools.cache
+def _entry_points() -> Any:
+    """Those of all packages, whose metadata are read once for all groups. Python 3.11 and 3.12 differ in the type."""
+    return entry_points()
+
+
 def load(group: str) -> tuple[Plugin, ...]:
     """Plug-ins of one of GROUPS, sorted by name.
 
@@ -49,7 +56,7 @@ def load(group: str) -> tuple[Plugin, ...]:
             raise ImportError("a plug-in may not import what is made of all plug-ins, such as speechmill.publish")
         if group not in _loaded:
             _importing.add(group)
-            points = sorted(entry_points(group=group), key=lambda point: (point.name, point.value))
+            points = sorted(_entry_points().select(group=group), key=lambda point: (point.name, point.value))
             _loaded[group] = [plugin for point in points if (plugin := _import(point)) is not None]
             _importing.remove(group)
             _drop_same_names(_loaded[group])

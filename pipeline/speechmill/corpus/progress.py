@@ -45,14 +45,14 @@ def progress(build: Build) -> Iterator[RecordingProgress]:
 def _by_tables(group: Group, versions: Versions, build: Build) -> Iterator[RecordingProgress]:
     rows = read_recordings(group, build).to_pylist()
     recordings = [recording_from(row) for row in rows]
-    finished = _finished_by_tables(group, recordings, build)
+    stages, finished = clip_stages(build), _finished_by_tables(group, recordings, build)
     for at, (recording, row) in enumerate(zip(recordings, rows, strict=True)):
         if row["fetched"] is None:  # a file that is no recording
             continue
         is_scored = SCORE.name in stage_names(versions.get(recording.content_id or "", []))
         decoded = DecodeFooter.from_json(row["decoded"]) if row["decoded"] else None
         names: list[str] = [SCORE.name] if is_scored else []
-        for stage in clip_stages(build) if is_scored else ():
+        for stage in stages if is_scored else ():
             by_recording = finished.get(stage.name)  # None: its clips are others than those of the clip table
             is_done = (
                 _has_finished(stage, _work_item(recording, build), build) if by_recording is None else by_recording[at]

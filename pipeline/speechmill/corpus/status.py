@@ -5,10 +5,14 @@ Only finished files are read; no folder, lock or cache is created.
 
 import time
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from speechmill.core import pulse
 from speechmill.core.build import Build
+from speechmill.core.filesystem import Entry
 from speechmill.core.locks import is_held
 from speechmill.core.records import Status
 from speechmill.core.state import read_run
@@ -25,9 +29,22 @@ LOG_EVENTS, LAST_FAILURES = 5, 5
 SEARCHED_EVENTS = 2_000  # the last of the log, in which failures are looked for
 
 
+class _ListedOnce(Store):
+    """A store whose files are listed by the first call of `files`, and are the same in all later ones."""
+
+    @cached_property
+    def _all(self) -> list[Entry]:
+        return list(super().files())
+
+    def files(self, folder: str = "") -> Iterator[Entry]:
+        """See Store."""
+        below = f"{folder}/" if folder else ""
+        return (entry for entry in self._all if entry.name.startswith(below))
+
+
 def status(corpus: str) -> dict[str, Any]:
     """Content and progress of a corpus, and whether a run is active. Raises ConfigError if there is no corpus."""
-    build = stored_build(corpus)
+    build = replace(stored_build(corpus), store=_ListedOnce(corpus))
     store, events = build.store, last_events(build.store, SEARCHED_EVENTS)
     recordings, contents, failures = _progress(build)
     found: dict[str, Any] = {
@@ -68,7 +85,7 @@ def _published(store: Store) -> dict[str, Any] | None:
         "clips_kept": stats["clips"].get("kept", 0),
         "hours_kept": stats["samples"].get("kept", 0) / in_hour,
         "hours_in": stats["samples"]["in"] / in_hour,
-        "advice": other_profile(stats, run["config"]["segment"]["profile"]),
+        "advice": other_profile(stats, run["config"]["segment"]["profile"]) or None,
     }
 
 

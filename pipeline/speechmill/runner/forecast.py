@@ -26,14 +26,17 @@ TRUSTED_S = 8.0  # seconds of audio, likewise, for shares of audio that are kept
 # Shares of audio that a stage passes on: those of the demo podcast.
 USUALLY_KEPT = {"passages": 0.8, "passage_scores": 0.8, "segment": 0.75, "score": 0.65, "dedup": 0.95}
 SELECTING = ("score", "dedup")  # stages after which fewer clips are left
-# Loading of what a stage needs, on two cores: libraries by the first stage of a process, its models by each.
-START_S = {"passages": 6.0, "segment": 6.0, "score": 3.0, "transcribe": 3.0, "embed": 3.0, "tokenise": 2.5}
-USUAL_START_S = 1.5
+# Loading of what a stage needs, on two cores: libraries by the first stage of a process, its models by each. Figures
+# of recorded runs, half of them on a busy machine: time of a stage without that of its audio at its usual speed.
+START_S = {
+    "passages": 5.0, "segment": 5.0, "score": 3.0, "transcribe": 0.7, "embed": 1.2, "pitch": 0.2, "tokenise": 1.5,
+}  # fmt: skip
+USUAL_START_S = 0.5
 STALLED = 3.0  # times the time that other audio took, from which on a stage was loading something, once
 SHORTEST_LOADING_S = 1.0
 DONE_AT_WORK = 0.5  # of downloads that are at work, on average
 RECENT_S = 120.0  # of work, after which a measured speed counts half
-PUBLISHING_S = 3.0
+PUBLISHING_S = 1.0
 
 
 def expected_s(listed: Listed) -> float:
@@ -165,10 +168,18 @@ class StageState:
         """Audio processed since the first result."""
         return max(self.result_made_s - self.start_made_s, 0.0)
 
-    def cost(self, usual: float) -> float:
-        """Time of the run for a second of audio; `usual`: what was expected."""
+    def worked_at(self, usual: float, start_s: float) -> float:
+        """Time for `recent_made_s`, without loading after the first result: what is left of `start_s` then.
+
+        `usual`: time that is expected for a second of audio, below which nothing is taken for loading.
+        """
+        left_s = max(start_s - self.start_s - self.loading_s, 0.0)
+        return max(self.recent_s - left_s, min(self.recent_s, self.recent_made_s * usual))
+
+    def cost(self, usual: float, start_s: float = 0.0) -> float:
+        """Time of the run for a second of audio; `usual`: what was expected, `start_s`: for loading."""
         weight_s, weight_made_s = (PRIOR_S, PRIOR_S / usual) if usual else (0.0, TRUSTED_S)
-        return (self.recent_s + weight_s) / (self.recent_made_s + weight_made_s)
+        return (self.worked_at(usual, start_s) + weight_s) / (self.recent_made_s + weight_made_s)
 
     def unseen_s(self, cost: float) -> float:
         """Audio that it should have processed since the last result, at a cost; at most a piece."""
@@ -204,7 +215,8 @@ class Forecast:
             if model.name == FETCH.name:
                 left += self._fetching_s(model, state)
                 continue
-            self.costs[model.name] = cost = state.cost(slowness / model.speed if model.speed else 0.0)
+            usual = slowness / model.speed if model.speed else 0.0
+            self.costs[model.name] = cost = state.cost(usual, slowness * model.start_s)
             left_s = self.totals[model.name] - state.in_s - state.partial_s
             if model.speed and left_s > 0 and not state.start_made_s:
                 left += max(model.start_s * slowness - state.wall_s, 0.0)
@@ -223,7 +235,7 @@ class Forecast:
         for model in self.models:
             if model.speed and model.name in states and model.name != FETCH.name:
                 state = states[model.name]
-                took += state.recent_s
+                took += state.worked_at(1 / model.speed, model.start_s)
                 usually += state.recent_made_s / model.speed
         return took / usually
 

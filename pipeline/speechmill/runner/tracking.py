@@ -94,7 +94,8 @@ class Tracker:
         state.inputs += 1
         state.failed += event["state"] == "failed"
         state.reused += event["state"] == "reused"
-        state.in_s += event["audio_in_s"]
+        # A content that was made in part before counts whole, but only its new audio took time.
+        state.in_s += max(event["audio_in_s"], event["audio_kept_s"])
         state.kept_s += event["audio_kept_s"]
         state.made_s += event["audio_in_s"] if event["state"] == "done" else 0.0
 
