@@ -48,6 +48,12 @@ def test_importing_it_imports_nothing_heavy() -> None:
     assert not {"apache_beam", "numpy", "pyarrow", "pydantic", "torch", "av", "click"} & set(loaded)
 
 
+def test_a_run_neither_prints_warnings_of_beam_nor_sets_up_logging() -> None:
+    code = "import logging, speechmill.runner.beam\nprint(logging.root.handlers, logging.root.level)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("[] 30\n", "")
+
+
 def test_it_offers_what_it_names_and_nothing_else() -> None:
     assert (
         {"ConfigError", "Corpus", "load_config", "run", "__version__"} == set(speechmill.__all__) <= {*dir(speechmill)}

@@ -248,10 +248,13 @@ class Forecast:
         flows["selected"] = flows["clips"]
         for name in SELECTING:
             flows["selected"] = self._passed_on(name, flows["selected"], states)
-        return {
-            model.name: max(flows[model.flow], states[model.name].in_s if model.name in states else 0.0)
-            for model in self.models
-        }
+        return {model.name: self._total_s(flows[model.flow], states.get(model.name)) for model in self.models}
+
+    def _total_s(self, flow_s: float, state: StageState | None) -> float:
+        """Audio of a stage, given that of its flow: what it had, once it had something of all recordings."""
+        if state is None:
+            return flow_s
+        return state.in_s if state.inputs >= self.listed > 0 else max(flow_s, state.in_s)
 
     def _recordings_s(self, states: Mapping[str, StageState]) -> float:
         """Audio of all recordings: as decoded or declared where it is known; the others as long as these suggest."""

@@ -1,7 +1,7 @@
 """How a run ended: what the command line prints, and `speechmill.run` returns."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from speechmill import publish
@@ -21,9 +21,9 @@ class Summary:
     changed: bool
     """Whether the run published something new."""
     output: str
-    stages: dict[str, dict[str, int]]
+    stages: dict[str, dict[str, int]] = field(repr=False)
     """Counters by stage."""
-    stats: dict[str, Any] | None
+    stats: dict[str, Any] | None = field(repr=False)
     """Contents of stats.json; None if nothing is published."""
     files: tuple[str, ...] = ()
     """Names of the published files."""

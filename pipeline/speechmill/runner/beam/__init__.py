@@ -7,6 +7,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from speechmill.runner.beam import library  # noqa: F401 - before Beam is imported in any other way
+
+# isort: split
+
 import apache_beam as beam
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
