@@ -39,7 +39,7 @@ def punctuated(data: Path) -> Iterator[Clip]:
 
 
 def sentences(root: Path) -> Iterator[Clip]:
-    """Prompts that are sentences, in a fixed random order."""
+    """Prompts that are sentences: all questions, which are few, and others in a fixed random order."""
     for texts in sorted(root.glob("usr/share/doc/asterisk-core-sounds-*/core-sounds-*.txt.gz")):
         language = texts.name.removeprefix("core-sounds-")[:2]
         lines = (
@@ -48,9 +48,12 @@ def sentences(root: Path) -> Iterator[Clip]:
         said = {name.strip(): text.strip() for name, _, text in lines if not name.startswith(";")}
         found = sorted(root.glob(f"usr/share/asterisk/sounds/{language}*/**/*.g722"))
         known = [path for path in found if SENTENCE.fullmatch(said.get(path.stem, ""))]
-        for at in np.random.default_rng(0).permutation(len(known))[: SENTENCES.get(language, OTHERS)]:
-            if (wave := prompt(known[at])).size > RATE:
-                yield Clip(f"{language} {known[at].stem}", "clean", wave, language, said[known[at].stem])
+        drawn = [known[at] for at in np.random.default_rng(0).permutation(len(known))]
+        asked = [path for path in drawn if "?" in said[path.stem]]
+        stated = [path for path in drawn if "?" not in said[path.stem]]
+        for path in (*asked, *stated[: SENTENCES.get(language, OTHERS)]):
+            if (wave := prompt(path)).size > RATE:
+                yield Clip(f"{language} {path.stem}", "clean", wave, language, said[path.stem])
 
 
 def main() -> None:
