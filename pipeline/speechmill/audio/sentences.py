@@ -53,6 +53,11 @@ class TimedWord:
     agreement: float | None = None
     """Share of its letters that a cross-check has in the same place; None without one."""
 
+    @property
+    def is_disputed(self) -> bool:
+        """Whether the cross-check has another word."""
+        return self.agreement is not None and self.agreement < MIN_AGREEMENT
+
 
 @dataclass(frozen=True, slots=True)
 class TimedText:
@@ -77,7 +82,7 @@ def boundary_of(before: str, after: str) -> Boundary:
 
 
 def boundaries(runs: Frames, texts: Sequence[TimedText]) -> list[Boundary]:
-    """What the text says about the pause after each run of speech but the last.
+    """What the text says about the pause after each run of speech but the last; nothing beside a disputed word.
 
     A word belongs to the side of a pause on which its middle lies: ASR models stretch a word over a pause beside it,
     but never beyond.
@@ -98,7 +103,9 @@ def boundaries(runs: Frames, texts: Sequence[TimedText]) -> list[Boundary]:
     for end, start in zip(runs[:-1, 1].tolist(), runs[1:, 0].tolist(), strict=True):
         next_word = int(np.searchsorted(middles, (start + end) / 2))
         is_known = is_transcribed(end - 1) and is_transcribed(start) and 0 < next_word < len(words)
-        kinds.append(boundary_of(words[next_word - 1].text, words[next_word].text) if is_known else Boundary.UNKNOWN)
+        beside = words[next_word - 1 : next_word + 1] if is_known else []
+        is_known = is_known and not any(word.is_disputed for word in beside)
+        kinds.append(boundary_of(*(word.text for word in beside)) if is_known else Boundary.UNKNOWN)
     return kinds
 
 
