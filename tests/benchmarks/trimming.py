@@ -31,7 +31,7 @@ from tests.benchmarks.doubts import RIGHT, SAME, Clip, Wave, read, word_errors
 from tests.benchmarks.word_confidence import transcripts
 
 FRAME = RATE // FRAMES_PER_S
-BURSTS_DB = (5, 0, -5)
+BURSTS_DB = (-5, -10, -15)
 KINDS = ("noise", "music", "clean_speech")
 
 
