@@ -43,7 +43,7 @@ class Assess(RecordingStage):
     """Text of each transcribed clip, its normal form and tokens, and hallucination checks."""
 
     name = "assess"
-    version = 6  # decide/, text/, tokens/text.py
+    version = 7  # decide/, text/, tokens/text.py
     after = ("transcribe", "cross_check", "align")
     clips_only = True
     execution = Isolated()

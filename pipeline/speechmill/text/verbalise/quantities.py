@@ -15,6 +15,8 @@ from speechmill.text.verbalise.units import read_degrees, read_glued, read_perce
 
 LONGEST_NUMBER = 10_000  # from here on digits without group marks may be a code: of a telephone, of a town
 
+MOST_BOOKS = 4  # of one name: four of Maccabees
+
 
 def read(place: Place) -> Reading:
     """Read a token with digits. Raises UnreadableError."""
@@ -55,6 +57,7 @@ def _plain(place: Place) -> Reading | None:
     if unit is not None:
         return Reading(with_unit(place, number, unit), count=2)
     _check_name(place, number)
+    _check_book(place, number)
     scale = place.table.map("scales").get(place.after or "")
     if isinstance(scale, list):
         return _scaled(place, number, scale)
@@ -90,6 +93,12 @@ def _check_name(place: Place, number: Number) -> None:
     is_name = last.core[:1].isupper() and not place.follows_label and not is_free
     if is_name or place.before in context("numbered_by_digits"):
         raise UnreadableError(f"how {place.core} is read behind {last.core} is not certain")
+
+
+def _check_book(place: Place, number: Number) -> None:
+    """Raise UnreadableError for books of the Bible that are called first and second, or one and two."""
+    if place.table.language == "en" and number.whole <= MOST_BOOKS and place.after in context("numbered_books"):
+        raise UnreadableError(f"{place.core} before {place.after} may be an ordinal")
 
 
 def _scaled(place: Place, number: Number, forms: list[str]) -> Reading:
