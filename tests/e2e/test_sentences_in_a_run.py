@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 from hibari import Hibari
+from speechmill.fetch import model_folder
 
 from tests.commandline import RATE, Speechmill, fingerprint, flags
 
@@ -146,3 +147,45 @@ def test_a_recording_that_does_not_decode_has_its_reason(tmp_path: Path, speechm
     assert (row["status"], row["reason"]) == ("failed", "not_audio")
     speechmill("run", *flags(tmp_path / "in", tmp_path / "corpus", *RECOVER, "segment.max_length_s=12"), code=3)
     assert pq.read_table(tmp_path / "corpus/recordings.parquet").to_pylist()[0]["reason"] == "not_audio"
+
+
+def test_words_that_the_cross_check_disputes_are_cut_off(
+    folder: Path, corpus: Path, tmp_path: Path, speechmill: Speechmill
+) -> None:
+    """A cross-check that says the same changes no clip; where it disputes the last words, they are a span of their own.
+
+    Switched off again, it leaves the corpus of before, and makes nothing twice.
+    """
+    other = shutil.copytree(model_folder("tiny.en"), tmp_path / "other")
+    copy = shutil.copytree(corpus, tmp_path / "copy")
+    checked = flags(folder, copy, *RECOVER, f"asr.cross_check={other}")
+    speechmill("run", *checked)
+    assert [(row["start"], row["end"], row["text"]) for row in clips(copy)] == [
+        (row["start"], row["end"], row["text"]) for row in clips(corpus)
+    ]
+    stages = json.loads((copy / "run.json").read_text())["stages"]
+    assert stages["passage_cross_check"]["done"] >= 1
+    assert {word["agreement"] for row in clips(copy) for word in row["words"]} == {1.0}
+
+    dispute_the_last_sentence(copy)
+    speechmill("run", *checked)
+    assert "from the sea. It carries" in clips(corpus)[-1]["text"]
+    assert clips(copy)[-1]["text"].endswith("from the sea.")
+    rejected = pq.read_table(copy / "pool.parquet", filters=[("decision", "=", "rejected")]).to_pylist()
+    assert [row["reasons"] for row in rejected] == [["disagreement"]]
+    speechmill("verify", copy)
+
+    speechmill("run", *flags(folder, copy, *RECOVER, "asr.cross_check=null"))
+    assert fingerprint(copy) == fingerprint(corpus)
+    assert json.loads((copy / "run.json").read_text())["stages"]["passage_texts"]["reused"] == 1
+
+
+def dispute_the_last_sentence(output: Path) -> None:
+    """Put another word in place of the last sentence that the cross-check wrote, in a file of another name."""
+    (name,) = (output / "work" / "passage_cross_check").rglob("*.parquet")
+    (row,) = (rows := pq.read_table(name)).to_pylist()
+    first = [word["word"] for word in row["words"]].index("children")
+    row["words"] = [*row["words"][:first], row["words"][first] | {"word": "Zzz."}]
+    row["text"] = " ".join(word["word"] for word in row["words"])
+    pq.write_table(pa.Table.from_pylist([row], schema=rows.schema), name.with_stem("0" * 16))
+    name.unlink()

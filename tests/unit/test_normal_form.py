@@ -48,6 +48,14 @@ def test_other_languages_and_an_unknown_one_have_words_only(language: str | None
     )
 
 
+def test_italian_numbers_end_in_the_words_of_their_tens() -> None:
+    """Behind hundreds and thousands, num2words elides a letter too many of eighteen."""
+    spoken = [str(normal_form(f"{number} libri", "it").text) for number in (*range(18, 100), *range(118, 200))]
+    assert spoken[0] == "diciotto libri"
+    for tens, hundreds in zip(spoken[:82], spoken[82:], strict=True):
+        assert hundreds.endswith(tens)
+
+
 def test_texts_are_compared_by_the_plainest_reading_where_none_is_certain() -> None:
     assert normal_form("J'en ai 21.", "fr").text is None
     assert comparable("J'en ai 21.", "fr") == "J'en ai vingt et un."

@@ -10,7 +10,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from speechmill.audio.sentences import FULL_PAUSE, MIN_PAUSE, Costs, TimedText, boundaries, cut_costs, divide
+from speechmill.audio.sentences import (
+    FULL_PAUSE,
+    MIN_PAUSE,
+    Costs,
+    TimedText,
+    agreement_margins,
+    boundaries,
+    cut_costs,
+    divide,
+)
 from speechmill.core.config import Segment
 from speechmill.core.records import NOBODY, Span, SpanKind
 
@@ -145,7 +154,8 @@ def _utterances(
         for edge in (0, _frames(rules.edge_s))
     )
     limits = {"shortest": _frames(rules.min_length_s), "longest": _frames(rules.max_length_s)}
-    return _as_utterances(_divide_turns(runs, words, clips, costs, changes, **limits))
+    margins = agreement_margins(runs, texts)
+    return _as_utterances(_divide_turns(runs, words, clips, costs, margins, changes, **limits))
 
 
 def passages(speech: Marks, changes: Frames) -> Frames:
@@ -156,7 +166,8 @@ def passages(speech: Marks, changes: Frames) -> Frames:
     runs = _divide(_runs(speech), changes)
     pauses = runs[1:, 0] - runs[:-1, 1]
     costs = np.where(pauses < MIN_PAUSE, np.inf, np.maximum(FULL_PAUSE - pauses, 1.0))
-    pieces = _divide_turns(runs, runs, runs, costs, changes, shortest=0, longest=PASSAGE)
+    undisputed = np.zeros(len(runs))
+    pieces = _divide_turns(runs, runs, runs, costs, undisputed, changes, shortest=0, longest=PASSAGE)
     starts, ends = pieces[pieces[:, 1] - pieces[:, 0] <= PASSAGE].T
     middles = (ends[:-1] + starts[1:]) // 2
     first = np.maximum(starts - PASSAGE_EDGE, np.concatenate([[0], middles])[: len(starts)])
@@ -190,14 +201,19 @@ def _merge(runs: npt.NDArray[np.int64], min_silence: int, changes: Frames) -> li
     return [Utterance(int(start), int(end)) for start, end in zip(starts, ends, strict=True)]
 
 
-def _divide_turns(runs: Frames, words: Frames, clips: Frames, costs: Costs, changes: Frames, **limits: int) -> Frames:
+def _divide_turns(
+    runs: Frames, words: Frames, clips: Frames, costs: Costs, margins: Costs, changes: Frames, **limits: int
+) -> Frames:
     """Divide the speech of each turn, and of each stretch without a gap of MAX_GAP, with `divide`; int64[pieces, 2]."""
     if not len(runs):
         return runs
     ends, starts = runs[:-1, 1], runs[1:, 0]
     borders = np.flatnonzero((starts - ends >= MAX_GAP) | _have_between(changes, ends, starts)) + 1
     pieces = [
-        first + divide(runs[first:end], words[first:end], clips[first:end], costs[first : end - 1], **limits)
+        first
+        + divide(
+            runs[first:end], words[first:end], clips[first:end], costs[first : end - 1], margins[first:end], **limits
+        )
         for first, end in zip([0, *borders], [*borders, len(runs)], strict=True)
     ]
     at = np.concatenate(pieces)

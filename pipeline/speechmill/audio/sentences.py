@@ -1,5 +1,7 @@
 """Divides speech into clips at the ends of sentences, where words are known, and at long pauses elsewhere.
 
+Where a cross-check disagrees about words, it is best that they are in no clip, or in one of their own.
+
 All positions are frames of 10 ms, as in audio/cutting.py.
 """
 
@@ -9,6 +11,8 @@ from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
+
+from speechmill.core.thresholds import Thresholds
 
 Frames = npt.NDArray[np.int64]
 Costs = npt.NDArray[np.float64]
@@ -35,6 +39,9 @@ COST = {Boundary.UNKNOWN: 0.0, Boundary.SENTENCE: 0.0, Boundary.CLAUSE: 150.0, B
 SHORT_PAUSE_COST = {Boundary.UNKNOWN: 5.0, Boundary.SENTENCE: 1.0, Boundary.CLAUSE: 1.0, Boundary.INSIDE: 1.0}
 NO_CUT = np.inf
 LOST_PIECE = 10.0  # frames: of a piece that is no clip, beside its speech
+MIN_AGREEMENT = Thresholds().asr_agreement or 0.0  # the default: clips are not cut elsewhere with another threshold
+ROUNDING = 1e-6  # letters
+DISPUTED_SHARE = 0.75  # of its speech, that a clip costs whose words agree less: it is likely to be rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,13 @@ class TimedWord:
 
     middle: float
     text: str
+    agreement: float | None = None
+    """Share of its letters that a cross-check has in the same place; None without one."""
+
+    @property
+    def is_disputed(self) -> bool:
+        """Whether the cross-check has another word."""
+        return self.agreement is not None and self.agreement < MIN_AGREEMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +82,7 @@ def boundary_of(before: str, after: str) -> Boundary:
 
 
 def boundaries(runs: Frames, texts: Sequence[TimedText]) -> list[Boundary]:
-    """What the text says about the pause after each run of speech but the last.
+    """What the text says about the pause after each run of speech but the last; nothing beside a disputed word.
 
     A word belongs to the side of a pause on which its middle lies: ASR models stretch a word over a pause beside it,
     but never beyond.
@@ -89,8 +103,28 @@ def boundaries(runs: Frames, texts: Sequence[TimedText]) -> list[Boundary]:
     for end, start in zip(runs[:-1, 1].tolist(), runs[1:, 0].tolist(), strict=True):
         next_word = int(np.searchsorted(middles, (start + end) / 2))
         is_known = is_transcribed(end - 1) and is_transcribed(start) and 0 < next_word < len(words)
-        kinds.append(boundary_of(words[next_word - 1].text, words[next_word].text) if is_known else Boundary.UNKNOWN)
+        beside = words[next_word - 1 : next_word + 1] if is_known else []
+        is_known = is_known and not any(word.is_disputed for word in beside)
+        kinds.append(boundary_of(*(word.text for word in beside)) if is_known else Boundary.UNKNOWN)
     return kinds
+
+
+def agreement_margins(runs: Frames, texts: Sequence[TimedText]) -> Costs:
+    """Letters of each run of speech that a cross-check has too, less MIN_AGREEMENT of all its letters; float64[n].
+
+    A piece is disputed where the sum over its runs is negative. Words without an `agreement` do not count.
+
+    Args:
+        runs: int64[n, 2], start and end of each run of speech.
+        texts: Stretches that were transcribed, in order.
+    """
+    middles = (runs[:-1, 1] + runs[1:, 0]) / 2
+    margins = np.zeros(len(runs))
+    for word in (word for text in texts for word in text.words):
+        if word.agreement is not None:
+            letters = sum(map(str.isalnum, word.text))
+            margins[np.searchsorted(middles, word.middle, side="right")] += letters * (word.agreement - MIN_AGREEMENT)
+    return margins
 
 
 def cut_costs(pauses: Frames, kinds: Sequence[Boundary]) -> Costs:
@@ -107,16 +141,19 @@ def cut_costs(pauses: Frames, kinds: Sequence[Boundary]) -> Costs:
     return costs
 
 
-def divide(runs: Frames, words: Frames, clips: Frames, costs: Costs, *, shortest: int, longest: int) -> Frames:
+def divide(
+    runs: Frames, words: Frames, clips: Frames, costs: Costs, margins: Costs, *, shortest: int, longest: int
+) -> Frames:
     """Divide runs of speech, of one voice and without a long gap, into pieces: the division that costs least.
 
-    A piece that is too short or too long for a clip costs its speech.
+    A piece that is too short or too long for a clip costs its speech, a disputed one DISPUTED_SHARE of it.
 
     Args:
         runs: int64[n, 2], start and end of each run by the VAD; n > 0.
         words: int64[n, 2], the same, with the quiet ends of its words.
         clips: int64[n, 2], the same, with the edges that a clip has.
         costs: float64[n - 1], cost of a cut after each run but the last.
+        margins: float64[n], see `agreement_margins`.
         shortest: Shortest clip.
         longest: Longest clip; its edges may be shorter.
 
@@ -124,11 +161,13 @@ def divide(runs: Frames, words: Frames, clips: Frames, costs: Costs, *, shortest
         int64[pieces, 2], first and last run of each piece.
 
     >>> runs = np.array([[0, 400], [440, 700], [760, 1400]])
-    >>> divide(runs, runs, runs, np.zeros(2), shortest=500, longest=1000).tolist()
+    >>> divide(runs, runs, runs, np.zeros(2), np.zeros(3), shortest=500, longest=1000).tolist()
     [[0, 1], [2, 2]]
     """
     at = np.flatnonzero(np.concatenate([[True], np.isfinite(costs), [True]]))  # first run after each possible cut
-    spoken = np.concatenate([[0], np.cumsum(runs[:, 1] - runs[:, 0])])[at].tolist()  # frames of speech before it
+    spoken, margin = (  # frames of speech before it, and the sum of margins
+        np.concatenate([[0], np.cumsum(values)])[at].tolist() for values in (runs[:, 1] - runs[:, 0], margins)
+    )
     cut = np.concatenate([[0.0], costs])[at[:-1]].tolist()
     (inner_starts, outer_starts), (inner_ends, outer_ends) = (
         [extent[which, side].tolist() for extent in (words, clips)] for side, which in ((0, at[:-1]), (1, at[1:] - 1))
@@ -142,7 +181,9 @@ def divide(runs: Frames, words: Frames, clips: Frames, costs: Costs, *, shortest
             if inner_ends[last] - inner_starts[first] > longest:
                 break
             if outer_ends[last] - outer_starts[first] >= shortest:
-                totals.append((best[first] + cut[first], first))
+                is_disputed = margin[last + 1] - margin[first] < -ROUNDING
+                disputed = DISPUTED_SHARE * (spoken[last + 1] - spoken[first]) if is_disputed else 0.0
+                totals.append((best[first] + cut[first] + disputed, first))
         total, first = min(totals)
         best.append(total)
         before.append(first)

@@ -15,7 +15,7 @@ KEPT_STAGES = tuple(stage.name for stage in STAGES if stage.clips_only)  # stage
 DEFAULT_SHARES = (
     {"fetch": 1.0, "passages": 1.0, "passage_scores": 1.0, "segment": 1.0, "score": 0.8}
     | dict.fromkeys(KEPT_STAGES, 0.5)
-    | {"passage_texts": 0.9}
+    | {"passage_texts": 0.9, "passage_cross_check": 0.9}
 )
 MEASURED_HOURS = 0.5  # of audio, from which the sizes of a corpus say something about others
 
@@ -55,8 +55,8 @@ def stage_speeds(config: RunConfig, run: Mapping[str, Any] | None) -> tuple[dict
 def _with_other_models(config: RunConfig, before: Mapping[str, Any]) -> list[str]:
     """Stages that have another model in a config than in that of an earlier run."""
     asr, now = before["asr"], config.model_dump(mode="json", include={"speakers", "tokenise"})
-    models = {"transcribe": ("model", config.asr.model), "cross_check": ("cross_check", config.asr.cross_check)}
-    others = [stage for stage, (key, model) in models.items() if asr.get(key) != model]
+    by_key = {"model": ("transcribe", "passage_texts"), "cross_check": ("cross_check", "passage_cross_check")}
+    others = [stage for key, stages in by_key.items() if asr.get(key) != getattr(config.asr, key) for stage in stages]
     sections = {"embed": "speakers", "tokenise": "tokenise"}
     return others + [stage for stage, section in sections.items() if before.get(section) != now[section]]
 

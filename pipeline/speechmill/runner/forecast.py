@@ -92,8 +92,10 @@ def usual_start_s(name: str) -> float:
 def _flow(stage: Any) -> str:
     if stage.name in ("fetch", "passages", "segment"):
         return "recordings"
-    if stage.name in ("passage_scores", "passage_texts"):
-        return {"passage_scores": "passages", "passage_texts": "texts"}[stage.name]
+    if stage.name == "passage_scores":
+        return "passages"
+    if stage.name in ("passage_texts", "passage_cross_check"):
+        return "texts"
     return "selected" if stage.clips_only or stage.name == "align" else "clips"
 
 

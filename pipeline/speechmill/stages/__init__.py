@@ -17,7 +17,7 @@ from speechmill.stages.decode import note_failure
 from speechmill.stages.dedup import Dedup, Fingerprint
 from speechmill.stages.embed import Embed
 from speechmill.stages.fetch import Fetch, note_unfetched
-from speechmill.stages.passage_texts import PassageScores, PassageTexts
+from speechmill.stages.passage_texts import PassageCrossCheck, PassageScores, PassageTexts
 from speechmill.stages.passages import Passages
 from speechmill.stages.pitch import Pitch
 from speechmill.stages.publication import Speakers
@@ -30,20 +30,22 @@ from speechmill.stages.turns import Turns
 from speechmill.stages.work import Outcome
 
 FETCH, TURNS, SEGMENT, SCORE, FINGERPRINT, DEDUP = Fetch(), Turns(), Segment(), Score(), Fingerprint(), Dedup()
-PASSAGES, PASSAGE_SCORES, PASSAGE_TEXTS = Passages(), PassageScores(), PassageTexts()
+PASSAGES, PASSAGE_SCORES = Passages(), PassageScores()
+PASSAGE_TEXTS, PASSAGE_CROSS_CHECK = PassageTexts(), PassageCrossCheck()
 TRANSCRIBE, CROSS_CHECK, ALIGN, EMBED, TOKENISE = Transcribe(), CrossCheck(), Align(), Embed(), Tokenise()
 RESTORE, PITCH, SPEAKERS, ASSESS = Restore(), Pitch(), Speakers(), Assess()
 BEFORE_PLUGINS: tuple[Stage, ...] = (
-    *(FETCH, TURNS, PASSAGES, PASSAGE_SCORES, PASSAGE_TEXTS, SEGMENT, SCORE, FINGERPRINT, DEDUP),
+    *(FETCH, TURNS, PASSAGES, PASSAGE_SCORES, PASSAGE_TEXTS, PASSAGE_CROSS_CHECK),
+    *(SEGMENT, SCORE, FINGERPRINT, DEDUP),
     *(RESTORE, TRANSCRIBE, CROSS_CHECK, ALIGN, EMBED, PITCH, TOKENISE),
 )  # in order of execution; flow.py has all stages
 
 DECODING = (PASSAGES.name, SEGMENT.name)  # stages whose failure is that of the recording
 
 __all__ = [
-    "ALIGN", "ASSESS", "BEFORE_PLUGINS", "CROSS_CHECK", "DEDUP", "EMBED", "FETCH", "FINGERPRINT", "PASSAGE_TEXTS",
-    "RESTORE", "SCORE", "SEGMENT", "SPEAKERS", "TOKENISE", "TRANSCRIBE", "TURNS", "ClipStage", "RecordingStage",
-    "Stage", "note_error",
+    "ALIGN", "ASSESS", "BEFORE_PLUGINS", "CROSS_CHECK", "DEDUP", "EMBED", "FETCH", "FINGERPRINT",
+    "PASSAGE_CROSS_CHECK", "PASSAGE_TEXTS", "RESTORE", "SCORE", "SEGMENT", "SPEAKERS", "TOKENISE", "TRANSCRIBE",
+    "TURNS", "ClipStage", "RecordingStage", "Stage", "note_error",
 ]  # fmt: skip
 
 

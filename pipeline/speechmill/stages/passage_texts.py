@@ -1,5 +1,8 @@
 """Texts of passages. `segment` cuts where their sentences end, and the texts of clips are parts of them.
 
+With a cross-check, passages are transcribed twice, and words on which the texts disagree are cut off at a pause, where
+the rest is a clip.
+
 A clip has the words whose middles lie nearer to it than to the clip beside it.
 """
 
@@ -23,6 +26,7 @@ from speechmill.core.config import RunConfig
 from speechmill.core.records import SpanKind
 from speechmill.core.thresholds import Thresholds
 from speechmill.decide import decision
+from speechmill.decide.opinions import cross_check_text, word_agreements
 from speechmill.stages.base import Row
 from speechmill.stages.hypotheses import Hypotheses
 from speechmill.stages.passages import read_passages
@@ -81,15 +85,27 @@ class PassageTexts(Hypotheses):
         return PassageScores().passing(work, build)
 
 
+class PassageCrossCheck(PassageTexts):
+    """Hypotheses of the second ASR model for passages."""
+
+    name = "passage_cross_check"
+    key = "cross_check"
+
+
 def text_digest(content_id: str, build: Build) -> str:
     """Digest of the texts of a content: names of their files are digests of the passages in them."""
-    names = build.store.names(build.parts(PassageTexts.name, content_id))
+    names = [*build.store.names(build.parts(PassageTexts.name, content_id))]
+    if build.runs(PassageCrossCheck.name):
+        checks = build.store.names(build.parts(PassageCrossCheck.name, content_id))
+        names += [f"{PassageCrossCheck.name}/{name}" for name in checks]
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 
 def timed_texts(content_id: str, build: Build) -> list[TimedText]:
     """Texts of the passages of a content that have one, in order, with times in frames of the recording."""
-    return [passage.timed(build.config.audio.sample_rate) for passage in _passages(content_id, build)]
+    checks = {row["clip_id"]: row for row in PassageCrossCheck().read(content_id, build).to_pylist()}
+    rate = build.config.audio.sample_rate
+    return [passage.timed(rate, checks.get(passage.transcript["clip_id"])) for passage in _passages(content_id, build)]
 
 
 DIGITS = 4  # confidences are stored rounded
@@ -132,27 +148,30 @@ class _Passage:
             places[id(word)] = (place, at)
         return text[places[id(words[0])][0] : places[id(words[-1])][1]]
 
-    def timed(self, rate: int) -> TimedText:
-        """The words with their times in frames."""
+    def timed(self, rate: int, check: Row | None) -> TimedText:
+        """The words with their times in frames, and how far the transcript of the cross-check agrees."""
         first, last = (round(at * FRAMES_PER_S / rate) for at in (self.start, self.end))
-        words = [
-            TimedWord(first + FRAMES_PER_S * (word["start_s"] + word["end_s"]) / 2, word["word"])
-            for word in self.transcript["words"] or ()
-        ]
-        return TimedText(first, last, tuple(words))
+        words, language = self.transcript["words"] or (), self.transcript["language"]
+        other = cross_check_text(check, language)
+        agreements = (
+            [None] * len(words) if other is None else word_agreements([word["word"] for word in words], other, language)
+        )
+        middles = (first + FRAMES_PER_S * (word["start_s"] + word["end_s"]) / 2 for word in words)
+        timed = map(TimedWord, middles, (word["word"] for word in words), agreements)
+        return TimedText(first, last, tuple(timed))
 
 
-def _passages(content_id: str, build: Build) -> list[_Passage]:
-    """Transcribed passages of a content, in order."""
-    texts = {row["clip_id"]: row for row in PassageTexts().read(content_id, build).to_pylist()}
+def _passages(content_id: str, build: Build, stage: type[PassageTexts] = PassageTexts) -> list[_Passage]:
+    """Passages of a content that a stage transcribed, in order."""
+    texts = {row["clip_id"]: row for row in stage().read(content_id, build).to_pylist()}
     places = clip_places(content_id, build, clips_of=PassageTexts.clips_of).to_pylist()
     rows = ((row, texts.get(row["clip_id"])) for row in places)
     return [_Passage(row["start"], row["end"], text) for row, text in rows if text is not None and not text["error"]]
 
 
-def texts_of_clips(content_id: str, clip_ids: set[str], build: Build) -> list[Row]:
-    """Transcripts of those clips all of whose passages have one: rows as of `transcribe`."""
-    rate, transcribed = build.config.audio.sample_rate, _passages(content_id, build)
+def texts_of_clips(content_id: str, clip_ids: set[str], build: Build, stage: type[PassageTexts]) -> list[Row]:
+    """Transcripts of those clips all of whose passages have one by a stage: rows as of `transcribe`."""
+    rate, transcribed = build.config.audio.sample_rate, _passages(content_id, build, stage)
     all_passages = clip_places(content_id, build, clips_of=PassageTexts.clips_of)
     starts, ends = (all_passages[name].to_numpy() for name in ("start", "end"))
     rows = []

@@ -15,7 +15,7 @@ from speechmill.core.models import FindModel, ModelRef, find_device
 from speechmill.core.removals import Removals
 from speechmill.core.state import read_run, stored_config
 from speechmill.core.store import Store
-from speechmill.stages import PASSAGE_TEXTS
+from speechmill.stages import PASSAGE_CROSS_CHECK, PASSAGE_TEXTS
 from speechmill.stages.base import Stage
 from speechmill.stages.flow import STAGES
 
@@ -73,7 +73,7 @@ def build_up_to_scores(config: RunConfig, store: Store, known: Mapping[str, str 
         if stage.name in KNOWN_BEFORE_DOWNLOADS and stage.settings(config) is not None:
             models[stage.name] = stage.models(config, store, _no_model)
             profiles[stage.name] = stage.profile(config, models[stage.name], profiles)
-        elif stage is PASSAGE_TEXTS and stage.settings(config) is not None:
+        elif stage in (PASSAGE_TEXTS, PASSAGE_CROSS_CHECK) and stage.settings(config) is not None:
             before = str(profiles["passage_scores"])
             profiles[stage.name] = known.get(stage.name) or _newest_profile(stage, store, before)
     return _build(config, store, profiles, models)

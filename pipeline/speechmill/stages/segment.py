@@ -23,7 +23,7 @@ from speechmill.core.store import add_footer
 from speechmill.speakers.turns import Voices, clip_voices
 from speechmill.stages.base import Isolated, RecordingStage
 from speechmill.stages.decode import Decoded, decode_work, outcome_of
-from speechmill.stages.passage_texts import text_digest, timed_texts
+from speechmill.stages.passage_texts import PassageCrossCheck, PassageTexts, text_digest, timed_texts
 from speechmill.stages.passages import changes_of, read_passages
 from speechmill.stages.sound import PassageSound, PcmSound, Sound
 from speechmill.stages.turns import detect_turns, stored_turns, with_turns
@@ -59,8 +59,9 @@ class Segment(RecordingStage):
 
     def profile(self, config: RunConfig, models: tuple[ModelRef, ...], before: Mapping[str, str | None]) -> str | None:
         """Profile, by the texts of passages too where clips are cut by them."""
-        own, texts = super().profile(config, models, before), before.get("passage_texts")
-        return own if texts is None else f"{own}-{profile_of(texts)}"
+        own = super().profile(config, models, before)
+        texts = [before[name] for name in (PassageTexts.name, PassageCrossCheck.name) if before.get(name) is not None]
+        return f"{own}-{profile_of(*texts)}" if texts else own
 
     def columns_in(self, config: RunConfig) -> tuple[Column, ...]:
         """None where turns are not detected."""

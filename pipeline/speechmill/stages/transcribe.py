@@ -11,7 +11,7 @@ from speechmill.core.config import RunConfig
 from speechmill.core.reasons import Reason
 from speechmill.stages.base import Row
 from speechmill.stages.hypotheses import Hypotheses
-from speechmill.stages.passage_texts import PassageTexts, texts_of_clips
+from speechmill.stages.passage_texts import PassageCrossCheck, PassageTexts, texts_of_clips
 
 
 class Transcribe(Hypotheses):
@@ -35,7 +35,7 @@ class Transcribe(Hypotheses):
 
     def known_rows(self, content_id: str, clip_ids: Iterable[str], build: Build) -> list[Row]:
         """Parts of the texts of passages."""
-        return texts_of_clips(content_id, set(clip_ids), build) if build.runs(PassageTexts.name) else []
+        return _parts_of_passages(content_id, clip_ids, build, PassageTexts)
 
 
 class CrossCheck(Hypotheses):
@@ -43,3 +43,16 @@ class CrossCheck(Hypotheses):
 
     name = "cross_check"
     key = "cross_check"
+
+    def speed(self, config: RunConfig) -> float | None:
+        """Of the ASR model, where passages are not cross-checked before."""
+        return None if config.cuts_at_sentences else super().speed(config)
+
+    def known_rows(self, content_id: str, clip_ids: Iterable[str], build: Build) -> list[Row]:
+        """Parts of the texts of passages."""
+        return _parts_of_passages(content_id, clip_ids, build, PassageCrossCheck)
+
+
+def _parts_of_passages(content_id: str, clip_ids: Iterable[str], build: Build, stage: type[PassageTexts]) -> list[Row]:
+    """Rows of clips, from the texts of passages by a stage; none where it does not run."""
+    return texts_of_clips(content_id, set(clip_ids), build, stage) if build.runs(stage.name) else []

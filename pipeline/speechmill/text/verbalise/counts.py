@@ -39,6 +39,8 @@ def decimal(place: Place, number: Number) -> str:
         raise UnreadableError(f"{place.core} may be a time or a decimal")
     if table.is_slavic:
         require_neutral(place)
+    if table.language == "pl" and (number.whole, number.decimals) == (1, "5"):
+        raise UnreadableError("one and a half has a word of its own, which agrees with the noun")
     if table.text("decimals") == "tenths":
         return _tenths(number)
     return f"{cardinal(number.whole, table)} {decimals(number, table)}"

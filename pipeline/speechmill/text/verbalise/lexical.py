@@ -155,8 +155,6 @@ def _roman(place: Place) -> Reading | None:
     if century:
         return Reading(ordinal(value, table))
     if place.before is not None and place.before in table.list("roman_after") and (len(core) > 1 or _is_part(place)):
-        if table.language == "fr" and core == "I":
-            raise UnreadableError("a first part has a cardinal or an ordinal")
         return Reading(cardinal(value, table))
     is_alone = len(core) == 1 and core in "IVX" and (_follows_name(place) or _is_german_ordinal(place))
     if is_alone or (len(core) > 1 and set(core) <= set("IVX")) or len(core) > 3:
@@ -169,7 +167,8 @@ def _is_part(place: Place) -> bool:
     last, following = place.previous, place.next
     if last is None or place.core not in "IVX" or not last.core[:1].isupper():
         return False
-    if place.core == "I" and following and not place.token.tail and following.core not in _BEHIND_PART:
+    is_word = following and not place.token.tail and following.core not in _BEHIND_PART
+    if place.core == "I" and (is_word or place.table.language == "fr"):  # acte un, acte premier
         raise UnreadableError(f"I behind {last.core} may be a word or a number")
     return True
 

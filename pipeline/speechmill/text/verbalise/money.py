@@ -112,9 +112,12 @@ def _with_minor(place: Place, number: Number, currency: dict[str, Any], gender: 
         if not minor:
             raise UnreadableError("the hundredths of this currency have no certain name")
         require_neutral(place)
-        main = f"{slavic.agreed(number.whole, gender, table)} {forms[plural(number.whole, table.language)]}"
         small = slavic.agreed(part, str(currency.get("minor_gender", "m")), table)
-        return f"{main} {small} {minor[plural(part, table.language)]}"
+        small = f"{small} {minor[plural(part, table.language)]}"
+        if number.whole == 0:
+            return small
+        main = f"{slavic.agreed(number.whole, gender, table)} {forms[plural(number.whole, table.language)]}"
+        return f"{main} {small}"
     if table.language == "en":
         if not minor:
             raise UnreadableError("the hundredths of this currency have no certain name")

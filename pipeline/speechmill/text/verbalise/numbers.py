@@ -93,7 +93,9 @@ def _corrected(spoken: str, value: int, language: str) -> str:
         if 1100 <= value < 2000 and value % 1000 and not spoken.endswith(("ste", "de")):
             rest = value % 100
             return words(value // 100, "nl") + "honderd" + (words(rest, "nl") if rest else "")
-        return re.sub(r"duizend(?=[a-zé])", "duizend ", spoken)
+        return re.sub(r"duizend(?=[a-zé])(?!ste$)", "duizend ", spoken)
+    if language == "it":
+        return spoken.replace("dicott", "diciott")  # num2words elides an i behind hundreds: 118, 1918
     if language == "ru":
         return re.sub(r"^одна (?=тысяча)", "", spoken)
     if language == "pt" and re.search("dezasse|dezanove", spoken):

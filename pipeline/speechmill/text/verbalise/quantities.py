@@ -16,6 +16,8 @@ from speechmill.text.verbalise.units import read_degrees, read_glued, read_perce
 LONGEST_NUMBER = 10_000  # from here on digits without group marks may be a code: of a telephone, of a town
 SHORTEST_CALL, CALL_WORDS = 100, 3  # the least number that is called, and how many words before it say so
 
+MOST_BOOKS = 4  # of one name: four of Maccabees
+
 
 def read(place: Place) -> Reading:
     """Read a token with digits. Raises UnreadableError."""
@@ -57,6 +59,7 @@ def _plain(place: Place) -> Reading | None:
         return Reading(with_unit(place, number, unit), count=2)
     _check_name(place, number)
     _check_call(place, number)
+    _check_book(place, number)
     scale = place.table.map("scales").get(place.after or "")
     if isinstance(scale, list):
         return _scaled(place, number, scale)
@@ -100,6 +103,12 @@ def _check_call(place: Place, number: Number) -> None:
     is_called = place.after is None or place.core in context("emergency_numbers")
     if number.whole >= SHORTEST_CALL and is_called and words_before & context("calls"):
         raise UnreadableError(f"{place.core} may be the number of a telephone")
+
+
+def _check_book(place: Place, number: Number) -> None:
+    """Raise UnreadableError for books of the Bible that are called first and second, or one and two."""
+    if place.table.language == "en" and number.whole <= MOST_BOOKS and place.after in context("numbered_books"):
+        raise UnreadableError(f"{place.core} before {place.after} may be an ordinal")
 
 
 def _scaled(place: Place, number: Number, forms: list[str]) -> Reading:

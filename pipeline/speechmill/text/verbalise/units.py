@@ -114,6 +114,7 @@ def with_unit(place: Place, number: Number, unit: str) -> str:
     if unit == "m" and len(number.decimals) > 1 and table.language not in ("en", "ru"):
         raise UnreadableError("metres with centimetres are read in several ways")
     check_attribute(place)
+    _check_behind(place)
     if len(place.after or "") == 1 and place.next is not None and place.next.tail.startswith("."):
         _check_full_stop(place)
     if (table.language, unit, number.whole) == ("it", "h", 1) and not number.decimals:
@@ -121,6 +122,17 @@ def with_unit(place: Place, number: Number, unit: str) -> str:
     if table.language == "en" and number.whole == 1 and number.is_plain:
         return f"one {forms_of(unit, 'en')[0]}"
     return measured(place, number, forms_of(unit, table.language), gender)
+
+
+def _check_behind(place: Place) -> None:
+    """Raise UnreadableError where an English unit stands before a noun or more of a height: 60 W bulb, 5 ft 10."""
+    if place.table.language != "en" or place.after is None or place.at + 2 >= len(place.tokens):
+        return
+    unit, follower = place.tokens[place.at + 1], place.tokens[place.at + 2]
+    if unit.tail or unit_named(unit.core, place) is None:
+        return
+    if follower.is_numeric or (follower.core.islower() and follower.core not in context("behind_units")):
+        raise UnreadableError(f"{place.core} {unit.core} before {follower.core} may have no plural")
 
 
 def check_attribute(place: Place) -> None:
