@@ -133,6 +133,20 @@ def test_a_stage_that_had_something_of_all_recordings_has_no_more_to_do() -> Non
     assert tracker.forecast.totals["transcribe"] == 40.0
 
 
+def test_a_pulse_that_outlives_its_event_is_not_counted_again() -> None:
+    tracker, pulse = (
+        Tracker(forecast()),
+        Pulse(stage="segment", names={"recording_id": "r"}, done_s=9.0, total_s=1000.0),
+    )
+    tracker.observe(0.0, [{"listed": 2, "expected_s": 2000.0}], [pulse])
+    tracker.observe(9.0, [done("segment", 9.0, 1000.0, 800.0)], [pulse])
+    failed = done("segment", 9.5, 0.0, 0.0) | {"state": "failed", "recording_id": "s"}
+    tracker.observe(10.0, [failed], [])
+    assert tracker.states["segment"].active == 0
+    assert tracker.forecast.totals["segment"] == 1000.0
+    assert tracker.forecast.totals["score"] == 800.0
+
+
 def test_the_speeds_of_a_run_are_kept_for_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     build = a_build(tmp_path)

@@ -1,5 +1,6 @@
 """Follows a run: what its stages did so far, by the events of its log, and what is in work, by the pulses."""
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ from speechmill.stages import FETCH
 
 MAX_TITLES = 10_000
 IN_ORDER = ("passages", "segment")  # stages in other processes: a result waits for its turn after its pulse is gone
+MOST_STALE = 100  # elements whose pulse may still be there for a moment after their event
 RATE_S = 3.0  # of downloads: bytes of so many last seconds
 
 
@@ -32,6 +34,7 @@ class Tracker:
     """Files of the corpus written so far."""
     _unspent_s: float = 0.0
     _uncounted: dict[tuple[str, str], Pulse] = field(default_factory=dict)  # pulses of IN_ORDER without their event
+    _counted: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=MOST_STALE))  # whose event came last
     _titles: dict[str, str] = field(default_factory=dict)
     _received: list[tuple[float, int]] = field(default_factory=list)
     _by_process: dict[str, int] = field(default_factory=dict)
@@ -90,7 +93,9 @@ class Tracker:
         if event["stage"] == FETCH.name and event.get("title") and len(self._titles) < MAX_TITLES:
             self._titles[event["recording_id"]] = event["title"]
         state = self.states.setdefault(event["stage"], StageState())
-        self._uncounted.pop(_key(event["stage"], event), None)
+        if event["stage"] in IN_ORDER:
+            self._uncounted.pop(_key(event["stage"], event), None)
+            self._counted.append(_key(event["stage"], event))
         state.inputs += 1
         state.failed += event["state"] == "failed"
         state.reused += event["state"] == "reused"
@@ -104,7 +109,7 @@ class Tracker:
             state.partial_s = state.active_s = 0.0
             state.active = state.at_work = 0
         for pulse in self.pulses:
-            if pulse.stage in IN_ORDER:
+            if pulse.stage in IN_ORDER and _key(pulse.stage, pulse.names) not in self._counted:
                 self._uncounted[_key(pulse.stage, pulse.names)] = pulse
         others = (pulse for pulse in self.pulses if pulse.stage not in IN_ORDER)
         for pulse in (*others, *self._uncounted.values()):
