@@ -107,7 +107,7 @@ class Part(Protocol):
 
 
 class Readable(Protocol):
-    """What can be read in one piece, by json.load too."""
+    """Content that is read in one piece."""
 
     def read(self) -> bytes:
         """All of it."""
@@ -128,7 +128,7 @@ class Exported(Protocol):
         """Lines of a file, without line ends."""
 
     def members(self, tar: str) -> Iterator[tuple[str, Readable]]:
-        """Names of the members of a tar file, each with its content, to be read before the next one."""
+        """Names of the members of a tar file, each with its content, which `read()` gives."""
 
     def create(self, file: str) -> AbstractContextManager[IO[bytes]]:
         """Open a further file of the format for writing; in `finish` only."""

@@ -40,7 +40,7 @@ class WebDataset(Exporter):
                 if own != key:
                     key, extensions = own, set()
                 extensions.add(extension)
-                if extension == "json" and json.load(content)["clip_id"] != key:
+                if extension == "json" and json.loads(content.read())["clip_id"] != key:
                     raise ValueError(f"{tar}: {key}: has the metadata of another clip")
                 if len(extensions) == 3 and {"json", "txt"} < extensions:
                     yield key
