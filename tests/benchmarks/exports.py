@@ -62,17 +62,20 @@ def main() -> None:
 
 def speeds(corpus: Path, folder: Path) -> list[Figure]:
     """Speed of copying FLAC into tar files, and of writing WAV files."""
+    out = folder / "out"
     costs = take_turns(
         ROUNDS,
-        copy=anew(folder, lambda out: copy(corpus, out)),
-        copy_and_hash=anew(folder, lambda out: copy(corpus, out, hashlib.sha256())),
-        decode=anew(folder, lambda out: decode(corpus, out)),
-        flac=anew(folder, lambda out: export(str(corpus), str(out), ["webdataset"], workers=1)),
-        wav=anew(folder, lambda out: export(str(corpus), str(out), ["voxcpm"], workers=1)),
+        lambda: empty_disk(out),
+        copy=lambda: copy(corpus, out),
+        copy_and_hash=lambda: copy(corpus, out, hashlib.sha256()),
+        decode=lambda: decode(corpus, out),
+        flac=lambda: export(str(corpus), str(out), ["webdataset"], workers=1),
+        wav=lambda: export(str(corpus), str(out), ["voxcpm"], workers=1),
     )
     return [
         ratio("export", "FLAC, speed over that of copying", costs["copy"], costs["flac"], limit=0.7),
         ratio("export", "FLAC, speed over that of copying and hashing", costs["copy_and_hash"], costs["flac"]),
+        ratio("export", "copying and hashing, speed over copying", costs["copy"], costs["copy_and_hash"]),
         ratio("export", "WAV, speed over that of decoding", costs["decode"], costs["wav"], limit=0.7),
     ]
 
@@ -80,12 +83,15 @@ def speeds(corpus: Path, folder: Path) -> list[Figure]:
 def together(folder: Path) -> list[Figure]:
     """Cost of all formats in one go over that of one alone, 82 clips."""
     corpus, names, options = make(folder / "small", 82), list(exporters()), Options(sample_rate=22_050)
+    out = folder / "out"
 
-    def alone(name: str) -> Callable[[], None]:
-        return anew(folder, lambda out: export(str(corpus), str(out), [name], options, workers=1))
+    def writing(*formats: str) -> Callable[[], object]:
+        return lambda: export(str(corpus), str(out), formats, options, workers=1)
 
-    every = anew(folder, lambda out: export(str(corpus), str(out), names, options, workers=1))
-    costs = take_turns(ROUNDS, every=every, ljspeech=alone("ljspeech"), webdataset=alone("webdataset"))
+    costs = take_turns(
+        ROUNDS, lambda: empty_disk(out), every=writing(*names), ljspeech=writing("ljspeech"),
+        webdataset=writing("webdataset"),
+    )  # fmt: skip
     return [
         ratio(
             "export", f"82 clips, {len(names)} formats at once over {name}", costs["every"], costs[name], limit=3,
@@ -121,14 +127,10 @@ def _export(queue: Any, corpus: str, out: str) -> None:
     queue.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
-def anew(folder: Path, work: Callable[[Path], object]) -> Callable[[], None]:
-    """Do work into a folder that is not there yet."""
-
-    def call() -> None:
-        shutil.rmtree(folder / "out", ignore_errors=True)
-        work(folder / "out")
-
-    return call
+def empty_disk(out: Path) -> None:
+    """Remove what the rival before has written, and wait until the disk has nothing to write."""
+    shutil.rmtree(out, ignore_errors=True)
+    os.sync()
 
 
 def copy(corpus: Path, out: Path, digest: Any = None) -> None:

@@ -55,11 +55,14 @@ def cost_of(work: Callable[[], object]) -> Cost:
     return _now() - before
 
 
-def take_turns(rounds: int, **rivals: Callable[[], object]) -> dict[str, list[Cost]]:
-    """Let the rivals work one after the other, `rounds` times: A B C A B C."""
+def take_turns(
+    rounds: int, before: Callable[[], object] = lambda: None, **rivals: Callable[[], object]
+) -> dict[str, list[Cost]]:
+    """Let the rivals work one after the other, `rounds` times: A B C A B C. What `before` each costs is not counted."""
     costs: dict[str, list[Cost]] = {name: [] for name in rivals}
     for _ in range(rounds):
         for name, work in rivals.items():
+            before()
             costs[name].append(cost_of(work))
     return costs
 

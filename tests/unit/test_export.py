@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 import psutil
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
@@ -23,7 +24,19 @@ from hypothesis import strategies as st
 from speechmill.audio import decode_flac, resample
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.store import Store
-from speechmill.export import Clip, Exporter, Limits, Part, encoding, engine, finishing, registry, tars, without_pipes
+from speechmill.export import (
+    Clip,
+    Exporter,
+    Limits,
+    Part,
+    encoding,
+    engine,
+    finishing,
+    reading,
+    registry,
+    tars,
+    without_pipes,
+)
 from speechmill.export.base import Audio
 from speechmill.export.engine import export
 from speechmill.export.options import Options
@@ -425,8 +438,10 @@ def test_an_export_of_ours_is_replaced_unless_something_in_it_is_not(corpus: Pat
     assert contents(out) == before
     (out / "notes.txt").unlink()
     (out / "metadata.csv").unlink()
-    export(str(corpus), str(out), ["ljspeech"], other, workers=1)
-    export(str(corpus), str(fresh), ["ljspeech"], other, workers=1)
+    planned = export(str(corpus), str(out), ["ljspeech"], other, dry_run=True, workers=1)
+    done = export(str(corpus), str(out), ["ljspeech"], other, workers=1)
+    assert planned["state"] == done["state"] == "in place of the export that was there"
+    assert "state" not in export(str(corpus), str(fresh), ["ljspeech"], other, workers=1)
     assert contents(out) == contents(fresh)
 
 
@@ -484,3 +499,21 @@ def test_the_command_line(corpus: Path, tmp_path: Path, speechmill) -> None:
     done = speechmill("export", corpus, "--to", "ljspech", "--output", tmp_path / "new", code=2)
     assert done.stderr.startswith("speechmill: --to ljspech: no such format")
     speechmill("export", corpus, "--output", tmp_path / "new", code=2)
+
+
+def test_columns_that_no_format_reads_are_not_read(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[str] = set()
+
+    def read_group(file: pq.ParquetFile, number: int, columns: list[str]) -> pa.Table:
+        seen.update(columns)
+        return file.read_row_group(number, columns)
+
+    monkeypatch.setattr(reading, "read_group", read_group)
+    export(str(corpus), str(tmp_path / "tars"), ["webdataset"], workers=1)
+    assert "snr_db" in seen
+    assert not seen & {"words", "mel_tokens", "text_tokens"}
+    export(str(corpus), str(tmp_path / "both"), ["webdataset", "lhotse-shar"], workers=1)
+    assert "words" in seen
+    assert "mel_tokens" not in seen

@@ -37,3 +37,24 @@ def test_a_header_that_was_changed_counts_as_none() -> None:
     file.seek(0)
     with pytest.raises(tarfile.ReadError, match="checksum"):
         list(tars.members(file))
+
+
+@pytest.mark.parametrize("lost", [1, 3_000])
+def test_a_file_that_ends_within_its_last_member_is_no_tar_file(lost: int) -> None:
+    file = written([("a.txt", b"one"), ("b.flac", bytes(5_000))])
+    file.truncate(512 + 512 + 512 + 5_000 - lost)
+    with pytest.raises(ValueError, match="ends within a member"):
+        list(tars.members(file))
+    file.seek(0)
+    with pytest.raises(ValueError, match="ends within a member"):
+        [content.read() for _, content in tars.members(file)]
+
+
+@pytest.mark.parametrize("size", [0, 1, 511, 512, tars.COPIED_BYTES - 1, tars.COPIED_BYTES, tars.COPIED_BYTES + 1])
+def test_a_tar_file_has_the_bytes_that_tarfile_writes(size: int) -> None:
+    expected = io.BytesIO()
+    with tarfile.open(fileobj=expected, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        member = tarfile.TarInfo("a.flac")
+        member.size = size
+        tar.addfile(member, io.BytesIO(bytes(size)))
+    assert written([("a.flac", bytes(size))]).getvalue() == expected.getvalue()

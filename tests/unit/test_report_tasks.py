@@ -101,7 +101,7 @@ def test_hear_the_most_doubtful_clips(newcomer: Newcomer) -> None:
     newcomer.click("link", "Hear the most doubtful kept clips")
     newcomer.click("button", "Play all in turn")
     assert newcomer.reads("Stop")
-    assert newcomer.page.evaluate("document.querySelector('.clip audio').currentTime > 0")
+    newcomer.page.wait_for_function("document.querySelector('.clip audio').currentTime > 0")
 
 
 def test_where_a_clip_is_dropped_or_corrected(newcomer: Newcomer) -> None:

@@ -106,6 +106,13 @@ class Part(Protocol):
         """Bytes of the audio file of the clip, as `audio` says."""
 
 
+class Readable(Protocol):
+    """Content that is read in one piece."""
+
+    def read(self) -> bytes:
+        """All of it."""
+
+
 class Exported(Protocol):
     """A finished export, for `finish` and `read_back`."""
 
@@ -120,8 +127,8 @@ class Exported(Protocol):
     def lines(self, file: str) -> Iterator[str]:
         """Lines of a file, without line ends."""
 
-    def members(self, tar: str) -> Iterator[tuple[str, IO[bytes]]]:
-        """Names of the members of a tar file, each with a file to read it from before the next one."""
+    def members(self, tar: str) -> Iterator[tuple[str, Readable]]:
+        """Names of the members of a tar file, each with its content, which `read()` gives."""
 
     def create(self, file: str) -> AbstractContextManager[IO[bytes]]:
         """Open a further file of the format for writing; in `finish` only."""
@@ -153,7 +160,9 @@ class Exporter(ABC):
     references: ClassVar[bool] = False
     """Whether it writes `clip.references`."""
     columns: ClassVar[tuple[str, ...] | None] = ()
-    """Further columns of `data/` that it reads; None: all of them, without the audio."""
+    """Further columns of `data/` that it reads; None: all of them, without the audio and those of `unread`."""
+    unread: ClassVar[tuple[str, ...]] = ()
+    """With `columns = None`, columns that it does not read."""
     clips_per_file: ClassVar[int | None] = None
     sorted_files: ClassVar[tuple[str, ...]] = ()
     """Ends of the names of files whose lines are sorted by their UTF-8 bytes, as `LC_ALL=C sort` does."""

@@ -30,6 +30,7 @@ from speechmill.export.workers import Report, Workers
 from speechmill.export.writing import Record, root_of, staged, write_part
 
 Result = dict[str, Any]
+STATES = {"finished": "was there already", "replaced": "in place of the export that was there"}
 
 
 def export(
@@ -69,11 +70,9 @@ def export(
             job = replace(job, taken=f"{scratch}/clips.sqlite")
         job, plans = _planned(job, team)
         result = _result(job, plans)
-        if dry_run:
-            return result
-        if state == "finished":
-            return result | {"state": "was there already"}
-        return _carry_out(job, plans, result, request, state, team)
+        if not dry_run and state != "finished":
+            result = _carry_out(job, plans, result, request, state, team)
+        return result | ({"state": STATES[state]} if state in STATES else {})
 
 
 def _carry_out(job: Job, plans: list[Plan], result: Result, request: str, state: folder.State, team: Workers) -> Result:

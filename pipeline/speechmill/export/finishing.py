@@ -8,7 +8,7 @@ from typing import IO
 
 from speechmill.core.store import Store
 from speechmill.export import folder, tars
-from speechmill.export.base import Exporter
+from speechmill.export.base import Exporter, Readable
 from speechmill.export.reading import AUDIO_FOLDER, Job
 from speechmill.export.writing import (
     CARD_FILE,
@@ -52,7 +52,7 @@ class WrittenFormat:
         with self._output.open(file) as opened:
             yield from (line.rstrip("\n") for line in io.TextIOWrapper(opened, "utf-8", newline="\n"))
 
-    def members(self, tar: str) -> Iterator[tuple[str, IO[bytes]]]:
+    def members(self, tar: str) -> Iterator[tuple[str, Readable]]:
         """See `Exported`."""
         with self._output.open(tar) as opened:
             yield from tars.members(opened)

@@ -133,10 +133,11 @@ def verdicts(job: Job, part: int, file: pq.ParquetFile) -> Iterator[tuple[int, l
 
 def _columns(job: Job, names: list[str]) -> list[str]:
     """Columns to read."""
-    if job.options.where or any(exporter.columns is None for exporter in job.exporters):
-        return [name for name in names if name != AUDIO_COLUMN]
-    references = (COLUMN,) if any(exporter.references for exporter in job.exporters) else ()
-    wanted = {*BASE, *references, *(column for exporter in job.exporters for column in exporter.columns or ())}
+    every = {*names} - {AUDIO_COLUMN}
+    wanted = every if job.options.where else {*BASE}
+    for exporter in job.exporters:
+        wanted |= every - {*exporter.unread} if exporter.columns is None else {*exporter.columns}
+        wanted |= {COLUMN} if exporter.references else set()
     return [name for name in names if name in wanted]
 
 

@@ -1,6 +1,7 @@
 """Texts that fit on a line of a list, and names that fit into any path."""
 
 import re
+from functools import lru_cache
 
 from speechmill.core.config_errors import ConfigError
 from speechmill.core.terminal import CONTROL
@@ -8,6 +9,7 @@ from speechmill.core.terminal import CONTROL
 _PLAIN_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
 
 
+@lru_cache(1_000)  # titles, authors and licences are those of the clip before, and formats share texts
 def one_line(text: str) -> str:
     r"""Remove control characters and replace white space, line breaks too, by single blanks.
 

@@ -72,8 +72,8 @@ def write_part(job: Job, part: int, planned: Plan, first_numbers: dict[str, int]
                         writer.write(verdict, flacs)
             _compare(plan, planned, job)
     record = writer.finish(plan)
-    if job.output.is_local:
-        os.sync()  # before the record says that all is written
+    if job.output.is_local and writer.has_small_files:
+        os.sync()  # before the record says that all is written; of all disks, so that it costs what others write too
     job.output.write_json(staged(part), record)
     return record
 
@@ -102,6 +102,7 @@ class PartWriter:
         self.lines: dict[tuple[str, str], list[str]] = {}
         self._taken = TakenClips(job.taken) if job.taken else None
         self.bytes = self.audio_files = 0
+        self.has_small_files = False
         self.licences: dict[str, tuple[int, float]] = {}
         self._owners: dict[str, str] = {}
 
@@ -167,6 +168,7 @@ class PartWriter:
 
     def small_file(self, name: str, content: Content) -> None:
         """Write a file in one piece, and list it."""
+        self.has_small_files = True
         self._put(name, content)
         self.listed(f"{hashlib.sha256(content).hexdigest()}  {name}", len(content))
 
@@ -194,7 +196,7 @@ class PartWriter:
         for (writer, file), lines in self.lines.items():
             if ends.get(writer) and file.endswith(ends[writer]):
                 lines.sort(key=str.encode)
-            self._put(staged(self.number, writer, file), "".join(f"{line}\n" for line in lines).encode())
+            self._job.output.write_text(staged(self.number, writer, file), "".join(f"{line}\n" for line in lines))
         counts = {name: _counts(plan.formats[name], view) for name, view in self._views.items()}
         return {
             "clips": plan.clips,

@@ -48,7 +48,7 @@ class LhotseShar(Exporter):
                 audio, _ = next(members, ("", None))
                 name, content = next(members, ("", io.BytesIO()))
                 ids = [cut["id"], audio.partition(".")[0], name.removesuffix(".json")]
-                if len({*ids}) > 1 or json.load(content) != cut["recording"]:
+                if len({*ids}) > 1 or json.loads(content.read()) != cut["recording"]:
                     raise ValueError(f"{cuts}: {cut['id']}: its recording is not where lhotse reads it")
                 yield cut["id"]
             if next(members, None) is not None:

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 
 from speechmill.export.base import Clip, Exported, Exporter, Part
 
-LONG = ("words", "mel_tokens", "text_tokens")  # columns whose values would be most of the JSON
-
 
 class WebDataset(Exporter):
     """`train-000000.tar` with `<id>.flac`, `<id>.json` and `<id>.txt`."""
@@ -21,12 +19,13 @@ class WebDataset(Exporter):
     shares_audio = False
     needs_text = False
     columns = None
+    unread = ("words", "mel_tokens", "text_tokens")  # whose values would be most of the JSON
     clips_per_file = 1_000
 
     def add(self, clip: Clip, part: Part) -> None:
         """Write the members of a clip."""
         tar = f"{clip.split}-{part.file_number:06}.tar"
-        row = {name: value for name, value in clip.row.items() if value is not None and name not in LONG}
+        row = {name: value for name, value in clip.row.items() if value is not None and name not in self.unread}
         facts = row | {"sampling_rate": part.audio.rate, "text": clip.text, "split": clip.split}
         part.member(tar, f"{clip.id}.{part.audio.kind}", part.sound(clip))
         part.member(tar, f"{clip.id}.json", json.dumps(facts, ensure_ascii=False, sort_keys=True).encode())
@@ -41,7 +40,7 @@ class WebDataset(Exporter):
                 if own != key:
                     key, extensions = own, set()
                 extensions.add(extension)
-                if extension == "json" and json.load(content)["clip_id"] != key:
+                if extension == "json" and json.loads(content.read())["clip_id"] != key:
                     raise ValueError(f"{tar}: {key}: has the metadata of another clip")
                 if len(extensions) == 3 and {"json", "txt"} < extensions:
                     yield key
