@@ -97,3 +97,30 @@ def test_a_folder_without_permission_is_named(speechmill: Speechmill, tmp_path: 
     if os.access(closed, os.R_OK):
         pytest.skip("this user may read everything")
     speechmill("run", *without_models(closed, tmp_path / "corpus"), code=1)
+
+
+@pytest.mark.parametrize("command", ["status", "verify", "prune", "export", "review", "select", "plan"])
+def test_a_file_in_place_of_a_corpus_is_one_line(command: str, speechmill: Speechmill, tmp_path: Path) -> None:
+    file = tmp_path / "talk.wav"
+    file.write_bytes(b"mine")
+    options = {"export": ["--to", "ljspeech", "--output", tmp_path / "out"], "review": ["--agreement"]}
+    corpus = ["--input", tmp_path, "--output", file] if command == "plan" else [file]
+    done = speechmill(command, *corpus, *options.get(command, []), code=2)
+    assert done.stderr.splitlines()[-1] == f"speechmill: {file}: a file is in the way; give a folder"
+    assert file.read_bytes() == b"mine"
+
+
+def test_a_file_that_a_command_cannot_use_is_one_line(folder: Path, speechmill: Speechmill, tmp_path: Path) -> None:
+    corpus, file = tmp_path / "corpus", tmp_path / "taken"
+    file.write_bytes(b"mine")
+    speechmill("run", *without_models(folder, corpus))
+    done = speechmill("review", corpus, "--labels", file, code=1)
+    assert done.stderr.splitlines()[-1] == f"speechmill: {file}: File exists"
+    tables = sorted((corpus / "work" / "tables").rglob("*.parquet"))
+    assert tables
+    for table in tables:
+        table.write_bytes(table.read_bytes()[:100])
+    done = speechmill("review", corpus, "--agreement", code=1)
+    assert "Traceback" not in done.stderr
+    assert ".parquet: damaged (" in done.stderr
+    assert "delete it and run again" in done.stderr

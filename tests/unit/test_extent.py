@@ -313,3 +313,15 @@ def test_an_rf64_that_states_its_size_in_32_bits_is_decoded(wide: int) -> None:
     at, data = whole.index(b"ds64") + 16, whole.index(b"data") + 4
     stated = patched(patched(whole, at, struct.pack("<Q", wide)), data, struct.pack("<I", 2 * LENGTH))
     np.testing.assert_array_equal(decode(stated)[1], decode(whole)[1])
+
+
+@pytest.mark.parametrize(("tag", "kind"), [(1, ">i2"), (1, ">i4"), (3, ">f4")])
+def test_a_big_endian_wav_is_decoded_to_its_samples(tag: int, kind: str) -> None:
+    sine = 0.5 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)
+    width, full = np.dtype(kind).itemsize, 1 if tag == 3 else 2 ** (8 * np.dtype(kind).itemsize - 1)
+    data = (sine * full).astype(kind).tobytes()
+    form = struct.pack(">4sIHHIIHH", b"fmt ", 16, tag, 1, RATE, RATE * width, width, 8 * width)
+    head = b"RIFX" + struct.pack(">I", 36 + len(data)) + b"WAVE" + form
+    for trailer in (b"", b"LIST" + struct.pack(">I", 4) + b"INFO"):
+        _, got = decode(head + b"data" + struct.pack(">I", len(data)) + data + trailer)
+        assert got == pytest.approx(sine, abs=1e-4)

@@ -378,3 +378,7 @@ def test_a_manifest_names_files_whose_names_are_no_utf_8(tmp_path: Path) -> None
 
 def test_suffixes_are_lower_case_and_begin_with_a_dot() -> None:
     assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in SUFFIXES)
+
+
+def test_a_big_endian_wav_is_a_recording() -> None:
+    assert verdict(b"RIFX\0\0\0\x24WAVEfmt \0\0\0\x10\0\x01\0\x01") is None

@@ -372,7 +372,7 @@ def test_an_output_that_is_a_file_or_a_link_to_nothing_is_refused(tmp_path: Path
     (tmp_path / "file").write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("file", "file/below"):
-        with pytest.raises(ConfigError, match="cannot write to"):
+        with pytest.raises(ConfigError, match="a file is in the way"):
             ownership.claim(Store(str(tmp_path / name)))
     with pytest.raises(ConfigError, match="cannot write to"):
         ownership.claim(Store(str(tmp_path / "link")))

@@ -35,6 +35,7 @@ class Chunk:
 
 
 RIFF = Chunks(12, b"data", "<I", align=2, unknown=WRAP - 1, describing=b"fmt ")
+RIFX = Chunks(12, b"data", ">I", align=2, describing=b"fmt ")
 AU = Chunks(0, b"", ">I", unknown=WRAP - 1)
 FORMATS = {
     b"RIFF": RIFF,

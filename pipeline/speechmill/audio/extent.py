@@ -10,12 +10,13 @@ import struct
 from dataclasses import dataclass
 from typing import IO
 
-from speechmill.audio.chunks import AU, FORMATS, MAX_BYTES, WRAP, Chunk, Chunks, is_name, read, walk, whole
+from speechmill.audio.chunks import AU, FORMATS, MAX_BYTES, RIFX, WRAP, Chunk, Chunks, is_name, read, walk, whole
 
 ID3_BYTES = 10
 APE_BYTES = 32
 MAX_TAGS = 100
 SEARCHED_BYTES = 4_096  # for the chunk that describes an AIFF, which comes first by custom
+AU_ENCODINGS = {(1, 16): 3, (1, 24): 4, (1, 32): 5, (3, 32): 6, (3, 64): 7}  # by the format tag and bits of a WAV
 NEAR = 65_536  # distance from 2 or 4 GiB: writers to pipes put the highest number there, less the header
 
 
@@ -96,6 +97,8 @@ def extent_of(file: IO[bytes]) -> Extent:
     size = file.seek(0, io.SEEK_END)
     start = after_tags(file, size)
     head = read(file, start, 24)
+    if head[:4] == b"RIFX":
+        return _as_au(file, start, size)
     kind, sound = stated_sound(file, start, head)
     if sound is None:
         extent = Extent(start, size)
@@ -105,6 +108,21 @@ def extent_of(file: IO[bytes]) -> Extent:
             return _with_new_head(file, start, kind, sound, extent)
     extent.patches += _refused_by_ffmpeg(file, start, head)
     return extent
+
+
+def _as_au(file: IO[bytes], start: int, size: int) -> Extent:
+    """The sound of a RIFX, a big-endian WAV, behind the head of an AU: FFmpeg swaps its bytes, and decodes noise."""
+    sound = _find_sound(file, start, RIFX)
+    form = read(file, sound.described.content, 16) if sound and sound.described else b""
+    if sound is None or len(form) < 16:
+        return Extent(start, size)
+    tag, channels, rate, _, _, bits = struct.unpack(">HHIIHH", form)
+    encoding = AU_ENCODINGS.get((tag, bits))
+    if encoding is None:
+        return Extent(start, size)
+    end = sound.data + sound.size if _fits(file, RIFX, sound.data, sound.size, size) else size
+    head = struct.pack(">4sIIIII", b".snd", 24, WRAP - 1, encoding, rate, channels)
+    return Extent(sound.data - len(head), end, ((sound.data - len(head), head),))
 
 
 def stated_sound(file: IO[bytes], start: int, head: bytes) -> tuple[Chunks, Sound | None]:

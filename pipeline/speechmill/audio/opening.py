@@ -104,5 +104,5 @@ def _why_unopened(file: IO[bytes]) -> Reason:
     """Distinguish audio with an invalid header from files that are no audio."""
     file.seek(0)
     head = file.read(12)
-    known = head[:4] in (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM") and head[8:12] not in (b"WEBP", b"AVI ")
+    known = head[:4] in (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"FORM") and head[8:12] not in (b"WEBP", b"AVI ")
     return Reason.BAD_HEADER if known else Reason.NOT_AUDIO

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 def exit_codes() -> dict[type[Exception], int]:
     """Exit code by type of error that is reported in one line. Imports heavy modules: call it after an error only."""
+    from speechmill.core.arrow_files import DamagedError
     from speechmill.core.config_errors import ConfigError
     from speechmill.core.filesystem import object_store_errors
     from speechmill.core.locks import BusyError
@@ -15,7 +16,7 @@ def exit_codes() -> dict[type[Exception], int]:
     from speechmill.publish import WithheldError
 
     return {ConfigError: 2} | dict.fromkeys(
-        (BusyError, ExportError, HubError, OutOfSpaceError, WithheldError, *object_store_errors()), 1
+        (BusyError, DamagedError, ExportError, HubError, OutOfSpaceError, WithheldError, *object_store_errors()), 1
     )
 
 

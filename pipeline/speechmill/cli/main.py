@@ -72,6 +72,11 @@ def main(arguments: list[str] | None = None) -> None:
     except tuple(exit_codes()) as error:  # evaluated after an error only, since it imports heavy modules
         code = next(code for kind, code in exit_codes().items() if isinstance(error, kind))
         click.echo(printable(f"speechmill: {error}"), err=True)
+    except OSError as error:
+        if error.filename is None:  # of a program's fault, not of a file
+            raise
+        click.echo(printable(f"speechmill: {error.filename}: {error.strerror or type(error).__name__}"), err=True)
+        code = 1
     sys.exit(code)
 
 

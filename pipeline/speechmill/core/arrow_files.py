@@ -16,6 +16,19 @@ FLAC = "flac"  # column of sound in artifacts
 DESCRIPTORS = "/dev/fd"  # of this process, on Linux and macOS
 
 
+class DamagedError(pa.ArrowInvalid):  # type: ignore[misc]
+    """A Parquet file that cannot be read. The message names it, and the fix."""
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Turn ArrowInvalid of the block, which names no file, into DamagedError of the file `name`."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        raise DamagedError(f"{name}: damaged ({error}); delete it and run again, or take it from a copy") from None
+
+
 @contextmanager
 def for_reading(file: IO[bytes]) -> Iterator[Any]:
     """A file for Arrow to read the bytes of `file`: `file` itself where the system or a remote store has no other."""

@@ -203,8 +203,11 @@ def _mark_of_empty(store: Store) -> Mark:
 
 
 def _top_level(store: Store) -> list[str]:
-    """Names at the top of a folder, without IGNORED_NAMES and unfinished marks."""
-    names = (name for name in store.top_level_names() if name not in IGNORED_NAMES)
+    """Names at the top of a folder, without IGNORED_NAMES and unfinished marks. Raises ConfigError for a file."""
+    try:
+        names = [name for name in store.top_level_names() if name not in IGNORED_NAMES]
+    except NotADirectoryError:
+        raise ConfigError(f"{store.root}: a file is in the way; give a folder") from None
     return [name for name in names if not (name.startswith(f".{MARK_FILE}.") and UNFINISHED.fullmatch(name))]
 
 

@@ -218,7 +218,7 @@ class Store:
     def footer(self, name: str, kind: type[F]) -> F:
         """Footer of an artifact. Raises ValueError for one of another kind."""
         if self.is_local:
-            with self.open(name) as file:
+            with self.open(name) as file, arrow_files.naming(name):
                 return _footer(pq.read_metadata(file), kind)
         return _footer(requests.read_metadata(self.fs, self.path(name)), kind)
 
@@ -231,18 +231,18 @@ class Store:
 
     def read(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """Read an artifact, or some of its columns."""
-        with self.open(name) as file:
+        with self.open(name) as file, arrow_files.naming(name):
             return pq.ParquetFile(file).read(columns=columns)  # read_table would load pandas first
 
     def load(self, name: str, kind: type[F]) -> tuple[pa.Table, F]:
         """Read an artifact and its footer, opening it once. Raises ValueError for a footer of another kind."""
-        with self.open(name) as file:
+        with self.open(name) as file, arrow_files.naming(name):
             parquet = pq.ParquetFile(file)
             return parquet.read(use_threads=False), _footer(parquet.metadata, kind)
 
     def batches(self, name: str, columns: list[str] | None = None, rows: int = 32) -> Iterator[pa.RecordBatch]:
         """Read an artifact in batches of at most `rows` rows."""
-        with self.open(name) as file:
+        with self.open(name) as file, arrow_files.naming(name):
             parquet = pq.ParquetFile(file, pre_buffer=False)  # a buffer would grow to the whole file
             yield from parquet.iter_batches(batch_size=rows, columns=columns)
 

@@ -113,7 +113,7 @@ def _is_media(head: bytes) -> bool:
         return False
     if any(head.startswith(signature, at) for at, signature in MEDIA):
         return True
-    if head[:4] in (b"RIFF", b"RF64", b"BW64", b"FORM"):
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM"):
         return head[8:12] in RIFF_KINDS
     is_stream = any(head[at : at + 3 * step + 1 : step] == b"GGGG" for at, step in ((0, 188), (4, 192)))  # MPEG-TS
     is_ac3 = head.startswith(b"\x0bw") and len(head) > 5 and head[5] >> 3 <= 16
