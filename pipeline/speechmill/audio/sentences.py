@@ -165,9 +165,7 @@ def divide(
     [[0, 1], [2, 2]]
     """
     at = np.flatnonzero(np.concatenate([[True], np.isfinite(costs), [True]]))  # first run after each possible cut
-    spoken, margin = (  # frames of speech before it, and the sum of margins
-        np.concatenate([[0], np.cumsum(values)])[at].tolist() for values in (runs[:, 1] - runs[:, 0], margins)
-    )
+    spoken, margin = _sums_before(at, runs[:, 1] - runs[:, 0]), _sums_before(at, margins)
     cut = np.concatenate([[0.0], costs])[at[:-1]].tolist()
     (inner_starts, outer_starts), (inner_ends, outer_ends) = (
         [extent[which, side].tolist() for extent in (words, clips)] for side, which in ((0, at[:-1]), (1, at[1:] - 1))
@@ -182,13 +180,23 @@ def divide(
                 break
             if outer_ends[last] - outer_starts[first] >= shortest:
                 is_disputed = margin[last + 1] - margin[first] < -ROUNDING
-                disputed = DISPUTED_SHARE * (spoken[last + 1] - spoken[first]) if is_disputed else 0.0
+                disputed = is_disputed * DISPUTED_SHARE * (spoken[last + 1] - spoken[first])
                 totals.append((best[first] + cut[first] + disputed, first))
         total, first = min(totals)
         best.append(total)
         before.append(first)
-    pieces, end = [], len(cut)
+    return _pieces(at, before)
+
+
+def _pieces(at: Frames, before: Sequence[int]) -> Frames:
+    """First and last run of each piece, from the cut before each cut that may end one; int64[pieces, 2]."""
+    pieces, end = [], len(before) - 1
     while end:
         pieces.append((at[before[end]], at[end] - 1))
         end = before[end]
     return np.array(pieces[::-1], np.int64)
+
+
+def _sums_before(at: Frames, values: npt.NDArray[np.generic]) -> list[float]:
+    """Sum of the values before each place."""
+    return [float(value) for value in np.concatenate([[0], np.cumsum(values)])[at]]
