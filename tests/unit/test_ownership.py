@@ -222,6 +222,19 @@ def test_a_copy_of_a_corpus_is_a_corpus(tmp_path: Path) -> None:
     assert sorted(name for name in texts_of_root(tmp_path / "copy")) == ["README.md", "corpus.json", "run.json"]
 
 
+def test_a_finished_corpus_without_its_mark_is_marked_again(finished_corpus: Path, tmp_path: Path) -> None:
+    corpus = Path(shutil.copytree(finished_corpus, tmp_path / "copy"))
+    (corpus / "corpus.json").unlink()
+    store = Store(str(corpus))
+    mark = ownership.claim(store)
+    assert {"croissant.json", "README.md", "report.html"} <= mark.files.keys()
+    assert ownership.foreign_files(store, mark) == []
+    (corpus / "corpus.json").unlink()
+    (corpus / "croissant.json").write_text('{"name": "mine"}')
+    with pytest.raises(ConfigError, match=r"croissant\.json"):
+        ownership.claim(store)
+
+
 def texts_of_root(folder: Path) -> list[str]:
     return [name for name in contents(folder) if not name.startswith("work/")]
 

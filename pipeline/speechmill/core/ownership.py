@@ -250,7 +250,10 @@ def _run_record(store: Store) -> dict[str, Any] | None:
 
 def _pages(store: Store) -> list[str]:
     """Names of the files that an older run.json does not list, if their content is that of a corpus."""
-    signs = {"README.md": b"- speechmill\n", "report.html": b"speechmill report", "stats.json": b'"sampling_rate"'}
+    signs = {
+        "README.md": b"- speechmill\n", "report.html": b"speechmill report", "stats.json": b'"sampling_rate"',
+        "croissant.json": b"speechmill remove",
+    }  # fmt: skip
     names = [RUN_FILE]
     for name, sign in signs.items():
         if store.exists(name):
