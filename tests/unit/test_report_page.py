@@ -13,7 +13,7 @@ from speechmill.core.manual import ManualDecisions
 from speechmill.publish import report
 from speechmill.publish.report.extension import Extension
 
-from tests.browser import AXE, NARROW, browser, opened, overflow, serious_faults
+from tests.browser import AXE, NARROW, WIDE, browser, opened, overflow, serious_faults
 from tests.commandline import Speechmill, summary
 from tests.tiny_corpus import EVIL_TEXT, EVIL_TITLE, publish_tiny
 
@@ -165,6 +165,16 @@ def test_a_head_of_the_list_keeps_its_focus_and_a_click_that_a_redraw_comes_into
     page.evaluate(FRAMES)
     page.mouse.up()
     assert head.get_attribute("aria-sort") == "descending"
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_heads_of_tables_show_their_order_whole(browser: Any, tiny_page: Path, size: tuple[int, int]) -> None:
+    with opened(browser, tiny_page, size) as page:
+        heads = [head for head in page.locator(".grid-head .cell:has(button)").all() if head.is_visible()]
+        assert len(heads) > 4
+        for head in heads:
+            head.locator("button").click()
+            assert head.evaluate("(cell) => cell.scrollWidth - cell.clientWidth") <= 0, head.inner_text()
 
 
 def test_a_brush_filters_list_and_histograms_and_can_be_cleared(page: Any) -> None:
