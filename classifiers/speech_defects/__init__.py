@@ -22,6 +22,7 @@ OVERLAP_VERSION = 1  # the same for the windows and the pooling of adapters.py
 
 RATE = 16_000  # Hz: sample rate of all models
 FRAME = 640  # samples of a frame: 25 frames a second
+SHORTEST_S, LONGEST_S = 0.5, 60.0  # of a clip that is scored
 
 
 class Defect(StrEnum):

@@ -17,11 +17,10 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from speech_defects import FRAME, RATE, Defect, Float32, Judgement, Span, profile
+from speech_defects import FRAME, LONGEST_S, RATE, SHORTEST_S, Defect, Float32, Judgement, Span, profile
 from speech_defects.model import TARGETS, Network, levelled
 from speech_defects.spans import located
 
-SHORTEST_S, LONGEST_S = 0.5, 60.0
 LENGTHS_S = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 25, 30, 40, 50, 60)
 BATCH_S = {"cpu": 40, "cuda": 2_400}  # on a CPU batches that fit its caches are fastest
 COLUMNS = (*Defect, *TARGETS)

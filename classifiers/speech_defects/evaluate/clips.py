@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from speech_defects import RATE, Defect, Float32, manifest
+from speech_defects import LONGEST_S, RATE, SHORTEST_S, Defect, Float32, manifest
 from speech_defects.manifest import WHOLE, Part
 
-SHORTEST_S, LONGEST_S = 0.5, 60.0
 FACTS = ("snr_db", "c50_db", "overlap_db", "overlap_s")
 
 

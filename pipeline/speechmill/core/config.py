@@ -62,8 +62,8 @@ class Segment(Section):
     """Voice activity detector."""
     min_silence_s: float = Field(0.5, gt=0, le=10)
     """Shortest silence in seconds that separates utterances."""
-    min_length_s: float = Field(5.0, gt=0)
-    """Shortest clip in seconds."""
+    min_length_s: float = Field(5.0, ge=0.5)
+    """Shortest clip in seconds; from 0.5, the shortest that the defect models judge."""
     max_length_s: float = Field(20.0, gt=0, le=29.0)
     """Longest clip in seconds; under 30, the window of Whisper."""
     sentences: bool = True

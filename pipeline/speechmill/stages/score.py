@@ -157,10 +157,17 @@ def scores_of(clips: Sequence[npt.NDArray[np.int16]], build: Build) -> dict[str,
     values = dict(measures.measure(clips, rate))
     spans = {}
     if build.has_defects:
-        waves = [clip.astype(np.float32) / np.float32(INT16_STEPS) for clip in clips]
+        waves = [_judged(clip, rate) for clip in clips]
         weights, overlap = defect_files(build.config.defects)
         scorer = speech_defects.load(device=build.device, weights=weights, overlap=overlap)
         scores, places = scorer.judge(waves, rate)
         values |= {column: np.round(scores[key], 4) for key, column in SCORES_TO_STORE.items()}
         spans = {"defect_spans": pa.array([[span._asdict() for span in found] for found in places], pa.list_(SPAN))}
     return {column: pa.array(array, F32, from_pandas=True) for column, array in values.items()} | spans
+
+
+def _judged(clip: npt.NDArray[np.int16], rate: int) -> npt.NDArray[np.float32]:
+    """A clip as the defect models take it; NaN, which have no scores, for a passage that is too short for them."""
+    if clip.size < speech_defects.SHORTEST_S * rate:
+        return np.full(rate, np.nan, np.float32)
+    return clip.astype(np.float32) / np.float32(INT16_STEPS)

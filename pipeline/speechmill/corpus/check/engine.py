@@ -21,7 +21,7 @@ from speechmill.stages.profiles import stored_build
 CORPUS = "corpus"  # folder of the run, below the output
 # Every item is a clip if it can be: lengths that a trainer does not take are for its export to leave out.
 BASE = {
-    "segment": {"profile": "as_is", "min_length_s": 0.3, "max_length_s": 29.0},
+    "segment": {"profile": "as_is", "min_length_s": 0.5, "max_length_s": 29.0},
     "tokenise": {"checkpoint": None},
     "publish": {"validation_share": 0.0},
     "max_failed_ratio": 1.0,
