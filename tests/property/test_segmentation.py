@@ -33,7 +33,7 @@ def recordings(draw: st.DrawFn, rates: list[int] = RATES_HZ) -> Case:
 
 @st.composite
 def rules(draw: st.DrawFn, profile: str | None = None) -> Segment:
-    shortest = draw(st.sampled_from([0.003, 1.0, 4.999, 5.0]))
+    shortest = draw(st.sampled_from([0.5, 0.503, 1.0, 4.999, 5.0]))
     return Segment(
         profile=profile or draw(st.sampled_from(["tortoise", "recover"])),
         min_silence_s=draw(st.sampled_from([0.01, 0.3, 0.5, 2.0])),
